@@ -1,0 +1,227 @@
+"""Chooses the targets anew while the networks learn."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from datamodules.base import EpisodeDataModule, Split
+from memup_lightning.episodes import IntArray
+from memup_lightning.errors import MemUPError
+from memup_lightning.modules.memup import MemUP
+
+
+class TargetRefresh(Callback):
+    """Scores episodes with the model's uncertainty and hands the best-scored steps to the target table.
+
+    The first selection waits until the local predictor is fit to be used: its loss over the last ``settle`` updates is
+    no longer better than over the ``settle`` before by more than ``tolerance``. Until then there are no targets, and only
+    the local predictor learns. A refresh takes effect with the next chunk, whatever workers have read ahead.
+
+    Args:
+        every: updates (or epochs, see ``unit``) between two refreshes.
+        unit: what ``every`` counts.
+        max_steps: steps of episodes scored at a refresh, at most; None: all of them. Episodes that the lanes play before
+            the next refresh come first, among them those never scored; the rest is taken in turn.
+        settle: updates over which the local loss is averaged.
+        tolerance: improvement of the local loss, in its unit, that is no longer waited for.
+        max_wait: updates after which the first selection is made whatever the local loss does.
+        validation_episodes: held-out episodes that are scored before each validation, for target recall and memory gain.
+        lanes: episodes scored side by side.
+
+    Logs ``val/target_recall`` (share of the true steps among U at the beginning of an episode; of K where there are
+    more), ``train/target_recall`` (the same on the episodes refreshed), ``refresh/seconds`` and
+    ``refresh/share_of_training``.
+    """
+
+    def __init__(
+        self,
+        every: int = 500,
+        unit: Literal["steps", "epochs"] = "steps",
+        max_steps: int | None = 1_000_000,
+        settle: int = 100,
+        tolerance: float = 0.05,
+        max_wait: int = 2000,
+        validation_episodes: int = 64,
+        lanes: int = 256,
+    ) -> None:
+        super().__init__()
+        for name, value in (("every", every), ("settle", settle), ("max_steps", max_steps or 1), ("lanes", lanes)):
+            if value < 1:
+                raise MemUPError(f"TargetRefresh {name}={value}: must be at least 1")
+        self.every = every
+        self.unit = unit
+        self.max_steps = max_steps
+        self.settle = settle
+        self.tolerance = tolerance
+        self.max_wait = max_wait
+        self.validation_episodes = validation_episodes
+        self.lanes = lanes
+        self.seconds = 0.0
+        self._turn = 0
+        self._loss: Tensor | None = None
+        self._previous: float | None = None
+        self._recall: dict[str, float] = {}
+        self._began = 0.0
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if not isinstance(pl_module, MemUP) or not isinstance(_data(trainer), EpisodeDataModule):
+            raise MemUPError(
+                f"TargetRefresh works on MemUP with an EpisodeDataModule, not on {type(pl_module).__name__} with "
+                f"{type(_data(trainer)).__name__}; remove it from trainer.callbacks"
+            )
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._began = time.perf_counter() - self.seconds  # seconds of an earlier run count on both sides
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        data = _data(trainer)
+        if data.tables["train"].version == 0:
+            if self._settled(outputs["local_loss"], data.consumed):
+                self.refresh(trainer, pl_module)
+        elif self.unit == "steps" and data.consumed % self.every == 0:
+            self.refresh(trainer, pl_module)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self.unit == "epochs" and (trainer.current_epoch + 1) % self.every == 0 and _data(trainer).tables["train"].version:
+            self.refresh(trainer, pl_module)
+
+    def _settled(self, loss: Tensor, updates: int) -> bool:
+        self._loss = loss if self._loss is None else self._loss + loss
+        if updates % self.settle:
+            return False
+        mean = float(self._loss) / self.settle
+        settled = self._previous is not None and self._previous - mean < self.tolerance
+        self._loss, self._previous = None, mean
+        return settled or updates >= self.max_wait
+
+    def refresh(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Score training episodes now and replace their targets."""
+        begin = time.perf_counter()
+        data = _data(trainer)
+        episodes = self._choose(trainer, data)
+        recall = score_episodes(data, pl_module, "train", episodes, self.lanes)
+        data.tables["train"].version += 1
+        self.seconds += time.perf_counter() - begin
+        logged = {
+            "refresh/seconds": self.seconds,
+            "refresh/share_of_training": self.seconds / (time.perf_counter() - self._began),
+            "refresh/scored_share": float(data.tables["train"].scored.mean()),
+        }
+        if recall is not None:
+            logged["train/target_recall"] = recall
+        for logger in trainer.loggers:
+            logger.log_metrics(logged, step=trainer.global_step)
+        trainer.callback_metrics.update({name: torch.tensor(x) for name, x in logged.items()})
+
+    def _choose(self, trainer: Trainer, data: EpisodeDataModule) -> IntArray:
+        lengths = data.sources["train"].lengths
+        if self.max_steps is None or lengths.sum() <= self.max_steps:
+            return np.arange(len(lengths))
+        horizon = self.every * (data.chunks_per_epoch if self.unit == "epochs" else 1)
+        upcoming = data.upcoming(horizon)
+        scored = data.tables["train"].scored[upcoming]
+        in_turn = (self._turn + np.arange(len(lengths))) % len(lengths)
+        queue = np.concatenate([upcoming[~scored], upcoming[scored], in_turn])
+        _, first = np.unique(queue, return_index=True)
+        queue = queue[np.sort(first)]
+        fits = np.cumsum(lengths[queue]) <= self.max_steps
+        fits[: max(1, int((~scored).sum()))] = True  # without targets an episode teaches nothing: these must be scored
+        self._turn = (self._turn + max(0, int(fits.sum()) - len(upcoming))) % len(lengths)
+        return queue[fits]
+
+    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._score_held_out(trainer, pl_module, "val")
+
+    def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._score_held_out(trainer, pl_module, "test")
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._log_recall(pl_module, "val")
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._log_recall(pl_module, "test")
+
+    def _score_held_out(self, trainer: Trainer, pl_module: LightningModule, split: Split) -> None:
+        data = _data(trainer)
+        training = data.tables.get("train")
+        if training is not None and training.version == 0:
+            return  # nothing is selected yet
+        episodes = np.arange(min(self.validation_episodes, len(data.sources[split])))
+        recall = score_episodes(data, pl_module, split, episodes, self.lanes)
+        data.tables[split].version += 1
+        if recall is not None:
+            self._recall[split] = recall
+
+    def _log_recall(self, pl_module: LightningModule, split: Split) -> None:
+        if split in self._recall:
+            pl_module.log(f"{split}/target_recall", self._recall[split], prog_bar=split == "val")
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "turn": self._turn,
+            "seconds": self.seconds,
+            "previous": self._previous,
+            "loss": self._loss,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._turn, self.seconds = state_dict["turn"], state_dict["seconds"]
+        self._previous, self._loss = state_dict["previous"], state_dict["loss"]
+
+
+def score_episodes(
+    data: EpisodeDataModule, model: LightningModule, split: Split, episodes: IntArray, lanes: int
+) -> float | None:
+    """Score whole episodes and replace their targets.
+
+    Returns:
+        Share of the true steps found among the targets at an episode's beginning; None where the data mark no true steps.
+    """
+    assert isinstance(model, MemUP)
+    stream = data.evaluation_stream(split, episodes, lanes)
+    table = data.tables[split]
+    was_training = model.training
+    model.eval()
+    collector, state, judged = None, None, np.zeros(len(table.scored), np.int64)
+    for chunk in stream:
+        moved = chunk.to(model.device)
+        if bool(chunk.is_first.any()):  # every lane begins a new episode with this chunk, or has none left
+            if collector is not None:
+                collector.finish()
+            collector, state, rows = None, None, chunk.episode >= 0
+            playing = chunk.episode.numpy()[rows.numpy()]
+            collector = table.collect(playing, model.device)
+        u, state = model.score(moved, state)
+        position = moved.start[:, None] + torch.arange(chunk.steps, device=model.device)
+        assert collector is not None
+        on = rows.to(model.device)
+        collector.extend(u[on], position[on], moved.has_outcome[on])
+        np.add.at(judged, playing, chunk.judged[rows].sum(1).numpy())
+    if collector is not None:
+        collector.finish()
+    model.train(was_training)
+    if not data.task.judged:
+        return None
+    return _recall(data, split, episodes, judged)
+
+
+def _recall(data: EpisodeDataModule, split: Split, episodes: IntArray, judged: IntArray) -> float | None:
+    table = data.tables[split]
+    wanted = np.minimum(judged[episodes], table.selector.num_targets).sum()
+    if not wanted:
+        return None
+    selected = table.select(episodes, np.zeros(len(episodes), np.int64))
+    return float(data.judged_at(split, episodes, selected).sum() / wanted)
+
+
+def _data(trainer: Trainer) -> EpisodeDataModule:
+    data: EpisodeDataModule = trainer.datamodule  # type: ignore[attr-defined]
+    return data

@@ -1,0 +1,7 @@
+"""The data: one task a file, over :class:`EpisodeDataModule`."""
+
+from datamodules.base import EpisodeDataModule
+from datamodules.gymnasium import GymnasiumDataModule
+from datamodules.tmaze import TMazeDataModule
+
+__all__ = ["EpisodeDataModule", "GymnasiumDataModule", "TMazeDataModule"]

@@ -1,0 +1,197 @@
+"""EpisodeDataModule: episodes of any kind as a stream of chunks with their targets."""
+
+from __future__ import annotations
+
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pytorch_lightning import LightningDataModule
+from torch.utils.data import DataLoader
+
+from memup_lightning.chunk import Chunk
+from memup_lightning.episodes import EVALUATE, EpisodeSource, IntArray
+from memup_lightning.errors import MemUPError
+from memup_lightning.schedule import LaneSchedule, OncePerEpisode
+from memup_lightning.stream import ChunkStream, TargetJoin
+from memup_lightning.targets import NOWHERE, Selector, TargetTable, TopK
+from memup_lightning.task import Task
+
+Split = Literal["train", "val", "test"]
+STAGES: dict[str, tuple[Split, ...]] = {
+    "fit": ("train", "val"),
+    "validate": ("val",),
+    "test": ("test",),
+    "predict": ("test",),
+}
+
+
+class EpisodeDataModule(LightningDataModule, ABC):
+    """Streams long episodes as chunks. A subclass says what the task is and where the episodes come from.
+
+    Args:
+        chunk_length: steps of a chunk, r: how far gradients go back.
+        lanes: episodes that are played side by side, B: the batch size.
+        selector: which later steps a chunk gets as targets.
+        restart: probabilities for a lane to leave its episode at a chunk's end, spread over the lanes. A mixture such as
+            ``[0.3, 0.1, 0.02, 0]`` keeps many lanes near the beginning of long episodes; ``[0]`` always plays to the end.
+        chunks_per_epoch: updates of an epoch; a stream has no end of its own.
+        probes: steps drawn from each lane's episode for the local predictor, at every update.
+        evaluation_lanes: episodes evaluated side by side.
+        evaluation_chunk_length: steps of a chunk in evaluation; there is no backward pass to pay for.
+        num_workers: processes that read ahead; the results do not depend on it.
+        candidates: steps kept for each episode to choose targets from.
+        seed: order of the episodes and places of the probes follow from it.
+    """
+
+    def __init__(
+        self,
+        chunk_length: int = 10,
+        lanes: int = 64,
+        selector: Selector | None = None,
+        restart: list[float] | None = None,
+        chunks_per_epoch: int = 500,
+        probes: int = 2,
+        evaluation_lanes: int = 256,
+        evaluation_chunk_length: int = 500,
+        num_workers: int = 0,
+        candidates: int = 64,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        for name, value in (("lanes", lanes), ("chunk_length", chunk_length), ("chunks_per_epoch", chunks_per_epoch)):
+            if value < 1:
+                raise MemUPError(f"{name}={value}: must be at least 1")
+        if probes < 1:
+            raise MemUPError(f"probes={probes}: the local predictor needs at least 1 step a lane to learn from")
+        self.chunk_length = chunk_length
+        self.lanes = lanes
+        self.selector = selector or TopK()
+        self.restart = [0.0] if restart is None else restart
+        self.chunks_per_epoch = chunks_per_epoch
+        self.probes = probes
+        self.evaluation_lanes = evaluation_lanes
+        self.evaluation_chunk_length = evaluation_chunk_length
+        self.num_workers = num_workers
+        self.candidates = candidates
+        self.seed = seed
+        self.sources: dict[Split, EpisodeSource] = {}
+        self.tables: dict[Split, TargetTable] = {}
+        self._joins: dict[Split, TargetJoin] = {}
+        self._schedule: LaneSchedule | None = None
+        self._resume: dict[str, Any] | None = None
+        self.consumed = 0  # training chunks handed out so far: all that a resumed run must know
+
+    @property
+    @abstractmethod
+    def task(self) -> Task:
+        """What memory and predictor see, and what the outcome is; known before any episode is read."""
+
+    @abstractmethod
+    def episodes(self, split: Split) -> EpisodeSource:
+        """The episodes of a split; made once."""
+
+    def setup(self, stage: str) -> None:
+        for split in STAGES[stage]:
+            if split in self.sources:
+                continue
+            source = self.episodes(split)
+            self.sources[split] = source
+            self.tables[split] = TargetTable(self.selector, source.lengths, self.candidates)
+            self._joins[split] = TargetJoin(source, self.task, self.tables[split])
+
+    @property
+    def schedule(self) -> LaneSchedule:
+        """Where the training lanes stand at every step."""
+        if self._schedule is None:
+            lengths = self.sources["train"].lengths
+            self._schedule = LaneSchedule(lengths, self.lanes, self.chunk_length, self.restart, self.seed)
+        return self._schedule
+
+    def upcoming(self, chunks: int) -> IntArray:
+        """The training episodes that the lanes play during the next chunks."""
+        ahead = np.arange(self.consumed, self.consumed + max(1, chunks))
+        return np.unique(self.schedule.at(ahead).episode)
+
+    def train_dataloader(self) -> DataLoader[Chunk]:
+        stream = ChunkStream(
+            self.sources["train"],
+            self.task,
+            self.schedule,
+            self.chunks_per_epoch,
+            contexts=self.selector.current_step,
+            probes=self.probes,
+            seed=self.seed,
+        )
+        return _EpochLoader(stream, self)
+
+    def evaluation_stream(self, split: Split, episodes: IntArray | None = None, lanes: int | None = None) -> ChunkStream:
+        """Chunks of whole episodes, each played once; of all episodes of the split or of the given ones."""
+        source = self.sources[split]
+        schedule = OncePerEpisode(
+            source.lengths, lanes or self.evaluation_lanes, self.evaluation_chunk_length, episodes
+        )
+        return ChunkStream(source, self.task, schedule, schedule.steps)
+
+    def judged_at(self, split: Split, episodes: IntArray, positions: IntArray) -> npt.NDArray[np.bool_]:
+        """Whether the memory is judged at the given steps, ``[rows, K]`` (False where there is no step)."""
+        source = self.sources[split]
+        there = positions != NOWHERE
+        rows = np.repeat(episodes, positions.shape[1])
+        at = np.where(there, positions, 0).ravel()
+        flags = source.gather(rows, at, 1, [EVALUATE])[EVALUATE]
+        return flags.reshape(positions.shape).astype(np.bool_) & there
+
+    def _evaluation_loader(self, split: Split) -> DataLoader[Chunk]:
+        return _loader(self.evaluation_stream(split), self.num_workers)
+
+    def val_dataloader(self) -> DataLoader[Chunk]:
+        return self._evaluation_loader("val")
+
+    def test_dataloader(self) -> DataLoader[Chunk]:
+        return self._evaluation_loader("test")
+
+    def predict_dataloader(self) -> DataLoader[Chunk]:
+        return self._evaluation_loader("test")
+
+    def on_before_batch_transfer(self, batch: Chunk, dataloader_idx: int) -> Chunk:
+        """Join the targets, in the training process and at the step that uses them."""
+        trainer = self.trainer
+        assert trainer is not None
+        if trainer.training:
+            self.consumed += 1
+            return self._joins["train"](batch)
+        split: Split = "val" if trainer.validating or trainer.sanity_checking else "test"
+        return self._joins[split](batch) if self.tables[split].version else batch
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"consumed": self.consumed, "targets": self.tables["train"].state_dict()} if self.tables else {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        if "train" in self.tables and state_dict:
+            self.consumed = state_dict["consumed"]
+            self.tables["train"].load_state_dict(state_dict["targets"])
+
+
+def _loader(stream: ChunkStream, num_workers: int) -> DataLoader[Chunk]:
+    return DataLoader(stream, batch_size=None, num_workers=num_workers)
+
+
+class _EpochLoader(DataLoader[Chunk]):
+    """Each iteration yields the rest of the epoch in which the run stands."""
+
+    def __init__(self, stream: ChunkStream, data: EpisodeDataModule) -> None:
+        warnings.filterwarnings("ignore", message="Your `IterableDataset` has `__len__` defined")
+        super().__init__(
+            stream, batch_size=None, num_workers=data.num_workers, persistent_workers=data.num_workers > 0
+        )
+        self.stream = stream
+        self.data = data
+
+    def __iter__(self) -> Iterator[Chunk]:  # type: ignore[override]
+        epoch = self.data.consumed // self.stream.epoch_length
+        self.stream.set_range(self.data.consumed, (epoch + 1) * self.stream.epoch_length)
+        return super().__iter__()

@@ -1,0 +1,104 @@
+"""The T-Maze, with episodes made when they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from datamodules.base import Split
+from datamodules.gymnasium import GymnasiumDataModule
+from memup_lightning import counter
+from memup_lightning.envs.tmaze import TMazeRules
+from memup_lightning.episodes import EVALUATE, OUTCOME, Arrays, EpisodeSource, IntArray, check_lengths
+from memup_lightning.task import Field
+
+_ACTION = 7  # stream of random numbers
+
+
+class TMazeEpisodes(EpisodeSource):
+    """Episodes of a uniformly random policy in the T-Maze. They take no room: any slice is computed when it is read.
+
+    Args:
+        rules: the maze.
+        seeds: one seed an episode; the environment plays the same episode under the same seed.
+    """
+
+    def __init__(self, rules: TMazeRules, seeds: IntArray) -> None:
+        self.rules = rules
+        self.seeds = seeds
+        self.layout = rules.layout(seeds)
+        self.lengths = check_lengths(self.layout.length)
+        self.fields = {
+            "observation": Field((3,)),
+            "action": Field((), "int32", "token", 2),
+            "reward": Field(),
+            OUTCOME: Field(),
+            EVALUATE: Field((), "bool"),
+        }
+
+    def read(self, episode: int, start: int, stop: int) -> Arrays:
+        arrays = self.gather(np.array([episode]), np.array([start]), stop - start, list(self.fields))
+        return {name: x[0] for name, x in arrays.items()}
+
+    def gather(self, episodes: IntArray, starts: IntArray, steps: int, names: Sequence[str]) -> Arrays:
+        time = starts[:, None] + np.arange(steps)
+        layout = type(self.layout)(*(part[episodes] for part in self.layout))
+        seeds = self.seeds[episodes]
+        outside = (time < 0) | (time >= layout.length[:, None])
+        out: Arrays = {}
+        if "observation" in names:
+            out["observation"] = self.rules.observe(layout, seeds, time)
+        if {"action", "reward", OUTCOME} & set(names):
+            action = (counter.hash64(_ACTION, seeds[:, None], time) & np.uint64(1)).astype(np.int32)
+            if "action" in names:
+                out["action"] = action
+            if {"reward", OUTCOME} & set(names):
+                out["reward"] = self.rules.reward(layout, time, action)
+                out[OUTCOME] = out["reward"].copy()
+        if EVALUATE in names:
+            out[EVALUATE] = self.rules.at_junction(layout, time)
+        if outside.any():
+            for name, x in out.items():
+                x[outside] = self.fields[name].fill
+        return {name: out[name] for name in names}
+
+
+class TMazeDataModule(GymnasiumDataModule):
+    """T-Maze-L, -LN and -LNR (see :mod:`memup_lightning.envs.tmaze`).
+
+    The outcome is the reward; the memory is judged at the junction. Under the random policy the corridor does not depend
+    on the actions, so episodes are computed when they are read and may be a million steps long. With a ``policy`` of
+    your own they are played in the environment and kept in memory.
+
+    Args:
+        length: steps of the corridor with its junction, the least number in mode LNR.
+        mode: L, LN or LNR.
+        distractors: steps that pay a coin toss.
+        num_train, num_val, num_test: episodes of each split.
+        **gymnasium: see :class:`~datamodules.gymnasium.GymnasiumDataModule`.
+    """
+
+    def __init__(
+        self,
+        length: int = 1000,
+        mode: Literal["L", "LN", "LNR"] = "LNR",
+        distractors: int = 0,
+        num_train: int = 1024,
+        num_val: int = 256,
+        num_test: int = 256,
+        **gymnasium: Any,
+    ) -> None:
+        self.rules = TMazeRules(length, mode, distractors)
+        env_kwargs = {"length": length, "mode": mode, "distractors": distractors}
+        for name, value in {"env_id": "memup/TMaze-v0", "env_kwargs": env_kwargs, "judged": "last"}.items():
+            gymnasium.setdefault(name, value)
+        super().__init__(num_train=num_train, num_val=num_val, num_test=num_test, **gymnasium)
+
+    def episodes(self, split: Split) -> EpisodeSource:
+        if self.policy is not None or self.wrappers or self.observed is not None or self.outcome != "reward":
+            return super().episodes(split)
+        number = np.arange(self.num_episodes[split])
+        seeds = counter.hash64(self.split_seed(split), number) >> np.uint64(1)
+        return TMazeEpisodes(self.rules, seeds.astype(np.int64))

@@ -1,0 +1,111 @@
+"""Chunk: what one training step sees. The shapes of the whole project are written down here, once.
+
+Letters: B lanes, T steps of the chunk, K targets, W steps of the local context (``Task.window``); ``...`` is the shape
+of one step of a field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+Fields = dict[str, Tensor]
+
+
+@dataclass
+class Steps:
+    """Single steps picked from episodes, each with its local context: targets of the memory, probes of d_psi.
+
+    Attributes:
+        position: the steps' numbers in their episodes, int64 ``[B, K]``.
+        valid: False where there is no such step, or where it has no outcome, bool ``[B, K]``.
+        context: c_k, each field ``[B, K, W, ...]``.
+        outcome: y_k, ``[B, K, ...]``.
+        judged: whether the memory is judged at that step, bool ``[B, K]``.
+    """
+
+    position: Tensor
+    valid: Tensor
+    context: Fields
+    outcome: Tensor
+    judged: Tensor
+
+    def to(self, device: torch.device, non_blocking: bool = False) -> Steps:
+        return _move(self, device, non_blocking)
+
+
+@dataclass
+class Chunk:
+    """T consecutive steps of B lanes.
+
+    Attributes:
+        inputs: what the memory reads, each field ``[B, T, ...]``.
+        valid: True where a step exists, bool ``[B, T]``. Only the last chunk of an episode is short, so the steps that
+            do not exist stand at the end, and the state behind them is never used.
+        is_first: True where the chunk begins an episode, bool ``[B]``: the lane's state is reset before it.
+        episode: which episode the lane plays, int64 ``[B]``; -1 where the lane has nothing left to play.
+        start: number of the chunk's first step in its episode, int64 ``[B]``.
+        context: fields of the steps and of the W - 1 steps before them, each ``[B, W - 1 + T, ...]``; empty in a
+            training chunk whose selector has no use for the chunk's own steps.
+        outcome: y of every step, ``[B, T, ...]``; where :attr:`context` is empty, so is this.
+        has_outcome: where y exists, bool ``[B, T]``.
+        judged: where the memory is judged, bool ``[B, T]``.
+        probes: steps drawn from the lane's episode, on which the local predictor learns.
+        targets: U, the steps that the memory must explain.
+    """
+
+    inputs: Fields
+    valid: Tensor
+    is_first: Tensor
+    episode: Tensor
+    start: Tensor
+    context: Fields
+    outcome: Tensor
+    has_outcome: Tensor
+    judged: Tensor
+    probes: Steps | None = None
+    targets: Steps | None = None
+
+    @property
+    def lanes(self) -> int:
+        return self.valid.shape[0]
+
+    @property
+    def steps(self) -> int:
+        return self.valid.shape[1]
+
+    def windows(self, window: int) -> Fields:
+        """The local context of every step, each field ``[B, T, W, ...]`` (views, nothing is copied)."""
+        return {name: x.unfold(1, window, 1).movedim(-1, 2) for name, x in self.context.items()}
+
+    def rows(self, rows: slice) -> Chunk:
+        """Some of the lanes (views)."""
+        return _apply(self, lambda x: x[rows])
+
+    def to(self, device: torch.device, non_blocking: bool = False) -> Chunk:
+        return _move(self, device, non_blocking)
+
+
+T = TypeVar("T", Chunk, Steps)
+
+
+def _move(chunk: T, device: torch.device, non_blocking: bool) -> T:
+    if chunk.valid.device == device:
+        return chunk
+    return _apply(chunk, lambda x: x.to(device, non_blocking=non_blocking))
+
+
+def _apply(chunk: T, function: Callable[[Tensor], Tensor]) -> T:
+    changed = {}
+    for name, value in vars(chunk).items():
+        if isinstance(value, Tensor):
+            changed[name] = function(value)
+        elif isinstance(value, dict):
+            changed[name] = {key: function(x) for key, x in value.items()}
+        elif isinstance(value, Steps):
+            changed[name] = _apply(value, function)
+    return replace(chunk, **changed)

@@ -1,0 +1,50 @@
+"""Counter-based random numbers: every draw is a pure function of a key, so any slice can be made alone.
+
+NumPy's Philox is counter-based too, but one generator object serves one counter: reading 64 lanes that stand at 64
+places of 64 episodes would construct 64 generators a step (about 0.5 ms). Here whole index arrays are hashed at once
+with the finaliser of SplitMix64 (Steele, Lea & Flood, "Fast Splittable Pseudorandom Number Generators", OOPSLA 2014).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+_GAMMA = 0x9E3779B97F4A7C15
+_MASK = (1 << 64) - 1
+
+
+def _mix(z: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+def hash64(*keys: int | npt.NDArray[np.integer]) -> npt.NDArray[np.uint64]:
+    """64 random bits for each element of the broadcast keys.
+
+    Args:
+        keys: integers or integer arrays that broadcast together. The order matters: ``hash64(a, b) != hash64(b, a)``.
+
+    Returns:
+        uint64 array of the broadcast shape.
+    """
+    state: npt.NDArray[np.uint64] = np.zeros((), np.uint64)
+    with np.errstate(over="ignore"):
+        for key in keys:
+            if isinstance(key, int):
+                key = np.asarray(key & _MASK, np.uint64)
+            else:
+                key = np.asarray(key).astype(np.uint64)
+            state = _mix((state + np.uint64(_GAMMA)) ^ _mix(key + np.uint64(_GAMMA)))
+    return state
+
+
+def uniform(*keys: int | npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
+    """Uniform draws from [0, 1), one for each element of the broadcast keys (see :func:`hash64`)."""
+    return (hash64(*keys) >> np.uint64(11)) * (1.0 / (1 << 53))
+
+
+def integers(high: int | npt.NDArray[np.integer], *keys: int | npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
+    """Uniform integers from {0, ..., high - 1}, one for each element of the broadcast keys (see :func:`hash64`)."""
+    return np.floor(uniform(*keys) * high).astype(np.int64)

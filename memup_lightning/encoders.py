@@ -1,0 +1,145 @@
+"""From the fields of a step to features: vectors as they are, tokens as one-hot or embedding, images through a CNN."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from memup_lightning.chunk import Fields
+from memup_lightning.errors import MemUPError
+from memup_lightning.task import Field
+
+ONE_HOT_UP_TO = 32
+"""Tokens of more classes are embedded."""
+
+
+class TokenEncoder(nn.Module):
+    """Class numbers ``[..., *shape]`` to ``[..., output_size]``; -1 (no such step) gives zeros.
+
+    Args:
+        field: a token field.
+        embedding_size: features of a token, where it has more than :data:`ONE_HOT_UP_TO` classes.
+    """
+
+    def __init__(self, field: Field, embedding_size: int = 32) -> None:
+        super().__init__()
+        self.dims = len(field.shape)
+        self.classes = field.classes
+        self.embedding: nn.Embedding | None = None
+        if field.classes > ONE_HOT_UP_TO:
+            self.embedding = nn.Embedding(field.classes + 1, embedding_size, padding_idx=0)
+        each = embedding_size if self.embedding else field.classes
+        self.output_size = each * math.prod(field.shape)
+        self.register_buffer("eye", torch.eye(field.classes + 1)[:, 1:], persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        index = x.long() + 1
+        table = self.embedding.weight if self.embedding is not None else self.eye
+        assert isinstance(table, Tensor)
+        return F.embedding(index, table).flatten(x.dim() - self.dims)
+
+
+class ImageEncoder(nn.Module):
+    """Images ``[..., height, width, channels]`` (uint8, or floats in [0, 1]) to ``[..., output_size]``.
+
+    Three convolutions as in Mnih et al. (Nature, 2015), for any image from 36 pixels a side on.
+
+    Args:
+        field: an image field.
+        output_size: features.
+    """
+
+    def __init__(self, field: Field, output_size: int = 128) -> None:
+        super().__init__()
+        height, width, channels = field.shape
+        if min(height, width) < 36:
+            raise MemUPError(f"an image of {height}x{width} pixels is too small for ImageEncoder; it needs 36x36")
+        self.scale = 255.0 if field.dtype == "uint8" else 1.0
+        self.output_size = output_size
+        self.layers = nn.Sequential(
+            nn.Conv2d(channels, 32, 8, 4), nn.ReLU(), nn.Conv2d(32, 64, 4, 2), nn.ReLU(), nn.Conv2d(64, 64, 3), nn.ReLU()
+        )
+        with torch.no_grad():
+            flat = self.layers(torch.zeros(1, channels, height, width)).numel()
+        self.head = nn.Sequential(nn.Flatten(), nn.Linear(flat, output_size), nn.ReLU())
+
+    def forward(self, x: Tensor) -> Tensor:
+        lead = x.shape[:-3]
+        image = x.reshape(-1, *x.shape[-3:]).movedim(-1, 1).to(self.head[1].weight.dtype) / self.scale
+        features: Tensor = self.head(self.layers(image))
+        return features.view(*lead, self.output_size)
+
+
+class VectorEncoder(nn.Module):
+    """Numbers ``[..., *shape]`` to ``[..., output_size]``, unchanged."""
+
+    def __init__(self, field: Field) -> None:
+        super().__init__()
+        self.dims = len(field.shape)
+        self.output_size = math.prod(field.shape)
+
+    def forward(self, x: Tensor) -> Tensor:
+        flat = x.flatten(x.dim() - self.dims) if self.dims else x.unsqueeze(-1)
+        return flat if flat.is_floating_point() else flat.float()
+
+
+class StepEncoder(nn.Module):
+    """All fields of a step to one vector: ``{name: [..., *shape]}`` to ``[..., output_size]``.
+
+    Args:
+        fields: the fields; the model fills them in.
+        hidden_size: size of a linear layer with ReLU behind the joined features; 0 leaves it out.
+        embedding_size: features of a token of many classes.
+        image_size: features of an image.
+    """
+
+    def __init__(
+        self, fields: Mapping[str, Field], hidden_size: int = 0, embedding_size: int = 32, image_size: int = 128
+    ) -> None:
+        super().__init__()
+        self.names = list(fields)
+        encoders: list[nn.Module] = []
+        for field in fields.values():
+            if field.kind == "token":
+                encoders.append(TokenEncoder(field, embedding_size))
+            elif field.kind == "image":
+                encoders.append(ImageEncoder(field, image_size))
+            else:
+                encoders.append(VectorEncoder(field))
+        self.encoders = nn.ModuleList(encoders)
+        self.joined_size = sum(int(encoder.output_size) for encoder in encoders)  # type: ignore[arg-type]
+        self.output_size = hidden_size or self.joined_size
+        self.hidden: nn.Module = nn.Identity()
+        if hidden_size:
+            self.hidden = nn.Sequential(nn.Linear(self.joined_size, hidden_size), nn.ReLU())
+
+    def forward(self, fields: Fields) -> Tensor:
+        parts = [encoder(fields[name]) for name, encoder in zip(self.names, self.encoders, strict=True)]
+        joined = parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
+        features: Tensor = self.hidden(joined)
+        return features
+
+
+class WindowEncoder(nn.Module):
+    """A window of W steps to the features of a local context: ``{name: [..., W, *shape]}`` to ``[..., output_size]``.
+
+    Each step is encoded alike; the steps of the window are joined in their order.
+
+    Args:
+        fields: the fields; the model fills them in.
+        window: W; the task fills it in.
+        step: encoder of one step.
+    """
+
+    def __init__(self, fields: Mapping[str, Field], window: int, step: StepEncoder) -> None:
+        super().__init__()
+        self.window = window
+        self.step = step
+        self.output_size = window * step.output_size
+
+    def forward(self, fields: Fields) -> Tensor:
+        return self.step(fields).flatten(-2)

@@ -1,0 +1,352 @@
+"""The T-Maze: a hint at the first step says which way to turn at the junction, thousands of steps later.
+
+The observation is three numbers, ``[hint, junction, noise]``:
+
+- hint: -1 (left) or +1 (right) at step 0, half of the episodes each; 0 afterwards.
+- junction: 1 at the last step of the corridor, 0.5 at a distractor step, else 0.
+- noise: -1 or +1 by a coin toss at every step in the modes with N, else 0.
+
+Two actions, 0 = left and 1 = right. In the corridor either one moves forward and pays nothing. At the junction the
+turn that the hint asked for pays +4, the other one -3, and the episode ends. In the modes with R the corridor is 0 to
+10 steps longer than ``length``, so that counting steps does not help. A distractor step pays +4 or -3 by a coin toss,
+whatever the action: a reward as surprising as the junction's, which no memory explains.
+
+The rules are pure functions of an episode seed (:mod:`memup_lightning.counter`): any step of any episode can be made
+alone, by an environment or by a data set, and a corridor of a million steps takes no room.
+
+Source: the T-Maze-L, -LN and -LNR of AMRL (Beck et al., "AMRL: Aggregated Memory for Reinforcement Learning", ICLR
+2020), with the rewards of MemUP (Sorokin et al., "Explain My Surprise", NeurIPS 2022). The distractors are ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import gymnasium
+import numpy as np
+import numpy.typing as npt
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+
+from memup_lightning.counter import hash64
+from memup_lightning.errors import MemUPError
+
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float32]
+BoolArray = npt.NDArray[np.bool_]
+
+RIGHT_TURN = 4.0
+"""Reward of the turn that the hint asked for."""
+WRONG_TURN = -3.0
+"""Reward of the other turn."""
+
+_FREE_STEPS = 5  # first steps of an episode, never distractors
+_EXTRA_STEPS = 10  # largest addition to the length in mode R
+_LAYOUT, _NOISE = range(2)  # first key of the draws of an episode and of a step, so that no two share their bits
+
+
+class Layout(NamedTuple):
+    """What is drawn once for each of n episodes.
+
+    Attributes:
+        hint: the turn that pays, -1 = left, +1 = right, ``[n]``.
+        length: number of steps; the junction is step ``length - 1``, ``[n]``.
+        distractor_steps: the distractor steps in rising order, ``[n, distractors]``.
+        distractor_pay: the reward at each of them, +4 or -3, ``[n, distractors]``.
+    """
+
+    hint: IntArray
+    length: IntArray
+    distractor_steps: IntArray
+    distractor_pay: FloatArray
+
+
+@dataclass(frozen=True)
+class TMazeRules:
+    """The rules of the maze, for many episodes and steps at once.
+
+    Args:
+        length: number of steps of an episode, the junction included (the least number in mode R).
+        mode: ``L`` long corridor, ``LN`` with noise, ``LNR`` with noise and 0 to 10 steps more, drawn for each episode.
+        distractors: number of steps of the corridor that pay a coin toss. None is among the first five.
+
+    Raises:
+        MemUPError: unknown mode, or a corridor too short for the junction and the distractors.
+    """
+
+    length: int = 1000
+    mode: Literal["L", "LN", "LNR"] = "LNR"
+    distractors: int = 0
+
+    def __post_init__(self) -> None:
+        if self.mode not in ("L", "LN", "LNR"):
+            raise MemUPError(f"unknown T-Maze mode {self.mode!r}; choose 'L', 'LN' or 'LNR'")
+        if self.distractors < 0:
+            raise MemUPError(f"distractors={self.distractors} is negative; give 0 or more")
+        least = self.distractors + _FREE_STEPS + 1 if self.distractors else 2
+        if self.length < least:
+            raise MemUPError(
+                f"length={self.length} is too short with distractors={self.distractors}; give length >= {least}"
+                " (two steps, or with distractors one step for each, five before them and the junction)"
+            )
+
+    def layout(self, seeds: IntArray) -> Layout:
+        """Draws what is fixed for an episode.
+
+        Args:
+            seeds: one seed an episode, ``[n]``.
+        """
+        draws = hash64(_LAYOUT, seeds[:, None], np.arange(2 + 2 * self.distractors))  # all by one call: it is hot
+        length = np.full(len(seeds), self.length, np.int64)
+        if self.mode == "LNR":
+            length += _below(_EXTRA_STEPS + 1, draws[:, 1])
+        # One distractor in each of equal strata of the corridor: distinct at any length, in memory [n, distractors].
+        which = np.arange(self.distractors + 1)
+        edges = _FREE_STEPS + which * (length - _FREE_STEPS - 1)[:, None] // max(self.distractors, 1)
+        places, tosses = draws[:, 2 : 2 + self.distractors], draws[:, 2 + self.distractors :]
+        return Layout(
+            hint=_sign(draws[:, 0]),
+            length=length,
+            distractor_steps=edges[:, :-1] + _below(edges[:, 1:] - edges[:, :-1], places),
+            distractor_pay=_pay(_sign(tosses) > 0),
+        )
+
+    def observe(self, layout: Layout, seeds: IntArray, steps: IntArray) -> FloatArray:
+        """What is seen at the given steps of each episode.
+
+        Args:
+            layout: of the same n episodes.
+            seeds: one seed an episode, ``[n]``.
+            steps: ``[n]`` or ``[n, T]``. Past the junction there is nothing to see but noise.
+
+        Returns:
+            ``[n, 3]`` or ``[n, T, 3]``: hint, junction, noise.
+        """
+        observation = np.zeros((*steps.shape, 3), np.float32)
+        observation[..., 0] = _wide(layout.hint, steps) * (steps == 0)
+        observation[..., 1] = self.at_junction(layout, steps)
+        if self.distractors:
+            observation[..., 1] += 0.5 * (self._coin_toss(layout, steps) != 0)
+        if "N" in self.mode:
+            observation[..., 2] = _sign(hash64(_NOISE, _wide(seeds, steps), steps))
+        return observation
+
+    def reward(self, layout: Layout, steps: IntArray, actions: IntArray) -> FloatArray:
+        """What the actions taken at the given steps pay.
+
+        Args:
+            layout: of n episodes.
+            steps: ``[n]`` or ``[n, T]``.
+            actions: 0 = left, 1 = right, of the shape of ``steps``.
+        """
+        reward = _pay((actions > 0) == (_wide(layout.hint, steps) > 0)) * self.at_junction(layout, steps)
+        if self.distractors:
+            reward += self._coin_toss(layout, steps)
+        return reward
+
+    def at_junction(self, layout: Layout, steps: IntArray) -> BoolArray:
+        """Whether each of the steps, ``[n]`` or ``[n, T]``, is the last of its episode."""
+        return np.equal(steps, _wide(layout.length - 1, steps))
+
+    def _coin_toss(self, layout: Layout, steps: IntArray) -> FloatArray:
+        """What each step pays as a distractor; 0 where it is none."""
+        corridor = _wide(layout.length, steps) - _FREE_STEPS - 1
+        # The inverse of the edges in `layout`: the last stratum that begins at or before the step.
+        stratum = ((steps - _FREE_STEPS + 1) * self.distractors - 1) // corridor
+        stratum = np.clip(stratum, 0, self.distractors - 1)
+        rows = _wide(np.arange(len(steps)), steps)
+        hit = layout.distractor_steps[rows, stratum] == steps
+        return np.where(hit, layout.distractor_pay[rows, stratum], np.float32(0))
+
+
+def _wide(per_episode: IntArray, steps: IntArray) -> IntArray:
+    """An array ``[n]``, shaped to broadcast against steps ``[n]`` or ``[n, T]``."""
+    return per_episode[:, None] if steps.ndim == 2 else per_episode
+
+
+def _sign(draws: npt.NDArray[np.uint64]) -> IntArray:
+    """-1 or +1 from random bits."""
+    return (draws & np.uint64(1)).astype(np.int64) * 2 - 1
+
+
+def _below(high: int | IntArray, draws: npt.NDArray[np.uint64]) -> IntArray:
+    """Integers from {0, ..., high - 1} from random bits."""
+    return ((draws >> np.uint64(11)) * 2.0**-53 * high).astype(np.int64)
+
+
+def _pay(right: BoolArray) -> FloatArray:
+    return np.where(right, np.float32(RIGHT_TURN), np.float32(WRONG_TURN))
+
+
+def _spaces() -> tuple[gymnasium.Space[Any], gymnasium.Space[Any]]:
+    return gymnasium.spaces.Box(-1.0, 1.0, (3,), np.float32), gymnasium.spaces.Discrete(2)
+
+
+class TMazeEnv(gymnasium.Env[FloatArray, np.int64]):
+    """One T-Maze (see the module). ``info`` holds ``episode_seed`` and the hidden truth ``hint``.
+
+    ``reset(options={"episode_seed": s})`` plays the episode of that seed; otherwise it is drawn from ``np_random``.
+    For speed take :class:`TMazeVectorEnv`.
+
+    Args:
+        length, mode, distractors: see :class:`TMazeRules`.
+        render_mode: None or ``ansi`` (a line of text).
+    """
+
+    metadata = {"render_modes": ["ansi"], "render_fps": 10}  # noqa: RUF012 (Gymnasium declares it so)
+
+    def __init__(
+        self,
+        length: int = 1000,
+        mode: Literal["L", "LN", "LNR"] = "LNR",
+        distractors: int = 0,
+        render_mode: str | None = None,
+    ) -> None:
+        self.rules = TMazeRules(length, mode, distractors)
+        if render_mode not in (None, "ansi"):
+            raise MemUPError(f"render_mode={render_mode!r} is not supported; give None or 'ansi'")
+        self.render_mode = render_mode
+        self.observation_space, self.action_space = _spaces()
+        self._layout: Layout | None = None
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[FloatArray, dict[str, Any]]:
+        super().reset(seed=seed)
+        episode_seed = (options or {}).get("episode_seed")
+        if episode_seed is None:
+            episode_seed = self.np_random.integers(2**63)
+        self._seeds = np.array([episode_seed], np.int64)
+        self._layout = self.rules.layout(self._seeds)
+        self._step = np.zeros(1, np.int64)
+        return self.rules.observe(self._layout, self._seeds, self._step)[0], self._info()
+
+    def step(self, action: np.int64) -> tuple[FloatArray, float, bool, bool, dict[str, Any]]:
+        if self._layout is None or self._step >= self._layout.length:
+            raise MemUPError("the episode is over or not begun; call reset() before step()")
+        if not self.action_space.contains(action):
+            raise MemUPError(f"action {action!r} is neither 0 (left) nor 1 (right)")
+        reward = self.rules.reward(self._layout, self._step, np.array([action]))
+        terminated = self.rules.at_junction(self._layout, self._step)
+        self._step = self._step + 1
+        observation = self.rules.observe(self._layout, self._seeds, self._step)
+        return observation[0], float(reward[0]), bool(terminated[0]), False, self._info()
+
+    def _info(self) -> dict[str, Any]:
+        assert self._layout is not None
+        return {"episode_seed": int(self._seeds[0]), "hint": int(self._layout.hint[0])}
+
+    def render(self) -> str | None:
+        if self.render_mode is None or self._layout is None:
+            return None
+        length, step = int(self._layout.length[0]), int(self._step[0])
+        cells = ["."] * min(length, 60)
+        cells[min(step, length - 1) * (len(cells) - 1) // (length - 1)] = "A"
+        goal = "left" if self._layout.hint[0] < 0 else "right"
+        return f"[{''.join(cells)}T] step {step} of {length}, turn {goal}"
+
+
+class TMazeVectorEnv(VectorEnv[FloatArray, IntArray, npt.NDArray[Any]]):
+    """Many T-Mazes (see the module), stepped together in NumPy.
+
+    ``infos`` holds ``episode_seed`` and the hidden truth ``hint``, ``[num_envs]`` each, at every step. Under
+    ``SAME_STEP`` it holds ``final_obs`` and ``final_info`` too when an episode has ended.
+
+    Seeds: each maze has a key, and its k-th episode since the keys were set is a function of key and k, whatever the
+    other mazes do. ``reset(seed=int)`` draws all keys from that seed; ``reset(seed=[...])`` takes one key a maze, so
+    that equal keys give equal mazes at any place; ``reset()`` goes on to the next episode of every maze.
+
+    Args:
+        num_envs: number of mazes.
+        length, mode, distractors: see :class:`TMazeRules`.
+        autoreset_mode: ``NEXT_STEP`` (the step after the end ignores the action and begins a new episode) or
+            ``SAME_STEP`` (the step that ends an episode returns the first observation of the next).
+    """
+
+    metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012
+
+    def __init__(
+        self,
+        num_envs: int = 1,
+        length: int = 1000,
+        mode: Literal["L", "LN", "LNR"] = "LNR",
+        distractors: int = 0,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+    ) -> None:
+        if num_envs < 1:
+            raise MemUPError(f"num_envs={num_envs}; give at least one")
+        modes = {AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP}
+        if autoreset_mode not in modes | {mode.value for mode in modes}:
+            raise MemUPError(f"autoreset_mode={autoreset_mode!r} is not supported; give 'NextStep' or 'SameStep'")
+        self.rules = TMazeRules(length, mode, distractors)
+        self.num_envs = num_envs
+        self.autoreset_mode = AutoresetMode(autoreset_mode)
+        self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
+        self.single_observation_space, self.single_action_space = _spaces()
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self._keys: IntArray | None = None
+
+    def reset(
+        self, *, seed: int | Sequence[int] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[FloatArray, dict[str, Any]]:
+        if seed is not None or self._keys is None:
+            self._keys = self._draw_keys(seed)
+            self._episodes = np.zeros(self.num_envs, np.int64)
+        self._seeds = self._next_seeds(np.arange(self.num_envs))
+        self._layout = self.rules.layout(self._seeds)
+        self._steps = np.zeros(self.num_envs, np.int64)
+        return self.rules.observe(self._layout, self._seeds, self._steps), self._infos()
+
+    def step(self, actions: IntArray) -> tuple[FloatArray, FloatArray, BoolArray, BoolArray, dict[str, Any]]:
+        if self._keys is None:
+            raise MemUPError("the mazes are not begun; call reset() before step()")
+        actions = np.asarray(actions)
+        if actions.shape != (self.num_envs,) or ((actions != 0) & (actions != 1)).any():
+            raise MemUPError(f"actions must be {self.num_envs} numbers, each 0 (left) or 1 (right), got {actions}")
+        # Under NEXT_STEP a finished maze stands one step past its junction: this call pays it nothing and begins anew.
+        begin = self._steps == self._layout.length
+        reward = self.rules.reward(self._layout, self._steps, actions)
+        terminated = self.rules.at_junction(self._layout, self._steps)
+        self._steps += 1
+        final: dict[str, Any] = {}
+        if self.autoreset_mode == AutoresetMode.SAME_STEP:
+            begin = terminated
+            if begin.any():
+                final_obs = self.rules.observe(self._layout, self._seeds, self._steps)
+                final = {"final_obs": final_obs, "_final_obs": begin, "final_info": self._infos(), "_final_info": begin}
+        if begin.any():
+            self._begin(np.flatnonzero(begin))
+        observation = self.rules.observe(self._layout, self._seeds, self._steps)
+        return observation, reward, terminated, np.zeros(self.num_envs, np.bool_), {**self._infos(), **final}
+
+    def _begin(self, mazes: IntArray) -> None:
+        """Starts the next episode of some mazes."""
+        self._seeds[mazes] = self._next_seeds(mazes)
+        new = self.rules.layout(self._seeds[mazes])
+        self._layout.hint[mazes] = new.hint
+        self._layout.length[mazes] = new.length
+        self._layout.distractor_steps[mazes] = new.distractor_steps
+        self._layout.distractor_pay[mazes] = new.distractor_pay
+        self._steps[mazes] = 0
+
+    def _next_seeds(self, mazes: IntArray) -> IntArray:
+        assert self._keys is not None
+        seeds = hash64(self._keys[mazes], self._episodes[mazes]) >> np.uint64(1)  # 63 bits: an int64 holds them
+        self._episodes[mazes] += 1
+        return seeds.astype(np.int64)
+
+    def _draw_keys(self, seed: int | Sequence[int] | None) -> IntArray:
+        if seed is None or isinstance(seed, int | np.integer):
+            super().reset(seed=None if seed is None else int(seed))
+            return self.np_random.integers(2**63, size=self.num_envs)
+        if len(seed) != self.num_envs:
+            raise MemUPError(f"got {len(seed)} seeds for {self.num_envs} mazes; give one integer for all, or one each")
+        return np.array(seed, np.int64)
+
+    def _infos(self) -> dict[str, Any]:
+        every = np.ones(self.num_envs, np.bool_)
+        seeds, hints = self._seeds.copy(), self._layout.hint.copy()
+        return {"episode_seed": seeds, "_episode_seed": every, "hint": hints, "_hint": every}

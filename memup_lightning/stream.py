@@ -1,0 +1,226 @@
+"""Schedule + source + targets -> chunks.
+
+Two halves, on two sides of a process boundary. :class:`ChunkStream` reads what depends on the schedule alone; it may run
+in DataLoader workers, which read ahead. :class:`TargetJoin` adds the targets in the training process, at the step that
+uses them, so that a refresh takes effect at once, however far the workers have read ahead: results do not depend on
+their number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import IterableDataset, get_worker_info
+
+from memup_lightning import counter
+from memup_lightning.chunk import Chunk, Fields, Steps
+from memup_lightning.episodes import EVALUATE, HAS_OUTCOME, OUTCOME, Arrays, EpisodeSource, IntArray
+from memup_lightning.schedule import Schedule
+from memup_lightning.targets import NOWHERE, TargetTable
+from memup_lightning.task import Task
+
+_BLOCK = 4096  # lane-steps read at once: short chunks come out of one reading of many
+
+
+class StepReader:
+    """Reads single steps with their local context (:class:`~memup_lightning.chunk.Steps`) from a source."""
+
+    def __init__(self, source: EpisodeSource, task: Task) -> None:
+        self.source = source
+        self.task = task
+        self.names = [name for name in (OUTCOME, HAS_OUTCOME, EVALUATE) if name in source.fields]
+
+    def read(self, episodes: IntArray, positions: IntArray) -> Arrays:
+        """Each context field ``[rows, W, *shape]``, outcome and flags ``[rows, *shape]``."""
+        window = self.task.window
+        arrays = self.source.gather(episodes, positions - window + 1, window, [*self.task.context, *self.names])
+        return {name: x if name in self.task.context else x[:, -1] for name, x in arrays.items()} | {
+            name: arrays[name][:, -1] for name in self.names
+        }
+
+    def steps(self, arrays: Arrays, position: IntArray, valid: np.ndarray, shape: tuple[int, ...]) -> Steps:
+        """What :meth:`read` returned, as tensors whose rows are laid out in ``shape``."""
+        ok = torch.from_numpy(valid.reshape(shape))
+        if HAS_OUTCOME in arrays:
+            ok = ok & _tensor(arrays[HAS_OUTCOME], shape)
+        judged = _tensor(arrays[EVALUATE], shape) if EVALUATE in arrays else ok
+        return Steps(
+            position=torch.from_numpy(position.reshape(shape)),
+            valid=ok,
+            context={name: _tensor(arrays[name], shape) for name in self.task.context},
+            outcome=_tensor(arrays[OUTCOME], shape),
+            judged=judged & ok,
+        )
+
+
+def _tensor(array: np.ndarray, shape: tuple[int, ...]) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array)).view(*shape, *array.shape[1:])
+
+
+class ChunkStream(IterableDataset[Chunk]):
+    """Chunks of all lanes, one after another.
+
+    Worker w of W makes the chunks w, w + W, ...; a DataLoader with ``batch_size=None`` hands them out in their order.
+
+    Args:
+        source: the episodes.
+        task: what is input, context and outcome.
+        schedule: where the lanes stand at each step.
+        epoch_length: number of chunks after which an epoch ends; the first iteration yields as many.
+        contexts: whether chunks carry the local context and outcome of their own steps.
+        probes: steps drawn from each lane's episode for the local predictor.
+        seed: the probes follow from it.
+    """
+
+    def __init__(
+        self,
+        source: EpisodeSource,
+        task: Task,
+        schedule: Schedule,
+        epoch_length: int,
+        contexts: bool = True,
+        probes: int = 0,
+        seed: int = 0,
+    ) -> None:
+        self.source = source
+        self.task = task
+        self.schedule = schedule
+        self.epoch_length = epoch_length
+        self.contexts = contexts
+        self.probes = probes
+        self.seed = seed
+        self.reader = StepReader(source, task)
+        # Shared memory: persistent workers hold a copy of this object, and read here where the next epoch begins.
+        self._range = torch.tensor([0, epoch_length]).share_memory_()
+
+    def __len__(self) -> int:
+        """Chunks of a whole epoch, also where the next iteration resumes in its middle."""
+        return self.epoch_length
+
+    def set_range(self, first: int, last: int) -> None:
+        """The next iteration yields the chunks of the steps ``first <= step < last``."""
+        self._range[0], self._range[1] = first, last
+
+    def __iter__(self) -> Iterator[Chunk]:
+        worker = get_worker_info()
+        number, workers = (worker.id, worker.num_workers) if worker else (0, 1)
+        first, last = self._range.tolist()
+        steps = np.arange(first + number, last, workers)
+        block = max(1, _BLOCK // (self.schedule.lanes * self.schedule.chunk_length))
+        for begin in range(0, len(steps), block):
+            yield from self.read(steps[begin : begin + block])
+
+    def read(self, steps: IntArray) -> list[Chunk]:
+        """The chunks of the given steps of the run."""
+        at = self.schedule.at(steps)
+        rows, lanes, length = at.episode.size, self.schedule.lanes, self.schedule.chunk_length
+        idle = at.episode.ravel() < 0
+        episode, start = np.where(idle, 0, at.episode.ravel()), at.start.ravel()
+        remaining = np.where(idle, 0, self.source.lengths[episode] - start)
+        valid = torch.from_numpy(np.arange(length) < remaining[:, None])
+        nothing = valid[:, 0].logical_not().numpy()
+        whole = Chunk(
+            is_first=torch.from_numpy((start == 0) & ~nothing),
+            episode=torch.from_numpy(np.where(nothing, -1, episode)),
+            start=torch.from_numpy(start.copy()),
+            valid=valid,
+            **self._fields(episode, start, valid),
+        )
+        if self.probes:
+            whole.probes = self._probe(np.repeat(steps, lanes), episode)
+        return [whole.rows(slice(n * lanes, (n + 1) * lanes)) for n in range(rows // lanes)]
+
+    def _fields(self, episode: IntArray, start: IntArray, valid: Tensor) -> dict[str, Fields | Tensor]:
+        task, length = self.task, self.schedule.chunk_length
+        history = max([task.window - 1 if self.contexts else 0, *task.inputs.values()])
+        names = list(dict.fromkeys(task.inputs))
+        if self.contexts:
+            names = list(dict.fromkeys([*names, *task.context, *self.reader.names]))
+        arrays = self.source.gather(episode, start - history, history + length, names)
+        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        inputs = {name: tensors[name].narrow(1, history - lag, length) for name, lag in task.inputs.items()}
+        nothing = torch.zeros(len(valid), 0)
+        none = torch.zeros(len(valid), 0, dtype=torch.bool)
+        if not self.contexts:
+            return {"inputs": inputs, "context": {}, "outcome": nothing, "has_outcome": none, "judged": none}
+        now = {name: tensors[name][:, history:] for name in self.reader.names}
+        has_outcome = now[HAS_OUTCOME] & valid if HAS_OUTCOME in now else valid
+        return {
+            "inputs": inputs,
+            "context": {name: tensors[name][:, history - task.window + 1 :] for name in task.context},
+            "outcome": now[OUTCOME],
+            "has_outcome": has_outcome,
+            "judged": now[EVALUATE] & has_outcome if EVALUATE in now else has_outcome,
+        }
+
+    def _probe(self, steps: IntArray, episode: IntArray) -> Steps:
+        """Half of the probes lie anywhere; for the other half every distance from the end, on a logarithmic scale, is
+        equally likely: outcomes that come once, at the end of a long episode, are seen too."""
+        shape = (len(steps), self.probes)
+        lane = np.tile(np.arange(self.schedule.lanes), len(steps) // self.schedule.lanes)
+        draw = counter.uniform(self.seed, steps[:, None], lane[:, None], np.arange(self.probes))
+        length = self.source.lengths[episode][:, None]
+        anywhere = np.floor(draw * length)
+        near_end = length - np.floor(np.exp(draw * np.log1p(length)))
+        position = np.where(np.arange(self.probes) % 2, anywhere, near_end).astype(np.int64).clip(0, length - 1)
+        arrays = self.reader.read(np.repeat(episode, self.probes), position.ravel())
+        return self.reader.steps(arrays, position, np.ones(position.size, bool), shape)
+
+
+class TargetJoin:
+    """Adds the targets to training chunks, in the training process.
+
+    A lane keeps its targets until it passes the first of them, changes its episode, or the table changes; only then
+    are new ones chosen and read.
+
+    Args:
+        source: the episodes.
+        task: what is context and outcome.
+        table: the targets of every episode.
+    """
+
+    def __init__(self, source: EpisodeSource, task: Task, table: TargetTable) -> None:
+        self.table = table
+        self.reader = StepReader(source, task)
+        self._version = -1
+        self._episode = self._first = np.zeros(0, np.int64)
+        self._position = np.zeros((0, 0), np.int64)
+        self._arrays: Arrays = {}
+
+    def __call__(self, chunk: Chunk) -> Chunk:
+        episode, start = chunk.episode.numpy(), chunk.start.numpy()
+        if self._version != self.table.version or len(episode) != len(self._episode):
+            self._version = self.table.version
+            self._episode = np.full(len(episode), -2)
+            self._position = np.full((len(episode), self.table.selector.num_targets), NOWHERE)
+            self._first = np.full(len(episode), NOWHERE)
+            self._arrays = {}
+        stale = (episode != self._episode) | (start > self._first) | (start == 0)
+        if stale.any():
+            self._choose(np.flatnonzero(stale), episode, start)
+        position = self._position.ravel()
+        chunk.targets = self.reader.steps(self._arrays, position, position != NOWHERE, self._position.shape)
+        return chunk
+
+    def _choose(self, rows: IntArray, episode: IntArray, start: IntArray) -> None:
+        count = self._position.shape[1]
+        here = np.maximum(episode[rows], 0)
+        position = self.table.select(here, start[rows])
+        position[episode[rows] < 0] = NOWHERE
+        fresh = self.reader.read(np.repeat(here, count), np.where(position == NOWHERE, 0, position).ravel())
+        places = (rows[:, None] * count + np.arange(count)).ravel()
+        old = self._arrays
+        # New arrays, never the old ones changed: the last chunk may still be in use.
+        self._arrays = {}
+        for name, x in fresh.items():
+            whole = old[name].copy() if old else np.zeros((self._position.size, *x.shape[1:]), x.dtype)
+            whole[places] = x
+            self._arrays[name] = whole
+        self._position = self._position.copy()
+        self._position[rows] = position
+        self._episode = self._episode.copy()
+        self._episode[rows] = episode[rows]
+        self._first = self._position.min(axis=1, initial=NOWHERE)

@@ -1,0 +1,299 @@
+"""Which steps the memory must explain: uncertainty per step -> U_t.
+
+``U_t`` is the set of the K best-scored steps at or after t (MemUP, NeurIPS 2022, section 3). It must be at hand for
+every t of every episode, and an episode may have a million steps. Only few steps can ever be in it: a step counts for
+some t only if fewer than K later steps score higher. Those *candidates* (the K-skyband of the episode, about K ln T of T
+steps) are found in one pass over the scores, a block at a time, and are all that is kept.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from memup_lightning import counter
+from memup_lightning.episodes import IntArray
+from memup_lightning.errors import MemUPError
+
+FloatArray = npt.NDArray[np.float32]
+NOWHERE = np.iinfo(np.int64).max
+"""Position of an empty place in a :class:`Candidates` table."""
+
+
+class Selector(ABC):
+    """Turns uncertainty into targets.
+
+    Attributes:
+        num_targets: K, how many later steps a chunk gets as targets.
+        current_step: whether every step of the chunk is a target of its own state too (the ``{t}`` of the loss).
+    """
+
+    num_targets: int = 0
+    current_step: bool = False
+
+    @property
+    def parts(self) -> Sequence[Selector]:
+        """The selectors that choose later steps, each with its own candidates."""
+        return [self]
+
+    @abstractmethod
+    def score(self, uncertainty: Tensor, episode: Tensor, position: Tensor, draw: int) -> Tensor:
+        """What top-K is taken over.
+
+        Args:
+            uncertainty: u of each step, ``[rows, steps]``; at least 0 for an entropy of classes, any sign for others.
+            episode: episode of each row, ``[rows]``.
+            position: number of each step in its episode, ``[rows, steps]``.
+            draw: number of the refresh, for selectors that draw.
+        """
+
+
+class TopK(Selector):
+    """The K most uncertain steps of the future (MemUP, section 3). Of equally uncertain steps the later one counts.
+
+    Args:
+        num_targets: K.
+    """
+
+    def __init__(self, num_targets: int = 1) -> None:
+        self.num_targets = _at_least_one(num_targets)
+
+    def score(self, uncertainty: Tensor, episode: Tensor, position: Tensor, draw: int) -> Tensor:
+        return uncertainty
+
+
+class Proportional(Selector):
+    """K steps of the future drawn without replacement, in proportion to ``exp(uncertainty / temperature)``.
+
+    Drawn by the Gumbel-top-k trick (Kool, van Hoof & Welling, ICML 2019), anew at every refresh.
+
+    Args:
+        num_targets: K.
+        temperature: in the unit of the uncertainty (nats); near 0 it chooses like :class:`TopK`, large: evenly.
+        seed: the draws follow from it.
+    """
+
+    def __init__(self, num_targets: int = 1, temperature: float = 0.2, seed: int = 0) -> None:
+        self.num_targets = _at_least_one(num_targets)
+        if not temperature > 0:
+            raise MemUPError(f"temperature={temperature}: must be above 0; for the largest uncertainty take TopK")
+        self.temperature = temperature
+        self.seed = seed
+
+    def score(self, uncertainty: Tensor, episode: Tensor, position: Tensor, draw: int) -> Tensor:
+        uniform = counter.uniform(self.seed, draw, episode.cpu().numpy()[:, None], position.cpu().numpy())
+        gumbel = -np.log(-np.log(np.clip(uniform, 1e-300, 1 - 1e-16)))
+        return uncertainty / self.temperature + torch.from_numpy(gumbel).to(uncertainty)
+
+
+class CurrentStep(Selector):
+    """No later step: each state explains the outcome of its own step."""
+
+    current_step = True
+
+    @property
+    def parts(self) -> Sequence[Selector]:
+        return []
+
+    def score(self, uncertainty: Tensor, episode: Tensor, position: Tensor, draw: int) -> Tensor:
+        raise NotImplementedError("the current step needs no score")
+
+
+class Union(Selector):
+    """The targets of several selectors together, as ``U_t + {t}`` in the paper's loss.
+
+    Args:
+        selectors: at least one.
+    """
+
+    def __init__(self, selectors: list[Selector]) -> None:
+        if not selectors:
+            raise MemUPError("Union of no selectors; give at least one, such as TopK")
+        self.selectors = selectors
+        self.num_targets = sum(selector.num_targets for selector in selectors)
+        self.current_step = any(selector.current_step for selector in selectors)
+
+    @property
+    def parts(self) -> Sequence[Selector]:
+        return [part for selector in self.selectors for part in selector.parts]
+
+    def score(self, uncertainty: Tensor, episode: Tensor, position: Tensor, draw: int) -> Tensor:
+        raise NotImplementedError("a union is scored part by part")
+
+
+def _at_least_one(num_targets: int) -> int:
+    if num_targets < 1:
+        raise MemUPError(f"num_targets={num_targets}: must be at least 1")
+    return num_targets
+
+
+class SuffixMaxima:
+    """Candidates of several episodes, gathered while their scores come in from first step to last.
+
+    Args:
+        rows: episodes side by side.
+        num_targets: K.
+        capacity: candidates kept for an episode. Where there are more (scores that fall all the way), the K best stay
+            and the rest is thinned evenly.
+        device: where the scores are.
+    """
+
+    def __init__(self, rows: int, num_targets: int, capacity: int, device: torch.device) -> None:
+        self.num_targets = num_targets
+        self.capacity = max(capacity, num_targets)
+        self.position = torch.zeros((rows, 0), dtype=torch.int64, device=device)
+        self.score = torch.zeros((rows, 0), device=device)
+
+    def extend(self, score: Tensor, position: Tensor) -> None:
+        """Add later steps; a score of -inf marks a step that must not be chosen. Both ``[rows, steps]``."""
+        score = torch.cat([self.score, score.float()], dim=1)
+        position = torch.cat([self.position, position], dim=1)
+        left, keep = score, torch.zeros_like(score, dtype=torch.bool)
+        lowest = torch.full_like(score[:, :1], -torch.inf)
+        for _ in range(self.num_targets):  # peel off the steps above all later ones, K times
+            best = left.flip(1).cummax(1).values.flip(1)
+            peel = left > torch.cat([best[:, 1:], lowest], dim=1)
+            keep |= peel
+            left = left.masked_fill(peel, -torch.inf)
+        width = min(int(keep.sum(1).max()), score.shape[1])
+        order = (~keep).to(torch.int8).argsort(dim=1, stable=True)[:, :width]
+        self.position = position.gather(1, order)
+        self.score = score.masked_fill(~keep, -torch.inf).gather(1, order)
+        if width > self.capacity:
+            self._thin()
+
+    def _thin(self) -> None:
+        best = self.score.topk(self.num_targets, dim=1).indices
+        rank = torch.arange(self.score.shape[1], device=self.score.device).expand_as(self.score)
+        count = (self.score > -torch.inf).sum(1, keepdim=True)
+        places = self.capacity - self.num_targets
+        # A step stays where the even grid of `places` over the row's candidates moves on, counted from the end.
+        back = (count - 1 - rank).clamp(min=0)
+        even = (back * places // count.clamp(min=1)) != ((back + 1) * places // count.clamp(min=1))
+        keep = (even | (count <= self.capacity)) & (rank < count)
+        keep.scatter_(1, best, True)
+        order = (~keep).to(torch.int8).argsort(dim=1, stable=True)[:, : self.capacity]
+        self.score = self.score.masked_fill(~keep, -torch.inf).gather(1, order)
+        self.position = self.position.gather(1, order)
+
+
+class Candidates:
+    """The candidates of every episode, for one selector.
+
+    Attributes:
+        position: steps in rising order, ``[episodes, capacity]``; :data:`NOWHERE` in empty places.
+        score: their scores, ``[episodes, capacity]``; -inf in empty places.
+    """
+
+    def __init__(self, episodes: int, num_targets: int, capacity: int) -> None:
+        self.num_targets = num_targets
+        self.position: IntArray = np.full((episodes, max(capacity, num_targets)), NOWHERE)
+        self.score: FloatArray = np.full(self.position.shape, -np.inf, np.float32)
+
+    def replace(self, episodes: IntArray, found: SuffixMaxima) -> None:
+        """Take over what was found for some episodes."""
+        score = found.score.cpu().numpy()
+        self.score[episodes] = -np.inf
+        self.position[episodes] = NOWHERE
+        self.score[episodes, : score.shape[1]] = score
+        self.position[episodes, : score.shape[1]] = np.where(
+            np.isneginf(score), NOWHERE, found.position.cpu().numpy()
+        )
+
+    def select(self, episodes: IntArray, start: IntArray) -> IntArray:
+        """The K best candidates at or after each start, ``[rows, K]``; :data:`NOWHERE` where there are fewer."""
+        position, score = self.position[episodes], self.score[episodes]
+        score = np.where(position >= start[:, None], score, -np.inf)
+        if self.num_targets == 1:
+            chosen = score.argmax(axis=1)[:, None]
+        else:
+            chosen = np.argpartition(-score, self.num_targets - 1, axis=1)[:, : self.num_targets]
+        out = np.take_along_axis(position, chosen, axis=1)
+        return np.where(np.isneginf(np.take_along_axis(score, chosen, axis=1)), NOWHERE, out)
+
+
+class TargetTable:
+    """The targets of every episode of a source, as the last refresh left them.
+
+    Args:
+        selector: how targets are chosen.
+        lengths: steps of each episode.
+        capacity: candidates kept for each episode and selector.
+
+    Attributes:
+        version: number of refreshes so far; 0 says that nothing was selected yet.
+
+    Raises:
+        MemUPError: more targets asked for than the shortest episode has steps.
+    """
+
+    def __init__(self, selector: Selector, lengths: IntArray, capacity: int = 64) -> None:
+        shortest = int(lengths.argmin())
+        if selector.num_targets > lengths[shortest]:
+            raise MemUPError(
+                f"num_targets={selector.num_targets}, but episode {shortest} has only {lengths[shortest]} steps; "
+                f"ask for at most {lengths[shortest]} targets or drop shorter episodes"
+            )
+        self.selector = selector
+        self.capacity = capacity
+        self.version = 0
+        self.scored: npt.NDArray[np.bool_] = np.zeros(len(lengths), np.bool_)
+        self.candidates = [Candidates(len(lengths), part.num_targets, capacity) for part in selector.parts]
+
+    def collect(self, episodes: IntArray, device: torch.device) -> TargetCollector:
+        """Begin to gather the candidates of some episodes, side by side."""
+        return TargetCollector(self, episodes, device)
+
+    def select(self, episodes: IntArray, start: IntArray) -> IntArray:
+        """Targets of chunks that begin at ``start``, ``[rows, num_targets]``; :data:`NOWHERE` where there are fewer."""
+        if not self.candidates:
+            return np.zeros((len(episodes), 0), np.int64)
+        return np.concatenate([part.select(episodes, start) for part in self.candidates], axis=1)
+
+    def state_dict(self) -> dict[str, Any]:
+        state: dict[str, Any] = {"version": self.version, "scored": torch.from_numpy(self.scored)}
+        state["position"] = [torch.from_numpy(part.position) for part in self.candidates]
+        state["score"] = [torch.from_numpy(part.score) for part in self.candidates]
+        return state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        shapes = [tuple(x.shape) for x in state["position"]]
+        expected = [part.position.shape for part in self.candidates]
+        if shapes != expected:
+            raise MemUPError(
+                f"the checkpoint holds targets of shape {shapes}, this run's selector and episodes need {expected}; "
+                "resume with the same selector and number of episodes, or start without --ckpt_path"
+            )
+        self.version = state["version"]
+        self.scored = state["scored"].numpy().copy()
+        for part, position, score in zip(self.candidates, state["position"], state["score"], strict=True):
+            part.position, part.score = position.numpy().copy(), score.numpy().copy()
+
+
+class TargetCollector:
+    """Scores on their way into a :class:`TargetTable`; the table changes only at :meth:`finish`."""
+
+    def __init__(self, table: TargetTable, episodes: IntArray, device: torch.device) -> None:
+        self.table = table
+        self.episodes = episodes
+        self._episodes = torch.from_numpy(episodes).to(device)
+        self.found = [
+            SuffixMaxima(len(episodes), part.num_targets, table.capacity, device) for part in table.selector.parts
+        ]
+
+    def extend(self, uncertainty: Tensor, position: Tensor, selectable: Tensor) -> None:
+        """Add the next steps of all episodes, each ``[rows, steps]``; unselectable steps never become targets."""
+        for part, found in zip(self.table.selector.parts, self.found, strict=True):
+            score = part.score(uncertainty, self._episodes, position, self.table.version)
+            found.extend(score.masked_fill(~selectable, -torch.inf), position)
+
+    def finish(self) -> None:
+        for candidates, found in zip(self.table.candidates, self.found, strict=True):
+            candidates.replace(self.episodes, found)
+        self.table.scored[self.episodes] = True

@@ -1,0 +1,140 @@
+"""How uncertain is each outcome, given only what is near? The local predictor d_psi and the estimators built on it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from memup_lightning.chunk import Chunk, Fields
+from memup_lightning.encoders import StepEncoder, WindowEncoder
+from memup_lightning.errors import MemUPError
+from memup_lightning.memory import State
+from memup_lightning.outcomes import Gaussian, Outcome
+from memup_lightning.task import Field
+
+if TYPE_CHECKING:
+    from memup_lightning.modules.memup import MemUP
+
+
+class LocalPredictor(nn.Module):
+    """d_psi(y | c): the distribution of an outcome given its local context alone (MemUP, section 3.1). It sees no memory.
+
+    Args:
+        fields: the fields of the context; the model fills them in.
+        window: steps that the context spans; the task fills it in.
+        num_parameters: of the outcome's distribution; the model fills it in.
+        hidden_size: units of the two hidden layers.
+        embedding_size: features of a token of many classes.
+        image_size: features of an image.
+    """
+
+    def __init__(
+        self,
+        fields: Mapping[str, Field],
+        window: int,
+        num_parameters: int,
+        hidden_size: int = 64,
+        embedding_size: int = 32,
+        image_size: int = 128,
+    ) -> None:
+        super().__init__()
+        self.encoder = WindowEncoder(fields, window, StepEncoder(fields, 0, embedding_size, image_size))
+        self.layers = nn.Sequential(
+            nn.Linear(self.encoder.output_size, hidden_size),
+            nn.ReLU(),
+            nn.Linear(hidden_size, hidden_size),
+            nn.ReLU(),
+            nn.Linear(hidden_size, num_parameters),
+        )
+
+    def forward(self, context: Fields) -> Tensor:
+        """``{name: [..., W, *shape]}`` to ``[..., num_parameters]``."""
+        params: Tensor = self.layers(self.encoder(context))
+        return params
+
+
+class Uncertainty(nn.Module, ABC):
+    """Scores every step of an episode, chunk by chunk; the target selectors choose by these scores."""
+
+    def attach(self, model: MemUP) -> None:
+        """Called once, when the model's networks exist."""
+
+    def update(self, model: MemUP) -> None:
+        """Called after every optimiser step."""
+
+    def initial_state(self, lanes: int) -> State:
+        """State of the estimator before an episode; empty where it has none."""
+        return ()
+
+    @abstractmethod
+    def forward(self, model: MemUP, chunk: Chunk, state: State) -> tuple[Tensor, State]:
+        """Scores of a chunk that carries its contexts.
+
+        Args:
+            model: the model that is being trained.
+            chunk: the next chunk of the episodes.
+            state: what :meth:`initial_state` or the call before returned.
+
+        Returns:
+            u of every step ``[lanes, steps]``, and the state for the next chunk.
+        """
+
+
+class PredictiveUncertainty(Uncertainty):
+    """Entropy (or spread) of the local predictor: no outcome and no memory goes in (MemUP, section 3.1)."""
+
+    def attach(self, model: MemUP) -> None:
+        if isinstance(model.outcome, Gaussian) and not model.outcome.learned_variance:
+            raise MemUPError(
+                "the entropy of a Gaussian with fixed variance is the same at every step, so it selects nothing; "
+                "set outcome.init_args.learned_variance=true or take uncertainty: AverageSurprise"
+            )
+
+    def forward(self, model: MemUP, chunk: Chunk, state: State) -> tuple[Tensor, State]:
+        return model.outcome.uncertainty(model.local(chunk.windows(model.task.window))), state
+
+
+class AverageSurprise(Uncertainty):
+    """Surprise -log q(y_k | c_k, m_k) of an exponential moving average of memory and predictor.
+
+    This is what the published implementation of MemUP selects by. It sees the outcome: a coin toss is as surprising to
+    it as a forgotten cue.
+
+    Args:
+        decay: of the moving average, per optimiser step.
+    """
+
+    def __init__(self, decay: float = 0.999) -> None:
+        super().__init__()
+        if not 0 <= decay < 1:
+            raise MemUPError(f"decay={decay}: must be in [0, 1)")
+        self.decay = decay
+        self.average = nn.ModuleDict()
+        self._move = get_ema_multi_avg_fn(decay)
+
+    def attach(self, model: MemUP) -> None:
+        import copy
+
+        parts = {name: getattr(model, name) for name in ("encoder", "memory", "context_encoder", "predictor")}
+        self.average = nn.ModuleDict({name: copy.deepcopy(part) for name, part in parts.items()})
+        self.average.requires_grad_(False)
+
+    @torch.no_grad()
+    def update(self, model: MemUP) -> None:
+        ours = list(self.average.parameters())
+        theirs = [p for name in self.average for p in getattr(model, name).parameters()]
+        self._move(ours, theirs, torch.zeros(()))
+
+    def initial_state(self, lanes: int) -> State:
+        state: State = self.average["memory"].initial_state(lanes)  # type: ignore[operator]
+        return state
+
+    def forward(self, model: MemUP, chunk: Chunk, state: State) -> tuple[Tensor, State]:
+        memory, state = self.average["memory"](self.average["encoder"](chunk.inputs), state, chunk.is_first)
+        context = self.average["context_encoder"](chunk.windows(model.task.window))
+        return model.outcome.nll(self.average["predictor"](context, memory), chunk.outcome), state
