@@ -91,10 +91,15 @@ class TMazeDataModule(GymnasiumDataModule):
         **gymnasium: Any,
     ) -> None:
         self.rules = TMazeRules(length, mode, distractors)
-        env_kwargs = {"length": length, "mode": mode, "distractors": distractors}
-        for name, value in {"env_id": "memup/TMaze-v0", "env_kwargs": env_kwargs, "judged": "last"}.items():
-            gymnasium.setdefault(name, value)
-        super().__init__(num_train=num_train, num_val=num_val, num_test=num_test, **gymnasium)
+        super().__init__(
+            env_id="memup/TMaze-v0",
+            env_kwargs={"length": length, "mode": mode, "distractors": distractors},
+            judged="last",
+            num_train=num_train,
+            num_val=num_val,
+            num_test=num_test,
+            **gymnasium,
+        )
 
     def episodes(self, split: Split) -> EpisodeSource:
         if self.policy is not None or self.wrappers or self.observed is not None or self.outcome != "reward":

@@ -17,7 +17,7 @@ from torchmetrics import MeanMetric
 from memup_lightning.chunk import Chunk, Steps
 from memup_lightning.encoders import StepEncoder, WindowEncoder
 from memup_lightning.errors import MemUPError
-from memup_lightning.memory import LSTM, State, check_memory, detach
+from memup_lightning.memory import LSTM, Memory, State, check_memory, detach
 from memup_lightning.outcomes import Categorical, Gaussian, Outcome
 from memup_lightning.predictor import MultiplicativePredictor, Predictor
 from memup_lightning.task import Field, Task
@@ -25,7 +25,7 @@ from memup_lightning.uncertainty import LocalPredictor
 
 BITS_PER_NAT = 1.4426950408889634
 
-MemoryCallable: TypeAlias = Callable[[int], nn.Module]
+MemoryCallable: TypeAlias = Callable[[int], Memory] | Callable[[int], nn.Module]  # the first: short class names
 EncoderCallable: TypeAlias = Callable[[Mapping[str, Field]], StepEncoder]
 PredictorCallable: TypeAlias = Callable[[int, int, int], Predictor]
 OutcomeCallable: TypeAlias = Callable[[Field, float], Outcome]
@@ -56,7 +56,7 @@ class MemoryModule(LightningModule, ABC):
 
     def __init__(
         self,
-        task: Task,
+        task: Task | dict[str, Any],
         memory: MemoryCallable = LSTM,
         outcome: OutcomeCallable | None = None,
         predictor: PredictorCallable = MultiplicativePredictor,
@@ -70,8 +70,8 @@ class MemoryModule(LightningModule, ABC):
         self.save_hyperparameters(logger=False)
         if "_instantiator" not in self.hparams:  # built in Python: callables have no place in a checkpoint
             self.hparams.clear()
-        self.hparams["task"] = task.to_dict()
         self.task = task = task if isinstance(task, Task) else Task.from_dict(task)
+        self.hparams["task"] = task.to_dict()
         if outcome is None:
             outcome = Categorical if task.outcome.kind == "token" else Gaussian
         self.outcome = outcome(task.outcome, task.tolerance)

@@ -34,7 +34,7 @@ class MemUP(MemoryModule):
 
     def __init__(
         self,
-        task: Task,
+        task: Task | dict[str, Any],
         predict_every: int = 1,
         uncertainty: Uncertainty | None = None,
         **parts: Any,
