@@ -90,7 +90,11 @@ class TargetRefresh(Callback):
             self.refresh(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self.unit == "epochs" and (trainer.current_epoch + 1) % self.every == 0 and _data(trainer).tables["train"].version:
+        if (
+            self.unit == "epochs"
+            and (trainer.current_epoch + 1) % self.every == 0
+            and _data(trainer).tables["train"].version
+        ):
             self.refresh(trainer, pl_module)
 
     def _settled(self, loss: Tensor, updates: int) -> bool:

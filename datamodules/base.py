@@ -116,7 +116,7 @@ class EpisodeDataModule(LightningDataModule, ABC):
         ahead = np.arange(self.consumed, self.consumed + max(1, chunks))
         return np.unique(self.schedule.at(ahead).episode)
 
-    def train_dataloader(self) -> DataLoader[Chunk]:
+    def train_dataloader(self) -> _EpochLoader:
         stream = ChunkStream(
             self.sources["train"],
             self.task,
@@ -128,7 +128,9 @@ class EpisodeDataModule(LightningDataModule, ABC):
         )
         return _EpochLoader(stream, self)
 
-    def evaluation_stream(self, split: Split, episodes: IntArray | None = None, lanes: int | None = None) -> ChunkStream:
+    def evaluation_stream(
+        self, split: Split, episodes: IntArray | None = None, lanes: int | None = None
+    ) -> ChunkStream:
         """Chunks of whole episodes, each played once; of all episodes of the split or of the given ones."""
         source = self.sources[split]
         schedule = OncePerEpisode(
@@ -143,7 +145,8 @@ class EpisodeDataModule(LightningDataModule, ABC):
         rows = np.repeat(episodes, positions.shape[1])
         at = np.where(there, positions, 0).ravel()
         flags = source.gather(rows, at, 1, [EVALUATE])[EVALUATE]
-        return flags.reshape(positions.shape).astype(np.bool_) & there
+        judged: npt.NDArray[np.bool_] = flags.reshape(positions.shape).astype(np.bool_) & there
+        return judged
 
     def _evaluation_loader(self, split: Split) -> DataLoader[Chunk]:
         return _loader(self.evaluation_stream(split), self.num_workers)
@@ -163,9 +166,13 @@ class EpisodeDataModule(LightningDataModule, ABC):
         assert trainer is not None
         if trainer.training:
             self.consumed += 1
-            return self._joins["train"](batch)
+            return self.join("train", batch)
         split: Split = "val" if trainer.validating or trainer.sanity_checking else "test"
-        return self._joins[split](batch) if self.tables[split].version else batch
+        return self.join(split, batch) if self.tables[split].version else batch
+
+    def join(self, split: Split, chunk: Chunk) -> Chunk:
+        """Add the targets of the table as it is now."""
+        return self._joins[split](chunk)
 
     def state_dict(self) -> dict[str, Any]:
         return {"consumed": self.consumed, "targets": self.tables["train"].state_dict()} if self.tables else {}
@@ -185,9 +192,7 @@ class _EpochLoader(DataLoader[Chunk]):
 
     def __init__(self, stream: ChunkStream, data: EpisodeDataModule) -> None:
         warnings.filterwarnings("ignore", message="Your `IterableDataset` has `__len__` defined")
-        super().__init__(
-            stream, batch_size=None, num_workers=data.num_workers, persistent_workers=data.num_workers > 0
-        )
+        super().__init__(stream, batch_size=None, num_workers=data.num_workers, persistent_workers=data.num_workers > 0)
         self.stream = stream
         self.data = data
 

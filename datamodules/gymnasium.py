@@ -134,7 +134,9 @@ class GymnasiumDataModule(EpisodeDataModule):
         assert self.observed is not None
         field = observation.get("observation")
         if field is None or len(field.shape) != 1:
-            raise MemUPError(f"observed={self.observed} needs a flat Box observation, but {self.env_id} has {observation}")
+            raise MemUPError(
+                f"observed={self.observed} needs a flat Box observation, but {self.env_id} has {observation}"
+            )
         wrong = [entry for entry in self.observed if not 0 <= entry < field.shape[0]]
         if wrong or not self.observed:
             raise MemUPError(f"observed={self.observed}: choose among the entries 0 to {field.shape[0] - 1}")

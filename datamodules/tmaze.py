@@ -44,16 +44,16 @@ class TMazeEpisodes(EpisodeSource):
 
     def gather(self, episodes: IntArray, starts: IntArray, steps: int, names: Sequence[str]) -> Arrays:
         time = starts[:, None] + np.arange(steps)
-        layout = type(self.layout)(*(part[episodes] for part in self.layout))
+        layout = self.layout.rows(episodes)
         seeds = self.seeds[episodes]
         outside = (time < 0) | (time >= layout.length[:, None])
         out: Arrays = {}
         if "observation" in names:
             out["observation"] = self.rules.observe(layout, seeds, time)
         if {"action", "reward", OUTCOME} & set(names):
-            action = (counter.hash64(_ACTION, seeds[:, None], time) & np.uint64(1)).astype(np.int32)
+            action = (counter.hash64(_ACTION, seeds[:, None], time) & np.uint64(1)).astype(np.int64)
             if "action" in names:
-                out["action"] = action
+                out["action"] = action.astype(np.int32)
             if {"reward", OUTCOME} & set(names):
                 out["reward"] = self.rules.reward(layout, time, action)
                 out[OUTCOME] = out["reward"].copy()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -100,7 +100,7 @@ def _move(chunk: T, device: torch.device, non_blocking: bool) -> T:
 
 
 def _apply(chunk: T, function: Callable[[Tensor], Tensor]) -> T:
-    changed = {}
+    changed: dict[str, Any] = {}
     for name, value in vars(chunk).items():
         if isinstance(value, Tensor):
             changed[name] = function(value)

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 from jsonargparse import Namespace
-from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
@@ -56,7 +56,10 @@ class MemUPCLI(LightningCLI):
             "--num_threads", type=int | None, default=None, help="Threads of torch; by default torch's own choice."
         )
         parser.add_argument(
-            "--imports", type=list[str], default=[], help="Modules to import first, such as one that registers your env."
+            "--imports",
+            type=list[str],
+            default=[],
+            help="Modules to import first, such as one that registers your env.",
         )
         parser.link_arguments("data.task", "model.init_args.task", apply_on="instantiate")
 
@@ -84,11 +87,12 @@ class MemUPCLI(LightningCLI):
             wandb_offline()
 
 
-def main(args: Sequence[str] | None = None) -> MemUPCLI:
+def main(args: Sequence[str] | None = None, extra_callbacks: Sequence[Callback] = ()) -> MemUPCLI:
     """Run the command line.
 
     Args:
         args: the arguments, without the program's name; by default those of the process.
+        extra_callbacks: callbacks beside those of the config.
 
     Returns:
         The CLI, whose ``trainer``, ``model`` and ``datamodule`` tests and scripts can look at.
@@ -104,7 +108,7 @@ def main(args: Sequence[str] | None = None) -> MemUPCLI:
             subclass_mode_data=True,
             save_config_callback=RunConfig,
             parser_class=Parser,
-            trainer_defaults={"max_epochs": -1, "num_sanity_val_steps": 0},
+            trainer_defaults={"max_epochs": -1, "num_sanity_val_steps": 0, "callbacks": list(extra_callbacks)},
             args=list(args) if args is not None else None,
         )
     except (MemUPError, MisconfigurationException) as error:

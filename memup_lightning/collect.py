@@ -85,7 +85,7 @@ def make_vector_env(
             env_id,
             num_envs=num_envs,
             vectorization_mode="vector_entry_point" if native else "sync",
-            wrappers=None if native else list(wrappers),
+            wrappers=None if native else list(wrappers),  # type: ignore[arg-type]
             **(env_kwargs or {}),
         )
     except (gymnasium.error.Error, ModuleNotFoundError) as error:

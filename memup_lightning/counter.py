@@ -32,17 +32,14 @@ def hash64(*keys: int | npt.NDArray[np.integer]) -> npt.NDArray[np.uint64]:
     state: npt.NDArray[np.uint64] = np.zeros((), np.uint64)
     with np.errstate(over="ignore"):
         for key in keys:
-            if isinstance(key, int):
-                key = np.asarray(key & _MASK, np.uint64)
-            else:
-                key = np.asarray(key).astype(np.uint64)
-            state = _mix((state + np.uint64(_GAMMA)) ^ _mix(key + np.uint64(_GAMMA)))
+            bits: npt.NDArray[np.uint64] = np.asarray(key & _MASK if isinstance(key, int) else key).astype(np.uint64)
+            state = _mix((state + np.uint64(_GAMMA)) ^ _mix(bits + np.uint64(_GAMMA)))
     return state
 
 
 def uniform(*keys: int | npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
     """Uniform draws from [0, 1), one for each element of the broadcast keys (see :func:`hash64`)."""
-    return (hash64(*keys) >> np.uint64(11)) * (1.0 / (1 << 53))
+    return (hash64(*keys) >> np.uint64(11)).astype(np.float64) * (1.0 / (1 << 53))
 
 
 def integers(high: int | npt.NDArray[np.integer], *keys: int | npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:

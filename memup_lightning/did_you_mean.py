@@ -2,5 +2,6 @@
 
 from __future__ import annotations
 
+
 def explain(message: str, parser) -> str:
     return message

@@ -58,19 +58,25 @@ class ImageEncoder(nn.Module):
         height, width, channels = field.shape
         if min(height, width) < 36:
             raise MemUPError(f"an image of {height}x{width} pixels is too small for ImageEncoder; it needs 36x36")
+
         self.scale = 255.0 if field.dtype == "uint8" else 1.0
         self.output_size = output_size
         self.layers = nn.Sequential(
-            nn.Conv2d(channels, 32, 8, 4), nn.ReLU(), nn.Conv2d(32, 64, 4, 2), nn.ReLU(), nn.Conv2d(64, 64, 3), nn.ReLU()
+            nn.Conv2d(channels, 32, 8, 4),
+            nn.ReLU(),
+            nn.Conv2d(32, 64, 4, 2),
+            nn.ReLU(),
+            nn.Conv2d(64, 64, 3),
+            nn.ReLU(),
         )
         with torch.no_grad():
             flat = self.layers(torch.zeros(1, channels, height, width)).numel()
-        self.head = nn.Sequential(nn.Flatten(), nn.Linear(flat, output_size), nn.ReLU())
+        self.project = nn.Linear(flat, output_size)
 
     def forward(self, x: Tensor) -> Tensor:
         lead = x.shape[:-3]
-        image = x.reshape(-1, *x.shape[-3:]).movedim(-1, 1).to(self.head[1].weight.dtype) / self.scale
-        features: Tensor = self.head(self.layers(image))
+        image = x.reshape(-1, *x.shape[-3:]).movedim(-1, 1).to(self.project.weight.dtype) / self.scale
+        features = torch.relu(self.project(self.layers(image).flatten(1)))
         return features.view(*lead, self.output_size)
 
 
@@ -102,7 +108,7 @@ class StepEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.names = list(fields)
-        encoders: list[nn.Module] = []
+        encoders: list[TokenEncoder | ImageEncoder | VectorEncoder] = []
         for field in fields.values():
             if field.kind == "token":
                 encoders.append(TokenEncoder(field, embedding_size))
@@ -111,7 +117,7 @@ class StepEncoder(nn.Module):
             else:
                 encoders.append(VectorEncoder(field))
         self.encoders = nn.ModuleList(encoders)
-        self.joined_size = sum(int(encoder.output_size) for encoder in encoders)  # type: ignore[arg-type]
+        self.joined_size = sum(encoder.output_size for encoder in encoders)
         self.output_size = hidden_size or self.joined_size
         self.hidden: nn.Module = nn.Identity()
         if hidden_size:
@@ -142,4 +148,5 @@ class WindowEncoder(nn.Module):
         self.output_size = window * step.output_size
 
     def forward(self, fields: Fields) -> Tensor:
-        return self.step(fields).flatten(-2)
+        steps: Tensor = self.step(fields)
+        return steps.flatten(-2)

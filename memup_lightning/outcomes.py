@@ -105,9 +105,7 @@ class Gaussian(Outcome):
     ) -> None:
         super().__init__()
         if field.kind != "vector":
-            raise MemUPError(
-                f"Gaussian needs a number, but this task's outcome is {_describe(field)}; use Categorical"
-            )
+            raise MemUPError(f"Gaussian needs a number, but this task's outcome is {_describe(field)}; use Categorical")
         if not min_std > 0:
             raise MemUPError(f"min_std={min_std}: must be above 0")
         self.shape = field.shape

@@ -41,7 +41,9 @@ class AdditivePredictor(Predictor):
         super().__init__()
         self.context = nn.Linear(context_size, hidden_size)
         self.memory = nn.Linear(memory_size, hidden_size, bias=False)
-        self.head = nn.Sequential(nn.Linear(hidden_size, hidden_size), nn.ReLU(), nn.Linear(hidden_size, num_parameters))
+        self.head = nn.Sequential(
+            nn.Linear(hidden_size, hidden_size), nn.ReLU(), nn.Linear(hidden_size, num_parameters)
+        )
 
     def forward(self, context: Tensor, memory: Tensor) -> Tensor:
         out: Tensor = self.head(torch.relu(self.context(context) + self.memory(memory)))

@@ -41,7 +41,9 @@ def wandb_offline() -> bool:
     """
     if "WANDB_MODE" not in os.environ and not _has_credentials():
         os.environ["WANDB_MODE"] = "offline"
-        print("W&B: no credentials, this run stays offline; send it later with: wandb sync <run folder>/wandb/offline-run-*")
+        print(
+            "W&B: no credentials, this run stays offline; send it later with: wandb sync <run folder>/wandb/offline-run-*"
+        )
     return os.environ.get("WANDB_MODE") in ("offline", "disabled")
 
 

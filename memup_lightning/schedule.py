@@ -29,7 +29,8 @@ class Positions(NamedTuple):
 
     @property
     def is_first(self) -> npt.NDArray[np.bool_]:
-        return self.start == 0
+        first: npt.NDArray[np.bool_] = self.start == 0
+        return first
 
 
 class Schedule(ABC):

@@ -9,6 +9,7 @@ their number.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from memup_lightning import counter
-from memup_lightning.chunk import Chunk, Fields, Steps
+from memup_lightning.chunk import Chunk, Steps
 from memup_lightning.episodes import EVALUATE, HAS_OUTCOME, OUTCOME, Arrays, EpisodeSource, IntArray
 from memup_lightning.schedule import Schedule
 from memup_lightning.targets import NOWHERE, TargetTable
@@ -94,7 +95,7 @@ class ChunkStream(IterableDataset[Chunk]):
         self.seed = seed
         self.reader = StepReader(source, task)
         # Shared memory: persistent workers hold a copy of this object, and read here where the next epoch begins.
-        self._range = torch.tensor([0, epoch_length]).share_memory_()
+        self._range = torch.tensor([0, epoch_length]).share_memory_()  # type: ignore[no-untyped-call]
 
     def __len__(self) -> int:
         """Chunks of a whole epoch, also where the next iteration resumes in its middle."""
@@ -133,7 +134,7 @@ class ChunkStream(IterableDataset[Chunk]):
             whole.probes = self._probe(np.repeat(steps, lanes), episode)
         return [whole.rows(slice(n * lanes, (n + 1) * lanes)) for n in range(rows // lanes)]
 
-    def _fields(self, episode: IntArray, start: IntArray, valid: Tensor) -> dict[str, Fields | Tensor]:
+    def _fields(self, episode: IntArray, start: IntArray, valid: Tensor) -> dict[str, Any]:
         task, length = self.task, self.schedule.chunk_length
         history = max([task.window - 1 if self.contexts else 0, *task.inputs.values()])
         names = list(dict.fromkeys(task.inputs))

@@ -202,9 +202,7 @@ class Candidates:
         self.score[episodes] = -np.inf
         self.position[episodes] = NOWHERE
         self.score[episodes, : score.shape[1]] = score
-        self.position[episodes, : score.shape[1]] = np.where(
-            np.isneginf(score), NOWHERE, found.position.cpu().numpy()
-        )
+        self.position[episodes, : score.shape[1]] = np.where(np.isneginf(score), NOWHERE, found.position.cpu().numpy())
 
     def select(self, episodes: IntArray, start: IntArray) -> IntArray:
         """The K best candidates at or after each start, ``[rows, K]``; :data:`NOWHERE` where there are fewer."""

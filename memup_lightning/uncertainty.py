@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from memup_lightning.chunk import Chunk, Fields
 from memup_lightning.encoders import StepEncoder, WindowEncoder
 from memup_lightning.errors import MemUPError
 from memup_lightning.memory import State
-from memup_lightning.outcomes import Gaussian, Outcome
+from memup_lightning.outcomes import Gaussian
 from memup_lightning.task import Field
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class LocalPredictor(nn.Module):
-    """d_psi(y | c): the distribution of an outcome given its local context alone (MemUP, section 3.1). It sees no memory.
+    """d_psi(y | c): the distribution of an outcome given its local context alone, no memory (MemUP, section 3.1).
 
     Args:
         fields: the fields of the context; the model fills them in.
@@ -115,11 +116,9 @@ class AverageSurprise(Uncertainty):
             raise MemUPError(f"decay={decay}: must be in [0, 1)")
         self.decay = decay
         self.average = nn.ModuleDict()
-        self._move = get_ema_multi_avg_fn(decay)
+        self._move = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
 
     def attach(self, model: MemUP) -> None:
-        import copy
-
         parts = {name: getattr(model, name) for name in ("encoder", "memory", "context_encoder", "predictor")}
         self.average = nn.ModuleDict({name: copy.deepcopy(part) for name, part in parts.items()})
         self.average.requires_grad_(False)

@@ -62,6 +62,10 @@ class Layout(NamedTuple):
     distractor_steps: IntArray
     distractor_pay: FloatArray
 
+    def rows(self, index: IntArray) -> Layout:
+        """The layout of some of the episodes, ``[len(index)]``."""
+        return Layout(self.hint[index], self.length[index], self.distractor_steps[index], self.distractor_pay[index])
+
 
 @dataclass(frozen=True)
 class TMazeRules:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -62,19 +62,22 @@ class Memory(nn.Module, ABC):
 def reset(state: StateT, initial: StateT, is_first: Tensor) -> StateT:
     """The state with the lanes of ``is_first`` (bool ``[lanes]``) at their initial state."""
     if isinstance(state, Tensor) and isinstance(initial, Tensor):
-        return torch.where(is_first.view(-1, *[1] * (state.dim() - 1)), initial, state)
+        return torch.where(is_first.view(-1, *[1] * (state.dim() - 1)), initial, state)  # type: ignore[return-value]
     return tuple(reset(s, i, is_first) for s, i in zip(state, initial, strict=True))  # type: ignore[return-value]
 
 
 def detach(state: StateT) -> StateT:
     """The same state without the graph that made it: no gradient crosses from one chunk to the one before."""
     if isinstance(state, Tensor):
-        return state.detach()
+        return state.detach()  # type: ignore[return-value]
     return tuple(detach(part) for part in state)  # type: ignore[return-value]
 
 
-def check_memory(memory: nn.Module, input_size: int) -> None:
+def check_memory(memory: Any, input_size: int) -> int:
     """Try a core on two lanes, three steps, and say in one sentence what it breaks of the contract.
+
+    Returns:
+        The core's ``output_size``.
 
     Raises:
         MemUPError: a missing member, an output or state of the wrong shape.
@@ -92,7 +95,7 @@ def check_memory(memory: nn.Module, input_size: int) -> None:
     training = memory.training
     memory.eval()
     with torch.no_grad():
-        state = memory.initial_state(2)  # type: ignore[operator]
+        state = memory.initial_state(2)
         out, after = memory(x, state, torch.ones(2, dtype=torch.bool, device=x.device))
     memory.train(training)
     if tuple(out.shape) != (2, 3, memory.output_size):
@@ -104,6 +107,7 @@ def check_memory(memory: nn.Module, input_size: int) -> None:
         raise MemUPError(f"{name} got a state of shapes {was} and returned one of {now}; they must be the same")
     if any(shape[0] != 2 for shape in _flat(was)):
         raise MemUPError(f"{name}.initial_state(2) has shapes {was}; the lane dimension must come first")
+    return int(memory.output_size)
 
 
 def _shapes(state: State) -> object:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from functools import partial, reduce
 from typing import Any, TypeAlias
 
 import torch
@@ -76,12 +76,10 @@ class MemoryModule(LightningModule, ABC):
             outcome = Categorical if task.outcome.kind == "token" else Gaussian
         self.outcome = outcome(task.outcome, task.tolerance)
         self.encoder = encoder(task.input_fields)
-        self.memory = memory(self.encoder.output_size)
-        check_memory(self.memory, self.encoder.output_size)
+        self.memory: Any = memory(self.encoder.output_size)
+        memory_size = check_memory(self.memory, self.encoder.output_size)
         self.context_encoder = WindowEncoder(task.context_fields, task.window, context_encoder(task.context_fields))
-        self.predictor = predictor(
-            self.context_encoder.output_size, int(self.memory.output_size), self.outcome.num_parameters
-        )
+        self.predictor = predictor(self.context_encoder.output_size, memory_size, self.outcome.num_parameters)
         self.local = local(task.context_fields, task.window, self.outcome.num_parameters)
         self._optimizer, self._lr_scheduler = optimizer, lr_scheduler
         self.lane_state: State | None = None
@@ -103,7 +101,7 @@ class MemoryModule(LightningModule, ABC):
     def remember(self, chunk: Chunk, state: State | None) -> tuple[Tensor, State]:
         """Run encoder and memory over a chunk: m ``[B, T, output_size]`` and the state behind it."""
         if state is None:
-            state = self.memory.initial_state(chunk.lanes)  # type: ignore[operator]
+            state = self.memory.initial_state(chunk.lanes)
         memory, state = self.memory(self.encoder(chunk.inputs), state, chunk.is_first)
         return memory, state
 
@@ -111,7 +109,8 @@ class MemoryModule(LightningModule, ABC):
         memory, state = self.remember(chunk, self.lane_state)
         self.lane_state = detach(state)
         losses = self.losses(chunk, memory)
-        out = {name: loss.detach() for name, loss in losses.items()} | {"loss": sum(losses.values())}
+        out = {name: loss.detach() for name, loss in losses.items()}
+        out["loss"] = reduce(torch.add, losses.values())
         if self.is_log_step:
             logged = {f"train/{name}": loss for name, loss in out.items()} | self.diagnostics(chunk, memory.detach())
             self.log_dict(logged, batch_size=chunk.lanes)
@@ -121,8 +120,8 @@ class MemoryModule(LightningModule, ABC):
     @property
     def is_log_step(self) -> bool:
         """Whether Lightning will write what is logged now: to log at other steps costs time for nothing."""
-        trainer = self.trainer
-        return (trainer.fit_loop.epoch_loop._batches_that_stepped + 1) % trainer.log_every_n_steps == 0
+        due: bool = self.trainer._logger_connector.should_update_logs
+        return due
 
     def diagnostics(self, chunk: Chunk, memory: Tensor) -> dict[str, Tensor]:
         """More to log, computed at logging steps only."""

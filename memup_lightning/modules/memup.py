@@ -52,7 +52,10 @@ class MemUP(MemoryModule):
                 "a training chunk came without targets or probes; train MemUP with an EpisodeDataModule "
                 "(trainer.fit(model, datamodule=...)), which joins them to every chunk"
             )
-        out = {"memory_loss": self._far_loss(chunk, chunk.targets, memory), "local_loss": self._local_loss(chunk.probes)}
+        out = {
+            "memory_loss": self._far_loss(chunk, chunk.targets, memory),
+            "local_loss": self._local_loss(chunk.probes),
+        }
         if chunk.context:
             out["current_loss"] = self._current_loss(chunk, memory)
         return out

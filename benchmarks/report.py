@@ -1,0 +1,75 @@
+"""What every benchmark shares: its command line, the table it prints, the JSON it writes."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy
+import pytorch_lightning
+import torch
+from rich.console import Console
+from rich.table import Table
+
+import memup_lightning
+
+Row = dict[str, Any]
+
+
+def arguments(description: str | None) -> argparse.ArgumentParser:
+    """``--quick``, ``--seeds``, ``--json`` and ``--threads``."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a small version that ends within a minute")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--json", type=Path, help="write the rows here too")
+    parser.add_argument("--threads", type=int, help="threads of torch")
+    return parser
+
+
+def environment() -> Row:
+    """Machine, threads, versions and date of a measurement."""
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {_accelerator()}",
+        "threads": torch.get_num_threads(),
+        "versions": {
+            "python": platform.python_version(),
+            "memup_lightning": memup_lightning.__version__,
+            **{m.__name__: m.__version__ for m in (torch, pytorch_lightning, gymnasium, numpy)},
+        },
+    }
+
+
+def _accelerator() -> str:
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+
+
+def publish(title: str, rows: list[Row], options: argparse.Namespace, columns: dict[str, Callable[[Any], str]]) -> None:
+    """Print the rows as a table and write them as JSON.
+
+    Args:
+        title: of the table.
+        rows: one dict a row; it may hold more than the table shows.
+        options: what :func:`arguments` parsed.
+        columns: key of each column -> how its values are written.
+    """
+    about = environment() | {"seeds": options.seeds, "quick": options.quick}
+    table = Table(title=title, title_justify="left")
+    for key in columns:
+        table.add_column(key, justify="left" if isinstance(rows[0].get(key), str) else "right")
+    for row in rows:
+        table.add_row(*[write(row[key]) if row.get(key) is not None else "-" for key, write in columns.items()])
+    console = Console()
+    console.print(table)
+    versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
+    console.print(f"{about['machine']}, {about['threads']} threads, seeds {options.seeds}, {about['date']}, {versions}")
+    if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(json.dumps({"title": title, "about": about, "rows": rows}, indent=2) + "\n")
