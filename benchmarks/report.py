@@ -67,6 +67,7 @@ def publish(title: str, rows: list[Row], options: argparse.Namespace, columns: d
     for row in rows:
         table.add_row(*[write(row[key]) if row.get(key) is not None else "-" for key, write in columns.items()])
     console = Console()
+    console.width = max(console.width, 140)  # a table must not be folded where there is no terminal
     console.print(table)
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
     console.print(f"{about['machine']}, {about['threads']} threads, seeds {options.seeds}, {about['date']}, {versions}")

@@ -31,7 +31,6 @@ def fit(config: str, folder: str, seed: int, max_steps: int, extra: Sequence[Cal
         "fit",
         f"--config={Path(config).resolve()}",
         f"--seed_everything={seed}",
-        f"--data.init_args.seed={seed}",
         f"--trainer.max_steps={max_steps}",
         *overrides,
     ]

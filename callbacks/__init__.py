@@ -1,5 +1,8 @@
 """Callbacks: one concern a file."""
 
+from callbacks.memory_usage import MemoryUsage
+from callbacks.prediction_writer import PredictionWriter
+from callbacks.run_report import RunReport
 from callbacks.target_refresh import TargetRefresh
 
-__all__ = ["TargetRefresh"]
+__all__ = ["MemoryUsage", "PredictionWriter", "RunReport", "TargetRefresh"]

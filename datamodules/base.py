@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -44,7 +45,8 @@ class EpisodeDataModule(LightningDataModule, ABC):
         evaluation_chunk_length: steps of a chunk in evaluation; there is no backward pass to pay for.
         num_workers: processes that read ahead; the results do not depend on it.
         candidates: steps kept for each episode to choose targets from.
-        seed: order of the episodes and places of the probes follow from it.
+        seed: the episodes, their order and the places of the probes follow from it; by default that of
+            ``seed_everything``.
     """
 
     def __init__(
@@ -59,7 +61,7 @@ class EpisodeDataModule(LightningDataModule, ABC):
         evaluation_chunk_length: int = 500,
         num_workers: int = 0,
         candidates: int = 64,
-        seed: int = 0,
+        seed: int | None = None,
     ) -> None:
         super().__init__()
         for name, value in (("lanes", lanes), ("chunk_length", chunk_length), ("chunks_per_epoch", chunks_per_epoch)):
@@ -77,7 +79,7 @@ class EpisodeDataModule(LightningDataModule, ABC):
         self.evaluation_chunk_length = evaluation_chunk_length
         self.num_workers = num_workers
         self.candidates = candidates
-        self.seed = seed
+        self.seed = int(os.environ.get("PL_GLOBAL_SEED", 0)) if seed is None else seed
         self.sources: dict[Split, EpisodeSource] = {}
         self.tables: dict[Split, TargetTable] = {}
         self._joins: dict[Split, TargetJoin] = {}
@@ -101,7 +103,8 @@ class EpisodeDataModule(LightningDataModule, ABC):
             source = self.episodes(split)
             self.sources[split] = source
             self.tables[split] = TargetTable(self.selector, source.lengths, self.candidates)
-            self._joins[split] = TargetJoin(source, self.task, self.tables[split])
+            schedule = self.schedule if split == "train" else self.evaluation_stream(split).schedule
+            self._joins[split] = TargetJoin(source, self.task, self.tables[split], schedule)
 
     @property
     def schedule(self) -> LaneSchedule:

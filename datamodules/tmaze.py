@@ -85,7 +85,7 @@ class TMazeDataModule(GymnasiumDataModule):
         length: int = 1000,
         mode: Literal["L", "LN", "LNR"] = "LNR",
         distractors: int = 0,
-        num_train: int = 1024,
+        num_train: int = 256,
         num_val: int = 256,
         num_test: int = 256,
         **gymnasium: Any,

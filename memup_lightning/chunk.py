@@ -43,6 +43,7 @@ class Chunk:
     """T consecutive steps of B lanes.
 
     Attributes:
+        step: number of the chunk in its run (in evaluation: in its pass), from which its schedule follows.
         inputs: what the memory reads, each field ``[B, T, ...]``.
         valid: True where a step exists, bool ``[B, T]``. Only the last chunk of an episode is short, so the steps that
             do not exist stand at the end, and the state behind them is never used.
@@ -58,6 +59,7 @@ class Chunk:
         targets: U, the steps that the memory must explain.
     """
 
+    step: int
     inputs: Fields
     valid: Tensor
     is_first: Tensor
@@ -82,9 +84,9 @@ class Chunk:
         """The local context of every step, each field ``[B, T, W, ...]`` (views, nothing is copied)."""
         return {name: x.unfold(1, window, 1).movedim(-1, 2) for name, x in self.context.items()}
 
-    def rows(self, rows: slice) -> Chunk:
-        """Some of the lanes (views)."""
-        return _apply(self, lambda x: x[rows])
+    def part(self, rows: slice, step: int) -> Chunk:
+        """Some of the rows (views), as the chunk of the given step."""
+        return replace(_apply(self, lambda x: x[rows]), step=step)
 
     def to(self, device: torch.device, non_blocking: bool = False) -> Chunk:
         return _move(self, device, non_blocking)

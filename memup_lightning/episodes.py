@@ -141,7 +141,7 @@ class ArrayEpisodes(EpisodeSource):
         complete = bool(inside.all())
         out = {}
         for name in names:
-            out[name] = self.arrays[name][index]
+            out[name] = self.arrays[name].take(index, 0)
             if not complete:
                 out[name][~inside] = self.fields[name].fill
         return out

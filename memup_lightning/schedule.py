@@ -162,9 +162,10 @@ class OncePerEpisode(Schedule):
         padded = np.full(rounds * self.lanes, -1)
         # Longest first: the lanes of a round end near each other, and few idle.
         padded[: len(episodes)] = episodes[np.argsort(-lengths[episodes], kind="stable")]
-        self._episodes = padded.reshape(rounds, self.lanes)
-        chunks = -(-lengths[padded.reshape(rounds, self.lanes)] // chunk_length)
-        self._ends = np.cumsum(np.where(self._episodes >= 0, chunks, 0).max(axis=1, initial=0))
+        turns = padded.reshape(rounds, self.lanes)
+        chunks = -(-lengths[turns] // chunk_length)
+        self._ends = np.cumsum(np.where(turns >= 0, chunks, 0).max(axis=1, initial=0))
+        self._episodes = np.concatenate([turns, np.full((1, self.lanes), -1)])  # past the end every lane idles
 
     @property
     def steps(self) -> int:

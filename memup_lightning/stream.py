@@ -110,20 +110,21 @@ class ChunkStream(IterableDataset[Chunk]):
         number, workers = (worker.id, worker.num_workers) if worker else (0, 1)
         first, last = self._range.tolist()
         steps = np.arange(first + number, last, workers)
-        block = max(1, _BLOCK // (self.schedule.lanes * self.schedule.chunk_length))
+        block = _block(self.schedule)
         for begin in range(0, len(steps), block):
             yield from self.read(steps[begin : begin + block])
 
     def read(self, steps: IntArray) -> list[Chunk]:
         """The chunks of the given steps of the run."""
         at = self.schedule.at(steps)
-        rows, lanes, length = at.episode.size, self.schedule.lanes, self.schedule.chunk_length
+        lanes, length = self.schedule.lanes, self.schedule.chunk_length
         idle = at.episode.ravel() < 0
         episode, start = np.where(idle, 0, at.episode.ravel()), at.start.ravel()
         remaining = np.where(idle, 0, self.source.lengths[episode] - start)
         valid = torch.from_numpy(np.arange(length) < remaining[:, None])
         nothing = valid[:, 0].logical_not().numpy()
         whole = Chunk(
+            step=-1,
             is_first=torch.from_numpy((start == 0) & ~nothing),
             episode=torch.from_numpy(np.where(nothing, -1, episode)),
             start=torch.from_numpy(start.copy()),
@@ -132,7 +133,7 @@ class ChunkStream(IterableDataset[Chunk]):
         )
         if self.probes:
             whole.probes = self._probe(np.repeat(steps, lanes), episode)
-        return [whole.rows(slice(n * lanes, (n + 1) * lanes)) for n in range(rows // lanes)]
+        return [whole.part(slice(n * lanes, (n + 1) * lanes), int(step)) for n, step in enumerate(steps)]
 
     def _fields(self, episode: IntArray, start: IntArray, valid: Tensor) -> dict[str, Any]:
         task, length = self.task, self.schedule.chunk_length
@@ -172,56 +173,60 @@ class ChunkStream(IterableDataset[Chunk]):
 
 
 class TargetJoin:
-    """Adds the targets to training chunks, in the training process.
+    """Adds the targets to chunks, in the training process.
 
-    A lane keeps its targets until it passes the first of them, changes its episode, or the table changes; only then
-    are new ones chosen and read.
+    Between two refreshes the schedule alone says which targets the next chunks get: they are chosen and read for a block
+    of chunks at once, each target once for as long as a lane keeps it.
 
     Args:
         source: the episodes.
         task: what is context and outcome.
         table: the targets of every episode.
+        schedule: that of the chunks.
     """
 
-    def __init__(self, source: EpisodeSource, task: Task, table: TargetTable) -> None:
+    def __init__(self, source: EpisodeSource, task: Task, table: TargetTable, schedule: Schedule) -> None:
         self.table = table
+        self.schedule = schedule
         self.reader = StepReader(source, task)
         self._version = -1
-        self._episode = self._first = np.zeros(0, np.int64)
-        self._position = np.zeros((0, 0), np.int64)
-        self._arrays: Arrays = {}
+        self._first = self._last = 0  # steps of the run that are planned
+        self._positions = np.zeros((0, 0, 0), np.int64)
+        self._rows = np.zeros((0, 0), np.int64)  # where the targets of a planned step and lane stand in ...
+        self._arrays: Arrays = {}  # ... these arrays, [rows, K, ...]
 
     def __call__(self, chunk: Chunk) -> Chunk:
-        episode, start = chunk.episode.numpy(), chunk.start.numpy()
-        if self._version != self.table.version or len(episode) != len(self._episode):
-            self._version = self.table.version
-            self._episode = np.full(len(episode), -2)
-            self._position = np.full((len(episode), self.table.selector.num_targets), NOWHERE)
-            self._first = np.full(len(episode), NOWHERE)
-            self._arrays = {}
-        stale = (episode != self._episode) | (start > self._first) | (start == 0)
-        if stale.any():
-            self._choose(np.flatnonzero(stale), episode, start)
-        position = self._position.ravel()
-        chunk.targets = self.reader.steps(self._arrays, position, position != NOWHERE, self._position.shape)
+        if self._version != self.table.version or not self._first <= chunk.step < self._last:
+            self._plan(chunk.step)
+        place = chunk.step - self._first
+        position, rows = self._positions[place], self._rows[place]
+        arrays = {name: x.take(rows, 0).reshape(position.size, *x.shape[2:]) for name, x in self._arrays.items()}
+        chunk.targets = self.reader.steps(arrays, position, position != NOWHERE, position.shape)
         return chunk
 
-    def _choose(self, rows: IntArray, episode: IntArray, start: IntArray) -> None:
-        count = self._position.shape[1]
-        here = np.maximum(episode[rows], 0)
-        position = self.table.select(here, start[rows])
-        position[episode[rows] < 0] = NOWHERE
-        fresh = self.reader.read(np.repeat(here, count), np.where(position == NOWHERE, 0, position).ravel())
-        places = (rows[:, None] * count + np.arange(count)).ravel()
-        old = self._arrays
-        # New arrays, never the old ones changed: the last chunk may still be in use.
-        self._arrays = {}
-        for name, x in fresh.items():
-            whole = old[name].copy() if old else np.zeros((self._position.size, *x.shape[1:]), x.dtype)
-            whole[places] = x
-            self._arrays[name] = whole
-        self._position = self._position.copy()
-        self._position[rows] = position
-        self._episode = self._episode.copy()
-        self._episode[rows] = episode[rows]
-        self._first = self._position.min(axis=1, initial=NOWHERE)
+    def _plan(self, step: int) -> None:
+        """Choose and read the targets of the chunks from ``step`` on."""
+        steps = np.arange(step, step + _block(self.schedule))
+        episode, start = self.schedule.at(steps)
+        idle = (episode < 0)[..., None]
+        shape = (*episode.shape, self.table.selector.num_targets)
+        position = self.table.select(np.maximum(episode, 0).ravel(), start.ravel()).reshape(shape)
+        position = np.where(idle, NOWHERE, position)
+        fresh = np.ones(episode.shape, np.bool_)
+        fresh[1:] = (episode[1:] != episode[:-1]) | (position[1:] != position[:-1]).any(-1)
+        lane = np.arange(episode.shape[1])
+        latest = np.maximum.accumulate(np.where(fresh, np.arange(len(steps))[:, None], 0), axis=0)
+        numbers = np.cumsum(fresh.ravel()).reshape(fresh.shape) - 1
+        self._rows = numbers[latest, lane]
+        self._positions = position
+        wanted = position[fresh]
+        read = self.reader.read(
+            np.repeat(np.maximum(episode[fresh], 0), wanted.shape[1]), np.where(wanted == NOWHERE, 0, wanted).ravel()
+        )
+        self._arrays = {name: x.reshape(*wanted.shape, *x.shape[1:]) for name, x in read.items()}
+        self._version, self._first, self._last = self.table.version, step, step + len(steps)
+
+
+def _block(schedule: Schedule) -> int:
+    """Chunks that are read at once."""
+    return max(1, _BLOCK // (schedule.lanes * schedule.chunk_length))

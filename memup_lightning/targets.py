@@ -2,8 +2,8 @@
 
 ``U_t`` is the set of the K best-scored steps at or after t (MemUP, NeurIPS 2022, section 3). It must be at hand for
 every t of every episode, and an episode may have a million steps. Only few steps can ever be in it: a step counts for
-some t only if fewer than K later steps score higher. Those *candidates* (the K-skyband of the episode, about K ln T of T
-steps) are found in one pass over the scores, a block at a time, and are all that is kept.
+some t only if fewer than K later steps score as high. Those *candidates* (the K-skyband of the episode, about
+K ln T of T steps) are found in one pass over the scores, a block at a time, and are all that is kept.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ class SuffixMaxima:
         rows: episodes side by side.
         num_targets: K.
         capacity: candidates kept for an episode. Where there are more (scores that fall all the way), the K best stay
-            and the rest is thinned evenly.
+            and the rest is thinned evenly over the episode.
         device: where the scores are.
     """
 
@@ -154,13 +154,15 @@ class SuffixMaxima:
         """Add later steps; a score of -inf marks a step that must not be chosen. Both ``[rows, steps]``."""
         score = torch.cat([self.score, score.float()], dim=1)
         position = torch.cat([self.position, position], dim=1)
-        left, keep = score, torch.zeros_like(score, dtype=torch.bool)
+        left, later = score, score
         lowest = torch.full_like(score[:, :1], -torch.inf)
-        for _ in range(self.num_targets):  # peel off the steps above all later ones, K times
+        for _ in range(
+            self.num_targets
+        ):  # `later`: the largest score behind each step, the second, ..., the Kth
             best = left.flip(1).cummax(1).values.flip(1)
-            peel = left > torch.cat([best[:, 1:], lowest], dim=1)
-            keep |= peel
-            left = left.masked_fill(peel, -torch.inf)
+            later = torch.cat([best[:, 1:], lowest], dim=1)
+            left = torch.minimum(left, later)  # what a larger one takes over from is the next in rank
+        keep = score > later
         width = min(int(keep.sum(1).max()), score.shape[1])
         order = (~keep).to(torch.int8).argsort(dim=1, stable=True)[:, :width]
         self.position = position.gather(1, order)
@@ -169,14 +171,16 @@ class SuffixMaxima:
             self._thin()
 
     def _thin(self) -> None:
-        best = self.score.topk(self.num_targets, dim=1).indices
-        rank = torch.arange(self.score.shape[1], device=self.score.device).expand_as(self.score)
-        count = (self.score > -torch.inf).sum(1, keepdim=True)
-        places = self.capacity - self.num_targets
-        # A step stays where the even grid of `places` over the row's candidates moves on, counted from the end.
-        back = (count - 1 - rank).clamp(min=0)
-        even = (back * places // count.clamp(min=1)) != ((back + 1) * places // count.clamp(min=1))
-        keep = (even | (count <= self.capacity)) & (rank < count)
+        width, places = self.score.shape[1], self.capacity - self.num_targets
+        # Of equal scores the later one: the stable order of the flipped row.
+        best = width - 1 - self.score.flip(1).sort(dim=1, descending=True, stable=True).indices[:, : self.num_targets]
+        some = self.score > -torch.inf
+        # The last candidate of each of `places` equal stretches of the episode so far. To thin by rank instead would
+        # thin the early ones again with every block, until only late ones are left.
+        seen = self.position.masked_fill(~some, 0).amax(1, keepdim=True) + 1
+        stretch = (self.position * places // seen).masked_fill(~some, -1)
+        last = stretch != torch.cat([stretch[:, 1:], torch.full_like(stretch[:, :1], -1)], dim=1)
+        keep = ((last & (places > 0)) | (some.sum(1, keepdim=True) <= self.capacity)) & some
         keep.scatter_(1, best, True)
         order = (~keep).to(torch.int8).argsort(dim=1, stable=True)[:, : self.capacity]
         self.score = self.score.masked_fill(~keep, -torch.inf).gather(1, order)
@@ -195,6 +199,7 @@ class Candidates:
         self.num_targets = num_targets
         self.position: IntArray = np.full((episodes, max(capacity, num_targets)), NOWHERE)
         self.score: FloatArray = np.full(self.position.shape, -np.inf, np.float32)
+        self._used = num_targets
 
     def replace(self, episodes: IntArray, found: SuffixMaxima) -> None:
         """Take over what was found for some episodes."""
@@ -203,15 +208,27 @@ class Candidates:
         self.position[episodes] = NOWHERE
         self.score[episodes, : score.shape[1]] = score
         self.position[episodes, : score.shape[1]] = np.where(np.isneginf(score), NOWHERE, found.position.cpu().numpy())
+        self._measure()
+
+    def load(self, position: IntArray, score: FloatArray) -> None:
+        """Take over the tables of a checkpoint."""
+        self.position, self.score = position, score
+        self._measure()
+
+    def _measure(self) -> None:
+        """Few episodes fill their places: what is empty in all of them need not be searched."""
+        used = int((self.position != NOWHERE).sum(axis=1).max(initial=0))
+        self._used = max(used, self.num_targets)
 
     def select(self, episodes: IntArray, start: IntArray) -> IntArray:
         """The K best candidates at or after each start, ``[rows, K]``; :data:`NOWHERE` where there are fewer."""
-        position, score = self.position[episodes], self.score[episodes]
+        position, score = self.position[episodes, : self._used], self.score[episodes, : self._used]
         score = np.where(position >= start[:, None], score, -np.inf)
         if self.num_targets == 1:
             chosen = score.argmax(axis=1)[:, None]
         else:
-            chosen = np.argpartition(-score, self.num_targets - 1, axis=1)[:, : self.num_targets]
+            # Of equal scores the later one: the stable order of the flipped row.
+            chosen = score.shape[1] - 1 - np.argsort(-score[:, ::-1], axis=1, kind="stable")[:, : self.num_targets]
         out = np.take_along_axis(position, chosen, axis=1)
         return np.where(np.isneginf(np.take_along_axis(score, chosen, axis=1)), NOWHERE, out)
 
@@ -271,7 +288,7 @@ class TargetTable:
         self.version = state["version"]
         self.scored = state["scored"].numpy().copy()
         for part, position, score in zip(self.candidates, state["position"], state["score"], strict=True):
-            part.position, part.score = position.numpy().copy(), score.numpy().copy()
+            part.load(position.numpy().copy(), score.numpy().copy())
 
 
 class TargetCollector:

@@ -250,6 +250,9 @@ class MemoryModule(LightningModule, ABC):
         for optimizer, before in zip(self.trainer.optimizers, resumed["optimizer_defaults"], strict=False):
             # What was changed since, on the command line say, wins over what the checkpoint brought back.
             changed = {key: x for key, x in _plain(optimizer.defaults).items() if before.get(key) != x}
+            schedules = [c.scheduler for c in self.trainer.lr_scheduler_configs if c.scheduler.optimizer is optimizer]
+            if schedules and "lr" in changed and before.get("lr"):
+                _rescale(optimizer, schedules, changed.pop("lr") / before["lr"])
             for group in optimizer.param_groups:
                 group.update(changed)
 
@@ -261,6 +264,16 @@ def _plain(defaults: Mapping[str, Any]) -> dict[str, Any]:
         for key, x in defaults.items()
         if isinstance(x, kinds) or (isinstance(x, tuple) and all(isinstance(part, kinds) for part in x))
     }
+
+
+def _rescale(optimizer: Optimizer, schedules: Iterable[Any], ratio: float) -> None:
+    """Another base rate under a schedule: it goes on where it stood."""
+    for group in optimizer.param_groups:
+        group["lr"] *= ratio
+        group["initial_lr"] *= ratio
+    for schedule in schedules:
+        if hasattr(schedule, "base_lrs"):
+            schedule.base_lrs = [rate * ratio for rate in schedule.base_lrs]
 
 
 def _to(state: State | None, device: torch.device) -> State | None:

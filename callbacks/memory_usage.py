@@ -1,0 +1,244 @@
+"""What a training step stores for its backward pass, measured, and what full BPTT would store instead."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import psutil
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.trainer.states import TrainerFn
+from torch import Tensor, nn
+
+from memup_lightning.chunk import Chunk, Steps
+from memup_lightning.modules import MemoryModule
+
+MEGABYTE = 1e6
+BPTT_LENGTHS = (64, 128, 256)
+"""Steps that the memory is unrolled over, beside the chunk's own length, to see what a step more costs full BPTT."""
+BPTT_BUDGET = 2**27
+"""Bytes: a length that would store more is left out, so that measuring does not itself make the peak."""
+
+
+class MemoryUsage(Callback):
+    """Measures the memory of a training step, once: at the first step, and again at the first that has targets.
+
+    *Saved tensors* are what autograd keeps from forward to backward pass. They are counted by
+    ``torch.autograd.graph.saved_tensors_hooks`` over the forward pass of a real training step, each storage once.
+    Not counted is what exists anyway, however the loss is computed: parameters and buffers, and the chunk's own tensors
+    (``memory/batch_bytes``).
+
+    *Full BPTT* would keep what encoder and memory save at every step of the episode. That is measured on the same
+    lanes, over lengths up to 256 steps, and extrapolated by a straight line to the training episodes' mean length.
+    Predictor and loss are left out of it: it is a lower bound. The measurement takes no gradient and leaves random
+    numbers, buffers and lane states as they were; weights come out bit for bit the same with this callback and without.
+
+    Logs when measured: ``memory/saved_tensor_bytes``, ``memory/batch_bytes``, ``memory/bptt_bytes_extrapolated``; then
+    and at every evaluation: ``memory/rss_mb`` and ``memory/peak_rss_mb`` of this process (workers that read ahead are
+    not in it) and, with a GPU, ``memory/cuda_peak_mb``.
+
+    Attributes:
+        saved_tensor_bytes: of the last step measured; None before.
+        bptt_bytes: what encoder and memory save, by number of steps.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.saved_tensor_bytes: int | None = None
+        self.bptt_bytes: dict[int, int] = {}
+        self._measured_with_targets = False
+        self._counting = ExitStack()
+        self._counter: SavedTensors | None = None
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Chunk, batch_idx: int) -> None:
+        has_targets = _has_targets(trainer)
+        if not isinstance(pl_module, MemoryModule) or (
+            self.saved_tensor_bytes is not None and (self._measured_with_targets or not has_targets)
+        ):
+            return
+        self._measured_with_targets = has_targets
+        if not self.bptt_bytes:
+            with trainer.precision_plugin.forward_context():
+                self.bptt_bytes = measure_bptt(pl_module, batch)
+        self._counter = self._counting.enter_context(SavedTensors([*_standing(pl_module), *tensors(batch)]))
+
+    def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
+        if self._counter is not None:
+            self.saved_tensor_bytes = self._counter.bytes
+        self._counting.close()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Chunk, batch_idx: int
+    ) -> None:
+        if self._counter is None:
+            return
+        self._counting.close()  # where there was no backward pass
+        self._counter = None
+        logged = self._process_memory(pl_module)
+        logged["memory/batch_bytes"] = float(sum(x.numel() * x.element_size() for x in tensors(batch)))
+        if self.saved_tensor_bytes is not None:
+            logged["memory/saved_tensor_bytes"] = float(self.saved_tensor_bytes)
+        length = mean_episode_length(trainer)
+        if length is not None:
+            logged["memory/bptt_bytes_extrapolated"] = extrapolate(self.bptt_bytes, length)
+        _log(trainer, logged)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
+            _log(trainer, self._process_memory(pl_module))
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self._counting.close()
+
+    def _process_memory(self, model: LightningModule) -> dict[str, float]:
+        logged = {"memory/rss_mb": resident_mb(), "memory/peak_rss_mb": peak_resident_mb()}
+        if model.device.type == "cuda":
+            logged["memory/cuda_peak_mb"] = torch.cuda.max_memory_allocated(model.device) / MEGABYTE
+        return logged
+
+
+class SavedTensors:
+    """Context manager: counts the bytes that autograd saves inside it, each storage once.
+
+    Args:
+        ignored: tensors whose storages do not count.
+
+    Attributes:
+        bytes: counted so far.
+    """
+
+    def __init__(self, ignored: Iterable[Tensor]) -> None:
+        self._ignored = {x.untyped_storage().data_ptr() for x in ignored}
+        # The storages are held until the end, so that none is freed and its address counted for another.
+        self._storages: dict[int, torch.UntypedStorage] = {}
+        self._hooks = torch.autograd.graph.saved_tensors_hooks(self._pack, lambda x: x)
+        self.bytes = 0
+
+    def _pack(self, x: Tensor) -> Tensor:
+        if x.layout == torch.strided:
+            storage = x.untyped_storage()
+            address = storage.data_ptr()
+            if address not in self._ignored and address not in self._storages:
+                self._storages[address] = storage
+                self.bytes += storage.nbytes()
+        return x.detach()  # x itself would refer to the graph that holds it: a cycle that is never freed
+
+    def __enter__(self) -> SavedTensors:
+        self._hooks.__enter__()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._hooks.__exit__(kind, error, at)
+        self._storages.clear()
+
+
+def measure_bptt(model: MemoryModule, chunk: Chunk, lengths: Sequence[int] = BPTT_LENGTHS) -> dict[int, int]:
+    """Bytes that encoder and memory save for a backward pass over some numbers of steps.
+
+    Args:
+        model: its weights, buffers, gradients and lane state stay as they are, and so do torch's random numbers.
+        chunk: the lanes; its inputs are repeated until they are long enough.
+        lengths: the numbers of steps; the chunk's own is measured first, and any that would store more than
+            :data:`BPTT_BUDGET` is left out.
+
+    Returns:
+        Bytes by number of steps.
+    """
+    found: dict[int, int] = {}
+    with _undisturbed(model), torch.enable_grad():
+        for length in [chunk.steps, *lengths]:
+            if found and length * found[chunk.steps] / chunk.steps > BPTT_BUDGET:
+                continue
+            at = torch.arange(length, device=chunk.valid.device) % chunk.steps
+            longer = replace(chunk, inputs={name: x[:, at] for name, x in chunk.inputs.items()})
+            with SavedTensors([*_standing(model), *longer.inputs.values()]) as counter:
+                model.remember(longer, None)
+            found[length] = counter.bytes
+    return dict(sorted(found.items()))
+
+
+def extrapolate(bptt_bytes: dict[int, int], length: float) -> float:
+    """Bytes at a length, on the straight line through what was measured (least squares)."""
+    steps, stored = np.array(list(bptt_bytes), float), np.array(list(bptt_bytes.values()), float)
+    if len(steps) == 1:
+        return float(stored[0] * length / steps[0])
+    slope, base = np.polyfit(steps, stored, 1)
+    return float(base + slope * length)
+
+
+def mean_episode_length(trainer: Trainer) -> float | None:
+    """Mean number of steps of the training episodes; None where the datamodule has none."""
+    sources = getattr(getattr(trainer, "datamodule", None), "sources", {})
+    return float(sources["train"].lengths.mean()) if "train" in sources else None
+
+
+def tensors(chunk: Chunk | Steps) -> Iterator[Tensor]:
+    """All tensors of a chunk."""
+    for value in vars(chunk).values():
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, dict):
+            yield from value.values()
+        elif isinstance(value, Steps):
+            yield from tensors(value)
+
+
+def resident_mb() -> float:
+    """Resident set of this process now, in 10^6 bytes."""
+    return psutil.Process().memory_info().rss / MEGABYTE
+
+
+def peak_resident_mb() -> float:
+    """Largest resident set that this process ever had, in 10^6 bytes."""
+    status = Path("/proc/self/status")
+    if status.exists():  # Linux hands getrusage's peak on from parent to child process; this one is its own
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024 / MEGABYTE
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / MEGABYTE
+
+
+def _has_targets(trainer: Trainer) -> bool:
+    tables = getattr(getattr(trainer, "datamodule", None), "tables", {})
+    return "train" in tables and tables["train"].version > 0
+
+
+def _standing(module: nn.Module) -> Iterator[Tensor]:
+    """What exists whether a graph is kept or not."""
+    yield from module.parameters()
+    yield from module.buffers()
+
+
+@contextmanager
+def untouched_random_numbers(model: LightningModule) -> Iterator[None]:
+    """What is drawn inside, on the CPU or the model's GPU, changes no later draw."""
+    with torch.random.fork_rng([model.device] if model.device.type == "cuda" else []):
+        yield
+
+
+@contextmanager
+def _undisturbed(model: LightningModule) -> Iterator[None]:
+    """Put torch's random numbers and the module's buffers (running means, say) back afterwards."""
+    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    with untouched_random_numbers(model):
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for buffer, before in buffers:
+                    buffer.copy_(before)
+
+
+def _log(trainer: Trainer, logged: dict[str, float]) -> None:
+    for logger in trainer.loggers:
+        logger.log_metrics(logged, step=trainer.global_step)
+    trainer.callback_metrics.update({name: torch.tensor(x, dtype=torch.float64) for name, x in logged.items()})

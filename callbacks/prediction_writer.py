@@ -1,0 +1,90 @@
+"""Writes what a model predicts to a table."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import BasePredictionWriter
+from torch import Tensor
+
+from memup_lightning.errors import MemUPError
+from memup_lightning.run_folder import check_writable, run_folder
+
+
+class PredictionWriter(BasePredictionWriter):
+    """Writes ``predictions.csv`` into the run folder of ``predict``: one row a judged step, as it is predicted.
+
+    The columns are the entries of what ``predict_step`` returns (episode, step, outcome, prediction, correct,
+    local_uncertainty, nll); an entry with several components has a column for each, ``outcome_0``, ``outcome_1``, ...
+    With several processes, each but the first writes ``predictions_RANK.csv``.
+
+    Args:
+        filename: of the table.
+
+    Attributes:
+        path: where the table lies, once ``predict`` has begun.
+        rows: number of rows written.
+    """
+
+    def __init__(self, filename: str = "predictions.csv") -> None:
+        super().__init__(write_interval="batch")
+        self.filename = filename
+        self.path: Path | None = None
+        self.rows = 0
+        self._file: IO[str] | None = None
+        self._header: list[str] = []
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        folder = run_folder(trainer)
+        check_writable(folder)
+        name = Path(self.filename)
+        rank = f"_{trainer.global_rank}" if trainer.global_rank else ""
+        self.path = folder / f"{name.stem}{rank}{name.suffix}"
+        self._file = self.path.open("w", newline="")
+        self._header, self.rows = [], 0
+
+    def write_on_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        prediction: Any,
+        batch_indices: Sequence[int] | None,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int,
+    ) -> None:
+        assert self._file is not None
+        if not isinstance(prediction, dict) or not all(isinstance(x, Tensor) and x.dim() for x in prediction.values()):
+            raise MemUPError(
+                f"PredictionWriter got {type(prediction).__name__} from {type(pl_module).__name__}.predict_step; "
+                "it writes a dict of tensors with one row each: remove it from trainer.callbacks"
+            )
+        columns: dict[str, list[Any]] = {}
+        for name, x in prediction.items():
+            if x.dim() == 1:
+                columns[name] = x.tolist()
+            else:
+                flat = x.flatten(1).unbind(1)
+                columns |= {f"{name}_{number}": part.tolist() for number, part in enumerate(flat)}
+        if not self._header:
+            self._header = list(columns)
+            csv.writer(self._file).writerow(self._header)
+        rows = list(zip(*columns.values(), strict=True))
+        csv.writer(self._file).writerows(rows)
+        self.rows += len(rows)
+
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._close()
+        print(f"predictions: {self.path} ({self.rows:,} rows)")
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None

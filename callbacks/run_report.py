@@ -1,0 +1,257 @@
+"""What a run leaves behind: ``summary.json``, pictures, and a table at its end."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import time
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from lightning_utilities.core.rank_zero import rank_zero_warn
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.loggers import WandbLogger
+from pytorch_lightning.trainer.states import TrainerFn
+from rich.console import Console
+from rich.table import Table
+
+import memup_lightning
+from callbacks.memory_usage import MemoryUsage, extrapolate, mean_episode_length, peak_resident_mb
+from memup_lightning.modules import MemUP
+from memup_lightning.run_folder import run_folder
+
+
+class RunReport(Callback):
+    """Writes ``summary.json`` into the run folder, and pictures there and to Weights & Biases, when ``fit`` ends.
+
+    A run that ends by an exception or an interrupt leaves a summary too: ``finished`` is false, ``reason`` says why,
+    what was not known yet is null. The summary is written as a whole or not at all. ``fast_dev_run`` leaves nothing.
+
+    ``seconds_total`` counts from the making of this callback (the command line makes it just before model and data) to
+    the end, ``seconds_training`` only updates and what happens between them, without evaluation. A resumed run adds
+    the seconds of the runs before it. ``peak_rss_mb`` is in 10^6 bytes.
+
+    Pictures: ``learning_curve.png``, ``uncertainty.png`` (one held-out episode, for MemUP) and ``memory.png`` (where a
+    :class:`~callbacks.memory_usage.MemoryUsage` measured).
+
+    Args:
+        pictures: whether to draw.
+        episode: the held-out episode of ``uncertainty.png``.
+
+    Attributes:
+        history: one row an evaluation: ``updates``, ``seconds`` (of the run, until then) and every metric ``val/...``.
+    """
+
+    def __init__(self, pictures: bool = True, episode: int = 0) -> None:
+        super().__init__()
+        self.pictures = pictures
+        self.episode = episode
+        self.history: list[dict[str, float]] = []
+        self._folder: Path | None = None
+        self._began = time.perf_counter()
+        self._fits = 0
+        self._earlier_total = self._earlier_training = 0.0
+        self._training: float | None = None  # when the training loop began
+        self._evaluation: float | None = None  # when the running evaluation began
+        self._paused = 0.0  # seconds of the training loop spent in evaluation
+        self._trained = 0.0  # seconds of training, once the loop has ended
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if stage == "fit":
+            self._folder = run_folder(trainer)  # on all ranks: it asks rank zero
+            if self._fits:
+                self._began = time.perf_counter()
+            self._fits += 1
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._training, self._paused = time.perf_counter(), 0.0
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._evaluation = time.perf_counter()
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._training is None or trainer.sanity_checking:
+            return
+        metrics = {name: x for name, x in last_metrics(trainer).items() if name.startswith("val/") and x is not None}
+        self.history.append({"updates": float(trainer.global_step), "seconds": self.seconds_total} | metrics)
+        assert self._evaluation is not None
+        self._paused += time.perf_counter() - self._evaluation
+        self._evaluation = None
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._trained, self._training = self.seconds_training, None
+        if self.pictures and _leaves_files(trainer):
+            try:
+                self._draw(trainer, pl_module)
+            except Exception as error:  # a picture that fails must not take a finished run with it
+                rank_zero_warn(f"RunReport could not draw all pictures: {type(error).__name__}: {error}")
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if _leaves_files(trainer):
+            assert self._folder is not None
+            summary = self.summary(trainer)
+            write_json(self._folder / "summary.json", summary)
+            print_summary(summary, self._folder)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        if trainer.state.fn != TrainerFn.FITTING or not _leaves_files(trainer):
+            return
+        try:
+            folder = self._folder
+            if folder is None and trainer.world_size == 1:
+                folder = run_folder(trainer)
+            if folder is not None:
+                reason = ": ".join(filter(None, (type(exception).__name__, str(exception))))
+                write_json(folder / "summary.json", self.summary(trainer, reason))
+        except Exception as error:  # what ended the run is what the user must see
+            rank_zero_warn(f"RunReport could not write summary.json: {type(error).__name__}: {error}")
+
+    @property
+    def seconds_total(self) -> float:
+        return self._earlier_total + time.perf_counter() - self._began
+
+    @property
+    def seconds_training(self) -> float:
+        if self._training is None:
+            return self._trained
+        return self._earlier_training + (self._evaluation or time.perf_counter()) - self._training - self._paused
+
+    def summary(self, trainer: Trainer, reason: str | None = None) -> dict[str, Any]:
+        """What is known of the run now.
+
+        Args:
+            trainer: of the run.
+            reason: why it ended too early, if it did.
+        """
+        sources = getattr(getattr(trainer, "datamodule", None), "sources", {})
+        usage = _memory_usage(trainer)
+        seed = os.environ.get("PL_GLOBAL_SEED")
+        return {
+            "finished": reason is None,
+            "reason": reason,
+            "date": datetime.now(UTC).isoformat(timespec="seconds"),
+            "metrics": last_metrics(trainer),
+            "updates": trainer.global_step,
+            "seconds_total": round(self.seconds_total, 3),
+            "seconds_training": round(self.seconds_training, 3),
+            "environment_steps": sources["train"].steps if "train" in sources else None,
+            "peak_rss_mb": round(peak_resident_mb(), 1),
+            "saved_tensor_bytes": usage.saved_tensor_bytes if usage else None,
+            "seed": int(seed) if seed else None,
+            "versions": {
+                "python": platform.python_version(),
+                "torch": torch.__version__,
+                "pytorch_lightning": version("pytorch_lightning"),
+                "memup_lightning": memup_lightning.__version__,
+                "gymnasium": gymnasium.__version__,
+                "numpy": np.__version__,
+            },
+            "machine": machine(),
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "history": self.history,
+            "seconds_total": self.seconds_total,
+            "seconds_training": self.seconds_training,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.history = list(state_dict["history"])
+        self._earlier_total = state_dict["seconds_total"]
+        self._earlier_training = state_dict["seconds_training"]
+
+    def _draw(self, trainer: Trainer, model: LightningModule) -> None:
+        from callbacks import pictures  # matplotlib only where something is drawn: it takes room and a while to load
+        from callbacks.timeline import follow_episode
+
+        figures = {}
+        if self.history:
+            figures["learning_curve"] = pictures.learning_curve(self.history)
+        data: Any = getattr(trainer, "datamodule", None)
+        if isinstance(model, MemUP) and data is not None:
+            figures["uncertainty"] = pictures.uncertainty(follow_episode(model, data, "val", self.episode))
+        usage, length = _memory_usage(trainer), mean_episode_length(trainer)
+        if usage is not None and usage.saved_tensor_bytes and length is not None:
+            bptt = usage.bptt_bytes
+            figures["memory"] = pictures.memory(
+                usage.saved_tensor_bytes, data.chunk_length, data.lanes, bptt, lambda x: extrapolate(bptt, x), length
+            )
+        assert self._folder is not None
+        self._folder.mkdir(parents=True, exist_ok=True)
+        for name, figure in figures.items():
+            path = self._folder / f"{name}.png"
+            pictures.save(figure, path)
+            for logger in trainer.loggers:
+                if isinstance(logger, WandbLogger):
+                    logger.log_image(f"pictures/{name}", [str(path)])
+
+
+def last_metrics(trainer: Trainer) -> dict[str, float | None]:
+    """The last value of every logged metric, None where it is not finite; without what only the progress bar showed."""
+    logged = {**trainer.logged_metrics, **trainer.callback_metrics}
+    shown = set(trainer.progress_bar_metrics) - set(trainer.logged_metrics)
+    values = {name: float(x) for name, x in sorted(logged.items()) if name not in shown}
+    return {name: x if math.isfinite(x) else None for name, x in values.items()}
+
+
+def machine() -> dict[str, Any]:
+    """Processor, number of its cores that this process may use, torch's threads, GPU."""
+    model = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        names = [
+            line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")
+        ]
+        model = names[0] if names else model
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {"cpu": model, "cores": cores, "torch_threads": torch.get_num_threads(), "gpu": gpu}
+
+
+def write_json(path: Path, content: Any) -> None:
+    """As a whole or not at all: a reader never sees half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
+    os.replace(unfinished, path)
+
+
+def print_summary(summary: dict[str, Any], folder: Path) -> None:
+    """The few numbers that matter, as a table."""
+    metrics = summary["metrics"]
+    table = Table(title="the run", title_justify="left", show_header=False)
+    rows = {
+        "accuracy": _number(metrics.get("val/accuracy"), ".3f"),
+        "target recall": _number(metrics.get("val/target_recall"), ".3f"),
+        "memory gain": _number(metrics.get("val/memory_gain"), ".2f", " bits"),
+        "updates": _number(summary["updates"], ",d"),
+        "seconds": f"{summary['seconds_total']:.1f} in all, {summary['seconds_training']:.1f} of training",
+        "peak resident set": f"{summary['peak_rss_mb']:.0f} MB",
+        "saved tensors of a step": _number(summary["saved_tensor_bytes"], ",d", " bytes"),
+        "full BPTT (extrapolated)": _number(metrics.get("memory/bptt_bytes_extrapolated"), ",.0f", " bytes"),
+        "folder": str(folder),
+    }
+    for name, value in rows.items():
+        if value:
+            table.add_row(name, value)
+    Console().print(table)
+
+
+def _number(value: float | None, form: str, unit: str = "") -> str:
+    return "" if value is None else f"{value:{form}}{unit}"
+
+
+def _leaves_files(trainer: Trainer) -> bool:
+    return trainer.is_global_zero and not getattr(trainer, "fast_dev_run", False)
+
+
+def _memory_usage(trainer: Trainer) -> MemoryUsage | None:
+    return next((callback for callback in trainer.callbacks if isinstance(callback, MemoryUsage)), None)  # type: ignore[attr-defined]

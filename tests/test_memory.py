@@ -1,0 +1,381 @@
+"""One suite for all memory cores: list a core in CORES, and everything that a core must keep is tested on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from memup_lightning.errors import MemUPError
+from memup_lightning.memory import GRU, LSTM, ModuleMemory, State, check_memory, detach
+
+LANES, STEPS, FEATURES = 3, 12, 4
+
+
+class LeakyCell(nn.Module):
+    """A module of a user's own: two states of different shape, called as torch's recurrent modules are."""
+
+    def __init__(self, input_size: int) -> None:
+        super().__init__()
+        self.inward = nn.Linear(input_size, 6)
+        self.outward = nn.Linear(6, 5)
+
+    def forward(self, x: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        trace, count = state
+        out = []
+        for step in x.unbind(1):
+            trace = 0.9 * trace + torch.tanh(self.inward(step))
+            count = count + 1
+            out.append(torch.relu(self.outward(trace)) / count.sqrt().flatten(1))
+        return torch.stack(out, 1), (trace, count)
+
+
+CORES: dict[str, Callable[[int], Any]] = {
+    "LSTM": partial(LSTM, hidden_size=7),
+    "LSTM-chrono": partial(LSTM, hidden_size=7, chrono=50),
+    "LSTM-2-layers": partial(LSTM, hidden_size=7, num_layers=2),
+    "GRU": partial(GRU, hidden_size=7),
+    "GRU-chrono": partial(GRU, hidden_size=7, chrono=50),
+    "GRU-2-layers": partial(GRU, hidden_size=7, num_layers=2),
+    "ModuleMemory-RNN": partial(ModuleMemory, module=partial(nn.RNN, hidden_size=7, batch_first=True)),
+    "ModuleMemory-LeakyCell": partial(ModuleMemory, module=LeakyCell, state_shapes=[[6], [1, 1]]),
+}
+
+each_core = pytest.mark.parametrize("name", CORES)
+NEVER = torch.zeros(LANES, dtype=torch.bool)
+
+
+def core_of(name: str, seed: int = 0) -> Any:
+    torch.manual_seed(seed)
+    return CORES[name](FEATURES)
+
+
+def inputs(seed: int = 1, lanes: int = LANES) -> Tensor:
+    return torch.randn(lanes, STEPS, FEATURES, generator=torch.Generator().manual_seed(seed))
+
+
+def leaves(state: State) -> list[Tensor]:
+    return [state] if isinstance(state, Tensor) else [leaf for part in state for leaf in leaves(part)]
+
+
+def in_chunks(core: Any, x: Tensor, lengths: list[int], state: State | None = None) -> tuple[Tensor, State]:
+    state = core.initial_state(len(x)) if state is None else state
+    out = []
+    for part in x.split(lengths, dim=1):
+        m, state = core(part, state, torch.zeros(len(x), dtype=torch.bool))
+        out.append(m)
+    return torch.cat(out, 1), state
+
+
+def used(core: Any) -> State:
+    """A state that has seen something."""
+    return detach(in_chunks(core, inputs(9), [STEPS])[1])
+
+
+@st.composite
+def splits(draw: st.DrawFn) -> list[int]:
+    cuts = sorted(draw(st.sets(st.integers(1, STEPS - 1))))
+    return [b - a for a, b in zip([0, *cuts], [*cuts, STEPS], strict=True)]
+
+
+@each_core
+@settings(max_examples=10, deadline=None)
+@given(lengths=splits())
+def test_a_pass_in_chunks_equals_the_full_pass(name: str, lengths: list[int]) -> None:
+    core, x = core_of(name), inputs()
+    whole, end = in_chunks(core, x, [STEPS])
+    parts, last = in_chunks(core, x, lengths)
+    assert torch.allclose(parts, whole, atol=1e-6)
+    for a, b in zip(leaves(last), leaves(end), strict=True):
+        assert torch.allclose(a, b, atol=1e-6)
+
+
+@each_core
+def test_the_state_matters(name: str) -> None:
+    core, x = core_of(name), inputs()
+    assert not torch.allclose(core(x, used(core), NEVER)[0], core(x, core.initial_state(LANES), NEVER)[0], atol=1e-4)
+
+
+@each_core
+@pytest.mark.parametrize("lane", range(LANES))
+def test_is_first_gives_that_lane_a_fresh_state_and_leaves_the_others(name: str, lane: int) -> None:
+    core, x, state = core_of(name), inputs(), used(core_of(name))
+    first = NEVER.clone()
+    first[lane] = True
+    out, after = core(x, state, first)
+    fresh, fresh_after = core(x, core.initial_state(LANES), NEVER)
+    on, on_after = core(x, state, NEVER)
+    assert torch.equal(out[lane], fresh[lane])
+    assert torch.equal(out[~first], on[~first])
+    for a, b, c in zip(leaves(after), leaves(fresh_after), leaves(on_after), strict=True):
+        assert torch.equal(a[lane], b[lane])
+        assert torch.equal(a[~first], c[~first])
+
+
+@each_core
+def test_a_broken_state_is_gone_after_the_reset(name: str) -> None:
+    core, x = core_of(name), inputs()
+    state = used(core)
+    for leaf in leaves(state):
+        leaf[1] = torch.nan
+    out, _ = core(x, state, torch.tensor([False, True, False]))
+    assert out.isfinite().all()
+
+
+@each_core
+def test_no_lane_sees_another(name: str) -> None:
+    core, x, state = core_of(name), inputs(), used(core_of(name))
+    other = x.clone()
+    other[1] += 5
+    for leaf in leaves(state):
+        leaf.requires_grad_()
+    x.requires_grad_()
+    out, _ = core(x, state, NEVER)
+    changed, _ = core(other, state, NEVER)
+    assert torch.equal(out[[0, 2]], changed[[0, 2]])
+    assert not torch.equal(out[1], changed[1])
+    out[1].sum().backward()
+    assert x.grad is not None
+    assert not x.grad[[0, 2]].any()
+    assert x.grad[1].any()
+
+
+@each_core
+def test_a_step_does_not_see_the_future(name: str) -> None:
+    core, x = core_of(name), inputs()
+    later = x.clone()
+    later[:, 6:] += 5
+    out, changed = (core(y, core.initial_state(LANES), NEVER)[0] for y in (x, later))
+    assert torch.allclose(out[:, :6], changed[:, :6], atol=1e-6)
+
+
+@each_core
+def test_the_gradient_flows_through_the_chunk_to_its_first_step(name: str) -> None:
+    core, x = core_of(name), inputs().requires_grad_()
+    out, _ = core(x, core.initial_state(LANES), NEVER)
+    out[:, -1].square().sum().backward()
+    assert x.grad is not None
+    assert (x.grad[:, 0] != 0).any(-1).all()
+
+
+@each_core
+def test_detach_cuts_the_gradient_between_chunks(name: str) -> None:
+    core, first, second = core_of(name), inputs(1).requires_grad_(), inputs(2)
+    for cut in (False, True):
+        first.grad = None
+        _, state = core(first, core.initial_state(LANES), NEVER)
+        core(second, detach(state) if cut else state, NEVER)[0].sum().backward()
+        assert (first.grad is None) == cut
+
+
+@each_core
+def test_detach_keeps_the_values(name: str) -> None:
+    core = core_of(name)
+    _, state = core(inputs(), core.initial_state(LANES), NEVER)
+    cut = detach(state)
+    assert not any(leaf.requires_grad for leaf in leaves(cut))
+    assert all(torch.equal(a, b) for a, b in zip(leaves(cut), leaves(state), strict=True))
+
+
+@each_core
+def test_every_parameter_learns(name: str) -> None:
+    core = core_of(name)
+    core(inputs(), used(core), NEVER)[0].square().sum().backward()
+    assert all(p.grad is not None and p.grad.any() for p in core.parameters())
+
+
+@each_core
+def test_the_same_seed_makes_the_same_core(name: str) -> None:
+    one, other, third = core_of(name, 3), core_of(name, 3), core_of(name, 4)
+    outs = [core(inputs(), core.initial_state(LANES), NEVER)[0] for core in (one, other, third)]
+    assert torch.equal(outs[0], outs[1])
+    assert not torch.equal(outs[0], outs[2])
+
+
+@each_core
+def test_a_call_does_not_change_what_it_was_given(name: str) -> None:
+    core, x = core_of(name), inputs()
+    state = used(core)
+    before = [leaf.clone() for leaf in leaves(state)]
+    one = core(x, state, torch.tensor([True, False, False]))[0]
+    assert all(torch.equal(a, b) for a, b in zip(leaves(state), before, strict=True))
+    assert torch.equal(core(x, state, torch.tensor([True, False, False]))[0], one)  # nothing is kept in the module
+
+
+@each_core
+def test_bfloat16_runs_and_stays_bfloat16(name: str) -> None:
+    core = core_of(name).to(torch.bfloat16)
+    out, state = core(inputs().bfloat16(), core.initial_state(LANES), NEVER)
+    assert out.dtype == torch.bfloat16
+    assert out.isfinite().all()
+    assert {leaf.dtype for leaf in leaves(state)} == {torch.bfloat16}
+
+
+@each_core
+@pytest.mark.parametrize("lanes", [1, 5])
+def test_states_have_the_lane_dimension_first_before_and_after(name: str, lanes: int) -> None:
+    core = core_of(name)
+    state = core.initial_state(lanes)
+    out, after = core(inputs(lanes=lanes), state, torch.zeros(lanes, dtype=torch.bool))
+    assert out.shape == (lanes, STEPS, core.output_size)
+    shapes = [leaf.shape for leaf in leaves(state)]
+    assert {shape[0] for shape in shapes} == {lanes}
+    assert [leaf.shape for leaf in leaves(after)] == shapes
+
+
+@each_core
+def test_the_contract_is_checked_and_kept(name: str) -> None:
+    core = core_of(name)
+    assert check_memory(core, FEATURES) == core.output_size
+    assert core.training
+
+
+@each_core
+def test_a_core_comes_back_from_its_state_dict(name: str) -> None:
+    core, other = core_of(name, 0), core_of(name, 1)
+    other.load_state_dict(core.state_dict())
+    outs = [c(inputs(), c.initial_state(LANES), NEVER)[0] for c in (core, other)]
+    assert torch.equal(*outs)
+
+
+# --- cores that break the contract
+
+
+class Sound(nn.Module):
+    """A core without a base class: the three members are enough."""
+
+    output_size = 2
+
+    def initial_state(self, lanes: int) -> Any:
+        return torch.zeros(lanes, 2)
+
+    def forward(self, x: Tensor, state: Any, is_first: Tensor) -> Any:
+        return x.new_zeros(*x.shape[:2], 2), state
+
+
+class NoSize(nn.Module):
+    initial_state = Sound.initial_state
+    forward = Sound.forward
+
+
+class WrongOutput(Sound):
+    output_size = 3
+
+
+class NoInitialState(nn.Module):
+    output_size = 2
+    forward = Sound.forward
+
+
+class StepsFirst(Sound):
+    def forward(self, x: Tensor, state: Any, is_first: Tensor) -> Any:
+        return x.new_zeros(x.shape[1], x.shape[0], 2), state
+
+
+class GrowingState(Sound):
+    def forward(self, x: Tensor, state: Any, is_first: Tensor) -> Any:
+        return super().forward(x, state, is_first)[0], torch.cat([state, state], 1)
+
+
+class OtherNesting(Sound):
+    def forward(self, x: Tensor, state: Any, is_first: Tensor) -> Any:
+        return super().forward(x, state, is_first)[0], (state,)
+
+
+class LayersFirst(Sound):
+    def initial_state(self, lanes: int) -> Any:
+        return torch.zeros(1, lanes, 2)
+
+
+def test_a_core_without_the_base_class_is_accepted() -> None:
+    assert check_memory(Sound(), FEATURES) == 2
+
+
+@pytest.mark.parametrize(
+    ("core", "said"),
+    [
+        (NoSize, "NoSize has no 'output_size'.*ModuleMemory"),
+        (NoInitialState, "NoInitialState has no 'initial_state'"),
+        (WrongOutput, r"WrongOutput returned an output of shape \[2, 3, 2\].*\[2, 3, 3\]"),
+        (StepsFirst, r"StepsFirst returned an output of shape \[3, 2, 2\]"),
+        (GrowingState, r"GrowingState got a state of shapes \(2, 2\) and returned one of \(2, 4\)"),
+        (OtherNesting, r"OtherNesting got a state of shapes \(2, 2\) and returned one of \[\(2, 2\)\]"),
+        (LayersFirst, r"LayersFirst.initial_state\(2\) has shapes \(1, 2, 2\); the lane dimension must come first"),
+    ],
+)
+def test_a_core_that_breaks_the_contract_is_refused_with_what_it_breaks(core: type[nn.Module], said: str) -> None:
+    with pytest.raises(MemUPError, match=said):
+        check_memory(core(), FEATURES)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: LSTM(4, hidden_size=0), "hidden_size=0"),
+        (lambda: GRU(4, num_layers=0), "num_layers=0"),
+        (lambda: LSTM(4, chrono=2), "chrono=2"),
+        (lambda: ModuleMemory(4, LeakyCell), "does not know the state of LeakyCell; give state_shapes"),
+        (lambda: ModuleMemory(4, partial(nn.GRU, hidden_size=3)), "batch_first=False"),
+        (
+            lambda: ModuleMemory(4, partial(nn.GRU, hidden_size=3, batch_first=True, bidirectional=True)),
+            "one direction",
+        ),
+        (lambda: ModuleMemory(4, partial(nn.LSTM, hidden_size=3, batch_first=True, proj_size=2)), "proj_size=2"),
+    ],
+)
+def test_an_impossible_core_is_refused_with_its_value(make: Any, said: str) -> None:
+    with pytest.raises(MemUPError, match=said):
+        make()
+
+
+# --- chrono initialisation
+
+
+def test_an_lstm_with_chrono_forgets_after_times_up_to_the_dependency() -> None:
+    core = LSTM(4, hidden_size=400, chrono=1000)
+    bias = (core.rnn.bias_ih_l0 + core.rnn.bias_hh_l0).detach()
+    into, forget = bias[:400], bias[400:800]
+    times = forget.exp()
+    assert times.min() >= 1
+    assert times.max() <= 999
+    assert abs(times.mean() - 500) < 60  # uniform in time, not in its logarithm
+    assert torch.equal(into, -forget)
+
+
+def test_a_gru_with_chrono_keeps_its_state_for_times_up_to_the_dependency() -> None:
+    core = GRU(4, hidden_size=400, chrono=1000)
+    update = (core.rnn.bias_ih_l0 + core.rnn.bias_hh_l0).detach()[400:800]
+    times = update.exp()
+    assert times.min() >= 1
+    assert times.max() <= 999
+    assert abs(times.mean() - 500) < 60
+
+
+@pytest.mark.parametrize("core", [LSTM, GRU])
+def test_a_core_with_chrono_remembers_longer(core: Any) -> None:
+    def kept(chrono: int) -> float:
+        """How far two states of different beginnings are apart after 300 equal steps, as a share of before."""
+        torch.manual_seed(0)
+        memory = core(FEATURES, hidden_size=32, chrono=chrono)
+        x = torch.randn(2, 300, FEATURES) * 0.1
+        x[1] = x[0]
+        _, state = memory(torch.randn(2, 5, FEATURES) * 3, memory.initial_state(2), torch.zeros(2, dtype=torch.bool))
+        _, after = memory(x, state, torch.zeros(2, dtype=torch.bool))
+        apart = [(leaves(s)[-1][0] - leaves(s)[-1][1]).norm().item() for s in (state, after)]
+        return apart[1] / apart[0]
+
+    assert kept(1000) > 20 * kept(0)
+
+
+def test_without_chrono_the_initialisation_is_torchs_own() -> None:
+    torch.manual_seed(0)
+    ours = LSTM(4, hidden_size=5)
+    torch.manual_seed(0)
+    theirs = nn.LSTM(4, 5, batch_first=True)
+    assert all(torch.equal(a, b) for a, b in zip(ours.rnn.parameters(), theirs.parameters(), strict=True))
