@@ -51,7 +51,12 @@ class TargetRefresh(Callback):
         lanes: int = 256,
     ) -> None:
         super().__init__()
-        for name, value in (("every", every), ("settle", settle), ("max_steps", max_steps or 1), ("lanes", lanes)):
+        for name, value in (
+            ("every", every),
+            ("settle", settle),
+            ("max_steps", 1 if max_steps is None else max_steps),
+            ("lanes", lanes),
+        ):
             if value < 1:
                 raise MemUPError(f"TargetRefresh {name}={value}: must be at least 1")
         self.every = every

@@ -15,7 +15,7 @@ import torch
 import yaml
 from jsonargparse import Namespace
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.loggers import CSVLogger
 
@@ -146,11 +146,12 @@ class MemUPCLI(LightningCLI):
             check_fits(self._given.ckpt_path, self._checkpoint_shapes, self.model)
 
 
-def main(args: Sequence[str] | None = None) -> MemUPCLI:
+def main(args: Sequence[str] | None = None, extra_callbacks: Sequence[Callback] = ()) -> MemUPCLI:
     """Run the command line.
 
     Args:
         args: the arguments, without the program's name; by default those of the process.
+        extra_callbacks: callbacks beside those of the config.
 
     Returns:
         The CLI, whose ``trainer``, ``model`` and ``datamodule`` tests and scripts can look at.
@@ -171,7 +172,7 @@ def main(args: Sequence[str] | None = None) -> MemUPCLI:
             save_config_callback=RunConfig,
             parser_class=Parser,
             parser_kwargs={"prog": PROGRAM, "description": "Train long-term memory.", "version": __version__},
-            trainer_defaults={"max_epochs": -1, "num_sanity_val_steps": 0},
+            trainer_defaults={"max_epochs": -1, "num_sanity_val_steps": 0, "callbacks": list(extra_callbacks)},
             auto_configure_optimizers=False,  # the model has its optimizer: model.init_args.optimizer
             args=None if args is None else list(args),
         )

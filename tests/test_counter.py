@@ -101,7 +101,4 @@ def test_integers_take_a_limit_for_each_draw() -> None:
 
 def test_draws_are_the_same_in_every_release() -> None:
     """Data sets, schedules and targets of old checkpoints follow from these numbers."""
-    assert [hex(int(x)) for x in hash64(1, np.arange(2))] == FIRST
-
-
-FIRST = ["?", "?"]
+    assert [hex(int(x)) for x in hash64(1, np.arange(2))] == ["0xf0954079b53bd679", "0x2c642ecee5e5e085"]
