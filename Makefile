@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export WANDB_SILENT ?= true
 
-.PHONY: setup tmaze test lint bench clean
+.PHONY: setup tmaze test lint wheel bench pictures clean
 .DEFAULT_GOAL := setup
 
 setup: $(VENV)/.installed
@@ -25,6 +25,23 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The package as a user gets it: a wheel in an empty environment, away from the checkout.
+wheel: setup
+	rm -rf dist && $(BIN)/python -m build --wheel --no-isolation --outdir dist . >/dev/null
+	@set -e; away=$$(mktemp -d); trap 'rm -rf "$$away"' EXIT; \
+	$(PYTHON) -m venv "$$away/venv"; \
+	"$$away/venv/bin/pip" install --quiet --disable-pip-version-check --constraint constraints.txt dist/*.whl; \
+	cp conf/tmaze.yaml "$$away"; cd "$$away"; \
+	WANDB_MODE=offline venv/bin/python -m memup_lightning fit --config tmaze.yaml --trainer.max_steps=20 \
+	  --trainer.val_check_interval=10 --data.init_args.length=30; \
+	test -s runs/tmaze/version_0/summary.json && echo "wheel: fit runs in an empty environment"
+
+# The pictures in README and docs.
+pictures: setup
+	@set -e; root=$$(pwd); away=$$(mktemp -d); trap 'rm -rf "$$away"' EXIT; cd "$$away"; \
+	WANDB_MODE=offline "$$root/$(BIN)/python" -m memup_lightning fit --config "$$root/conf/tmaze.yaml"; \
+	cp runs/tmaze/version_0/*.png "$$root/docs/images/"
 
 bench: setup
 	$(BIN)/python -m benchmarks.tmaze --json benchmarks/results/tmaze.json

@@ -28,7 +28,6 @@ from torch.nn import functional as F
 from benchmarks.report import Row, arguments, publish
 from benchmarks.runs import fit
 from datamodules import TMazeDataModule
-from memup_lightning.cli import MemUPCLI
 
 
 class Stopwatch(Callback):
@@ -77,7 +76,10 @@ def bare_loop(data: TMazeDataModule, updates: int, hidden: int, lr: float) -> fl
                 chunk.is_first,
                 chunk.valid,
                 chunk.start,
-                *((s.context["observation"], s.context["action"], s.outcome, s.valid) for s in (chunk.targets, chunk.probes)),
+                *(
+                    (s.context["observation"], s.context["action"], s.outcome, s.valid)
+                    for s in (chunk.targets, chunk.probes)
+                ),
                 chunk.targets.position,
             )
         )
@@ -125,7 +127,9 @@ def measure(chunk_length: int, updates: int, turns: int) -> Row:
         warm = updates // 2
         watch = Stopwatch(warm, warm + updates)
         with tempfile.TemporaryDirectory() as folder:
-            cli = fit("conf/tmaze.yaml", folder, 1 + turn, warm + updates, [watch], chunk_length=chunk_length)
+            # No evaluation: it would end the run when the maze is solved.
+            long = "--trainer.val_check_interval=1000000"
+            cli = fit("conf/tmaze.yaml", folder, 1 + turn, warm + updates, [watch], [long], chunk_length=chunk_length)
         ours.append(updates / watch.seconds)
         shares.append(float(cli.trainer.callback_metrics["refresh/share_of_training"]))
         data: TMazeDataModule = cli.datamodule

@@ -1,18 +1,32 @@
-"""Runs of the shipped configs, through the command line's own entry point."""
+"""Runs of the shipped configs: in this process, through the command line's own entry point, or each in one of its own."""
 
 from __future__ import annotations
 
 import contextlib
+import csv
+import json
+import os
+import subprocess
+import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pytorch_lightning import Callback
 
 from memup_lightning.cli import MemUPCLI, main
 
 
-def fit(config: str, folder: str, seed: int, max_steps: int, extra: Sequence[Callback] = (), **data: Any) -> MemUPCLI:
+def fit(
+    config: str,
+    folder: str,
+    seed: int,
+    max_steps: int,
+    extra: Sequence[Callback] = (),
+    options: Sequence[str] = (),
+    **data: Any,
+) -> MemUPCLI:
     """Run ``fit`` on a config.
 
     Args:
@@ -21,6 +35,7 @@ def fit(config: str, folder: str, seed: int, max_steps: int, extra: Sequence[Cal
         seed: of weights and data.
         max_steps: updates at most.
         extra: callbacks beside those of the config.
+        options: more arguments of the command line.
         **data: arguments of the datamodule.
 
     Returns:
@@ -33,6 +48,57 @@ def fit(config: str, folder: str, seed: int, max_steps: int, extra: Sequence[Cal
         f"--seed_everything={seed}",
         f"--trainer.max_steps={max_steps}",
         *overrides,
+        *options,
     ]
     with contextlib.chdir(folder):
         return main(arguments, extra_callbacks=extra)
+
+
+class Finished(NamedTuple):
+    """What a run leaves in its folder.
+
+    Attributes:
+        summary: its summary.json.
+        evaluations: a row for each evaluation: ``updates`` and the metrics ``val/...``.
+    """
+
+    summary: dict[str, Any]
+    evaluations: list[dict[str, float]]
+
+
+def fit_alone(config: Path | str, *overrides: str, seed: int, threads: int | None = None) -> Finished:
+    """Run ``fit`` on a config in a process and a folder of its own, so that its peak memory is its own.
+
+    Args:
+        config: path of the config.
+        overrides: more arguments of the command line.
+        seed: of weights and data.
+        threads: of torch; by default what the config says.
+
+    Raises:
+        SystemExit: the run failed; with the end of what it wrote.
+    """
+    command = [sys.executable, "-m", "memup_lightning", "fit", f"--config={Path(config).resolve()}"]
+    command += [f"--seed_everything={seed}", *overrides]
+    environment = dict(os.environ, WANDB_MODE="offline", WANDB_SILENT="true")
+    environment["PYTHONPATH"] = os.pathsep.join([str(Path.cwd()), environment.get("PYTHONPATH", "")])
+    if threads:
+        environment["OMP_NUM_THREADS"] = str(threads)
+        command += [f"--num_threads={threads}"]
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        summaries = list(Path(folder).glob("runs/*/*/summary.json"))
+        if done.returncode or not summaries:
+            raise SystemExit(f"{' '.join(command)}\nfailed:\n{done.stderr[-2000:]}")
+        return Finished(json.loads(summaries[0].read_text()), _evaluations(summaries[0].parent / "metrics.csv"))
+
+
+def _evaluations(path: Path) -> list[dict[str, float]]:
+    with path.open() as file:
+        rows = list(csv.DictReader(file))
+    return [
+        {"updates": float(row["step"]) + 1}
+        | {name: float(x) for name, x in row.items() if name.startswith("val/") and x}
+        for row in rows
+        if row.get("val/accuracy")
+    ]

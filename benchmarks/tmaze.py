@@ -9,15 +9,10 @@ full length, or at 10,000 updates.
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-import tempfile
-from pathlib import Path
 from statistics import median
 
 from benchmarks.report import Row, arguments, publish
+from benchmarks.runs import fit_alone
 
 SETTINGS = [(length, chunk) for length in (100, 1_000, 20_000) for chunk in (1, 10, 20)]
 QUICK = [(100, 1), (100, 10)]
@@ -26,22 +21,10 @@ SOLVED = 0.99
 
 def run(length: int, chunk_length: int, seed: int, threads: int | None, *overrides: str) -> Row:
     """One run, in a process of its own so that its peak memory is its own."""
-    command = [sys.executable, "-m", "memup_lightning", "fit", f"--config={Path('conf/tmaze.yaml').resolve()}"]
-    command += [f"--seed_everything={seed}", "--trainer.max_steps=10000"]
-    command += [f"--data.init_args.length={length}", f"--data.init_args.chunk_length={chunk_length}"]
-    if length >= 10_000:
-        command += ["--trainer.val_check_interval=1000"]
-    command += overrides
-    environment = dict(os.environ, WANDB_MODE="offline", WANDB_SILENT="true")
-    environment["PYTHONPATH"] = os.pathsep.join([str(Path.cwd()), environment.get("PYTHONPATH", "")])
-    if threads:
-        environment["OMP_NUM_THREADS"] = str(threads)
-    with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-        summaries = list(Path(folder).glob("runs/*/*/summary.json"))
-        if done.returncode or not summaries:
-            raise SystemExit(f"length={length} chunk_length={chunk_length} seed={seed} failed:\n{done.stderr[-2000:]}")
-        summary = json.loads(summaries[0].read_text())
+    sizes = [f"--data.init_args.length={length}", f"--data.init_args.chunk_length={chunk_length}"]
+    seldom = ["--trainer.val_check_interval=1000"] if length >= 10_000 else []
+    budget = "--trainer.max_steps=10000"
+    summary, _ = fit_alone("conf/tmaze.yaml", budget, *sizes, *seldom, *overrides, seed=seed, threads=threads)
     metrics = summary["metrics"]
     return {
         "length": length,
@@ -93,7 +76,9 @@ def main() -> None:
         "saved_bytes": "{:,}".format,
         "refresh_share": "{:.2f}".format,
     }
-    title = "T-Maze-LNR with conf/tmaze.yaml: median (range) over seeds; accuracy, recall: worst; memory, share: largest"
+    title = (
+        "T-Maze-LNR with conf/tmaze.yaml: median (range) over seeds; accuracy, recall: worst; memory, share: largest"
+    )
     publish(title, rows, options, columns)
 
 

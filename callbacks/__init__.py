@@ -2,7 +2,8 @@
 
 from callbacks.memory_usage import MemoryUsage
 from callbacks.prediction_writer import PredictionWriter
+from callbacks.replay import Replay
 from callbacks.run_report import RunReport
 from callbacks.target_refresh import TargetRefresh
 
-__all__ = ["MemoryUsage", "PredictionWriter", "RunReport", "TargetRefresh"]
+__all__ = ["MemoryUsage", "PredictionWriter", "Replay", "RunReport", "TargetRefresh"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -12,6 +13,7 @@ from pytorch_lightning.callbacks import BasePredictionWriter
 from torch import Tensor
 
 from memup_lightning.errors import MemUPError
+from memup_lightning.ranks import gather
 from memup_lightning.run_folder import check_writable, run_folder
 
 
@@ -20,14 +22,14 @@ class PredictionWriter(BasePredictionWriter):
 
     The columns are the entries of what ``predict_step`` returns (episode, step, outcome, prediction, correct,
     local_uncertainty, nll); an entry with several components has a column for each, ``outcome_0``, ``outcome_1``, ...
-    With several processes, each but the first writes ``predictions_RANK.csv``.
+    Several ranks write a part each; when all are through, rank zero puts them together, so their folder must be shared.
 
     Args:
         filename: of the table.
 
     Attributes:
         path: where the table lies, once ``predict`` has begun.
-        rows: number of rows written.
+        rows: number of rows written; in the end, on rank zero, those of all ranks.
     """
 
     def __init__(self, filename: str = "predictions.csv") -> None:
@@ -41,9 +43,7 @@ class PredictionWriter(BasePredictionWriter):
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         folder = run_folder(trainer)
         check_writable(folder)
-        name = Path(self.filename)
-        rank = f"_{trainer.global_rank}" if trainer.global_rank else ""
-        self.path = folder / f"{name.stem}{rank}{name.suffix}"
+        self.path = self._part(folder, trainer.global_rank)
         self._file = self.path.open("w", newline="")
         self._header, self.rows = [], 0
 
@@ -79,7 +79,25 @@ class PredictionWriter(BasePredictionWriter):
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._close()
+        assert self.path is not None
+        rows = gather((self.rows, self._header))  # and by then every part is written
+        if not trainer.is_global_zero:
+            return
+        self.rows = sum(number for number, _ in rows)
+        if not self._header and (header := next((names for _, names in rows if names), None)):
+            self.path.write_text(",".join(header) + "\r\n", newline="")
+        with self.path.open("ab") as whole:
+            for other in range(1, len(rows)):
+                part = self._part(self.path.parent, other)
+                with part.open("rb") as lines:
+                    lines.readline()  # its header
+                    shutil.copyfileobj(lines, whole)
+                part.unlink()
         print(f"predictions: {self.path} ({self.rows:,} rows)")
+
+    def _part(self, folder: Path, rank: int) -> Path:
+        name = Path(self.filename)
+        return folder / (f"{name.stem}_{rank}{name.suffix}" if rank else name.name)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         self._close()

@@ -181,8 +181,9 @@ class RunReport(Callback):
         usage, length = _memory_usage(trainer), mean_episode_length(trainer)
         if usage is not None and usage.saved_tensor_bytes and length is not None:
             bptt = usage.bptt_bytes
+            lanes = data.lanes // trainer.world_size  # those of this rank, which were measured
             figures["memory"] = pictures.memory(
-                usage.saved_tensor_bytes, data.chunk_length, data.lanes, bptt, lambda x: extrapolate(bptt, x), length
+                usage.saved_tensor_bytes, data.chunk_length, lanes, bptt, lambda x: extrapolate(bptt, x), length
             )
         assert self._folder is not None
         self._folder.mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,7 @@ from datamodules.base import EpisodeDataModule, Split
 from memup_lightning.episodes import IntArray
 from memup_lightning.errors import MemUPError
 from memup_lightning.modules.memup import MemUP
+from memup_lightning.ranks import gather, share_of_episodes, world_size
 
 
 class TargetRefresh(Callback):
@@ -32,7 +33,7 @@ class TargetRefresh(Callback):
         tolerance: improvement of the local loss, in its unit, that is no longer waited for.
         max_wait: updates after which the first selection is made whatever the local loss does.
         validation_episodes: held-out episodes that are scored before each validation, for target recall and memory gain.
-        lanes: episodes scored side by side.
+        lanes: episodes scored side by side, by each rank. The episodes of a refresh are shared out over the ranks.
 
     Logs ``val/target_recall`` (share of the true steps among U at the beginning of an episode; of K where there are
     more), ``train/target_recall`` (the same on the episodes refreshed), ``refresh/seconds`` and
@@ -91,16 +92,14 @@ class TargetRefresh(Callback):
         if data.tables["train"].version == 0:
             if self._settled(outputs["local_loss"], data.consumed):
                 self.refresh(trainer, pl_module)
-        elif self.unit == "steps" and data.consumed % self.every == 0:
+        elif data.consumed % self._interval(data) == 0:
+            # Here for epochs too: Lightning does not call on_train_epoch_end again where a run goes on from a checkpoint
+            # that was written after the last update of an epoch.
             self.refresh(trainer, pl_module)
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if (
-            self.unit == "epochs"
-            and (trainer.current_epoch + 1) % self.every == 0
-            and _data(trainer).tables["train"].version
-        ):
-            self.refresh(trainer, pl_module)
+    def _interval(self, data: EpisodeDataModule) -> int:
+        """Updates between two refreshes."""
+        return self.every * (data.chunks_per_epoch if self.unit == "epochs" else 1)
 
     def _settled(self, loss: Tensor, updates: int) -> bool:
         self._loss = loss if self._loss is None else self._loss + loss
@@ -116,7 +115,7 @@ class TargetRefresh(Callback):
         begin = time.perf_counter()
         data = _data(trainer)
         episodes = self._choose(trainer, data)
-        recall = score_episodes(data, pl_module, "train", episodes, self.lanes)
+        recall = score_on_all_ranks(data, pl_module, "train", episodes, self.lanes)
         data.tables["train"].version += 1
         self.seconds += time.perf_counter() - begin
         logged = {
@@ -134,8 +133,7 @@ class TargetRefresh(Callback):
         lengths = data.sources["train"].lengths
         if self.max_steps is None or lengths.sum() <= self.max_steps:
             return np.arange(len(lengths))
-        horizon = self.every * (data.chunks_per_epoch if self.unit == "epochs" else 1)
-        upcoming = data.upcoming(horizon)
+        upcoming = data.upcoming(self._interval(data))
         scored = data.tables["train"].scored[upcoming]
         in_turn = (self._turn + np.arange(len(lengths))) % len(lengths)
         queue = np.concatenate([upcoming[~scored], upcoming[scored], in_turn])
@@ -164,14 +162,16 @@ class TargetRefresh(Callback):
         if training is not None and training.version == 0:
             return  # nothing is selected yet
         episodes = np.arange(min(self.validation_episodes, len(data.sources[split])))
-        recall = score_episodes(data, pl_module, split, episodes, self.lanes)
+        recall = score_on_all_ranks(data, pl_module, split, episodes, self.lanes)
         data.tables[split].version += 1
         if recall is not None:
             self._recall[split] = recall
 
     def _log_recall(self, pl_module: LightningModule, split: Split) -> None:
         if split in self._recall:
-            pl_module.log(f"{split}/target_recall", self._recall[split], prog_bar=split == "val")
+            # Equal on all ranks already; Lightning warns of what is not reduced.
+            several = world_size() > 1
+            pl_module.log(f"{split}/target_recall", self._recall[split], prog_bar=split == "val", sync_dist=several)
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -189,11 +189,39 @@ class TargetRefresh(Callback):
 def score_episodes(
     data: EpisodeDataModule, model: LightningModule, split: Split, episodes: IntArray, lanes: int
 ) -> float | None:
-    """Score whole episodes and replace their targets.
+    """Score whole episodes in this process and replace their targets.
 
     Returns:
         Share of the true steps found among the targets at an episode's beginning; None where the data mark no true steps.
     """
+    return _recall(data, split, episodes, _score(data, model, split, episodes, lanes))
+
+
+def score_on_all_ranks(
+    data: EpisodeDataModule, model: LightningModule, split: Split, episodes: IntArray, lanes: int
+) -> float | None:
+    """The same, with the episodes shared out over the ranks; all of them end with the same table.
+
+    Args:
+        data: called on all ranks with the same weights.
+        model: scores the steps.
+        split: where the episodes are from.
+        episodes: all that are to be scored, the same on all ranks.
+        lanes: episodes that each rank scores side by side.
+    """
+    if world_size() == 1:
+        return score_episodes(data, model, split, episodes, lanes)
+    table = data.tables[split]
+    mine = share_of_episodes(episodes, data.sources[split].lengths)
+    judged = _score(data, model, split, mine, lanes)
+    for theirs, rows, counts in gather((mine, table.take(mine), judged[mine])):
+        table.put(theirs, rows)
+        judged[theirs] = counts
+    return _recall(data, split, episodes, judged)
+
+
+def _score(data: EpisodeDataModule, model: LightningModule, split: Split, episodes: IntArray, lanes: int) -> IntArray:
+    """Replace the targets of some episodes; returns the number of judged steps of each episode of the split."""
     assert isinstance(model, MemUP)
     stream = data.evaluation_stream(split, episodes, lanes)
     table = data.tables[split]
@@ -217,12 +245,12 @@ def score_episodes(
     if collector is not None:
         collector.finish()
     model.train(was_training)
-    if not data.task.judged:
-        return None
-    return _recall(data, split, episodes, judged)
+    return judged
 
 
 def _recall(data: EpisodeDataModule, split: Split, episodes: IntArray, judged: IntArray) -> float | None:
+    if not data.task.judged:
+        return None
     table = data.tables[split]
     wanted = np.minimum(judged[episodes], table.selector.num_targets).sum()
     if not wanted:

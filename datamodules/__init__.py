@@ -2,6 +2,8 @@
 
 from datamodules.base import EpisodeDataModule
 from datamodules.gymnasium import GymnasiumDataModule
+from datamodules.minari import MinariDataModule
+from datamodules.rewards import RewardDataModule
 from datamodules.tmaze import TMazeDataModule
 
-__all__ = ["EpisodeDataModule", "GymnasiumDataModule", "TMazeDataModule"]
+__all__ = ["EpisodeDataModule", "GymnasiumDataModule", "MinariDataModule", "RewardDataModule", "TMazeDataModule"]

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import os
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any, Literal
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from pytorch_lightning import LightningDataModule
-from torch.utils.data import DataLoader
 
 from memup_lightning.chunk import Chunk
 from memup_lightning.episodes import EVALUATE, EpisodeSource, IntArray
 from memup_lightning.errors import MemUPError
+from memup_lightning.loader import ChunkLoader
+from memup_lightning.ranks import rank, share_of_episodes, share_of_lanes, world_size
 from memup_lightning.schedule import LaneSchedule, OncePerEpisode
 from memup_lightning.stream import ChunkStream, TargetJoin
 from memup_lightning.targets import NOWHERE, Selector, TargetTable, TopK
@@ -30,21 +32,30 @@ STAGES: dict[str, tuple[Split, ...]] = {
 }
 
 
+class Detour(NamedTuple):
+    """Lanes that play another place than the schedule's, ``[rows]`` each."""
+
+    lanes: IntArray
+    episode: IntArray
+    start: IntArray
+
+
 class EpisodeDataModule(LightningDataModule, ABC):
     """Streams long episodes as chunks. A subclass says what the task is and where the episodes come from.
 
     Args:
         chunk_length: steps of a chunk, r: how far gradients go back.
-        lanes: episodes that are played side by side, B: the batch size.
+        lanes: episodes that are played side by side, B: the batch size. It counts the lanes of all ranks together, which
+            split it evenly: the run is the same on any number of them.
         selector: which later steps a chunk gets as targets.
         restart: probabilities for a lane to leave its episode at a chunk's end, spread over the lanes. A mixture such as
             ``[0.3, 0.1, 0.02, 0]`` keeps many lanes near the beginning of long episodes; ``[0]`` always plays to the end.
         chunks_per_epoch: updates of an epoch; a stream has no end of its own.
         probes: steps drawn from each lane's episode for the local predictor, at every update.
-        evaluation_lanes: episodes evaluated side by side.
+        evaluation_lanes: episodes evaluated side by side, on all ranks together.
         evaluation_chunk_length: steps of a chunk in evaluation; there is no backward pass to pay for.
         num_workers: processes that read ahead; the results do not depend on it.
-        candidates: steps kept for each episode to choose targets from.
+        candidates: steps kept for each episode to choose targets from; by default 64, or 16 K where that is more.
         seed: the episodes, their order and the places of the probes follow from it; by default that of
             ``seed_everything``.
     """
@@ -60,7 +71,7 @@ class EpisodeDataModule(LightningDataModule, ABC):
         evaluation_lanes: int = 256,
         evaluation_chunk_length: int = 500,
         num_workers: int = 0,
-        candidates: int = 64,
+        candidates: int | None = None,
         seed: int | None = None,
     ) -> None:
         super().__init__()
@@ -85,6 +96,7 @@ class EpisodeDataModule(LightningDataModule, ABC):
         self._joins: dict[Split, TargetJoin] = {}
         self._schedule: LaneSchedule | None = None
         self._resume: dict[str, Any] | None = None
+        self.detour: Detour | None = None  # lanes that leave the schedule for the next chunk
         self.consumed = 0  # training chunks handed out so far: all that a resumed run must know
 
     @property
@@ -103,24 +115,31 @@ class EpisodeDataModule(LightningDataModule, ABC):
             source = self.episodes(split)
             self.sources[split] = source
             self.tables[split] = TargetTable(self.selector, source.lengths, self.candidates)
-            schedule = self.schedule if split == "train" else self.evaluation_stream(split).schedule
+            schedule = self.schedule if split == "train" else self._evaluation(split).schedule
             self._joins[split] = TargetJoin(source, self.task, self.tables[split], schedule)
 
     @property
     def schedule(self) -> LaneSchedule:
-        """Where the training lanes stand at every step."""
+        """Where the training lanes of this rank stand at every step."""
         if self._schedule is None:
-            lengths = self.sources["train"].lengths
-            self._schedule = LaneSchedule(lengths, self.lanes, self.chunk_length, self.restart, self.seed)
+            lanes = share_of_lanes(self.lanes, "data.init_args.lanes")
+            self._schedule = self._lanes(rank() * lanes, lanes)
         return self._schedule
 
     def upcoming(self, chunks: int) -> IntArray:
-        """The training episodes that the lanes play during the next chunks."""
+        """The training episodes that the lanes of all ranks play during the next chunks."""
         ahead = np.arange(self.consumed, self.consumed + max(1, chunks))
-        return np.unique(self.schedule.at(ahead).episode)
+        schedule = self.schedule if self.schedule.lanes == self.lanes else self._lanes(0, self.lanes)
+        return np.unique(schedule.at(ahead).episode)
 
-    def train_dataloader(self) -> _EpochLoader:
-        stream = ChunkStream(
+    def _lanes(self, first: int, lanes: int) -> LaneSchedule:
+        lengths = self.sources["train"].lengths
+        return LaneSchedule(lengths, lanes, self.chunk_length, self.restart, self.seed, first, self.lanes)
+
+    @cached_property
+    def training_stream(self) -> ChunkStream:
+        """The chunks of the training lanes, as the schedule has them."""
+        return ChunkStream(
             self.sources["train"],
             self.task,
             self.schedule,
@@ -129,17 +148,36 @@ class EpisodeDataModule(LightningDataModule, ABC):
             probes=self.probes,
             seed=self.seed,
         )
-        return _EpochLoader(stream, self)
+
+    def train_dataloader(self) -> _EpochLoader:
+        return _EpochLoader(self.training_stream, self)
 
     def evaluation_stream(
-        self, split: Split, episodes: IntArray | None = None, lanes: int | None = None
+        self,
+        split: Split,
+        episodes: IntArray | None = None,
+        lanes: int | None = None,
+        chunk_length: int | None = None,
+        contexts: bool = True,
     ) -> ChunkStream:
         """Chunks of whole episodes, each played once; of all episodes of the split or of the given ones."""
         source = self.sources[split]
         schedule = OncePerEpisode(
-            source.lengths, lanes or self.evaluation_lanes, self.evaluation_chunk_length, episodes
+            source.lengths,
+            lanes or self.evaluation_lanes,
+            chunk_length or self.evaluation_chunk_length,
+            episodes,
         )
-        return ChunkStream(source, self.task, schedule, schedule.steps)
+        return ChunkStream(source, self.task, schedule, schedule.steps, contexts)
+
+    def _evaluation(self, split: Split) -> ChunkStream:
+        """This rank's share of the split, and as many chunks as the rank with the most has: past its own it idles."""
+        source, ranks = self.sources[split], world_size()
+        episodes, lengths = np.arange(len(source)), source.lengths
+        lanes, chunk_length = -(-self.evaluation_lanes // ranks), self.evaluation_chunk_length
+        shares = (share_of_episodes(episodes, lengths, number) for number in range(ranks))
+        schedules = [OncePerEpisode(lengths, lanes, chunk_length, share) for share in shares]
+        return ChunkStream(source, self.task, schedules[rank()], max(schedule.steps for schedule in schedules))
 
     def judged_at(self, split: Split, episodes: IntArray, positions: IntArray) -> npt.NDArray[np.bool_]:
         """Whether the memory is judged at the given steps, ``[rows, K]`` (False where there is no step)."""
@@ -151,16 +189,16 @@ class EpisodeDataModule(LightningDataModule, ABC):
         judged: npt.NDArray[np.bool_] = flags.reshape(positions.shape).astype(np.bool_) & there
         return judged
 
-    def _evaluation_loader(self, split: Split) -> DataLoader[Chunk]:
-        return _loader(self.evaluation_stream(split), self.num_workers)
+    def _evaluation_loader(self, split: Split) -> ChunkLoader:
+        return ChunkLoader(self._evaluation(split), self.num_workers)
 
-    def val_dataloader(self) -> DataLoader[Chunk]:
+    def val_dataloader(self) -> ChunkLoader:
         return self._evaluation_loader("val")
 
-    def test_dataloader(self) -> DataLoader[Chunk]:
+    def test_dataloader(self) -> ChunkLoader:
         return self._evaluation_loader("test")
 
-    def predict_dataloader(self) -> DataLoader[Chunk]:
+    def predict_dataloader(self) -> ChunkLoader:
         return self._evaluation_loader("test")
 
     def on_before_batch_transfer(self, batch: Chunk, dataloader_idx: int) -> Chunk:
@@ -169,37 +207,45 @@ class EpisodeDataModule(LightningDataModule, ABC):
         assert trainer is not None
         if trainer.training:
             self.consumed += 1
-            return self.join("train", batch)
+            chunk = self.join("train", batch)
+            return chunk if self.detour is None else self._send_away(chunk, self.detour)
         split: Split = "val" if trainer.validating or trainer.sanity_checking else "test"
         return self.join(split, batch) if self.tables[split].version else batch
+
+    def _send_away(self, chunk: Chunk, detour: Detour) -> Chunk:
+        """Replace the lanes of a detour by the places to which it leads, targets included."""
+        rows = self.training_stream.rows(detour.episode, detour.start)
+        rows.targets = self._joins["train"].targets(detour.episode, detour.start)
+        return chunk.pasted(torch.from_numpy(detour.lanes), rows)
 
     def join(self, split: Split, chunk: Chunk) -> Chunk:
         """Add the targets of the table as it is now."""
         return self._joins[split](chunk)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"consumed": self.consumed, "targets": self.tables["train"].state_dict()} if self.tables else {}
+        if "train" not in self.tables:
+            return {}
+        return {"consumed": self.consumed, "seed": self.seed, "targets": self.tables["train"].state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         if "train" in self.tables and state_dict:
+            if state_dict["seed"] != self.seed:
+                raise MemUPError(
+                    f"the checkpoint was trained on the episodes of seed {state_dict['seed']}, this run has seed "
+                    f"{self.seed}; resume with --seed_everything={state_dict['seed']}, or start without --ckpt_path"
+                )
             self.consumed = state_dict["consumed"]
             self.tables["train"].load_state_dict(state_dict["targets"])
 
 
-def _loader(stream: ChunkStream, num_workers: int) -> DataLoader[Chunk]:
-    return DataLoader(stream, batch_size=None, num_workers=num_workers)
-
-
-class _EpochLoader(DataLoader[Chunk]):
+class _EpochLoader(ChunkLoader):
     """Each iteration yields the rest of the epoch in which the run stands."""
 
     def __init__(self, stream: ChunkStream, data: EpisodeDataModule) -> None:
-        warnings.filterwarnings("ignore", message="Your `IterableDataset` has `__len__` defined")
-        super().__init__(stream, batch_size=None, num_workers=data.num_workers, persistent_workers=data.num_workers > 0)
-        self.stream = stream
+        super().__init__(stream, data.num_workers, persistent_workers=True)
         self.data = data
 
-    def __iter__(self) -> Iterator[Chunk]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[Chunk]:
         epoch = self.data.consumed // self.stream.epoch_length
         self.stream.set_range(self.data.consumed, (epoch + 1) * self.stream.epoch_length)
         return super().__iter__()

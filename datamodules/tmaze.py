@@ -76,6 +76,7 @@ class TMazeDataModule(GymnasiumDataModule):
         length: steps of the corridor with its junction, the least number in mode LNR.
         mode: L, LN or LNR.
         distractors: steps that pay a coin toss.
+        hint_window: share of the corridor in which the hint comes, at a random step; 0: at step 0.
         num_train, num_val, num_test: episodes of each split.
         **gymnasium: see :class:`~datamodules.gymnasium.GymnasiumDataModule`.
     """
@@ -85,15 +86,16 @@ class TMazeDataModule(GymnasiumDataModule):
         length: int = 1000,
         mode: Literal["L", "LN", "LNR"] = "LNR",
         distractors: int = 0,
+        hint_window: float = 0.0,
         num_train: int = 256,
         num_val: int = 256,
         num_test: int = 256,
         **gymnasium: Any,
     ) -> None:
-        self.rules = TMazeRules(length, mode, distractors)
+        self.rules = TMazeRules(length, mode, distractors, hint_window)
         super().__init__(
             env_id="memup/TMaze-v0",
-            env_kwargs={"length": length, "mode": mode, "distractors": distractors},
+            env_kwargs={"length": length, "mode": mode, "distractors": distractors, "hint_window": hint_window},
             judged="last",
             num_train=num_train,
             num_val=num_val,

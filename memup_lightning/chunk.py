@@ -6,7 +6,7 @@ of one step of a field.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -84,9 +84,17 @@ class Chunk:
         """The local context of every step, each field ``[B, T, W, ...]`` (views, nothing is copied)."""
         return {name: x.unfold(1, window, 1).movedim(-1, 2) for name, x in self.context.items()}
 
-    def part(self, rows: slice, step: int) -> Chunk:
-        """Some of the rows (views), as the chunk of the given step."""
-        return replace(_apply(self, lambda x: x[rows]), step=step)
+    def split(self, steps: Sequence[int]) -> list[Chunk]:
+        """The chunks (views) of several steps of the run, whose rows lie one after another in this one."""
+        parts: list[Chunk] = _split(self, len(steps))
+        for part, step in zip(parts, steps, strict=True):
+            part.step = step
+        return parts
+
+    def pasted(self, lanes: Tensor, other: Chunk) -> Chunk:
+        """This chunk with some lanes (int64 ``[rows]``) replaced by those of another; the probes stay."""
+        pasted = _paste(self, lanes, other)
+        return replace(pasted, step=self.step, probes=self.probes)
 
     def to(self, device: torch.device, non_blocking: bool = False) -> Chunk:
         return _move(self, device, non_blocking)
@@ -110,4 +118,30 @@ def _apply(chunk: T, function: Callable[[Tensor], Tensor]) -> T:
             changed[name] = {key: function(x) for key, x in value.items()}
         elif isinstance(value, Steps):
             changed[name] = _apply(value, function)
+    return replace(chunk, **changed)
+
+
+def _split(value: Any, count: int) -> list[Any]:
+    if isinstance(value, Tensor):
+        return list(value.tensor_split(count))
+    if isinstance(value, dict):
+        parts = [_split(x, count) for x in value.values()]
+        return [dict(zip(value, part, strict=True)) for part in zip(*parts, strict=True)] or [{} for _ in range(count)]
+    if isinstance(value, Chunk | Steps):
+        kind = type(value)
+        names, parts = list(vars(value)), [_split(x, count) for x in vars(value).values()]
+        return [kind(**dict(zip(names, part, strict=True))) for part in zip(*parts, strict=True)]
+    return [value] * count
+
+
+def _paste(chunk: T, lanes: Tensor, other: T) -> T:
+    changed: dict[str, Any] = {}
+    for name, value in vars(chunk).items():
+        new = getattr(other, name)
+        if isinstance(value, Tensor):
+            changed[name] = value.index_copy(0, lanes, new)
+        elif isinstance(value, dict):
+            changed[name] = {key: x.index_copy(0, lanes, new[key]) for key, x in value.items()}
+        elif isinstance(value, Steps) and new is not None:
+            changed[name] = _paste(value, lanes, new)
     return replace(chunk, **changed)

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 import yaml
 from jsonargparse import Namespace
+from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
@@ -22,7 +23,7 @@ from pytorch_lightning.loggers import CSVLogger
 import callbacks  # noqa: F401 (short class names in configs: every class that is imported has one)
 from datamodules import EpisodeDataModule
 from memup_lightning import __version__, envs, memory, outcomes, predictor, targets, uncertainty  # noqa: F401
-from memup_lightning.checkpoint import check_checkpoint, check_fits
+from memup_lightning.checkpoint import AtomicCheckpointIO, check_checkpoint, check_fits, last_checkpoint
 from memup_lightning.did_you_mean import check_config_files, explain
 from memup_lightning.errors import MemUPError
 from memup_lightning.modules import MemoryModule
@@ -104,9 +105,13 @@ class MemUPCLI(LightningCLI):
 
     def _parse_ckpt_path(self) -> None:
         """Lightning would put what a checkpoint was trained with over the config. Here the config wins: the checkpoint
-        must only be there, and fit."""
-        path = self._given.get("ckpt_path")
-        self._checkpoint_shapes = check_checkpoint(path) if path else {}
+        must only be there, and fit. ``last`` is found by us: Lightning's would look in this run's own, empty folder."""
+        given = self._given
+        if given.get("ckpt_path") == "last":
+            found = last_checkpoint(given.trainer, must_exist=self.config.subcommand != "fit")
+            given["ckpt_path"], self._checkpoint_shapes = (str(found[0]), found[1]) if found else (None, {})
+        else:
+            self._checkpoint_shapes = check_checkpoint(given["ckpt_path"]) if given.get("ckpt_path") else {}
 
     def before_instantiate_classes(self) -> None:
         given = self._given
@@ -142,6 +147,8 @@ class MemUPCLI(LightningCLI):
 
     def after_instantiate_classes(self) -> None:
         drop_deprecated(self.trainer)
+        if type(self.trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # not one that the config names
+            self.trainer.strategy.checkpoint_io = AtomicCheckpointIO()
         if self._checkpoint_shapes:
             check_fits(self._given.ckpt_path, self._checkpoint_shapes, self.model)
 

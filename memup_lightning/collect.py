@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import gymnasium
 import numpy as np
@@ -19,6 +20,8 @@ Policy: TypeAlias = Callable[[Any, gymnasium.Space[Any]], Any]
 """From the observations of all environments and their joint action space to an action for each."""
 
 Leaves = dict[str, npt.NDArray[Any]]
+
+_BLOCK_BYTES = 4 << 20  # of the steps that are held together
 
 
 def random_policy(observations: Any, action_space: gymnasium.Space[Any]) -> Any:
@@ -104,10 +107,22 @@ def _nearest(env_id: str) -> str:
     return "; install or import the package that registers it (config key: imports)" if not near else ""
 
 
-def collect(
+class Episode(NamedTuple):
+    """A whole episode.
+
+    Attributes:
+        arrays: each field ``[length, *shape]``.
+        terminated: whether it ended by itself; else it was cut off.
+    """
+
+    arrays: Arrays
+    terminated: bool
+
+
+def play(
     env: VectorEnv[Any, Any, Any], policy: Policy, episodes: int, seed: int, max_steps: int = 1_000_000
-) -> tuple[Arrays, IntArray, npt.NDArray[np.bool_]]:
-    """Play whole episodes.
+) -> Iterator[Episode]:
+    """Play whole episodes; each is handed out when it ends, and only those that are being played are held.
 
     Each environment contributes its first episodes, the same number of them (to one): to take the episodes that end
     first would favour short ones.
@@ -119,9 +134,8 @@ def collect(
         seed: of environments and of the action space's samples.
         max_steps: an episode longer than this is refused.
 
-    Returns:
-        Fields of all episodes end to end (``observation...``, ``action...``, ``reward``), the episodes' lengths, and
-        whether each terminated (else it was truncated).
+    Yields:
+        Episodes with the fields ``observation...``, ``action...`` and ``reward``, in the order in which they end.
 
     Raises:
         MemUPError: no episode asked for, an episode that does not end, an autoreset mode that cannot be followed.
@@ -135,34 +149,77 @@ def collect(
     done = np.zeros(env.num_envs, np.int64)
     age = np.zeros(env.num_envs, np.int64)
     resetting = np.zeros(env.num_envs, np.bool_)
-    steps: list[Leaves] = []
-    real: list[npt.NDArray[np.bool_]] = []
-    ends: list[npt.NDArray[np.bool_]] = []
-    natural: list[npt.NDArray[np.bool_]] = []
+    fields = space_fields("observation", env.single_observation_space)
+    fields |= space_fields("action", env.single_action_space) | {"reward": Field()}
+    recent = RecentSteps(fields, env.num_envs)
     env.action_space.seed(seed)
     observation, _ = env.reset(seed=seed)
     while (done < quota).any():
         action = policy(observation, env.action_space)
-        leaves = space_leaves("observation", env.single_observation_space, observation)
-        leaves |= space_leaves("action", env.single_action_space, action)
-        leaves = {name: np.array(x) for name, x in leaves.items()}
+        recent.add(space_leaves("observation", env.single_observation_space, observation))
+        recent.add(space_leaves("action", env.single_action_space, action))
         observation, reward, terminated, truncated, _ = env.step(action)
-        playing = ~resetting & (done < quota)
-        over = (terminated | truncated) & playing
-        leaves["reward"] = np.asarray(reward, np.float32).copy()
-        steps.append(leaves)
-        real.append(playing)
-        ends.append(over)
-        natural.append(np.asarray(terminated).copy())
-        done += over
-        age = np.where(over, 0, age + playing)
+        recent.add({"reward": np.asarray(reward)})
+        recent.steps += 1
+        over, playing = terminated | truncated, ~resetting & (done < quota)
+        age += playing
         if age.max() > max_steps:
             raise MemUPError(f"an episode is longer than max_steps={max_steps}; wrap the environment in a TimeLimit")
+        for n in np.flatnonzero(over & playing).tolist():
+            yield Episode(recent.last(n, int(age[n])), bool(terminated[n]))
+            done[n], age[n] = done[n] + 1, 0
+        recent.forget(int(age.max()))
         if mode == AutoresetMode.NEXT_STEP:
-            resetting = (terminated | truncated) & ~resetting
-    keep = np.stack(real).T  # [envs, time]: an environment's episodes stand one after another
-    fields = space_fields("observation", env.single_observation_space)
-    fields |= space_fields("action", env.single_action_space) | {"reward": Field()}
-    arrays = {name: np.stack([s[name] for s in steps], axis=1)[keep].astype(fields[name].dtype) for name in fields}
-    last = np.flatnonzero(np.stack(ends).T[keep])
-    return arrays, np.diff(last, prepend=-1), np.stack(natural).T[keep][last]
+            resetting = over & ~resetting
+
+
+class RecentSteps:
+    """The last steps of all environments, in blocks that are dropped when no episode reaches back to them.
+
+    Args:
+        fields: of a step.
+        num_envs: number of environments.
+
+    Attributes:
+        steps: number of steps that were completed.
+    """
+
+    def __init__(self, fields: Mapping[str, Field], num_envs: int) -> None:
+        step_bytes = sum(field.step_bytes for field in fields.values())
+        self.fields, self.num_envs = fields, num_envs
+        self.block = int(np.clip(_BLOCK_BYTES // (step_bytes * num_envs), 1, 1024))  # steps
+        self.blocks: deque[Arrays] = deque()
+        self.begin = 0  # number of the first step that is held
+        self.steps = 0
+
+    def add(self, leaves: Leaves) -> None:
+        """Some of the fields of the step that is next to be completed, each ``[envs, ...]``."""
+        block, row = divmod(self.steps - self.begin, self.block)
+        if block == len(self.blocks):
+            size = (self.block, self.num_envs)
+            self.blocks.append({name: np.empty((*size, *f.shape), f.dtype) for name, f in self.fields.items()})
+        for name, array in leaves.items():
+            self.blocks[block][name][row] = array
+
+    def last(self, env: int, count: int) -> Arrays:
+        """The last ``count`` steps of an environment, each field ``[count, *shape]``."""
+        begin, stop = self.steps - count - self.begin, self.steps - self.begin
+        blocks = range(begin // self.block, -(-stop // self.block))
+        at = [slice(max(begin - block * self.block, 0), stop - block * self.block) for block in blocks]
+        return {
+            name: np.concatenate([self.blocks[block][name][part, env] for block, part in zip(blocks, at, strict=True)])
+            for name in self.fields
+        }
+
+    def forget(self, keep: int) -> None:
+        """Drop what lies before the last ``keep`` steps."""
+        while self.begin + self.block <= self.steps - keep:
+            self.blocks.popleft()
+            self.begin += self.block
+
+
+def lay_end_to_end(episodes: Sequence[Episode]) -> tuple[Arrays, IntArray, npt.NDArray[np.bool_]]:
+    """Fields of all episodes ``[sum(lengths), *shape]``, their lengths, and whether each terminated."""
+    arrays = {name: np.concatenate([e.arrays[name] for e in episodes]) for name in episodes[0].arrays}
+    lengths = np.array([len(e.arrays["reward"]) for e in episodes])
+    return arrays, lengths, np.array([e.terminated for e in episodes])

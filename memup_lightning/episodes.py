@@ -129,6 +129,7 @@ class ArrayEpisodes(EpisodeSource):
                     f"but the array holds {array.dtype}{list(array.shape[1:])}"
                 )
         check_outcomes(self.arrays, self.offsets)
+        check_classes(self.arrays, self.fields)
 
     def read(self, episode: int, start: int, stop: int) -> Arrays:
         offset = self.offsets[episode]
@@ -162,3 +163,20 @@ def check_outcomes(arrays: Mapping[str, npt.NDArray[Any]], offsets: IntArray, fi
             f"the outcome of episode {first_episode + episode} at step {flat - offsets[episode]} is {outcome[flat]}; "
             f"give finite outcomes, or mark steps without one by {HAS_OUTCOME}=False"
         )
+
+
+def check_classes(arrays: Mapping[str, npt.NDArray[Any]], fields: Mapping[str, Field]) -> None:
+    """Refuse class numbers outside ``0 <= number < classes``; an outcome counts only where it is said to exist."""
+    for name, field in fields.items():
+        if field.kind != "token" or name not in arrays:
+            continue
+        array = arrays[name]
+        bad = ((array < 0) | (array >= field.classes)).reshape(len(array), -1).any(1)
+        if name == OUTCOME and HAS_OUTCOME in arrays:
+            bad &= arrays[HAS_OUTCOME]
+        if bad.any():
+            step = int(bad.argmax())
+            raise MemUPError(
+                f"field {name!r} is {array[step]} at step {step} of all, but its classes are 0 to {field.classes - 1}; "
+                "mend the data, or declare more classes"
+            )

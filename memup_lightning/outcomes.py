@@ -124,7 +124,8 @@ class Gaussian(Outcome):
     def nll(self, params: Tensor, outcome: Tensor) -> Tensor:
         mean, std = self._split(params)
         error = (outcome.float().reshape(mean.shape) - mean) / std
-        return (0.5 * error.square() + std.log() + 0.5 * math.log(2 * math.pi)).sum(-1)
+        nll = torch.addcmul(std.log() + 0.5 * math.log(2 * math.pi), error, error, value=0.5)
+        return nll.sum(-1) if self.size > 1 else nll.squeeze(-1)
 
     def uncertainty(self, params: Tensor) -> Tensor:
         _, std = self._split(params)

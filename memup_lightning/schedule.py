@@ -38,6 +38,7 @@ class Schedule(ABC):
 
     lanes: int
     chunk_length: int
+    first_lane: int = 0  # number of the first of them among the lanes of all ranks
 
     @abstractmethod
     def at(self, steps: IntArray) -> Positions:
@@ -86,6 +87,7 @@ class LaneSchedule(Schedule):
         self.lanes = lanes
         self.chunk_length = chunk_length
         self.seed = seed
+        self.first_lane = first_lane
         self.lane = np.arange(first_lane, first_lane + lanes)
         spread = self.lane * len(restart) // (lanes if all_lanes is None else all_lanes)
         self.restart = np.asarray(restart, float)[spread]
@@ -158,7 +160,7 @@ class OncePerEpisode(Schedule):
         episodes = np.arange(len(lengths)) if episodes is None else np.asarray(episodes, np.int64)
         self.lanes = max(1, min(lanes, len(episodes)))
         self.chunk_length = chunk_length
-        rounds = -(-len(episodes) // self.lanes)
+        rounds = max(1, -(-len(episodes) // self.lanes))  # a rank may have no episode
         padded = np.full(rounds * self.lanes, -1)
         # Longest first: the lanes of a round end near each other, and few idle.
         padded[: len(episodes)] = episodes[np.argsort(-lengths[episodes], kind="stable")]

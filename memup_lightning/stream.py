@@ -23,7 +23,9 @@ from memup_lightning.schedule import Schedule
 from memup_lightning.targets import NOWHERE, TargetTable
 from memup_lightning.task import Task
 
-_BLOCK = 4096  # lane-steps read at once: short chunks come out of one reading of many
+_PLAN = 32  # chunks whose targets are chosen and read at once
+_BLOCK_BYTES = 2 << 20  # of the chunks that are read at once: a lane's chunks lie beside each other ...
+_BLOCK_CHUNKS = 64  # ... and no more chunks than these
 
 
 class StepReader:
@@ -108,22 +110,39 @@ class ChunkStream(IterableDataset[Chunk]):
     def __iter__(self) -> Iterator[Chunk]:
         worker = get_worker_info()
         number, workers = (worker.id, worker.num_workers) if worker else (0, 1)
-        first, last = self._range.tolist()
-        steps = np.arange(first + number, last, workers)
-        block = _block(self.schedule)
-        for begin in range(0, len(steps), block):
-            yield from self.read(steps[begin : begin + block])
+        for steps in self.blocks(number, workers):
+            yield from self.read(steps)
+
+    def blocks(self, first: int = 0, every: int = 1) -> Iterator[IntArray]:
+        """The steps of the range, from the ``first`` on ``every`` so many, as many together as are read at once."""
+        begin, end = self._range.tolist()
+        steps = np.arange(begin + first, end, every)
+        step_bytes = sum(field.step_bytes for field in self.source.fields.values())
+        size = max(1, _BLOCK_BYTES // (self.schedule.lanes * self.schedule.chunk_length * step_bytes))
+        size = min(size, _BLOCK_CHUNKS)
+        for place in range(0, len(steps), size):
+            yield steps[place : place + size]
 
     def read(self, steps: IntArray) -> list[Chunk]:
         """The chunks of the given steps of the run."""
+        return self.block(steps).split(steps.tolist())
+
+    def block(self, steps: IntArray) -> Chunk:
+        """The rows of the chunks of the given steps, one chunk after another."""
         at = self.schedule.at(steps)
-        lanes, length = self.schedule.lanes, self.schedule.chunk_length
-        idle = at.episode.ravel() < 0
-        episode, start = np.where(idle, 0, at.episode.ravel()), at.start.ravel()
+        whole = self.rows(at.episode.ravel(), at.start.ravel())
+        if self.probes:
+            whole.probes = self._probe(np.repeat(steps, self.schedule.lanes), np.maximum(at.episode.ravel(), 0))
+        return whole
+
+    def rows(self, episode: IntArray, start: IntArray) -> Chunk:
+        """One chunk whose lanes stand at the given places (episode -1: a lane that idles), without probes."""
+        idle = episode < 0
+        episode = np.where(idle, 0, episode)
         remaining = np.where(idle, 0, self.source.lengths[episode] - start)
-        valid = torch.from_numpy(np.arange(length) < remaining[:, None])
+        valid = torch.from_numpy(np.arange(self.schedule.chunk_length) < remaining[:, None])
         nothing = valid[:, 0].logical_not().numpy()
-        whole = Chunk(
+        return Chunk(
             step=-1,
             is_first=torch.from_numpy((start == 0) & ~nothing),
             episode=torch.from_numpy(np.where(nothing, -1, episode)),
@@ -131,9 +150,6 @@ class ChunkStream(IterableDataset[Chunk]):
             valid=valid,
             **self._fields(episode, start, valid),
         )
-        if self.probes:
-            whole.probes = self._probe(np.repeat(steps, lanes), episode)
-        return [whole.part(slice(n * lanes, (n + 1) * lanes), int(step)) for n, step in enumerate(steps)]
 
     def _fields(self, episode: IntArray, start: IntArray, valid: Tensor) -> dict[str, Any]:
         task, length = self.task, self.schedule.chunk_length
@@ -162,7 +178,9 @@ class ChunkStream(IterableDataset[Chunk]):
         """Half of the probes lie anywhere; for the other half every distance from the end, on a logarithmic scale, is
         equally likely: outcomes that come once, at the end of a long episode, are seen too."""
         shape = (len(steps), self.probes)
-        lane = np.tile(np.arange(self.schedule.lanes), len(steps) // self.schedule.lanes)
+        lanes = self.schedule.lanes
+        # Numbered among the lanes of all ranks: the draws do not depend on the number of ranks.
+        lane = np.tile(self.schedule.first_lane + np.arange(lanes), len(steps) // lanes)
         draw = counter.uniform(self.seed, steps[:, None], lane[:, None], np.arange(self.probes))
         length = self.source.lengths[episode][:, None]
         anywhere = np.floor(draw * length)
@@ -204,9 +222,17 @@ class TargetJoin:
         chunk.targets = self.reader.steps(arrays, position, position != NOWHERE, position.shape)
         return chunk
 
+    def targets(self, episode: IntArray, start: IntArray) -> Steps:
+        """The targets of chunks at the given places, ``[rows, K]``."""
+        position = self.table.select(episode, start)
+        arrays = self.reader.read(
+            np.repeat(episode, position.shape[1]), np.where(position == NOWHERE, 0, position).ravel()
+        )
+        return self.reader.steps(arrays, position, position != NOWHERE, position.shape)
+
     def _plan(self, step: int) -> None:
         """Choose and read the targets of the chunks from ``step`` on."""
-        steps = np.arange(step, step + _block(self.schedule))
+        steps = np.arange(step, step + _PLAN)
         episode, start = self.schedule.at(steps)
         idle = (episode < 0)[..., None]
         shape = (*episode.shape, self.table.selector.num_targets)
@@ -225,8 +251,3 @@ class TargetJoin:
         )
         self._arrays = {name: x.reshape(*wanted.shape, *x.shape[1:]) for name, x in read.items()}
         self._version, self._first, self._last = self.table.version, step, step + len(steps)
-
-
-def _block(schedule: Schedule) -> int:
-    """Chunks that are read at once."""
-    return max(1, _BLOCK // (schedule.lanes * schedule.chunk_length))

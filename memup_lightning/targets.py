@@ -156,9 +156,8 @@ class SuffixMaxima:
         position = torch.cat([self.position, position], dim=1)
         left, later = score, score
         lowest = torch.full_like(score[:, :1], -torch.inf)
-        for _ in range(
-            self.num_targets
-        ):  # `later`: the largest score behind each step, the second, ..., the Kth
+        # `later`: the largest score behind each step, in the next round the second largest, at last the Kth.
+        for _ in range(self.num_targets):
             best = left.flip(1).cummax(1).values.flip(1)
             later = torch.cat([best[:, 1:], lowest], dim=1)
             left = torch.minimum(left, later)  # what a larger one takes over from is the next in rank
@@ -199,26 +198,31 @@ class Candidates:
         self.num_targets = num_targets
         self.position: IntArray = np.full((episodes, max(capacity, num_targets)), NOWHERE)
         self.score: FloatArray = np.full(self.position.shape, -np.inf, np.float32)
-        self._used = num_targets
+        self._used = num_targets  # few episodes fill their places: what is empty in all of them need not be searched
 
     def replace(self, episodes: IntArray, found: SuffixMaxima) -> None:
         """Take over what was found for some episodes."""
         score = found.score.cpu().numpy()
+        self.put(episodes, np.where(np.isneginf(score), NOWHERE, found.position.cpu().numpy()), score)
+
+    def take(self, episodes: IntArray) -> tuple[IntArray, FloatArray]:
+        """Positions and scores of some episodes, without the places that are empty in all of them."""
+        position = self.position[episodes]
+        used = _places(position)
+        return position[:, :used], self.score[episodes, :used]
+
+    def put(self, episodes: IntArray, position: IntArray, score: FloatArray) -> None:
+        """Take over what :meth:`take` returned on another rank."""
         self.score[episodes] = -np.inf
         self.position[episodes] = NOWHERE
         self.score[episodes, : score.shape[1]] = score
-        self.position[episodes, : score.shape[1]] = np.where(np.isneginf(score), NOWHERE, found.position.cpu().numpy())
-        self._measure()
+        self.position[episodes, : score.shape[1]] = position
+        self._used = max(self._used, _places(position))
 
     def load(self, position: IntArray, score: FloatArray) -> None:
         """Take over the tables of a checkpoint."""
         self.position, self.score = position, score
-        self._measure()
-
-    def _measure(self) -> None:
-        """Few episodes fill their places: what is empty in all of them need not be searched."""
-        used = int((self.position != NOWHERE).sum(axis=1).max(initial=0))
-        self._used = max(used, self.num_targets)
+        self._used = max(self.num_targets, _places(position))
 
     def select(self, episodes: IntArray, start: IntArray) -> IntArray:
         """The K best candidates at or after each start, ``[rows, K]``; :data:`NOWHERE` where there are fewer."""
@@ -233,13 +237,19 @@ class Candidates:
         return np.where(np.isneginf(np.take_along_axis(score, chosen, axis=1)), NOWHERE, out)
 
 
+def _places(position: IntArray) -> int:
+    """Places of a table that at least one episode fills."""
+    return int((position != NOWHERE).sum(axis=1).max(initial=0))
+
+
 class TargetTable:
     """The targets of every episode of a source, as the last refresh left them.
 
     Args:
         selector: how targets are chosen.
         lengths: steps of each episode.
-        capacity: candidates kept for each episode and selector.
+        capacity: candidates kept for each episode and selector; by default 64, or 16 K where that is more. There are
+            about K ln T of them in T steps.
 
     Attributes:
         version: number of refreshes so far; 0 says that nothing was selected yet.
@@ -248,7 +258,7 @@ class TargetTable:
         MemUPError: more targets asked for than the shortest episode has steps.
     """
 
-    def __init__(self, selector: Selector, lengths: IntArray, capacity: int = 64) -> None:
+    def __init__(self, selector: Selector, lengths: IntArray, capacity: int | None = None) -> None:
         shortest = int(lengths.argmin())
         if selector.num_targets > lengths[shortest]:
             raise MemUPError(
@@ -256,6 +266,7 @@ class TargetTable:
                 f"ask for at most {lengths[shortest]} targets or drop shorter episodes"
             )
         self.selector = selector
+        capacity = capacity or max(64, 16 * selector.num_targets)
         self.capacity = capacity
         self.version = 0
         self.scored: npt.NDArray[np.bool_] = np.zeros(len(lengths), np.bool_)
@@ -270,6 +281,16 @@ class TargetTable:
         if not self.candidates:
             return np.zeros((len(episodes), 0), np.int64)
         return np.concatenate([part.select(episodes, start) for part in self.candidates], axis=1)
+
+    def take(self, episodes: IntArray) -> list[tuple[IntArray, FloatArray]]:
+        """What was found for some episodes, for :meth:`put` on another rank."""
+        return [part.take(episodes) for part in self.candidates]
+
+    def put(self, episodes: IntArray, rows: list[tuple[IntArray, FloatArray]]) -> None:
+        """Take over what another rank has found."""
+        for part, (position, score) in zip(self.candidates, rows, strict=True):
+            part.put(episodes, position, score)
+        self.scored[episodes] = True
 
     def state_dict(self) -> dict[str, Any]:
         state: dict[str, Any] = {"version": self.version, "scored": torch.from_numpy(self.scored)}

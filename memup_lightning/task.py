@@ -1,10 +1,13 @@
-"""What a data set tells a model: which fields a step has, which of them memory and predictor see, what the outcome is."""
+"""What a data set tells a model: the fields of a step, which of them memory and predictor see, what the outcome is."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from math import prod
 from typing import Any, Literal
+
+import numpy as np
 
 from memup_lightning.errors import MemUPError
 
@@ -41,6 +44,11 @@ class Field:
     def fill(self) -> int:
         """What stands where no step is: before the first and past the last step of an episode."""
         return -1 if self.kind == "token" else 0
+
+    @property
+    def step_bytes(self) -> int:
+        """Bytes of one step."""
+        return prod(self.shape) * np.dtype(self.dtype).itemsize
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -15,11 +15,16 @@ from memup_lightning.chunk import Chunk, Fields
 from memup_lightning.encoders import StepEncoder, WindowEncoder
 from memup_lightning.errors import MemUPError
 from memup_lightning.memory import State
-from memup_lightning.outcomes import Gaussian
-from memup_lightning.task import Field
+from memup_lightning.outcomes import Gaussian, Outcome
+from memup_lightning.task import Field, Task
 
-if TYPE_CHECKING:
-    from memup_lightning.modules.memup import MemUP
+
+class Networks(Protocol):
+    """What an estimator sees of the model that is being trained; its other networks it finds by name."""
+
+    task: Task
+    outcome: Outcome
+    local: LocalPredictor
 
 
 _CACHED_ROWS = 4096
@@ -64,16 +69,16 @@ class LocalPredictor(nn.Module):
             return params
         # Scoring whole episodes: what a block of rows gives stays in the processor's cache, 2.6 times as fast.
         blocks = [self.layers(block) for block in features.flatten(0, -2).split(_CACHED_ROWS)]
-        return torch.cat(blocks).view(*features.shape[:-1], -1)
+        return torch.cat(blocks).view(*features.shape[:-1], blocks[0].shape[-1])
 
 
 class Uncertainty(nn.Module, ABC):
     """Scores every step of an episode, chunk by chunk; the target selectors choose by these scores."""
 
-    def attach(self, model: MemUP) -> None:
+    def attach(self, model: Networks) -> None:
         """Called once, when the model's networks exist."""
 
-    def update(self, model: MemUP) -> None:
+    def update(self, model: Networks) -> None:
         """Called after every optimiser step."""
 
     def initial_state(self, lanes: int) -> State:
@@ -81,7 +86,7 @@ class Uncertainty(nn.Module, ABC):
         return ()
 
     @abstractmethod
-    def forward(self, model: MemUP, chunk: Chunk, state: State) -> tuple[Tensor, State]:
+    def forward(self, model: Networks, chunk: Chunk, state: State) -> tuple[Tensor, State]:
         """Scores of a chunk that carries its contexts.
 
         Args:
@@ -97,14 +102,14 @@ class Uncertainty(nn.Module, ABC):
 class PredictiveUncertainty(Uncertainty):
     """Entropy (or spread) of the local predictor: no outcome and no memory goes in (MemUP, section 3.1)."""
 
-    def attach(self, model: MemUP) -> None:
+    def attach(self, model: Networks) -> None:
         if isinstance(model.outcome, Gaussian) and not model.outcome.learned_variance:
             raise MemUPError(
                 "the entropy of a Gaussian with fixed variance is the same at every step, so it selects nothing; "
                 "set outcome.init_args.learned_variance=true or take uncertainty: AverageSurprise"
             )
 
-    def forward(self, model: MemUP, chunk: Chunk, state: State) -> tuple[Tensor, State]:
+    def forward(self, model: Networks, chunk: Chunk, state: State) -> tuple[Tensor, State]:
         return model.outcome.uncertainty(model.local(chunk.windows(model.task.window))), state
 
 
@@ -126,13 +131,13 @@ class AverageSurprise(Uncertainty):
         self.average = nn.ModuleDict()
         self._move = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
 
-    def attach(self, model: MemUP) -> None:
+    def attach(self, model: Networks) -> None:
         parts = {name: getattr(model, name) for name in ("encoder", "memory", "context_encoder", "predictor")}
         self.average = nn.ModuleDict({name: copy.deepcopy(part) for name, part in parts.items()})
         self.average.requires_grad_(False)
 
     @torch.no_grad()
-    def update(self, model: MemUP) -> None:
+    def update(self, model: Networks) -> None:
         ours = list(self.average.parameters())
         theirs = [p for name in self.average for p in getattr(model, name).parameters()]
         self._move(ours, theirs, torch.zeros(()))
@@ -141,7 +146,7 @@ class AverageSurprise(Uncertainty):
         state: State = self.average["memory"].initial_state(lanes)  # type: ignore[operator]
         return state
 
-    def forward(self, model: MemUP, chunk: Chunk, state: State) -> tuple[Tensor, State]:
+    def forward(self, model: Networks, chunk: Chunk, state: State) -> tuple[Tensor, State]:
         memory, state = self.average["memory"](self.average["encoder"](chunk.inputs), state, chunk.is_first)
         context = self.average["context_encoder"](chunk.windows(model.task.window))
         return model.outcome.nll(self.average["predictor"](context, memory), chunk.outcome), state

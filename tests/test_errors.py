@@ -108,7 +108,7 @@ def fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
         ("--modle=MemUP", "modle=MemUP", "'model'"),
         ("--max_steps=3", "max_steps=3", "'trainer.max_steps'"),
         ("--qqq=3", "qqq=3", "data, imports, model"),
-        ("--data.init_args.qqq=3", "data.init_args.qqq=3", "its keys are candidates, chunk_length"),
+        ("--data.init_args.qqq=3", "data.init_args.qqq=3", "its keys are cache_dir, candidates"),
     ],
 )
 def test_a_misspelt_option_is_answered_with_what_was_meant(fails: Fails, option: str, key: str, meant: str) -> None:

@@ -184,7 +184,7 @@ def test_quantiles_are_fitted_to_those_of_the_sample() -> None:
     outcome = Quantile(NUMBER, num_quantiles=8, kappa=0.01)
     y = torch.randn(4000, generator=torch.Generator().manual_seed(0)).exp()
     wanted = torch.quantile(y, outcome.taus)
-    assert torch.allclose(fitted(outcome, y, 1500).sort().values, wanted, atol=0.08, rtol=0.05)
+    assert torch.allclose(fitted(outcome, y, 1500), wanted, atol=0.08, rtol=0.05)
 
 
 def test_quantiles_keep_two_modes_apart_where_a_gaussian_takes_the_middle() -> None:

@@ -126,6 +126,15 @@ def test_steps_asked_for_in_any_order_and_one_by_one_are_the_same(
         assert np.array_equal(alone.start[0], whole.start[step])
 
 
+def test_steps_asked_for_backwards_over_many_visits_are_the_same() -> None:
+    whole = LaneSchedule(LENGTHS, 4, 3, (0.4, 0.0)).at(np.arange(20_000))
+    schedule = LaneSchedule(LENGTHS, 4, 3, (0.4, 0.0))
+    for step in range(19_999, 0, -977):
+        alone = schedule.at(np.array([step]))
+        assert np.array_equal(alone.episode[0], whole.episode[step])
+        assert np.array_equal(alone.start[0], whole.start[step])
+
+
 def test_a_step_beyond_many_visits_is_the_same_after_a_walk_and_after_a_jump() -> None:
     walked = LaneSchedule(LENGTHS, 4, 3, (0.4, 0.0), seed=5)
     for step in range(0, 20_000, 250):

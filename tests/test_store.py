@@ -19,10 +19,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from memup_lightning import store as store_module
 from memup_lightning.episodes import ArrayEpisodes, Arrays, Field
 from memup_lightning.errors import MemUPError
-from memup_lightning.store import EpisodeStore
+from memup_lightning.store import EpisodeStore, reader
 
 ROOT = Path(__file__).parents[1]
 FIELDS = {
@@ -93,7 +92,7 @@ def test_episodes_written_in_pieces_are_read_back(
         writer = EpisodeStore.writer(folder, fields, durable=False)
         for pieces in episodes:
             arrays = {
-                name: np.frombuffer(random.bytes(store_module._step_bytes(field) * sum(pieces)), "u1")
+                name: np.frombuffer(random.bytes(field.step_bytes * sum(pieces)), "u1")
                 .__and__(1 if field.dtype == "bool" else 0x3F)
                 .astype("u1")
                 .view(field.dtype)
@@ -122,12 +121,12 @@ def test_episodes_written_in_pieces_are_read_back(
 
 
 @relaxed
-@given(st.lists(st.integers(1, 60), min_size=1, max_size=4), st.integers(20, 2000), st.data())
-def test_gather_equals_that_of_arrays(lengths: list[int], ahead: int, data: st.DataObject) -> None:
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=4), st.integers(0, 200), st.data())
+def test_gather_equals_that_of_arrays(lengths: list[int], gap: int, data: st.DataObject) -> None:
     """Any sequence of gathers: of several shapes in turn, going on, jumping and leaving the episode at both ends."""
     lanes = st.integers(1, 4)
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(store_module, "_AHEAD_PER_ROW", ahead)
+        patch.setattr(reader, "_GAP", gap)
         arrays = write(Path(folder), lengths)
         expected, found = ArrayEpisodes(arrays, lengths, FIELDS), EpisodeStore(folder)
         for _ in range(data.draw(st.integers(1, 4))):
@@ -144,14 +143,14 @@ def test_gather_equals_that_of_arrays(lengths: list[int], ahead: int, data: st.D
                 starts = starts + data.draw(st.integers(1, steps + 1))
 
 
-def test_lanes_that_go_on_are_read_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write(tmp_path, [1000] * 4)
+def test_rows_beside_each_other_are_read_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, [10_000] * 4)
     store, reads = EpisodeStore(tmp_path), []
-    preadv = os.preadv
-    monkeypatch.setattr(os, "preadv", lambda *arguments: reads.append(1) or preadv(*arguments))
-    for start in range(1000):
-        store.gather(np.arange(4), np.full(4, start), 1, ["x", "outcome"])
-    assert len(reads) == 16, "4 lanes, 2 fields: once directly, once ahead"
+    pread = os.pread
+    monkeypatch.setattr(os, "pread", lambda *arguments: reads.append(1) or pread(*arguments))
+    lane, chunk = np.tile(np.arange(4), 50), np.repeat(np.arange(50), 4)
+    store.gather(lane, 10 * chunk - 1, 11, ["x", "outcome"])
+    assert len(reads) == 8, "50 chunks of 4 lanes, 2 fields"
 
 
 def test_a_torn_last_episode_is_not_there_whatever_the_byte(tmp_path: Path) -> None:
@@ -237,7 +236,7 @@ def test_two_writers_are_refused(tmp_path: Path) -> None:
         with pytest.raises(MemUPError, match=r"another writer is at work on .*wait until"):
             EpisodeStore.writer(tmp_path, FIELDS)
         code = (
-            "import sys; from memup_lightning.store import EpisodeStore, Field\n"
+            "import sys; from memup_lightning.store import EpisodeStore; from memup_lightning.task import Field\n"
             f"EpisodeStore.writer({str(tmp_path)!r}, {FIELDS!r})"
         )
         other = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
@@ -379,25 +378,6 @@ def test_a_file_truncated_under_an_open_store_is_named(tmp_path: Path) -> None:
     truncate_field(tmp_path)
     with pytest.raises(MemUPError, match=r"x.bin ends at byte 47, .* byte 48.*truncated since; open the store again"):
         store.read(1, 0, 2)
-
-
-def test_a_failed_read_ahead_leaves_nothing_wrong_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    arrays, file = write(tmp_path, [20]), tmp_path / "fields" / "x.bin"
-    content = file.read_bytes()
-    monkeypatch.setattr(store_module, "_AHEAD_PER_ROW", 64)  # 8 steps
-
-    def gather(start: int) -> Any:
-        return store.gather(np.array([0]), np.array([start]), 1, ["x"])["x"][0]
-
-    store = EpisodeStore(tmp_path)
-    for start in range(9):  # step 0 directly, steps 1 to 8 ahead
-        gather(start)
-    os.truncate(file, 8 * 10)
-    with pytest.raises(MemUPError, match="was truncated since"):
-        gather(9)
-    file.write_bytes(content)
-    for start in (1, 2, 9, 10, 19):
-        np.testing.assert_array_equal(gather(start), arrays["x"][start : start + 1])
 
 
 def change(name: str, value: Any) -> Callable[[Arrays], Arrays]:

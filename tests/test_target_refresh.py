@@ -15,12 +15,13 @@ from pytorch_lightning.demos.boring_classes import BoringModel
 from callbacks import TargetRefresh
 from callbacks.target_refresh import score_episodes
 from datamodules import EpisodeDataModule, TMazeDataModule
-from memup_lightning.episodes import EpisodeSource
+from memup_lightning.episodes import HAS_OUTCOME, OUTCOME, ArrayEpisodes, EpisodeSource
 from memup_lightning.errors import MemUPError
 from memup_lightning.memory import LSTM
 from memup_lightning.modules import MemUP
 from memup_lightning.schedule import LaneSchedule
 from memup_lightning.targets import NOWHERE
+from memup_lightning.task import Field, Task
 
 
 class Watch(Callback):
@@ -134,7 +135,7 @@ def test_after_the_first_selection_targets_are_chosen_anew_every_so_many_updates
 
 def test_epochs_are_counted_where_epochs_are_asked_for() -> None:
     _, watch, data = fit(TargetRefresh(every=2, unit="epochs", settle=5, max_wait=10), 110)
-    assert changes(watch) == [10, 51, 101]  # seen at the next update after epochs 2 and 4 of 25 updates
+    assert changes(watch) == [10, 50, 100]  # epochs of 25 updates
     assert data.tables["train"].version == 3
 
 
@@ -209,6 +210,35 @@ def test_scored_episodes_hold_their_most_uncertain_step(lanes: int, chunk_length
     assert chosen.tolist() == [brute_force(model, source, int(e)) for e in which]
     others = np.setdiff1d(np.arange(24), which)
     assert (table.select(others, np.zeros(18, np.int64)) == NOWHERE).all()
+
+
+class Listed(EpisodeDataModule):
+    """Episodes of several lengths whose last steps have no outcome."""
+
+    task = Task({"see": Field()}, {"see": 0}, ("see",), judged=False)
+
+    def episodes(self, split: Any) -> EpisodeSource:
+        lengths = np.array([9, 30, 14, 5, 22])
+        steps = int(lengths.sum())
+        left = np.repeat(np.cumsum(lengths), lengths) - np.arange(steps)
+        arrays = {"see": np.zeros(steps, np.float32), OUTCOME: np.zeros(steps, np.float32), HAS_OUTCOME: left > 3}
+        return ArrayEpisodes(arrays, lengths)
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 5])
+def test_steps_that_do_not_exist_or_have_no_outcome_are_never_selected(lanes: int) -> None:
+    data = Listed(evaluation_chunk_length=8)
+    data.setup("fit")
+
+    class Later(MemUP):
+        """The later, the more uncertain, also past the end of an episode."""
+
+        def score(self, chunk: Any, state: Any) -> Any:
+            return (chunk.start[:, None] + torch.arange(chunk.steps)).float(), ()
+
+    score_episodes(data, Later(data.task), "train", np.arange(5), lanes)
+    chosen = data.tables["train"].select(np.arange(5), np.zeros(5, np.int64))[:, 0]
+    assert chosen.tolist() == [5, 26, 10, 1, 18]
 
 
 def test_recall_is_the_share_of_true_steps_among_the_selected() -> None:

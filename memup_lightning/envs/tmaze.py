@@ -2,7 +2,8 @@
 
 The observation is three numbers, ``[hint, junction, noise]``:
 
-- hint: -1 (left) or +1 (right) at step 0, half of the episodes each; 0 afterwards.
+- hint: -1 (left) or +1 (right) at one step, half of the episodes each; else 0. That step is the first one, or, with a
+  ``hint_window``, any step of that first share of the corridor.
 - junction: 1 at the last step of the corridor, 0.5 at a distractor step, else 0.
 - noise: -1 or +1 by a coin toss at every step in the modes with N, else 0.
 
@@ -52,19 +53,21 @@ class Layout(NamedTuple):
 
     Attributes:
         hint: the turn that pays, -1 = left, +1 = right, ``[n]``.
+        hint_step: the step at which it is shown, ``[n]``.
         length: number of steps; the junction is step ``length - 1``, ``[n]``.
         distractor_steps: the distractor steps in rising order, ``[n, distractors]``.
         distractor_pay: the reward at each of them, +4 or -3, ``[n, distractors]``.
     """
 
     hint: IntArray
+    hint_step: IntArray
     length: IntArray
     distractor_steps: IntArray
     distractor_pay: FloatArray
 
     def rows(self, index: IntArray) -> Layout:
         """The layout of some of the episodes, ``[len(index)]``."""
-        return Layout(self.hint[index], self.length[index], self.distractor_steps[index], self.distractor_pay[index])
+        return Layout._make(part[index] for part in self)
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,7 @@ class TMazeRules:
         length: number of steps of an episode, the junction included (the least number in mode R).
         mode: ``L`` long corridor, ``LN`` with noise, ``LNR`` with noise and 0 to 10 steps more, drawn for each episode.
         distractors: number of steps of the corridor that pay a coin toss. None is among the first five.
+        hint_window: share of the corridor in which the hint comes, at a step drawn for each episode; 0: at step 0.
 
     Raises:
         MemUPError: unknown mode, or a corridor too short for the junction and the distractors.
@@ -83,10 +87,13 @@ class TMazeRules:
     length: int = 1000
     mode: Literal["L", "LN", "LNR"] = "LNR"
     distractors: int = 0
+    hint_window: float = 0.0
 
     def __post_init__(self) -> None:
         if self.mode not in ("L", "LN", "LNR"):
             raise MemUPError(f"unknown T-Maze mode {self.mode!r}; choose 'L', 'LN' or 'LNR'")
+        if not 0 <= self.hint_window <= 1:
+            raise MemUPError(f"hint_window={self.hint_window} is no share of the corridor; give 0 to 1")
         if self.distractors < 0:
             raise MemUPError(f"distractors={self.distractors} is negative; give 0 or more")
         least = self.distractors + _FREE_STEPS + 1 if self.distractors else 2
@@ -102,16 +109,19 @@ class TMazeRules:
         Args:
             seeds: one seed an episode, ``[n]``.
         """
-        draws = hash64(_LAYOUT, seeds[:, None], np.arange(2 + 2 * self.distractors))  # all by one call: it is hot
+        tosses_end = 2 + 2 * self.distractors
+        draws = hash64(_LAYOUT, seeds[:, None], np.arange(tosses_end + 1))  # all by one call: it is hot
         length = np.full(len(seeds), self.length, np.int64)
         if self.mode == "LNR":
             length += _below(_EXTRA_STEPS + 1, draws[:, 1])
         # One distractor in each of equal strata of the corridor: distinct at any length, in memory [n, distractors].
         which = np.arange(self.distractors + 1)
         edges = _FREE_STEPS + which * (length - _FREE_STEPS - 1)[:, None] // max(self.distractors, 1)
-        places, tosses = draws[:, 2 : 2 + self.distractors], draws[:, 2 + self.distractors :]
+        places, tosses = draws[:, 2 : 2 + self.distractors], draws[:, 2 + self.distractors : tosses_end]
+        window = np.maximum(1, np.floor((length - 1) * self.hint_window)).astype(np.int64)
         return Layout(
             hint=_sign(draws[:, 0]),
+            hint_step=_below(window, draws[:, tosses_end]),
             length=length,
             distractor_steps=edges[:, :-1] + _below(edges[:, 1:] - edges[:, :-1], places),
             distractor_pay=_pay(_sign(tosses) > 0),
@@ -129,7 +139,7 @@ class TMazeRules:
             ``[n, 3]`` or ``[n, T, 3]``: hint, junction, noise.
         """
         observation = np.zeros((*steps.shape, 3), np.float32)
-        observation[..., 0] = _wide(layout.hint, steps) * (steps == 0)
+        observation[..., 0] = _wide(layout.hint, steps) * (steps == _wide(layout.hint_step, steps))
         observation[..., 1] = self.at_junction(layout, steps)
         if self.distractors:
             observation[..., 1] += 0.5 * (self._coin_toss(layout, steps) != 0)
@@ -195,7 +205,7 @@ class TMazeEnv(gymnasium.Env[FloatArray, np.int64]):
     For speed take :class:`TMazeVectorEnv`.
 
     Args:
-        length, mode, distractors: see :class:`TMazeRules`.
+        length, mode, distractors, hint_window: see :class:`TMazeRules`.
         render_mode: None or ``ansi`` (a line of text).
     """
 
@@ -206,9 +216,10 @@ class TMazeEnv(gymnasium.Env[FloatArray, np.int64]):
         length: int = 1000,
         mode: Literal["L", "LN", "LNR"] = "LNR",
         distractors: int = 0,
+        hint_window: float = 0.0,
         render_mode: str | None = None,
     ) -> None:
-        self.rules = TMazeRules(length, mode, distractors)
+        self.rules = TMazeRules(length, mode, distractors, hint_window)
         if render_mode not in (None, "ansi"):
             raise MemUPError(f"render_mode={render_mode!r} is not supported; give None or 'ansi'")
         self.render_mode = render_mode
@@ -264,7 +275,7 @@ class TMazeVectorEnv(VectorEnv[FloatArray, IntArray, npt.NDArray[Any]]):
 
     Args:
         num_envs: number of mazes.
-        length, mode, distractors: see :class:`TMazeRules`.
+        length, mode, distractors, hint_window: see :class:`TMazeRules`.
         autoreset_mode: ``NEXT_STEP`` (the step after the end ignores the action and begins a new episode) or
             ``SAME_STEP`` (the step that ends an episode returns the first observation of the next).
     """
@@ -277,6 +288,7 @@ class TMazeVectorEnv(VectorEnv[FloatArray, IntArray, npt.NDArray[Any]]):
         length: int = 1000,
         mode: Literal["L", "LN", "LNR"] = "LNR",
         distractors: int = 0,
+        hint_window: float = 0.0,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
     ) -> None:
         if num_envs < 1:
@@ -284,7 +296,7 @@ class TMazeVectorEnv(VectorEnv[FloatArray, IntArray, npt.NDArray[Any]]):
         modes = {AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP}
         if autoreset_mode not in modes | {mode.value for mode in modes}:
             raise MemUPError(f"autoreset_mode={autoreset_mode!r} is not supported; give 'NextStep' or 'SameStep'")
-        self.rules = TMazeRules(length, mode, distractors)
+        self.rules = TMazeRules(length, mode, distractors, hint_window)
         self.num_envs = num_envs
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
@@ -330,10 +342,9 @@ class TMazeVectorEnv(VectorEnv[FloatArray, IntArray, npt.NDArray[Any]]):
         """Starts the next episode of some mazes."""
         self._seeds[mazes] = self._next_seeds(mazes)
         new = self.rules.layout(self._seeds[mazes])
-        self._layout.hint[mazes] = new.hint
-        self._layout.length[mazes] = new.length
-        self._layout.distractor_steps[mazes] = new.distractor_steps
-        self._layout.distractor_pay[mazes] = new.distractor_pay
+        parts: list[npt.NDArray[Any]] = list(self._layout)
+        for part, fresh in zip(parts, new, strict=True):
+            part[mazes] = fresh
         self._steps[mazes] = 0
 
     def _next_seeds(self, mazes: IntArray) -> IntArray:

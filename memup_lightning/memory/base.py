@@ -73,6 +73,20 @@ def detach(state: StateT) -> StateT:
     return tuple(detach(part) for part in state)  # type: ignore[return-value]
 
 
+def take(state: StateT, lanes: Tensor) -> StateT:
+    """The state of some lanes (int64 ``[rows]``)."""
+    if isinstance(state, Tensor):
+        return state[lanes]  # type: ignore[return-value]
+    return tuple(take(part, lanes) for part in state)  # type: ignore[return-value]
+
+
+def put(state: StateT, lanes: Tensor, new: StateT) -> StateT:
+    """The state with some lanes (int64 ``[rows]``) replaced by the rows of another."""
+    if isinstance(state, Tensor) and isinstance(new, Tensor):
+        return state.index_copy(0, lanes, new.to(state))  # type: ignore[return-value]
+    return tuple(put(s, lanes, n) for s, n in zip(state, new, strict=True))  # type: ignore[return-value]
+
+
 def check_memory(memory: Any, input_size: int) -> int:
     """Try a core on two lanes, three steps, and say in one sentence what it breaks of the contract.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial, reduce
 from typing import Any, TypeAlias
 
@@ -20,6 +20,7 @@ from memup_lightning.errors import MemUPError
 from memup_lightning.memory import LSTM, Memory, State, check_memory, detach
 from memup_lightning.outcomes import Categorical, Gaussian, Outcome
 from memup_lightning.predictor import MultiplicativePredictor, Predictor
+from memup_lightning.ranks import gather, gather_rows, rank, share_of_lanes
 from memup_lightning.task import Field, Task
 from memup_lightning.uncertainty import LocalPredictor
 
@@ -168,8 +169,11 @@ class MemoryModule(LightningModule, ABC):
     def _end_evaluation(self, stage: str) -> None:
         self._evaluation_state = None
         metrics = {"accuracy": self.accuracy, "nll": self.evaluation_nll, "memory_gain": self.gain}
-        for name, metric in metrics.items():
-            if metric.update_count:
+        updates = gather([metric.update_count for metric in metrics.values()])
+        for (name, metric), counts in zip(metrics.items(), zip(*updates, strict=True), strict=True):
+            if any(counts):  # on any rank: what one logs all must log, or they wait for each other for ever
+                if not metric.update_count:
+                    metric.update(0.0, 0.0)
                 self.log(f"{stage}/{name}", metric, prog_bar=name != "nll" and stage == "val")
 
     def on_validation_epoch_start(self) -> None:
@@ -221,20 +225,21 @@ class MemoryModule(LightningModule, ABC):
         }
 
     def on_fit_start(self) -> None:
-        if self.trainer.ckpt_path is None:
-            self.lane_state = None
+        if self.trainer.ckpt_path is None and not getattr(self.trainer.datamodule, "consumed", 0):  # type: ignore[attr-defined]
+            self.lane_state = None  # lanes that were not played yet
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["lane_state"] = self.lane_state
-        checkpoint["torch_rng"] = torch.get_rng_state()
-        if torch.cuda.is_available():
-            checkpoint["cuda_rng"] = torch.cuda.get_rng_state_all()
+        # Rank zero writes what all ranks hold: the lanes of all, and the random numbers of each.
+        checkpoint["lane_state"] = _each(gather_rows, self.lane_state)
+        checkpoint["torch_rng"] = gather(torch.get_rng_state())
+        if self.device.type == "cuda":
+            checkpoint["cuda_rng"] = gather(torch.cuda.get_rng_state(self.device))
         checkpoint["optimizer_defaults"] = [_plain(opt.defaults) for opt in self.trainer.optimizers]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if "lane_state" not in checkpoint:
             raise MemUPError("the checkpoint holds no lane_state: it was not written by a module of memup_lightning")
-        self.lane_state = _to(checkpoint["lane_state"], self.device)
+        self.lane_state = _each(lambda state: _own_lanes(state).to(self.device), checkpoint["lane_state"])
         self._resumed = {name: checkpoint[name] for name in ("torch_rng", "optimizer_defaults")}
         self._resumed["cuda_rng"] = checkpoint.get("cuda_rng")
 
@@ -242,11 +247,10 @@ class MemoryModule(LightningModule, ABC):
         resumed = self.__dict__.pop("_resumed", None)
         if resumed is None or self.trainer.ckpt_path is None:
             return
-        torch.set_rng_state(resumed["torch_rng"].cpu())
-        if resumed["cuda_rng"] is not None and torch.cuda.is_available():
-            torch.cuda.set_rng_state_all(resumed["cuda_rng"])
-        if self.lane_state is not None:
-            self.lane_state = _to(self.lane_state, self.device)
+        torch.set_rng_state(_own(resumed["torch_rng"]).cpu())
+        if resumed["cuda_rng"] is not None and self.device.type == "cuda":
+            torch.cuda.set_rng_state(_own(resumed["cuda_rng"]).cpu(), self.device)
+        self.lane_state = _each(lambda state: state.to(self.device), self.lane_state)
         for optimizer, before in zip(self.trainer.optimizers, resumed["optimizer_defaults"], strict=False):
             # What was changed since, on the command line say, wins over what the checkpoint brought back.
             changed = {key: x for key, x in _plain(optimizer.defaults).items() if before.get(key) != x}
@@ -255,6 +259,21 @@ class MemoryModule(LightningModule, ABC):
                 _rescale(optimizer, schedules, changed.pop("lr") / before["lr"])
             for group in optimizer.param_groups:
                 group.update(changed)
+        self._catch_up_validation()
+
+    def _catch_up_validation(self) -> None:
+        """Run the validation that was due at the very update after which the checkpoint was written. Lightning leaves it
+        out, and a callback that decides by it (EarlyStopping) would decide otherwise than in the uncut run."""
+        trainer = self.trainer
+        loop = trainer.fit_loop.epoch_loop
+        if not loop.restarted_on_train_batch_end or not loop._should_check_val_fx(None):  # type: ignore[arg-type]
+            return
+        first = trainer._logger_connector._first_loop_iter
+        trainer.validating = True
+        loop.val_loop.restarting = False
+        loop.val_loop.run()
+        trainer.training = True
+        trainer._logger_connector._first_loop_iter = first
 
 
 def _plain(defaults: Mapping[str, Any]) -> dict[str, Any]:
@@ -276,9 +295,20 @@ def _rescale(optimizer: Optimizer, schedules: Iterable[Any], ratio: float) -> No
             schedule.base_lrs = [rate * ratio for rate in schedule.base_lrs]
 
 
-def _to(state: State | None, device: torch.device) -> State | None:
+def _each(function: Callable[[Tensor], Tensor], state: State | None) -> State | None:
     if state is None:
         return None
     if isinstance(state, Tensor):
-        return state.to(device)
-    return tuple(_to(part, device) for part in state)  # type: ignore[misc]
+        return function(state)
+    return tuple(_each(function, part) for part in state)  # type: ignore[misc]
+
+
+def _own_lanes(state: Tensor) -> Tensor:
+    """This rank's rows of the lanes of all ranks."""
+    lanes = share_of_lanes(len(state), "the lanes of the checkpoint: lanes")
+    return state.narrow(0, rank() * lanes, lanes).clone()
+
+
+def _own(states: Sequence[Tensor]) -> Tensor:
+    """This rank's of the random states of a checkpoint, which another number of ranks may have written."""
+    return states[rank() % len(states)]

@@ -11,6 +11,7 @@ from memup_lightning.chunk import Chunk, Steps
 from memup_lightning.errors import MemUPError
 from memup_lightning.memory import State
 from memup_lightning.modules.base import MemoryModule
+from memup_lightning.ranks import means
 from memup_lightning.task import Task
 from memup_lightning.uncertainty import PredictiveUncertainty, Uncertainty
 
@@ -32,6 +33,9 @@ class MemUP(MemoryModule):
             :class:`~memup_lightning.modules.base.MemoryModule`.
     """
 
+    far_pairs: tuple[Tensor, Tensor]
+    """Loss of every lane, prediction point and target of the last training chunk, and which of them count."""
+
     def __init__(
         self,
         task: Task | dict[str, Any],
@@ -52,35 +56,37 @@ class MemUP(MemoryModule):
                 "a training chunk came without targets or probes; train MemUP with an EpisodeDataModule "
                 "(trainer.fit(model, datamodule=...)), which joins them to every chunk"
             )
-        out = {
-            "memory_loss": self._far_loss(chunk, chunk.targets, memory),
+        loss, counts = self._far_loss(chunk, chunk.targets, memory)
+        self.far_pairs = loss.detach(), counts
+        terms = {
+            "memory_loss": (loss, counts),
             "local_loss": self._local_loss(chunk.probes),
         }
         if chunk.context:
-            out["current_loss"] = self._current_loss(chunk, memory)
-        return out
+            terms["current_loss"] = self._current_loss(chunk, memory)
+        return means(terms)
 
-    def _far_loss(self, chunk: Chunk, targets: Steps, memory: Tensor) -> Tensor:
+    def _far_loss(self, chunk: Chunk, targets: Steps, memory: Tensor) -> tuple[Tensor, Tensor]:
         points = slice((chunk.steps - 1) % self.predict_every, None, self.predict_every)
         time = (chunk.start[:, None] + torch.arange(chunk.steps, device=memory.device))[:, points]
         context = self.context_encoder(targets.context)  # [B, K, C]: once, not once per pair
         params = self.predictor(context[:, None], memory[:, points, None])  # [B, P, K, parameters]
         outcome = targets.outcome[:, None].expand(*params.shape[:3], *targets.outcome.shape[2:])
         counts = chunk.valid[:, points, None] & targets.valid[:, None] & (targets.position[:, None] >= time[:, :, None])
-        return _mean(self.outcome.loss(params, outcome), counts)
+        return self.outcome.loss(params, outcome), counts
 
-    def _local_loss(self, probes: Steps) -> Tensor:
-        return _mean(self.outcome.loss(self.local(probes.context), probes.outcome), probes.valid)
+    def _local_loss(self, probes: Steps) -> tuple[Tensor, Tensor]:
+        return self.outcome.loss(self.local(probes.context), probes.outcome), probes.valid
 
-    def _current_loss(self, chunk: Chunk, memory: Tensor) -> Tensor:
+    def _current_loss(self, chunk: Chunk, memory: Tensor) -> tuple[Tensor, Tensor]:
         params = self.predictor(self.context_encoder(chunk.windows(self.task.window)), memory)
-        return _mean(self.outcome.loss(params, chunk.outcome), chunk.has_outcome)
+        return self.outcome.loss(params, chunk.outcome), chunk.has_outcome
 
     def diagnostics(self, chunk: Chunk, memory: Tensor) -> dict[str, Tensor]:
         targets = chunk.targets
         if targets is None or not targets.position.shape[1]:
             return {}
-        return {"train/memory_gain": _mean(self.gains(targets, memory[:, -1:]), targets.valid)}
+        return means({"train/memory_gain": (self.gains(targets, memory[:, -1:]), targets.valid)})
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         super().optimizer_step(*args, **kwargs)
@@ -101,8 +107,3 @@ class MemUP(MemoryModule):
                 state = self.uncertainty.initial_state(chunk.lanes)
             u, state = self.uncertainty(self, chunk, state)
         return u, state
-
-
-def _mean(loss: Tensor, counts: Tensor) -> Tensor:
-    """Mean over the places that count; 0, with a graph, where none does. No value is read back to the host."""
-    return loss.where(counts, 0).sum() / counts.sum().clamp(min=1)

@@ -1,0 +1,234 @@
+"""How fast are chunks read from disk, and how long does training wait for them?
+
+    python -m benchmarks.stream [--quick] [--json PATH]
+
+An EpisodeStore is written into a temporary folder: the fields of the T-Maze (25 bytes a step), episodes of a million
+steps (quick: of 200,000). 64 lanes play it from end to end through a ChunkStream and a DataLoader, with 0, 1 and 2
+workers. The plain loop reads the same bytes at the same places: a slice of a memory map for each lane and field, copied
+into an array [lanes, steps]; its maps are viewed as plain arrays, which makes their slices four times as fast. Both find
+the files in the page cache. Medians of several turns, each side in turn.
+
+`bytes_of_training` is what a training step reads: inputs, and the probes' contexts and outcomes from random places; in
+the plain loop as well. `all_fields` is what evaluation reads: every field of every step.
+
+The second table is `fit` with conf/tmaze.yaml's model, loggers and callbacks on such a store: seconds of a training step
+inside next(DataLoader) and in joining the targets, as a share of the step; evaluation and target refreshes are left out.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("WANDB_MODE", "offline")
+os.environ.setdefault("WANDB_SILENT", "true")
+
+import numpy as np
+import torch
+from pytorch_lightning import LightningModule, Trainer
+
+from benchmarks.overhead import Stopwatch
+from benchmarks.report import Row, arguments, publish
+from benchmarks.runs import fit
+from datamodules import TMazeDataModule
+from memup_lightning.chunk import Chunk
+from memup_lightning.episodes import EVALUATE, OUTCOME
+from memup_lightning.loader import ChunkLoader
+from memup_lightning.schedule import LaneSchedule
+from memup_lightning.store import EpisodeStore
+from memup_lightning.stream import ChunkStream
+
+LANES = 64
+PROBES = 2
+INPUTS = ("observation", "action", "reward")
+
+
+def write_store(path: Path, episodes: int, length: int, seed: int = 0) -> EpisodeStore:
+    """Episodes with the fields of the T-Maze and random content."""
+    fields = TMazeDataModule(length=100, num_train=1).episodes("train").fields
+    random = np.random.default_rng(seed)
+    with EpisodeStore.writer(path, fields, durable=False) as writer:
+        for _ in range(episodes):
+            with writer.episode() as episode:
+                for _ in range(length // 100_000):
+                    size = 100_000
+                    episode.append(
+                        {
+                            "observation": random.random((size, 3), np.float32),
+                            "action": random.integers(0, 2, size, np.int32),
+                            "reward": random.random(size, np.float32),
+                            OUTCOME: random.random(size, np.float32),
+                            EVALUATE: np.zeros(size, np.bool_),
+                        }
+                    )
+    return EpisodeStore(path)
+
+
+def make_stream(store: EpisodeStore, chunk_length: int, training: bool, chunks: int) -> ChunkStream:
+    task = TMazeDataModule(length=100).task
+    schedule = LaneSchedule(store.lengths, LANES, chunk_length, (0.0,), seed=1)
+    return ChunkStream(store, task, schedule, chunks, contexts=not training, probes=PROBES if training else 0, seed=1)
+
+
+def stream_seconds(store: EpisodeStore, chunk_length: int, training: bool, chunks: int, workers: int) -> float:
+    """Seconds of ``chunks`` chunks, after as many to start and warm the workers."""
+    stream = make_stream(store, chunk_length, training, 2 * chunks)
+    loader = ChunkLoader(stream, workers)
+    begin, seen = 0.0, 0.0
+    for number, chunk in enumerate(loader):
+        if number == chunks:
+            begin = time.perf_counter()
+        seen += float(chunk.inputs["observation"][0, 0, 0])
+    return time.perf_counter() - begin
+
+
+def plain_seconds(store: EpisodeStore, chunk_length: int, training: bool, chunks: int) -> float:
+    """Seconds of slicing the same bytes out of memory maps."""
+    stream = make_stream(store, chunk_length, training, 2 * chunks)
+    history = 1
+    maps = {}
+    for name, field in store.fields.items():
+        file = store.path / "fields" / f"{name}.bin"
+        maps[name] = np.memmap(file, field.dtype, "r").reshape(-1, *field.shape).view(np.ndarray)
+    at = stream.schedule.at(np.arange(2 * chunks))
+    places = (store.offsets[at.episode] + at.start).tolist()
+    random = np.random.default_rng(1)
+    probes = random.integers(0, int(store.lengths.sum()), (2 * chunks, LANES * PROBES)).tolist() if training else None
+    names = list(INPUTS) if training else list(maps)
+    probe_names = ["observation", "action", OUTCOME, EVALUATE]
+    begin, seen = 0.0, 0.0
+    for number, row in enumerate(places):
+        if number == chunks:
+            begin = time.perf_counter()
+        batch = {
+            name: np.empty((LANES, history + chunk_length, *maps[name].shape[1:]), maps[name].dtype) for name in names
+        }
+        for name, out in batch.items():
+            array = maps[name]
+            for lane, place in enumerate(row):
+                first = max(place - history, 0)
+                part = array[first : place + chunk_length]
+                out[lane, : len(part)] = part
+        if probes is not None:
+            for name in probe_names:
+                array = maps[name]
+                out = np.empty((LANES * PROBES, 1, *array.shape[1:]), array.dtype)
+                for lane, place in enumerate(probes[number]):
+                    out[lane] = array[place : place + 1]
+        seen += float(batch["observation"][0, 0, 0])
+    return time.perf_counter() - begin
+
+
+def throughput(store: EpisodeStore, chunk_length: int, training: bool, chunks: int, turns: int) -> list[Row]:
+    plain: list[float] = []
+    ours: dict[int, list[float]] = {0: [], 1: [], 2: []}
+    for _ in range(turns):
+        plain.append(chunks / plain_seconds(store, chunk_length, training, chunks))
+        for workers, found in ours.items():
+            found.append(chunks / stream_seconds(store, chunk_length, training, chunks, workers))
+    return [
+        {
+            "read": "bytes_of_training" if training else "all_fields",
+            "chunk_length": chunk_length,
+            "workers": workers,
+            "stream": statistics.median(found),
+            "plain": statistics.median(plain),
+            "ratio": statistics.median(a / b for a, b in zip(found, plain, strict=True)),
+            "megabytes_per_second": statistics.median(found) * LANES * chunk_length * 25 / 1e6,
+            "turns": [{"stream": a, "plain": b} for a, b in zip(found, plain, strict=True)],
+        }
+        for workers, found in ours.items()
+    ]
+
+
+class WaitingStopwatch(Stopwatch):
+    """Seconds of updates, and how many of them passed in waiting for the next chunk and in joining its targets."""
+
+    def __init__(self, first: int, last: int) -> None:
+        super().__init__(first, last)
+        self.loading = self.joining = 0.0
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        data: Any = trainer.datamodule
+        join, make_loader = data.join, data.train_dataloader
+
+        def timed_join(split: str, chunk: Chunk) -> Chunk:
+            begin = time.perf_counter()
+            joined = join(split, chunk)
+            if self._began is not None:
+                self.joining += time.perf_counter() - begin
+            return joined
+
+        def timed_loader() -> Any:
+            loader = make_loader()
+            plain = type(loader)
+            loader.__class__ = type(
+                "TimedLoader", (plain,), {"__iter__": lambda loader: self._timed(plain.__iter__(loader))}
+            )
+            return loader
+
+        data.join, data.train_dataloader = timed_join, timed_loader
+
+    def _timed(self, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+        while True:
+            begin = time.perf_counter()
+            chunk = next(chunks, None)
+            if self._began is not None:
+                self.loading += time.perf_counter() - begin
+            if chunk is None:
+                return
+            yield chunk
+
+
+def waiting(cache: str, chunk_length: int, workers: int, updates: int, turns: int) -> Row:
+    """Share of a training step spent waiting for data."""
+    found = []
+    for _ in range(turns):
+        watch = WaitingStopwatch(updates // 2, updates // 2 + updates)
+        with tempfile.TemporaryDirectory() as folder:
+            policy = "memup_lightning.collect.random_policy"  # mazes that are played, not computed when read
+            fit(
+                "conf/tmaze.yaml", folder, 1, watch.last, [watch], policy=policy, cache_dir=cache, num_val=8,
+                chunk_length=chunk_length, num_workers=workers,
+            )  # fmt: skip
+        found.append({"step": watch.seconds, "loading": watch.loading, "joining": watch.joining})
+    row = {name: 1000 * statistics.median(x[name] for x in found) / updates for name in found[0]}
+    waited = statistics.median((x["loading"] + x["joining"]) / x["step"] for x in found)
+    return {"chunk_length": chunk_length, "workers": workers, "share": waited, "turns": found} | {
+        f"{name}_ms": value for name, value in row.items()
+    }
+
+
+def main() -> None:
+    options = arguments(__doc__).parse_args()
+    torch.set_num_threads(options.threads or 1)
+    episodes, length, turns = (12, 200_000, 1) if options.quick else (40, 1_000_000, 5)
+    number, share, fine = "{:.0f}".format, "{:.2f}".format, "{:.3f}".format
+    rows: list[Row] = []
+    waits: list[Row] = []
+    with tempfile.TemporaryDirectory() as folder:
+        store = write_store(Path(folder) / "store", episodes, length)
+        for training in (False, True):
+            for chunk_length in (1, 10, 100):
+                chunks = (1000 if options.quick else 5000) // (5 if chunk_length == 100 else 1)
+                rows += throughput(store, chunk_length, training, chunks, turns)
+        updates = 200 if options.quick else 1500
+        for chunk_length in (1, 10, 100):
+            waits += [waiting(folder, chunk_length, workers, updates, turns) for workers in (0, 1)]
+    columns = {"read": str, "chunk_length": str, "workers": str, "stream": number, "plain": number, "ratio": share}
+    publish("chunks per second (64 lanes)", rows, options, columns | {"megabytes_per_second": number})
+    if options.json:
+        options.json = options.json.with_stem(options.json.stem + "_waiting")
+    columns = {"chunk_length": str, "workers": str, "step_ms": fine, "loading_ms": fine, "joining_ms": fine}
+    publish(
+        "share of a training step spent waiting for data (conf/tmaze.yaml)", waits, options, columns | {"share": fine}
+    )
+
+
+if __name__ == "__main__":
+    main()

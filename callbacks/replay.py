@@ -1,0 +1,272 @@
+"""Lanes that go back to the places of long episodes from which there is something to learn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from datamodules.base import Detour, EpisodeDataModule
+from memup_lightning import counter
+from memup_lightning.chunk import Chunk
+from memup_lightning.episodes import IntArray
+from memup_lightning.errors import MemUPError
+from memup_lightning.memory import put
+from memup_lightning.modules.memup import MemUP
+from memup_lightning.ranks import gather, share_of_episodes
+from memup_lightning.replay import Found, Rarest, Snapshots
+
+_VISIT, _SAMPLE = 11, 12  # separate streams of random numbers
+_SAMPLED = 4096  # steps from which it is told which inputs are usual
+_SETTLE = 20  # updates after which what the visits taught is read back from the device
+
+
+class Replay(Callback):
+    """Lets a share of the lanes re-enter episodes in their middle, from states that the memory itself produced there.
+
+    A cue may lie anywhere in an episode of a million steps. A lane that plays from the beginning passes it once in an
+    episode; a lane that restarts early never reaches it. Every ``every`` updates the memory plays some episodes without
+    gradients and keeps, of each, snapshots of its state before the chunks whose inputs are rarest. Some lanes, spread
+    evenly over the batch, then play visits from snapshots, short and long, drawn in proportion to
+
+        novelty + fall
+
+    novelty: ``log(1 + max z^2)`` of the chunk's encoded inputs, z their distance from the mean in standard deviations,
+    both of steps drawn from all episodes, z^2 at most their number (such inputs change what the memory can know).
+    fall: by how much the loss on the far targets is lower at the chunk's end than at its beginning, a moving average
+    over visits (there the memory learns what it did not know); 0 where a chunk has one prediction point.
+
+    The other lanes play on as the schedule says. Snapshots are the same on any number of ranks, and so is the run.
+
+    Args:
+        share: of the lanes.
+        every: updates between two scans; the first one follows the first selection of targets.
+        max_steps: steps played in a scan, at most (one episode is played in any case); episodes take turns.
+        per_episode: snapshots kept of an episode.
+        visits: chunks of a visit, spread over the replaying lanes: short ones teach the memory what to write, long ones
+            to keep it. A visit ends with its episode at the latest.
+        max_age: no visit begins from a state that was made more updates ago.
+        lanes: episodes played side by side in a scan, by each rank.
+
+    Raises:
+        MemUPError: a share outside (0, 1), or so small that no lane replays; a count below 1; ``max_age < every``.
+
+    Logs, before each scan, ``replay/snapshots``, ``replay/age`` and ``replay/oldest`` (mean and largest age, in
+    updates), and ``replay/fall`` (mean, in the loss's unit).
+    """
+
+    def __init__(
+        self,
+        share: float = 0.5,
+        every: int = 1000,
+        max_steps: int = 1_000_000,
+        per_episode: int = 4,
+        visits: Sequence[int] = (2, 8, 32, 128),
+        max_age: int = 4000,
+        lanes: int = 64,
+    ) -> None:
+        super().__init__()
+        if not 0 < share < 1:
+            raise MemUPError(f"Replay share={share}: give a share of the lanes between 0 and 1")
+        counts = {"every": every, "max_steps": max_steps, "per_episode": per_episode, "lanes": lanes}
+        for name, value in (counts | {"visits": min(visits, default=0)}).items():
+            if value < 1:
+                raise MemUPError(f"Replay {name}={value}: must be at least 1")
+        if max_age < every:
+            raise MemUPError(
+                f"Replay max_age={max_age} is less than every={every}; snapshots must live until the next scan"
+            )
+        self.share = share
+        self.every = every
+        self.max_steps = max_steps
+        self.per_episode = per_episode
+        self.visits = np.asarray(visits, np.int64)
+        self.max_age = max_age
+        self.lanes = lanes
+        self._clear()
+
+    def _clear(self) -> None:
+        self.snapshots = Snapshots()
+        self._turn = 0  # episode with which the next scan begins
+        # What each replaying lane of all ranks plays, [lanes]; no row before the first scan.
+        self._episode: IntArray = np.zeros(0, np.int64)
+        self._start: IntArray = np.zeros(0, np.int64)  # first step of its chunk
+        self._left: IntArray = np.zeros(0, np.int64)  # chunks left of its visit after this one
+        self._entered: IntArray = np.zeros(0, np.int64)  # snapshot with which the visit begins at this chunk, else -1
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        if not isinstance(pl_module, MemUP) or not isinstance(data, EpisodeDataModule):
+            raise MemUPError(
+                f"Replay works on MemUP with an EpisodeDataModule, not on {type(pl_module).__name__} with "
+                f"{type(data).__name__}; remove it from trainer.callbacks"
+            )
+        if stage == "fit" and not len(self.replaying(data)):
+            raise MemUPError(f"Replay share={self.share} of {data.lanes} lanes is no lane; raise share or lanes")
+
+    def replaying(self, data: EpisodeDataModule) -> IntArray:
+        """Numbers, among the lanes of all ranks, of those that replay."""
+        turn = np.arange(data.lanes + 1) * round(self.share * data.lanes) // data.lanes
+        return np.flatnonzero(np.diff(turn))
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        data = _data(trainer)
+        data.detour = None
+        if not data.consumed:  # a new run
+            self._clear()
+        if not len(self._left):
+            return
+        if len(self._left) != (count := len(self.replaying(data))):
+            raise MemUPError(
+                f"Replay share={self.share} of {data.lanes} lanes is {count}, but in the checkpoint {len(self._left)} "
+                "lanes replay; resume with the same share and lanes"
+            )
+        self._redirect(data)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        assert isinstance(pl_module, MemUP)
+        data = _data(trainer)
+        if data.detour is not None:
+            self._learn(pl_module, data.detour)
+        if data.consumed % _SETTLE == 0:
+            self.snapshots.settle()
+        if data.tables["train"].version and (data.consumed % self.every == 0 or not len(self.snapshots)):
+            self._log(trainer, data)
+            self._scan(pl_module, data)
+        if len(self.snapshots):
+            self._move_on(pl_module, data)
+
+    def _learn(self, model: MemUP, detour: Detour) -> None:
+        """Note what the first chunks of visits taught: how far the far loss fell within them."""
+        entered = self._entered[self._own_rows]
+        begun = np.flatnonzero(entered >= 0)
+        if not len(begun):
+            return
+        loss, counts = model.far_pairs
+        lanes = torch.from_numpy(detour.lanes[begun]).to(loss.device)
+        loss, counts = loss[lanes], counts[lanes]
+        both = counts[:, 0] & counts[:, -1]
+        fall = (loss[:, 0] - loss[:, -1]).where(both, 0).sum(1) / both.sum(1).clamp(min=1)
+        self.snapshots.teach(torch.from_numpy(entered[begun]).to(loss.device), fall.clamp(min=0))
+
+    def _move_on(self, model: MemUP, data: EpisodeDataModule) -> None:
+        """The next chunk of every replaying lane: on with its visit, or the first of another."""
+        lanes = self.replaying(data)
+        if not len(self._left):
+            self._episode, self._start, self._left = np.zeros((3, len(lanes)), np.int64)
+        self._start = self._start + data.chunk_length
+        self._left = self._left - 1
+        self._entered = np.full(len(lanes), -1)
+        over = np.flatnonzero((self._left < 0) | (self._start >= data.sources["train"].lengths[self._episode]))
+        if len(over):
+            chosen = self.snapshots.draw(counter.uniform(data.seed, _VISIT, data.consumed, lanes[over]))
+            self._entered[over] = chosen
+            self._episode[over], self._start[over] = self.snapshots.where[chosen].T
+            self._left[over] = self.visits[over * len(self.visits) // len(lanes)] - 1
+        self._redirect(data)
+        entered = self._entered[self._own_rows]
+        begun = np.flatnonzero(entered >= 0)
+        if data.detour is not None and len(begun):
+            assert model.lane_state is not None
+            at = torch.from_numpy(data.detour.lanes[begun]).to(model.device)
+            model.lane_state = put(model.lane_state, at, self.snapshots.state(entered[begun]))
+
+    def _redirect(self, data: EpisodeDataModule) -> None:
+        """Send this rank's replaying lanes to their places."""
+        lanes = self.replaying(data)
+        own = self._own_rows = np.flatnonzero(np.isin(lanes, data.schedule.lane))
+        detour = Detour(lanes[own] - data.schedule.first_lane, self._episode[own], self._start[own])
+        data.detour = detour if len(own) else None
+
+    @torch.no_grad()
+    def _scan(self, model: MemUP, data: EpisodeDataModule) -> None:
+        """Play some episodes and keep snapshots of the states before their rarest chunks."""
+        lengths = data.sources["train"].lengths
+        episodes = share_of_episodes(self._next_episodes(data), lengths)
+        stream = data.evaluation_stream("train", episodes, self.lanes, data.chunk_length, contexts=False)
+        was_training = model.training
+        model.eval()
+        mean, deviation = self._usual(model, data)
+        found: list[Found] = []
+        kept: Rarest | None = None
+        for chunk in stream:
+            new_round = bool(
+                chunk.is_first.any()
+            )  # every lane begins another episode with this chunk, or has none left
+            chunk = chunk.to(model.device)
+            if new_round:
+                if kept is not None:
+                    found.append(kept.found)
+                state = model.memory.initial_state(chunk.lanes)
+                kept = Rarest(chunk.episode, self.per_episode, state)
+            assert kept is not None
+            x = model.encoder(chunk.inputs)
+            distance = ((x.double() - mean) / deviation).square().amax(-1).clamp(max=_SAMPLED)
+            kept.offer(distance.where(chunk.valid, -1).amax(1), chunk.start, state)
+            _, state = model.memory(x, state, chunk.is_first)
+        if kept is not None:
+            found.append(kept.found)
+        model.train(was_training)
+        everywhere = [part for parts in gather(found) for part in parts]
+        # What is kept must not grow too old before the scan after this one.
+        self.snapshots.renew(everywhere, data.consumed, data.consumed + self.every - self.max_age)
+
+    def _next_episodes(self, data: EpisodeDataModule) -> IntArray:
+        """The episodes whose turn it is; those without targets teach nothing."""
+        lengths, scored = data.sources["train"].lengths, data.tables["train"].scored
+        queue = (self._turn + np.arange(len(lengths))) % len(lengths)
+        queue = queue[scored[queue]]
+        fits = np.cumsum(lengths[queue]) <= self.max_steps
+        fits[:1] = True
+        chosen: IntArray = queue[fits]
+        self._turn = int(chosen[-1] + 1) % len(lengths)
+        return chosen
+
+    def _usual(self, model: MemUP, data: EpisodeDataModule) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of the encoded inputs, of steps drawn from all episodes."""
+        ends = np.cumsum(data.sources["train"].lengths)
+        rows = max(1, _SAMPLED // data.chunk_length)
+        step = counter.integers(int(ends[-1]), data.seed, _SAMPLE, data.consumed, np.arange(rows))
+        episode = np.searchsorted(ends, step, side="right")
+        start = step - np.concatenate([[0], ends])[episode]
+        chunk: Chunk = data.training_stream.rows(episode, start - start % data.chunk_length).to(model.device)
+        x = model.encoder(chunk.inputs)[chunk.valid].double()
+        return x.mean(0), x.var(0, correction=0).clamp(min=1e-12).sqrt()
+
+    def _log(self, trainer: Trainer, data: EpisodeDataModule) -> None:
+        if not len(self.snapshots):
+            return
+        age = data.consumed - self.snapshots.born
+        logged = {
+            "replay/snapshots": float(len(self.snapshots)),
+            "replay/age": float(age.mean()),
+            "replay/oldest": float(age.max()),
+            "replay/fall": float(self.snapshots.fall.mean()),
+        }
+        for logger in trainer.loggers:
+            logger.log_metrics(logged, step=trainer.global_step)
+        trainer.callback_metrics.update({name: torch.tensor(x) for name, x in logged.items()})
+
+    def state_dict(self) -> dict[str, Any]:
+        visits = {name: torch.from_numpy(getattr(self, name)) for name in _VISITS}
+        return {"turn": self._turn, "visits": visits, "snapshots": self.snapshots.state_dict()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._turn = state_dict["turn"]
+        for name, array in state_dict["visits"].items():
+            setattr(self, name, array.cpu().numpy().copy())
+        self.snapshots.load_state_dict(state_dict["snapshots"])
+
+
+_VISITS = ("_episode", "_start", "_left", "_entered")
+
+
+def _data(trainer: Trainer) -> EpisodeDataModule:
+    data: EpisodeDataModule = trainer.datamodule  # type: ignore[attr-defined]
+    return data

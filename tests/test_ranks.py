@@ -1,0 +1,183 @@
+"""Two gloo processes do what one does: same weights, targets, metrics and predictions; and neither waits for ever."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from memup_lightning import ranks
+from memup_lightning.errors import MemUPError
+from tests.command_line import ROOT, tiny
+
+LIMIT = 90  # seconds after which a command counts as hung
+UPDATES = 60
+
+
+def command(
+    folder: Path, subcommand: str, name: str, *options: str, processes: int = 1
+) -> subprocess.CompletedProcess[str]:
+    """Run the command line; a group of processes of its own, so that a hung rank does not outlive the test."""
+    given = [f"--trainer.logger.init_args.name={name}", *options]
+    if processes > 1:
+        given += [f"--trainer.devices={processes}", "--trainer.strategy=ddp"]
+    clean = {key: x for key, x in os.environ.items() if not key.startswith("WANDB")}
+    with subprocess.Popen(
+        [sys.executable, "-m", "memup_lightning", subcommand, "--config", str(folder / "config.yaml"), *given],
+        cwd=folder,
+        env=clean | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            said, _ = process.communicate(timeout=LIMIT)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            pytest.fail(f"{subcommand} with {processes} processes hangs")
+    return subprocess.CompletedProcess(process.args, process.returncode, said)
+
+
+def config(folder: Path) -> dict[str, Any]:
+    """Episodes of uneven length, in numbers that two ranks cannot share evenly; a refresh does not reach them all."""
+    given = tiny(folder)
+    given["num_threads"] = 1
+    given["trainer"] |= {"max_steps": UPDATES, "val_check_interval": 20}
+    given["trainer"]["callbacks"] = [
+        {"class_path": "TargetRefresh", "init_args": {"every": 15, "settle": 5, "max_wait": 10, "max_steps": 400}},
+        {
+            "class_path": "ModelCheckpoint",
+            "init_args": {"every_n_train_steps": 20, "save_top_k": -1, "filename": "{step}"},
+        },
+        {"class_path": "RunReport", "init_args": {"pictures": False}},
+        {"class_path": "MemoryUsage"},
+        {"class_path": "PredictionWriter"},
+    ]
+    given["data"]["init_args"] = {
+        "length": 20,
+        "lanes": 16,
+        "num_train": 37,
+        "num_val": 13,
+        "num_test": 7,
+        "chunk_length": 5,
+        "chunks_per_epoch": 25,
+        "evaluation_lanes": 4,
+        "evaluation_chunk_length": 10,
+    }
+    return given
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on one process (``one``) and the same on two (``two``)."""
+    folder = tmp_path_factory.mktemp("ranks")
+    (folder / "config.yaml").write_text(yaml.safe_dump(config(folder)))
+    for name, processes in (("one", 1), ("two", 2)):
+        done = command(folder, "fit", name, processes=processes)
+        assert done.returncode == 0, done.stdout
+    return folder
+
+
+def checkpoint(folder: Path, name: str, step: int = UPDATES) -> Path:
+    return folder / "runs" / name / "version_0" / "checkpoints" / f"step={step}.ckpt"
+
+
+def assert_same(one: Path, other: Path, tolerance: float) -> None:
+    """Weights, Adam's moments, lanes and targets."""
+    a, b = torch.load(one, weights_only=True), torch.load(other, weights_only=True)
+    assert a["TMazeDataModule"]["consumed"] == b["TMazeDataModule"]["consumed"] == UPDATES
+    assert a["lane_state"][0].shape == b["lane_state"][0].shape == (16, 1, 8)
+    for part in ("state_dict", "lane_state", "optimizer_states", "TMazeDataModule"):
+        torch.testing.assert_close(
+            a[part], b[part], rtol=tolerance, atol=tolerance, msg=lambda m, part=part: f"{part}: {m}"
+        )
+
+
+def last_row(folder: Path, name: str) -> dict[str, float]:
+    """The last value of each metric."""
+    with (folder / "runs" / name / "version_0" / "metrics.csv").open() as lines:
+        return {key: float(x) for row in csv.DictReader(lines) for key, x in row.items() if x}
+
+
+def test_two_processes_learn_the_weights_of_one(folder: Path) -> None:
+    begin = torch.load(checkpoint(folder, "one", 20), weights_only=True)
+    assert begin["TMazeDataModule"]["targets"]["version"] == 2
+    assert not begin["TMazeDataModule"]["targets"]["scored"].all()
+    assert_same(checkpoint(folder, "one"), checkpoint(folder, "two"), 1e-5)
+
+
+def test_two_processes_report_the_metrics_of_one(folder: Path) -> None:
+    one, two = last_row(folder, "one"), last_row(folder, "two")
+    assert one.keys() == two.keys()
+    assert {"val/target_recall", "val/accuracy", "val/memory_gain", "train/loss"} <= one.keys()
+    for name, value in one.items():
+        if name.startswith(("val/", "train/")) or name == "refresh/scored_share":
+            assert two[name] == pytest.approx(value, abs=1e-4), name
+    assert two["memory/saved_tensor_bytes"] < 0.7 * one["memory/saved_tensor_bytes"]
+
+
+def test_two_processes_go_on_bit_for_bit_as_two(folder: Path) -> None:
+    done = command(folder, "fit", "two-two", f"--ckpt_path={checkpoint(folder, 'two', 20)}", processes=2)
+    assert done.returncode == 0, done.stdout
+    assert_same(checkpoint(folder, "two"), checkpoint(folder, "two-two"), 0)
+
+
+def test_two_processes_go_on_as_one(folder: Path) -> None:
+    done = command(folder, "fit", "two-one", f"--ckpt_path={checkpoint(folder, 'two', 20)}")
+    assert done.returncode == 0, done.stdout
+    assert_same(checkpoint(folder, "two"), checkpoint(folder, "two-one"), 1e-5)
+
+
+def test_two_processes_write_every_prediction_into_one_table(folder: Path) -> None:
+    done = command(folder, "predict", "predict", f"--ckpt_path={checkpoint(folder, 'two')}", processes=2)
+    assert done.returncode == 0, done.stdout
+    tables = list((folder / "runs" / "predict").rglob("predictions*.csv"))
+    assert [table.name for table in tables] == ["predictions.csv"]
+    with tables[0].open() as lines:
+        assert sorted(int(row["episode"]) for row in csv.DictReader(lines)) == list(range(7))
+
+
+def test_fewer_episodes_than_processes_are_enough(folder: Path) -> None:
+    few = ["--data.init_args.num_train=1", "--data.init_args.num_val=1", "--data.init_args.num_workers=1"]
+    done = command(folder, "fit", "few", "--trainer.max_steps=25", *few, processes=2)
+    assert done.returncode == 0, done.stdout
+    assert "val/accuracy" in last_row(folder, "few")
+
+
+# --- without processes
+
+
+@pytest.fixture
+def three_ranks(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    monkeypatch.setattr(ranks, "world_size", lambda: 3)
+    return lambda number: monkeypatch.setattr(ranks, "rank", lambda: number)
+
+
+def test_every_episode_falls_to_one_rank_and_the_steps_are_even(three_ranks: Callable[[int], None]) -> None:
+    lengths = np.random.default_rng(0).integers(1, 1000, 50)
+    episodes = np.arange(3, 50)
+    shares = []
+    for number in range(3):
+        three_ranks(number)
+        shares.append(ranks.share_of_episodes(episodes, lengths))
+    assert sorted(np.concatenate(shares)) == episodes.tolist()
+    steps = [lengths[share].sum() for share in shares]
+    assert max(steps) - min(steps) <= lengths.max()
+
+
+def test_lanes_that_cannot_be_split_are_refused(three_ranks: Callable[[int], None]) -> None:
+    assert ranks.share_of_lanes(12) == 4
+    with pytest.raises(MemUPError, match=r"lanes=64 cannot be split over 3 processes; .* such as 66"):
+        ranks.share_of_lanes(64)
