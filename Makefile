@@ -45,7 +45,10 @@ pictures: setup
 
 bench: setup
 	$(BIN)/python -m benchmarks.tmaze --json benchmarks/results/tmaze.json
-	$(BIN)/python -m benchmarks.overhead --json benchmarks/results/overhead.json
+	$(BIN)/python -m benchmarks.overhead --threads 1 --json benchmarks/results/overhead.json
+	$(BIN)/python -m benchmarks.million --json benchmarks/results/million.json
+	$(BIN)/python -m benchmarks.replay --seeds 1 --json benchmarks/results/replay.json --picture docs/images/replay.png
+	$(BIN)/python -m benchmarks.stream --json benchmarks/results/stream.json
 
 clean:
 	rm -rf $(VENV) dist build .pytest_cache .hypothesis .mypy_cache .ruff_cache

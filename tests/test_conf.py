@@ -175,5 +175,7 @@ def test_a_documented_command_is_understood(
     ],
 )
 def test_make_runs_the_documented_command(target: str, command: str) -> None:
-    printed = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    printed = subprocess.run(
+        ["make", "--no-print-directory", "-n", target], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     assert printed.splitlines()[-1] == command
