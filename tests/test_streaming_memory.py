@@ -77,7 +77,7 @@ def train_on_a_store(path: str, loaded: bool, margin: int) -> None:
     train(small_mazes(), 8)  # what training itself needs, threads and lazy imports included
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + margin,) * 2)
-    train(Stored(lanes=64, chunk_length=10, restart=[0.1], evaluation_lanes=8), 200)
+    train(Stored(lanes=64, chunk_length=10, restart=[0.1]), 200)
     print(json.dumps("trained"))
 
 
@@ -124,7 +124,7 @@ def train_on_mazes(length: int) -> None:
     from datamodules import TMazeDataModule
 
     torch.set_num_threads(1)
-    usage = train(TMazeDataModule(length=length, chunk_length=10, restart=[0.3, 0.1, 0.02, 0.0]), 60)
+    usage = train(TMazeDataModule(length=length, num_train=2, chunk_length=10, restart=[0.3, 0.1, 0.02, 0.0]), 60)
     print(json.dumps({"peak_mb": peak_resident_mb(), "saved_tensor_bytes": usage.saved_tensor_bytes}))
 
 
