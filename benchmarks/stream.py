@@ -31,6 +31,7 @@ os.environ.setdefault("WANDB_SILENT", "true")
 import numpy as np
 import torch
 from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import EarlyStopping
 
 from benchmarks.overhead import Stopwatch
 from benchmarks.report import Row, arguments, publish
@@ -154,6 +155,7 @@ class WaitingStopwatch(Stopwatch):
         self.loading = self.joining = 0.0
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        trainer.callbacks = [callback for callback in trainer.callbacks if not isinstance(callback, EarlyStopping)]
         data: Any = trainer.datamodule
         join, make_loader = data.join, data.train_dataloader
 
@@ -207,26 +209,26 @@ def waiting(cache: str, chunk_length: int, workers: int, updates: int, turns: in
 def main() -> None:
     options = arguments(__doc__).parse_args()
     torch.set_num_threads(options.threads or 1)
-    episodes, length, turns = (12, 200_000, 1) if options.quick else (40, 1_000_000, 5)
     number, share, fine = "{:.0f}".format, "{:.2f}".format, "{:.3f}".format
-    rows: list[Row] = []
-    waits: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
+        episodes, length, turns = (12, 200_000, 1) if options.quick else (40, 1_000_000, 5)
         store = write_store(Path(folder) / "store", episodes, length)
+        rows: list[Row] = []
         for training in (False, True):
             for chunk_length in (1, 10, 100):
                 chunks = (1000 if options.quick else 5000) // (5 if chunk_length == 100 else 1)
                 rows += throughput(store, chunk_length, training, chunks, turns)
-        updates = 200 if options.quick else 1500
+        columns = {"read": str, "chunk_length": str, "workers": str, "stream": number, "plain": number, "ratio": share}
+        publish("chunks per second (64 lanes)", rows, options, columns | {"megabytes_per_second": number})
+        if options.json:
+            options.json = options.json.with_stem(options.json.stem + "_waiting")
+        updates, turns = (150, 1) if options.quick else (1000, 3)
+        rows = []
         for chunk_length in (1, 10, 100):
-            waits += [waiting(folder, chunk_length, workers, updates, turns) for workers in (0, 1)]
-    columns = {"read": str, "chunk_length": str, "workers": str, "stream": number, "plain": number, "ratio": share}
-    publish("chunks per second (64 lanes)", rows, options, columns | {"megabytes_per_second": number})
-    if options.json:
-        options.json = options.json.with_stem(options.json.stem + "_waiting")
+            rows += [waiting(folder, chunk_length, workers, updates, turns) for workers in (0, 1)]
     columns = {"chunk_length": str, "workers": str, "step_ms": fine, "loading_ms": fine, "joining_ms": fine}
     publish(
-        "share of a training step spent waiting for data (conf/tmaze.yaml)", waits, options, columns | {"share": fine}
+        "share of a training step spent waiting for data (conf/tmaze.yaml)", rows, options, columns | {"share": fine}
     )
 
 
