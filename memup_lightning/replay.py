@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from memup_lightning.episodes import IntArray
-from memup_lightning.memory import State, take
+from memup_lightning.memory import State, map_state, take
 from memup_lightning.ranks import gather
 
 Floats = npt.NDArray[np.float64]
@@ -47,7 +47,7 @@ class Rarest:
         self.episodes = episodes
         self._rarity = torch.full((len(episodes), count), -1.0, dtype=torch.float64, device=episodes.device)
         self._start = torch.zeros_like(self._rarity, dtype=torch.int64)
-        self._states = _each(lambda x: x.unsqueeze(1).repeat_interleave(count, dim=1), initial)
+        self._states = map_state(lambda x: x.unsqueeze(1).repeat_interleave(count, dim=1), initial)
 
     def offer(self, rarity: Tensor, start: Tensor, before: State) -> None:
         """The next chunk of every lane: rarity of its inputs (< 0: no chunk), its first step, the state before it."""
@@ -56,14 +56,14 @@ class Rarest:
         if len(rows):
             at = rows, slot[rows]
             self._rarity[at], self._start[at] = rarity[rows], start[rows]
-            _each(lambda kept, new: kept.index_put_(at, new[rows]), self._states, before)
+            map_state(lambda kept, new: kept.index_put_(at, new[rows]), self._states, before)
 
     @property
     def found(self) -> Found:
         ok = (self._rarity >= 0) & (self.episodes >= 0)[:, None]
         episode = self.episodes[:, None].expand_as(self._start)
         where = torch.stack([episode[ok], self._start[ok]], 1).cpu().numpy()
-        return Found(where, self._rarity[ok].log1p().cpu().numpy(), _each(lambda x: x[ok].cpu(), self._states))
+        return Found(where, self._rarity[ok].log1p().cpu().numpy(), map_state(lambda x: x[ok].cpu(), self._states))
 
 
 class Snapshots:
@@ -139,7 +139,7 @@ class Snapshots:
         self.born = np.concatenate([self.born[stay], np.full(len(fall), now)])[order]
         self.novelty = np.concatenate([self.novelty[stay], *(part.novelty for part in found)])[order]
         self.fall = np.concatenate([self.fall[stay], fall])[order]
-        joined = _each(lambda *parts: torch.cat(parts), *states) if states else ()
+        joined = map_state(lambda *parts: torch.cat(parts), *states) if states else ()
         self.states = take(joined, torch.from_numpy(order))
         self._taught = self._taught.new_zeros(2, len(order))
 
@@ -150,7 +150,7 @@ class Snapshots:
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         for name in _ARRAYS:
             setattr(self, name, state_dict[name].numpy().copy())
-        self.states, self._taught = _each(lambda x: x.cpu(), state_dict["states"]), state_dict["taught"]
+        self.states, self._taught = map_state(lambda x: x.cpu(), state_dict["states"]), state_dict["taught"]
 
 
 _ARRAYS = ("where", "born", "novelty", "fall")
@@ -160,10 +160,3 @@ def _key(where: IntArray) -> IntArray:
     """One number for each place."""
     key: IntArray = where[:, 0] << 40 | where[:, 1]
     return key
-
-
-def _each(function: Callable[..., Tensor], *states: State) -> State:
-    """Apply a function to the tensors that stand at the same place of all states."""
-    if isinstance(states[0], Tensor):
-        return function(*states)
-    return tuple(_each(function, *parts) for parts in zip(*states, strict=True))

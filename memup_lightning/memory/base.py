@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, TypeAlias, TypeVar
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +13,6 @@ from memup_lightning.errors import MemUPError
 
 State: TypeAlias = "Tensor | tuple[State, ...]"
 """State of all lanes: a tensor or a (nested) tuple of tensors, the lane dimension first in each."""
-
-StateT = TypeVar("StateT", bound="State")
 
 
 class Memory(nn.Module, ABC):
@@ -59,32 +58,31 @@ class Memory(nn.Module, ABC):
         return self.scan(x, reset(state, self.initial_state(x.shape[0]), is_first))
 
 
-def reset(state: StateT, initial: StateT, is_first: Tensor) -> StateT:
+def map_state(function: Callable[..., Tensor], *states: State) -> State:
+    """A state of what the function makes of the tensors that stand at the same place of all the given states."""
+    if isinstance(states[0], Tensor):
+        return function(*states)
+    return tuple(map_state(function, *parts) for parts in zip(*states, strict=True))
+
+
+def reset(state: State, initial: State, is_first: Tensor) -> State:
     """The state with the lanes of ``is_first`` (bool ``[lanes]``) at their initial state."""
-    if isinstance(state, Tensor) and isinstance(initial, Tensor):
-        return torch.where(is_first.view(-1, *[1] * (state.dim() - 1)), initial, state)  # type: ignore[return-value]
-    return tuple(reset(s, i, is_first) for s, i in zip(state, initial, strict=True))  # type: ignore[return-value]
+    return map_state(lambda s, i: torch.where(is_first.view(-1, *[1] * (s.dim() - 1)), i, s), state, initial)
 
 
-def detach(state: StateT) -> StateT:
+def detach(state: State) -> State:
     """The same state without the graph that made it: no gradient crosses from one chunk to the one before."""
-    if isinstance(state, Tensor):
-        return state.detach()  # type: ignore[return-value]
-    return tuple(detach(part) for part in state)  # type: ignore[return-value]
+    return map_state(Tensor.detach, state)
 
 
-def take(state: StateT, lanes: Tensor) -> StateT:
+def take(state: State, lanes: Tensor) -> State:
     """The state of some lanes (int64 ``[rows]``)."""
-    if isinstance(state, Tensor):
-        return state[lanes]  # type: ignore[return-value]
-    return tuple(take(part, lanes) for part in state)  # type: ignore[return-value]
+    return map_state(lambda s: s[lanes], state)
 
 
-def put(state: StateT, lanes: Tensor, new: StateT) -> StateT:
+def put(state: State, lanes: Tensor, new: State) -> State:
     """The state with some lanes (int64 ``[rows]``) replaced by the rows of another."""
-    if isinstance(state, Tensor) and isinstance(new, Tensor):
-        return state.index_copy(0, lanes, new.to(state))  # type: ignore[return-value]
-    return tuple(put(s, lanes, n) for s, n in zip(state, new, strict=True))  # type: ignore[return-value]
+    return map_state(lambda s, n: s.index_copy(0, lanes, n.to(s)), state, new)
 
 
 def check_memory(memory: Any, input_size: int) -> int:

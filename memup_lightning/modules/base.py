@@ -17,7 +17,7 @@ from torchmetrics import MeanMetric
 from memup_lightning.chunk import Chunk, Steps
 from memup_lightning.encoders import StepEncoder, WindowEncoder
 from memup_lightning.errors import MemUPError
-from memup_lightning.memory import LSTM, Memory, State, check_memory, detach
+from memup_lightning.memory import LSTM, Memory, State, check_memory, detach, map_state
 from memup_lightning.outcomes import Categorical, Gaussian, Outcome
 from memup_lightning.predictor import MultiplicativePredictor, Predictor
 from memup_lightning.ranks import gather, gather_rows, rank, share_of_lanes
@@ -230,7 +230,7 @@ class MemoryModule(LightningModule, ABC):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         # Rank zero writes what all ranks hold: the lanes of all, and the random numbers of each.
-        checkpoint["lane_state"] = _each(gather_rows, self.lane_state)
+        checkpoint["lane_state"] = None if self.lane_state is None else map_state(gather_rows, self.lane_state)
         checkpoint["torch_rng"] = gather(torch.get_rng_state())
         if self.device.type == "cuda":
             checkpoint["cuda_rng"] = gather(torch.cuda.get_rng_state(self.device))
@@ -239,7 +239,8 @@ class MemoryModule(LightningModule, ABC):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if "lane_state" not in checkpoint:
             raise MemUPError("the checkpoint holds no lane_state: it was not written by a module of memup_lightning")
-        self.lane_state = _each(lambda state: _own_lanes(state).to(self.device), checkpoint["lane_state"])
+        lanes = checkpoint["lane_state"]
+        self.lane_state = None if lanes is None else map_state(lambda x: _own_lanes(x).to(self.device), lanes)
         self._resumed = {name: checkpoint[name] for name in ("torch_rng", "optimizer_defaults")}
         self._resumed["cuda_rng"] = checkpoint.get("cuda_rng")
 
@@ -250,7 +251,8 @@ class MemoryModule(LightningModule, ABC):
         torch.set_rng_state(_own(resumed["torch_rng"]).cpu())
         if resumed["cuda_rng"] is not None and self.device.type == "cuda":
             torch.cuda.set_rng_state(_own(resumed["cuda_rng"]).cpu(), self.device)
-        self.lane_state = _each(lambda state: state.to(self.device), self.lane_state)
+        if self.lane_state is not None:
+            self.lane_state = map_state(lambda x: x.to(self.device), self.lane_state)
         for optimizer, before in zip(self.trainer.optimizers, resumed["optimizer_defaults"], strict=False):
             # What was changed since, on the command line say, wins over what the checkpoint brought back.
             changed = {key: x for key, x in _plain(optimizer.defaults).items() if before.get(key) != x}
@@ -293,14 +295,6 @@ def _rescale(optimizer: Optimizer, schedules: Iterable[Any], ratio: float) -> No
     for schedule in schedules:
         if hasattr(schedule, "base_lrs"):
             schedule.base_lrs = [rate * ratio for rate in schedule.base_lrs]
-
-
-def _each(function: Callable[[Tensor], Tensor], state: State | None) -> State | None:
-    if state is None:
-        return None
-    if isinstance(state, Tensor):
-        return function(state)
-    return tuple(_each(function, part) for part in state)  # type: ignore[misc]
 
 
 def _own_lanes(state: Tensor) -> Tensor:
