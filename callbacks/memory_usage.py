@@ -18,6 +18,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor, nn
 
+from callbacks.run import log_now
 from memup_lightning.chunk import Chunk, Steps
 from memup_lightning.modules import MemoryModule
 
@@ -89,11 +90,11 @@ class MemoryUsage(Callback):
         length = mean_episode_length(trainer)
         if length is not None:
             logged["memory/bptt_bytes_extrapolated"] = extrapolate(self.bptt_bytes, length)
-        _log(trainer, logged)
+        log_now(trainer, logged)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
-            _log(trainer, self._process_memory(pl_module))
+            log_now(trainer, self._process_memory(pl_module))
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         self._counting.close()
@@ -236,9 +237,3 @@ def _undisturbed(model: LightningModule) -> Iterator[None]:
             with torch.no_grad():
                 for buffer, before in buffers:
                     buffer.copy_(before)
-
-
-def _log(trainer: Trainer, logged: dict[str, float]) -> None:
-    for logger in trainer.loggers:
-        logger.log_metrics(logged, step=trainer.global_step)
-    trainer.callback_metrics.update({name: torch.tensor(x, dtype=torch.float64) for name, x in logged.items()})

@@ -10,6 +10,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from callbacks.run import data_of, log_now, require_memup
 from datamodules.base import Detour, EpisodeDataModule
 from memup_lightning import counter
 from memup_lightning.chunk import Chunk
@@ -99,12 +100,8 @@ class Replay(Callback):
         self._entered: IntArray = np.zeros(0, np.int64)  # snapshot with which the visit begins at this chunk, else -1
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        if not isinstance(pl_module, MemUP) or not isinstance(data, EpisodeDataModule):
-            raise MemUPError(
-                f"Replay works on MemUP with an EpisodeDataModule, not on {type(pl_module).__name__} with "
-                f"{type(data).__name__}; remove it from trainer.callbacks"
-            )
+        require_memup(self, trainer, pl_module)
+        data = data_of(trainer)
         if stage == "fit" and not len(self.replaying(data)):
             raise MemUPError(f"Replay share={self.share} of {data.lanes} lanes is no lane; raise share or lanes")
 
@@ -114,7 +111,7 @@ class Replay(Callback):
         return np.flatnonzero(np.diff(turn))
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        data = _data(trainer)
+        data = data_of(trainer)
         data.detour = None
         if not data.consumed:  # a new run
             self._clear()
@@ -131,7 +128,7 @@ class Replay(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         assert isinstance(pl_module, MemUP)
-        data = _data(trainer)
+        data = data_of(trainer)
         if data.detour is not None:
             self._learn(pl_module, data.detour)
         if data.consumed % _SETTLE == 0:
@@ -196,9 +193,8 @@ class Replay(Callback):
         found: list[Found] = []
         kept: Rarest | None = None
         for chunk in stream:
-            new_round = bool(
-                chunk.is_first.any()
-            )  # every lane begins another episode with this chunk, or has none left
+            # Every lane begins another episode with this chunk, or has none left.
+            new_round = bool(chunk.is_first.any())
             chunk = chunk.to(model.device)
             if new_round:
                 if kept is not None:
@@ -249,9 +245,7 @@ class Replay(Callback):
             "replay/oldest": float(age.max()),
             "replay/fall": float(self.snapshots.fall.mean()),
         }
-        for logger in trainer.loggers:
-            logger.log_metrics(logged, step=trainer.global_step)
-        trainer.callback_metrics.update({name: torch.tensor(x) for name, x in logged.items()})
+        log_now(trainer, logged)
 
     def state_dict(self) -> dict[str, Any]:
         visits = {name: torch.from_numpy(getattr(self, name)) for name in _VISITS}
@@ -265,8 +259,3 @@ class Replay(Callback):
 
 
 _VISITS = ("_episode", "_start", "_left", "_entered")
-
-
-def _data(trainer: Trainer) -> EpisodeDataModule:
-    data: EpisodeDataModule = trainer.datamodule  # type: ignore[attr-defined]
-    return data

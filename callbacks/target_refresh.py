@@ -10,6 +10,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from callbacks.run import data_of, log_now, require_memup
 from datamodules.base import EpisodeDataModule, Split
 from memup_lightning.episodes import IntArray
 from memup_lightning.errors import MemUPError
@@ -76,11 +77,7 @@ class TargetRefresh(Callback):
         self._began = 0.0
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if not isinstance(pl_module, MemUP) or not isinstance(_data(trainer), EpisodeDataModule):
-            raise MemUPError(
-                f"TargetRefresh works on MemUP with an EpisodeDataModule, not on {type(pl_module).__name__} with "
-                f"{type(_data(trainer)).__name__}; remove it from trainer.callbacks"
-            )
+        require_memup(self, trainer, pl_module)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._began = time.perf_counter() - self.seconds  # seconds of an earlier run count on both sides
@@ -88,7 +85,7 @@ class TargetRefresh(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        data = _data(trainer)
+        data = data_of(trainer)
         if data.tables["train"].version == 0:
             if self._settled(outputs["local_loss"], data.consumed):
                 self.refresh(trainer, pl_module)
@@ -113,7 +110,7 @@ class TargetRefresh(Callback):
     def refresh(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Score training episodes now and replace their targets."""
         begin = time.perf_counter()
-        data = _data(trainer)
+        data = data_of(trainer)
         episodes = self._choose(trainer, data)
         recall = score_on_all_ranks(data, pl_module, "train", episodes, self.lanes)
         data.tables["train"].version += 1
@@ -125,9 +122,7 @@ class TargetRefresh(Callback):
         }
         if recall is not None:
             logged["train/target_recall"] = recall
-        for logger in trainer.loggers:
-            logger.log_metrics(logged, step=trainer.global_step)
-        trainer.callback_metrics.update({name: torch.tensor(x) for name, x in logged.items()})
+        log_now(trainer, logged)
 
     def _choose(self, trainer: Trainer, data: EpisodeDataModule) -> IntArray:
         lengths = data.sources["train"].lengths
@@ -157,7 +152,7 @@ class TargetRefresh(Callback):
         self._log_recall(pl_module, "test")
 
     def _score_held_out(self, trainer: Trainer, pl_module: LightningModule, split: Split) -> None:
-        data = _data(trainer)
+        data = data_of(trainer)
         training = data.tables.get("train")
         if training is not None and training.version == 0:
             return  # nothing is selected yet
@@ -257,8 +252,3 @@ def _recall(data: EpisodeDataModule, split: Split, episodes: IntArray, judged: I
         return None
     selected = table.select(episodes, np.zeros(len(episodes), np.int64))
     return float(data.judged_at(split, episodes, selected).sum() / wanted)
-
-
-def _data(trainer: Trainer) -> EpisodeDataModule:
-    data: EpisodeDataModule = trainer.datamodule  # type: ignore[attr-defined]
-    return data

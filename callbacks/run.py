@@ -1,0 +1,39 @@
+"""What callbacks ask of a run: its data, a module that they work on, a place to log outside of a training step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from datamodules.base import EpisodeDataModule
+from memup_lightning.errors import MemUPError
+from memup_lightning.modules.memup import MemUP
+
+
+def data_of(trainer: Trainer) -> EpisodeDataModule:
+    """The run's datamodule."""
+    data: EpisodeDataModule = trainer.datamodule  # type: ignore[attr-defined]
+    return data
+
+
+def require_memup(callback: Callback, trainer: Trainer, module: LightningModule) -> None:
+    """Refuse a run whose targets the callback could not work on.
+
+    Raises:
+        MemUPError: the module is no MemUP, or the data are no EpisodeDataModule.
+    """
+    data = data_of(trainer)
+    if not isinstance(module, MemUP) or not isinstance(data, EpisodeDataModule):
+        raise MemUPError(
+            f"{type(callback).__name__} works on MemUP with an EpisodeDataModule, not on {type(module).__name__} with "
+            f"{type(data).__name__}; remove it from trainer.callbacks"
+        )
+
+
+def log_now(trainer: Trainer, logged: Mapping[str, float]) -> None:
+    """Hand numbers to all loggers at the present update, and to the metrics that other callbacks see."""
+    for logger in trainer.loggers:
+        logger.log_metrics(dict(logged), step=trainer.global_step)
+    trainer.callback_metrics.update({name: torch.tensor(x, dtype=torch.float64) for name, x in logged.items()})
