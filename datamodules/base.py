@@ -95,7 +95,6 @@ class EpisodeDataModule(LightningDataModule, ABC):
         self.tables: dict[Split, TargetTable] = {}
         self._joins: dict[Split, TargetJoin] = {}
         self._schedule: LaneSchedule | None = None
-        self._resume: dict[str, Any] | None = None
         self.detour: Detour | None = None  # lanes that leave the schedule for the next chunk
         self.consumed = 0  # training chunks handed out so far: all that a resumed run must know
 

@@ -106,19 +106,19 @@ T = TypeVar("T", Chunk, Steps)
 def _move(chunk: T, device: torch.device, non_blocking: bool) -> T:
     if chunk.valid.device == device:
         return chunk
-    return _apply(chunk, lambda x: x.to(device, non_blocking=non_blocking))
+    moved: T = exchange(chunk, Tensor, lambda x: x.to(device, non_blocking=non_blocking))
+    return moved
 
 
-def _apply(chunk: T, function: Callable[[Tensor], Tensor]) -> T:
-    changed: dict[str, Any] = {}
-    for name, value in vars(chunk).items():
-        if isinstance(value, Tensor):
-            changed[name] = function(value)
-        elif isinstance(value, dict):
-            changed[name] = {key: function(x) for key, x in value.items()}
-        elif isinstance(value, Steps):
-            changed[name] = _apply(value, function)
-    return replace(chunk, **changed)
+def exchange(value: Any, kind: type, function: Callable[[Any], Any]) -> Any:
+    """The same chunk (or steps, or fields) with everything of a kind replaced."""
+    if isinstance(value, kind):
+        return function(value)
+    if isinstance(value, dict):
+        return {name: exchange(x, kind, function) for name, x in value.items()}
+    if isinstance(value, Chunk | Steps):
+        return type(value)(**{name: exchange(x, kind, function) for name, x in vars(value).items()})
+    return value
 
 
 def _split(value: Any, count: int) -> list[Any]:

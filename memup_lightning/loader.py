@@ -6,14 +6,14 @@ consecutive chunks into one tensor in shared memory, and the training process cu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from memup_lightning.chunk import Chunk, Steps
+from memup_lightning.chunk import Chunk, exchange
 from memup_lightning.episodes import IntArray
 from memup_lightning.stream import ChunkStream
 
@@ -108,7 +108,7 @@ def pack(chunk: Chunk) -> Packed:
         tensors.append((_Place(begin, begin + x.numel() * x.element_size(), x.dtype, x.shape), x))
         return tensors[-1][0]
 
-    frame = _exchange(chunk, Tensor, place)
+    frame = exchange(chunk, Tensor, place)
     storage = torch.UntypedStorage._new_shared(tensors[-1][0].end)  # type: ignore[no-untyped-call]
     buffer = torch.empty(0, dtype=torch.uint8).set_(storage)
     for at, x in tensors:
@@ -118,16 +118,5 @@ def pack(chunk: Chunk) -> Packed:
 
 def unpack(packed: Packed) -> Chunk:
     """The chunk again; its tensors are views."""
-    chunk: Chunk = _exchange(packed.frame, _Place, lambda at: at.view(packed.buffer))
+    chunk: Chunk = exchange(packed.frame, _Place, lambda at: at.view(packed.buffer))
     return chunk
-
-
-def _exchange(value: Any, kind: type, function: Callable[[Any], Any]) -> Any:
-    """The same chunk with everything of a kind replaced."""
-    if isinstance(value, kind):
-        return function(value)
-    if isinstance(value, dict):
-        return {name: _exchange(x, kind, function) for name, x in value.items()}
-    if isinstance(value, Chunk | Steps):
-        return type(value)(**{name: _exchange(x, kind, function) for name, x in vars(value).items()})
-    return value

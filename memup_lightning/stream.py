@@ -40,9 +40,7 @@ class StepReader:
         """Each context field ``[rows, W, *shape]``, outcome and flags ``[rows, *shape]``."""
         window = self.task.window
         arrays = self.source.gather(episodes, positions - window + 1, window, [*self.task.context, *self.names])
-        return {name: x if name in self.task.context else x[:, -1] for name, x in arrays.items()} | {
-            name: arrays[name][:, -1] for name in self.names
-        }
+        return {name: x[:, -1] if name in self.names else x for name, x in arrays.items()}
 
     def steps(self, arrays: Arrays, position: IntArray, valid: np.ndarray, shape: tuple[int, ...]) -> Steps:
         """What :meth:`read` returned, as tensors whose rows are laid out in ``shape``."""
@@ -225,10 +223,14 @@ class TargetJoin:
     def targets(self, episode: IntArray, start: IntArray) -> Steps:
         """The targets of chunks at the given places, ``[rows, K]``."""
         position = self.table.select(episode, start)
-        arrays = self.reader.read(
+        arrays = self._read(episode, position)
+        return self.reader.steps(arrays, position, position != NOWHERE, position.shape)
+
+    def _read(self, episode: IntArray, position: IntArray) -> Arrays:
+        """The steps at ``position [rows, K]`` of each row's episode, one after another; any step stands for none."""
+        return self.reader.read(
             np.repeat(episode, position.shape[1]), np.where(position == NOWHERE, 0, position).ravel()
         )
-        return self.reader.steps(arrays, position, position != NOWHERE, position.shape)
 
     def _plan(self, step: int) -> None:
         """Choose and read the targets of the chunks from ``step`` on."""
@@ -246,8 +248,6 @@ class TargetJoin:
         self._rows = numbers[latest, lane]
         self._positions = position
         wanted = position[fresh]
-        read = self.reader.read(
-            np.repeat(np.maximum(episode[fresh], 0), wanted.shape[1]), np.where(wanted == NOWHERE, 0, wanted).ravel()
-        )
+        read = self._read(np.maximum(episode[fresh], 0), wanted)
         self._arrays = {name: x.reshape(*wanted.shape, *x.shape[1:]) for name, x in read.items()}
         self._version, self._first, self._last = self.table.version, step, step + len(steps)

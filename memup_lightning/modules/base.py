@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 from torchmetrics import MeanMetric
 
-from memup_lightning.chunk import Chunk, Steps
+from memup_lightning.chunk import Chunk, Fields, Steps
 from memup_lightning.encoders import StepEncoder, WindowEncoder
 from memup_lightning.errors import MemUPError
 from memup_lightning.memory import LSTM, Memory, State, check_memory, detach, map_state
@@ -131,8 +131,7 @@ class MemoryModule(LightningModule, ABC):
     def evaluate(self, chunk: Chunk) -> None:
         """Judge the memory where the task says that the dependency ends, with the state of that same step."""
         memory, self._evaluation_state = self.remember(chunk, self._evaluation_state)
-        context = {name: x[chunk.judged] for name, x in chunk.windows(self.task.window).items()}
-        outcome = chunk.outcome[chunk.judged]
+        context, outcome = self._judged(chunk)
         if len(outcome):
             params = self.predictor(self.context_encoder(context), memory[chunk.judged])
             self.accuracy.update(self.outcome.correct(params, outcome))
@@ -145,6 +144,11 @@ class MemoryModule(LightningModule, ABC):
         index = place.clamp(0, chunk.steps - 1)[..., None].expand(-1, -1, memory.shape[-1])
         gain = self.gains(targets, memory.gather(1, index)).where(here, 0)
         self.gain.update(gain, here.float())
+
+    def _judged(self, chunk: Chunk) -> tuple[Fields, Tensor]:
+        """Local context and outcome of the steps at which the memory is judged, a row each."""
+        context = {name: x[chunk.judged] for name, x in chunk.windows(self.task.window).items()}
+        return context, chunk.outcome[chunk.judged]
 
     def gains(self, targets: Steps, memory: Tensor) -> Tensor:
         """Bits that the memory explains of each target: local NLL minus NLL with memory, an estimate of I(y; m | c).
@@ -201,8 +205,7 @@ class MemoryModule(LightningModule, ABC):
         """Predictions at the judged steps of a chunk: episode, step, outcome, prediction, right or not, uncertainty of
         the local predictor, NLL with memory; one row each."""
         memory, self._evaluation_state = self.remember(chunk, self._evaluation_state)
-        context = {name: x[chunk.judged] for name, x in chunk.windows(self.task.window).items()}
-        outcome = chunk.outcome[chunk.judged]
+        context, outcome = self._judged(chunk)
         lane, place = chunk.judged.nonzero(as_tuple=True)
         params = self.predictor(self.context_encoder(context), memory[chunk.judged])
         return {
