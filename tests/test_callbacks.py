@@ -35,7 +35,14 @@ PICTURES = ("learning_curve.png", "memory.png", "uncertainty.png")
 
 
 def maze(length: int = 30, **kwargs: Any) -> TMazeDataModule:
-    sizes: dict[str, Any] = {"num_train": 32, "num_val": 8, "lanes": 8, "chunk_length": 5, "restart": [0.3, 0.0]}
+    sizes: dict[str, Any] = {
+        "seed": 7,
+        "num_train": 32,
+        "num_val": 8,
+        "lanes": 8,
+        "chunk_length": 5,
+        "restart": [0.3, 0.0],
+    }
     return TMazeDataModule(length=length, **sizes | kwargs)
 
 

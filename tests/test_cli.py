@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from command_line import command, tiny
 from wandb.proto import wandb_internal_pb2
 
 from memup_lightning import __version__
 from memup_lightning.cli import MemUPCLI, main
+from tests.command_line import command, tiny
 
 LR = "--model.init_args.optimizer.init_args.lr"
 

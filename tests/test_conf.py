@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 import yaml
-from command_line import ROOT
 
 from memup_lightning.cli import main
+from tests.command_line import ROOT
 
 CONFIGS = sorted(ROOT.glob("conf/*.yaml"))
 SWEEPS = sorted(ROOT.glob("conf/sweeps/*.yaml"))

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from command_line import command, tiny
 
 from memup_lightning.cli import main
 from memup_lightning.did_you_mean import explain
 from memup_lightning.errors import MemUPError
+from tests.command_line import command, tiny
 
 Fails = Callable[..., str]
 FIT = ("fit", "--config", "tiny.yaml")

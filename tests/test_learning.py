@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from pytorch_lightning import Trainer, seed_everything
+from pytorch_lightning import seed_everything
 
 from callbacks import TargetRefresh
 from datamodules import TMazeDataModule
@@ -21,6 +21,7 @@ from memup_lightning.memory import GRU, LSTM, State
 from memup_lightning.modules import MemUP
 from memup_lightning.outcomes import Gaussian, Quantile
 from memup_lightning.targets import CurrentStep, Selector, TopK
+from tests.training import quiet_trainer
 
 pytestmark = pytest.mark.learning
 
@@ -51,17 +52,11 @@ def learn(model_class: type[MemUP] = MemUP, *, updates: int, length: int = 40, *
     )
     given = {"memory": partial(LSTM, hidden_size=32), "outcome": Gaussian} | given
     model = model_class(data.task, optimizer=partial(torch.optim.Adam, lr=5e-3), **given)
-    trainer = Trainer(
-        max_steps=updates,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
+    trainer = quiet_trainer(
+        updates,
+        [TargetRefresh(every=100, settle=50)],
         val_check_interval=updates,
         check_val_every_n_epoch=None,
-        num_sanity_val_steps=0,
-        callbacks=[TargetRefresh(every=100, settle=50)],
     )
     trainer.fit(model, data)
     return {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from pytorch_lightning import Trainer, seed_everything
+from pytorch_lightning import seed_everything
 from torch import Tensor
 
 from callbacks import TargetRefresh
@@ -26,6 +26,7 @@ from memup_lightning.stream import ChunkStream, TargetJoin
 from memup_lightning.targets import NOWHERE, CurrentStep, Selector, TargetTable, TopK, Union
 from memup_lightning.task import Field, Task
 from memup_lightning.uncertainty import AverageSurprise
+from tests.training import quiet_trainer
 
 LENGTHS = np.array([23, 4, 9, 17, 5])
 R = 6
@@ -486,17 +487,11 @@ def fit(num_workers: int = 0, updates: int = 60, seed: int = 1, **parts: Any) ->
     )
     model = MemUP(data.task, memory=partial(LSTM, hidden_size=8), **parts)
     refresh = TargetRefresh(every=10, settle=5, max_wait=10, max_steps=300)
-    trainer = Trainer(
-        max_steps=updates,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
+    trainer = quiet_trainer(
+        updates,
+        [refresh],
         val_check_interval=20,
         check_val_every_n_epoch=None,
-        num_sanity_val_steps=0,
-        callbacks=[refresh],
     )
     trainer.fit(model, data)
     assert not updates or data.tables["train"].version >= updates // 10 - 1

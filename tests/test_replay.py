@@ -20,6 +20,7 @@ from memup_lightning.errors import MemUPError
 from memup_lightning.memory import GRU, LSTM, take
 from memup_lightning.modules import MemUP
 from memup_lightning.targets import CurrentStep, TopK, Union
+from tests.training import quiet_trainer
 
 LANES, CHUNK, EVERY, UPDATES = 8, 5, 20, 60
 REPLAYING, SEQUENTIAL = [1, 3, 5, 7], [0, 2, 4, 6]  # half of the lanes, spread evenly
@@ -77,15 +78,10 @@ class Run:
             seed=1,
         )
         self.model = MemUP(self.data.task, **{"memory": partial(LSTM, hidden_size=8)} | given)
-        self.trainer = Trainer(
-            max_steps=updates,
-            accelerator="cpu",
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
+        self.trainer = quiet_trainer(
+            updates,
+            [TargetRefresh(every=EVERY, settle=2, max_wait=4), self.replay, self.watch],
             limit_val_batches=0,
-            callbacks=[TargetRefresh(every=EVERY, settle=2, max_wait=4), self.replay, self.watch],
         )
         self.trainer.fit(self.model, self.data, ckpt_path=ckpt)
 
@@ -251,14 +247,10 @@ def test_the_hint_and_the_junction_are_the_most_novel_places_and_are_drawn_most(
     seed_everything(1)
     replay, model = Replay(every=20, max_age=40), MemUP(data.task, memory=partial(LSTM, hidden_size=4))
     refresh = TargetRefresh(every=20, settle=2, max_wait=4)
-    quiet: dict[str, Any] = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-    Trainer(
-        max_steps=20,
-        accelerator="cpu",
-        callbacks=[refresh, replay],
-        enable_model_summary=False,
+    quiet_trainer(
+        20,
+        [refresh, replay],
         limit_val_batches=0,
-        **quiet,
     ).fit(model, data)
     layout = data.sources["train"].layout  # type: ignore[attr-defined]
     snapshots = replay.snapshots
@@ -328,15 +320,10 @@ def test_a_callback_that_is_used_again_begins_anew(run: Run) -> None:
     again.replay.load_state_dict(run.replay.state_dict())
     data = TMazeDataModule(length=60, num_train=12, num_val=4, chunk_length=CHUNK, lanes=LANES, seed=1)
     again.trainer.fit_loop.epoch_progress.reset()
-    trainer = Trainer(
-        max_steps=2,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
+    trainer = quiet_trainer(
+        2,
+        [TargetRefresh(), again.replay],
         limit_val_batches=0,
-        callbacks=[TargetRefresh(), again.replay],
     )
     trainer.fit(MemUP(data.task, memory=partial(LSTM, hidden_size=8)), data)
     assert not len(again.replay.snapshots)

@@ -18,6 +18,7 @@ from memup_lightning.memory import GRU, LSTM, ModuleMemory
 from memup_lightning.modules import MemUP
 from memup_lightning.targets import CurrentStep, Proportional, TopK, Union
 from memup_lightning.uncertainty import AverageSurprise
+from tests.training import quiet_trainer
 
 UPDATES, EPOCH = 100, 40
 DROPOUT = partial(torch.nn.LSTM, hidden_size=8, num_layers=2, dropout=0.3, batch_first=True)  # draws at every update
@@ -59,17 +60,11 @@ class Run:
         refresh = TargetRefresh(max_steps=300, **when)
         given = {"memory": partial(LSTM, hidden_size=8)} | given
         self.model = MemUP(self.data.task, **given)
-        self.trainer = Trainer(
-            max_steps=updates,
-            accelerator="cpu",
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
+        self.trainer = quiet_trainer(
+            updates,
+            [refresh, *([save] if save else [])],
             val_check_interval=30,
             check_val_every_n_epoch=None,
-            num_sanity_val_steps=0,
-            callbacks=[refresh, *([save] if save else [])],
         )
         self.trainer.fit(self.model, self.data, ckpt_path=ckpt)
 

@@ -22,6 +22,7 @@ from memup_lightning.modules import MemUP
 from memup_lightning.schedule import LaneSchedule
 from memup_lightning.targets import NOWHERE
 from memup_lightning.task import Field, Task
+from tests.training import quiet_trainer
 
 
 class Watch(Callback):
@@ -71,15 +72,9 @@ def fit(refresh: TargetRefresh, updates: int, data: Any = None, **trainer: Any) 
     model = MemUP(data.task, memory=partial(LSTM, hidden_size=8))
     watch = Watch()
     given = {"limit_val_batches": 0} | trainer
-    run = Trainer(
-        max_steps=updates,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        callbacks=[refresh, watch],
+    run = quiet_trainer(
+        updates,
+        [refresh, watch],
         **given,
     )
     run.fit(model, data)
