@@ -31,7 +31,7 @@ class TMazeEpisodes(EpisodeSource):
         self.layout = rules.layout(seeds)
         self.lengths = check_lengths(self.layout.length)
         self.fields = {
-            "observation": Field((3,)),
+            "observation": Field((rules.observation_size,)),
             "action": Field((), "int32", "token", 2),
             "reward": Field(),
             OUTCOME: Field(),
@@ -77,6 +77,7 @@ class TMazeDataModule(GymnasiumDataModule):
         mode: L, LN or LNR.
         distractors: steps that pay a coin toss.
         hint_window: share of the corridor in which the hint comes, at a random step; 0: at step 0.
+        distractor_noise: size of the random vector that a distractor step shows; no two of them then look alike.
         num_train, num_val, num_test: episodes of each split.
         **gymnasium: see :class:`~datamodules.gymnasium.GymnasiumDataModule`.
     """
@@ -87,15 +88,23 @@ class TMazeDataModule(GymnasiumDataModule):
         mode: Literal["L", "LN", "LNR"] = "LNR",
         distractors: int = 0,
         hint_window: float = 0.0,
+        distractor_noise: int = 0,
         num_train: int = 256,
         num_val: int = 256,
         num_test: int = 256,
         **gymnasium: Any,
     ) -> None:
-        self.rules = TMazeRules(length, mode, distractors, hint_window)
+        maze: dict[str, Any] = {
+            "length": length,
+            "mode": mode,
+            "distractors": distractors,
+            "hint_window": hint_window,
+            "distractor_noise": distractor_noise,
+        }
+        self.rules = TMazeRules(**maze)
         super().__init__(
             env_id="memup/TMaze-v0",
-            env_kwargs={"length": length, "mode": mode, "distractors": distractors, "hint_window": hint_window},
+            env_kwargs=maze,
             judged="last",
             num_train=num_train,
             num_val=num_val,

@@ -7,6 +7,9 @@ The observation is three numbers, ``[hint, junction, noise]``:
 - junction: 1 at the last step of the corridor, 0.5 at a distractor step, else 0.
 - noise: -1 or +1 by a coin toss at every step in the modes with N, else 0.
 
+With ``distractor_noise`` n the observation has n more numbers: at a distractor step a vector drawn for that step alone,
+uniform in [-1, 1], elsewhere zeros. Then no two distractor steps look alike.
+
 Two actions, 0 = left and 1 = right. In the corridor either one moves forward and pays nothing. At the junction the
 turn that the hint asked for pays +4, the other one -3, and the episode ends. In the modes with R the corridor is 0 to
 10 steps longer than ``length``, so that counting steps does not help. A distractor step pays +4 or -3 by a coin toss,
@@ -31,7 +34,7 @@ import numpy.typing as npt
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from memup_lightning.counter import hash64
+from memup_lightning.counter import hash64, uniform
 from memup_lightning.errors import MemUPError
 
 IntArray = npt.NDArray[np.int64]
@@ -45,7 +48,8 @@ WRONG_TURN = -3.0
 
 _FREE_STEPS = 5  # first steps of an episode, never distractors
 _EXTRA_STEPS = 10  # largest addition to the length in mode R
-_LAYOUT, _NOISE = range(2)  # first key of the draws of an episode and of a step, so that no two share their bits
+_VECTOR_PLACE = 3  # where the vector of a distractor step begins in an observation
+_LAYOUT, _NOISE, _VECTOR = range(3)  # first key of the draws of an episode and of a step, so that no two share their bits
 
 
 class Layout(NamedTuple):
@@ -79,15 +83,17 @@ class TMazeRules:
         mode: ``L`` long corridor, ``LN`` with noise, ``LNR`` with noise and 0 to 10 steps more, drawn for each episode.
         distractors: number of steps of the corridor that pay a coin toss. None is among the first five.
         hint_window: share of the corridor in which the hint comes, at a step drawn for each episode; 0: at step 0.
+        distractor_noise: size of the random vector that a distractor step shows.
 
     Raises:
-        MemUPError: unknown mode, or a corridor too short for the junction and the distractors.
+        MemUPError: unknown mode, a corridor too short for the junction and the distractors, a vector of negative size.
     """
 
     length: int = 1000
     mode: Literal["L", "LN", "LNR"] = "LNR"
     distractors: int = 0
     hint_window: float = 0.0
+    distractor_noise: int = 0
 
     def __post_init__(self) -> None:
         if self.mode not in ("L", "LN", "LNR"):
@@ -96,12 +102,19 @@ class TMazeRules:
             raise MemUPError(f"hint_window={self.hint_window} is no share of the corridor; give 0 to 1")
         if self.distractors < 0:
             raise MemUPError(f"distractors={self.distractors} is negative; give 0 or more")
+        if self.distractor_noise < 0:
+            raise MemUPError(f"distractor_noise={self.distractor_noise} is negative; give 0 or more numbers")
         least = self.distractors + _FREE_STEPS + 1 if self.distractors else 2
         if self.length < least:
             raise MemUPError(
                 f"length={self.length} is too short with distractors={self.distractors}; give length >= {least}"
                 " (two steps, or with distractors one step for each, five before them and the junction)"
             )
+
+    @property
+    def observation_size(self) -> int:
+        """Numbers of an observation."""
+        return _VECTOR_PLACE + self.distractor_noise
 
     def layout(self, seeds: IntArray) -> Layout:
         """Draws what is fixed for an episode.
@@ -136,13 +149,18 @@ class TMazeRules:
             steps: ``[n]`` or ``[n, T]``. Past the junction there is nothing to see but noise.
 
         Returns:
-            ``[n, 3]`` or ``[n, T, 3]``: hint, junction, noise.
+            ``[n, size]`` or ``[n, T, size]``: hint, junction, noise, the vector of a distractor step.
         """
-        observation = np.zeros((*steps.shape, 3), np.float32)
+        observation = np.zeros((*steps.shape, self.observation_size), np.float32)
         observation[..., 0] = _wide(layout.hint, steps) * (steps == _wide(layout.hint_step, steps))
         observation[..., 1] = self.at_junction(layout, steps)
         if self.distractors:
-            observation[..., 1] += 0.5 * (self._coin_toss(layout, steps) != 0)
+            tossed = self._coin_toss(layout, steps) != 0
+            observation[..., 1] += 0.5 * tossed
+            if self.distractor_noise:
+                keys = np.broadcast_to(_wide(seeds, steps), steps.shape)[tossed], steps[tossed]
+                draws = uniform(_VECTOR, *(key[:, None] for key in keys), np.arange(self.distractor_noise))
+                observation[tossed, _VECTOR_PLACE:] = 2 * draws - 1
         if "N" in self.mode:
             observation[..., 2] = _sign(hash64(_NOISE, _wide(seeds, steps), steps))
         return observation
@@ -194,8 +212,8 @@ def _pay(right: BoolArray) -> FloatArray:
     return np.where(right, np.float32(RIGHT_TURN), np.float32(WRONG_TURN))
 
 
-def _spaces() -> tuple[gymnasium.Space[Any], gymnasium.Space[Any]]:
-    return gymnasium.spaces.Box(-1.0, 1.0, (3,), np.float32), gymnasium.spaces.Discrete(2)
+def _spaces(rules: TMazeRules) -> tuple[gymnasium.Space[Any], gymnasium.Space[Any]]:
+    return gymnasium.spaces.Box(-1.0, 1.0, (rules.observation_size,), np.float32), gymnasium.spaces.Discrete(2)
 
 
 class TMazeEnv(gymnasium.Env[FloatArray, np.int64]):
@@ -205,7 +223,7 @@ class TMazeEnv(gymnasium.Env[FloatArray, np.int64]):
     For speed take :class:`TMazeVectorEnv`.
 
     Args:
-        length, mode, distractors, hint_window: see :class:`TMazeRules`.
+        length, mode, distractors, hint_window, distractor_noise: see :class:`TMazeRules`.
         render_mode: None or ``ansi`` (a line of text).
     """
 
@@ -217,13 +235,14 @@ class TMazeEnv(gymnasium.Env[FloatArray, np.int64]):
         mode: Literal["L", "LN", "LNR"] = "LNR",
         distractors: int = 0,
         hint_window: float = 0.0,
+        distractor_noise: int = 0,
         render_mode: str | None = None,
     ) -> None:
-        self.rules = TMazeRules(length, mode, distractors, hint_window)
+        self.rules = TMazeRules(length, mode, distractors, hint_window, distractor_noise)
         if render_mode not in (None, "ansi"):
             raise MemUPError(f"render_mode={render_mode!r} is not supported; give None or 'ansi'")
         self.render_mode = render_mode
-        self.observation_space, self.action_space = _spaces()
+        self.observation_space, self.action_space = _spaces(self.rules)
         self._layout: Layout | None = None
 
     def reset(
@@ -275,7 +294,7 @@ class TMazeVectorEnv(VectorEnv[FloatArray, IntArray, npt.NDArray[Any]]):
 
     Args:
         num_envs: number of mazes.
-        length, mode, distractors, hint_window: see :class:`TMazeRules`.
+        length, mode, distractors, hint_window, distractor_noise: see :class:`TMazeRules`.
         autoreset_mode: ``NEXT_STEP`` (the step after the end ignores the action and begins a new episode) or
             ``SAME_STEP`` (the step that ends an episode returns the first observation of the next).
     """
@@ -289,6 +308,7 @@ class TMazeVectorEnv(VectorEnv[FloatArray, IntArray, npt.NDArray[Any]]):
         mode: Literal["L", "LN", "LNR"] = "LNR",
         distractors: int = 0,
         hint_window: float = 0.0,
+        distractor_noise: int = 0,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
     ) -> None:
         if num_envs < 1:
@@ -296,11 +316,11 @@ class TMazeVectorEnv(VectorEnv[FloatArray, IntArray, npt.NDArray[Any]]):
         modes = {AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP}
         if autoreset_mode not in modes | {mode.value for mode in modes}:
             raise MemUPError(f"autoreset_mode={autoreset_mode!r} is not supported; give 'NextStep' or 'SameStep'")
-        self.rules = TMazeRules(length, mode, distractors, hint_window)
+        self.rules = TMazeRules(length, mode, distractors, hint_window, distractor_noise)
         self.num_envs = num_envs
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
-        self.single_observation_space, self.single_action_space = _spaces()
+        self.single_observation_space, self.single_action_space = _spaces(self.rules)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._keys: IntArray | None = None
