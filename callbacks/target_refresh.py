@@ -12,10 +12,15 @@ from torch import Tensor
 
 from callbacks.run import data_of, log_now, require_memup
 from datamodules.base import EpisodeDataModule, Split
+from memup_lightning import counter
+from memup_lightning.chunk import Steps
 from memup_lightning.episodes import IntArray
 from memup_lightning.errors import MemUPError
 from memup_lightning.modules.memup import MemUP
 from memup_lightning.ranks import gather, share_of_episodes, world_size
+
+_SAMPLED = 8192  # steps by which kinds of context are told apart
+_EPISODE, _STEP = 21, 22  # separate streams of random numbers
 
 
 class TargetRefresh(Callback):
@@ -112,6 +117,9 @@ class TargetRefresh(Callback):
         begin = time.perf_counter()
         data = data_of(trainer)
         episodes = self._choose(trainer, data)
+        if data.selector.kinds:
+            assert isinstance(pl_module, MemUP)
+            pl_module.find_kinds(data.selector.kinds, _sample(data).to(pl_module.device), data.seed)
         recall = score_on_all_ranks(data, pl_module, "train", episodes, self.lanes)
         data.tables["train"].version += 1
         self.seconds += time.perf_counter() - begin
@@ -156,6 +164,8 @@ class TargetRefresh(Callback):
         training = data.tables.get("train")
         if training is not None and training.version == 0:
             return  # nothing is selected yet
+        if data.selector.kinds and getattr(pl_module, "kinds", None) is None:
+            return  # the checkpoint is of a run without
         episodes = np.arange(min(self.validation_episodes, len(data.sources[split])))
         recall = score_on_all_ranks(data, pl_module, split, episodes, self.lanes)
         data.tables[split].version += 1
@@ -235,12 +245,21 @@ def _score(data: EpisodeDataModule, model: LightningModule, split: Split, episod
         position = moved.start[:, None] + torch.arange(chunk.steps, device=model.device)
         assert collector is not None
         on = rows.to(model.device)
-        collector.extend(u[on], position[on], moved.has_outcome[on])
+        kinds = model.sort(moved) if table.selector.kinds else None
+        collector.extend(u[on], position[on], moved.has_outcome[on], kinds and kinds.rows(on))
         np.add.at(judged, playing, chunk.judged[rows].sum(1).numpy())
     if collector is not None:
         collector.finish()
     model.train(was_training)
     return judged
+
+
+def _sample(data: EpisodeDataModule) -> Steps:
+    """Steps of training episodes, drawn as the probes of the local predictor are: it knows no others."""
+    version, rows = data.tables["train"].version, np.arange(_SAMPLED // data.probes)
+    episodes = counter.integers(len(data.sources["train"]), data.seed, _EPISODE, version, rows)
+    draws = counter.uniform(data.seed, _STEP, version, rows[:, None], np.arange(data.probes))
+    return data.training_stream.probe(episodes, draws)
 
 
 def _recall(data: EpisodeDataModule, split: Split, episodes: IntArray, judged: IntArray) -> float | None:

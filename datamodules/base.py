@@ -146,7 +146,21 @@ class EpisodeDataModule(LightningDataModule, ABC):
             contexts=self.selector.current_step,
             probes=self.probes,
             seed=self.seed,
+            held_out=self._held_out(),
         )
+
+    def _held_out(self) -> npt.NDArray[np.bool_] | None:
+        """The training episodes, evenly spread, from which nothing is learned; None where the selector needs none."""
+        share, count = self.selector.held_out, len(self.sources["train"])
+        if not share:
+            return None
+        if count < 2:
+            raise MemUPError(
+                f"{type(self.selector).__name__} holds episodes out, but there is only {count} to train on; "
+                "give more episodes or take selector=TopK"
+            )
+        turn = np.arange(count + 1) * max(1, round(share * count)) // count
+        return np.diff(turn).astype(np.bool_)
 
     def train_dataloader(self) -> _EpochLoader:
         return _EpochLoader(self.training_stream, self)

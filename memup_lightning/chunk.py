@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -55,6 +55,7 @@ class Chunk:
         outcome: y of every step, ``[B, T, ...]``; where :attr:`context` is empty, so is this.
         has_outcome: where y exists, bool ``[B, T]``.
         judged: where the memory is judged, bool ``[B, T]``.
+        held_out: lanes that play an episode from which nothing is learned, bool ``[B]``; None where there are none.
         probes: steps drawn from the lane's episode, on which the local predictor learns.
         targets: U, the steps that the memory must explain.
     """
@@ -69,6 +70,7 @@ class Chunk:
     outcome: Tensor
     has_outcome: Tensor
     judged: Tensor
+    held_out: Tensor | None = None
     probes: Steps | None = None
     targets: Steps | None = None
 
@@ -98,6 +100,24 @@ class Chunk:
 
     def to(self, device: torch.device, non_blocking: bool = False) -> Chunk:
         return _move(self, device, non_blocking)
+
+
+class StepKinds(NamedTuple):
+    """The kind of context of some steps, and what a memory may explain of each kind.
+
+    Attributes:
+        kind: of each step, int64 ``[rows, steps]``.
+        mean: bits, ``[kinds]``.
+        deviation: of the mean, ``[kinds]``: large where little is known.
+    """
+
+    kind: Tensor
+    mean: Tensor
+    deviation: Tensor
+
+    def rows(self, index: Tensor) -> StepKinds:
+        """Those of some rows."""
+        return self._replace(kind=self.kind[index])
 
 
 T = TypeVar("T", Chunk, Steps)

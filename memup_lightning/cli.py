@@ -22,7 +22,7 @@ from pytorch_lightning.loggers import CSVLogger
 
 import callbacks  # noqa: F401 (short class names in configs: every class that is imported has one)
 from datamodules import EpisodeDataModule
-from memup_lightning import __version__, envs, memory, outcomes, predictor, targets, uncertainty  # noqa: F401
+from memup_lightning import __version__, envs, explainable, memory, outcomes, predictor, targets, uncertainty  # noqa: F401
 from memup_lightning.checkpoint import AtomicCheckpointIO, check_checkpoint, check_fits, last_checkpoint
 from memup_lightning.did_you_mean import check_config_files, explain
 from memup_lightning.errors import MemUPError

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
@@ -74,6 +75,7 @@ class ChunkStream(IterableDataset[Chunk]):
         contexts: whether chunks carry the local context and outcome of their own steps.
         probes: steps drawn from each lane's episode for the local predictor.
         seed: the probes follow from it.
+        held_out: which episodes teach nothing, bool ``[episodes]``; None: all of them teach.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class ChunkStream(IterableDataset[Chunk]):
         contexts: bool = True,
         probes: int = 0,
         seed: int = 0,
+        held_out: npt.NDArray[np.bool_] | None = None,
     ) -> None:
         self.source = source
         self.task = task
@@ -93,6 +96,7 @@ class ChunkStream(IterableDataset[Chunk]):
         self.contexts = contexts
         self.probes = probes
         self.seed = seed
+        self.held_out = held_out
         self.reader = StepReader(source, task)
         # Shared memory: persistent workers hold a copy of this object, and read here where the next epoch begins.
         self._range = torch.tensor([0, epoch_length]).share_memory_()  # type: ignore[no-untyped-call]
@@ -146,6 +150,7 @@ class ChunkStream(IterableDataset[Chunk]):
             episode=torch.from_numpy(np.where(nothing, -1, episode)),
             start=torch.from_numpy(start.copy()),
             valid=valid,
+            held_out=None if self.held_out is None else torch.from_numpy(self.held_out[episode]),
             **self._fields(episode, start, valid),
         )
 
@@ -173,19 +178,22 @@ class ChunkStream(IterableDataset[Chunk]):
         }
 
     def _probe(self, steps: IntArray, episode: IntArray) -> Steps:
-        """Half of the probes lie anywhere; for the other half every distance from the end, on a logarithmic scale, is
-        equally likely: outcomes that come once, at the end of a long episode, are seen too."""
-        shape = (len(steps), self.probes)
         lanes = self.schedule.lanes
         # Numbered among the lanes of all ranks: the draws do not depend on the number of ranks.
         lane = np.tile(self.schedule.first_lane + np.arange(lanes), len(steps) // lanes)
-        draw = counter.uniform(self.seed, steps[:, None], lane[:, None], np.arange(self.probes))
+        return self.probe(episode, counter.uniform(self.seed, steps[:, None], lane[:, None], np.arange(self.probes)))
+
+    def probe(self, episode: IntArray, draw: npt.NDArray[np.float64]) -> Steps:
+        """Steps of some episodes, for each ``[rows]`` as many as there are draws from [0, 1), ``[rows, probes]``.
+
+        Half of the probes lie anywhere; for the other half every distance from the end, on a logarithmic scale, is
+        equally likely: outcomes that come once, at the end of a long episode, are seen too."""
         length = self.source.lengths[episode][:, None]
         anywhere = np.floor(draw * length)
         near_end = length - np.floor(np.exp(draw * np.log1p(length)))
-        position = np.where(np.arange(self.probes) % 2, anywhere, near_end).astype(np.int64).clip(0, length - 1)
-        arrays = self.reader.read(np.repeat(episode, self.probes), position.ravel())
-        return self.reader.steps(arrays, position, np.ones(position.size, bool), shape)
+        position = np.where(np.arange(draw.shape[1]) % 2, anywhere, near_end).astype(np.int64).clip(0, length - 1)
+        arrays = self.reader.read(np.repeat(episode, draw.shape[1]), position.ravel())
+        return self.reader.steps(arrays, position, np.ones(position.size, bool), draw.shape)
 
 
 class TargetJoin:

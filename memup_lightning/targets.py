@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from memup_lightning import counter
+from memup_lightning.chunk import StepKinds
 from memup_lightning.episodes import IntArray
 from memup_lightning.errors import MemUPError
 
@@ -32,10 +33,14 @@ class Selector(ABC):
     Attributes:
         num_targets: K, how many later steps a chunk gets as targets.
         current_step: whether every step of the chunk is a target of its own state too (the ``{t}`` of the loss).
+        kinds: number of kinds of context that it tells apart; 0: it does not ask for them.
+        held_out: share of the training episodes from which nothing is learned but what the memory explains.
     """
 
     num_targets: int = 0
     current_step: bool = False
+    kinds: int = 0
+    held_out: float = 0.0
 
     @property
     def parts(self) -> Sequence[Selector]:
@@ -52,6 +57,14 @@ class Selector(ABC):
             position: number of each step in its episode, ``[rows, steps]``.
             draw: number of the refresh, for selectors that draw.
         """
+
+    def maxima(self, rows: int, capacity: int, device: torch.device) -> SuffixMaxima:
+        """What gathers the candidates of episodes side by side."""
+        return SuffixMaxima(rows, self.num_targets, capacity, device)
+
+    def candidates(self, episodes: int, capacity: int) -> Candidates:
+        """What keeps them."""
+        return Candidates(episodes, self.num_targets, capacity)
 
 
 class TopK(Selector):
@@ -118,6 +131,8 @@ class Union(Selector):
         self.selectors = selectors
         self.num_targets = sum(selector.num_targets for selector in selectors)
         self.current_step = any(selector.current_step for selector in selectors)
+        self.kinds = max(selector.kinds for selector in selectors)
+        self.held_out = max(selector.held_out for selector in selectors)
 
     @property
     def parts(self) -> Sequence[Selector]:
@@ -154,6 +169,12 @@ class SuffixMaxima:
         """Add later steps; a score of -inf marks a step that must not be chosen. Both ``[rows, steps]``."""
         score = torch.cat([self.score, score.float()], dim=1)
         position = torch.cat([self.position, position], dim=1)
+        self._keep(self._candidates(score), score, position)
+        if self.score.shape[1] > self.capacity:
+            self._thin()
+
+    def _candidates(self, score: Tensor) -> Tensor:
+        """Which steps have fewer than K later ones that score as high."""
         left, later = score, score
         lowest = torch.full_like(score[:, :1], -torch.inf)
         # `later`: the largest score behind each step, in the next round the second largest, at last the Kth.
@@ -161,13 +182,14 @@ class SuffixMaxima:
             best = left.flip(1).cummax(1).values.flip(1)
             later = torch.cat([best[:, 1:], lowest], dim=1)
             left = torch.minimum(left, later)  # what a larger one takes over from is the next in rank
-        keep = score > later
+        return score > later
+
+    def _keep(self, keep: Tensor, score: Tensor, position: Tensor) -> None:
+        """Put what is kept of each row to its front."""
         width = min(int(keep.sum(1).max()), score.shape[1])
         order = (~keep).to(torch.int8).argsort(dim=1, stable=True)[:, :width]
         self.position = position.gather(1, order)
         self.score = score.masked_fill(~keep, -torch.inf).gather(1, order)
-        if width > self.capacity:
-            self._thin()
 
     def _thin(self) -> None:
         width, places = self.score.shape[1], self.capacity - self.num_targets
@@ -227,7 +249,7 @@ class Candidates:
     def select(self, episodes: IntArray, start: IntArray) -> IntArray:
         """The K best candidates at or after each start, ``[rows, K]``; :data:`NOWHERE` where there are fewer."""
         position, score = self.position[episodes, : self._used], self.score[episodes, : self._used]
-        score = np.where(position >= start[:, None], score, -np.inf)
+        score = self._eligible(np.where(position >= start[:, None], score, -np.inf))
         if self.num_targets == 1:
             chosen = score.argmax(axis=1)[:, None]
         else:
@@ -235,6 +257,10 @@ class Candidates:
             chosen = score.shape[1] - 1 - np.argsort(-score[:, ::-1], axis=1, kind="stable")[:, : self.num_targets]
         out = np.take_along_axis(position, chosen, axis=1)
         return np.where(np.isneginf(np.take_along_axis(score, chosen, axis=1)), NOWHERE, out)
+
+    def _eligible(self, score: FloatArray) -> FloatArray:
+        """The scores of the candidates at or after the start, -inf where one cannot be chosen beside the others."""
+        return score
 
 
 def _places(position: IntArray) -> int:
@@ -270,7 +296,7 @@ class TargetTable:
         self.capacity = capacity
         self.version = 0
         self.scored: npt.NDArray[np.bool_] = np.zeros(len(lengths), np.bool_)
-        self.candidates = [Candidates(len(lengths), part.num_targets, capacity) for part in selector.parts]
+        self.candidates = [part.candidates(len(lengths), capacity) for part in selector.parts]
 
     def collect(self, episodes: IntArray, device: torch.device) -> TargetCollector:
         """Begin to gather the candidates of some episodes, side by side."""
@@ -319,14 +345,13 @@ class TargetCollector:
         self.table = table
         self.episodes = episodes
         self._episodes = torch.from_numpy(episodes).to(device)
-        self.found = [
-            SuffixMaxima(len(episodes), part.num_targets, table.capacity, device) for part in table.selector.parts
-        ]
+        self.found = [part.maxima(len(episodes), table.capacity, device) for part in table.selector.parts]
 
-    def extend(self, uncertainty: Tensor, position: Tensor, selectable: Tensor) -> None:
+    def extend(self, uncertainty: Tensor, position: Tensor, selectable: Tensor, kinds: StepKinds | None = None) -> None:
         """Add the next steps of all episodes, each ``[rows, steps]``; unselectable steps never become targets."""
         for part, found in zip(self.table.selector.parts, self.found, strict=True):
-            score = part.score(uncertainty, self._episodes, position, self.table.version)
+            asked = (kinds,) if part.kinds else ()
+            score = part.score(uncertainty, self._episodes, position, self.table.version, *asked)
             found.extend(score.masked_fill(~selectable, -torch.inf), position)
 
     def finish(self) -> None:

@@ -61,6 +61,16 @@ class LocalPredictor(nn.Module):
             nn.Linear(hidden_size, num_parameters),
         )
 
+    def features(self, context: Fields) -> Tensor:
+        """What it sees in a context, ``{name: [..., W, *shape]}`` to ``[..., hidden_size]``: its last hidden layer."""
+        seen: Tensor = self.layers[:-1](self.encoder(context))
+        return seen
+
+    def head(self, features: Tensor) -> Tensor:
+        """What it predicts from them, ``[..., hidden_size]`` to ``[..., num_parameters]``."""
+        params: Tensor = self.layers[-1](features)
+        return params
+
     def forward(self, context: Fields) -> Tensor:
         """``{name: [..., W, *shape]}`` to ``[..., num_parameters]``."""
         features = self.encoder(context)

@@ -7,13 +7,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from memup_lightning.chunk import Chunk, Steps
+from memup_lightning.chunk import Chunk, StepKinds, Steps
 from memup_lightning.errors import MemUPError
+from memup_lightning.kinds import Kinds
 from memup_lightning.memory import State
 from memup_lightning.modules.base import MemoryModule
-from memup_lightning.ranks import means
+from memup_lightning.ranks import means, rank
 from memup_lightning.task import Task
 from memup_lightning.uncertainty import PredictiveUncertainty, Uncertainty
+
+_OBSERVE = 4  # updates between two looks at what the memory explains: consecutive chunks have the same targets
 
 
 class MemUP(MemoryModule):
@@ -35,6 +38,8 @@ class MemUP(MemoryModule):
 
     far_pairs: tuple[Tensor, Tensor]
     """Loss of every lane, prediction point and target of the last training chunk, and which of them count."""
+    kinds: Kinds | None
+    """Kinds of context, as the last refresh of a selector that asks for them found them."""
 
     def __init__(
         self,
@@ -47,6 +52,7 @@ class MemUP(MemoryModule):
         if predict_every < 1:
             raise MemUPError(f"predict_every={predict_every}: must be at least 1")
         self.predict_every = predict_every
+        self.kinds = None
         self.uncertainty = uncertainty or PredictiveUncertainty()
         self.uncertainty.attach(self)
 
@@ -64,7 +70,19 @@ class MemUP(MemoryModule):
         }
         if chunk.context:
             terms["current_loss"] = self._current_loss(chunk, memory)
+        if chunk.held_out is not None:
+            taught = {name: on & ~chunk.held_out.view(-1, *[1] * (on.dim() - 1)) for name, (_, on) in terms.items()}
+            terms = {name: (x, taught[name]) for name, (x, _) in terms.items()}
+            self._observe(chunk.held_out, chunk.targets, memory[:, -1:].detach(), chunk.step)
         return means(terms)
+
+    def _observe(self, held_out: Tensor, targets: Steps, memory: Tensor, step: int) -> None:
+        """Note what the memory explains of the targets of episodes that it is not trained on."""
+        if self.kinds is None or step % _OBSERVE:
+            return
+        with torch.no_grad():
+            kind = self.kinds(self.local.features(targets.context))
+        self.kinds.observe(kind, self.gains(targets, memory), targets.valid & held_out[:, None])
 
     def _far_loss(self, chunk: Chunk, targets: Steps, memory: Tensor) -> tuple[Tensor, Tensor]:
         points = slice((chunk.steps - 1) % self.predict_every, None, self.predict_every)
@@ -107,3 +125,37 @@ class MemUP(MemoryModule):
                 state = self.uncertainty.initial_state(chunk.lanes)
             u, state = self.uncertainty(self, chunk, state)
         return u, state
+
+    @torch.no_grad()
+    def find_kinds(self, count: int, steps: Steps, seed: int) -> None:
+        """Divide contexts into kinds, anew from where they were.
+
+        Args:
+            count: number of kinds.
+            steps: whose contexts are divided.
+            seed: the first kinds follow from it.
+        """
+        if self.kinds is None:
+            self.kinds = Kinds(count, self.device)
+        context = {name: x[steps.valid] for name, x in steps.context.items()}
+        features = self.local.features(context)
+        self.kinds.fit(features, self.outcome.uncertainty(self.local.head(features)), context, seed)
+
+    def sort(self, chunk: Chunk) -> StepKinds | None:
+        """The kind of every step of a chunk that carries its contexts; None where no kinds were found."""
+        if self.kinds is None:
+            return None
+        with torch.no_grad():
+            kind = self.kinds(self.local.features(chunk.windows(self.task.window)))
+        return StepKinds(kind, *self.kinds.worth())
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_save_checkpoint(checkpoint)
+        if self.kinds is not None:
+            checkpoint["kinds"] = self.kinds.state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_load_checkpoint(checkpoint)
+        if "kinds" in checkpoint:
+            self.kinds = Kinds(0, self.device)
+            self.kinds.load_state_dict(checkpoint["kinds"], rank())
