@@ -44,6 +44,8 @@ TIGHT: dict[str, Any] = {"columnspacing": 1.2, "handlelength": 1.6, "handletextp
 BELIEF_COLOURS = (GREEN, RED, SKY)
 ZOOM = 30
 """Steps of a long episode that are shown enlarged."""
+MAX_KINDS, SELDOM = 16, 0.005
+"""Kinds of context that are shown, at most, and the share of the targets below which one is not."""
 MAX_POINTS = 4000
 """A longer curve is drawn as the band between the least and the greatest value of every piece."""
 
@@ -133,6 +135,30 @@ def uncertainty(timeline: Timeline) -> Figure:
         figure.supxlabel("step of the episode", fontsize=STYLE["axes.labelsize"])
         handles = _uncertainty_legend(timeline)
         figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), 4), **TIGHT)
+    return figure
+
+
+def kinds(rows: Sequence[Mapping[str, Any]], unit: str) -> Figure:
+    """Kinds of context: how uncertain each is, what the memory explains of it, how often it was chosen.
+
+    Args:
+        rows: those of :meth:`~memup_lightning.kinds.Kinds.account`; kinds that were seldom chosen are left out.
+        unit: of the uncertainty.
+    """
+    rows = [row for row in rows if row["share"] >= SELDOM][:MAX_KINDS][::-1]
+    place, names = np.arange(len(rows)), [row["example"] for row in rows]
+    with _style():
+        figure = Figure(figsize=(WIDTH, 0.22 * len(rows) + 0.9), layout="constrained")
+        panels = figure.subplots(1, 3, sharey=True)
+        gain, error = ([row[key] or 0 for row in rows] for key in ("gain", "error"))
+        panels[0].barh(place, [row["uncertainty"] for row in rows], color=BLUE)
+        panels[0].set_xlabel(f"uncertainty without\nmemory ({unit})")
+        panels[1].barh(place, gain, xerr=error, color=GREEN, ecolor=GREY)
+        panels[1].axvline(0, color=GREY, linewidth=0.8)
+        panels[1].set_xlabel("explained by the\nmemory (bits)")
+        panels[2].barh(place, [row["share"] for row in rows], color=ORANGE)
+        panels[2].set_xlabel("share of\nthe targets")
+        panels[0].set_yticks(place, [name if len(name) <= 40 else name[:37] + "..." for name in names], fontsize=7)
     return figure
 
 

@@ -38,8 +38,9 @@ class RunReport(Callback):
     the end, ``seconds_training`` only updates and what happens between them, without evaluation. A resumed run adds
     the seconds of the runs before it. ``peak_rss_mb`` is in 10^6 bytes.
 
-    Pictures: ``learning_curve.png``, ``uncertainty.png`` (one held-out episode, for MemUP) and ``memory.png`` (where a
-    :class:`~callbacks.memory_usage.MemoryUsage` measured).
+    Pictures: ``learning_curve.png``, ``uncertainty.png`` (one held-out episode, for MemUP), ``kinds.png`` (where the
+    selector tells kinds of context apart) and ``memory.png`` (where a :class:`~callbacks.memory_usage.MemoryUsage`
+    measured).
 
     Args:
         pictures: whether to draw.
@@ -99,6 +100,8 @@ class RunReport(Callback):
             summary = self.summary(trainer)
             write_json(self._folder / "summary.json", summary)
             print_summary(summary, self._folder)
+            if summary["kinds"]:
+                print_kinds(summary["kinds"])
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         if trainer.state.fn != TrainerFn.FITTING or not _leaves_files(trainer):
@@ -138,6 +141,7 @@ class RunReport(Callback):
             "reason": reason,
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "metrics": last_metrics(trainer),
+            "kinds": _kinds(trainer.lightning_module),
             "updates": trainer.global_step,
             "seconds_total": round(self.seconds_total, 3),
             "seconds_training": round(self.seconds_training, 3),
@@ -170,7 +174,7 @@ class RunReport(Callback):
 
     def _draw(self, trainer: Trainer, model: LightningModule) -> None:
         from callbacks import pictures  # matplotlib only where something is drawn: it takes room and a while to load
-        from callbacks.timeline import follow_episode
+        from callbacks.timeline import follow_episode, uncertainty_unit
 
         figures = {}
         if self.history:
@@ -178,6 +182,8 @@ class RunReport(Callback):
         data: Any = getattr(trainer, "datamodule", None)
         if isinstance(model, MemUP) and data is not None:
             figures["uncertainty"] = pictures.uncertainty(follow_episode(model, data, "val", self.episode))
+            if rows := _kinds(model):
+                figures["kinds"] = pictures.kinds(rows, uncertainty_unit(model))
         usage, length = _memory_usage(trainer), mean_episode_length(trainer)
         if usage is not None and usage.saved_tensor_bytes and length is not None:
             bptt = usage.bptt_bytes
@@ -244,6 +250,23 @@ def print_summary(summary: dict[str, Any], folder: Path) -> None:
         if value:
             table.add_row(name, value)
     Console().print(table)
+
+
+def print_kinds(rows: list[dict[str, Any]]) -> None:
+    """What the memory explains of each kind of context; a kind that is uncertain and not explained is noise."""
+    table = Table(title="kinds of context, by their share of the last targets", title_justify="left")
+    for name in ("one of them", "share of the targets", "uncertainty", "explained by the memory (bits)"):
+        table.add_column(name, justify="left" if name == "one of them" else "right")
+    for row in rows:
+        if row["share"] > 0:
+            explained = "-" if row["error"] is None else f"{row['gain']:.2f} ± {row['error']:.2f}"
+            table.add_row(row["example"], f"{row['share']:.3f}", f"{row['uncertainty']:.2f}", explained)
+    Console().print(table)
+
+
+def _kinds(model: LightningModule) -> list[dict[str, Any]] | None:
+    kinds = getattr(model, "kinds", None)
+    return None if kinds is None else kinds.account()
 
 
 def _number(value: float | None, form: str, unit: str = "") -> str:

@@ -113,7 +113,9 @@ def _select(
         moved = chunk.to(model.device)
         u, state = model.score(moved, state)
         position = moved.start[:, None] + torch.arange(chunk.steps, device=model.device)
-        collector.extend(u, position, moved.has_outcome)
+        kinds = model.sort(moved) if data.selector.kinds else None
+        if kinds is not None or not data.selector.kinds:  # before the first selection there are no kinds
+            collector.extend(u, position, moved.has_outcome, kinds)
         there = chunk.valid[0]
         scores.append(u.masked_fill(~moved.has_outcome, torch.nan).cpu()[0, there].double().numpy())
         judged.append(chunk.judged[0, there].numpy())
@@ -193,8 +195,12 @@ def _quantity(model: MemUP) -> str:
 def _score_name(model: MemUP) -> str:
     if isinstance(model.uncertainty, AverageSurprise):
         return "surprise of the\nmoving average (nats)"
-    unit = "outcome's unit" if isinstance(model.outcome, Quantile) else "nats"
-    return f"uncertainty without\nmemory ({unit})"
+    return f"uncertainty without\nmemory ({uncertainty_unit(model)})"
+
+
+def uncertainty_unit(model: MemUP) -> str:
+    """Of the local predictor's uncertainty."""
+    return "outcome's unit" if isinstance(model.outcome, Quantile) else "nats"
 
 
 @contextmanager

@@ -25,7 +25,7 @@ _HOPE = (
     1.0  # bits: deviation of what the memory may explain of the most uncertain outcomes, before anything is observed
 )
 _LEAST_HOPE = 1e-3
-_LEAST_NOISE = 0.1  # bits: deviation of one observation
+_LEAST_WEIGHT = 0.01  # of a certain context: the certain ones need a kind of their own, if not as many
 _SHOWN = 8  # numbers of a field that an example shows
 
 
@@ -77,7 +77,8 @@ class Kinds:
         self.observed = _KEEP * self.observed + self._all_fresh()
         self._fresh.zero_()
         low, high = uncertainty.aminmax()
-        weight = (uncertainty - low) / (high - low) if high > low else torch.ones_like(uncertainty)
+        share = (uncertainty - low) / (high - low) if high > low else torch.ones_like(uncertainty)
+        weight = share.clamp(min=_LEAST_WEIGHT)
         draws = counter.uniform(seed, np.arange(len(self)))
         if not len(self.centres):
             self.centres = features[_drawn(weight, draws[0])]
@@ -95,7 +96,7 @@ class Kinds:
         kind = self(features)
         number = torch.bincount(kind, minlength=len(self)).clamp(min=1)
         self.uncertainty = torch.zeros_like(self.hope).index_add_(0, kind, uncertainty) / number
-        self.hope = _HOPE * torch.zeros_like(self.hope).index_add_(0, kind, weight) / number
+        self.hope = _HOPE * torch.zeros_like(self.hope).index_add_(0, kind, share) / number
         nearest = torch.cdist(self.centres, features).argmin(1)
         self.examples = _in_words({name: x[nearest, -1] for name, x in context.items()})
 
@@ -118,7 +119,7 @@ class Kinds:
         """What the memory may explain of each kind, in bits: mean ``[M]``, no less than 0, and deviation ``[M]``."""
         number, total, square = self.observed
         scatter = (square - total.square() / number.clamp(min=1)).sum()
-        noise = (scatter / (number.sum() - len(self)).clamp(min=1)).clamp(min=_LEAST_NOISE**2)
+        noise = (scatter.clamp(min=0) + _HOPE**2) / (number.sum() + 1)  # variance of one observation; one is made up
         variance = 1 / (self.hope.double().clamp(min=_LEAST_HOPE) ** -2 + number / noise)
         return (variance * total / noise).clamp(min=0).float(), variance.sqrt().float()
 

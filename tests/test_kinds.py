@@ -1,0 +1,134 @@
+"""Kinds of context: clusters that follow the features, and an account that only held-out episodes enter."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+import torch
+
+from memup_lightning.kinds import Kinds
+
+CPU = torch.device("cpu")
+
+
+def islands(count: int = 3, each: int = 50, apart: float = 10.0, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Features in well separated groups, ``[count * each, count]``, and the number of each one's group."""
+    group = torch.arange(count).repeat_interleave(each)
+    noise = torch.randn(len(group), count, generator=torch.Generator().manual_seed(seed))
+    return apart * torch.eye(count)[group] + 0.1 * noise, group
+
+
+def fitted(features: torch.Tensor, uncertainty: torch.Tensor, count: int) -> Kinds:
+    kinds = Kinds(count, CPU)
+    kinds.fit(features, uncertainty, {"x": features[:, None]}, seed=0)
+    return kinds
+
+
+def test_contexts_that_look_alike_are_of_one_kind_and_others_of_another() -> None:
+    features, group = islands()
+    kind = fitted(features, torch.ones(len(group)), 3)(features)
+    for number in range(3):
+        assert len(kind[group == number].unique()) == 1
+    assert len(kind.unique()) == 3
+
+
+def test_a_few_uncertain_contexts_are_told_apart_and_many_certain_ones_are_not() -> None:
+    features, group = islands(count=8, each=20)
+    features = torch.cat([features, features[:40].repeat(50, 1) - 30])
+    uncertainty = torch.cat([torch.ones(len(group)), torch.zeros(40 * 50)])
+    kind = fitted(features, uncertainty, 8)(features[: len(group)])
+    assert len({int(kind[group == number].mode().values) for number in range(8)}) >= 7
+
+
+def test_kinds_keep_their_numbers_while_the_features_drift() -> None:
+    features, group = islands()
+    kinds = fitted(features, torch.ones(len(group)), 3)
+    before = kinds(features)
+    for _ in range(10):
+        features = features + torch.tensor([2.0, -1.0, 0.5])
+        kinds.fit(features, torch.ones(len(group)), {"x": features[:, None]}, seed=0)
+    assert torch.equal(kinds(features), before)
+
+
+def observed(kinds: Kinds, kind: int, gain: float, times: int = 100, counts: bool = True) -> None:
+    noise = 0.2 * (-1.0) ** torch.arange(times)
+    kinds.observe(torch.full((times,), kind), gain + noise, torch.full((times,), counts))
+
+
+def refreshed(kinds: Kinds) -> Kinds:
+    features, group = islands()
+    kinds.fit(features, torch.ones(len(group)), {"x": features[:, None]}, seed=0)
+    return kinds
+
+
+def test_the_worth_of_a_kind_is_what_was_observed_of_it_as_far_as_it_is_known() -> None:
+    features, group = islands()
+    kinds = fitted(features, torch.ones(len(group)), 3)
+    observed(kinds, 0, 2.0)
+    observed(kinds, 1, -0.5)
+    mean, deviation = refreshed(kinds).worth()
+    assert mean[0] == pytest.approx(2.0, abs=0.05)
+    assert mean[1] == 0  # it explains nothing; less than nothing is not known of it
+    assert mean[2] == 0
+    assert deviation[:2].max() < 0.1
+    assert deviation[2] == pytest.approx(1.0, abs=0.05)
+
+
+def test_what_is_not_observed_any_more_becomes_uncertain_again() -> None:
+    features, group = islands()
+    kinds = fitted(features, torch.ones(len(group)), 3)
+    observed(kinds, 0, 0.0)
+    deviations = [float(refreshed(kinds).worth()[1][0]) for _ in range(12)]
+    assert deviations == sorted(deviations)
+    assert deviations[-1] > 0.5
+
+
+def test_of_a_certain_kind_nothing_is_hoped() -> None:
+    features, group = islands()
+    kinds = fitted(features, (group == 0).float(), 3)
+    kind = kinds(features)
+    hope = kinds.worth()[1]
+    assert hope[kind[group == 0][0]] == pytest.approx(1.0)
+    certain = [float(hope[int(number)]) for number in kind[group != 0].unique()]
+    assert max(certain) < 0.01
+
+
+def test_targets_of_episodes_that_are_trained_on_do_not_enter() -> None:
+    features, group = islands()
+    kinds = fitted(features, torch.ones(len(group)), 3)
+    observed(kinds, 0, 5.0, counts=False)
+    mean, deviation = refreshed(kinds).worth()
+    assert mean[0] == 0
+    assert deviation[0] == pytest.approx(1.0, abs=0.05)
+
+
+def test_the_account_names_each_kind_by_a_context_and_says_what_was_explained() -> None:
+    features, group = islands()
+    kinds = fitted(features, torch.ones(len(group)), 3)
+    kind = int(kinds(features[:1]))
+    observed(kinds, kind, 2.0, times=300)
+    observed(kinds, (kind + 1) % 3, 0.0, times=100)
+    first, second, last = kinds.account()
+    assert first["example"].startswith(("x 10 ", "x 9.", "x 11 "))
+    assert (first["gain"], first["share"]) == (pytest.approx(2.0), pytest.approx(0.75))
+    assert first["error"] == pytest.approx(0.2 / 300**0.5, rel=0.01)
+    assert second["gain"] == pytest.approx(0.0)
+    assert (last["gain"], last["error"], last["share"]) == (None, None, 0)
+
+
+def test_kinds_come_back_from_a_checkpoint_as_they_were() -> None:
+    features, group = islands()
+    kinds = fitted(features, torch.rand(len(group)), 3)
+    observed(kinds, 0, 1.0)
+    file = io.BytesIO()
+    torch.save(kinds.state_dict(), file)
+    file.seek(0)
+    state: dict[str, Any] = torch.load(file, weights_only=True)
+    other = Kinds(0, CPU)
+    other.load_state_dict(state, rank=0)
+    assert torch.equal(other(features), kinds(features))
+    assert other.account() == kinds.account()
+    for ours, theirs in zip(refreshed(kinds).worth(), refreshed(other).worth(), strict=True):
+        assert torch.equal(ours, theirs)
