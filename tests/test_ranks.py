@@ -22,6 +22,7 @@ from tests.command_line import ROOT, tiny
 
 LIMIT = 90  # seconds after which a command counts as hung
 UPDATES = 60
+KINDS = {"num_targets": 2, "kinds": 4, "held_out": 0.2}
 
 
 def command(
@@ -75,6 +76,10 @@ def config(folder: Path) -> dict[str, Any]:
         "chunks_per_epoch": 25,
         "evaluation_lanes": 4,
         "evaluation_chunk_length": 10,
+        "selector": {
+            "class_path": "Union",
+            "init_args": {"selectors": [{"class_path": "TopK"}, {"class_path": "Explainable", "init_args": KINDS}]},
+        },
     }
     return given
 
@@ -95,11 +100,13 @@ def checkpoint(folder: Path, name: str, step: int = UPDATES) -> Path:
 
 
 def assert_same(one: Path, other: Path, tolerance: float) -> None:
-    """Weights, Adam's moments, lanes and targets."""
+    """Weights, Adam's moments, lanes, targets, and what was seen of each kind of context."""
     a, b = torch.load(one, weights_only=True), torch.load(other, weights_only=True)
+    assert a["kinds"]["_fresh"].any()
+    assert a["kinds"].pop("examples") == b["kinds"].pop("examples")
     assert a["TMazeDataModule"]["consumed"] == b["TMazeDataModule"]["consumed"] == UPDATES
     assert a["lane_state"][0].shape == b["lane_state"][0].shape == (16, 1, 8)
-    for part in ("state_dict", "lane_state", "optimizer_states", "TMazeDataModule"):
+    for part in ("state_dict", "lane_state", "optimizer_states", "TMazeDataModule", "kinds"):
         torch.testing.assert_close(
             a[part], b[part], rtol=tolerance, atol=tolerance, msg=lambda m, part=part: f"{part}: {m}"
         )
@@ -150,7 +157,12 @@ def test_two_processes_write_every_prediction_into_one_table(folder: Path) -> No
 
 
 def test_fewer_episodes_than_processes_are_enough(folder: Path) -> None:
-    few = ["--data.init_args.num_train=1", "--data.init_args.num_val=1", "--data.init_args.num_workers=1"]
+    few = [
+        "--data.init_args.selector=TopK",
+        "--data.init_args.num_train=1",
+        "--data.init_args.num_val=1",
+        "--data.init_args.num_workers=1",
+    ]
     done = command(folder, "fit", "few", "--trainer.max_steps=25", *few, processes=2)
     assert done.returncode == 0, done.stdout
     assert "val/accuracy" in last_row(folder, "few")

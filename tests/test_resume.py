@@ -14,6 +14,7 @@ from torch import Tensor
 from callbacks import TargetRefresh
 from datamodules import TMazeDataModule
 from memup_lightning.errors import MemUPError
+from memup_lightning.explainable import Explainable
 from memup_lightning.memory import GRU, LSTM, ModuleMemory
 from memup_lightning.modules import MemUP
 from memup_lightning.targets import CurrentStep, Proportional, TopK, Union
@@ -79,6 +80,8 @@ class Run:
         found |= {f"adam.{n}.{name}": x for n, part in optimizer.items() for name, x in part.items()}
         found |= {f"lane_state.{n}": x for n, x in enumerate([state] if isinstance(state, Tensor) else state)}  # type: ignore[misc]
         found |= {f"table.{name}.{n}": x for name in ("position", "score") for n, x in enumerate(table[name])}
+        if self.model.kinds is not None:
+            found |= {f"kinds.{name}": x for name, x in self.model.kinds.state_dict().items() if name != "examples"}
         return found | {
             "table.version": torch.tensor(table["version"]),
             "table.scored": table["scored"],
@@ -111,7 +114,7 @@ def test_the_step_of_the_cut_does_not_matter(tmp_path: Path, at: int) -> None:
 
 
 def test_a_run_may_be_resumed_with_another_number_of_workers(tmp_path: Path) -> None:
-    straight_and_resumed(tmp_path, 37, {"num_workers": 2})
+    straight_and_resumed(tmp_path, 37, {"num_workers": 2}, selector=Explainable(2, kinds=4, held_out=0.2))
 
 
 @pytest.mark.parametrize(
@@ -120,13 +123,14 @@ def test_a_run_may_be_resumed_with_another_number_of_workers(tmp_path: Path) -> 
         {"memory": partial(GRU, hidden_size=8)},
         {"uncertainty": AverageSurprise(decay=0.9)},
         {"selector": Union([TopK(2), Proportional(1), CurrentStep()])},
+        {"selector": Explainable(2, kinds=4, held_out=0.2)},
         {"when": {"every": 1, "unit": "epochs"}},
         {"when": {"every": 2}, "lanes": 2},
         {"when": {"settle": 30, "max_wait": 1000, "tolerance": 1e9}},
         {"lr_scheduler": partial(torch.optim.lr_scheduler.LinearLR, total_iters=80)},
         {"memory": partial(ModuleMemory, module=DROPOUT)},
     ],
-    ids=["gru", "surprise", "union", "epochs", "turn", "settling", "schedule", "dropout"],
+    ids=["gru", "surprise", "union", "explainable", "epochs", "turn", "settling", "schedule", "dropout"],
 )
 def test_every_part_of_a_run_comes_back(tmp_path: Path, given: dict[str, Any]) -> None:
     straight_and_resumed(tmp_path, 57, **given)
