@@ -241,8 +241,10 @@ def _score(data: EpisodeDataModule, model: LightningModule, split: Split, episod
             collector, state, rows = None, None, chunk.episode >= 0
             playing = chunk.episode.numpy()[rows.numpy()]
             collector = table.collect(playing, model.device)
-        u, state = model.score(moved, state)
         position = moved.start[:, None] + torch.arange(chunk.steps, device=model.device)
+        u = torch.zeros(position.shape, device=model.device)
+        if any(not part.kinds for part in table.selector.parts):
+            u, state = model.score(moved, state)
         assert collector is not None
         on = rows.to(model.device)
         kinds = model.sort(moved) if table.selector.kinds else None

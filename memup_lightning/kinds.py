@@ -26,6 +26,7 @@ _HOPE = (
 )
 _LEAST_HOPE = 1e-3
 _LEAST_WEIGHT = 0.01  # of a certain context: the certain ones need a kind of their own, if not as many
+_EPISODES = 256  # that are told apart; others share their places
 _SHOWN = 8  # numbers of a field that an example shows
 
 
@@ -46,6 +47,7 @@ class Kinds:
         uncertainty: mean over the contexts of each kind, in the unit of the uncertainty, ``[M]``.
         examples: a context of each kind, in words.
         observed: number, sum and sum of squares of the gains of each kind until the last refresh, ``[3, M]``.
+        chosen: number of targets of each kind until the last refresh, ``[M]``.
     """
 
     def __init__(self, count: int, device: torch.device) -> None:
@@ -54,7 +56,10 @@ class Kinds:
         self.hope = torch.zeros(count, device=device)
         self.examples = [""] * count
         self.observed = torch.zeros(3, count, dtype=torch.float64, device=device)
-        self._fresh = torch.zeros_like(self.observed)  # since then, by this rank
+        self.chosen = torch.zeros(count, dtype=torch.float64, device=device)
+        # Since then, by this rank: number and sum of the gains by episode, and number of targets.
+        self._gains = torch.zeros(2, _EPISODES, count, dtype=torch.float64, device=device)
+        self._targets = torch.zeros_like(self.chosen)
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -74,8 +79,9 @@ class Kinds:
             context: each field ``[contexts, W, ...]``, for the examples.
             seed: of the first centres, and of those of kinds that have lost all their contexts.
         """
-        self.observed = _KEEP * self.observed + self._all_fresh()
-        self._fresh.zero_()
+        self.observed, self.chosen = self._until_now(*self._of_all_ranks())
+        self._gains.zero_()
+        self._targets.zero_()
         low, high = uncertainty.aminmax()
         share = (uncertainty - low) / (high - low) if high > low else torch.ones_like(uncertainty)
         weight = share.clamp(min=_LEAST_WEIGHT)
@@ -103,37 +109,46 @@ class Kinds:
     def _far_away(self, features: Tensor, weight: Tensor, draw: float) -> Tensor:
         return features[_drawn(torch.cdist(features, self.centres).amin(1).square() * weight, draw)]
 
-    def observe(self, kind: Tensor, gain: Tensor, counts: Tensor) -> None:
-        """Note bits that the memory explained of some targets; they count from the next refresh on.
+    def observe(self, kind: Tensor, gain: Tensor, counts: Tensor, episode: Tensor) -> None:
+        """Note bits that the memory explained of some steps; they count from the next refresh on.
+
+        The steps of one kind in one episode are one observation, their mean: lanes meet the same step again and again.
 
         Args:
-            kind: of each target, ``[...]``.
-            gain: of each, ``[...]``.
-            counts: whether it is one of an episode that the memory is not trained on, bool ``[...]``.
+            kind: of each step, ``[lanes, steps]``.
+            gain: of each, ``[lanes, steps]``.
+            counts: whether its episode is one that the memory is not trained on, bool ``[lanes, steps]``.
+            episode: of each lane, ``[lanes]``.
         """
-        one = counts.flatten().double()
-        gain = gain.flatten().double().where(counts.flatten(), 0)
-        self._fresh.index_add_(1, kind.flatten(), torch.stack([one, gain, gain.square()]))
+        place = (episode[:, None] % _EPISODES * len(self) + kind).flatten()
+        seen = torch.stack([counts.double(), gain.double().where(counts, 0)]).flatten(1)
+        self._gains.view(2, -1).index_add_(1, place, seen)
+
+    def choose(self, kind: Tensor, valid: Tensor) -> None:
+        """Count targets of each kind, both ``[lanes, K]``."""
+        self._targets.index_add_(0, kind.flatten(), valid.flatten().double())
 
     def worth(self) -> tuple[Tensor, Tensor]:
-        """What the memory may explain of each kind, in bits: mean ``[M]``, no less than 0, and deviation ``[M]``."""
+        """What the memory may explain of each kind, in bits: mean and deviation of the belief, ``[M]`` each."""
         number, total, square = self.observed
         scatter = (square - total.square() / number.clamp(min=1)).sum()
         noise = (scatter.clamp(min=0) + _HOPE**2) / (number.sum() + 1)  # variance of one observation; one is made up
         variance = 1 / (self.hope.double().clamp(min=_LEAST_HOPE) ** -2 + number / noise)
-        return (variance * total / noise).clamp(min=0).float(), variance.sqrt().float()
+        return (variance * total / noise).float(), variance.sqrt().float()
 
     def account(self) -> list[dict[str, Any]]:
         """A row for each kind: an example, its uncertainty, the mean gain in bits with its standard error (None where
         nothing was observed), its share of the targets; the most often chosen first."""
-        number, total, square = (x.tolist() for x in (_KEEP * self.observed + self._fresh).cpu())
+        observed, chosen = self._until_now(self._gains, self._targets)
+        number, total, square = observed.tolist()
+        share = (chosen / chosen.sum().clamp(min=1e-9)).tolist()
         rows = []
         for kind, example in enumerate(self.examples):
             n, mean = number[kind], total[kind] / max(number[kind], 1e-9)
             error = (max(square[kind] / max(n, 1e-9) - mean**2, 0) / max(n - 1, 1)) ** 0.5
             row = {"example": example, "uncertainty": float(self.uncertainty[kind])}
             row |= {"gain": mean if n else None, "error": error if n > 1 else None}
-            rows.append(row | {"share": n / max(sum(number), 1e-9)})
+            rows.append(row | {"share": share[kind]})
         return sorted(rows, key=lambda row: -row["share"])
 
     def to(self, device: torch.device) -> Kinds:
@@ -144,22 +159,33 @@ class Kinds:
     def state_dict(self) -> dict[str, Any]:
         """What all ranks hold; called on all of them."""
         state: dict[str, Any] = {name: getattr(self, name) for name in _TENSORS}
-        return state | {"_fresh": self._all_fresh(), "examples": self.examples}
+        state["_gains"], state["_targets"] = self._of_all_ranks()
+        return state | {"examples": self.examples}
 
     def load_state_dict(self, state: Mapping[str, Any], rank: int) -> None:
         device = self.centres.device
         for name in _TENSORS:
             setattr(self, name, state[name].to(device, copy=True))
         self.examples = list(state["examples"])
-        if rank:
-            self._fresh.zero_()  # rank zero holds what all had observed
+        if rank:  # rank zero holds what all had seen
+            self._gains.zero_()
+            self._targets.zero_()
 
-    def _all_fresh(self) -> Tensor:
-        total: Tensor = torch.stack([part.cpu() for part in gather(self._fresh)]).sum(0).to(self._fresh.device)
-        return total
+    def _of_all_ranks(self) -> tuple[Tensor, Tensor]:
+        """What was seen since the last refresh."""
+        parts = gather((self._gains.cpu(), self._targets.cpu()))
+        gains, targets = (torch.stack(part).sum(0).to(self.centres.device) for part in zip(*parts, strict=True))
+        return gains, targets
+
+    def _until_now(self, gains: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """What was observed and chosen, with what was seen since the last refresh; the older counts less."""
+        number, total = gains
+        mean = total / number.clamp(min=1)
+        fresh = torch.stack([(number > 0).double(), mean, mean.square()]).sum(1)
+        return _KEEP * self.observed + fresh, _KEEP * self.chosen + targets
 
 
-_TENSORS = ("centres", "uncertainty", "hope", "observed", "_fresh")
+_TENSORS = ("centres", "uncertainty", "hope", "observed", "chosen", "_gains", "_targets")
 
 
 def _drawn(weight: Tensor, uniform: float) -> Tensor:

@@ -11,12 +11,14 @@ from memup_lightning.chunk import Chunk, StepKinds, Steps
 from memup_lightning.errors import MemUPError
 from memup_lightning.kinds import Kinds
 from memup_lightning.memory import State
-from memup_lightning.modules.base import MemoryModule
+from memup_lightning.modules.base import BITS_PER_NAT, MemoryModule
 from memup_lightning.ranks import means, rank
 from memup_lightning.task import Task
 from memup_lightning.uncertainty import PredictiveUncertainty, Uncertainty
 
 _OBSERVE = 4  # updates between two looks at what the memory explains: consecutive chunks have the same targets
+
+_ROWS = 4096  # steps that are sorted into kinds at once
 
 
 class MemUP(MemoryModule):
@@ -73,16 +75,25 @@ class MemUP(MemoryModule):
         if chunk.held_out is not None:
             taught = {name: on & ~chunk.held_out.view(-1, *[1] * (on.dim() - 1)) for name, (_, on) in terms.items()}
             terms = {name: (x, taught[name]) for name, (x, _) in terms.items()}
-            self._observe(chunk.held_out, chunk.targets, memory[:, -1:].detach(), chunk.step)
+            if self.kinds is not None and chunk.step % _OBSERVE == 0:
+                self._observe(self.kinds, chunk, chunk.targets, chunk.probes, memory[:, -1:].detach())
         return means(terms)
 
-    def _observe(self, held_out: Tensor, targets: Steps, memory: Tensor, step: int) -> None:
-        """Note what the memory explains of the targets of episodes that it is not trained on."""
-        if self.kinds is None or step % _OBSERVE:
-            return
-        with torch.no_grad():
-            kind = self.kinds(self.local.features(targets.context))
-        self.kinds.observe(kind, self.gains(targets, memory), targets.valid & held_out[:, None])
+    @torch.no_grad()
+    def _observe(self, kinds: Kinds, chunk: Chunk, targets: Steps, probes: Steps, memory: Tensor) -> None:
+        """Note what kinds of targets there are, and what the memory explains of targets and probes in episodes that it is
+        not trained on. The probes are there whatever is selected."""
+        assert chunk.held_out is not None
+        context = {name: torch.cat([x, probes.context[name]], dim=1) for name, x in targets.context.items()}
+        outcome = torch.cat([targets.outcome, probes.outcome], dim=1)
+        features = self.local.features(context)
+        kind = kinds(features)
+        ours = self.outcome.nll(self.predictor(self.context_encoder(context), memory), outcome)
+        gain = (self.outcome.nll(self.local.head(features), outcome) - ours) * BITS_PER_NAT
+        later = probes.position >= chunk.start[:, None] + chunk.steps
+        valid = torch.cat([targets.valid, probes.valid & later], dim=1)
+        kinds.observe(kind, gain, valid & chunk.held_out[:, None], chunk.episode)
+        kinds.choose(kind[:, : targets.valid.shape[1]], targets.valid)
 
     def _far_loss(self, chunk: Chunk, targets: Steps, memory: Tensor) -> tuple[Tensor, Tensor]:
         points = slice((chunk.steps - 1) % self.predict_every, None, self.predict_every)
@@ -146,8 +157,10 @@ class MemUP(MemoryModule):
         if self.kinds is None:
             return None
         with torch.no_grad():
-            kind = self.kinds(self.local.features(chunk.windows(self.task.window)))
-        return StepKinds(kind, *self.kinds.worth())
+            seen = self.local.encoder(chunk.windows(self.task.window))
+            # A block of rows stays in the processor's cache.
+            kind = torch.cat([self.kinds(self.local.layers[:-1](block)) for block in seen.flatten(0, 1).split(_ROWS)])
+        return StepKinds(kind.view(chunk.lanes, -1), *self.kinds.worth())
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)
