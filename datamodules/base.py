@@ -105,6 +105,11 @@ class EpisodeDataModule(LightningDataModule, ABC):
     def task(self) -> Task:
         """What memory and predictor see, and what the outcome is; known before any episode is read."""
 
+    @property
+    def label(self) -> str:
+        """What the data are, as results name it."""
+        return type(self).__name__.removesuffix("DataModule")
+
     @abstractmethod
     def episodes(self, split: Split) -> EpisodeSource:
         """The episodes of a split; made once."""
