@@ -3,6 +3,7 @@
 from datamodules.adding import AddingDataModule
 from datamodules.arrays import ArrayDataModule
 from datamodules.base import EpisodeDataModule
+from datamodules.copy_memory import CopyDataModule
 from datamodules.gymnasium import GymnasiumDataModule
 from datamodules.minari import MinariDataModule
 from datamodules.permuted_pixels import PermutedPixelsDataModule
@@ -12,6 +13,7 @@ from datamodules.tmaze import TMazeDataModule
 __all__ = [
     "AddingDataModule",
     "ArrayDataModule",
+    "CopyDataModule",
     "EpisodeDataModule",
     "GymnasiumDataModule",
     "MinariDataModule",

@@ -18,7 +18,7 @@ class GeneratedEpisodes(EpisodeSource):
 
     @abstractmethod
     def generate(self, episodes: IntArray, time: IntArray, names: Sequence[str]) -> Arrays:
-        """Compute the same number of consecutive steps of many episodes.
+        """Compute the same number (at least 1) of consecutive steps of many episodes.
 
         Args:
             episodes: episode of each row, ``[rows]``.
@@ -35,6 +35,8 @@ class GeneratedEpisodes(EpisodeSource):
         return {name: x[0] for name, x in arrays.items()}
 
     def gather(self, episodes: IntArray, starts: IntArray, steps: int, names: Sequence[str]) -> Arrays:
+        if not steps:
+            return {name: self.empty(name, len(episodes), 0) for name in names}
         time = starts[:, None] + np.arange(steps)
         made = self.generate(episodes, time, names)
         out = {name: made[name] for name in names}
