@@ -111,6 +111,8 @@ class PermutedPixelsDataModule(EpisodeDataModule):
             rest = idx_images(folder, "train").shuffled()
             test, _ = _cut(idx_images(folder, "test").shuffled(), self.num_test, "num_test")
         val, train = _cut(rest, self.num_val, "num_val")
+        if not len(train.images):
+            raise MemUPError(f"num_val={self.num_val}, num_test={self.num_test}: no image is left for training")
         if self.num_train is not None:
             train, _ = _cut(train, self.num_train, "num_train")
         return {"train": train, "val": val, "test": test}
@@ -130,6 +132,6 @@ class PermutedPixelsDataModule(EpisodeDataModule):
 def _cut(images: LabelledImages, count: int, name: str) -> tuple[LabelledImages, LabelledImages]:
     """The first ``count`` images, and the rest."""
     number = np.arange(len(images.images))
-    if not 1 <= count <= len(number) - (name == "num_val"):
-        raise MemUPError(f"{name}={count}: there are {len(number)} images; give 1 to {len(number) - 1}")
+    if not 1 <= count <= len(number):
+        raise MemUPError(f"{name}={count}: {len(number)} images are there; give 1 to {len(number)}")
     return images.part(number[:count]), images.part(number[count:])
