@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,17 +14,49 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datamodules import CopyDataModule, EpisodeDataModule, TMazeDataModule
+from datamodules import (
+    AddingDataModule,
+    ArrayDataModule,
+    CopyDataModule,
+    EpisodeDataModule,
+    PermutedPixelsDataModule,
+    TMazeDataModule,
+)
 from datamodules.base import SPLITS
 from memup_lightning.episodes import EVALUATE, HAS_OUTCOME, OUTCOME, EpisodeSource
 from memup_lightning.errors import MemUPError
 from memup_lightning.modules import MemUP
+from tests.idx_files import write_images
 
 SIZES = {"num_train": 12, "num_val": 7, "num_test": 5, "lanes": 4, "evaluation_lanes": 3, "evaluation_chunk_length": 8}
+
+
+@functools.cache
+def four_by_four() -> str:
+    """A folder of images of 4 x 4 pixels."""
+    return str(write_images(Path(tempfile.mkdtemp())))
+
+
+def own_arrays(seed: int, **given: Any) -> ArrayDataModule:
+    """Episodes of 2 to 9 steps, with one class each at their end."""
+
+    def split(number: int) -> Iterator[tuple[np.ndarray, int]]:
+        rng = np.random.default_rng([seed, number])
+        for _ in range(given[f"num_{SPLITS[number]}"]):
+            yield rng.random((rng.integers(2, 10), 3)), rng.integers(3)
+
+    counts = {name for name in given if name.startswith("num_")}
+    sources = {name: functools.partial(split, number) for number, name in enumerate(SPLITS)}
+    return ArrayDataModule(seed=seed, **sources, **{name: x for name, x in given.items() if name not in counts})
+
+
 TASKS: dict[str, Callable[..., EpisodeDataModule]] = {
     "copy": lambda **given: CopyDataModule(length=15, copied=4, **given),
     "scattered copy": lambda **given: CopyDataModule(length=15, copied=4, scattered=True, **given),
     "copy of one symbol": lambda **given: CopyDataModule(length=1, copied=1, symbols=2, **given),
+    "adding": lambda **given: AddingDataModule(length=15, **given),
+    "own arrays": lambda **given: own_arrays(**given),
+    "permuted pixels": lambda **given: PermutedPixelsDataModule(source=four_by_four(), **given),
     "tmaze": lambda **given: TMazeDataModule(length=14, mode="LNR", distractors=2, **given),
 }
 
