@@ -81,7 +81,8 @@ def _of_pairs(pairs: Iterable[tuple[Any, Any]]) -> OwnEpisodes:
             raise MemUPError(f"x of episode {number} is one number; give an array [steps, ...]")
     lengths = check_lengths([len(array) for array in xs])
     each_step = [array.ndim > 0 and len(array) == length for array, length in zip(ys, lengths, strict=True)]
-    # Of several components at the last step ([d]) and one number at each of d steps, the first is meant nowhere else.
+    # An outcome of d components for the last step looks like one number for each of d steps, in an episode of that length
+    # alone: so all episodes together decide.
     if not all(each_step):
         ys = [array[None] for array in ys]
     for name, parts in (("x", xs), ("y", ys)):
