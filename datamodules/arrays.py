@@ -26,8 +26,7 @@ class ArrayDataModule(EpisodeDataModule):
       ``[episodes, steps, ...]``; y may be ``[episodes]``. Optional: ``has_outcome`` and ``evaluate``, bool for each step.
     - ``.parquet``, ``.arrow``, ``.feather`` (extra ``arrow``): a row a step, the rows of an episode (column ``episode``)
       behind each other. A step without y has no outcome.
-    - the import path of a function (or of a class whose objects can be iterated over) that yields ``(x, y)`` for each
-      episode.
+    - the import path of a function that yields ``(x, y)`` for each episode, or of a class whose objects do when called.
 
     Args:
         train: file or function.
@@ -78,7 +77,7 @@ class ArrayDataModule(EpisodeDataModule):
     @property
     def label(self) -> str:
         train = self.given["train"]
-        return train if isinstance(train, str) else f"episodes of {getattr(train, '__qualname__', train)}"
+        return train if isinstance(train, str) else getattr(train, "__qualname__", type(train).__qualname__)
 
     @property
     def task(self) -> Task:
