@@ -99,6 +99,15 @@ class MemoryModule(LightningModule, ABC):
             Scalars by name; their sum is minimised.
         """
 
+    def _current_loss(self, chunk: Chunk, memory: Tensor) -> Tensor:
+        """Loss of the outcome of every step of the chunk, predicted from the state of that same step, ``[B, T]``."""
+        params = self.predictor(self.context_encoder(chunk.windows(self.task.window)), memory)
+        return self.outcome.loss(params, chunk.outcome)
+
+    def _local_loss(self, probes: Steps) -> tuple[Tensor, Tensor]:
+        """Loss of the predictor without memory at every probe, ``[B, K]``, and which of them count."""
+        return self.outcome.loss(self.local(probes.context), probes.outcome), probes.valid
+
     def remember(self, chunk: Chunk, state: State | None) -> tuple[Tensor, State]:
         """Run encoder and memory over a chunk: m ``[B, T, output_size]`` and the state behind it."""
         if state is None:
@@ -136,6 +145,10 @@ class MemoryModule(LightningModule, ABC):
             params = self.predictor(self.context_encoder(context), memory[chunk.judged])
             self.accuracy.update(self.outcome.correct(params, outcome))
             self.evaluation_nll.update(self.outcome.nll(params, outcome))
+        self.evaluate_gain(chunk, memory)
+
+    def evaluate_gain(self, chunk: Chunk, memory: Tensor) -> None:
+        """What the memory explains of the selected targets, each with the state of its own step."""
         targets = chunk.targets
         if targets is None or not targets.position.shape[1]:
             return
@@ -160,9 +173,12 @@ class MemoryModule(LightningModule, ABC):
         Returns:
             ``[B, K]``.
         """
+        return self._explained(targets.context, targets.outcome, memory)
+
+    def _explained(self, context: Fields, outcome: Tensor, memory: Tensor) -> Tensor:
         with torch.no_grad():
-            local = self.outcome.nll(self.local(targets.context), targets.outcome)
-            ours = self.outcome.nll(self.predictor(self.context_encoder(targets.context), memory), targets.outcome)
+            local = self.outcome.nll(self.local(context), outcome)
+            ours = self.outcome.nll(self.predictor(self.context_encoder(context), memory), outcome)
         return (local - ours) * BITS_PER_NAT
 
     def _start_evaluation(self) -> None:
