@@ -108,6 +108,11 @@ class PermutedPixelsDataModule(EpisodeDataModule):
             test, rest = _cut(rest, self.num_test, "num_test")
         else:
             folder = Path(FASHION_MNIST if self.source == "fashion-mnist" else self.source).expanduser()
+            if self.source == "fashion-mnist" and not folder.is_dir():
+                raise MemUPError(
+                    f"source=fashion-mnist reads {folder}, which is not there: apt-get install dataset-fashion-mnist, or "
+                    "give a folder of IDX files"
+                )
             rest = idx_images(folder, "train").shuffled()
             test, _ = _cut(idx_images(folder, "test").shuffled(), self.num_test, "num_test")
         val, train = _cut(rest, self.num_val, "num_val")

