@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 from pytorch_lightning import LightningDataModule
 
+from memup_lightning import counter
 from memup_lightning.chunk import Chunk
 from memup_lightning.episodes import EVALUATE, EpisodeSource, IntArray
 from memup_lightning.errors import MemUPError
@@ -24,6 +25,7 @@ from memup_lightning.targets import NOWHERE, Selector, TargetTable, TopK
 from memup_lightning.task import Task
 
 Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
 STAGES: dict[str, tuple[Split, ...]] = {
     "fit": ("train", "val"),
     "validate": ("val",),
@@ -103,9 +105,22 @@ class EpisodeDataModule(LightningDataModule, ABC):
     def task(self) -> Task:
         """What memory and predictor see, and what the outcome is; known before any episode is read."""
 
+    @property
+    def label(self) -> str:
+        """What the data are, as results name it."""
+        return type(self).__name__.removesuffix("DataModule")
+
     @abstractmethod
     def episodes(self, split: Split) -> EpisodeSource:
         """The episodes of a split; made once."""
+
+    def split_seed(self, split: Split) -> int:
+        """Seed of the episodes of a split, 31 bits."""
+        return int(counter.hash64(self.seed, SPLITS.index(split))) >> 33
+
+    def episode_seeds(self, split: Split, number: int) -> IntArray:
+        """A seed for each episode of a split, 63 bits; no two splits share one."""
+        return (counter.hash64(self.split_seed(split), np.arange(number)) >> np.uint64(1)).astype(np.int64)
 
     def setup(self, stage: str) -> None:
         for split in STAGES[stage]:

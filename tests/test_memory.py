@@ -13,7 +13,22 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from memup_lightning.errors import MemUPError
-from memup_lightning.memory import GRU, LSTM, ModuleMemory, State, check_memory, detach
+from memup_lightning.memory import (
+    AMRL,
+    DNC,
+    GRU,
+    LSTM,
+    NTM,
+    RMT,
+    SRNN,
+    XLSTM,
+    GTrXL,
+    MinGRU,
+    ModuleMemory,
+    State,
+    check_memory,
+    detach,
+)
 
 LANES, STEPS, FEATURES = 3, 12, 4
 
@@ -43,6 +58,21 @@ CORES: dict[str, Callable[[int], Any]] = {
     "GRU": partial(GRU, hidden_size=7),
     "GRU-chrono": partial(GRU, hidden_size=7, chrono=50),
     "GRU-2-layers": partial(GRU, hidden_size=7, num_layers=2),
+    "SRNN": partial(SRNN, hidden_size=24, mlp_size=8),
+    "AMRL-max": partial(AMRL, hidden_size=8),
+    "AMRL-avg": partial(AMRL, hidden_size=8, aggregator="avg"),
+    "MinGRU": partial(MinGRU, hidden_size=7),
+    "MinGRU-2-layers": partial(MinGRU, hidden_size=7, num_layers=2),
+    "XLSTM": partial(XLSTM, hidden_size=16, num_heads=2),
+    "XLSTM-2-layers": partial(XLSTM, hidden_size=8, num_layers=2, num_heads=1),
+    "NTM": partial(NTM, hidden_size=7, slots=5, width=4),
+    "NTM-2-heads": partial(NTM, hidden_size=7, slots=5, width=4, read_heads=2),
+    "DNC": partial(DNC, hidden_size=7, slots=5, width=4),
+    "DNC-2-heads": partial(DNC, hidden_size=7, slots=5, width=4, read_heads=2),
+    "GTrXL": partial(GTrXL, hidden_size=8, num_heads=2, window=12),
+    "GTrXL-short-window": partial(GTrXL, hidden_size=8, num_layers=3, num_heads=2, window=5),
+    "RMT": partial(RMT, hidden_size=8, num_heads=2, memory_tokens=2),
+    "RMT-long-segment": partial(RMT, hidden_size=8, num_heads=2, memory_tokens=2, segment_length=30),
     "ModuleMemory-RNN": partial(ModuleMemory, module=partial(nn.RNN, hidden_size=7, batch_first=True)),
     "ModuleMemory-LeakyCell": partial(ModuleMemory, module=LeakyCell, state_shapes=[[6], [1, 1]]),
 }
@@ -123,7 +153,7 @@ def test_a_broken_state_is_gone_after_the_reset(name: str) -> None:
     core, x = core_of(name), inputs()
     state = used(core)
     for leaf in leaves(state):
-        leaf[1] = torch.nan
+        leaf[1] = torch.nan if leaf.is_floating_point() else 10**6
     out, _ = core(x, state, torch.tensor([False, True, False]))
     assert out.isfinite().all()
 
@@ -134,7 +164,7 @@ def test_no_lane_sees_another(name: str) -> None:
     other = x.clone()
     other[1] += 5
     for leaf in leaves(state):
-        leaf.requires_grad_()
+        leaf.requires_grad_(leaf.is_floating_point())
     x.requires_grad_()
     out, _ = core(x, state, NEVER)
     changed, _ = core(other, state, NEVER)
@@ -186,7 +216,7 @@ def test_detach_keeps_the_values(name: str) -> None:
 @each_core
 def test_every_parameter_learns(name: str) -> None:
     core = core_of(name)
-    core(inputs(), used(core), NEVER)[0].square().sum().backward()
+    core(inputs(), used(core), torch.tensor([True, False, False]))[0].square().sum().backward()
     assert all(p.grad is not None and p.grad.any() for p in core.parameters())
 
 
@@ -208,13 +238,48 @@ def test_a_call_does_not_change_what_it_was_given(name: str) -> None:
     assert torch.equal(core(x, state, torch.tensor([True, False, False]))[0], one)  # nothing is kept in the module
 
 
+def dtypes(state: State) -> list[torch.dtype]:
+    return [leaf.dtype for leaf in leaves(state)]
+
+
 @each_core
-def test_bfloat16_runs_and_stays_bfloat16(name: str) -> None:
+def test_bfloat16_parameters_give_a_bfloat16_output_and_keep_the_states_types(name: str) -> None:
     core = core_of(name).to(torch.bfloat16)
-    out, state = core(inputs().bfloat16(), core.initial_state(LANES), NEVER)
+    x = inputs().bfloat16().requires_grad_()
+    state = core.initial_state(LANES)
+    out, after = core(x, state, NEVER)
     assert out.dtype == torch.bfloat16
     assert out.isfinite().all()
-    assert {leaf.dtype for leaf in leaves(state)} == {torch.bfloat16}
+    assert dtypes(after) == dtypes(state)
+    out.sum().backward()
+    assert x.grad is not None
+    assert x.grad.isfinite().all()
+
+
+@each_core
+def test_bfloat16_autocast_keeps_the_states_types_and_stays_near_float32(name: str) -> None:
+    core, x, state = core_of(name), inputs(), used(core_of(name))
+    exact, _ = core(x, state, NEVER)
+    with torch.autocast("cpu", torch.bfloat16):
+        out, after = core(x, state, NEVER)
+    assert dtypes(after) == dtypes(state)
+    assert torch.allclose(out.float(), exact, atol=0.1, rtol=0.1)
+    out.float().sum().backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in core.parameters())
+
+
+@each_core
+def test_the_state_does_not_grow(name: str) -> None:
+    core = core_of(name)
+    _, after = in_chunks(core, inputs(), [STEPS])
+    _, later = in_chunks(core, inputs(3), [5, 7], after)
+    assert [leaf.shape for leaf in leaves(later)] == [leaf.shape for leaf in leaves(after)]
+
+
+@each_core
+def test_initial_states_lie_where_the_parameters_do(name: str) -> None:
+    core = core_of(name).to("meta")
+    assert {leaf.device.type for leaf in leaves(core.initial_state(LANES))} == {"meta"}
 
 
 @each_core
