@@ -90,9 +90,10 @@ class MemUP(MemoryModule):
         kind = kinds(features)
         ours = self.outcome.nll(self.predictor(self.context_encoder(context), memory), outcome)
         gain = (self.outcome.nll(self.local.head(features), outcome) - ours) * BITS_PER_NAT
-        later = probes.position >= chunk.start[:, None] + chunk.steps
-        valid = torch.cat([targets.valid, probes.valid & later], dim=1)
-        kinds.observe(kind, gain, valid & chunk.held_out[:, None], chunk.episode)
+        position = torch.cat([targets.position, probes.position], dim=1)
+        valid = torch.cat([targets.valid, probes.valid], dim=1) & chunk.held_out[:, None]
+        later = position >= chunk.start[:, None] + chunk.steps - 1  # after that the memory has read the outcome
+        kinds.observe(kind, gain, valid & later, chunk.episode)
         kinds.choose(kind[:, : targets.valid.shape[1]], targets.valid)
 
     def _far_loss(self, chunk: Chunk, targets: Steps, memory: Tensor) -> tuple[Tensor, Tensor]:
