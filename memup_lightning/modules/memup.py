@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -18,6 +19,8 @@ from memup_lightning.uncertainty import PredictiveUncertainty, Uncertainty
 
 _OBSERVE = 4  # updates between two looks at what the memory explains: consecutive chunks have the same targets
 
+_MOST = 4.0  # bits of one observation, at most: a Gaussian that is sure and wrong loses thousands
+_STEPS = ("outcome", "position", "valid")
 _ROWS = 4096  # steps that are sorted into kinds at once
 
 
@@ -76,25 +79,30 @@ class MemUP(MemoryModule):
             taught = {name: on & ~chunk.held_out.view(-1, *[1] * (on.dim() - 1)) for name, (_, on) in terms.items()}
             terms = {name: (x, taught[name]) for name, (x, _) in terms.items()}
             if self.kinds is not None and chunk.step % _OBSERVE == 0:
-                self._observe(self.kinds, chunk, chunk.targets, chunk.probes, memory[:, -1:].detach())
+                self._observe(self.kinds, chunk.held_out, chunk, (chunk.targets, chunk.probes), memory[:, -1:].detach())
+                self.kinds.choose(self.kinds(self.local.features(chunk.targets.context)), chunk.targets.valid)
         return means(terms)
 
     @torch.no_grad()
-    def _observe(self, kinds: Kinds, chunk: Chunk, targets: Steps, probes: Steps, memory: Tensor) -> None:
-        """Note what kinds of targets there are, and what the memory explains of targets and probes in episodes that it is
-        not trained on. The probes are there whatever is selected."""
-        assert chunk.held_out is not None
-        context = {name: torch.cat([x, probes.context[name]], dim=1) for name, x in targets.context.items()}
-        outcome = torch.cat([targets.outcome, probes.outcome], dim=1)
-        features = self.local.features(context)
-        kind = kinds(features)
-        ours = self.outcome.nll(self.predictor(self.context_encoder(context), memory), outcome)
-        gain = (self.outcome.nll(self.local.head(features), outcome) - ours) * BITS_PER_NAT
-        position = torch.cat([targets.position, probes.position], dim=1)
-        valid = torch.cat([targets.valid, probes.valid], dim=1) & chunk.held_out[:, None]
+    def _observe(self, kinds: Kinds, held_out: Tensor, chunk: Chunk, steps: Sequence[Steps], memory: Tensor) -> None:
+        """Note what the memory explains of some steps in episodes that it is not trained on: how many bits are lost when it
+        is exchanged for that of another such episode.
+
+        Where the memory tells nothing of the outcome the two are equally good on average, whatever the predictor has
+        learned of that kind, by heart or not at all. Against the local predictor a kind that was never a target loses.
+        """
+        fields = steps[0].context
+        context = {name: torch.cat([x.context[name] for x in steps], dim=1) for name in fields}
+        outcome, position, valid = (torch.cat([getattr(x, n) for x in steps], dim=1) for n in _STEPS)
+        order = (~held_out).to(torch.int8).argsort(stable=True)  # the held-out lanes first
+        other = torch.empty_like(order).scatter_(0, order, order.roll(-1))
+        other = other.where(held_out[other], order[0])  # the lane whose memory each gets
+        encoded = self.context_encoder(context)
+        ours, theirs = (self.outcome.nll(self.predictor(encoded, m), outcome) for m in (memory, memory[other]))
+        gain = ((theirs - ours) * BITS_PER_NAT).clamp(-_MOST, _MOST)
+        another = held_out & (chunk.episode[other] != chunk.episode)
         later = position >= chunk.start[:, None] + chunk.steps - 1  # after that the memory has read the outcome
-        kinds.observe(kind, gain, valid & later, chunk.episode)
-        kinds.choose(kind[:, : targets.valid.shape[1]], targets.valid)
+        kinds.observe(kinds(self.local.features(context)), gain, valid & later & another[:, None], chunk.episode)
 
     def _far_loss(self, chunk: Chunk, targets: Steps, memory: Tensor) -> tuple[Tensor, Tensor]:
         points = slice((chunk.steps - 1) % self.predict_every, None, self.predict_every)
