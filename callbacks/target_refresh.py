@@ -254,6 +254,8 @@ def _score(data: EpisodeDataModule, model: LightningModule, split: Split, episod
         assert collector is not None
         on = rows.to(model.device)
         kinds = model.sort(moved) if table.selector.kinds else None
+        if kinds is not None and model.kinds is not None and split == "train":
+            model.kinds.meet(kinds.kind[on], moved.has_outcome[on])
         collector.extend(u[on], position[on], moved.has_outcome[on], kinds and kinds.rows(on))
         np.add.at(judged, playing, chunk.judged[rows].sum(1).numpy())
     if collector is not None:

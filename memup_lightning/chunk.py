@@ -103,17 +103,15 @@ class Chunk:
 
 
 class StepKinds(NamedTuple):
-    """The kind of context of some steps, and what a memory may explain of each kind.
+    """The kind of context of some steps, and how promising each kind is.
 
     Attributes:
         kind: of each step, int64 ``[rows, steps]``.
-        mean: bits, ``[kinds]``.
-        deviation: of the mean, ``[kinds]``: large where little is known.
+        weight: in what proportion the kinds are to be drawn, above 0, ``[kinds]``.
     """
 
     kind: Tensor
-    mean: Tensor
-    deviation: Tensor
+    weight: Tensor
 
     def rows(self, index: Tensor) -> StepKinds:
         """Those of some rows."""

@@ -11,15 +11,16 @@ from memup_lightning.chunk import StepKinds
 from memup_lightning.errors import MemUPError
 from memup_lightning.targets import Candidates, FloatArray, Selector, SuffixMaxima
 
+_ORDER = 1  # stream of random numbers
+
 
 class Explainable(Selector):
     """K later steps of K different kinds of context, those first that a memory can explain.
 
     Kinds are clusters of contexts (:class:`~memup_lightning.kinds.Kinds`). In every episode and at every refresh the
-    kinds are put into an order by Thompson sampling (Thompson, "On the likelihood that one unknown probability exceeds
-    another", Biometrika 1933): the worth of each is drawn from what is believed of it. So a kind of which little is
-    known comes first now and then, and one of which no memory explains anything loses its place. Of each of the K first
-    kinds that still have a step at or after t, one step, drawn evenly, is a target.
+    kinds are put into an order, drawn without replacement in proportion to their weights (Gumbel-top-k, Kool, van Hoof &
+    Welling, ICML 2019): uncertain, rare, and surely explained by the memory. Of each of the K first kinds that still have
+    a step at or after t, one step, drawn evenly, is a target.
 
     Args:
         num_targets: K.
@@ -50,11 +51,10 @@ class Explainable(Selector):
         if kinds is None:
             raise MemUPError("Explainable scores kinds of context, and none were found; train with a TargetRefresh")
         episodes, steps = episode.cpu().numpy()[:, None], position.cpu().numpy()
-        one, two = (counter.uniform(self.seed, draw, episodes, np.arange(self.kinds), part) for part in (1, 2))
-        normal = np.sqrt(-2 * np.log1p(-one)) * np.cos(2 * np.pi * two)  # Box & Muller
-        worth = kinds.mean + kinds.deviation * torch.from_numpy(normal).to(kinds.mean)
-        place = worth.argsort(dim=1).argsort(dim=1)
-        within = torch.from_numpy(counter.uniform(self.seed, draw, episodes, steps)).to(kinds.mean)
+        uniform = counter.uniform(self.seed, draw, episodes, np.arange(self.kinds), _ORDER)
+        gumbel = -np.log(-np.log(np.clip(uniform, 1e-300, 1 - 1e-16)))
+        place = (kinds.weight.log() + torch.from_numpy(gumbel).to(kinds.weight)).argsort(dim=1).argsort(dim=1)
+        within = torch.from_numpy(counter.uniform(self.seed, draw, episodes, steps)).to(kinds.weight)
         return place.gather(1, kinds.kind) + within.clamp(max=1 - 2**-10)  # float32: it must not round up to the next
 
     def maxima(self, rows: int, capacity: int, device: torch.device) -> SuffixMaxima:

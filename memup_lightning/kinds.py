@@ -25,6 +25,8 @@ _HOPE = (
     1.0  # bits: deviation of what the memory may explain of the most uncertain outcomes, before anything is observed
 )
 _LEAST_HOPE = 1e-3
+_NOISE = 1e-2  # bits: deviation of one observation, before there are any
+_SURE = 5.0  # standard errors: to be surer than that changes nothing any more
 _LEAST_WEIGHT = 0.01  # of a certain context: the certain ones need a kind of their own, if not as many
 _EPISODES = 256  # that are told apart; others share their places
 _SHOWN = 8  # numbers of a field that an example shows
@@ -48,6 +50,7 @@ class Kinds:
         examples: a context of each kind, in words.
         observed: number, sum and sum of squares of the gains of each kind until the last refresh, ``[3, M]``.
         chosen: number of targets of each kind until the last refresh, ``[M]``.
+        presence: share of the blocks of steps in which each kind occurred at the last refresh, ``[M]``.
     """
 
     def __init__(self, count: int, device: torch.device) -> None:
@@ -57,9 +60,12 @@ class Kinds:
         self.examples = [""] * count
         self.observed = torch.zeros(3, count, dtype=torch.float64, device=device)
         self.chosen = torch.zeros(count, dtype=torch.float64, device=device)
-        # Since then, by this rank: number and sum of the gains by episode, and number of targets.
+        self.presence = torch.ones(count, dtype=torch.float64, device=device)
+        # Since then, by this rank: number and sum of the gains by episode, number of targets, and of blocks of steps in
+        # which each kind occurred.
         self._gains = torch.zeros(2, _EPISODES, count, dtype=torch.float64, device=device)
         self._targets = torch.zeros_like(self.chosen)
+        self._blocks = torch.zeros(2, count, dtype=torch.float64, device=device)
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -79,9 +85,11 @@ class Kinds:
             context: each field ``[contexts, W, ...]``, for the examples.
             seed: of the first centres, and of those of kinds that have lost all their contexts.
         """
-        self.observed, self.chosen = self._until_now(*self._of_all_ranks())
-        self._gains.zero_()
-        self._targets.zero_()
+        gains, targets, blocks = self._of_all_ranks()
+        self.observed, self.chosen = self._until_now(gains, targets)
+        self.presence = torch.where(blocks[1] > 0, blocks[0].clamp(min=1) / blocks[1].clamp(min=1), self.presence)
+        for fresh in (self._gains, self._targets, self._blocks):
+            fresh.zero_()
         low, high = uncertainty.aminmax()
         share = (uncertainty - low) / (high - low) if high > low else torch.ones_like(uncertainty)
         weight = share.clamp(min=_LEAST_WEIGHT)
@@ -102,7 +110,7 @@ class Kinds:
         kind = self(features)
         number = torch.bincount(kind, minlength=len(self)).clamp(min=1)
         self.uncertainty = torch.zeros_like(self.hope).index_add_(0, kind, uncertainty) / number
-        self.hope = _HOPE * torch.zeros_like(self.hope).index_add_(0, kind, share) / number
+        self.hope = torch.zeros_like(self.hope).index_add_(0, kind, share) / number
         nearest = torch.cdist(self.centres, features).argmin(1)
         self.examples = _in_words({name: x[nearest, -1] for name, x in context.items()})
 
@@ -124,17 +132,27 @@ class Kinds:
         seen = torch.stack([counts.double(), gain.double().where(counts, 0)]).flatten(1)
         self._gains.view(2, -1).index_add_(1, place, seen)
 
+    def meet(self, kind: Tensor, selectable: Tensor) -> None:
+        """Count the blocks of steps in which each kind occurs, both ``[blocks, steps]``."""
+        occurs = torch.zeros(len(kind), len(self) + 1, dtype=torch.float64, device=kind.device)
+        occurs.scatter_(1, kind.where(selectable, len(self)), 1.0)
+        self._blocks += torch.stack([occurs[:, :-1].sum(0), torch.full_like(self.presence, len(kind))])
+
     def choose(self, kind: Tensor, valid: Tensor) -> None:
         """Count targets of each kind, both ``[lanes, K]``."""
         self._targets.index_add_(0, kind.flatten(), valid.flatten().double())
 
-    def worth(self) -> tuple[Tensor, Tensor]:
-        """What the memory may explain of each kind, in bits: mean and deviation of the belief, ``[M]`` each."""
+    def weights(self) -> Tensor:
+        """In what proportion the kinds are to be drawn, ``[M]``: the more uncertain, the rarer, and the surer it is that
+        the memory explains something of them, by a factor ``exp(t)`` for a gain of t standard errors."""
         number, total, square = self.observed
-        scatter = (square - total.square() / number.clamp(min=1)).sum()
-        noise = (scatter.clamp(min=0) + _HOPE**2) / (number.sum() + 1)  # variance of one observation; one is made up
-        variance = 1 / (self.hope.double().clamp(min=_LEAST_HOPE) ** -2 + number / noise)
-        return (variance * total / noise).float(), variance.sqrt().float()
+        several = number.clamp(min=1)
+        scatter = (square - total.square() / several).clamp(min=0)
+        usual = (scatter.sum() + _NOISE**2) / (number.sum() + 1)
+        error = ((scatter + usual) / several / (several + 1)).sqrt()
+        sure = (total / several / error).clamp(0, _SURE)
+        weights: Tensor = self.hope.double().clamp(min=_LEAST_HOPE) / self.presence * sure.exp()
+        return weights.float()
 
     def account(self) -> list[dict[str, Any]]:
         """A row for each kind: an example, its uncertainty, the mean gain in bits with its standard error (None where
@@ -159,7 +177,7 @@ class Kinds:
     def state_dict(self) -> dict[str, Any]:
         """What all ranks hold; called on all of them."""
         state: dict[str, Any] = {name: getattr(self, name) for name in _TENSORS}
-        state["_gains"], state["_targets"] = self._of_all_ranks()
+        state["_gains"], state["_targets"], state["_blocks"] = self._of_all_ranks()
         return state | {"examples": self.examples}
 
     def load_state_dict(self, state: Mapping[str, Any], rank: int) -> None:
@@ -168,14 +186,14 @@ class Kinds:
             setattr(self, name, state[name].to(device, copy=True))
         self.examples = list(state["examples"])
         if rank:  # rank zero holds what all had seen
-            self._gains.zero_()
-            self._targets.zero_()
+            for fresh in (self._gains, self._targets, self._blocks):
+                fresh.zero_()
 
-    def _of_all_ranks(self) -> tuple[Tensor, Tensor]:
+    def _of_all_ranks(self) -> tuple[Tensor, Tensor, Tensor]:
         """What was seen since the last refresh."""
-        parts = gather((self._gains.cpu(), self._targets.cpu()))
-        gains, targets = (torch.stack(part).sum(0).to(self.centres.device) for part in zip(*parts, strict=True))
-        return gains, targets
+        parts = gather((self._gains.cpu(), self._targets.cpu(), self._blocks.cpu()))
+        gains, targets, blocks = (torch.stack(x).sum(0).to(self.centres.device) for x in zip(*parts, strict=True))
+        return gains, targets, blocks
 
     def _until_now(self, gains: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """What was observed and chosen, with what was seen since the last refresh; the older counts less."""
@@ -185,7 +203,7 @@ class Kinds:
         return _KEEP * self.observed + fresh, _KEEP * self.chosen + targets
 
 
-_TENSORS = ("centres", "uncertainty", "hope", "observed", "chosen", "_gains", "_targets")
+_TENSORS = ("centres", "uncertainty", "hope", "observed", "chosen", "presence", "_gains", "_targets", "_blocks")
 
 
 def _drawn(weight: Tensor, uniform: float) -> Tensor:

@@ -21,15 +21,15 @@ CPU = torch.device("cpu")
 IntArray = npt.NDArray[np.int64]
 
 
-def equal(count: int) -> tuple[torch.Tensor, torch.Tensor]:
+def equal(count: int) -> torch.Tensor:
     """Kinds of which nothing is known."""
-    return torch.zeros(count), torch.ones(count)
+    return torch.ones(count)
 
 
 def table_for(
     selector: Explainable | Union,
     kind: IntArray,
-    worth: tuple[torch.Tensor, torch.Tensor],
+    weight: torch.Tensor,
     blocks: list[int] | None = None,
     refreshes: int = 1,
     capacity: int | None = None,
@@ -43,7 +43,7 @@ def table_for(
         for begin, end in pairwise(edges):
             part = torch.from_numpy(kind[:, begin:end])
             position = torch.arange(begin, end).expand(episodes, -1)
-            steps_of = StepKinds(part.clamp(min=0), *worth)
+            steps_of = StepKinds(part.clamp(min=0), weight)
             collector.extend(torch.zeros(part.shape), position, part >= 0, steps_of)
         collector.finish()
         table.version += 1
@@ -54,7 +54,7 @@ def chosen(table: TargetTable, episode: int, start: int) -> list[int]:
     return sorted(int(p) for p in table.select(np.array([episode]), np.array([start]))[0] if p != NOWHERE)
 
 
-def by_definition(selector: Explainable, kind: IntArray, worth: Any, episode: int, start: int) -> list[int]:
+def by_definition(selector: Explainable, kind: IntArray, weight: torch.Tensor, episode: int, start: int) -> list[int]:
     """The best step of each kind that comes at or after ``start``; of these the K best."""
     steps = kind.shape[1]
     scores = selector.score(
@@ -62,7 +62,7 @@ def by_definition(selector: Explainable, kind: IntArray, worth: Any, episode: in
         torch.tensor([episode]),
         torch.arange(steps)[None],
         0,
-        StepKinds(torch.from_numpy(kind[episode : episode + 1]).clamp(min=0), *worth),
+        StepKinds(torch.from_numpy(kind[episode : episode + 1]).clamp(min=0), weight),
     )[0].tolist()
     best: dict[int, int] = {}
     for step in range(start, steps):
@@ -83,12 +83,12 @@ def test_the_targets_of_every_suffix_are_those_of_the_definition(
     steps = min(len(episode) for episode in episodes)
     kind = np.array([episode[:steps] for episode in episodes])
     selector, rng = Explainable(k, kinds=6, seed=seed), np.random.default_rng(seed)
-    worth = torch.from_numpy(rng.random(6)).float(), torch.from_numpy(rng.random(6)).float()
-    table = table_for(selector, kind, worth, blocks)
+    weight = torch.from_numpy(rng.random(6)).float()
+    table = table_for(selector, kind, weight, blocks)
     for episode in range(len(kind)):
         for start in range(steps):
             found = chosen(table, episode, start)
-            assert found == by_definition(selector, kind, worth, episode, start)
+            assert found == by_definition(selector, kind, weight, episode, start)
             kinds = [kind[episode, step] for step in found]
             assert len(set(kinds)) == len(kinds)
             assert len(kinds) == min(k, len(set(kind[episode, start:]) - {-1}))
@@ -114,16 +114,11 @@ def test_a_kind_of_one_step_is_chosen_as_often_as_a_kind_of_thirty() -> None:
     assert counts.max() < 2 * counts.min()
 
 
-def test_what_the_memory_explains_comes_first_and_what_is_unexplored_never_starves() -> None:
-    kind = np.tile(np.arange(4), (4000, 1))
-    mean = torch.tensor([1.0, 0.0, 0.0, 0.0])
-    deviation = torch.tensor([0.1, 0.01, 0.01, 1.0])  # explained, noise, noise, hardly ever tried
-    select = table_for(Explainable(2, kinds=4), kind, (mean, deviation)).select
-    found = select(np.arange(4000), np.zeros(4000, np.int64))
-    share = [(found == step).any(axis=1).mean() for step in range(4)]
-    assert share[0] > 0.8
-    assert share[3] > 0.5
-    assert max(share[1:3]) < 0.3
+def test_kinds_come_first_in_proportion_to_their_weights_and_none_starves() -> None:
+    kind, weight = np.tile(np.arange(4), (4000, 1)), torch.tensor([16.0, 2.0, 1.0, 1.0])
+    found = table_for(Explainable(1, kinds=4), kind, weight).select(np.arange(4000), np.zeros(4000, np.int64))
+    share = np.bincount(found[:, 0], minlength=4) / 4000
+    assert np.abs(share - np.array([0.8, 0.1, 0.05, 0.05])).max() < 0.025
 
 
 def test_draws_change_with_the_refresh_and_with_the_seed_and_with_nothing_else() -> None:

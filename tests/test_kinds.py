@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from typing import Any
 
 import pytest
@@ -65,55 +66,59 @@ def refreshed(kinds: Kinds) -> Kinds:
     return kinds
 
 
-def test_the_worth_of_a_kind_is_what_was_observed_of_it_as_far_as_it_is_known() -> None:
+def equally_uncertain() -> Kinds:
     features, group = islands()
-    kinds = fitted(features, torch.ones(len(group)), 3)
-    observed(kinds, 0, 2.0)
+    return fitted(features, torch.ones(len(group)), 3)
+
+
+def test_a_kind_weighs_more_the_surer_it_is_that_the_memory_explains_something_of_it() -> None:
+    kinds = equally_uncertain()
+    observed(kinds, 0, 0.03)  # 1.5 standard errors
     observed(kinds, 1, -0.5)
-    mean, deviation = refreshed(kinds).worth()
-    assert mean[0] == pytest.approx(2.0, abs=0.05)
-    assert mean[1] == pytest.approx(-0.5, abs=0.05)  # what it learned there by heart does harm elsewhere
-    assert mean[2] == 0
-    assert deviation[:2].max() < 0.1
-    assert deviation[2] == pytest.approx(1.0, abs=0.05)
+    few, none, unknown = refreshed(kinds).weights()
+    assert few / unknown == pytest.approx(math.exp(1.5), rel=0.05)
+    assert none == unknown == 1
+    for _ in range(3):
+        observed(kinds, 0, 2.0)
+        sure = refreshed(kinds).weights()
+    assert sure[0] / sure[2] == pytest.approx(math.exp(5), rel=0.01)  # others are still drawn now and then
+
+
+def test_what_is_not_observed_any_more_is_forgotten() -> None:
+    kinds = equally_uncertain()
+    observed(kinds, 0, 0.1)
+    weights = [float(refreshed(kinds).weights()[0]) for _ in range(16)]
+    assert weights == sorted(weights, reverse=True)
+    assert weights[-1] < 1.1
 
 
 def test_a_step_that_lanes_meet_again_and_again_is_one_observation() -> None:
-    features, group = islands()
-    kinds, again = (fitted(features, torch.ones(len(group)), 3) for _ in range(2))
-    observed(kinds, 0, 1.0, episodes=10)
+    kinds, again = equally_uncertain(), equally_uncertain()
+    observed(kinds, 0, 0.1, episodes=10)
     for _ in range(50):
-        observed(again, 0, 1.0, episodes=10)
-    for once, often in zip(refreshed(kinds).worth(), refreshed(again).worth(), strict=True):
-        torch.testing.assert_close(once, often)
+        observed(again, 0, 0.1, episodes=10)
+    torch.testing.assert_close(refreshed(kinds).weights(), refreshed(again).weights())
 
 
-def test_what_is_not_observed_any_more_becomes_uncertain_again() -> None:
-    features, group = islands()
-    kinds = fitted(features, torch.ones(len(group)), 3)
-    observed(kinds, 0, 0.0)
-    deviations = [float(refreshed(kinds).worth()[1][0]) for _ in range(12)]
-    assert deviations == sorted(deviations)
-    assert deviations[-1] > 0.5
+def test_a_rare_kind_weighs_as_much_more_as_it_is_rare() -> None:
+    kinds = equally_uncertain()
+    for block in ([[0, 1, 1], [1, 1, 1]], [[1, 2, 2], [1, 0, 0]]):
+        kinds.meet(torch.tensor(block), torch.tensor([[True] * 3, [True, False, False]]))
+    assert refreshed(kinds).weights().tolist() == [4, 1, 4]
 
 
-def test_of_a_certain_kind_nothing_is_hoped() -> None:
+def test_a_certain_kind_weighs_next_to_nothing() -> None:
     features, group = islands()
     kinds = fitted(features, (group == 0).float(), 3)
-    kind = kinds(features)
-    hope = kinds.worth()[1]
-    assert hope[kind[group == 0][0]] == pytest.approx(1.0)
-    certain = [float(hope[int(number)]) for number in kind[group != 0].unique()]
-    assert max(certain) < 0.01
+    kind, weights = kinds(features), kinds.weights()
+    assert weights[kind[0]] == pytest.approx(1.0)
+    assert max(float(weights[number]) for number in kind[group != 0].unique()) < 0.01
 
 
 def test_targets_of_episodes_that_are_trained_on_do_not_enter() -> None:
-    features, group = islands()
-    kinds = fitted(features, torch.ones(len(group)), 3)
+    kinds = equally_uncertain()
     observed(kinds, 0, 5.0, counts=False)
-    mean, deviation = refreshed(kinds).worth()
-    assert mean[0] == 0
-    assert deviation[0] == pytest.approx(1.0, abs=0.05)
+    assert refreshed(kinds).weights().tolist() == [1, 1, 1]
 
 
 def test_the_account_names_each_kind_by_a_context_and_says_what_was_explained() -> None:
@@ -143,5 +148,4 @@ def test_kinds_come_back_from_a_checkpoint_as_they_were() -> None:
     other.load_state_dict(state, rank=0)
     assert torch.equal(other(features), kinds(features))
     assert other.account() == kinds.account()
-    for ours, theirs in zip(refreshed(kinds).worth(), refreshed(other).worth(), strict=True):
-        assert torch.equal(ours, theirs)
+    assert torch.equal(refreshed(kinds).weights(), refreshed(other).weights())

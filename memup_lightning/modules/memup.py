@@ -13,7 +13,7 @@ from memup_lightning.errors import MemUPError
 from memup_lightning.kinds import Kinds
 from memup_lightning.memory import State
 from memup_lightning.modules.base import BITS_PER_NAT, MemoryModule
-from memup_lightning.ranks import means, rank
+from memup_lightning.ranks import gather_rows, means, rank
 from memup_lightning.task import Task
 from memup_lightning.uncertainty import PredictiveUncertainty, Uncertainty
 
@@ -94,13 +94,12 @@ class MemUP(MemoryModule):
         fields = steps[0].context
         context = {name: torch.cat([x.context[name] for x in steps], dim=1) for name in fields}
         outcome, position, valid = (torch.cat([getattr(x, n) for x in steps], dim=1) for n in _STEPS)
-        order = (~held_out).to(torch.int8).argsort(stable=True)  # the held-out lanes first
-        other = torch.empty_like(order).scatter_(0, order, order.roll(-1))
-        other = other.where(held_out[other], order[0])  # the lane whose memory each gets
+        episodes, memories = gather_rows(chunk.episode.where(held_out, -1)), gather_rows(memory)
+        other = _next_of(episodes >= 0).narrow(0, rank() * chunk.lanes, chunk.lanes)
         encoded = self.context_encoder(context)
-        ours, theirs = (self.outcome.nll(self.predictor(encoded, m), outcome) for m in (memory, memory[other]))
+        ours, theirs = (self.outcome.nll(self.predictor(encoded, m), outcome) for m in (memory, memories[other]))
         gain = ((theirs - ours) * BITS_PER_NAT).clamp(-_MOST, _MOST)
-        another = held_out & (chunk.episode[other] != chunk.episode)
+        another = held_out & (episodes[other] != chunk.episode)
         later = position >= chunk.start[:, None] + chunk.steps - 1  # after that the memory has read the outcome
         kinds.observe(kinds(self.local.features(context)), gain, valid & later & another[:, None], chunk.episode)
 
@@ -166,7 +165,7 @@ class MemUP(MemoryModule):
             seen = self.local.encoder(chunk.windows(self.task.window))
             # A block of rows stays in the processor's cache.
             kind = torch.cat([self.kinds(self.local.layers[:-1](block)) for block in seen.flatten(0, 1).split(_ROWS)])
-        return StepKinds(kind.view(chunk.lanes, -1), *self.kinds.worth())
+        return StepKinds(kind.view(chunk.lanes, -1), self.kinds.weights())
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)
@@ -178,3 +177,10 @@ class MemUP(MemoryModule):
         if "kinds" in checkpoint:
             self.kinds = Kinds(0, self.device)
             self.kinds.load_state_dict(checkpoint["kinds"], rank())
+
+
+def _next_of(some: Tensor) -> Tensor:
+    """For each lane of ``some`` (bool ``[lanes]``) the number of the next of them, for the last one the first."""
+    order = (~some).to(torch.int8).argsort(stable=True)
+    following = torch.empty_like(order).scatter_(0, order, order.roll(-1))
+    return following.where(some[following], order[0])
