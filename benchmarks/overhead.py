@@ -180,7 +180,7 @@ def measure(chunk_length: int, updates: int) -> Row:
 def main() -> None:
     options = arguments(__doc__).parse_args()
     torch.set_num_threads(options.threads or 1)
-    rows = [measure(r, 1000 if options.quick else 5000) for r in (10, 1)]
+    rows = [measure(r, 1000 if options.quick else 3000) for r in (10, 1)]
     number, share = "{:.0f}".format, "{:.2f}".format
     columns = {"chunk_length": str} | dict.fromkeys(("fit", "bare", "fused_bare"), number)
     ratios = ("ratio", "cpu_ratio", "fused_ratio", "fused_cpu_ratio", "refresh_share")
