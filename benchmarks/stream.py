@@ -233,7 +233,7 @@ def main() -> None:
     torch.set_num_threads(options.threads or 1)
     number, share, fine = "{:.0f}".format, "{:.2f}".format, "{:.3f}".format
     with tempfile.TemporaryDirectory() as folder:
-        episodes, length, turns = (12, 200_000, 1) if options.quick else (40, 1_000_000, 5)
+        episodes, length, turns = (12, 200_000, 1) if options.quick else (40, 1_000_000, 3)
         store = write_store(Path(folder) / "store", episodes, length)
         rows: list[Row] = []
         for training in (False, True):
@@ -244,7 +244,7 @@ def main() -> None:
         publish("chunks per second (64 lanes)", rows, options, columns | {"megabytes_per_second": number})
         if options.json:
             options.json = options.json.with_stem(options.json.stem + "_waiting")
-        updates, turns = (150, 1) if options.quick else (1000, 3)
+        updates, turns = (150, 1) if options.quick else (600, 1)
         rows = []
         for chunk_length in (1, 10, 100):
             rows += [waiting(folder, chunk_length, workers, updates, turns) for workers in (0, 1)]
