@@ -51,21 +51,30 @@ class Problem(NamedTuple):
         return reached and seconds <= 60 * self.minutes
 
 
+def updates(number: int, every: int) -> list[str]:
+    """A budget of updates, at whose end the learning rate is 0, and the distance of evaluations."""
+    return [
+        f"--trainer.max_steps={number}",
+        f"{MODEL}.lr_scheduler.init_args.T_max={number}",
+        f"--trainer.val_check_interval={every}",
+    ]
+
+
 def copy(length: int, chunk_length: int, target: float, minutes: float, *more: str) -> Problem:
     """A copy task of another length than the config's."""
     sizes = [f"{DATA}.length={length}", f"{DATA}.chunk_length={chunk_length}", f"{CORE}.chrono={length}"]
     return Problem(f"Copy-{length}, r={chunk_length}", "conf/copy.yaml", [*sizes, *more], target, minutes)
 
 
-SELDOM = "--trainer.val_check_interval=2000"
+FEWER_POINTS = f"{MODEL}.predict_every=28"  # four in a chunk of 100 steps, one of them among the cues
 PROBLEMS = [
-    copy(120, 20, 0.999, 4),
-    copy(1_000, 20, 0.995, 10),
-    copy(5_000, 20, 0.993, 25, SELDOM),
-    copy(5_000, 100, 0.993, 25, SELDOM),
+    copy(120, 20, 0.999, 4, *updates(8_000, 1_000)),
+    copy(1_000, 20, 0.995, 10, *updates(16_000, 1_000)),
+    copy(5_000, 20, 0.993, 25, *updates(30_000, 3_000)),
+    copy(5_000, 100, 0.993, 25, *updates(14_000, 2_000), FEWER_POINTS),
     Problem("Scattered copy-5000, r=100", "conf/scattered_copy.yaml", [], 0.999, 25),
 ]
-QUICK = [copy(30, 20, 0.2, 1, "--trainer.max_steps=600", "--trainer.val_check_interval=300")]
+QUICK = [copy(30, 20, 0.2, 1, *updates(400, 200), f"{DATA}.num_train=512")]
 
 ABLATION_UPDATES = 4000
 WITHOUT: dict[str, Sequence[str]] = {
@@ -85,12 +94,7 @@ WITHOUT: dict[str, Sequence[str]] = {
 
 def ablation() -> list[Problem]:
     """Copy-120 with one thing changed, at a budget of updates."""
-    budget = [
-        f"--trainer.max_steps={ABLATION_UPDATES}",
-        f"{MODEL}.lr_scheduler.init_args.T_max={ABLATION_UPDATES}",
-        f"{DATA}.length=120",
-        f"{CORE}.chrono=120",
-    ]
+    budget = [*updates(ABLATION_UPDATES, 500), f"{DATA}.length=120", f"{CORE}.chrono=120"]
     return [Problem(name, "conf/copy.yaml", [*budget, *change], 0.999, 4) for name, change in WITHOUT.items()]
 
 
