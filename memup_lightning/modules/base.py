@@ -106,11 +106,6 @@ class MemoryModule(LightningModule, ABC):
             Scalars by name; their sum is minimised.
         """
 
-    def _current_loss(self, chunk: Chunk, memory: Tensor) -> Tensor:
-        """Loss of the outcome of every step of the chunk, predicted from the state of that same step, ``[B, T]``."""
-        params = self.predictor(self.context_encoder(chunk.windows(self.task.window)), memory)
-        return self.outcome.loss(params, chunk.outcome)
-
     def _local_loss(self, probes: Steps) -> tuple[Tensor, Tensor]:
         """Loss of the predictor without memory at every probe, ``[B, K]``, and which of them count."""
         return self.outcome.loss(self.local(probes.context), probes.outcome), probes.valid

@@ -62,13 +62,13 @@ class BPTT(TBPTT):
         assert state is not None
         return torch.cat(out, dim=1), state
 
-    def _current_loss(self, chunk: Chunk, memory: Tensor) -> Tensor:
-        loss = super()._current_loss
+    def _judged_loss(self, chunk: Chunk, memory: Tensor) -> Tensor:
+        loss = super()._judged_loss
         if not self._in_segments(chunk):
             return loss(chunk, memory)
         segments = self._segments(chunk)
         memories = torch.split(memory, [part.steps for part in segments], dim=1)
-        return torch.cat([_recomputed(loss, *pair) for pair in zip(segments, memories, strict=True)], dim=1)
+        return torch.cat([_recomputed(loss, *pair) for pair in zip(segments, memories, strict=True)])
 
     def _in_segments(self, chunk: Chunk) -> bool:
         return self.checkpoint_every is not None and self.checkpoint_every < chunk.steps and torch.is_grad_enabled()

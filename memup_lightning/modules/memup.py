@@ -63,7 +63,7 @@ class MemUP(MemoryModule):
             "local_loss": self._local_loss(chunk.probes),
         }
         if chunk.context:
-            terms["current_loss"] = self._current_loss(chunk, memory), chunk.has_outcome
+            terms["current_loss"] = self._current_loss(chunk, memory)
         return means(terms)
 
     def _far_loss(self, chunk: Chunk, targets: Steps, memory: Tensor) -> tuple[Tensor, Tensor]:
@@ -74,6 +74,10 @@ class MemUP(MemoryModule):
         outcome = targets.outcome[:, None].expand(*params.shape[:3], *targets.outcome.shape[2:])
         counts = chunk.valid[:, points, None] & targets.valid[:, None] & (targets.position[:, None] >= time[:, :, None])
         return self.outcome.loss(params, outcome), counts
+
+    def _current_loss(self, chunk: Chunk, memory: Tensor) -> tuple[Tensor, Tensor]:
+        params = self.predictor(self.context_encoder(chunk.windows(self.task.window)), memory)
+        return self.outcome.loss(params, chunk.outcome), chunk.has_outcome
 
     def diagnostics(self, chunk: Chunk, memory: Tensor) -> dict[str, Tensor]:
         targets = chunk.targets

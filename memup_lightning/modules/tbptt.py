@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from memup_lightning.chunk import Chunk
@@ -21,9 +22,11 @@ class TBPTT(MemoryModule):
     streams, optimiser and evaluation are those of :class:`~memup_lightning.modules.memup.MemUP`; the training method is
     all that differs.
 
-    The loss is the mean over the steps at which the memory is judged, plus the mean over all other steps with an outcome.
-    In one mean over all, a thousand trivial steps would drown the one that needs the memory. It is told which steps those
-    are, where the data mark them; MemUP must find out. Where they do not, it is the plain mean.
+    The loss is the mean over the steps at which the memory is judged: those that the data mark, or else all with an
+    outcome. This helps the baseline twice. It is told which steps matter, which MemUP must find out; and the many steps
+    that need no memory cannot drown the few that do. To see what becomes of it without that help, train
+    :class:`~memup_lightning.modules.memup.MemUP` with the selector ``CurrentStep`` alone: truncated backpropagation with a
+    loss at every step.
 
     ``memory_gain`` is taken at the judged steps, for no targets are selected. The local predictor, which it is measured
     against, learns beside the memory as it does in MemUP.
@@ -43,12 +46,18 @@ class TBPTT(MemoryModule):
                 f"{type(self).__name__} learns from the outcomes of the chunk's own steps, and this chunk came without "
                 "them; set --data.init_args.selector=CurrentStep"
             )
-        loss = self._current_loss(chunk, memory)
-        terms = {"current_loss": (loss, chunk.has_outcome), "local_loss": self._local_loss(chunk.probes)}
-        if self.task.judged:
-            terms["judged_loss"] = loss, chunk.judged
-            terms["current_loss"] = loss, chunk.has_outcome & ~chunk.judged
-        return means(terms)
+        loss = self._judged_loss(chunk, memory)
+        return means(
+            {
+                "judged_loss": (loss, torch.ones_like(loss, dtype=torch.bool)),
+                "local_loss": self._local_loss(chunk.probes),
+            }
+        )
+
+    def _judged_loss(self, chunk: Chunk, memory: Tensor) -> Tensor:
+        """Loss of the outcome of every judged step, predicted from the state of that same step, ``[rows]``."""
+        context, outcome = self._judged(chunk)
+        return self.outcome.loss(self.predictor(self.context_encoder(context), memory[chunk.judged]), outcome)
 
     def evaluate_gain(self, chunk: Chunk, memory: Tensor) -> None:
         context, outcome = self._judged(chunk)
