@@ -1,7 +1,7 @@
 """The paper's tasks, each against the accuracy that is asked of it within a time.
 
     python -m benchmarks.tasks [--quick] [--only Copy-120 Copy-1000] [--seeds 1 2 3] [--json PATH]
-    python -m benchmarks.tasks --ablation [--json PATH]
+    python -m benchmarks.tasks --ablation [--seeds 1] [--json PATH]
 
 Every row is `fit` on a config in a process of its own, evaluated at full length on held-out episodes; its figures are
 those of the run's summary.json. A run that may take more than ten minutes is made with the first seed alone. Rows are
@@ -142,7 +142,7 @@ def earlier(options: argparse.Namespace, names: set[str]) -> list[Row]:
 
 
 def measure(problems: Sequence[Problem], options: argparse.Namespace, title: str) -> list[Row]:
-    """The rows of the problems, written after every run, in the order of the table."""
+    """The rows of the problems behind those of earlier runs, written after every run."""
     rows = {row["task"]: row for row in earlier(options, {problem.name for problem in problems})}
     for problem in problems:
         seeds = options.seeds[:1] if options.quick or problem.minutes > 10 else options.seeds
