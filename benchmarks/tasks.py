@@ -1,7 +1,7 @@
 """The paper's tasks, each against the accuracy that is asked of it within a time.
 
     python -m benchmarks.tasks [--quick] [--only Copy-120 Copy-1000] [--seeds 1 2 3] [--json PATH]
-    python -m benchmarks.tasks --ablation [--json PATH]
+    python -m benchmarks.tasks --ablation [--seeds 1] [--json PATH]
 
 Every row is `fit` on a config in a process of its own, evaluated at full length on held-out episodes; its figures are
 those of the run's summary.json. A run that may take more than ten minutes is made with the first seed alone. Rows are
@@ -53,6 +53,15 @@ class Problem(NamedTuple):
         return reached and seconds <= 60 * self.minutes
 
 
+def updates(number: int, every: int) -> list[str]:
+    """A budget of updates, at whose end the learning rate is 0, and the distance of evaluations."""
+    return [
+        f"--trainer.max_steps={number}",
+        f"{MODEL}.lr_scheduler.init_args.T_max={number}",
+        f"--trainer.val_check_interval={every}",
+    ]
+
+
 def copy(length: int, chunk_length: int, target: float, minutes: float, *more: str) -> Problem:
     """A copy task of another length than the config's."""
     sizes = [f"{DATA}.length={length}", f"{DATA}.chunk_length={chunk_length}", f"{CORE}.chrono={length}"]
@@ -71,19 +80,19 @@ WHOLE_EPISODES = (  # 16 of 784 steps instead of 64 of 28: as many pixels in a s
     "--trainer.max_steps=857",
     f"{MODEL}.lr_scheduler.init_args.total_steps=857",
 )
-SELDOM = "--trainer.val_check_interval=2000"
+FEWER_POINTS = f"{MODEL}.predict_every=28"  # four in a chunk of 100 steps, one of them among the cues
 PROBLEMS = [
-    copy(120, 20, 0.999, 4),
-    copy(1_000, 20, 0.995, 10),
-    copy(5_000, 20, 0.993, 25, SELDOM),
-    copy(5_000, 100, 0.993, 25, SELDOM),
+    copy(120, 20, 0.999, 4, *updates(8_000, 1_000)),
+    copy(1_000, 20, 0.995, 10, *updates(16_000, 1_000)),
+    copy(5_000, 20, 0.993, 25, *updates(30_000, 3_000)),
+    copy(5_000, 100, 0.993, 25, *updates(14_000, 2_000), FEWER_POINTS),
     Problem("Scattered copy-5000, r=100", "conf/scattered_copy.yaml", [], 0.999, 25),
     Problem("Adding-5000, r=100", "conf/adding.yaml", [], 0.005, 20, "val/mse", smallest=True),
     pixels("MemUP"),
     pixels("TBPTT"),
     pixels("BPTT", *WHOLE_EPISODES),
 ]
-QUICK = [copy(30, 20, 0.2, 1, "--trainer.max_steps=600", "--trainer.val_check_interval=300")]
+QUICK = [copy(30, 20, 0.2, 1, *updates(400, 200), f"{DATA}.num_train=512")]
 
 ABLATION_UPDATES = 4000
 WITHOUT: dict[str, Sequence[str]] = {
@@ -103,12 +112,7 @@ WITHOUT: dict[str, Sequence[str]] = {
 
 def ablation() -> list[Problem]:
     """Copy-120 with one thing changed, at a budget of updates."""
-    budget = [
-        f"--trainer.max_steps={ABLATION_UPDATES}",
-        f"{MODEL}.lr_scheduler.init_args.T_max={ABLATION_UPDATES}",
-        f"{DATA}.length=120",
-        f"{CORE}.chrono=120",
-    ]
+    budget = [*updates(ABLATION_UPDATES, 500), f"{DATA}.length=120", f"{CORE}.chrono=120"]
     return [Problem(name, "conf/copy.yaml", [*budget, *change], 0.999, 4) for name, change in WITHOUT.items()]
 
 
@@ -158,7 +162,7 @@ def earlier(options: argparse.Namespace, names: set[str]) -> list[Row]:
 
 
 def measure(problems: Sequence[Problem], options: argparse.Namespace, title: str) -> list[Row]:
-    """The rows of the problems, written after every run, in the order of the table."""
+    """The rows of the problems behind those of earlier runs, written after every run."""
     rows = {row["task"]: row for row in earlier(options, {problem.name for problem in problems})}
     for problem in problems:
         seeds = options.seeds[:1] if options.quick or problem.minutes > 10 else options.seeds
