@@ -183,7 +183,7 @@ def main() -> None:
     parser.add_argument("--picture", type=Path, help="draw the rows here")
     options = parser.parse_args()
     options.seeds = options.seeds[:1]
-    share = 0.02 if options.quick else 1.0
+    share = 0.01 if options.quick else 1.0
     columns = {
         "task": str,
         "length": "{:,}".format,
