@@ -35,6 +35,7 @@ UPDATES = 5_000
 WHOLE_STEPS = 100_000
 """Steps a lane that full BPTT plays, at most."""
 METHODS = ("MemUP", "TBPTT", "BPTT")
+SIZES = dict(zip(METHODS, (11, 8, 5), strict=True))  # of the points, so that none hides another
 COLOURS = dict(zip(METHODS, ("tab:purple", "tab:orange", "tab:blue"), strict=True))
 
 
@@ -133,7 +134,7 @@ def compare(problem: Problem, share: float, threads: int | None, seed: int) -> I
             yield row
         bptt = row
     beyond = foretold(problem, 10 * problem.lengths[-1], bptt)
-    if beyond is not None:
+    if beyond is not None and row["ended"] != beyond["ended"]:  # it fitted so far
         yield beyond
 
 
@@ -152,7 +153,7 @@ def draw(rows: list[Row], path: Path) -> None:
         for method in METHODS:
             ours = [row for row in rows if row["task"] == task and row["method"] == method]
             ran = [row for row in ours if row.get("accuracy") is not None]
-            style = {"color": COLOURS[method], "marker": "o", "label": method}
+            style = {"color": COLOURS[method], "marker": "o", "markersize": SIZES[method], "label": method}
             above.plot([row["length"] for row in ran], [row["accuracy"] for row in ran], **style)
             below.plot([row["length"] for row in ours], [row["saved_bytes"] / 1e6 for row in ours], **style)
             for row in ours:
