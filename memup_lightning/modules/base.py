@@ -87,6 +87,13 @@ class MemoryModule(LightningModule, ABC):
         self._evaluation_state: State | None = None
         self.accuracy, self.evaluation_nll, self.gain = MeanMetric(), MeanMetric(), MeanMetric()
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Lightning notes here which hook runs, 40 times an update. A text needs none of the places that nn.Module searches.
+        if isinstance(value, str):
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
     @abstractmethod
     def losses(self, chunk: Chunk, memory: Tensor) -> dict[str, Tensor]:
         """The loss terms of a chunk.
