@@ -23,9 +23,10 @@ class TokenEncoder(nn.Module):
     Args:
         field: a token field.
         embedding_size: features of a token, where it has more than :data:`ONE_HOT_UP_TO` classes.
+        one_hot: what stands for 1 in a one-hot token.
     """
 
-    def __init__(self, field: Field, embedding_size: int = 32) -> None:
+    def __init__(self, field: Field, embedding_size: int = 32, one_hot: float = 1.0) -> None:
         super().__init__()
         self.dims = len(field.shape)
         self.classes = field.classes
@@ -34,7 +35,7 @@ class TokenEncoder(nn.Module):
             self.embedding = nn.Embedding(field.classes + 1, embedding_size, padding_idx=0)
         each = embedding_size if self.embedding else field.classes
         self.output_size = each * math.prod(field.shape)
-        self.register_buffer("eye", torch.eye(field.classes + 1)[:, 1:], persistent=False)
+        self.register_buffer("eye", one_hot * torch.eye(field.classes + 1)[:, 1:], persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         index = x.long() + 1
@@ -103,17 +104,24 @@ class StepEncoder(nn.Module):
         hidden_size: size of a linear layer with ReLU behind the joined features; 0 leaves it out.
         embedding_size: features of a token of many classes.
         image_size: features of an image.
+        one_hot: what stands for 1 in a one-hot token. A recurrent core whose first weights are small, as torch's are,
+            hardly sees a token that comes once and alone; a larger number makes it seen.
     """
 
     def __init__(
-        self, fields: Mapping[str, Field], hidden_size: int = 0, embedding_size: int = 32, image_size: int = 128
+        self,
+        fields: Mapping[str, Field],
+        hidden_size: int = 0,
+        embedding_size: int = 32,
+        image_size: int = 128,
+        one_hot: float = 1.0,
     ) -> None:
         super().__init__()
         self.names = list(fields)
         encoders: list[TokenEncoder | ImageEncoder | VectorEncoder] = []
         for field in fields.values():
             if field.kind == "token":
-                encoders.append(TokenEncoder(field, embedding_size))
+                encoders.append(TokenEncoder(field, embedding_size, one_hot))
             elif field.kind == "image":
                 encoders.append(ImageEncoder(field, image_size))
             else:

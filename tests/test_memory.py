@@ -444,6 +444,16 @@ def test_an_lstm_with_chrono_forgets_after_times_up_to_the_dependency() -> None:
     assert torch.equal(into, -forget)
 
 
+def test_an_lstm_with_chrono_and_open_input_gates_takes_in_more_of_a_single_step() -> None:
+    def taken_in(chrono_input: bool) -> float:
+        torch.manual_seed(1)
+        core = LSTM(4, hidden_size=400, chrono=1000, chrono_input=chrono_input)
+        _, (_, cell) = core.scan(torch.ones(1, 1, 4), core.initial_state(1))  # type: ignore[misc]
+        return float(cell.detach().abs().mean())
+
+    assert taken_in(chrono_input=False) > 20 * taken_in(chrono_input=True)
+
+
 def test_a_gru_with_chrono_keeps_its_state_for_times_up_to_the_dependency() -> None:
     core = GRU(4, hidden_size=400, chrono=1000)
     update = (core.rnn.bias_ih_l0 + core.rnn.bias_hh_l0).detach()[400:800]
