@@ -4,8 +4,8 @@
 
 Every row is `fit` on conf/tmaze.yaml or conf/copy.yaml in a process of its own; networks, streams and evaluation are the
 config's, the training method differs. A run ends when it is learned (accuracy on 100 held-out episodes at full length:
-0.99 for the maze, 0.999 for copy) or when its budget is spent: 5,000 updates of MemUP and TBPTT (copy: 8,000); of full BPTT as many as
-play 300,000 steps a lane, which is more steps than the others get. One seed.
+0.99 for the maze, 0.999 for copy) or when its budget is spent: 5,000 updates of MemUP and TBPTT (copy: 8,000); of full
+BPTT as many as play 300,000 steps a lane, which is more steps than the others get. One seed.
 
 The baselines are given every chance: their loss is at the judged steps alone, which they are told and MemUP must find;
 their lanes play every episode to its end; on the maze their LSTM begins with chrono initialisation for that length, they
