@@ -78,6 +78,7 @@ WHOLE_EPISODES = (  # 16 of 784 steps instead of 64 of 28: as many pixels in a s
     f"{DATA}.lanes=16",
     f"{DATA}.selector=CurrentStep",
     "--trainer.max_steps=857",
+    "--trainer.val_check_interval=857",
     f"{MODEL}.lr_scheduler.init_args.total_steps=857",
 )
 FEWER_POINTS = f"{MODEL}.predict_every=28"  # four in a chunk of 100 steps, one of them among the cues

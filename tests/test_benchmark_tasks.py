@@ -28,7 +28,8 @@ def at_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_arguments_of_a_row_are_understood(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     problem = ROWS[name]
     config = yaml.safe_load(parses(["fit", "--config", problem.config, *problem.overrides], capsys))
-    assert config["model"]["init_args"]["lr_scheduler"]["init_args"]["T_max"] == config["trainer"]["max_steps"]
+    schedule = config["model"]["init_args"]["lr_scheduler"]["init_args"]
+    assert {schedule.get("T_max"), schedule.get("total_steps")} - {None} == {config["trainer"]["max_steps"]}
     assert config["trainer"]["max_steps"] % config["trainer"]["val_check_interval"] == 0  # it ends with an evaluation
 
 
@@ -57,7 +58,7 @@ def test_rows_are_written_after_every_run_and_those_of_other_runs_are_kept(
         if path.exists():
             written.append([(row["task"], len(row["runs"])) for row in json.loads(path.read_text())["rows"]])
         same = {"recall": None, "updates": 1, "seconds": 1.0, "peak_rss_mb": 1.0, "saved_bytes": 1, "met": True}
-        return {"seed": seed, "value": 1.0, **same}
+        return {"seed": seed, "data": "copy", "value": 1.0, **same}
 
     monkeypatch.setattr(tasks, "run", run)
     for arguments in (["--only", "Copy-120"], ["--only", "Copy-1000", "Copy-120", "--seeds", "4", "5"]):
