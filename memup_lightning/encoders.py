@@ -41,7 +41,8 @@ class TokenEncoder(nn.Module):
         index = x.long() + 1
         table = self.embedding.weight if self.embedding is not None else self.eye
         assert isinstance(table, Tensor)
-        return F.embedding(index, table).flatten(x.dim() - self.dims)
+        features = F.embedding(index, table)
+        return features.flatten(x.dim() - self.dims) if self.dims else features
 
 
 class ImageEncoder(nn.Module):
@@ -90,8 +91,9 @@ class VectorEncoder(nn.Module):
         self.output_size = math.prod(field.shape)
 
     def forward(self, x: Tensor) -> Tensor:
-        flat = x.flatten(x.dim() - self.dims) if self.dims else x.unsqueeze(-1)
-        return flat if flat.is_floating_point() else flat.float()
+        if self.dims != 1:
+            x = x.flatten(x.dim() - self.dims) if self.dims else x.unsqueeze(-1)
+        return x if x.is_floating_point() else x.float()
 
 
 class StepEncoder(nn.Module):
@@ -127,15 +129,14 @@ class StepEncoder(nn.Module):
         self.encoders = nn.ModuleList(encoders)
         self.joined_size = sum(encoder.output_size for encoder in encoders)
         self.output_size = hidden_size or self.joined_size
-        self.hidden: nn.Module = nn.Identity()
+        self.hidden: nn.Module | None = None
         if hidden_size:
             self.hidden = nn.Sequential(nn.Linear(self.joined_size, hidden_size), nn.ReLU())
 
     def forward(self, fields: Fields) -> Tensor:
         parts = [encoder(fields[name]) for name, encoder in zip(self.names, self.encoders, strict=True)]
         joined = parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
-        features: Tensor = self.hidden(joined)
-        return features
+        return joined if self.hidden is None else self.hidden(joined)
 
 
 class WindowEncoder(nn.Module):

@@ -24,7 +24,6 @@ from datamodules import (
 )
 from datamodules.base import SPLITS
 from memup_lightning.episodes import EVALUATE, HAS_OUTCOME, OUTCOME, EpisodeSource
-from memup_lightning.errors import MemUPError
 from memup_lightning.modules import MemUP
 from tests.idx_files import write_images
 
@@ -209,49 +208,3 @@ def test_a_model_built_from_the_task_has_a_finite_loss_on_its_chunks(name: str) 
     losses = model.losses(chunk, memory)
     assert losses["local_loss"] > 0
     assert all(torch.isfinite(loss) for loss in losses.values())
-
-
-# --- copy
-
-
-@pytest.mark.parametrize("scattered", [False, True])
-def test_the_outcome_at_a_cue_is_the_symbol_of_the_same_number(scattered: bool) -> None:
-    source = CopyDataModule(length=20, symbols=5, copied=6, scattered=scattered, num_train=50, seed=3).episodes("train")
-    for episode in range(50):
-        arrays = whole(source, episode)
-        token, outcome = arrays["token"], arrays[OUTCOME]
-        assert len(token) == 32
-        assert (token[-6:] == 6).all()
-        assert (token[:-6] <= 5).all()
-        assert np.array_equal(token[token < 5], outcome[-6:])
-        assert (outcome[:-6] == 5).all()
-        assert arrays[EVALUATE].tolist() == [False] * 26 + [True] * 6
-
-
-def test_copy_shows_the_symbols_first_and_scattered_copy_anywhere_before_the_cues() -> None:
-    sizes = {"length": 6, "copied": 2, "num_train": 400, "seed": 1}
-    plain, scattered = (CopyDataModule(scattered=x, **sizes).episodes("train") for x in (False, True))
-    places = [np.flatnonzero(whole(plain, i)["token"] < 8).tolist() for i in range(400)]
-    assert places == [[0, 1]] * 400
-    places = [np.flatnonzero(whole(scattered, i)["token"] < 8).tolist() for i in range(400)]
-    assert {tuple(x) for x in places} == {(i, j) for i in range(8) for j in range(i + 1, 8)}
-
-
-def test_the_symbols_are_fair_and_independent() -> None:
-    source = CopyDataModule(length=1, num_train=4000, seed=1).episodes("train")
-    symbols = source.gather(np.arange(4000), np.zeros(4000, np.int64), 10, ["token"])["token"]
-    share = np.stack([(symbols == symbol).mean(0) for symbol in range(8)])
-    assert np.abs(share - 1 / 8).max() < 0.03
-    assert np.abs(np.corrcoef(symbols.T.astype(float)) - np.eye(10)).max() < 0.08
-
-
-def test_the_local_context_tells_the_cues_apart() -> None:
-    data = CopyDataModule(length=30, copied=4, num_train=1, seed=1)
-    token = data.episodes("train").gather(np.zeros(4, np.int64), 34 + np.arange(4) - 3, data.task.window, ["token"])
-    assert len({tuple(row) for row in token["token"].tolist()}) == 4
-
-
-@pytest.mark.parametrize("argument", ["length", "symbols", "copied", "num_val"])
-def test_a_copy_task_of_nothing_is_refused(argument: str) -> None:
-    with pytest.raises(MemUPError, match=f"{argument}=0: must be at least"):
-        CopyDataModule(**{argument: 0})

@@ -18,11 +18,11 @@ class MinGRU(Memory):
     Args:
         input_size: features of a step; the model fills it in.
         hidden_size: units of a layer; m_t is the last layer's output.
-        num_layers: layers on top of each other.
+        num_layers: layers on top of each other. With one, no gate depends on what was before; give at least two.
         keep: mean number of steps that a fresh gate keeps the state for: the gate's bias is ``-log(keep)``.
     """
 
-    def __init__(self, input_size: int, hidden_size: int = 64, num_layers: int = 1, keep: int = 20) -> None:
+    def __init__(self, input_size: int, hidden_size: int = 64, num_layers: int = 2, keep: int = 100) -> None:
         super().__init__()
         check_sizes(self, hidden_size=hidden_size, num_layers=num_layers, keep=keep)
         self.output_size = hidden_size

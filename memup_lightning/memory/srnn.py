@@ -20,14 +20,17 @@ class SRNN(Memory):
         input_size: features of a step; the model fills it in.
         hidden_size: units; m_t is h_t.
         mlp_size: units of the hidden layer of f.
+        gate_bias: bias of the fresh gate. Nothing is forgotten but what is cut at zero, so what noise writes at every step
+            drowns the state; a gate that begins almost shut (``sigmoid(-6) = 0.0025``) opens for what is worth it.
     """
 
-    def __init__(self, input_size: int, hidden_size: int = 64, mlp_size: int = 64) -> None:
+    def __init__(self, input_size: int, hidden_size: int = 64, mlp_size: int = 64, gate_bias: float = -6.0) -> None:
         super().__init__()
         check_sizes(self, hidden_size=hidden_size, mlp_size=mlp_size)
         self.output_size = hidden_size
         self.mlp = nn.Sequential(nn.Linear(input_size, mlp_size), nn.ReLU(), nn.Linear(mlp_size, hidden_size))
         self.gate = nn.Linear(input_size, hidden_size)
+        nn.init.constant_(self.gate.bias, gate_bias)
 
     def initial_state(self, lanes: int) -> State:
         return torch.zeros(lanes, self.output_size, device=self.gate.weight.device)

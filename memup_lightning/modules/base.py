@@ -88,6 +88,13 @@ class MemoryModule(LightningModule, ABC):
         names = (*self.outcome.score_names, "memory_gain")
         self.metrics: Any = nn.ModuleDict({name: MeanMetric() for name in names})  # what evaluation logs
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Lightning notes here which hook runs, 40 times an update. A text needs none of the places that nn.Module searches.
+        if isinstance(value, str):
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
     @abstractmethod
     def losses(self, chunk: Chunk, memory: Tensor) -> dict[str, Tensor]:
         """The loss terms of a chunk.

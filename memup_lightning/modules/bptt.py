@@ -23,7 +23,8 @@ class BPTT(TBPTT):
     Every chunk begins and ends an episode, so every update plays ``lanes`` whole episodes, and what it stores grows with
     their length (``memory/saved_tensor_bytes``). With ``checkpoint_every`` it stores the states between segments of so many
     steps, and computes what lies inside a segment once more in the backward pass (Chen et al., "Training Deep Nets with
-    Sublinear Memory Cost", 2016): the same gradients, a third slower, least memory near the square root of the length.
+    Sublinear Memory Cost", 2016): the same gradients for one more forward pass. m of every step is still stored, for the
+    predictor; the states between segments are too, but ``memory/saved_tensor_bytes`` does not see them.
 
     Args:
         task: what the data are; the command line takes it from the datamodule.
