@@ -25,6 +25,7 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --scripts-are-modules examples/*.py
 
 # The package as a user gets it: a wheel in an empty environment, away from the checkout.
 wheel: setup
@@ -42,12 +43,15 @@ pictures: setup
 	@set -e; root=$$(pwd); away=$$(mktemp -d); trap 'rm -rf "$$away"' EXIT; cd "$$away"; \
 	WANDB_MODE=offline "$$root/$(BIN)/python" -m memup_lightning fit --config "$$root/conf/tmaze.yaml"; \
 	cp runs/tmaze/version_0/*.png "$$root/docs/images/"
+	$(BIN)/python -m docs.figures
 
 bench: setup
 	$(BIN)/python -m benchmarks.tmaze --json benchmarks/results/tmaze.json
 	$(BIN)/python -m benchmarks.overhead --threads 1 --json benchmarks/results/overhead.json
 	$(BIN)/python -m benchmarks.million --json benchmarks/results/million.json
 	$(BIN)/python -m benchmarks.replay --seeds 1 --json benchmarks/results/replay.json --picture docs/images/replay.png
+	$(BIN)/python -m benchmarks.comparison --threads 1 --json benchmarks/results/comparison.json \
+	  --picture docs/images/comparison.png
 	$(BIN)/python -m benchmarks.stream --json benchmarks/results/stream.json
 
 clean:

@@ -71,6 +71,12 @@ def publish(title: str, rows: list[Row], options: argparse.Namespace, columns: d
     console.print(table)
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
     console.print(f"{about['machine']}, {about['threads']} threads, seeds {options.seeds}, {about['date']}, {versions}")
+    write_json(title, rows, options)
+
+
+def write_json(title: str, rows: list[Row], options: argparse.Namespace) -> None:
+    """Write the rows as JSON, if that is asked for."""
     if options.json:
+        about = environment() | {"seeds": options.seeds, "quick": options.quick}
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps({"title": title, "about": about, "rows": rows}, indent=2) + "\n")

@@ -30,10 +30,10 @@ os.environ.setdefault("WANDB_SILENT", "true")
 
 import numpy as np
 import torch
-from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import EarlyStopping
 
-from benchmarks.overhead import Stopwatch
+from benchmarks.overhead import refresh_seconds
 from benchmarks.report import Row, arguments, publish
 from benchmarks.runs import fit
 from datamodules import TMazeDataModule
@@ -147,12 +147,34 @@ def throughput(store: EpisodeStore, chunk_length: int, training: bool, chunks: i
     ]
 
 
-class WaitingStopwatch(Stopwatch):
-    """Seconds of updates, and how many of them passed in waiting for the next chunk and in joining its targets."""
+class WaitingStopwatch(Callback):
+    """Seconds of the updates from ``first`` to ``last``, and how many of them passed in waiting for the next chunk and in
+    joining its targets; evaluation and target refreshes are left out."""
 
     def __init__(self, first: int, last: int) -> None:
-        super().__init__(first, last)
-        self.loading = self.joining = 0.0
+        self.first, self.last = first, last
+        self.seconds = self.loading = self.joining = 0.0
+        self._began: float | None = None
+
+    def _pause(self) -> None:
+        if self._began is not None:
+            self.seconds += time.perf_counter() - self._began
+            self._began = None
+
+    def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
+        if self._began is None and self.first <= trainer.global_step < self.last:
+            self._began = time.perf_counter()
+            self._refreshed = refresh_seconds(trainer)
+
+    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+        if self._began is not None and (refreshed := refresh_seconds(trainer)) != self._refreshed:
+            self.seconds -= refreshed - self._refreshed
+            self._refreshed = refreshed
+        if trainer.global_step >= self.last:
+            self._pause()
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._pause()
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         trainer.callbacks = [callback for callback in trainer.callbacks if not isinstance(callback, EarlyStopping)]
@@ -211,7 +233,7 @@ def main() -> None:
     torch.set_num_threads(options.threads or 1)
     number, share, fine = "{:.0f}".format, "{:.2f}".format, "{:.3f}".format
     with tempfile.TemporaryDirectory() as folder:
-        episodes, length, turns = (12, 200_000, 1) if options.quick else (40, 1_000_000, 5)
+        episodes, length, turns = (12, 200_000, 1) if options.quick else (40, 1_000_000, 3)
         store = write_store(Path(folder) / "store", episodes, length)
         rows: list[Row] = []
         for training in (False, True):
@@ -222,7 +244,7 @@ def main() -> None:
         publish("chunks per second (64 lanes)", rows, options, columns | {"megabytes_per_second": number})
         if options.json:
             options.json = options.json.with_stem(options.json.stem + "_waiting")
-        updates, turns = (150, 1) if options.quick else (1000, 3)
+        updates, turns = (150, 1) if options.quick else (600, 1)
         rows = []
         for chunk_length in (1, 10, 100):
             rows += [waiting(folder, chunk_length, workers, updates, turns) for workers in (0, 1)]

@@ -6,7 +6,6 @@ import resource
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -159,9 +158,9 @@ def measure_bptt(model: MemoryModule, chunk: Chunk, lengths: Sequence[int] = BPT
             if found and length * found[chunk.steps] / chunk.steps > BPTT_BUDGET:
                 continue
             at = torch.arange(length, device=chunk.valid.device) % chunk.steps
-            longer = replace(chunk, inputs={name: x[:, at] for name, x in chunk.inputs.items()})
-            with SavedTensors([*_standing(model), *longer.inputs.values()]) as counter:
-                model.remember(longer, None)
+            inputs = {name: x[:, at] for name, x in chunk.inputs.items()}
+            with SavedTensors([*_standing(model), *inputs.values()]) as counter:
+                model.memory(model.encoder(inputs), model.memory.initial_state(chunk.lanes), chunk.is_first)
             found[length] = counter.bytes
     return dict(sorted(found.items()))
 

@@ -112,7 +112,7 @@ class Replay(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         data = data_of(trainer)
-        data.detour = None
+        data.detour, data.away = None, False
         if not data.consumed:  # a new run
             self._clear()
         if not len(self._left):
@@ -179,7 +179,7 @@ class Replay(Callback):
         lanes = self.replaying(data)
         own = self._own_rows = np.flatnonzero(np.isin(lanes, data.schedule.lane))
         detour = Detour(lanes[own] - data.schedule.first_lane, self._episode[own], self._start[own])
-        data.detour = detour if len(own) else None
+        data.detour, data.away = detour if len(own) else None, True
 
     @torch.no_grad()
     def _scan(self, model: MemUP, data: EpisodeDataModule) -> None:

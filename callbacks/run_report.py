@@ -131,13 +131,15 @@ class RunReport(Callback):
             trainer: of the run.
             reason: why it ended too early, if it did.
         """
-        sources = getattr(getattr(trainer, "datamodule", None), "sources", {})
+        data = getattr(trainer, "datamodule", None)
+        sources = getattr(data, "sources", {})
         usage = _memory_usage(trainer)
         seed = os.environ.get("PL_GLOBAL_SEED")
         return {
             "finished": reason is None,
             "reason": reason,
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
+            "data": getattr(data, "label", None),
             "metrics": last_metrics(trainer),
             "updates": trainer.global_step,
             "seconds_total": round(self.seconds_total, 3),
@@ -234,7 +236,9 @@ def print_summary(summary: dict[str, Any], folder: Path) -> None:
     metrics = summary["metrics"]
     table = Table(title="the run", title_justify="left", show_header=False)
     rows = {
+        "data": summary["data"],
         "accuracy": _number(metrics.get("val/accuracy"), ".3f"),
+        "mean squared error": _number(metrics.get("val/mse"), ".4f"),
         "target recall": _number(metrics.get("val/target_recall"), ".3f"),
         "memory gain": _number(metrics.get("val/memory_gain"), ".2f", " bits"),
         "updates": _number(summary["updates"], ",d"),

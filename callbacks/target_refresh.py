@@ -14,7 +14,7 @@ from callbacks.run import data_of, log_now, require_memup
 from datamodules.base import EpisodeDataModule, Split
 from memup_lightning.episodes import IntArray
 from memup_lightning.errors import MemUPError
-from memup_lightning.modules.memup import MemUP
+from memup_lightning.modules import TBPTT, MemUP
 from memup_lightning.ranks import gather, share_of_episodes, world_size
 
 
@@ -23,7 +23,8 @@ class TargetRefresh(Callback):
 
     The first selection waits until the local predictor is fit to be used: its loss over the last ``settle`` updates is
     no longer better than over the ``settle`` before by more than ``tolerance``. Until then there are no targets, and only
-    the local predictor learns. A refresh takes effect with the next chunk, whatever workers have read ahead.
+    the local predictor learns. A refresh takes effect with the next chunk, whatever workers have read ahead. Beside a
+    baseline (TBPTT, BPTT), which has no use for targets, it does nothing.
 
     Args:
         every: updates (or epochs, see ``unit``) between two refreshes.
@@ -75,9 +76,12 @@ class TargetRefresh(Callback):
         self._previous: float | None = None
         self._recall: dict[str, float] = {}
         self._began = 0.0
+        self._idle = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        require_memup(self, trainer, pl_module)
+        self._idle = isinstance(pl_module, TBPTT)
+        if not self._idle:
+            require_memup(self, trainer, pl_module)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._began = time.perf_counter() - self.seconds  # seconds of an earlier run count on both sides
@@ -86,6 +90,8 @@ class TargetRefresh(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         data = data_of(trainer)
+        if self._idle:
+            return
         if data.tables["train"].version == 0:
             if self._settled(outputs["local_loss"], data.consumed):
                 self.refresh(trainer, pl_module)
@@ -154,7 +160,7 @@ class TargetRefresh(Callback):
     def _score_held_out(self, trainer: Trainer, pl_module: LightningModule, split: Split) -> None:
         data = data_of(trainer)
         training = data.tables.get("train")
-        if training is not None and training.version == 0:
+        if self._idle or (training is not None and training.version == 0):
             return  # nothing is selected yet
         episodes = np.arange(min(self.validation_episodes, len(data.sources[split])))
         recall = score_on_all_ranks(data, pl_module, split, episodes, self.lanes)

@@ -1,16 +1,24 @@
 """The data: one task a file, over :class:`EpisodeDataModule`."""
 
+from datamodules.adding import AddingDataModule
+from datamodules.arrays import ArrayDataModule
 from datamodules.base import EpisodeDataModule
+from datamodules.copy_memory import CopyDataModule
 from datamodules.gymnasium import GymnasiumDataModule
 from datamodules.minari import MinariDataModule
+from datamodules.permuted_pixels import PermutedPixelsDataModule
 from datamodules.rewards import RewardDataModule
 from datamodules.tmaze import TMazeDataModule
 from datamodules.two_colors import TwoColorsDataModule
 
 __all__ = [
+    "AddingDataModule",
+    "ArrayDataModule",
+    "CopyDataModule",
     "EpisodeDataModule",
     "GymnasiumDataModule",
     "MinariDataModule",
+    "PermutedPixelsDataModule",
     "RewardDataModule",
     "TMazeDataModule",
     "TwoColorsDataModule",

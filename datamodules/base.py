@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 from pytorch_lightning import LightningDataModule
 
+from memup_lightning import counter
 from memup_lightning.chunk import Chunk
 from memup_lightning.episodes import EVALUATE, EpisodeSource, IntArray
 from memup_lightning.errors import MemUPError
@@ -24,6 +25,7 @@ from memup_lightning.targets import NOWHERE, Selector, TargetTable, TopK
 from memup_lightning.task import Task
 
 Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
 STAGES: dict[str, tuple[Split, ...]] = {
     "fit": ("train", "val"),
     "validate": ("val",),
@@ -96,6 +98,7 @@ class EpisodeDataModule(LightningDataModule, ABC):
         self._joins: dict[Split, TargetJoin] = {}
         self._schedule: LaneSchedule | None = None
         self.detour: Detour | None = None  # lanes that leave the schedule for the next chunk
+        self.away = self._resumed_away = False  # whether lanes of any rank are on detours, here and in the checkpoint
         self.consumed = 0  # training chunks handed out so far: all that a resumed run must know
 
     @property
@@ -103,9 +106,22 @@ class EpisodeDataModule(LightningDataModule, ABC):
     def task(self) -> Task:
         """What memory and predictor see, and what the outcome is; known before any episode is read."""
 
+    @property
+    def label(self) -> str:
+        """What the data are, as results name it."""
+        return type(self).__name__.removesuffix("DataModule")
+
     @abstractmethod
     def episodes(self, split: Split) -> EpisodeSource:
         """The episodes of a split; made once."""
+
+    def split_seed(self, split: Split) -> int:
+        """Seed of the episodes of a split, 31 bits."""
+        return int(counter.hash64(self.seed, SPLITS.index(split))) >> 33
+
+    def episode_seeds(self, split: Split, number: int) -> IntArray:
+        """A seed for each episode of a split, 63 bits; no two splits share one."""
+        return (counter.hash64(self.split_seed(split), np.arange(number)) >> np.uint64(1)).astype(np.int64)
 
     def setup(self, stage: str) -> None:
         for split in STAGES[stage]:
@@ -149,6 +165,11 @@ class EpisodeDataModule(LightningDataModule, ABC):
         )
 
     def train_dataloader(self) -> _EpochLoader:
+        if self._resumed_away and not self.away:
+            raise MemUPError(
+                "the checkpoint was written under Replay: some of its lanes stand where Replay sent them, not where the "
+                "schedule has them; resume with Replay among trainer.callbacks, or start without --ckpt_path"
+            )
         return _EpochLoader(self.training_stream, self)
 
     def evaluation_stream(
@@ -224,17 +245,31 @@ class EpisodeDataModule(LightningDataModule, ABC):
     def state_dict(self) -> dict[str, Any]:
         if "train" not in self.tables:
             return {}
-        return {"consumed": self.consumed, "seed": self.seed, "targets": self.tables["train"].state_dict()}
+        return {
+            "consumed": self.consumed,
+            "away": self.away,
+            "schedule": self._schedule_settings(),
+            "targets": self.tables["train"].state_dict(),
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        if "train" in self.tables and state_dict:
-            if state_dict["seed"] != self.seed:
+        if "train" not in self.tables or not state_dict:
+            return
+        for name, now in self._schedule_settings().items():
+            if (was := state_dict["schedule"][name]) != now:
+                option = "seed_everything" if name == "seed" else f"data.init_args.{name}"
                 raise MemUPError(
-                    f"the checkpoint was trained on the episodes of seed {state_dict['seed']}, this run has seed "
-                    f"{self.seed}; resume with --seed_everything={state_dict['seed']}, or start without --ckpt_path"
+                    f"the checkpoint was trained with {name}={was}, this run has {name}={now}, which sends its lanes to "
+                    f"other places than those that their states come from; resume with --{option}={was}, or start "
+                    "without --ckpt_path"
                 )
-            self.consumed = state_dict["consumed"]
-            self.tables["train"].load_state_dict(state_dict["targets"])
+        self.consumed, self._resumed_away = state_dict["consumed"], state_dict["away"]
+        self.tables["train"].load_state_dict(state_dict["targets"])
+
+    def _schedule_settings(self) -> dict[str, Any]:
+        """What decides where a lane stands after so many chunks."""
+        settings = {"seed": self.seed, "lanes": self.lanes, "chunk_length": self.chunk_length}
+        return settings | {"restart": list(self.restart)}
 
 
 class _EpochLoader(ChunkLoader):

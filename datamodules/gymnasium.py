@@ -10,15 +10,12 @@ from typing import Any
 import gymnasium
 from gymnasium.envs.registration import load_env_creator
 
-from datamodules.base import Split
+from datamodules.base import SPLITS, Split
 from datamodules.rewards import RewardDataModule
-from memup_lightning import counter
 from memup_lightning.collect import Episode, Policy, make_vector_env, play, random_policy
 from memup_lightning.episodes import EpisodeSource
 from memup_lightning.errors import MemUPError
 from memup_lightning.identity import Json, identities
-
-_SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 
 class GymnasiumDataModule(RewardDataModule):
@@ -62,7 +59,7 @@ class GymnasiumDataModule(RewardDataModule):
         self.env_kwargs = env_kwargs or {}
         self.wrappers = wrappers or []
         self.policy = policy
-        self.num_episodes: dict[Split, int] = dict(zip(_SPLITS, (num_train, num_val, num_test), strict=True))
+        self.num_episodes: dict[Split, int] = dict(zip(SPLITS, (num_train, num_val, num_test), strict=True))
         for split, number in self.num_episodes.items():
             if number < 1:
                 raise MemUPError(f"num_{split}={number}: at least one episode is needed")
@@ -81,10 +78,6 @@ class GymnasiumDataModule(RewardDataModule):
 
     def episodes(self, split: Split) -> EpisodeSource:
         return self.keep(f"{self.env_id}-{split}", lambda: self._parameters(split), lambda: self._play(split))
-
-    def split_seed(self, split: Split) -> int:
-        """Seed of the environments of a split, 31 bits."""
-        return int(counter.hash64(self.seed, _SPLITS.index(split))) >> 33
 
     def _play(self, split: Split) -> Iterator[Episode]:
         number = self.num_episodes[split]

@@ -11,12 +11,11 @@ import numpy as np
 
 from datamodules.base import Split
 from datamodules.rewards import RewardDataModule
-from memup_lightning import counter
 from memup_lightning.collect import Episode, space_fields, space_leaves
 from memup_lightning.episodes import EpisodeSource
 from memup_lightning.errors import MemUPError
 from memup_lightning.identity import Json, identities
-from memup_lightning.subset import EpisodeSubset
+from memup_lightning.subset import EpisodeSubset, split_by_share
 from memup_lightning.task import Field
 
 
@@ -71,13 +70,11 @@ class MinariDataModule(RewardDataModule):
     def split_episodes(self, split: Split) -> np.ndarray[Any, np.dtype[np.int64]]:
         """Numbers of the episodes of a split, in rising order."""
         assert self._all is not None
-        count = len(self._all)
-        val, test = (max(1, round(count * share)) for share in (self.val_share, self.test_share))
-        if count - val - test < 1:
-            raise MemUPError(f"{self.dataset} has {count} episodes; training, validation and test need one each")
-        shuffled = np.argsort(counter.hash64(self.seed, np.arange(count)), kind="stable")
-        parts = {"val": shuffled[:val], "test": shuffled[val : val + test], "train": shuffled[val + test :]}
-        return np.sort(parts[split])
+        try:
+            val, test, train = split_by_share(len(self._all), [self.val_share, self.test_share], self.seed)
+        except MemUPError as error:
+            raise MemUPError(f"{self.dataset}: {error}") from error
+        return {"train": train, "val": val, "test": test}[split]
 
     def _parameters(self) -> dict[str, Json]:
         """What tells this state of the dataset from others: its description, and sizes and times of its files."""

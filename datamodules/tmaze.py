@@ -12,13 +12,14 @@ from datamodules.gymnasium import GymnasiumDataModule
 from memup_lightning import counter
 from memup_lightning.envs.tmaze import TMazeRules
 from memup_lightning.episodes import EVALUATE, OUTCOME, Arrays, EpisodeSource, IntArray, check_lengths
+from memup_lightning.generated import GeneratedEpisodes
 from memup_lightning.task import Field
 
 _ACTION = 7  # stream of random numbers
 
 
-class TMazeEpisodes(EpisodeSource):
-    """Episodes of a uniformly random policy in the T-Maze. They take no room: any slice is computed when it is read.
+class TMazeEpisodes(GeneratedEpisodes):
+    """Episodes of a uniformly random policy in the T-Maze, computed when they are read.
 
     Args:
         rules: the maze.
@@ -38,15 +39,9 @@ class TMazeEpisodes(EpisodeSource):
             EVALUATE: Field((), "bool"),
         }
 
-    def read(self, episode: int, start: int, stop: int) -> Arrays:
-        arrays = self.gather(np.array([episode]), np.array([start]), stop - start, list(self.fields))
-        return {name: x[0] for name, x in arrays.items()}
-
-    def gather(self, episodes: IntArray, starts: IntArray, steps: int, names: Sequence[str]) -> Arrays:
-        time = starts[:, None] + np.arange(steps)
+    def generate(self, episodes: IntArray, time: IntArray, names: Sequence[str]) -> Arrays:
         layout = self.layout.rows(episodes)
         seeds = self.seeds[episodes]
-        outside = (time < 0) | (time >= layout.length[:, None])
         out: Arrays = {}
         if "observation" in names:
             out["observation"] = self.rules.observe(layout, seeds, time)
@@ -59,10 +54,7 @@ class TMazeEpisodes(EpisodeSource):
                 out[OUTCOME] = out["reward"].copy()
         if EVALUATE in names:
             out[EVALUATE] = self.rules.at_junction(layout, time)
-        if outside.any():
-            for name, x in out.items():
-                x[outside] = self.fields[name].fill
-        return {name: out[name] for name in names}
+        return out
 
 
 class TMazeDataModule(GymnasiumDataModule):
@@ -106,6 +98,4 @@ class TMazeDataModule(GymnasiumDataModule):
     def episodes(self, split: Split) -> EpisodeSource:
         if self.policy is not None or self.wrappers or self.observed is not None or self.outcome != "reward":
             return super().episodes(split)
-        number = np.arange(self.num_episodes[split])
-        seeds = counter.hash64(self.split_seed(split), number) >> np.uint64(1)
-        return TMazeEpisodes(self.rules, seeds.astype(np.int64))
+        return TMazeEpisodes(self.rules, self.episode_seeds(split, self.num_episodes[split]))

@@ -34,6 +34,11 @@ class Steps:
     outcome: Tensor
     judged: Tensor
 
+    def split(self, count: int) -> list[Steps]:
+        """Equal parts of the rows (views), one after another."""
+        parts: list[Steps] = _split(self, count)
+        return parts
+
     def to(self, device: torch.device, non_blocking: bool = False) -> Steps:
         return _move(self, device, non_blocking)
 

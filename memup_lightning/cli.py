@@ -19,6 +19,7 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.loggers import CSVLogger
+from pytorch_lightning.profilers import PassThroughProfiler
 
 import callbacks  # noqa: F401 (short class names in configs: every class that is imported has one)
 from datamodules import EpisodeDataModule
@@ -27,6 +28,7 @@ from memup_lightning.checkpoint import AtomicCheckpointIO, check_checkpoint, che
 from memup_lightning.did_you_mean import check_config_files, explain
 from memup_lightning.errors import MemUPError
 from memup_lightning.modules import MemoryModule
+from memup_lightning.profiler import NoProfiler
 from memup_lightning.run_folder import (
     check_writable,
     configured_folders,
@@ -149,6 +151,8 @@ class MemUPCLI(LightningCLI):
         drop_deprecated(self.trainer)
         if type(self.trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # not one that the config names
             self.trainer.strategy.checkpoint_io = AtomicCheckpointIO()
+        if type(self.trainer.profiler) is PassThroughProfiler:  # type: ignore[attr-defined]
+            self.trainer.profiler = NoProfiler()  # type: ignore[attr-defined]
         if self._checkpoint_shapes:
             check_fits(self._given.ckpt_path, self._checkpoint_shapes, self.model)
 

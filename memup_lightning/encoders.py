@@ -24,9 +24,10 @@ class TokenEncoder(nn.Module):
     Args:
         field: a token field.
         embedding_size: features of a token, where it has more than :data:`ONE_HOT_UP_TO` classes.
+        one_hot: what stands for 1 in a one-hot token.
     """
 
-    def __init__(self, field: Field, embedding_size: int = 32) -> None:
+    def __init__(self, field: Field, embedding_size: int = 32, one_hot: float = 1.0) -> None:
         super().__init__()
         self.dims = len(field.shape)
         self.classes = field.classes
@@ -35,13 +36,14 @@ class TokenEncoder(nn.Module):
             self.embedding = nn.Embedding(field.classes + 1, embedding_size, padding_idx=0)
         each = embedding_size if self.embedding else field.classes
         self.output_size = each * math.prod(field.shape)
-        self.register_buffer("eye", torch.eye(field.classes + 1)[:, 1:], persistent=False)
+        self.register_buffer("eye", one_hot * torch.eye(field.classes + 1)[:, 1:], persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         index = x.long() + 1
         table = self.embedding.weight if self.embedding is not None else self.eye
         assert isinstance(table, Tensor)
-        return F.embedding(index, table).flatten(x.dim() - self.dims)
+        features = F.embedding(index, table)
+        return features.flatten(x.dim() - self.dims) if self.dims else features
 
 
 class ImageEncoder(nn.Module):
@@ -115,8 +117,9 @@ class VectorEncoder(nn.Module):
         self.output_size = math.prod(field.shape)
 
     def forward(self, x: Tensor) -> Tensor:
-        flat = x.flatten(x.dim() - self.dims) if self.dims else x.unsqueeze(-1)
-        return flat if flat.is_floating_point() else flat.float()
+        if self.dims != 1:
+            x = x.flatten(x.dim() - self.dims) if self.dims else x.unsqueeze(-1)
+        return x if x.is_floating_point() else x.float()
 
 
 class StepEncoder(nn.Module):
@@ -128,6 +131,8 @@ class StepEncoder(nn.Module):
         embedding_size: features of a token of many classes.
         image_size: features of an image.
         image: ``(field, output_size) -> encoder`` of images.
+        one_hot: what stands for 1 in a one-hot token. A recurrent core whose first weights are small, as torch's are,
+            hardly sees a token that comes once and alone; a larger number makes it seen.
     """
 
     def __init__(
@@ -137,13 +142,14 @@ class StepEncoder(nn.Module):
         embedding_size: int = 32,
         image_size: int = 128,
         image: ImageCallable = ImageEncoder,
+        one_hot: float = 1.0,
     ) -> None:
         super().__init__()
         self.names = list(fields)
         encoders: list[TokenEncoder | ImageEncoder | VectorEncoder] = []
         for field in fields.values():
             if field.kind == "token":
-                encoders.append(TokenEncoder(field, embedding_size))
+                encoders.append(TokenEncoder(field, embedding_size, one_hot))
             elif field.kind == "image":
                 encoders.append(image(field, image_size))
             else:
@@ -151,15 +157,14 @@ class StepEncoder(nn.Module):
         self.encoders = nn.ModuleList(encoders)
         self.joined_size = sum(encoder.output_size for encoder in encoders)
         self.output_size = hidden_size or self.joined_size
-        self.hidden: nn.Module = nn.Identity()
+        self.hidden: nn.Module | None = None
         if hidden_size:
             self.hidden = nn.Sequential(nn.Linear(self.joined_size, hidden_size), nn.ReLU())
 
     def forward(self, fields: Fields) -> Tensor:
         parts = [encoder(fields[name]) for name, encoder in zip(self.names, self.encoders, strict=True)]
         joined = parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
-        features: Tensor = self.hidden(joined)
-        return features
+        return joined if self.hidden is None else self.hidden(joined)
 
 
 class WindowEncoder(nn.Module):

@@ -1,7 +1,9 @@
 """ChunkLoader: the chunks of a stream, read ahead by workers.
 
 What a worker sends costs by the tensor, not by the byte: some 15 tensors a chunk took 3 ms. So a worker packs a block of
-consecutive chunks into one tensor in shared memory, and the training process cuts them out of it again.
+consecutive chunks into one tensor in shared memory, and the training process cuts them out of it again. Fresh pages of
+shared memory cost more than what is copied into them, on both sides: a worker writes into a few tensors in turn, and the
+training process takes a copy, so that a chunk stays what it is however long it is kept.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ from memup_lightning.episodes import IntArray
 from memup_lightning.stream import ChunkStream
 
 _ALIGNMENT = 64  # bytes
+_PREFETCH = 2  # blocks of a worker that are not handed out yet
+_SLOTS = _PREFETCH + 2  # ... beside them the one that is being copied, and one to spare
 
 
 class ChunkLoader:
@@ -43,6 +47,7 @@ class ChunkLoader:
             _PackedBlocks(stream),
             batch_size=None,
             num_workers=num_workers,
+            prefetch_factor=_PREFETCH,
             persistent_workers=persistent_workers,
             generator=torch.Generator(),
         )
@@ -55,9 +60,22 @@ class ChunkLoader:
         return iter(self.stream) if self._workers is None else self._unpacked(iter(self._workers))
 
     @staticmethod
-    def _unpacked(blocks: Iterator[tuple[IntArray, Packed]]) -> Iterator[Chunk]:
-        for steps, packed in blocks:
-            yield from unpack(packed).split(steps.tolist())
+    def _unpacked(blocks: Iterator[_Sent]) -> Iterator[Chunk]:
+        slots: dict[tuple[int, int], Packed] = {}
+        for sent in blocks:
+            if sent.packed is not None:
+                slots[sent.worker, sent.slot] = sent.packed
+            buffer, frame = slots[sent.worker, sent.slot]
+            yield from unpack(Packed(buffer.clone(), frame)).split(sent.steps.tolist())
+
+
+class _Sent(NamedTuple):
+    """A block on its way: what lies in a slot of a worker. The slot itself comes along when it is new."""
+
+    steps: IntArray
+    worker: int
+    slot: int
+    packed: Packed | None
 
 
 class _PackedBlocks(IterableDataset[Any]):
@@ -69,12 +87,16 @@ class _PackedBlocks(IterableDataset[Any]):
     def __len__(self) -> int:
         return len(self.stream)
 
-    def __iter__(self) -> Iterator[tuple[IntArray, Packed]]:
+    def __iter__(self) -> Iterator[_Sent]:
         worker = get_worker_info()
         number, workers = (worker.id, worker.num_workers) if worker else (0, 1)
+        slots: dict[int, Packed] = {}
         for block, steps in enumerate(self.stream.blocks()):
             if block % workers == number:
-                yield steps, pack(self.stream.block(steps))
+                slot = block // workers % _SLOTS
+                packed = pack(self.stream.block(steps), slots.get(slot))
+                yield _Sent(steps, number, slot, None if packed is slots.get(slot) else packed)
+                slots[slot] = packed
 
 
 class Packed(NamedTuple):
@@ -99,8 +121,13 @@ class _Place(NamedTuple):
         return buffer[self.begin : self.end].view(self.dtype).view(self.shape)
 
 
-def pack(chunk: Chunk) -> Packed:
-    """All tensors of a chunk in one."""
+def pack(chunk: Chunk, into: Packed | None = None) -> Packed:
+    """All tensors of a chunk in one.
+
+    Args:
+        chunk: what is packed.
+        into: written over and returned, if the chunk has the shapes of the one that is packed there.
+    """
     tensors: list[tuple[_Place, Tensor]] = []
 
     def place(x: Tensor) -> _Place:
@@ -109,11 +136,12 @@ def pack(chunk: Chunk) -> Packed:
         return tensors[-1][0]
 
     frame = exchange(chunk, Tensor, place)
-    storage = torch.UntypedStorage._new_shared(tensors[-1][0].end)  # type: ignore[no-untyped-call]
-    buffer = torch.empty(0, dtype=torch.uint8).set_(storage)
+    if into is None or into.frame != frame:
+        storage = torch.UntypedStorage._new_shared(tensors[-1][0].end)  # type: ignore[no-untyped-call]
+        into = Packed(torch.empty(0, dtype=torch.uint8).set_(storage), frame)
     for at, x in tensors:
-        at.view(buffer).copy_(x)
-    return Packed(buffer, frame)
+        at.view(into.buffer).copy_(x)
+    return into
 
 
 def unpack(packed: Packed) -> Chunk:

@@ -24,9 +24,11 @@ class Outcome(nn.Module, ABC):
 
     Attributes:
         num_parameters: numbers that a network must put out for one outcome.
+        score_names: what :meth:`scores` gives; evaluation logs the mean of each over the judged steps.
     """
 
     num_parameters: int
+    score_names: tuple[str, ...] = ("accuracy", "nll")
 
     @abstractmethod
     def nll(self, params: Tensor, outcome: Tensor) -> Tensor:
@@ -47,6 +49,10 @@ class Outcome(nn.Module, ABC):
     @abstractmethod
     def correct(self, params: Tensor, outcome: Tensor) -> Tensor:
         """1.0 where the prediction is right, else 0.0, ``[...]``."""
+
+    def scores(self, params: Tensor, outcome: Tensor) -> dict[str, Tensor]:
+        """How good predictions are, each of :attr:`score_names` ``[...]``."""
+        return {"accuracy": self.correct(params, outcome), "nll": self.nll(params, outcome)}
 
 
 class Categorical(Outcome):
@@ -86,7 +92,35 @@ class Categorical(Outcome):
         return (self.predict(params) == outcome).float()
 
 
-class Gaussian(Outcome):
+class Number(Outcome):
+    """What the families over numbers and vectors share: right is what lies near enough, and errors are squared too.
+
+    Args:
+        field: the outcome field.
+        tolerance: a prediction counts as right within this distance in every component.
+    """
+
+    score_names = ("accuracy", "nll", "mse")
+
+    def __init__(self, field: Field, tolerance: float) -> None:
+        super().__init__()
+        self.shape = field.shape
+        self.size = math.prod(field.shape)
+        self.tolerance = tolerance
+
+    def _errors(self, params: Tensor, outcome: Tensor) -> Tensor:
+        """Prediction minus outcome, ``[..., size]``."""
+        flat = (*params.shape[:-1], self.size)
+        return self.predict(params).reshape(flat) - outcome.float().reshape(flat)
+
+    def correct(self, params: Tensor, outcome: Tensor) -> Tensor:
+        return (self._errors(params, outcome).abs().amax(-1) <= self.tolerance).float()
+
+    def scores(self, params: Tensor, outcome: Tensor) -> dict[str, Tensor]:
+        return super().scores(params, outcome) | {"mse": self._errors(params, outcome).square().mean(-1)}
+
+
+class Gaussian(Number):
     """A number or vector with independent normal errors.
 
     Args:
@@ -103,14 +137,11 @@ class Gaussian(Outcome):
     def __init__(
         self, field: Field, tolerance: float = 0.3, learned_variance: bool = True, min_std: float = 0.1
     ) -> None:
-        super().__init__()
+        super().__init__(field, tolerance)
         if field.kind != "vector":
             raise MemUPError(f"Gaussian needs a number, but this task's outcome is {_describe(field)}; use Categorical")
         if not min_std > 0:
             raise MemUPError(f"min_std={min_std}: must be above 0")
-        self.shape = field.shape
-        self.size = math.prod(field.shape)
-        self.tolerance = tolerance
         self.learned_variance = learned_variance
         self.min_std = min_std
         self.num_parameters = self.size * (2 if learned_variance else 1)
@@ -134,12 +165,8 @@ class Gaussian(Outcome):
     def predict(self, params: Tensor) -> Tensor:
         return params[..., : self.size].reshape(*params.shape[:-1], *self.shape)
 
-    def correct(self, params: Tensor, outcome: Tensor) -> Tensor:
-        error = (params[..., : self.size] - outcome.float().reshape(*params.shape[:-1], self.size)).abs()
-        return (error.amax(-1) <= self.tolerance).float()
 
-
-class Quantile(Outcome):
+class Quantile(Number):
     """A number, by its quantiles: no shape is assumed, several modes are kept (Dabney et al., AAAI 2018).
 
     Trained with the quantile Huber loss (their equation 10). The likelihood is that of the piecewise linear
@@ -166,7 +193,7 @@ class Quantile(Outcome):
         kappa: float = 0.1,
         min_width: float = 0.02,
     ) -> None:
-        super().__init__()
+        super().__init__(field, tolerance)
         if field.kind != "vector" or math.prod(field.shape) != 1:
             raise MemUPError(
                 f"Quantile needs one number a step, but this task's outcome is {_describe(field)}; "
@@ -177,8 +204,6 @@ class Quantile(Outcome):
                 f"num_quantiles={num_quantiles}, kappa={kappa}, min_width={min_width}: "
                 "at least 2 quantiles; kappa and min_width above 0"
             )
-        self.shape = field.shape
-        self.tolerance = tolerance
         self.kappa = kappa
         self.min_width = min_width
         self.num_parameters = num_quantiles
@@ -210,10 +235,6 @@ class Quantile(Outcome):
 
     def predict(self, params: Tensor) -> Tensor:
         return params.mean(-1).reshape(*params.shape[:-1], *self.shape)
-
-    def correct(self, params: Tensor, outcome: Tensor) -> Tensor:
-        error = (params.mean(-1) - outcome.float().reshape(params.shape[:-1])).abs()
-        return (error <= self.tolerance).float()
 
 
 def _describe(field: Field) -> str:

@@ -23,7 +23,7 @@ from memup_lightning.schedule import Schedule
 from memup_lightning.targets import NOWHERE, TargetTable
 from memup_lightning.task import Task
 
-_PLAN = 32  # chunks whose targets are chosen and read at once
+_PLAN = 64  # chunks whose targets are chosen and read at once
 _BLOCK_BYTES = 2 << 20  # of the chunks that are read at once: a lane's chunks lie beside each other ...
 _BLOCK_CHUNKS = 64  # ... and no more chunks than these
 
@@ -192,7 +192,8 @@ class TargetJoin:
     """Adds the targets to chunks, in the training process.
 
     Between two refreshes the schedule alone says which targets the next chunks get: they are chosen and read for a block
-    of chunks at once, each target once for as long as a lane keeps it.
+    of chunks at once, each target once for as long as a lane keeps it, and laid out chunk after chunk: what is left to do
+    for a chunk is to hand out views.
 
     Args:
         source: the episodes.
@@ -210,14 +211,12 @@ class TargetJoin:
         self._positions = np.zeros((0, 0, 0), np.int64)
         self._rows = np.zeros((0, 0), np.int64)  # where the targets of a planned step and lane stand in ...
         self._arrays: Arrays = {}  # ... these arrays, [rows, K, ...]
+        self._laid_out: dict[int, Steps] = {}  # step of the run -> its targets
 
     def __call__(self, chunk: Chunk) -> Chunk:
-        if self._version != self.table.version or not self._first <= chunk.step < self._last:
-            self._plan(chunk.step)
-        place = chunk.step - self._first
-        position, rows = self._positions[place], self._rows[place]
-        arrays = {name: x.take(rows, 0).reshape(position.size, *x.shape[2:]) for name, x in self._arrays.items()}
-        chunk.targets = self.reader.steps(arrays, position, position != NOWHERE, position.shape)
+        if self._version != self.table.version or chunk.step not in self._laid_out:
+            self._lay_out(chunk.step)
+        chunk.targets = self._laid_out[chunk.step]
         return chunk
 
     def targets(self, episode: IntArray, start: IntArray) -> Steps:
@@ -231,6 +230,20 @@ class TargetJoin:
         return self.reader.read(
             np.repeat(episode, position.shape[1]), np.where(position == NOWHERE, 0, position).ravel()
         )
+
+    def _lay_out(self, step: int) -> None:
+        """The targets of the chunks from ``step`` on, as many as fit into a block."""
+        if self._version != self.table.version or not self._first <= step < self._last:
+            self._plan(step)
+        lanes, targets = self._positions.shape[1:]
+        row_bytes = sum(x.nbytes for x in self._arrays.values()) // max(1, len(self._arrays[OUTCOME]))
+        size = max(1, _BLOCK_BYTES // max(1, lanes * row_bytes))
+        begin, end = step - self._first, min(step - self._first + size, len(self._rows))
+        rows = self._rows[begin:end].ravel()
+        position = self._positions[begin:end].reshape(len(rows), targets)
+        arrays = {name: x.take(rows, 0).reshape(position.size, *x.shape[2:]) for name, x in self._arrays.items()}
+        whole = self.reader.steps(arrays, position, position != NOWHERE, position.shape)
+        self._laid_out = dict(zip(range(step, step + end - begin), whole.split(end - begin), strict=True))
 
     def _plan(self, step: int) -> None:
         """Choose and read the targets of the chunks from ``step`` on."""

@@ -104,6 +104,7 @@ def test_the_summary_says_what_the_run_was_and_what_came_out(finished: Path) -> 
     summary = read_summary(finished)
     assert summary["finished"]
     assert summary["reason"] is None
+    assert summary["data"] == "TMaze"
     assert summary["updates"] == 40
     assert summary["seed"] == 7
     data = maze()
@@ -127,6 +128,7 @@ def test_the_summary_says_what_the_run_was_and_what_came_out(finished: Path) -> 
         "val/memory_gain",
         "val/target_recall",
         "val/nll",
+        "val/mse",
         "train/loss",
         "refresh/seconds",
         "memory/saved_tensor_bytes",

@@ -51,7 +51,7 @@ def test_fit_leaves_one_config_file_with_every_key_resolved(run: Run, tmp_path: 
     saved = yaml.safe_load(files[0].read_text())
     memory = saved["model"]["init_args"]["memory"]
     assert memory["class_path"] == "memup_lightning.memory.LSTM"
-    assert memory["init_args"] == {"hidden_size": 16, "num_layers": 1, "chrono": 0}
+    assert memory["init_args"] == {"hidden_size": 16, "num_layers": 1, "chrono": 0, "chrono_input": True}
     assert saved["trainer"]["max_steps"] == 4
 
 
@@ -67,6 +67,10 @@ def test_short_class_names_on_the_command_line(run: Run) -> None:
     cli = run("fit", "--model.init_args.memory=GRU", "--model.init_args.memory.hidden_size=4")
     assert type(cli.model.memory).__name__ == "GRU"
     assert cli.model.memory.output_size == 4
+
+
+def test_a_profiler_that_is_asked_for_profiles(run: Run) -> None:
+    assert "MemUP.optimizer_step" in run("fit", "--trainer.profiler=simple").trainer.profiler.summary()
 
 
 def test_a_resumed_run_goes_on_with_what_the_checkpoint_holds(run: Run, checkpoint: str) -> None:

@@ -41,6 +41,11 @@ def test_a_token_of_few_classes_is_one_hot(dtype: torch.dtype) -> None:
     assert encoder(torch.tensor([2, 0, 1], dtype=dtype)).tolist() == [[0, 0, 1], [1, 0, 0], [0, 1, 0]]
 
 
+def test_a_one_hot_token_is_as_large_as_asked_for() -> None:
+    encoder = StepEncoder({"token": Field((), "int64", "token", 3)}, one_hot=8.0)
+    assert encoder({"token": torch.tensor([2, -1])}).tolist() == [[0, 0, 8], [0, 0, 0]]
+
+
 @pytest.mark.parametrize("classes", [3, ONE_HOT_UP_TO + 1])
 def test_a_token_that_is_not_there_is_zeros_and_no_class_is(classes: int) -> None:
     encoder = TokenEncoder(Field((), "int32", "token", classes), embedding_size=5)

@@ -340,7 +340,7 @@ def test_a_memory_is_judged_at_the_judged_steps_with_the_state_of_the_same_step(
     model.on_predict_epoch_start()
     predicted = [model.predict_step(chunk, 0) for chunk in stream]
 
-    correct, nll, gain = [], [], []
+    correct, nll, gain, squares = [], [], [], []
     prediction: dict[tuple[int, int], float] = {}
     for episode, length in enumerate(LENGTHS.tolist()):
         read = source.gather(np.array([episode]), np.array([-1]), length + 1, ["see", "do"])
@@ -357,13 +357,16 @@ def test_a_memory_is_judged_at_the_judged_steps_with_the_state_of_the_same_step(
                 correct.append(model.outcome.correct(params, y).item())
                 nll.append(model.outcome.nll(params, y).item())
                 prediction[episode, step] = model.outcome.predict(params).item()
+                squares.append((prediction[episode, step] - y.item()) ** 2)
             if step in chosen and whole[HAS_OUTCOME][step]:
                 local = model.outcome.nll(model.local(context), y)
                 gain.append((local - model.outcome.nll(params, y)).item() / math.log(2))
     assert 0 < np.mean(correct) < 1
-    assert model.accuracy.compute().item() == pytest.approx(np.mean(correct), abs=1e-5)
-    assert model.evaluation_nll.compute().item() == pytest.approx(np.mean(nll), abs=1e-4)
-    assert model.gain.compute().item() == pytest.approx(np.mean(gain), abs=1e-4)
+    assert model.metrics["accuracy"].compute().item() == pytest.approx(np.mean(correct), abs=1e-5)
+    assert model.metrics["nll"].compute().item() == pytest.approx(np.mean(nll), abs=1e-4)
+    if model.task.outcome.kind == "vector":
+        assert model.metrics["mse"].compute().item() == pytest.approx(np.mean(squares), rel=1e-4)
+    assert model.metrics["memory_gain"].compute().item() == pytest.approx(np.mean(gain), abs=1e-4)
     place = [torch.cat([part[name] for part in predicted]).tolist() for name in ("episode", "step", "prediction")]
     assert {(e, s): p for e, s, p in zip(*place, strict=True)} == pytest.approx(prediction, abs=1e-5)
 

@@ -147,7 +147,7 @@ def test_chunks_come_out_of_an_imported_dataset(dataset: str, tmp_path: Path) ->
 
 
 def test_too_few_episodes_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(MemUPError, match="has 2 episodes; training, validation and test need one each"):
+    with pytest.raises(MemUPError, match="2 episodes cannot be split into 3 parts"):
         module(make(tmp_path, monkeypatch, episodes=2))
 
 

@@ -54,6 +54,9 @@ def test_every_score_has_one_number_an_outcome(name: str, lead: tuple[int, ...])
     assert outcome.uncertainty(params).shape == lead
     assert outcome.correct(params, y).shape == lead
     assert outcome.predict(params).shape == (*lead, *field.shape)
+    scores = outcome.scores(params, y)
+    assert tuple(scores) == outcome.score_names
+    assert all(score.shape == lead for score in scores.values())
 
 
 @each_family
@@ -230,6 +233,15 @@ def test_a_vector_is_right_where_every_component_is() -> None:
     params = torch.zeros(2, 6)
     y = torch.tensor([[0.4, -0.4, 0.0], [0.4, 0.6, 0.0]])
     assert outcome.correct(params, y).tolist() == [1.0, 0.0]
+
+
+@pytest.mark.parametrize("name", ["gaussian", "gaussian-vector", "quantile", "quantile-1"])
+def test_numbers_are_scored_by_their_squared_error_too(name: str) -> None:
+    field, make = FAMILIES[name]
+    outcome = make()
+    params, y = some_params(outcome, 5), some_outcomes(field, 5)
+    wanted = (outcome.predict(params) - y).square().reshape(5, -1).mean(1)
+    assert torch.allclose(outcome.scores(params, y)["mse"], wanted)
 
 
 def test_the_smallest_deviation_is_kept() -> None:

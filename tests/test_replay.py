@@ -315,6 +315,15 @@ def test_another_share_than_the_checkpoints_is_refused(tmp_path: Path) -> None:
         Run(ckpt=ckpt, replay={"share": 0.25})
 
 
+def test_a_checkpoint_of_a_replayed_run_is_not_resumed_without_replay(tmp_path: Path) -> None:
+    ckpt = tmp_path / "cut.ckpt"
+    Run(33, save=(33, ckpt))
+    data = TMazeDataModule(length=60, num_train=12, num_val=4, chunk_length=CHUNK, lanes=LANES, seed=1)
+    trainer = quiet_trainer(40, [TargetRefresh()], limit_val_batches=0)
+    with pytest.raises(MemUPError, match=r"written under Replay.*resume with Replay among trainer.callbacks"):
+        trainer.fit(MemUP(data.task, memory=partial(LSTM, hidden_size=8)), data, ckpt_path=ckpt)
+
+
 def test_a_callback_that_is_used_again_begins_anew(run: Run) -> None:
     again = Run(2)
     again.replay.load_state_dict(run.replay.state_dict())

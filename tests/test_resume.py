@@ -47,9 +47,9 @@ class Run:
             length=20,
             num_train=24,
             num_val=8,
-            chunk_length=5,
+            chunk_length=given.pop("chunk_length", 5),
             lanes=given.pop("lanes", 8),
-            restart=[0.2, 0.0],
+            restart=given.pop("restart", [0.2, 0.0]),
             chunks_per_epoch=EPOCH,
             num_workers=given.pop("num_workers", 0),
             seed=1,
@@ -170,6 +170,20 @@ def test_a_run_resumed_with_another_selector_is_refused(tmp_path: Path) -> None:
     Run(12, save=SaveAt(12, ckpt))
     with pytest.raises(MemUPError, match="same selector and number of episodes"):
         Run(ckpt=ckpt, selector=Union([TopK(1), Proportional(1)]))
+
+
+@pytest.mark.parametrize(
+    ("changed", "option"),
+    [({"lanes": 4}, "lanes=8"), ({"chunk_length": 4}, "chunk_length=5"), ({"restart": [0.5]}, r"restart=\[0.2, 0.0\]")],
+    ids=["lanes", "chunk_length", "restart"],
+)
+def test_a_run_whose_lanes_would_stand_elsewhere_is_refused(
+    tmp_path: Path, changed: dict[str, Any], option: str
+) -> None:
+    ckpt = tmp_path / "cut.ckpt"
+    Run(12, save=SaveAt(12, ckpt))
+    with pytest.raises(MemUPError, match=rf"resume with --data.init_args.{option}, or start"):
+        Run(ckpt=ckpt, **changed)
 
 
 def test_a_foreign_checkpoint_is_refused(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from datamodules.tmaze import TMazeEpisodes
+from memup_lightning import stream as stream_module
 from memup_lightning.chunk import Chunk
 from memup_lightning.collect import space_fields
 from memup_lightning.envs import TMazeEnv, TMazeRules
@@ -328,6 +329,20 @@ def test_joined_targets_are_those_selected_at_each_chunks_start(selector: Select
                     wanted = [step_of(source, name, episode, t) for t in range(position - 2, position + 1)]
                     assert np.array_equal(targets.context[name][lane, k], np.stack(wanted))
     assert some > 1000
+
+
+def test_joined_targets_do_not_depend_on_how_many_chunks_are_laid_out_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    source, schedule = episodes(), LaneSchedule(LENGTHS, 4, 5, (0.3, 0.0), seed=3)
+    table = TargetTable(TopK(1), source.lengths)
+    refresh(table, source, seed=1)
+
+    def joined() -> list[Chunk]:
+        join = TargetJoin(source, task_of(source), table, schedule)
+        return [join(chunk) for chunk in stream_of(source, schedule, 150)]
+
+    together = joined()
+    monkeypatch.setattr(stream_module, "_BLOCK_BYTES", 1)
+    assert_same(joined(), together)
 
 
 def test_evaluation_chunks_get_targets_and_idle_lanes_get_none() -> None:

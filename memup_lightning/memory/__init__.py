@@ -1,14 +1,30 @@
 """Memory cores: one file each. A class path in the config is all it takes to use another, your own included."""
 
+from memup_lightning.memory.amrl import AMRL
 from memup_lightning.memory.base import Memory, State, check_memory, detach, map_state, put, reset, take
+from memup_lightning.memory.dnc import DNC
 from memup_lightning.memory.gru import GRU
+from memup_lightning.memory.gtrxl import GTrXL
 from memup_lightning.memory.lstm import LSTM
+from memup_lightning.memory.mingru import MinGRU
 from memup_lightning.memory.module import ModuleMemory
+from memup_lightning.memory.ntm import NTM
+from memup_lightning.memory.rmt import RMT
+from memup_lightning.memory.srnn import SRNN
+from memup_lightning.memory.xlstm import XLSTM
 
 __all__ = [
+    "AMRL",
+    "DNC",
     "GRU",
     "LSTM",
+    "NTM",
+    "RMT",
+    "SRNN",
+    "XLSTM",
+    "GTrXL",
     "Memory",
+    "MinGRU",
     "ModuleMemory",
     "State",
     "check_memory",

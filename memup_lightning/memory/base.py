@@ -55,7 +55,9 @@ class Memory(nn.Module, ABC):
         Returns:
             m of every step ``[lanes, steps, output_size]``, and the state after the last step.
         """
-        return self.scan(x, reset(state, self.initial_state(x.shape[0]), is_first))
+        initial = self.initial_state(x.shape[0])
+        out, after = self.scan(x, reset(state, initial, is_first))
+        return out, map_state(Tensor.to, after, initial)  # under autocast a kernel may return another dtype
 
 
 def map_state(function: Callable[..., Tensor], *states: State) -> State:
@@ -83,6 +85,17 @@ def take(state: State, lanes: Tensor) -> State:
 def put(state: State, lanes: Tensor, new: State) -> State:
     """The state with some lanes (int64 ``[rows]``) replaced by the rows of another."""
     return map_state(lambda s, n: s.index_copy(0, lanes, n.to(s)), state, new)
+
+
+def check_sizes(core: nn.Module, **sizes: int) -> None:
+    """Refuse a core with a size below 1.
+
+    Raises:
+        MemUPError: the first such size, with its value.
+    """
+    for name, size in sizes.items():
+        if size < 1:
+            raise MemUPError(f"{type(core).__name__} {name}={size}: must be at least 1")
 
 
 def check_memory(memory: Any, input_size: int) -> int:

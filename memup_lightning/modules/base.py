@@ -85,7 +85,15 @@ class MemoryModule(LightningModule, ABC):
         self._optimizer, self._lr_scheduler = optimizer, lr_scheduler
         self.lane_state: State | None = None
         self._evaluation_state: State | None = None
-        self.accuracy, self.evaluation_nll, self.gain = MeanMetric(), MeanMetric(), MeanMetric()
+        names = (*self.outcome.score_names, "memory_gain")
+        self.metrics: Any = nn.ModuleDict({name: MeanMetric() for name in names})  # what evaluation logs
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Lightning notes here which hook runs, 40 times an update. A text needs none of the places that nn.Module searches.
+        if isinstance(value, str):
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
 
     @abstractmethod
     def losses(self, chunk: Chunk, memory: Tensor) -> dict[str, Tensor]:
@@ -98,6 +106,10 @@ class MemoryModule(LightningModule, ABC):
         Returns:
             Scalars by name; their sum is minimised.
         """
+
+    def _local_loss(self, probes: Steps) -> tuple[Tensor, Tensor]:
+        """Loss of the predictor without memory at every probe, ``[B, K]``, and which of them count."""
+        return self.outcome.loss(self.local(probes.context), probes.outcome), probes.valid
 
     def remember(self, chunk: Chunk, state: State | None) -> tuple[Tensor, State]:
         """Run encoder and memory over a chunk: m ``[B, T, output_size]`` and the state behind it."""
@@ -134,8 +146,12 @@ class MemoryModule(LightningModule, ABC):
         context, outcome = self._judged(chunk)
         if len(outcome):
             params = self.predictor(self.context_encoder(context), memory[chunk.judged])
-            self.accuracy.update(self.outcome.correct(params, outcome))
-            self.evaluation_nll.update(self.outcome.nll(params, outcome))
+            for name, score in self.outcome.scores(params, outcome).items():
+                self.metrics[name].update(score)
+        self.evaluate_gain(chunk, memory)
+
+    def evaluate_gain(self, chunk: Chunk, memory: Tensor) -> None:
+        """What the memory explains of the selected targets, each with the state of its own step."""
         targets = chunk.targets
         if targets is None or not targets.position.shape[1]:
             return
@@ -143,7 +159,7 @@ class MemoryModule(LightningModule, ABC):
         here = targets.valid & (place >= 0) & (place < chunk.steps)
         index = place.clamp(0, chunk.steps - 1)[..., None].expand(-1, -1, memory.shape[-1])
         gain = self.gains(targets, memory.gather(1, index)).where(here, 0)
-        self.gain.update(gain, here.float())
+        self.metrics["memory_gain"].update(gain, here.float())
 
     def _judged(self, chunk: Chunk) -> tuple[Fields, Tensor]:
         """Local context and outcome of the steps at which the memory is judged, a row each."""
@@ -160,25 +176,27 @@ class MemoryModule(LightningModule, ABC):
         Returns:
             ``[B, K]``.
         """
+        return self._explained(targets.context, targets.outcome, memory)
+
+    def _explained(self, context: Fields, outcome: Tensor, memory: Tensor) -> Tensor:
         with torch.no_grad():
-            local = self.outcome.nll(self.local(targets.context), targets.outcome)
-            ours = self.outcome.nll(self.predictor(self.context_encoder(targets.context), memory), targets.outcome)
+            local = self.outcome.nll(self.local(context), outcome)
+            ours = self.outcome.nll(self.predictor(self.context_encoder(context), memory), outcome)
         return (local - ours) * BITS_PER_NAT
 
     def _start_evaluation(self) -> None:
         self._evaluation_state = None
-        for metric in (self.accuracy, self.evaluation_nll, self.gain):
+        for metric in self.metrics.values():
             metric.reset()
 
     def _end_evaluation(self, stage: str) -> None:
         self._evaluation_state = None
-        metrics = {"accuracy": self.accuracy, "nll": self.evaluation_nll, "memory_gain": self.gain}
-        updates = gather([metric.update_count for metric in metrics.values()])
-        for (name, metric), counts in zip(metrics.items(), zip(*updates, strict=True), strict=True):
+        updates = gather([metric.update_count for metric in self.metrics.values()])
+        for (name, metric), counts in zip(self.metrics.items(), zip(*updates, strict=True), strict=True):
             if any(counts):  # on any rank: what one logs all must log, or they wait for each other for ever
                 if not metric.update_count:
                     metric.update(0.0, 0.0)
-                self.log(f"{stage}/{name}", metric, prog_bar=name != "nll" and stage == "val")
+                self.log(f"{stage}/{name}", metric, prog_bar=name in ("accuracy", "memory_gain") and stage == "val")
 
     def on_validation_epoch_start(self) -> None:
         self._start_evaluation()

@@ -75,9 +75,6 @@ class MemUP(MemoryModule):
         counts = chunk.valid[:, points, None] & targets.valid[:, None] & (targets.position[:, None] >= time[:, :, None])
         return self.outcome.loss(params, outcome), counts
 
-    def _local_loss(self, probes: Steps) -> tuple[Tensor, Tensor]:
-        return self.outcome.loss(self.local(probes.context), probes.outcome), probes.valid
-
     def _current_loss(self, chunk: Chunk, memory: Tensor) -> tuple[Tensor, Tensor]:
         params = self.predictor(self.context_encoder(chunk.windows(self.task.window)), memory)
         return self.outcome.loss(params, chunk.outcome), chunk.has_outcome

@@ -56,7 +56,7 @@ class DoomEnv(gymnasium.Env[Frame, np.int64], ABC):
         field_of_view: width of what it sees, degrees.
         resolution: of the engine's screen, one of ViZDoom's, such as ``160X120``. The observation is its middle.
         shrink: side of the squares of the screen whose mean is a pixel of the observation.
-        tell_items: whether ``info`` says where the nearest items in view are; it costs the engine a tenth of its speed.
+        tell_items: whether ``info`` says where the nearest items in view are; the engine then makes labels too.
         patience: seconds after which an engine that does not answer is killed.
         render_mode: None, ``rgb_array`` (the screen) or ``human`` (a window of the engine, in real time).
 

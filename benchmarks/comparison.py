@@ -1,0 +1,229 @@
+"""MemUP, truncated and full backpropagation on the same networks: what each learns, and what it stores for it.
+
+    python -m benchmarks.comparison [--quick] [--tasks T-Maze-LNR Copy] [--json PATH] [--picture PATH]
+
+Every row is `fit` on conf/tmaze.yaml or conf/copy.yaml in a process of its own; networks, streams and evaluation are the
+config's, the training method differs. A run ends when it is learned (accuracy on 100 held-out episodes at full length:
+0.99 for the maze, 0.999 for copy) or when its budget is spent: 5,000 updates of MemUP and TBPTT (copy: 8,000); of full
+BPTT as many as play 300,000 steps a lane, which is more steps than the others get. One seed.
+
+The baselines are given every chance: their loss is at the judged steps alone, which they are told and MemUP must find;
+their lanes play every episode to its end; on the maze their LSTM begins with chrono initialisation for that length, they
+learn with the rate that was best for full BPTT over 100 steps (0.005; MemUP: 0.002) and their gradients are clipped.
+
+Full BPTT is run while it stores less than 8 GB a step. What it would store at the next length is estimated from the last,
+in proportion to the length; where that is more, the row says so and nothing is run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from matplotlib import pyplot
+from matplotlib.ticker import FuncFormatter
+
+from benchmarks.report import Row, arguments, publish, write_json
+from benchmarks.runs import fit_alone
+
+BUDGET_GB = 8.0
+SOLVED = 0.99
+WHOLE_STEPS = 300_000
+"""Steps a lane that full BPTT plays, at most."""
+METHODS = ("MemUP", "TBPTT", "BPTT")
+SIZES = dict(zip(METHODS, (11, 8, 5), strict=True))  # of the points, so that none hides another
+COLOURS = dict(zip(METHODS, ("tab:purple", "tab:orange", "tab:blue"), strict=True))
+
+
+class Problem(NamedTuple):
+    """A task of the comparison.
+
+    Attributes:
+        config: its file.
+        title: its name in tables.
+        chunk_length: r of MemUP and TBPTT.
+        more: steps of the longest episode beyond ``length``.
+        updates: of MemUP and TBPTT, at most.
+        options: what all methods get beside the config.
+        baselines: what the baselines get beside the config.
+        lengths: at which it is run.
+        unknowing: accuracy of a predictor without memory.
+    """
+
+    config: str
+    title: str
+    chunk_length: int
+    more: int
+    updates: int
+    options: Sequence[str]
+    baselines: Sequence[str]
+    lengths: Sequence[int]
+    unknowing: float
+
+
+CHRONO = "--model.init_args.memory.init_args.chrono={length}"
+SCHEDULE = "--model.init_args.lr_scheduler.init_args.T_max={updates}"
+PROBLEMS = (
+    Problem(
+        config="conf/tmaze.yaml",
+        title="T-Maze-LNR",
+        chunk_length=10,
+        more=10,
+        updates=5_000,
+        options=[],
+        baselines=[CHRONO, "--model.init_args.optimizer.init_args.lr=0.005", "--trainer.gradient_clip_val=1.0"],
+        lengths=(100, 1_000, 10_000),
+        unknowing=0.0,  # the mean of +4 and -3 is never right
+    ),
+    Problem(
+        config="conf/copy.yaml",
+        title="Copy",
+        chunk_length=20,
+        more=20,
+        updates=8_000,
+        options=[CHRONO, SCHEDULE],
+        baselines=[],
+        lengths=(100, 1_000, 10_000),
+        unknowing=1 / 8,
+    ),
+)
+QUICK = [PROBLEMS[0]._replace(lengths=(30,))]
+
+
+def run(problem: Problem, length: int, method: str, share: float, threads: int | None, seed: int) -> Row:
+    """One run in a process of its own, for a share of the budget."""
+    whole = method == "BPTT"
+    updates = max(2, round(share * (WHOLE_STEPS / length if whole else problem.updates)))
+    options = [
+        f"--data.init_args.length={length}",
+        f"--data.init_args.chunk_length={length + problem.more if whole else problem.chunk_length}",
+        f"--trainer.max_steps={updates}",
+        f"--trainer.val_check_interval={max(2, updates // (20 if length < 10_000 else 5))}",
+        "--data.init_args.num_val=100",
+    ]
+    own = list(problem.options)
+    if method != "MemUP":
+        options += [f"--model={method}", "--data.init_args.selector=CurrentStep", "--data.init_args.restart=[0.0]"]
+        own += problem.baselines
+    options += [option.format(length=length, updates=updates) for option in own]
+    summary, evaluations = fit_alone(problem.config, *options, seed=seed, threads=threads)
+    metrics = summary["metrics"]
+    accuracy = metrics.get("val/accuracy")
+    return {
+        "task": problem.title,
+        "length": length,
+        "method": method,
+        "chunk_length": length if whole else problem.chunk_length,
+        "accuracy": accuracy,
+        "ended": "solved" if accuracy is not None and accuracy >= SOLVED else "budget spent",
+        "updates": summary["updates"],
+        "seconds": summary["seconds_total"],
+        "seconds_training": summary["seconds_training"],
+        "saved_bytes": summary["saved_tensor_bytes"],
+        "peak_rss_mb": summary["peak_rss_mb"],
+        "seed": seed,
+        "evaluations": evaluations,
+    }
+
+
+def foretold(problem: Problem, length: int, shorter: Row | None) -> Row | None:
+    """A row in place of a run of full BPTT that would not fit."""
+    if shorter is None:
+        return None
+    stored = shorter["saved_bytes"] * (length + problem.more) / (shorter["length"] + problem.more)
+    if stored <= BUDGET_GB * 1e9:
+        return None
+    same = {"task": problem.title, "length": length, "method": "BPTT", "chunk_length": length}
+    return same | {"saved_bytes": round(stored), "ended": f"not run: above {BUDGET_GB:.0f} GB (estimated)"}
+
+
+def compare(problem: Problem, share: float, threads: int | None, seed: int) -> Iterator[Row]:
+    """The rows of a task, as they come."""
+    bptt: Row | None = None
+    for length in problem.lengths:
+        for method in METHODS:
+            row = foretold(problem, length, bptt) if method == "BPTT" else None
+            row = row or run(problem, length, method, share, threads, seed)
+            yield row
+        bptt = row
+    beyond = foretold(problem, 10 * problem.lengths[-1], bptt)
+    if beyond is not None and row["ended"] != beyond["ended"]:  # it fitted so far
+        yield beyond
+
+
+def earlier(path: Path | None, tasks: set[str]) -> list[Row]:
+    """Rows of other tasks that stand in the file already: the tasks may be run one after another."""
+    if path is None or not path.exists():
+        return []
+    return [row for row in json.loads(path.read_text())["rows"] if row["task"] not in tasks]
+
+
+def draw(rows: list[Row], path: Path) -> None:
+    """Accuracy and stored bytes against the length, a column for each task."""
+    tasks = list(dict.fromkeys(row["task"] for row in rows))
+    figure, axes = pyplot.subplots(2, len(tasks), figsize=(5.5 * len(tasks), 7), squeeze=False, sharex="col")
+    for (above, below), task in zip(axes.T, tasks, strict=True):
+        for method in METHODS:
+            ours = [row for row in rows if row["task"] == task and row["method"] == method]
+            ran = [row for row in ours if row.get("accuracy") is not None]
+            style = {"color": COLOURS[method], "marker": "o", "markersize": SIZES[method], "label": method}
+            above.plot([row["length"] for row in ran], [row["accuracy"] for row in ran], **style)
+            below.plot([row["length"] for row in ours], [row["saved_bytes"] / 1e6 for row in ours], **style)
+            for row in ours:
+                if row["ended"].startswith("not run"):
+                    below.plot(
+                        row["length"], row["saved_bytes"] / 1e6, "o", color="white", mec=COLOURS[method], zorder=3
+                    )
+        above.set(title=task, ylim=(-0.05, 1.05))
+        unknowing = next(problem.unknowing for problem in PROBLEMS if problem.title == task)
+        above.axhline(unknowing, color="grey", linestyle=":", linewidth=1, zorder=0)
+        below.axhline(BUDGET_GB * 1e3, color="grey", linestyle=":", linewidth=1, zorder=0)
+        below.set(xscale="log", yscale="log", xlabel="length of an episode (steps)")
+        below.yaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,g}"))
+    axes[0, 0].set_ylabel("accuracy (dotted: without memory)")
+    axes[1, 0].set_ylabel("saved for backward, a step (MB)\n(dotted: 8 GB; hollow: estimated, not run)")
+    axes[0, 0].legend(loc="center right")
+    figure.tight_layout()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=130)
+    pyplot.close(figure)
+
+
+def main() -> None:
+    parser = arguments(__doc__)
+    parser.set_defaults(seeds=[1])
+    titles = [problem.title for problem in PROBLEMS]
+    parser.add_argument("--tasks", nargs="+", choices=titles, default=titles, help="only these; rows of others stay")
+    parser.add_argument("--picture", type=Path, help="draw the rows here")
+    options = parser.parse_args()
+    options.seeds = options.seeds[:1]
+    share = 0.01 if options.quick else 1.0
+    columns = {
+        "task": str,
+        "length": "{:,}".format,
+        "method": str,
+        "chunk_length": "{:,}".format,
+        "accuracy": "{:.3f}".format,
+        "updates": "{:,}".format,
+        "seconds": "{:,.0f}".format,
+        "saved_bytes": "{:,}".format,
+        "peak_rss_mb": "{:,.0f}".format,
+        "ended": str,
+    }
+    title = "The same networks trained by MemUP, truncated and full backpropagation"
+    problems = QUICK if options.quick else [problem for problem in PROBLEMS if problem.title in options.tasks]
+    rows = earlier(options.json, {problem.title for problem in problems})
+    for problem in problems:
+        for row in compare(problem, share, options.threads, options.seeds[0]):
+            rows.append(row)
+            print(f"{row['task']}-{row['length']} {row['method']}: {row['ended']}", flush=True)
+            write_json(title, rows, options)  # after each run: a benchmark that is cut leaves what it has
+    publish(title, rows, options, columns)
+    if options.picture:
+        draw(rows, options.picture)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,146 @@
+"""Every memory core under the same training: does it carry a hint over 1,000 steps, and ten symbols over 120?
+
+    python -m benchmarks.memories [--quick] [--tasks T-Maze-LNR-1000 Copy-120] [--memories LSTM NTM ...] [--json PATH]
+
+Every row is `fit` on conf/tmaze.yaml or conf/copy.yaml with another core, in a process of its own, within the same number
+of updates for every core. A run ends when it is solved, evaluated on 256 held-out episodes at full length. With --json, a
+row that was measured before stays in the file until it is measured again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from benchmarks.report import Row, arguments, publish
+from benchmarks.runs import fit_alone
+from datamodules import CopyDataModule, TMazeDataModule
+from memup_lightning import memory
+from memup_lightning.encoders import StepEncoder
+from memup_lightning.memory import State
+from memup_lightning.task import Task
+
+
+class Setting(NamedTuple):
+    """A task of the table.
+
+    Attributes:
+        config: what is run.
+        task: its fields.
+        length: of its episodes.
+        updates: at most.
+        interval: updates between two evaluations.
+        solved: accuracy at the end of the dependency from which a run counts as solved; its config ends it there.
+        cores: name of a class -> its arguments, where they are not its own defaults.
+    """
+
+    config: str
+    task: Task
+    length: int
+    updates: int
+    interval: int
+    solved: float
+    cores: Mapping[str, Mapping[str, Any]]
+
+
+NAMES = ("LSTM", "GRU", "SRNN", "AMRL", "MinGRU", "XLSTM", "NTM", "DNC", "RMT", "GTrXL")
+MAZE: dict[str, dict[str, Any]] = {name: {"hidden_size": 64} for name in NAMES} | {
+    "GTrXL": {"hidden_size": 32, "num_layers": 2, "num_heads": 2, "window": 512},  # two layers reach 1,024 steps back
+    "MinGRU": {"hidden_size": 64, "num_layers": 2},
+    "RMT": {"hidden_size": 64, "num_layers": 2},
+}
+COPY: dict[str, dict[str, Any]] = {name: {"hidden_size": 128} for name in NAMES} | {
+    "LSTM": {"hidden_size": 128, "chrono": 120},
+    "GRU": {"hidden_size": 128, "chrono": 120},
+    "MinGRU": {"hidden_size": 128, "num_layers": 2},
+    "GTrXL": {"hidden_size": 64, "num_layers": 2, "window": 140},
+    "RMT": {"hidden_size": 64, "num_layers": 2, "memory_tokens": 10},
+}
+SETTINGS = {
+    "T-Maze-LNR-1000": Setting("conf/tmaze.yaml", TMazeDataModule().task, 1000, 4000, 250, 0.99, MAZE),
+    "Copy-120": Setting("conf/copy.yaml", CopyDataModule().task, 120, 6000, 500, 0.999, COPY),
+}
+
+
+def run(name: str, core: str, seed: int, threads: int | None, *overrides: str) -> Row:
+    """One run, in a process of its own so that its seconds and bytes are its own."""
+    setting = SETTINGS[name]
+    given = setting.cores[core]
+    options = [f"--model.init_args.memory.init_args.{key}={value}" for key, value in given.items()]
+    summary, _ = fit_alone(
+        setting.config,
+        f"--model.init_args.memory={core}",
+        *options,
+        f"--data.init_args.length={setting.length}",
+        f"--trainer.max_steps={setting.updates}",
+        f"--trainer.val_check_interval={setting.interval}",
+        *overrides,
+        seed=seed,
+        threads=threads,
+    )
+    accuracy = summary["metrics"]["val/accuracy"]
+    return {
+        "task": name,
+        "memory": core,
+        "arguments": dict(given),
+        "solved": "yes" if accuracy >= setting.solved else "no",
+        "accuracy": accuracy,
+        "updates": summary["updates"],
+        "seconds": summary["seconds_total"],
+        **sizes(setting.task, core, given),
+        "saved_bytes": summary["saved_tensor_bytes"],
+        "seed": seed,
+    }
+
+
+def sizes(task: Task, core: str, given: Mapping[str, Any]) -> Row:
+    """Parameters of a core on a task, and the bytes of one lane's state."""
+    model = partial(getattr(memory, core), **given)(StepEncoder(task.input_fields).output_size)
+
+    def size(state: State) -> int:
+        return state.nbytes if isinstance(state, Tensor) else sum(size(part) for part in state)
+
+    return {"parameters": sum(p.numel() for p in model.parameters()), "state_bytes": size(model.initial_state(1))}
+
+
+def kept(path: Path | None, measured: list[Row]) -> list[Row]:
+    """The rows of an earlier call that this one did not measure, and those that it did, in the order of the table."""
+    before = json.loads(path.read_text())["rows"] if path and path.exists() else []
+    rows = {(row["task"], row["memory"], row["seed"]): row for row in [*before, *measured]}
+    return sorted(rows.values(), key=lambda row: (list(SETTINGS).index(row["task"]), NAMES.index(row["memory"])))
+
+
+def main() -> None:
+    parser = arguments(__doc__)
+    parser.add_argument("--tasks", nargs="+", choices=SETTINGS, default=list(SETTINGS))
+    parser.add_argument("--memories", nargs="+", choices=NAMES, default=list(NAMES))
+    parser.set_defaults(seeds=[1])
+    options = parser.parse_args()
+    short = ["--data.init_args.length=60", "--trainer.max_steps=300", "--trainer.val_check_interval=150"]
+    rows: list[Row] = []
+    columns: dict[str, Callable[[Any], str]] = {
+        "task": str,
+        "memory": str,
+        "solved": str,
+        "accuracy": "{:.3f}".format,
+        "updates": "{:,}".format,
+        "seconds": "{:,.0f}".format,
+        "parameters": "{:,}".format,
+        "state_bytes": "{:,}".format,
+        "saved_bytes": "{:,}".format,
+    }
+    title = "MemUP with every memory core: state of one lane, and what a training step saves for its backward pass"
+    for task in options.tasks[:1] if options.quick else options.tasks:
+        for core in options.memories[:2] if options.quick else options.memories:
+            for seed in options.seeds:
+                rows.append(run(task, core, seed, options.threads, *(short if options.quick else [])))
+                publish(title, kept(None if options.quick else options.json, rows), options, columns)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,220 @@
+"""The paper's tasks, each against the accuracy that is asked of it within a time.
+
+    python -m benchmarks.tasks [--quick] [--only Copy-120 Copy-1000] [--seeds 1 2 3] [--json PATH]
+    python -m benchmarks.tasks --ablation [--seeds 1] [--json PATH]
+
+Every row is `fit` on a config in a process of its own, evaluated at full length on held-out episodes; its figures are
+those of the run's summary.json. A run that may take more than ten minutes is made with the first seed alone. Rows are
+written as they come; those of other runs that stand in the JSON file already are kept.
+
+--ablation takes one thing at a time out of what makes the copy task fast, at the same number of updates.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from statistics import mean
+from typing import NamedTuple
+
+from benchmarks.report import Row, arguments, environment, publish, write_json
+from benchmarks.runs import fit_alone
+
+MODEL, DATA = "--model.init_args", "--data.init_args"
+CORE = f"{MODEL}.memory.init_args"
+
+
+class Problem(NamedTuple):
+    """A row of the table.
+
+    Attributes:
+        name: of the row.
+        config: its file.
+        overrides: arguments of `fit` beside it.
+        target: what the metric must reach; None: a baseline, of which nothing is asked.
+        minutes: within which.
+        metric: in summary.json.
+        smallest: whether the metric must be at most the target, not at least.
+    """
+
+    name: str
+    config: str
+    overrides: Sequence[str]
+    target: float | None
+    minutes: float
+    metric: str = "val/accuracy"
+    smallest: bool = False
+
+    def met(self, value: float, seconds: float) -> bool | None:
+        if self.target is None:
+            return None
+        reached = value <= self.target if self.smallest else value >= self.target
+        return reached and seconds <= 60 * self.minutes
+
+
+def updates(number: int, every: int) -> list[str]:
+    """A budget of updates, at whose end the learning rate is 0, and the distance of evaluations."""
+    return [
+        f"--trainer.max_steps={number}",
+        f"{MODEL}.lr_scheduler.init_args.T_max={number}",
+        f"--trainer.val_check_interval={every}",
+    ]
+
+
+def copy(length: int, chunk_length: int, target: float, minutes: float, *more: str) -> Problem:
+    """A copy task of another length than the config's."""
+    sizes = [f"{DATA}.length={length}", f"{DATA}.chunk_length={chunk_length}", f"{CORE}.chrono={length}"]
+    return Problem(f"Copy-{length}, r={chunk_length}", "conf/copy.yaml", [*sizes, *more], target, minutes)
+
+
+def pixels(method: str, *more: str) -> Problem:
+    """Permuted pixels under one method of training; MemUP is asked to be better than TBPTT."""
+    return Problem(f"Permuted pixels, {method}", "conf/permuted_pixels.yaml", [f"--model={method}", *more], None, 15)
+
+
+WHOLE_EPISODES = (  # 16 of 784 steps instead of 64 of 28: as many pixels in a seventh of the updates
+    f"{DATA}.chunk_length=784",
+    f"{DATA}.lanes=16",
+    f"{DATA}.selector=CurrentStep",
+    "--trainer.max_steps=857",
+    "--trainer.val_check_interval=857",
+    f"{MODEL}.lr_scheduler.init_args.total_steps=857",
+)
+FEWER_POINTS = f"{MODEL}.predict_every=28"  # four in a chunk of 100 steps, one of them among the cues
+PROBLEMS = [
+    copy(120, 20, 0.999, 4, *updates(8_000, 1_000)),
+    copy(1_000, 20, 0.995, 10, *updates(16_000, 1_000)),
+    copy(5_000, 20, 0.993, 25, *updates(30_000, 3_000)),
+    copy(5_000, 100, 0.993, 25, *updates(14_000, 2_000), FEWER_POINTS),
+    Problem("Scattered copy-5000, r=100", "conf/scattered_copy.yaml", [], 0.999, 25),
+    Problem("Adding-5000, r=100", "conf/adding.yaml", [], 0.005, 20, "val/mse", smallest=True),
+    pixels("MemUP"),
+    pixels("TBPTT"),
+    pixels("BPTT", *WHOLE_EPISODES),
+]
+QUICK = [copy(30, 20, 0.2, 1, *updates(400, 200), f"{DATA}.num_train=512")]
+
+ABLATION_UPDATES = 4000
+WITHOUT: dict[str, Sequence[str]] = {
+    "as shipped": [],
+    "one-hot inputs of 1, not 8": [f"{MODEL}.encoder.init_args.one_hot=1"],
+    "input gates closed by chrono initialisation": [f"{CORE}.chrono_input=true"],
+    "no chrono initialisation": [f"{CORE}.chrono=0"],
+    "predictor of 64 units, not 512": [f"{MODEL}.predictor.init_args.hidden_size=64"],
+    "additive predictor": [f"{MODEL}.predictor=AdditivePredictor", f"{MODEL}.predictor.init_args.hidden_size=512"],
+    "lanes restarted with 0.3, 0.1, 0.02, 0": [f"{DATA}.restart=[0.3, 0.1, 0.02, 0.0]"],
+    "no restarts": [f"{DATA}.restart=[0.0]"],
+    "one target (K=1), not ten": [f"{DATA}.selector.init_args.num_targets=1"],
+    "states of every step predict": [f"{MODEL}.predict_every=1"],
+    "learning rate 0.002": [f"{MODEL}.optimizer.init_args.lr=0.002"],
+}
+
+
+def ablation() -> list[Problem]:
+    """Copy-120 with one thing changed, at a budget of updates."""
+    budget = [*updates(ABLATION_UPDATES, 500), f"{DATA}.length=120", f"{CORE}.chrono=120"]
+    return [Problem(name, "conf/copy.yaml", [*budget, *change], 0.999, 4) for name, change in WITHOUT.items()]
+
+
+def run(problem: Problem, seed: int, threads: int | None) -> Row:
+    """One run."""
+    summary, evaluations = fit_alone(problem.config, *problem.overrides, seed=seed, threads=threads)
+    metrics = summary["metrics"]
+    return {
+        "seed": seed,
+        "data": summary["data"],
+        "value": metrics[problem.metric],
+        "recall": metrics.get("val/target_recall"),
+        "updates": summary["updates"],
+        "seconds": summary["seconds_total"],
+        "peak_rss_mb": summary["peak_rss_mb"],
+        "saved_bytes": summary["saved_tensor_bytes"],
+        "met": problem.met(metrics[problem.metric], summary["seconds_total"]),
+        "evaluations": evaluations,
+        "date": environment()["date"],
+    }
+
+
+def gather(problem: Problem, runs: list[Row]) -> Row:
+    """A row of the table from the runs of all seeds."""
+    spread = {key: [run[key] for run in runs] for key in ("value", "updates", "seconds")}
+    return {
+        "task": problem.name,
+        "data": runs[0]["data"],
+        "metric": problem.metric,
+        "target": problem.target,
+        "minutes": problem.minutes,
+        **spread,
+        "recall": min((run["recall"] for run in runs if run["recall"] is not None), default=None),
+        "peak_rss_mb": max(run["peak_rss_mb"] for run in runs),
+        "saved_bytes": max(run["saved_bytes"] for run in runs),
+        "met": None if problem.target is None else f"{sum(run['met'] for run in runs)}/{len(runs)}",
+        "overrides": list(problem.overrides),
+        "runs": runs,
+    }
+
+
+def earlier(options: argparse.Namespace, names: set[str]) -> list[Row]:
+    """Rows of other tasks that stand in the file already: the tasks may be run one after another."""
+    if options.json is None or not options.json.exists():
+        return []
+    return [row for row in json.loads(options.json.read_text())["rows"] if row["task"] not in names]
+
+
+def measure(problems: Sequence[Problem], options: argparse.Namespace, title: str) -> list[Row]:
+    """The rows of the problems behind those of earlier runs, written after every run."""
+    rows = {row["task"]: row for row in earlier(options, {problem.name for problem in problems})}
+    for problem in problems:
+        seeds = options.seeds[:1] if options.quick or problem.minutes > 10 else options.seeds
+        runs: list[Row] = []
+        for seed in seeds:
+            runs.append(run(problem, seed, options.threads))
+            rows[problem.name] = gather(problem, runs)
+            write_json(title, list(rows.values()), options)
+            found = runs[-1]
+            print(f"{problem.name}, seed {seed}: {found['value']:.4f} after {found['seconds']:.0f} s", flush=True)
+    return list(rows.values())
+
+
+def main() -> None:
+    parser = arguments(__doc__)
+    parser.add_argument("--only", nargs="+", help="rows whose name begins with one of these")
+    parser.add_argument("--ablation", action="store_true", help="what makes the copy task fast, one seed")
+    options = parser.parse_args()
+    problems = QUICK if options.quick else PROBLEMS
+    if options.ablation:
+        problems, options.seeds = ablation(), options.seeds[:1]
+    if options.only:
+        problems = [problem for problem in problems if problem.name.startswith(tuple(options.only))]
+        if not problems:
+            parser.error(f"--only {' '.join(options.only)}: no such row")
+    title = f"Copy-120 after {ABLATION_UPDATES:,} updates" if options.ablation else "Tasks: mean (range) over seeds"
+    publish(title, measure(problems, options, title), options, columns())
+
+
+def columns() -> dict[str, Callable[..., str]]:
+    def spread(digits: int) -> Callable[[list[float]], str]:
+        def write(values: list[float]) -> str:
+            middle, *ends = (f"{x:,.{digits}f}" for x in (mean(values), min(values), max(values)))
+            return middle if len(values) == 1 else f"{middle} ({'-'.join(ends)})"
+
+        return write
+
+    return {
+        "task": str,
+        "data": str,
+        "value": spread(4),
+        "target": str,
+        "minutes": str,
+        "met": str,
+        "updates": spread(0),
+        "seconds": spread(0),
+        "recall": "{:.3f}".format,
+        "peak_rss_mb": "{:,.0f}".format,
+        "saved_bytes": "{:,}".format,
+    }
+
+
+if __name__ == "__main__":
+    main()

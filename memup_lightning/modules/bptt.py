@@ -1,0 +1,100 @@
+"""Full backpropagation through time: whole episodes, whatever they take to store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from memup_lightning.chunk import Chunk
+from memup_lightning.errors import MemUPError
+from memup_lightning.memory import State
+from memup_lightning.modules.tbptt import TBPTT
+from memup_lightning.task import Task
+
+
+class BPTT(TBPTT):
+    """Memory trained by backpropagation through whole episodes: :class:`TBPTT` with chunks as long as the episodes.
+
+    Every chunk begins and ends an episode, so every update plays ``lanes`` whole episodes, and what it stores grows with
+    their length (``memory/saved_tensor_bytes``). With ``checkpoint_every`` it stores the states between segments of so many
+    steps, and computes what lies inside a segment once more in the backward pass (Chen et al., "Training Deep Nets with
+    Sublinear Memory Cost", 2016): the same gradients for one more forward pass. m of every step is still stored, for the
+    predictor; the states between segments are too, but ``memory/saved_tensor_bytes`` does not see them.
+
+    Args:
+        task: what the data are; the command line takes it from the datamodule.
+        checkpoint_every: steps of a segment that is computed again in the backward pass; None: all is stored.
+        **parts: memory, outcome, predictor, encoder, context_encoder, local, optimizer, lr_scheduler: see
+            :class:`~memup_lightning.modules.base.MemoryModule`.
+
+    Raises:
+        MemUPError: a training episode is longer than a chunk.
+    """
+
+    def __init__(self, task: Task | dict[str, Any], checkpoint_every: int | None = None, **parts: Any) -> None:
+        super().__init__(task, **parts)
+        if checkpoint_every is not None and checkpoint_every < 1:
+            raise MemUPError(f"checkpoint_every={checkpoint_every}: must be at least 1 step, or null to store all")
+        self.checkpoint_every = checkpoint_every
+
+    def on_fit_start(self) -> None:
+        super().on_fit_start()
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        longest = int(data.sources["train"].lengths.max())
+        if data.chunk_length < longest:
+            raise MemUPError(
+                f"BPTT goes back over whole episodes, and the longest has {longest} steps, but a chunk has "
+                f"{data.chunk_length}; set --data.init_args.chunk_length={longest}"
+            )
+
+    def remember(self, chunk: Chunk, state: State | None) -> tuple[Tensor, State]:
+        remember = super().remember
+        if not self._in_segments(chunk):
+            return remember(chunk, state)
+        out = []
+        for part in self._segments(chunk):
+            memory, state = _recomputed(remember, part, state)
+            out.append(memory)
+        assert state is not None
+        return torch.cat(out, dim=1), state
+
+    def _judged_loss(self, chunk: Chunk, memory: Tensor) -> Tensor:
+        loss = super()._judged_loss
+        if not self._in_segments(chunk):
+            return loss(chunk, memory)
+        segments = self._segments(chunk)
+        memories = torch.split(memory, [part.steps for part in segments], dim=1)
+        return torch.cat([_recomputed(loss, *pair) for pair in zip(segments, memories, strict=True)])
+
+    def _in_segments(self, chunk: Chunk) -> bool:
+        return self.checkpoint_every is not None and self.checkpoint_every < chunk.steps and torch.is_grad_enabled()
+
+    def _segments(self, chunk: Chunk) -> list[Chunk]:
+        """The chunk in stretches of ``checkpoint_every`` steps (views)."""
+        assert self.checkpoint_every is not None
+        segments = []
+        for begin in range(0, chunk.steps, self.checkpoint_every):
+            end = min(begin + self.checkpoint_every, chunk.steps)
+            part = replace(
+                chunk,
+                inputs={name: x[:, begin:end] for name, x in chunk.inputs.items()},
+                valid=chunk.valid[:, begin:end],
+                is_first=chunk.is_first & (begin == 0),
+                start=chunk.start + begin,
+                context={name: x[:, begin : end + self.task.window - 1] for name, x in chunk.context.items()},
+                outcome=chunk.outcome[:, begin:end],
+                has_outcome=chunk.has_outcome[:, begin:end],
+                judged=chunk.judged[:, begin:end],
+            )
+            segments.append(part)
+        return segments
+
+
+def _recomputed(function: Callable[..., Any], *args: Any) -> Any:
+    """What a function returns; in the backward pass it is called once more instead of keeping what lies between."""
+    return checkpoint(function, *args, use_reentrant=False)

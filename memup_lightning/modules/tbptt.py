@@ -1,0 +1,65 @@
+"""Truncated backpropagation through time: the baseline that MemUP is compared with at an equal chunk length."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from memup_lightning.chunk import Chunk
+from memup_lightning.errors import MemUPError
+from memup_lightning.modules.base import MemoryModule
+from memup_lightning.ranks import means
+from memup_lightning.task import Task
+
+
+class TBPTT(MemoryModule):
+    """Memory trained by truncated backpropagation through time (Williams & Peng, Neural Computation 1990).
+
+    The state of every step predicts the outcome of that same step: ``-log q_phi(y_t | c_t, m_t)``. The state goes on from
+    chunk to chunk and gradients do not, so that what was seen more than a chunk ago is remembered by chance only. Networks,
+    streams, optimiser and evaluation are those of :class:`~memup_lightning.modules.memup.MemUP`; the training method is
+    all that differs.
+
+    The loss is the mean over the steps at which the memory is judged: those that the data mark, or else all with an
+    outcome. This helps the baseline twice. It is told which steps matter, which MemUP must find out; and the many steps
+    that need no memory cannot drown the few that do. To see what becomes of it without that help, train
+    :class:`~memup_lightning.modules.memup.MemUP` with the selector ``CurrentStep`` alone: truncated backpropagation with a
+    loss at every step.
+
+    ``memory_gain`` is taken at the judged steps, for no targets are selected. The local predictor, which it is measured
+    against, learns beside the memory as it does in MemUP.
+
+    Args:
+        task: what the data are; the command line takes it from the datamodule.
+        **parts: memory, outcome, predictor, encoder, context_encoder, local, optimizer, lr_scheduler: see
+            :class:`~memup_lightning.modules.base.MemoryModule`.
+    """
+
+    def __init__(self, task: Task | dict[str, Any], **parts: Any) -> None:
+        super().__init__(task, **parts)
+
+    def losses(self, chunk: Chunk, memory: Tensor) -> dict[str, Tensor]:
+        if not chunk.context or chunk.probes is None:
+            raise MemUPError(
+                f"{type(self).__name__} learns from the outcomes of the chunk's own steps, and this chunk came without "
+                "them; set --data.init_args.selector=CurrentStep"
+            )
+        loss = self._judged_loss(chunk, memory)
+        return means(
+            {
+                "judged_loss": (loss, torch.ones_like(loss, dtype=torch.bool)),
+                "local_loss": self._local_loss(chunk.probes),
+            }
+        )
+
+    def _judged_loss(self, chunk: Chunk, memory: Tensor) -> Tensor:
+        """Loss of the outcome of every judged step, predicted from the state of that same step, ``[rows]``."""
+        context, outcome = self._judged(chunk)
+        return self.outcome.loss(self.predictor(self.context_encoder(context), memory[chunk.judged]), outcome)
+
+    def evaluate_gain(self, chunk: Chunk, memory: Tensor) -> None:
+        context, outcome = self._judged(chunk)
+        if len(outcome):
+            self.metrics["memory_gain"].update(self._explained(context, outcome, memory[chunk.judged]))

@@ -1,0 +1,68 @@
+"""The table of tasks: its rows can be run, are judged by their targets, and none is lost."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from benchmarks import tasks
+from benchmarks.tasks import PROBLEMS, QUICK, Problem
+from tests.command_line import ROOT
+from tests.test_conf import parses
+
+ROWS = {problem.name: problem for problem in [*PROBLEMS, *QUICK, *tasks.ablation()]}
+
+
+@pytest.fixture(autouse=True)
+def at_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sys, "argv", ["memup_lightning"])
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_the_arguments_of_a_row_are_understood(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    problem = ROWS[name]
+    config = yaml.safe_load(parses(["fit", "--config", problem.config, *problem.overrides], capsys))
+    schedule = config["model"]["init_args"]["lr_scheduler"]["init_args"]
+    assert {schedule.get("T_max"), schedule.get("total_steps")} - {None} == {config["trainer"]["max_steps"]}
+    assert config["trainer"]["max_steps"] % config["trainer"]["val_check_interval"] == 0  # it ends with an evaluation
+
+
+def test_every_row_of_the_ablation_differs_from_what_is_shipped(capsys: pytest.CaptureFixture[str]) -> None:
+    found = [parses(["fit", "--config", row.config, *row.overrides], capsys) for row in tasks.ablation()]
+    assert len(set(found)) == len(found)
+
+
+def test_a_target_is_met_by_value_and_time_together() -> None:
+    accuracy = Problem("a", "conf/copy.yaml", [], 0.99, 4)
+    assert accuracy.met(0.99, 240)
+    assert not accuracy.met(0.98, 100)
+    assert not accuracy.met(1.0, 241)
+    error = Problem("b", "conf/copy.yaml", [], 0.005, 4, "val/mse", smallest=True)
+    assert error.met(0.004, 1)
+    assert not error.met(0.006, 1)
+
+
+def test_rows_are_written_after_every_run_and_those_of_other_runs_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "tasks.json"
+    written: list[list[tuple[str, int]]] = []
+
+    def run(problem: Problem, seed: int, threads: int | None) -> dict[str, Any]:
+        if path.exists():
+            written.append([(row["task"], len(row["runs"])) for row in json.loads(path.read_text())["rows"]])
+        same = {"recall": None, "updates": 1, "seconds": 1.0, "peak_rss_mb": 1.0, "saved_bytes": 1, "met": True}
+        return {"seed": seed, "data": "copy", "value": 1.0, **same}
+
+    monkeypatch.setattr(tasks, "run", run)
+    for arguments in (["--only", "Copy-120"], ["--only", "Copy-1000", "Copy-120", "--seeds", "4", "5"]):
+        monkeypatch.setattr(sys, "argv", ["tasks", "--json", str(path), *arguments])
+        tasks.main()
+    first, second = "Copy-120, r=20", "Copy-1000, r=20"
+    assert written == [[(first, 1)], [(first, 2)], [(first, 3)], [(first, 1)], [(first, 2)], [(first, 2), (second, 1)]]
