@@ -232,6 +232,37 @@ def _uncertainty_legend(timeline: Timeline) -> list[Artist]:
     return handles
 
 
+def frames(timeline: Timeline) -> Figure:
+    """What an episode looks like where it is uncertain: its frames, those of selected targets with a frame of their own.
+
+    Args:
+        timeline: with at least one frame.
+    """
+    columns = min(5, len(timeline.frames))
+    rows = -(-len(timeline.frames) // columns)
+    height, width = timeline.frames[0].image.shape[:2]
+    with _style():
+        figure = Figure(figsize=(WIDTH, rows * (WIDTH / columns * height / width + 0.35) + 0.4), layout="constrained")
+        panels = figure.subplots(rows, columns, squeeze=False).ravel()
+        for axes in panels[len(timeline.frames) :]:
+            axes.set_axis_off()
+        for axes, frame in zip(panels, timeline.frames, strict=False):
+            axes.imshow(frame.image, cmap="gray", interpolation="nearest")
+            axes.set(xticks=[], yticks=[])
+            axes.set_title(f"step {frame.step:,}: {timeline.uncertainty[frame.step]:.2f}", fontsize=8)
+            for spine in axes.spines.values():
+                spine.set(
+                    visible=True, color=ORANGE if frame.selected else GREY, linewidth=3 if frame.selected else 0.8
+                )
+        handles = [
+            Patch(facecolor="none", edgecolor=ORANGE, linewidth=3, label="selected target"),
+            Patch(facecolor="none", edgecolor=GREY, label="not selected"),
+        ]
+        figure.legend(handles=handles, loc="outside upper left", ncols=2, **TIGHT)
+        figure.text(0.99, 0.99, timeline.score.replace("\n", " "), ha="right", va="top", fontsize=8, color=GREY)
+    return figure
+
+
 def _line(axes: Axes, values: npt.NDArray[np.float64], window: _Window, **style: Any) -> None:
     """A curve over the window's steps; where there are too many, the band that it fills."""
     values = values[window.start : window.stop]

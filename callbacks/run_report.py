@@ -38,9 +38,9 @@ class RunReport(Callback):
     the end, ``seconds_training`` only updates and what happens between them, without evaluation. A resumed run adds
     the seconds of the runs before it. ``peak_rss_mb`` is in 10^6 bytes.
 
-    Pictures: ``learning_curve.png``, ``uncertainty.png`` (one held-out episode, for MemUP), ``kinds.png`` (where the
-    selector tells kinds of context apart) and ``memory.png`` (where a :class:`~callbacks.memory_usage.MemoryUsage`
-    measured).
+    Pictures: ``learning_curve.png``, ``uncertainty.png`` (one held-out episode, for MemUP), ``frames.png`` (of the same
+    episode, where it is uncertain, if it has images), ``kinds.png`` (where the selector tells kinds of context apart) and
+    ``memory.png`` (where a :class:`~callbacks.memory_usage.MemoryUsage` measured).
 
     Args:
         pictures: whether to draw.
@@ -183,7 +183,10 @@ class RunReport(Callback):
             figures["learning_curve"] = pictures.learning_curve(self.history)
         data: Any = getattr(trainer, "datamodule", None)
         if isinstance(model, MemUP) and data is not None:
-            figures["uncertainty"] = pictures.uncertainty(follow_episode(model, data, "val", self.episode))
+            timeline = follow_episode(model, data, "val", self.episode)
+            figures["uncertainty"] = pictures.uncertainty(timeline)
+            if timeline.frames:
+                figures["frames"] = pictures.frames(timeline)
             if rows := _kinds(model):
                 figures["kinds"] = pictures.kinds(rows, uncertainty_unit(model))
         usage, length = _memory_usage(trainer), mean_episode_length(trainer)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,10 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 MAX_BELIEFS = 3
 """Targets that are followed over time; the most uncertain ones."""
+MAX_FRAMES = 10
+"""Images of an episode that are kept; those of the most uncertain steps."""
+FRAME_GAP = 4
+"""Steps, at least, from one of these to the next: neighbours look alike."""
 
 
 @dataclass
@@ -46,6 +51,20 @@ class Belief:
     truth: float | None
 
 
+class Frame(NamedTuple):
+    """What an episode looks like at a step.
+
+    Attributes:
+        step: its number.
+        image: ``[height, width, channels]``, one channel or three.
+        selected: whether the step is a target.
+    """
+
+    step: int
+    image: npt.NDArray[Any]
+    selected: bool
+
+
 @dataclass
 class Timeline:
     """One episode.
@@ -58,6 +77,7 @@ class Timeline:
         chunk_length: r, steps that gradients cross in training.
         quantity: what the beliefs are about, with its unit.
         beliefs: about the most uncertain targets (about judged steps, where there are no targets).
+        frames: the first step and the most uncertain ones, in their order; none where the task has no images.
     """
 
     uncertainty: FloatArray
@@ -67,6 +87,7 @@ class Timeline:
     chunk_length: int
     quantity: str
     beliefs: list[Belief] = field(default_factory=list)
+    frames: list[Frame] = field(default_factory=list)
 
     @property
     def steps(self) -> int:
@@ -98,7 +119,23 @@ def follow_episode(model: MemUP, data: EpisodeDataModule, split: Split = "val", 
         steps = np.sort(steps[np.argsort(-uncertainty[steps], kind="stable")][:MAX_BELIEFS])
         if len(steps):
             timeline.beliefs = _believe(model, data, split, episode, steps, timeline.steps)
+    timeline.frames = _frames(data, split, episode, timeline)
     return timeline
+
+
+def _frames(data: EpisodeDataModule, split: Split, episode: int, timeline: Timeline) -> list[Frame]:
+    name = next((name for name, field in data.task.fields.items() if field.kind == "image"), None)
+    if name is None:
+        return []
+    steps = [0]
+    for step in np.argsort(-np.nan_to_num(timeline.uncertainty, nan=-np.inf), kind="stable").tolist():
+        if len(steps) == MAX_FRAMES:
+            break
+        if min(abs(step - other) for other in steps) >= FRAME_GAP:
+            steps.append(step)
+    source, chosen = data.sources[split], np.array(sorted(steps))
+    images = source.gather(np.full(len(chosen), episode), chosen, 1, [name])[name][:, 0]
+    return [Frame(step, image, step in timeline.targets) for step, image in zip(chosen.tolist(), images, strict=True)]
 
 
 def _select(

@@ -9,6 +9,7 @@ from datamodules.minari import MinariDataModule
 from datamodules.permuted_pixels import PermutedPixelsDataModule
 from datamodules.rewards import RewardDataModule
 from datamodules.tmaze import TMazeDataModule
+from datamodules.two_colors import TwoColorsDataModule
 
 __all__ = [
     "AddingDataModule",
@@ -20,4 +21,5 @@ __all__ = [
     "PermutedPixelsDataModule",
     "RewardDataModule",
     "TMazeDataModule",
+    "TwoColorsDataModule",
 ]

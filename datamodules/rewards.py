@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import gymnasium
 import numpy as np
+import numpy.typing as npt
 
 from datamodules.base import EpisodeDataModule
 from memup_lightning.cache import cached
@@ -145,9 +146,22 @@ class RewardDataModule(EpisodeDataModule):
             self.outcome, arrays["reward"], lengths, terminated, self.n_steps, self.discount
         )
         if self.judged == "last":
-            arrays[EVALUATE] = np.zeros(len(arrays[OUTCOME]), np.bool_)
-            arrays[EVALUATE][np.cumsum(lengths) - 1] = True
+            arrays[EVALUATE] = self.judged_steps(arrays, lengths, terminated)
         return arrays, lengths
+
+    def judged_steps(
+        self, arrays: Arrays, lengths: IntArray, terminated: npt.NDArray[np.bool_]
+    ) -> npt.NDArray[np.bool_]:
+        """The steps that ``judged: last`` marks; a subclass may know better ones.
+
+        Args:
+            arrays: fields of whole episodes, end to end, ``[sum(lengths), *shape]``.
+            lengths: steps of each episode.
+            terminated: whether each episode ended by itself.
+        """
+        last = np.zeros(len(arrays["reward"]), np.bool_)
+        last[np.cumsum(lengths) - 1] = True
+        return last
 
     def _mask_field(self, observation: dict[str, Field]) -> Field:
         assert self.observed is not None

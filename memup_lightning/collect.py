@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
@@ -16,12 +18,28 @@ from memup_lightning.episodes import Arrays, IntArray
 from memup_lightning.errors import MemUPError
 from memup_lightning.task import Field
 
-Policy: TypeAlias = Callable[[Any, gymnasium.Space[Any]], Any]
+Policy: TypeAlias = "Callable[[Any, gymnasium.Space[Any]], Any] | InformedPolicy"
 """From the observations of all environments and their joint action space to an action for each."""
 
 Leaves = dict[str, npt.NDArray[Any]]
 
+_log = logging.getLogger(__name__)
+
 _BLOCK_BYTES = 4 << 20  # of the steps that are held together
+
+
+class InformedPolicy(ABC):
+    """A policy that is told the infos too, such as a script that knows what an agent must find out."""
+
+    @abstractmethod
+    def __call__(self, observations: Any, action_space: gymnasium.Space[Any], infos: Mapping[str, Any]) -> Any:
+        """An action for each environment.
+
+        Args:
+            observations: of all environments.
+            action_space: their joint action space.
+            infos: what the vector environment returned with the observations.
+        """
 
 
 def random_policy(observations: Any, action_space: gymnasium.Space[Any]) -> Any:
@@ -125,7 +143,8 @@ def play(
     """Play whole episodes; each is handed out when it ends, and only those that are being played are held.
 
     Each environment contributes its first episodes, the same number of them (to one): to take the episodes that end
-    first would favour short ones.
+    first would favour short ones. An episode of which the environment says ``discarded`` in its infos (Two-Colors does
+    when its engine died) is left out, and another one played instead.
 
     Args:
         env: played from a reset with ``seed``; closed by the caller.
@@ -153,24 +172,39 @@ def play(
     fields |= space_fields("action", env.single_action_space) | {"reward": Field()}
     recent = RecentSteps(fields, env.num_envs)
     env.action_space.seed(seed)
-    observation, _ = env.reset(seed=seed)
+    observation, infos = env.reset(seed=seed)
+    discarded = 0
     while (done < quota).any():
-        action = policy(observation, env.action_space)
+        told = (infos,) if isinstance(policy, InformedPolicy) else ()
+        action = policy(observation, env.action_space, *told)
         recent.add(space_leaves("observation", env.single_observation_space, observation))
         recent.add(space_leaves("action", env.single_action_space, action))
-        observation, reward, terminated, truncated, _ = env.step(action)
+        observation, reward, terminated, truncated, infos = env.step(action)
         recent.add({"reward": np.asarray(reward)})
         recent.steps += 1
         over, playing = terminated | truncated, ~resetting & (done < quota)
         age += playing
         if age.max() > max_steps:
             raise MemUPError(f"an episode is longer than max_steps={max_steps}; wrap the environment in a TimeLimit")
+        useless = _discarded(infos, env.num_envs)
         for n in np.flatnonzero(over & playing).tolist():
-            yield Episode(recent.last(n, int(age[n])), bool(terminated[n]))
-            done[n], age[n] = done[n] + 1, 0
+            if useless[n]:
+                discarded += 1
+            else:
+                yield Episode(recent.last(n, int(age[n])), bool(terminated[n]))
+                done[n] += 1
+            age[n] = 0
         recent.forget(int(age.max()))
         if mode == AutoresetMode.NEXT_STEP:
             resetting = over & ~resetting
+    if discarded:
+        _log.warning("%d episodes were discarded by their environment, and others played instead", discarded)
+
+
+def _discarded(infos: Mapping[str, Any], num_envs: int) -> npt.NDArray[np.bool_]:
+    """Which environments say that the episode which has just ended is of no use, ``[envs]``."""
+    told = infos.get("final_info", infos)  # where an environment resets itself at once
+    return np.asarray(told.get("discarded", np.zeros(num_envs)), np.bool_)
 
 
 class RecentSteps:

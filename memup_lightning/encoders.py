@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -53,17 +54,31 @@ class ImageEncoder(nn.Module):
     Args:
         field: an image field.
         output_size: features.
+
+    Raises:
+        MemUPError: an image that is too small for the convolutions.
     """
+
+    least_side = 36  # pixels
 
     def __init__(self, field: Field, output_size: int = 128) -> None:
         super().__init__()
         height, width, channels = field.shape
-        if min(height, width) < 36:
-            raise MemUPError(f"an image of {height}x{width} pixels is too small for ImageEncoder; it needs 36x36")
-
+        least = self.least_side
+        if min(height, width) < least:
+            raise MemUPError(
+                f"an image of {height}x{width} pixels is too small for {type(self).__name__}; it needs {least}x{least}"
+            )
         self.scale = 255.0 if field.dtype == "uint8" else 1.0
         self.output_size = output_size
-        self.layers = nn.Sequential(
+        self.layers = self.convolutions(channels)
+        with torch.no_grad():
+            flat = self.layers(torch.zeros(1, channels, height, width)).numel()
+        self.project = nn.Linear(flat, output_size)
+
+    def convolutions(self, channels: int) -> nn.Module:
+        """Images ``[rows, channels, height, width]`` to maps of features."""
+        return nn.Sequential(
             nn.Conv2d(channels, 32, 8, 4),
             nn.ReLU(),
             nn.Conv2d(32, 64, 4, 2),
@@ -71,15 +86,26 @@ class ImageEncoder(nn.Module):
             nn.Conv2d(64, 64, 3),
             nn.ReLU(),
         )
-        with torch.no_grad():
-            flat = self.layers(torch.zeros(1, channels, height, width)).numel()
-        self.project = nn.Linear(flat, output_size)
 
     def forward(self, x: Tensor) -> Tensor:
         lead = x.shape[:-3]
         image = x.reshape(-1, *x.shape[-3:]).movedim(-1, 1).to(self.project.weight.dtype) / self.scale
         features = torch.relu(self.project(self.layers(image).flatten(1)))
         return features.view(*lead, self.output_size)
+
+
+class SmallImageEncoder(ImageEncoder):
+    """An :class:`ImageEncoder` of two thin convolutions, for images from 16 pixels a side on: enough to tell what large
+    and plain things there are, at a fraction of the cost.
+    """
+
+    least_side = 16
+
+    def convolutions(self, channels: int) -> nn.Module:
+        return nn.Sequential(nn.Conv2d(channels, 16, 8, 4), nn.ReLU(), nn.Conv2d(16, 32, 3, 2), nn.ReLU())
+
+
+ImageCallable: TypeAlias = Callable[[Field, int], ImageEncoder]
 
 
 class VectorEncoder(nn.Module):
@@ -104,6 +130,7 @@ class StepEncoder(nn.Module):
         hidden_size: size of a linear layer with ReLU behind the joined features; 0 leaves it out.
         embedding_size: features of a token of many classes.
         image_size: features of an image.
+        image: ``(field, output_size) -> encoder`` of images.
         one_hot: what stands for 1 in a one-hot token. A recurrent core whose first weights are small, as torch's are,
             hardly sees a token that comes once and alone; a larger number makes it seen.
     """
@@ -114,6 +141,7 @@ class StepEncoder(nn.Module):
         hidden_size: int = 0,
         embedding_size: int = 32,
         image_size: int = 128,
+        image: ImageCallable = ImageEncoder,
         one_hot: float = 1.0,
     ) -> None:
         super().__init__()
@@ -123,7 +151,7 @@ class StepEncoder(nn.Module):
             if field.kind == "token":
                 encoders.append(TokenEncoder(field, embedding_size, one_hot))
             elif field.kind == "image":
-                encoders.append(ImageEncoder(field, image_size))
+                encoders.append(image(field, image_size))
             else:
                 encoders.append(VectorEncoder(field))
         self.encoders = nn.ModuleList(encoders)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from memup_lightning.chunk import Chunk, Fields
-from memup_lightning.encoders import StepEncoder, WindowEncoder
+from memup_lightning.encoders import ImageCallable, ImageEncoder, StepEncoder, WindowEncoder
 from memup_lightning.errors import MemUPError
 from memup_lightning.memory import State
 from memup_lightning.outcomes import Gaussian, Outcome
@@ -40,6 +40,7 @@ class LocalPredictor(nn.Module):
         hidden_size: units of the two hidden layers.
         embedding_size: features of a token of many classes.
         image_size: features of an image.
+        image: ``(field, output_size) -> encoder`` of images.
     """
 
     def __init__(
@@ -50,9 +51,10 @@ class LocalPredictor(nn.Module):
         hidden_size: int = 64,
         embedding_size: int = 32,
         image_size: int = 128,
+        image: ImageCallable = ImageEncoder,
     ) -> None:
         super().__init__()
-        self.encoder = WindowEncoder(fields, window, StepEncoder(fields, 0, embedding_size, image_size))
+        self.encoder = WindowEncoder(fields, window, StepEncoder(fields, 0, embedding_size, image_size, image))
         self.layers = nn.Sequential(
             nn.Linear(self.encoder.output_size, hidden_size),
             nn.ReLU(),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +19,19 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger, Logger
 from torch import Tensor, nn
 
-from callbacks import MemoryUsage, RunReport, TargetRefresh
+from callbacks import MemoryUsage, RunReport, TargetRefresh, pictures
 from callbacks.memory_usage import SavedTensors, extrapolate, measure_bptt
-from callbacks.timeline import follow_episode
+from callbacks.timeline import FRAME_GAP, MAX_FRAMES, follow_episode
 from datamodules import EpisodeDataModule, TMazeDataModule
 from memup_lightning.chunk import Chunk
+from memup_lightning.encoders import SmallImageEncoder, StepEncoder
 from memup_lightning.episodes import EVALUATE, OUTCOME, ArrayEpisodes, EpisodeSource
 from memup_lightning.memory import Memory, State
 from memup_lightning.modules import MemUP
 from memup_lightning.outcomes import Quantile
 from memup_lightning.targets import TopK
 from memup_lightning.task import Field, Task
-from memup_lightning.uncertainty import AverageSurprise
+from memup_lightning.uncertainty import AverageSurprise, LocalPredictor
 
 pytestmark = pytest.mark.filterwarnings("error:RunReport")
 PICTURES = ("learning_curve.png", "memory.png", "uncertainty.png")
@@ -280,6 +283,41 @@ def test_the_timeline_shows_what_the_memory_says_at_every_step_up_to_the_target(
     assert np.isfinite(belief.with_memory[: belief.step + 1]).all()
     assert np.isnan(belief.with_memory[belief.step + 1 :]).all()
     assert model.training
+
+
+class Seen(Copy):
+    """Every step looks like its own number."""
+
+    @property
+    def task(self) -> Task:
+        look = Field((16, 20, 3), "uint8", "image")
+        return replace(super().task, fields={**super().task.fields, "look": look}, context=("clock", "look"))
+
+    def episodes(self, split: str) -> EpisodeSource:
+        source = super().episodes(split)
+        assert isinstance(source, ArrayEpisodes)
+        step = np.tile(np.arange(140, dtype=np.uint8), len(source))
+        arrays = {**source.arrays, "look": np.broadcast_to(step[:, None, None, None], (len(step), 16, 20, 3)).copy()}
+        return ArrayEpisodes(arrays, source.lengths, {**source.fields, "look": self.task.fields["look"]})
+
+
+def test_the_timeline_keeps_the_images_of_uncertain_steps(tmp_path: Path) -> None:
+    data = Seen(lanes=8, selector=TopK(3))
+    data.setup("fit")
+    data.tables["train"].version = 1
+    encoder = partial(StepEncoder, image=SmallImageEncoder)
+    local = partial(LocalPredictor, image=SmallImageEncoder)
+    line = follow_episode(MemUP(data.task, encoder=encoder, context_encoder=encoder, local=local), data)
+    steps = [frame.step for frame in line.frames]
+    assert steps[0] == 0
+    assert len(steps) == MAX_FRAMES
+    assert min(np.diff(steps)) >= FRAME_GAP
+    assert int(np.nanargmax(line.uncertainty)) in steps
+    for frame in line.frames:
+        assert (frame.image == frame.step).all()
+        assert frame.selected == (frame.step in line.targets)
+    pictures.save(pictures.frames(line), tmp_path / "frames.png")
+    assert is_a_picture(tmp_path / "frames.png")
 
 
 # --- MemoryUsage

@@ -12,7 +12,15 @@ from gymnasium import spaces
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 
 from datamodules import GymnasiumDataModule
-from memup_lightning.collect import Policy, lay_end_to_end, make_vector_env, play, random_policy, space_fields
+from memup_lightning.collect import (
+    InformedPolicy,
+    Policy,
+    lay_end_to_end,
+    make_vector_env,
+    play,
+    random_policy,
+    space_fields,
+)
 from memup_lightning.envs import TMazeVectorEnv
 from memup_lightning.episodes import ArrayEpisodes
 from memup_lightning.errors import MemUPError
@@ -85,6 +93,20 @@ def as_steps(arrays: dict[str, Any], lengths: Any) -> list[list[tuple[Any, int, 
 def collect(env: VectorEnv[Any, Any, Any], policy: Policy, episodes: int, seed: int, max_steps: int = 1000) -> Any:
     """The fields of all episodes end to end, the episodes' lengths, whether each terminated."""
     return lay_end_to_end(list(play(env, policy, episodes, seed, max_steps)))
+
+
+class Failing(Counting):
+    """Says of its second episode that it is of no use."""
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        return *super().step(action)[:4], {"discarded": self.episode == 1, "episode": self.episode}
+
+
+class Repeats(InformedPolicy):
+    """Acts by what the infos say."""
+
+    def __call__(self, observations: Any, action_space: Any, infos: Any) -> Any:
+        return np.asarray(infos.get("episode", np.zeros(1))) % 3
 
 
 MODES = [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP]
@@ -331,3 +353,19 @@ def test_the_outcome_is_what_was_asked_for() -> None:
 def test_an_impossible_datamodule_is_refused_with_its_value(given: Any, said: str) -> None:
     with pytest.raises(MemUPError, match=said):
         _ = GymnasiumDataModule("CartPole-v1", **given).task
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_an_episode_that_its_environment_discards_is_replaced(
+    mode: AutoresetMode, caplog: pytest.LogCaptureFixture
+) -> None:
+    env = SyncVectorEnv([lambda: Failing((4,))], autoreset_mode=mode)
+    arrays, lengths, _ = collect(env, step_count, 3, seed=0)
+    assert lengths.tolist() == [4, 4, 4]
+    assert arrays["observation"][::4, 0].tolist() == [0, 2, 3]
+    assert "1 episodes were discarded" in caplog.text
+
+
+def test_an_informed_policy_is_told_the_infos() -> None:
+    arrays, _, _ = collect(SyncVectorEnv([lambda: Failing((4,))]), Repeats(), 3, seed=0)
+    assert arrays["action"].reshape(3, 4)[:, 1:].tolist() == [[0] * 3, [2] * 3, [0] * 3]

@@ -8,6 +8,7 @@ import torch
 from memup_lightning.encoders import (
     ONE_HOT_UP_TO,
     ImageEncoder,
+    SmallImageEncoder,
     StepEncoder,
     TokenEncoder,
     VectorEncoder,
@@ -85,6 +86,15 @@ def test_bytes_are_scaled_like_floats_between_0_and_1() -> None:
     floats.load_state_dict(encoder.state_dict())
     x = torch.randint(0, 256, (1, 36, 36, 1), dtype=torch.uint8)
     assert torch.allclose(encoder(x), floats(x / 255), atol=1e-6)
+
+
+def test_a_step_encoder_takes_the_image_encoder_that_it_is_given() -> None:
+    field = Field((20, 40, 3), "uint8", "image")
+    encoder = StepEncoder({"look": field}, image_size=5, image=SmallImageEncoder)
+    assert isinstance(encoder.encoders[0], SmallImageEncoder)
+    assert encoder({"look": torch.zeros(2, 3, 20, 40, 3, dtype=torch.uint8)}).shape == (2, 3, 5)
+    with pytest.raises(MemUPError, match=r"15x40 pixels.*SmallImageEncoder; it needs 16x16"):
+        SmallImageEncoder(Field((15, 40, 3), "uint8", "image"))
 
 
 def test_an_image_that_is_too_small_is_refused_with_its_size() -> None:

@@ -14,3 +14,6 @@ gymnasium.register(
     entry_point="memup_lightning.envs.tmaze:TMazeEnv",
     vector_entry_point="memup_lightning.envs.tmaze:TMazeVectorEnv",
 )
+for name, env in (("TwoColors", "TwoColorsEnv"), ("TwoColorsDelay", "TwoColorsDelayEnv")):
+    # By name: ViZDoom, an extra of this package, is imported where one is made.
+    gymnasium.register(id=f"memup/{name}-v0", entry_point=f"memup_lightning.envs.two_colors.env:{env}")

@@ -1,0 +1,113 @@
+"""Policies that collect episodes of Two-Colors: most by a script that walks to items, some at random."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium
+import numpy as np
+import numpy.typing as npt
+
+from memup_lightning import counter
+from memup_lightning.collect import InformedPolicy
+from memup_lightning.envs.two_colors.rules import ACTIONS, FORWARD, FORWARD_LEFT, FORWARD_RIGHT, LEFT, RIGHT
+from memup_lightning.errors import MemUPError
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+
+_RANDOM_EPISODE, _RANDOM_STEP, _ACTION, _CHOICE, _SIDE = range(5)  # first key of the draws
+
+
+class ItemPolicy(InformedPolicy, ABC):
+    """Plays a share of the episodes at random, and the others by a script that sees what the player does not.
+
+    The script walks to the nearest item in view, as the labels of the screen tell it; with none in view it turns. Its
+    draws follow from the seeds of the episodes: an episode is played alike in any company.
+
+    Args:
+        random_share: share of the episodes that are played at random, 0 to 1.
+        noise: share of random actions in the others, 0 to 1.
+        seed: of its draws.
+
+    Raises:
+        MemUPError: a share outside 0 to 1; an environment that does not tell its items.
+    """
+
+    def __init__(self, random_share: float = 0.0, noise: float = 0.1, seed: int = 0) -> None:
+        if not 0 <= random_share <= 1 or not 0 <= noise <= 1:
+            raise MemUPError(f"random_share={random_share}, noise={noise}: give 0 to 1")
+        self.random_share = random_share
+        self.noise = noise
+        self.seed = seed
+
+    @abstractmethod
+    def goal(self, infos: Mapping[str, Any]) -> tuple[FloatArray, FloatArray]:
+        """Bearing (degrees, to the left above 0) and distance of what is walked to, ``[envs]``; NaN: not in view."""
+
+    def __call__(
+        self, observations: Any, action_space: gymnasium.Space[Any], infos: Mapping[str, Any]
+    ) -> npt.NDArray[np.int64]:
+        if "red_bearing" not in infos:
+            raise MemUPError(f"{type(self).__name__} needs to be told of items; give env_kwargs tell_items: true")
+        episode, tic = episode_seeds(infos), np.asarray(infos["tic"]).astype(np.int64)
+        random = (self.draw(_ACTION, episode, tic) * len(ACTIONS)).astype(np.int64)
+        by_chance = self.draw(_RANDOM_EPISODE, episode) < self.random_share
+        by_chance |= self.draw(_RANDOM_STEP, episode, tic) < self.noise
+        return np.where(by_chance, random, self._walk(*self.goal(infos), self.draw(_SIDE, episode) < 0.5))
+
+    def draw(self, kind: int, *keys: IntArray) -> FloatArray:
+        """Uniform in [0, 1)."""
+        return counter.uniform(self.seed, kind, *keys)
+
+    def _walk(self, bearing: FloatArray, distance: FloatArray, search_left: BoolArray) -> IntArray:
+        left, off = bearing > 0, np.abs(bearing)
+        walk = np.where(off < 6, FORWARD, np.where(left, FORWARD_LEFT, FORWARD_RIGHT))
+        turn = np.where(left, LEFT, RIGHT)
+        # To walk while turning towards what is near leads past it.
+        walk = np.where(off > np.where(distance < 150, 15, 35), turn, walk)
+        return np.where(np.isnan(bearing), np.where(search_left, LEFT, RIGHT), walk)
+
+
+class TwoColorsPolicy(ItemPolicy):
+    """Takes vests of the pillar's colour when its health is low, and of the other colour when it is not. It lives long,
+    and takes about as many of either kind: what a vest pays cannot be told from the script.
+
+    Args:
+        random_share, noise, seed: see :class:`ItemPolicy`.
+        low_health: from which on it takes vests of the pillar's colour.
+    """
+
+    def __init__(self, random_share: float = 0.0, noise: float = 0.1, low_health: int = 75, seed: int = 0) -> None:
+        super().__init__(random_share, noise, seed)
+        self.low_health = low_health
+
+    def goal(self, infos: Mapping[str, Any]) -> tuple[FloatArray, FloatArray]:
+        matching = np.asarray(infos["health"]) <= self.low_health
+        return _vest((np.asarray(infos["colour"]) == 1) == matching, infos)
+
+
+class TwoColorsDelayPolicy(ItemPolicy):
+    """Takes medikits, and at the end one of the two vests by a coin toss."""
+
+    def goal(self, infos: Mapping[str, Any]) -> tuple[FloatArray, FloatArray]:
+        bearing, distance = _vest(self.draw(_CHOICE, episode_seeds(infos)) < 0.5, infos)
+        medikit = ~np.isnan(infos["medikit_bearing"])
+        return (
+            np.where(medikit, infos["medikit_bearing"], bearing),
+            np.where(medikit, infos["medikit_distance"], distance),
+        )
+
+
+def episode_seeds(infos: Mapping[str, Any]) -> IntArray:
+    """Seeds of the episodes that the environments play, ``[envs]``."""
+    return np.asarray(infos["episode_seed"]).astype(np.int64)
+
+
+def _vest(green: BoolArray, infos: Mapping[str, Any]) -> tuple[FloatArray, FloatArray]:
+    """Bearing and distance of the nearest vest of the wanted colour."""
+    bearing, distance = (np.where(green, infos[f"green_{x}"], infos[f"red_{x}"]) for x in ("bearing", "distance"))
+    return bearing, distance

@@ -1,0 +1,135 @@
+"""The rules of Two-Colors and of its delay variant, as numbers.
+
+Times are in tics, Doom's clock: 35 a second. Lengths are in map units; a player is 32 wide and moves about 8 a tic.
+Source: the ViZDoom-Two-Colors of MemUP (Sorokin et al., "Explain My Surprise", NeurIPS 2022); acid as described for RATE
+(Cherepanov et al., "Recurrent Action Transformer with Memory", 2023).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from memup_lightning.errors import MemUPError
+
+FULL_HEALTH = 100
+
+BUTTONS = ("TURN_LEFT", "TURN_RIGHT", "MOVE_FORWARD", "MOVE_BACKWARD")
+ACTIONS: tuple[tuple[int, int, int, int], ...] = (
+    (0, 0, 1, 0),
+    (1, 0, 1, 0),
+    (0, 1, 1, 0),
+    (1, 0, 0, 0),
+    (0, 1, 0, 0),
+    (0, 0, 0, 1),
+    (1, 0, 0, 1),
+    (0, 1, 0, 1),
+)
+"""The buttons that each action presses, in the order of :data:`BUTTONS`."""
+FORWARD, FORWARD_LEFT, FORWARD_RIGHT, LEFT, RIGHT, BACKWARD, BACKWARD_LEFT, BACKWARD_RIGHT = range(len(ACTIONS))
+
+
+@dataclass(frozen=True)
+class TwoColorsRules:
+    """A room of acid, with a red or green pillar that soon vanishes. Vests of its colour heal, those of the other hurt.
+
+    Args:
+        decay: health that the acid takes every ``decay_interval``; 0 to 1000.
+        decay_interval: tics.
+        items: vests of each colour at the start, at random places.
+        item_interval: tics from one new vest to the next; the colours take turns.
+        item_health: health that a vest of the pillar's colour gives, up to 100, and one of the other colour takes.
+        pillar_tics: tics until the pillar vanishes.
+        timeout: tics after which the episode is cut off.
+        room_size: sides of the room, map units.
+        match_reward: reward of a vest of the pillar's colour.
+        mismatch_reward: reward of a vest of the other colour.
+        living_reward: reward of every tic.
+
+    Raises:
+        MemUPError: a number out of its range.
+    """
+
+    decay: int = 10
+    decay_interval: int = 128
+    items: int = 10
+    item_interval: int = 30
+    item_health: int = 25
+    pillar_tics: int = 90
+    timeout: int = 2100
+    room_size: int = 1280
+    match_reward: float = 1.0
+    mismatch_reward: float = -1.0
+    living_reward: float = 0.01
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+
+@dataclass(frozen=True)
+class TwoColorsDelayRules:
+    """A pillar, then a room of acid with medikits, at last a room with one red and one green vest: a single choice.
+
+    Args:
+        decay: health that the acid takes every ``decay_interval`` in its room; 0 to 1000.
+        decay_interval: tics.
+        items: medikits in the room of acid at the start, at random places.
+        item_interval: tics from one new medikit to the next.
+        item_health: health that a medikit gives, up to 100.
+        pillar_tics: tics until the pillar vanishes.
+        pillar_room_tics: tics until the player is taken from the room of the pillar to that of the acid.
+        delay: tics until the player is taken on to the room of the choice.
+        timeout: tics after which the episode is cut off.
+        room_size: sides of the room of acid, map units.
+        match_reward: reward of the vest of the pillar's colour; either vest ends the episode.
+        mismatch_reward: reward of the other vest.
+        living_reward: reward of every tic.
+
+    Raises:
+        MemUPError: a number out of its range.
+    """
+
+    decay: int = 10
+    decay_interval: int = 128
+    items: int = 20
+    item_interval: int = 30
+    item_health: int = 25
+    pillar_tics: int = 90
+    pillar_room_tics: int = 100
+    delay: int = 2000
+    timeout: int = 2300
+    room_size: int = 1280
+    match_reward: float = 5.0
+    mismatch_reward: float = 0.0
+    living_reward: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check(self)
+        if self.timeout <= self.pillar_room_tics + self.delay:
+            raise MemUPError(
+                f"timeout={self.timeout} comes before the choice, at tic pillar_room_tics + delay = "
+                f"{self.pillar_room_tics + self.delay}; give more"
+            )
+
+
+_RANGES = {
+    "decay": (0, 1000),
+    "decay_interval": (1, 100_000),
+    "items": (0, 1000),
+    "item_interval": (1, 100_000),
+    "item_health": (0, 1000),
+    "pillar_tics": (1, 100_000),
+    "pillar_room_tics": (1, 100_000),
+    "delay": (1, 1_000_000),
+    "timeout": (1, 1_000_000),
+    "room_size": (512, 8192),
+}
+
+
+def _check(rules: TwoColorsRules | TwoColorsDelayRules) -> None:
+    for field in fields(rules):
+        value = getattr(rules, field.name)
+        if field.name not in _RANGES:
+            continue
+        low, high = _RANGES[field.name]
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise MemUPError(f"{field.name}={value!r}: give a whole number from {low} to {high}")

@@ -1,0 +1,230 @@
+"""ViZDoom's engine dies, hangs, or loses its Python: the run goes on or ends with an error, and nothing is left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import psutil
+import pytest
+from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
+
+from memup_lightning.collect import play, random_policy
+from memup_lightning.envs.two_colors.rules import FORWARD, LEFT
+from memup_lightning.errors import MemUPError
+from tests.command_line import ROOT
+
+pytest.importorskip("vizdoom")
+
+from memup_lightning.envs.two_colors.engine import sweep
+from memup_lightning.envs.two_colors.env import TwoColorsEnv
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="what is promised here is Linux's to keep")
+LIMIT = 30.0  # seconds until something that must happen counts as not happening
+
+
+@pytest.fixture(autouse=True)
+def clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A working folder and a folder for temporary files of the test's own; at its end both are empty, and no engine of
+    the test is left, nor its shared memory."""
+    for folder in ("work", "temporary"):
+        (tmp_path / folder).mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    before = shared()
+    yield
+    assert until(lambda: not engines(tmp_path)), "an engine is left"
+    assert until(lambda: shared() <= before), "shared memory is left"  # another's engine may be starting just now
+    assert list((tmp_path / "work").iterdir()) == []
+    assert list((tmp_path / "temporary").glob("memup-doom-*")) == []
+
+
+def shared() -> set[str]:
+    """Names of ViZDoom's shared memory; those of other programs come and go."""
+    return {path.name for path in Path("/dev/shm").glob("ViZDoom*") if path.stat().st_uid == os.getuid()}
+
+
+def engines(folder: Path) -> list[psutil.Process]:
+    """The engines whose scenario lay under a folder."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.status() != psutil.STATUS_ZOMBIE and any(str(folder) in part for part in process.cmdline()):
+                found.append(process)
+    return [process for process in found if "+viz_instance_id" in process.cmdline()]
+
+
+def until(true: Callable[[], Any]) -> bool:
+    """Wait for something; False if it does not come."""
+    end = time.monotonic() + LIMIT
+    while time.monotonic() < end:
+        if true():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def episode(env: TwoColorsEnv, seed: int | None = None) -> list[Any]:
+    frame, info = env.reset(seed=seed)
+    out = [frame]
+    for number in range(20):
+        frame, reward, *_ = env.step(np.int64(FORWARD if number % 3 else LEFT))
+        out += [frame, reward]
+    return [*out, info["episode_seed"]]
+
+
+def break_engine(env: TwoColorsEnv, how: signal.Signals) -> None:
+    assert env._engine is not None
+    assert env._engine.pid is not None
+    os.kill(env._engine.pid, how)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["dies", "hangs"])
+def test_an_engine_that_fails_is_replaced_and_its_episode_played_again(
+    how: signal.Signals, caplog: pytest.LogCaptureFixture
+) -> None:
+    env = TwoColorsEnv(patience=1.0)
+    whole = episode(env, seed=1)
+    following = episode(env)
+    env.reset(seed=1)
+    env.step(np.int64(FORWARD))
+    break_engine(env, how)
+    frame, reward, terminated, truncated, info = env.step(np.int64(FORWARD))
+    assert (reward, terminated, truncated) == (0.0, False, True)
+    assert info["discarded"]
+    assert info["engine_failures"] == 1
+    assert env.observation_space.contains(frame)
+    assert "discarded" in caplog.text
+    for expected in (whole, following):  # the failure leaves no trace in what is played
+        for a, b in zip(episode(env), expected, strict=True):
+            np.testing.assert_array_equal(a, b)
+    env.close()
+
+
+def test_engines_that_fail_again_and_again_end_the_run() -> None:
+    env = TwoColorsEnv(patience=1.0)
+    env.reset(seed=1)
+    for _ in range(2):
+        break_engine(env, signal.SIGKILL)
+        env.step(np.int64(FORWARD))
+        env.reset()
+    break_engine(env, signal.SIGKILL)
+    with pytest.raises(MemUPError, match="3 times in turn"):
+        env.step(np.int64(FORWARD))
+    env.close()
+
+
+def test_the_collector_leaves_out_the_episode_of_an_engine_that_died(caplog: pytest.LogCaptureFixture) -> None:
+    env = SyncVectorEnv([partial(TwoColorsEnv, timeout=80)] * 2)
+    whole = list(play(env, random_policy, 4, seed=0))
+    broken: list[bool] = []
+
+    def policy(observations: Any, action_space: gymnasium.Space[Any]) -> Any:
+        if not broken:
+            broken.append(True)
+            break_engine(env.envs[0], signal.SIGKILL)  # type: ignore[arg-type]
+        return action_space.sample()
+
+    found = list(play(env, policy, 4, seed=0))
+    env.close()
+    assert [len(e.arrays["reward"]) for e in found] == [len(e.arrays["reward"]) for e in whole] == [20] * 4
+    assert "1 episodes were discarded" in caplog.text
+
+
+END = {
+    "kill": "os.kill(os.getpid(), signal.SIGKILL)",
+    "terminate": "os.kill(os.getpid(), signal.SIGTERM)",
+    "exception": "raise RuntimeError",
+    "exit": "sys.exit()",
+    "exit of a thread": "import threading; t = threading.Thread(target=env.step, args=(np.int64(0),)); t.start(); t.join()",
+}
+
+
+@pytest.mark.parametrize("end", END)
+def test_nothing_is_left_however_python_ends(end: str, tmp_path: Path) -> None:
+    program = f"""
+import os, signal, sys
+import numpy as np
+from memup_lightning.envs.two_colors.env import TwoColorsEnv
+env = TwoColorsEnv()
+env.reset(seed=0)
+env.step(np.int64(0))
+print("playing", flush=True)
+sys.stdin.read(1)
+{END[end]}
+"""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen([sys.executable, "-c", program], env=environment, text=True, **pipes) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "playing\n"
+        assert len(engines(tmp_path)) == 1
+        assert list((tmp_path / "work").iterdir()) == []
+        process.communicate("x", timeout=LIMIT)  # no engine holds the output open
+
+
+def test_a_python_that_is_killed_while_its_engine_starts_leaves_what_the_next_start_removes(tmp_path: Path) -> None:
+    program = "from memup_lightning.envs.two_colors.env import TwoColorsEnv; TwoColorsEnv().reset(seed=0)"
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen([sys.executable, "-c", program], env=environment) as process:
+        assert until(lambda: list((tmp_path / "temporary").glob("memup-doom-*/engine")))
+        process.kill()
+    assert list((tmp_path / "temporary").glob("memup-doom-*"))
+    sweep()  # what every start does first
+
+
+def test_a_worker_that_is_killed_ends_the_run_with_an_error() -> None:
+    env = AsyncVectorEnv([partial(TwoColorsEnv, timeout=400)] * 2)
+    env.reset(seed=0)
+    env.step(np.zeros(2, np.int64))
+    os.kill(env.processes[1].pid, signal.SIGKILL)
+    with pytest.raises((EOFError, ConnectionError)):
+        env.step(np.zeros(2, np.int64))
+    env.close(terminate=True)
+
+
+def test_workers_end_with_the_trainer_that_is_killed(tmp_path: Path) -> None:
+    program = """
+import sys
+import numpy as np
+from functools import partial
+from gymnasium.vector import AsyncVectorEnv
+from memup_lightning.envs.two_colors.env import TwoColorsEnv
+if __name__ == "__main__":
+    env = AsyncVectorEnv([partial(TwoColorsEnv, timeout=400)] * 2)
+    env.reset(seed=0)
+    print("playing", flush=True)
+    while True:
+        env.step(np.zeros(2, np.int64))
+        if sys.argv[-1] == "waiting":
+            sys.stdin.read(1)
+"""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    command = [sys.executable, "-c", program, "waiting"]
+    with subprocess.Popen(command, env=environment, text=True, **pipes) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "playing\n"
+        assert len(engines(tmp_path)) == 2
+        workers = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+        process.communicate(timeout=LIMIT)  # nobody holds the output open
+    assert until(lambda: not any(alive(worker) for worker in workers))
+
+
+def alive(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
