@@ -36,9 +36,9 @@ class Kinds:
     """Clusters of contexts, moved on at every refresh from where they were, and what is known of each.
 
     The clusters are those of k-means over features of contexts, each weighted by its uncertainty (first centres:
-    k-means++, Arthur & Vassilvitskii, SODA 2007; then Lloyd's algorithm). What the memory explains of a kind is believed
-    to be normal: a prior of mean 0, the wider the more uncertain the kind is, and the observed gains. Observations count
-    half at every refresh, so that the belief follows the memory, and widens again where nothing is observed any more.
+    k-means++, Arthur & Vassilvitskii, SODA 2007; then Lloyd's algorithm). Of each kind the gains are kept that were
+    observed in episodes that the memory is not trained on, as a number, a sum and a sum of squares. They count half at
+    every refresh, so that the account follows the memory, and is unsure again where nothing is observed any more.
 
     Args:
         count: M, number of kinds.
