@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export WANDB_SILENT ?= true
 
-.PHONY: setup tmaze test lint wheel bench pictures clean
+.PHONY: setup tmaze tmaze-agent test lint wheel bench pictures clean
 .DEFAULT_GOAL := setup
 
 setup: $(VENV)/.installed
@@ -17,6 +17,12 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 tmaze: setup
 	$(BIN)/python -m memup_lightning fit --config conf/tmaze.yaml
+
+# An agent in two phases: a memory, then a policy on it; then it plays 200 episodes.
+tmaze-agent: setup
+	$(BIN)/python -m memup_lightning fit --config conf/tmaze.yaml
+	$(BIN)/python -m memup_lightning fit --config conf/tmaze_ppo.yaml
+	$(BIN)/python -m memup_lightning test --config conf/tmaze_ppo.yaml --ckpt_path last
 
 test: setup
 	$(BIN)/python -m pytest

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from callbacks.run import log_now
 from memup_lightning.chunk import Chunk, Steps
-from memup_lightning.modules import MemoryModule
+from memup_lightning.modules import MemoryModule, TaskModule
 
 MEGABYTE = 1e6
 BPTT_LENGTHS = (64, 128, 256)
@@ -29,7 +29,8 @@ BPTT_BUDGET = 2**27
 
 
 class MemoryUsage(Callback):
-    """Measures the memory of a training step, once: at the first step, and again at the first that has targets.
+    """Measures the memory of a training step, once: at the first step, and again at the first that has targets. Where steps
+    are of two kinds (a policy's, a memory's) it measures the first of each.
 
     *Saved tensors* are what autograd keeps from forward to backward pass. They are counted by
     ``torch.autograd.graph.saved_tensors_hooks`` over the forward pass of a real training step, each storage once.
@@ -46,7 +47,7 @@ class MemoryUsage(Callback):
     not in it) and, with a GPU, ``memory/cuda_peak_mb``.
 
     Attributes:
-        saved_tensor_bytes: of the last step measured; None before.
+        saved_tensor_bytes: most of the steps measured; None before.
         bptt_bytes: what encoder and memory save, by number of steps.
     """
 
@@ -54,25 +55,23 @@ class MemoryUsage(Callback):
         super().__init__()
         self.saved_tensor_bytes: int | None = None
         self.bptt_bytes: dict[int, int] = {}
-        self._measured_with_targets = False
+        self._measured: set[tuple[str, bool]] = set()
         self._counting = ExitStack()
         self._counter: SavedTensors | None = None
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Chunk, batch_idx: int) -> None:
-        has_targets = _has_targets(trainer)
-        if not isinstance(pl_module, MemoryModule) or (
-            self.saved_tensor_bytes is not None and (self._measured_with_targets or not has_targets)
-        ):
+        kind = type(batch).__name__, _has_targets(trainer)
+        if not isinstance(pl_module, TaskModule) or kind in self._measured:
             return
-        self._measured_with_targets = has_targets
-        if not self.bptt_bytes:
+        self._measured.add(kind)
+        if not self.bptt_bytes and isinstance(pl_module, MemoryModule):
             with trainer.precision_plugin.forward_context():
                 self.bptt_bytes = measure_bptt(pl_module, batch)
         self._counter = self._counting.enter_context(SavedTensors([*_standing(pl_module), *tensors(batch)]))
 
     def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
         if self._counter is not None:
-            self.saved_tensor_bytes = self._counter.bytes
+            self.saved_tensor_bytes = max(self.saved_tensor_bytes or 0, self._counter.bytes)
         self._counting.close()
 
     def on_train_batch_end(
@@ -87,7 +86,7 @@ class MemoryUsage(Callback):
         if self.saved_tensor_bytes is not None:
             logged["memory/saved_tensor_bytes"] = float(self.saved_tensor_bytes)
         length = mean_episode_length(trainer)
-        if length is not None:
+        if length is not None and self.bptt_bytes:
             logged["memory/bptt_bytes_extrapolated"] = extrapolate(self.bptt_bytes, length)
         log_now(trainer, logged)
 
@@ -180,15 +179,17 @@ def mean_episode_length(trainer: Trainer) -> float | None:
     return float(sources["train"].lengths.mean()) if "train" in sources else None
 
 
-def tensors(chunk: Chunk | Steps) -> Iterator[Tensor]:
-    """All tensors of a chunk."""
-    for value in vars(chunk).values():
-        if isinstance(value, Tensor):
-            yield value
-        elif isinstance(value, dict):
-            yield from value.values()
-        elif isinstance(value, Steps):
-            yield from tensors(value)
+def tensors(batch: Any) -> Iterator[Tensor]:
+    """All tensors of a chunk, or of an agent's batch."""
+    if isinstance(batch, Tensor):
+        yield batch
+    elif isinstance(batch, Chunk | Steps):
+        yield from tensors(vars(batch))
+    elif isinstance(batch, dict):
+        yield from tensors(tuple(batch.values()))
+    elif isinstance(batch, tuple):
+        for part in batch:
+            yield from tensors(part)
 
 
 def resident_mb() -> float:

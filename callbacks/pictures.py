@@ -59,27 +59,31 @@ def save(figure: Figure, path: Path) -> None:
         figure.savefig(path)
 
 
+_UNITS = {"val/memory_gain": "memory gain (bits)", "val/return": "return"}
+
+
 def learning_curve(history: Sequence[Mapping[str, float]]) -> Figure:
-    """Accuracy and memory gain on held-out episodes against updates.
+    """Accuracy and memory gain on held-out episodes against updates; of an agent success and return.
 
     Args:
         history: one row an evaluation: ``updates`` and the metrics ``val/...``; at least one row.
     """
-    has_gain = any("val/memory_gain" in row for row in history)
+    below = [name for name in _UNITS if any(name in row for row in history)]
     with _style():
-        figure = Figure(figsize=(WIDTH, 3.6 if has_gain else 2.2), layout="constrained")
-        panels = figure.subplots(1 + has_gain, 1, sharex=True, squeeze=False)[:, 0]
+        figure = Figure(figsize=(WIDTH, 2.2 + 1.4 * len(below)), layout="constrained")
+        panels = figure.subplots(1 + len(below), 1, sharex=True, squeeze=False)[:, 0]
         recall = "target recall: share of the true steps that were selected"
         _curve(panels[0], history, "val/target_recall", ORANGE, "s", label=recall, linestyle="--")
         _curve(panels[0], history, "val/accuracy", BLUE, "o", label="accuracy")
+        _curve(panels[0], history, "val/success", BLUE, "o", label="success: share of the episodes")
         panels[0].set_ylim(-0.04, 1.08)
         panels[0].set_ylabel("share")
         if panels[0].lines:
             panels[0].legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, reverse=True)
-        if has_gain:
-            _curve(panels[1], history, "val/memory_gain", GREEN, "o")
-            panels[1].axhline(0, color=GREY, linewidth=0.8, linestyle=":")
-            panels[1].set_ylabel("memory gain (bits)")
+        for panel, name in zip(panels[1:], below, strict=True):
+            _curve(panel, history, name, GREEN, "o")
+            panel.axhline(0, color=GREY, linewidth=0.8, linestyle=":")
+            panel.set_ylabel(_UNITS[name])
         panels[-1].set_xlabel("updates")
         panels[-1].set_xlim(0, max(row["updates"] for row in history) * 1.03 or 1)
         _whole_numbers(panels[-1].xaxis, 7)

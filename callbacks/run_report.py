@@ -135,6 +135,7 @@ class RunReport(Callback):
         """
         data = getattr(trainer, "datamodule", None)
         sources = getattr(data, "sources", {})
+        played = getattr(data, "environment_steps", None)  # by an agent; else what was recorded
         usage = _memory_usage(trainer)
         seed = os.environ.get("PL_GLOBAL_SEED")
         return {
@@ -147,7 +148,7 @@ class RunReport(Callback):
             "updates": trainer.global_step,
             "seconds_total": round(self.seconds_total, 3),
             "seconds_training": round(self.seconds_training, 3),
-            "environment_steps": sources["train"].steps if "train" in sources else None,
+            "environment_steps": sources["train"].steps if "train" in sources else played,
             "peak_rss_mb": round(peak_resident_mb(), 1),
             "saved_tensor_bytes": usage.saved_tensor_bytes if usage else None,
             "seed": int(seed) if seed else None,
@@ -243,10 +244,13 @@ def print_summary(summary: dict[str, Any], folder: Path) -> None:
     rows = {
         "data": summary["data"],
         "accuracy": _number(metrics.get("val/accuracy"), ".3f"),
+        "return": _number(metrics.get("val/return"), ".2f"),
+        "success": _number(metrics.get("val/success"), ".3f"),
         "mean squared error": _number(metrics.get("val/mse"), ".4f"),
         "target recall": _number(metrics.get("val/target_recall"), ".3f"),
         "memory gain": _number(metrics.get("val/memory_gain"), ".2f", " bits"),
         "updates": _number(summary["updates"], ",d"),
+        "environment steps": _number(summary["environment_steps"], ",d"),
         "seconds": f"{summary['seconds_total']:.1f} in all, {summary['seconds_training']:.1f} of training",
         "peak resident set": f"{summary['peak_rss_mb']:.0f} MB",
         "saved tensors of a step": _number(summary["saved_tensor_bytes"], ",d", " bytes"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
@@ -11,8 +11,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-from pytorch_lightning import LightningDataModule
 
+from datamodules.task import TaskDataModule
 from memup_lightning import counter
 from memup_lightning.chunk import Chunk
 from memup_lightning.episodes import EVALUATE, EpisodeSource, IntArray
@@ -22,7 +22,6 @@ from memup_lightning.ranks import rank, share_of_episodes, share_of_lanes, world
 from memup_lightning.schedule import LaneSchedule, OncePerEpisode
 from memup_lightning.stream import ChunkStream, TargetJoin
 from memup_lightning.targets import NOWHERE, Selector, TargetTable, TopK
-from memup_lightning.task import Task
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -42,7 +41,7 @@ class Detour(NamedTuple):
     start: IntArray
 
 
-class EpisodeDataModule(LightningDataModule, ABC):
+class EpisodeDataModule(TaskDataModule):
     """Streams long episodes as chunks. A subclass says what the task is and where the episodes come from.
 
     Args:
@@ -100,16 +99,6 @@ class EpisodeDataModule(LightningDataModule, ABC):
         self.detour: Detour | None = None  # lanes that leave the schedule for the next chunk
         self.away = self._resumed_away = False  # whether lanes of any rank are on detours, here and in the checkpoint
         self.consumed = 0  # training chunks handed out so far: all that a resumed run must know
-
-    @property
-    @abstractmethod
-    def task(self) -> Task:
-        """What memory and predictor see, and what the outcome is; known before any episode is read."""
-
-    @property
-    def label(self) -> str:
-        """What the data are, as results name it."""
-        return type(self).__name__.removesuffix("DataModule")
 
     @abstractmethod
     def episodes(self, split: Split) -> EpisodeSource:

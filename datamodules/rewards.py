@@ -10,11 +10,11 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 
+from datamodules.agent_task import agent_task
 from datamodules.base import EpisodeDataModule
 from memup_lightning.cache import cached
-from memup_lightning.collect import Episode, lay_end_to_end, space_fields
+from memup_lightning.collect import Episode, lay_end_to_end
 from memup_lightning.episodes import EVALUATE, HAS_OUTCOME, OUTCOME, ArrayEpisodes, Arrays, EpisodeSource, IntArray
-from memup_lightning.errors import MemUPError
 from memup_lightning.identity import Json
 from memup_lightning.returns import OutcomeKind, outcomes
 from memup_lightning.task import Field, Task
@@ -76,15 +76,10 @@ class RewardDataModule(EpisodeDataModule):
     @property
     def task(self) -> Task:
         if self._task is None:
-            observation, action = (
-                space_fields(*named) for named in zip(("observation", "action"), self.spaces(), strict=True)
-            )
-            if self.observed is not None:
-                observation = {"observation": self._mask_field(observation)}
-            self._task = Task(
-                fields={**observation, **action, "reward": Field()},
-                inputs={**dict.fromkeys(observation, 0), **dict.fromkeys(action, 1), "reward": 1},
-                context=(*observation, *action),
+            self._task = agent_task(
+                *self.spaces(),
+                self.origin,
+                self.observed,
                 window=self.window,
                 tolerance=self.tolerance,
                 judged=self.judged == "last",
@@ -162,15 +157,3 @@ class RewardDataModule(EpisodeDataModule):
         last = np.zeros(len(arrays["reward"]), np.bool_)
         last[np.cumsum(lengths) - 1] = True
         return last
-
-    def _mask_field(self, observation: dict[str, Field]) -> Field:
-        assert self.observed is not None
-        field = observation.get("observation")
-        if field is None or len(field.shape) != 1:
-            raise MemUPError(
-                f"observed={self.observed} needs a flat Box observation, but {self.origin} has {observation}"
-            )
-        wrong = [entry for entry in self.observed if not 0 <= entry < field.shape[0]]
-        if wrong or not self.observed:
-            raise MemUPError(f"observed={self.observed}: choose among the entries 0 to {field.shape[0] - 1}")
-        return Field((len(self.observed),), field.dtype, field.kind, field.classes)

@@ -52,8 +52,12 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 os.close(folder)
 
 
-def check_checkpoint(path: str | Path) -> Shapes:
+def check_checkpoint(path: str | Path, option: str = "--ckpt_path") -> Shapes:
     """Read a checkpoint and refuse one that is missing, torn or not Lightning's.
+
+    Args:
+        path: of the checkpoint.
+        option: where the path was given, for messages.
 
     Returns:
         The shape of every parameter and buffer in it; empty for a keyword such as ``best``, which Lightning resolves.
@@ -68,14 +72,14 @@ def check_checkpoint(path: str | Path) -> Shapes:
         near = sorted(path.parent.glob("*.ckpt")) if path.parent.is_dir() else []
         names = difflib.get_close_matches(path.name, [other.name for other in near], n=1) or [x.name for x in near[:1]]
         hint = f"did you mean {path.parent / names[0]}?" if names else "checkpoints lie in <run folder>/checkpoints"
-        raise MemUPError(f"--ckpt_path {path}: {'is a folder' if path.is_dir() else 'no such file'}; {hint}")
+        raise MemUPError(f"{option} {path}: {'is a folder' if path.is_dir() else 'no such file'}; {hint}")
     try:
-        return _read(path)
+        return _read(path, option)
     except TornCheckpoint as error:
         older = [other for other in _newest_first(path.parent) if _age(other) < _age(path)]
         before = next((other for other in older if _is_intact(other)), None)
         hint = f"take the one before it: {before}" if before else "take another one of its folder"
-        raise MemUPError(f"--ckpt_path {path}: {error}; {hint}") from error
+        raise MemUPError(f"{option} {path}: {error}; {hint}") from error
 
 
 def last_checkpoint(trainer: Any, must_exist: bool) -> tuple[Path, Shapes] | None:
@@ -113,11 +117,24 @@ def last_checkpoint(trainer: Any, must_exist: bool) -> tuple[Path, Shapes] | Non
     return None
 
 
+def newest_checkpoint(folder: str | Path) -> Path:
+    """The newest intact checkpoint of the run below a folder that wrote last; it says which one that is.
+
+    Raises:
+        MemUPError: there is none.
+    """
+    found = next((path for path in _newest_run_first(Path(folder)) if _is_intact(path)), None)
+    if found is None:
+        raise MemUPError(f"{folder}: there is no intact checkpoint in this folder; give the path of one")
+    _say(f"taking {found}")
+    return found
+
+
 class TornCheckpoint(MemUPError):
     """A file that is no whole checkpoint; the message says what is wrong with it."""
 
 
-def _read(path: Path) -> Shapes:
+def _read(path: Path, option: str = "--ckpt_path") -> Shapes:
     """Read all of it. torch itself does not compare the checksums that it writes."""
     size = f"{path.stat().st_size:,} bytes"
     try:
@@ -129,13 +146,13 @@ def _read(path: Path) -> Shapes:
     except TornCheckpoint:
         raise
     except PermissionError as error:
-        raise MemUPError(f"--ckpt_path {path}: cannot be read ({error.strerror}); mend its permissions") from error
+        raise MemUPError(f"{option} {path}: cannot be read ({error.strerror}); mend its permissions") from error
     except Exception as error:  # torch, zipfile and pickle each have their own for a broken file
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise TornCheckpoint(f"no checkpoint, or one that was cut off ({size}; {reason[0][:120]})") from error
     if not isinstance(content, dict) or not isinstance(content.get("state_dict"), dict):
         raise MemUPError(
-            f"--ckpt_path {path}: holds no state_dict, so it is no checkpoint of a Trainer; "
+            f"{option} {path}: holds no state_dict, so it is no checkpoint of a Trainer; "
             "give one that ModelCheckpoint wrote"
         )
     return {name: x.shape for name, x in content["state_dict"].items() if isinstance(x, Tensor)}

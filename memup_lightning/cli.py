@@ -22,12 +22,12 @@ from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.profilers import PassThroughProfiler
 
 import callbacks  # noqa: F401 (short class names in configs: every class that is imported has one)
-from datamodules import EpisodeDataModule
+from datamodules import TaskDataModule
 from memup_lightning import __version__, envs, explainable, memory, outcomes, predictor, targets, uncertainty  # noqa: F401
 from memup_lightning.checkpoint import AtomicCheckpointIO, check_checkpoint, check_fits, last_checkpoint
 from memup_lightning.did_you_mean import check_config_files, explain
 from memup_lightning.errors import MemUPError
-from memup_lightning.modules import MemoryModule
+from memup_lightning.modules import TaskModule
 from memup_lightning.profiler import NoProfiler
 from memup_lightning.run_folder import (
     check_writable,
@@ -176,8 +176,8 @@ def main(args: Sequence[str] | None = None, extra_callbacks: Sequence[Callback] 
     try:
         check_config_files(sys.argv[1:] if args is None else args)
         return MemUPCLI(
-            MemoryModule,
-            EpisodeDataModule,
+            TaskModule,
+            TaskDataModule,
             subclass_mode_model=True,
             subclass_mode_data=True,
             save_config_callback=RunConfig,

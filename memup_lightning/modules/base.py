@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial, reduce
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from functools import reduce
 from typing import Any, TypeAlias
 
 import torch
-from pytorch_lightning import LightningModule
 from pytorch_lightning.cli import LRSchedulerCallable
 from torch import Tensor, nn
-from torch.optim import Adam, Optimizer
 from torchmetrics import MeanMetric
 
 from memup_lightning.chunk import Chunk, Fields, Steps
 from memup_lightning.encoders import StepEncoder, WindowEncoder
 from memup_lightning.errors import MemUPError
 from memup_lightning.memory import LSTM, Memory, State, check_memory, detach, map_state
+from memup_lightning.modules.trained import OptimizerCallable, TaskModule, adam
 from memup_lightning.outcomes import Categorical, Gaussian, Outcome
 from memup_lightning.predictor import MultiplicativePredictor, Predictor
 from memup_lightning.ranks import gather, gather_rows, rank, share_of_lanes
@@ -31,10 +30,9 @@ EncoderCallable: TypeAlias = Callable[[Mapping[str, Field]], StepEncoder]
 PredictorCallable: TypeAlias = Callable[[int, int, int], Predictor]
 OutcomeCallable: TypeAlias = Callable[[Field, float], Outcome]
 LocalCallable: TypeAlias = Callable[[Mapping[str, Field], int, int], LocalPredictor]
-OptimizerCallable: TypeAlias = Callable[[Iterable[Any]], Optimizer]
 
 
-class MemoryModule(LightningModule, ABC):
+class MemoryModule(TaskModule):
     """A memory and a predictor on a stream of chunks. How they learn, a subclass says in :meth:`losses`.
 
     The parts are given as callables (a class, or a ``functools.partial`` of one) that get the sizes from the task. In a
@@ -64,15 +62,11 @@ class MemoryModule(LightningModule, ABC):
         encoder: EncoderCallable = StepEncoder,
         context_encoder: EncoderCallable = StepEncoder,
         local: LocalCallable = LocalPredictor,
-        optimizer: OptimizerCallable = partial(Adam, lr=2e-3),  # noqa: B008 (a callable, not a shared optimizer)
+        optimizer: OptimizerCallable = adam,
         lr_scheduler: LRSchedulerCallable | None = None,
     ) -> None:
-        super().__init__()
-        self.save_hyperparameters(logger=False)
-        if "_instantiator" not in self.hparams:  # built in Python: callables have no place in a checkpoint
-            self.hparams.clear()
-        self.task = task = task if isinstance(task, Task) else Task.from_dict(task)
-        self.hparams["task"] = task.to_dict()
+        super().__init__(task, optimizer, lr_scheduler)
+        task = self.task
         if outcome is None:
             outcome = Categorical if task.outcome.kind == "token" else Gaussian
         self.outcome = outcome(task.outcome, task.tolerance)
@@ -82,7 +76,6 @@ class MemoryModule(LightningModule, ABC):
         self.context_encoder = WindowEncoder(task.context_fields, task.window, context_encoder(task.context_fields))
         self.predictor = predictor(self.context_encoder.output_size, memory_size, self.outcome.num_parameters)
         self.local = local(task.context_fields, task.window, self.outcome.num_parameters)
-        self._optimizer, self._lr_scheduler = optimizer, lr_scheduler
         self.lane_state: State | None = None
         self._evaluation_state: State | None = None
         names = (*self.outcome.score_names, "memory_gain")
@@ -129,12 +122,6 @@ class MemoryModule(LightningModule, ABC):
             self.log_dict(logged, batch_size=chunk.lanes)
             self.log("loss", out["loss"], prog_bar=True, logger=False, batch_size=chunk.lanes)
         return out
-
-    @property
-    def is_log_step(self) -> bool:
-        """Whether Lightning will write what is logged now: to log at other steps costs time for nothing."""
-        due: bool = self.trainer._logger_connector.should_update_logs
-        return due
 
     def diagnostics(self, chunk: Chunk, memory: Tensor) -> dict[str, Tensor]:
         """More to log, computed at logging steps only."""
@@ -236,94 +223,29 @@ class MemoryModule(LightningModule, ABC):
             "nll": self.outcome.nll(params, outcome),
         }
 
-    def configure_optimizers(self) -> Any:
-        optimizer = self._optimizer(p for p in self.parameters() if p.requires_grad)
-        if self._lr_scheduler is None:
-            return optimizer
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": self._lr_scheduler(optimizer), "interval": "step"},
-        }
-
     def on_fit_start(self) -> None:
         if self.trainer.ckpt_path is None and not getattr(self.trainer.datamodule, "consumed", 0):  # type: ignore[attr-defined]
             self.lane_state = None  # lanes that were not played yet
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        # Rank zero writes what all ranks hold: the lanes of all, and the random numbers of each.
+        super().on_save_checkpoint(checkpoint)
+        # Rank zero writes the lanes of all.
         checkpoint["lane_state"] = None if self.lane_state is None else map_state(gather_rows, self.lane_state)
-        checkpoint["torch_rng"] = gather(torch.get_rng_state())
-        if self.device.type == "cuda":
-            checkpoint["cuda_rng"] = gather(torch.cuda.get_rng_state(self.device))
-        checkpoint["optimizer_defaults"] = [_plain(opt.defaults) for opt in self.trainer.optimizers]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if "lane_state" not in checkpoint:
             raise MemUPError("the checkpoint holds no lane_state: it was not written by a module of memup_lightning")
+        super().on_load_checkpoint(checkpoint)
         lanes = checkpoint["lane_state"]
         self.lane_state = None if lanes is None else map_state(lambda x: _own_lanes(x).to(self.device), lanes)
-        self._resumed = {name: checkpoint[name] for name in ("torch_rng", "optimizer_defaults")}
-        self._resumed["cuda_rng"] = checkpoint.get("cuda_rng")
 
     def on_train_start(self) -> None:
-        resumed = self.__dict__.pop("_resumed", None)
-        if resumed is None or self.trainer.ckpt_path is None:
-            return
-        torch.set_rng_state(_own(resumed["torch_rng"]).cpu())
-        if resumed["cuda_rng"] is not None and self.device.type == "cuda":
-            torch.cuda.set_rng_state(_own(resumed["cuda_rng"]).cpu(), self.device)
         if self.lane_state is not None:
             self.lane_state = map_state(lambda x: x.to(self.device), self.lane_state)
-        for optimizer, before in zip(self.trainer.optimizers, resumed["optimizer_defaults"], strict=False):
-            # What was changed since, on the command line say, wins over what the checkpoint brought back.
-            changed = {key: x for key, x in _plain(optimizer.defaults).items() if before.get(key) != x}
-            schedules = [c.scheduler for c in self.trainer.lr_scheduler_configs if c.scheduler.optimizer is optimizer]
-            if schedules and "lr" in changed and before.get("lr"):
-                _rescale(optimizer, schedules, changed.pop("lr") / before["lr"])
-            for group in optimizer.param_groups:
-                group.update(changed)
-        self._catch_up_validation()
-
-    def _catch_up_validation(self) -> None:
-        """Run the validation that was due at the very update after which the checkpoint was written. Lightning leaves it
-        out, and a callback that decides by it (EarlyStopping) would decide otherwise than in the uncut run."""
-        trainer = self.trainer
-        loop = trainer.fit_loop.epoch_loop
-        if not loop.restarted_on_train_batch_end or not loop._should_check_val_fx(None):  # type: ignore[arg-type]
-            return
-        first = trainer._logger_connector._first_loop_iter
-        trainer.validating = True
-        loop.val_loop.restarting = False
-        loop.val_loop.run()
-        trainer.training = True
-        trainer._logger_connector._first_loop_iter = first
-
-
-def _plain(defaults: Mapping[str, Any]) -> dict[str, Any]:
-    kinds = (int, float, bool, str, type(None))
-    return {
-        key: list(x) if isinstance(x, tuple) else x
-        for key, x in defaults.items()
-        if isinstance(x, kinds) or (isinstance(x, tuple) and all(isinstance(part, kinds) for part in x))
-    }
-
-
-def _rescale(optimizer: Optimizer, schedules: Iterable[Any], ratio: float) -> None:
-    """Another base rate under a schedule: it goes on where it stood."""
-    for group in optimizer.param_groups:
-        group["lr"] *= ratio
-        group["initial_lr"] *= ratio
-    for schedule in schedules:
-        if hasattr(schedule, "base_lrs"):
-            schedule.base_lrs = [rate * ratio for rate in schedule.base_lrs]
+        super().on_train_start()
 
 
 def _own_lanes(state: Tensor) -> Tensor:
     """This rank's rows of the lanes of all ranks."""
     lanes = share_of_lanes(len(state), "the lanes of the checkpoint: lanes")
     return state.narrow(0, rank() * lanes, lanes).clone()
-
-
-def _own(states: Sequence[Tensor]) -> Tensor:
-    """This rank's of the random states of a checkpoint, which another number of ranks may have written."""
-    return states[rank() % len(states)]

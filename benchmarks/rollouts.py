@@ -1,0 +1,150 @@
+"""What playing and learning cost an agent.
+
+    python -m benchmarks.rollouts [--quick] [--json PATH]
+
+*Rollouts*: environment steps a second of 256 native mazes (T-Maze-LNR-1000) with a frozen LSTM-64, policy and value,
+through our Player and PPO, against the same arithmetic in a bare loop of torch and numpy that keeps the same tensors.
+*Updates*: one PPO epoch on a rollout (forward, backward, Adam) with the memory's states as they were recorded, against
+PPO-LSTM, which runs its LSTM over the same steps. Both pairs take turns in this process; medians are compared.
+"""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from benchmarks.report import Row, arguments, publish
+from datamodules import TMazeDataModule
+from datamodules.rollouts import deal
+from memup_lightning.envs import TMazeVectorEnv
+from memup_lightning.memory import LSTM
+from memup_lightning.modules import PPO, MemUP
+from memup_lightning.modules.agent_memory import TrainedMemory
+from memup_lightning.rollout import Player
+
+ENVS, LENGTH, HIDDEN = 256, 1000, 64
+
+
+class BareLoop:
+    """The same policy on the same mazes, in plain torch and numpy."""
+
+    def __init__(self, seed: int) -> None:
+        torch.manual_seed(seed)
+        self.env = TMazeVectorEnv(ENVS, length=LENGTH)
+        self.lstm = nn.LSTM(6, HIDDEN, batch_first=True)
+        sizes = (3 + HIDDEN, 64, 64)
+        layers = [[nn.Linear(*pair) for pair in itertools.pairwise(sizes)] for _ in range(2)]
+        self.policy, self.value = (
+            nn.Sequential(part[0], nn.Tanh(), part[1], nn.Tanh(), nn.Linear(64, out))
+            for part, out in zip(layers, (2, 1), strict=True)
+        )
+        self.h = self.c = torch.zeros(1, ENVS, HIDDEN)
+        self.seen, _ = self.env.reset(seed=seed)
+        self.action, self.reward = torch.zeros(ENVS, 2), torch.zeros(ENVS, 1)
+        self.first, self.resetting = torch.ones(ENVS, dtype=torch.bool), np.zeros(ENVS, bool)
+
+    @torch.no_grad()
+    def rollout(self, steps: int) -> list[Tensor]:
+        kept: list[list[Tensor]] = []
+        eye = torch.eye(2)
+        for _ in range(steps):
+            seen = torch.from_numpy(self.seen)
+            begins = self.first[:, None]
+            x = torch.cat([seen, self.action.masked_fill(begins, 0), self.reward.masked_fill(begins, 0)], 1)
+            h, c = (s.masked_fill(begins, 0) for s in (self.h, self.c))
+            m, (self.h, self.c) = self.lstm(x[:, None], (h, c))
+            features = torch.cat([seen, m[:, 0]], 1)
+            log_p = self.policy(features).log_softmax(-1)
+            action = torch.multinomial(log_p.exp(), 1)
+            log_prob, value = log_p.gather(1, action)[:, 0], self.value(features)[:, 0]
+            self.seen, reward, terminated, truncated, _ = self.env.step(action[:, 0].numpy())
+            over = terminated | truncated
+            kept.append(
+                [
+                    seen,
+                    m[:, 0],
+                    action[:, 0],
+                    log_prob,
+                    value,
+                    torch.from_numpy(reward),
+                    torch.from_numpy(over),
+                    self.first,
+                ]
+            )
+            self.action, self.reward = eye[action[:, 0]], torch.from_numpy(reward)[:, None]
+            self.first, self.resetting = torch.from_numpy(self.resetting), over & ~self.resetting
+        return [torch.stack(part) for part in zip(*kept, strict=True)]
+
+
+def in_turn(turns: int, *works: Callable[[], Any]) -> list[float]:
+    """Median seconds of each, which take turns; the first turn does not count."""
+    seconds: list[list[float]] = [[] for _ in works]
+    for turn in range(turns + 1):
+        for number, work in enumerate(works):
+            begin = time.perf_counter()
+            work()
+            if turn:
+                seconds[number].append(time.perf_counter() - begin)
+    return [statistics.median(part) for part in seconds]
+
+
+def rollouts(steps: int, turns: int, seed: int) -> Row:
+    task = TMazeDataModule(length=LENGTH).task
+    torch.manual_seed(seed)
+    agent = PPO(task, memory=MemUP(task, memory=partial(LSTM, hidden_size=HIDDEN)))
+    player, bare = Player(TMazeVectorEnv(ENVS, length=LENGTH), task, seed), BareLoop(seed)
+    ours, theirs = in_turn(turns, lambda: player.rollout(agent, steps), lambda: bare.rollout(steps))
+    return {"what": "rollout", "unit": "steps/s", "ours": ENVS * steps / ours, "other": ENVS * steps / theirs}
+
+
+def updates(steps: int, turns: int, seed: int) -> Row:
+    task = TMazeDataModule(length=LENGTH).task
+    torch.manual_seed(seed)
+    works = []
+    for memory in (MemUP(task, memory=partial(LSTM, hidden_size=HIDDEN)), partial(LSTM, hidden_size=HIDDEN)):
+        agent = PPO(task, memory=memory)
+        rows = agent.learn_from(Player(TMazeVectorEnv(ENVS, length=LENGTH), task, seed).rollout(agent, steps))
+        works.append(partial(epoch, agent, rows))
+    ours, theirs = in_turn(turns, *works)
+    return {"what": "PPO epoch", "unit": "steps/s", "ours": ENVS * steps / ours, "other": ENVS * steps / theirs}
+
+
+def epoch(agent: PPO, rows: dict[str, Any]) -> None:
+    """One pass over a rollout in eight batches."""
+    optimizer = torch.optim.Adam((p for p in agent.parameters() if p.requires_grad), lr=1e-3)
+    for batch in deal(rows, 1, 8):
+        seen = {name.removeprefix("input."): x for name, x in batch.items() if name.startswith("input.")}
+        if isinstance(agent.memory, TrainedMemory):
+            memory = agent.memory.unroll(seen, batch["state"], batch["is_first"])
+        else:
+            memory = batch["memory"]
+        loss = sum(agent.losses(batch, *agent.decide(seen, memory)).values())
+        assert isinstance(loss, Tensor)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+
+
+def main() -> None:
+    options = arguments(__doc__).parse_args()
+    torch.set_num_threads(options.threads or 1)
+    steps, turns = (64, 3) if options.quick else (128, 7)
+    rows = [rollouts(steps, turns, options.seeds[0]), updates(steps, turns, options.seeds[0])]
+    for row in rows:
+        row["ratio"] = row["ours"] / row["other"]
+    number = "{:,.0f}".format
+    title = "an agent with a frozen LSTM-64 against a bare loop (rollout), and against PPO-LSTM (epoch)"
+    columns = {"what": str, "unit": str, "ours": number, "other": number, "ratio": "{:.2f}".format}
+    publish(title, rows, options, columns)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""What an environment gives an agent, as a task: the same for its recorded episodes and for those it plays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+
+from memup_lightning.collect import space_fields
+from memup_lightning.errors import MemUPError
+from memup_lightning.task import Field, Task
+
+
+def agent_task(
+    observation_space: gymnasium.Space[Any],
+    action_space: gymnasium.Space[Any],
+    origin: str,
+    observed: list[int] | None = None,
+    **task: Any,
+) -> Task:
+    """A memory reads the observation, the action before it and the reward before it; the local context is the observation
+    and the action taken.
+
+    Args:
+        observation_space: of one environment.
+        action_space: of one environment.
+        origin: name of the environment or data set, for messages.
+        observed: entries of a flat Box observation that are seen; None: all.
+        **task: window, tolerance, judged: see :class:`~memup_lightning.task.Task`.
+
+    Raises:
+        MemUPError: a space without a fixed shape, entries that do not exist.
+    """
+    observation, action = space_fields("observation", observation_space), space_fields("action", action_space)
+    if observed is not None:
+        observation = {"observation": _mask_field(observation, observed, origin)}
+    return Task(
+        fields={**observation, **action, "reward": Field()},
+        inputs={**dict.fromkeys(observation, 0), **dict.fromkeys(action, 1), "reward": 1},
+        context=(*observation, *action),
+        **task,
+    )
+
+
+def _mask_field(observation: dict[str, Field], observed: list[int], origin: str) -> Field:
+    field = observation.get("observation")
+    if field is None or len(field.shape) != 1:
+        raise MemUPError(f"observed={observed} needs a flat Box observation, but {origin} has {observation}")
+    wrong = [entry for entry in observed if not 0 <= entry < field.shape[0]]
+    if wrong or not observed:
+        raise MemUPError(f"observed={observed}: choose among the entries 0 to {field.shape[0] - 1}")
+    return Field((len(observed),), field.dtype, field.kind, field.classes)

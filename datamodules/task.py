@@ -1,0 +1,23 @@
+"""TaskDataModule: what the command line asks of data, whatever they are."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from pytorch_lightning import LightningDataModule
+
+from memup_lightning.task import Task
+
+
+class TaskDataModule(LightningDataModule, ABC):
+    """Data that say what is to be learned from them: a model is built from their task."""
+
+    @property
+    @abstractmethod
+    def task(self) -> Task:
+        """What memory and predictor see, and what the outcome is; known before any episode is read."""
+
+    @property
+    def label(self) -> str:
+        """What the data are, as results name it."""
+        return type(self).__name__.removesuffix("DataModule")

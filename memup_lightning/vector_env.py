@@ -1,0 +1,118 @@
+"""Vector environments that an agent plays: how they are made, and what happens when one of their processes dies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing import TimeoutError
+from typing import Any, Literal
+
+import gymnasium
+import numpy as np
+import numpy.typing as npt
+from gymnasium import spaces
+from gymnasium.vector import AsyncVectorEnv, VectorEnv
+
+from memup_lightning.collect import make_vector_env
+from memup_lightning.errors import MemUPError
+
+Vectorization = Literal["native", "sync", "async"]
+Wrapper = Callable[[gymnasium.Env[Any, Any]], gymnasium.Env[Any, Any]]
+
+
+def make_playable(
+    env_id: str,
+    num_envs: int,
+    env_kwargs: dict[str, Any] | None = None,
+    wrappers: Sequence[Wrapper] = (),
+    vectorization: Vectorization = "native",
+) -> VectorEnv[Any, Any, Any]:
+    """A vector environment for an agent.
+
+    Args:
+        env_id: a registered environment.
+        num_envs: number of environments.
+        env_kwargs: arguments of the environment.
+        wrappers: the innermost first.
+        vectorization: ``native``: the environment's own, where it has one and no wrapper is asked for, else as ``sync``;
+            ``sync``: one after another in this process; ``async``: each in a process of its own.
+
+    Raises:
+        MemUPError: an unknown environment, or an action space that an agent cannot choose from.
+    """
+    if num_envs < 1:
+        raise MemUPError(f"num_envs={num_envs}: must be at least 1")
+    if vectorization == "native":
+        env = make_vector_env(env_id, num_envs, env_kwargs, wrappers)
+    else:
+        make_vector_env(env_id, 1, env_kwargs, wrappers).close()  # says what is wrong with the arguments
+        env = gymnasium.make_vec(
+            env_id,
+            num_envs=num_envs,
+            vectorization_mode=vectorization,
+            wrappers=list(wrappers),  # type: ignore[arg-type]
+            **(env_kwargs or {}),
+        )
+    space = env.single_action_space
+    equal = isinstance(space, spaces.MultiDiscrete) and len(set(space.nvec.ravel().tolist())) == 1
+    if not (equal or isinstance(space, spaces.Discrete | spaces.Box)):
+        env.close()
+        raise MemUPError(
+            f"the action space {space} of {env_id!r} cannot be played; an agent chooses from Discrete, Box, or "
+            "MultiDiscrete with as many choices in each entry: convert it with a wrapper"
+        )
+    return env
+
+
+def begin(env: VectorEnv[Any, Any, Any], seed: int, timeout: float) -> Any:
+    """Begin the first episodes; the observations of all environments.
+
+    Raises:
+        MemUPError: a process died or does not answer.
+    """
+    if isinstance(env, AsyncVectorEnv):
+        with _watch(env, timeout):
+            env.reset_async(seed=seed)
+            return env.reset_wait(timeout)[0]
+    return env.reset(seed=seed)[0]
+
+
+def step(env: VectorEnv[Any, Any, Any], actions: npt.NDArray[Any], timeout: float) -> tuple[Any, ...]:
+    """``env.step(actions)``; a process that died or does not answer ends in a sentence, not in a wait.
+
+    Raises:
+        MemUPError: see above.
+    """
+    if not isinstance(env, AsyncVectorEnv):
+        return env.step(actions)
+    with _watch(env, timeout):
+        env.step_async(actions)
+        return env.step_wait(timeout)
+
+
+def reset_some(env: VectorEnv[Any, Any, Any], which: npt.NDArray[np.bool_]) -> Any:
+    """Begin new episodes in some environments of one that does not do so itself; the observations of all."""
+    observation, _ = env.reset(options={"reset_mask": which})
+    return observation
+
+
+@contextmanager
+def _watch(env: AsyncVectorEnv, timeout: float) -> Iterator[None]:
+    try:
+        yield
+    except (EOFError, ConnectionError, TimeoutError) as error:
+        processes = env.processes
+        for process in processes:
+            process.join(0.1)  # one that is gone has an exit code then
+        died = [f"{n} (exit code {p.exitcode})" for n, p in enumerate(processes) if p.exitcode is not None]
+        for process in processes:
+            process.terminate()
+        env.closed = True  # close() would wait for what is gone
+        if died:
+            reason = f"the process of environment {', '.join(died)} died"
+        else:
+            reason = f"an environment did not answer within {timeout:g} seconds"
+        raise MemUPError(
+            f"{reason}; run it with vectorization=sync to see its error, and go on from the last checkpoint with "
+            "--ckpt_path last"
+        ) from error
