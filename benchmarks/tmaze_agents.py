@@ -8,8 +8,10 @@ all succeed, or when its budget of environment steps is spent, the same for ever
 are played (`success`). Environment steps count those of both phases, seconds those of the whole `fit`. Saved tensors: what
 autograd keeps from forward to backward pass of one update of the policy, and of the memory where that has its own.
 
-The baselines learn by backpropagation through a rollout of at most 128 steps of 64 environments, and a batch is 16 whole
-sequences of it. Learning rates were chosen on length 20 by `--tune`, which prints the table of all that were tried.
+The baselines learn by backpropagation through a rollout of at most 256 steps of 64 environments, long enough to hold a
+whole episode of 20 or 100 steps, and a batch is 16 whole sequences of it. PPO-LSTM has chrono initialisation for the maze's
+length; the transformer looks back over 32 steps on length 20 and over 128 on the others; IMPALA passes over a rollout once,
+PPO four times. Learning rates were chosen on length 20 by `--tune`, which prints the table of all that were tried.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,19 +40,21 @@ class Baseline(NamedTuple):
         model: class name.
         memory: class name of the core.
         lr: chosen by ``--tune``.
-        options: more arguments of the command line.
+        epochs: passes over a rollout.
+        options: ``(length) -> arguments of the core``.
     """
 
     model: str
     memory: str
     lr: float
-    options: tuple[str, ...] = ()
+    epochs: int
+    options: Callable[[int], dict[str, int]]
 
 
 BASELINES = {
-    "PPO-LSTM": Baseline("PPO", "LSTM", 3e-3),
-    "PPO-AMRL": Baseline("PPO", "AMRL", 3e-3),
-    "IMPALA-ST": Baseline("IMPALA", "GTrXL", 1e-3, ("--model.init_args.memory.init_args.window=32",)),
+    "PPO-LSTM": Baseline("PPO", "LSTM", 3e-3, 4, lambda length: {"chrono": length}),
+    "PPO-AMRL": Baseline("PPO", "AMRL", 3e-3, 4, lambda length: {}),
+    "IMPALA-ST": Baseline("IMPALA", "GTrXL", 1e-3, 1, lambda length: {"window": 32 if length <= 20 else 128}),
 }
 AGENTS = ("MemUP two-phase", "MemUP joint", *BASELINES)
 
@@ -75,11 +80,11 @@ def call(folder: Path, command: str, config: str, seed: int, threads: int, *opti
     return {name: float(x) for name, x in zip(header.split(","), row.split(","), strict=True) if x}
 
 
-def sizes(length: int, budget: int, sequences: bool) -> list[str]:
-    """Rollouts that suit a length: whole episodes for a memory that is trained, 128 steps at most for backpropagation."""
-    envs = 64 if sequences else 128
-    steps = min(length + 12, 128 if sequences else 1024)
-    epochs, minibatches = (4, 4) if sequences else (2, max(2, envs * steps // 6500))
+def sizes(length: int, budget: int, baseline: Baseline | None = None) -> list[str]:
+    """Rollouts that suit a length: whole episodes for a memory that is trained, 256 steps at most for backpropagation."""
+    envs = 64 if baseline else 128
+    steps = min(max(2 * length, 64), 256) if baseline else min(length + 12, 1024)
+    epochs, minibatches = (baseline.epochs, 4) if baseline else (2, max(2, envs * steps // 6500))
     each = epochs * minibatches
     rollouts = max(1, budget // (envs * steps))
     return [
@@ -105,15 +110,16 @@ def run(agent: str, length: int, seed: int, threads: int, lr: float | None = Non
         folder = Path(name)
         if agent == "MemUP two-phase":
             first = call(folder, "fit", "conf/tmaze.yaml", seed, threads, f"--data.init_args.length={length}")
-            config, given = "conf/tmaze_ppo.yaml", sizes(length, budget - first["environment_steps"], False)
+            config, given = "conf/tmaze_ppo.yaml", sizes(length, budget - first["environment_steps"])
             given += ["--model.init_args.memory=runs/tmaze"]
             parts = [first]
         elif agent == "MemUP joint":
             config, given, parts = "conf/tmaze_joint.yaml", joint(length, budget), []
         else:
             base = BASELINES[agent]
-            config, given, parts = "conf/tmaze_ppo.yaml", sizes(length, budget, True), []
-            given += [f"--model={base.model}", f"--model.init_args.memory={base.memory}", *base.options]
+            config, given, parts = "conf/tmaze_ppo.yaml", sizes(length, budget, base), []
+            given += [f"--model={base.model}", f"--model.init_args.memory={base.memory}"]
+            given += [f"--model.init_args.memory.init_args.{name}={x}" for name, x in base.options(length).items()]
             given += [f"--model.init_args.optimizer.init_args.lr={lr or base.lr}"]
         parts.append(call(folder, "fit", config, seed, threads, *given, *memory_options()))
         last = ["--ckpt_path=last", *given]
@@ -133,7 +139,7 @@ def run(agent: str, length: int, seed: int, threads: int, lr: float | None = Non
 
 def joint(length: int, budget: int) -> list[str]:
     """As :func:`sizes`, with the memory's updates after each rollout."""
-    given = [x for x in sizes(length, budget, False) if not x.startswith("--trainer")]
+    given = [x for x in sizes(length, budget) if not x.startswith("--trainer")]
     counts = {name.rpartition(".")[2]: int(x) for name, _, x in (option.partition("=") for option in given)}
     each = counts["epochs"] * counts["minibatches"] + 200
     rollouts = max(1, budget // (counts["num_envs"] * counts["steps"]))

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.animation import PillowWriter
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from PIL import Image
 
 from callbacks.episode_film import FloatArray, Played
 from callbacks.pictures import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, STYLE, WIDTH
@@ -30,15 +31,17 @@ def save(played: Played, path: Path, frames: int, fps: int) -> None:
         fps: pictures a second.
     """
     with mpl.rc_context(STYLE):  # type: ignore[arg-type]
-        figure = Figure(figsize=(WIDTH, 4.6), layout="constrained")
-        FigureCanvasAgg(figure)
-        writer = PillowWriter(fps=fps)
-        with writer.saving(figure, str(path), _DPI):
-            for step in moments(len(played.reward), frames):
-                draw(figure, played, step)
-                writer.grab_frame()
-            for _ in range(fps):  # the end stands for a second
-                writer.grab_frame()
+        figure = Figure(figsize=(WIDTH, 4.6), dpi=_DPI, layout="constrained")
+        canvas = FigureCanvasAgg(figure)
+        stage = Stage(figure, played)
+        pictures = []
+        for step in moments(len(played.reward), frames):
+            stage.show(step)
+            canvas.draw()  # type: ignore[no-untyped-call]
+            figure.set_layout_engine("none")  # laid out once: every picture of the film has the same panels
+            pictures.append(Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("P"))  # type: ignore[no-untyped-call]
+    durations = [1000 // fps] * (len(pictures) - 1) + [1000]  # the end stands for a second
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=durations, loop=0)
 
 
 def moments(length: int, frames: int) -> list[int]:
@@ -47,34 +50,50 @@ def moments(length: int, frames: int) -> list[int]:
     return sorted({*early.tolist(), *range(max(0, length - _LAST), length)})
 
 
-def draw(figure: Figure, played: Played, step: int) -> None:
-    """The episode as it stands at a step: what was seen until then, what is expected now, what is done."""
-    figure.clear()
-    panels = figure.subplots(3 if played.belief is not None else 2, 1, sharex=True)
-    length = len(played.reward)
-    many = played.observation.shape[1]
-    _curves(
-        panels[0], played.observation[:, :_ENTRIES], step, "observation", [f"entry {n}" for n in range(min(many, 6))]
-    )
-    names = [f"action {n}" for n in range(played.probability.shape[1])]
-    if played.belief is not None:
-        _curves(panels[1], played.belief, step, "belief: outcome\nof each action", names)
-    _curves(panels[-1], played.probability, step, "policy", names)
-    panels[-1].set_ylim(-0.05, 1.05)
-    panels[-1].set_xlabel("step")
-    panels[-1].set_xlim(0, max(length - 1, 1))
-    taken, paid = int(played.action[step]), float(played.reward[: step + 1].sum())
-    panels[0].set_title(f"step {step} of {length}, action {taken}, return so far {paid:g}", loc="left")
+class Stage:
+    """The panels of the film: what was seen until a step, what is expected then, what is done.
 
+    Args:
+        figure: an empty one.
+        played: the episode.
+    """
 
-def _curves(axes: Axes, values: FloatArray, step: int, label: str, names: list[str]) -> None:
-    for number, (column, name) in enumerate(zip(values.T, names, strict=True)):
-        colour = COLOURS[number % len(COLOURS)]
-        axes.plot(np.arange(step + 1), column[: step + 1], color=colour, label=name, linewidth=1.2)
-        axes.plot(step, column[step], "o", color=colour, markersize=4, clip_on=False)
-    low, high = float(values.min()), float(values.max())
-    room = 0.08 * (high - low or 1)
-    axes.set_ylim(low - room, high + room)
-    axes.axvline(step, color=GREY, linewidth=0.6, linestyle=":")
-    axes.set_ylabel(label)
-    axes.legend(loc="upper left", ncols=len(names))
+    def __init__(self, figure: Figure, played: Played) -> None:
+        self.played = played
+        self._moving: list[tuple[FloatArray, Line2D, Line2D]] = []
+        self._now: list[Line2D] = []
+        panels = figure.subplots(3 if played.belief is not None else 2, 1, sharex=True)
+        seen = played.observation[:, :_ENTRIES]
+        self._curves(panels[0], seen, "observation", [f"entry {n}" for n in range(seen.shape[1])])
+        names = [f"action {n}" for n in range(played.probability.shape[1])]
+        if played.belief is not None:
+            self._curves(panels[1], played.belief, "belief: outcome\nof each action", names)
+        self._curves(panels[-1], played.probability, "policy", names)
+        panels[-1].set_ylim(-0.05, 1.05)
+        panels[-1].set_xlabel("step")
+        panels[-1].set_xlim(0, max(len(played.reward) - 1, 1))
+        self._title = panels[0].set_title(" ", loc="left")
+
+    def _curves(self, axes: Axes, values: FloatArray, label: str, names: list[str]) -> None:
+        for number, (column, name) in enumerate(zip(values.T, names, strict=True)):
+            colour = COLOURS[number % len(COLOURS)]
+            (line,) = axes.plot([], [], color=colour, label=name, linewidth=1.2)
+            (head,) = axes.plot([], [], "o", color=colour, markersize=4, clip_on=False)
+            self._moving.append((column, line, head))
+        low, high = float(values.min()), float(values.max())
+        room = 0.08 * (high - low or 1)
+        axes.set_ylim(low - room, high + room)
+        self._now.append(axes.axvline(0, color=GREY, linewidth=0.6, linestyle=":"))
+        axes.set_ylabel(label)
+        axes.legend(loc="upper left", ncols=len(names))
+
+    def show(self, step: int) -> None:
+        """The episode as it stands at a step."""
+        for column, line, head in self._moving:
+            line.set_data(np.arange(step + 1), column[: step + 1])
+            head.set_data([step], [column[step]])
+        for line in self._now:
+            line.set_xdata([step, step])
+        action, paid = int(self.played.action[step]), float(self.played.reward[: step + 1].sum())
+        length = len(self.played.reward)
+        self._title.set_text(f"step {step} of {length}, action {action}, return so far {paid:g}")
