@@ -54,7 +54,7 @@ class Baseline(NamedTuple):
 BASELINES = {
     "PPO-LSTM": Baseline("PPO", "LSTM", 3e-3, 4, lambda length: {"chrono": length}),
     "PPO-AMRL": Baseline("PPO", "AMRL", 3e-3, 4, lambda length: {}),
-    "IMPALA-ST": Baseline("IMPALA", "GTrXL", 1e-3, 1, lambda length: {"window": 32 if length <= 20 else 128}),
+    "IMPALA-ST": Baseline("IMPALA", "GTrXL", 3e-3, 1, lambda length: {"window": 32 if length <= 20 else 128}),
 }
 AGENTS = ("MemUP two-phase", "MemUP joint", *BASELINES)
 
