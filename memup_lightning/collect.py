@@ -18,9 +18,6 @@ from memup_lightning.episodes import Arrays, IntArray
 from memup_lightning.errors import MemUPError
 from memup_lightning.task import Field
 
-Policy: TypeAlias = "Callable[[Any, gymnasium.Space[Any]], Any] | InformedPolicy"
-"""From the observations of all environments and their joint action space to an action for each."""
-
 Leaves = dict[str, npt.NDArray[Any]]
 
 _log = logging.getLogger(__name__)
@@ -40,6 +37,11 @@ class InformedPolicy(ABC):
             action_space: their joint action space.
             infos: what the vector environment returned with the observations.
         """
+
+
+# Not a string: the command line finds a policy's class or function by the types that stand here.
+Policy: TypeAlias = Callable[[Any, gymnasium.Space[Any]], Any] | InformedPolicy
+"""From the observations of all environments and their joint action space to an action for each."""
 
 
 def random_policy(observations: Any, action_space: gymnasium.Space[Any]) -> Any:

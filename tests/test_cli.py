@@ -17,6 +17,7 @@ from wandb.proto import wandb_internal_pb2
 
 from memup_lightning import __version__
 from memup_lightning.cli import MemUPCLI, main
+from memup_lightning.collect import random_policy
 from tests.command_line import command, tiny
 
 LR = "--model.init_args.optimizer.init_args.lr"
@@ -67,6 +68,11 @@ def test_short_class_names_on_the_command_line(run: Run) -> None:
     cli = run("fit", "--model.init_args.memory=GRU", "--model.init_args.memory.hidden_size=4")
     assert type(cli.model.memory).__name__ == "GRU"
     assert cli.model.memory.output_size == 4
+
+
+def test_a_policy_is_a_function_by_its_path(run: Run) -> None:
+    policy = run("fit", "--data.init_args.policy=memup_lightning.collect.random_policy").datamodule.policy
+    assert policy is random_policy
 
 
 def test_a_profiler_that_is_asked_for_profiles(run: Run) -> None:
