@@ -20,7 +20,7 @@ class Explainable(Selector):
     Kinds are clusters of contexts (:class:`~memup_lightning.kinds.Kinds`). In every episode and at every refresh the
     kinds are put into an order, drawn without replacement in proportion to their weights (Gumbel-top-k, Kool, van Hoof &
     Welling, ICML 2019): uncertain, rare, and surely explained by the memory. Of each of the K first kinds that still have
-    a step at or after t, one step, drawn evenly, is a target.
+    a step at or after t, one step, drawn evenly, is a target. A kind of weight 0, certain and common, has none.
 
     Args:
         num_targets: K.
@@ -55,7 +55,8 @@ class Explainable(Selector):
         gumbel = -np.log(-np.log(np.clip(uniform, 1e-300, 1 - 1e-16)))
         place = (kinds.weight.log() + torch.from_numpy(gumbel).to(kinds.weight)).argsort(dim=1).argsort(dim=1)
         within = torch.from_numpy(counter.uniform(self.seed, draw, episodes, steps)).to(kinds.weight)
-        return place.gather(1, kinds.kind) + within.clamp(max=1 - 2**-10)  # float32: it must not round up to the next
+        score = place.gather(1, kinds.kind) + within.clamp(max=1 - 2**-10)  # float32: it must not round up to the next
+        return score.masked_fill((kinds.weight == 0)[kinds.kind], -torch.inf)
 
     def maxima(self, rows: int, capacity: int, device: torch.device) -> SuffixMaxima:
         return KindMaxima(rows, self.num_targets, capacity, device)

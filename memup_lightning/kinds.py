@@ -25,6 +25,7 @@ _HOPE = (
     1.0  # bits: deviation of what the memory may explain of the most uncertain outcomes, before anything is observed
 )
 _LEAST_HOPE = 1e-3
+_CERTAIN, _COMMON = 0.02, 0.5  # a kind of less hope that occurs in more of the blocks of steps gets no targets
 _NOISE = 1e-2  # bits: deviation of one observation, before there are any
 _SURE = 5.0  # standard errors: to be surer than that changes nothing any more
 _LEAST_WEIGHT = 0.01  # of a certain context: the certain ones need a kind of their own, if not as many
@@ -144,7 +145,8 @@ class Kinds:
 
     def weights(self) -> Tensor:
         """In what proportion the kinds are to be drawn, ``[M]``: the more uncertain, the rarer, and the surer it is that
-        the memory explains something of them, by a factor ``exp(t)`` for a gain of t standard errors."""
+        the memory explains something of them, by a factor ``exp(t)`` for a gain of t standard errors. 0 for those that are
+        certain and common: they would take places and teach nothing."""
         number, total, square = self.observed
         several = number.clamp(min=1)
         scatter = (square - total.square() / several).clamp(min=0)
@@ -152,7 +154,8 @@ class Kinds:
         error = ((scatter + usual) / several / (several + 1)).sqrt()
         sure = (total / several / error).clamp(0, _SURE)
         weights: Tensor = self.hope.double().clamp(min=_LEAST_HOPE) / self.presence * sure.exp()
-        return weights.float()
+        idle = (self.hope <= _CERTAIN) & (self.presence > _COMMON)
+        return weights.masked_fill(idle, 0).float()
 
     def account(self) -> list[dict[str, Any]]:
         """A row for each kind: an example, its uncertainty, the mean gain in bits with its standard error (None where

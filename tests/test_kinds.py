@@ -107,12 +107,16 @@ def test_a_rare_kind_weighs_as_much_more_as_it_is_rare() -> None:
     assert refreshed(kinds).weights().tolist() == [4, 1, 4]
 
 
-def test_a_certain_kind_weighs_next_to_nothing() -> None:
+def test_a_certain_kind_weighs_next_to_nothing_and_nothing_where_it_is_common() -> None:
     features, group = islands()
     kinds = fitted(features, (group == 0).float(), 3)
-    kind, weights = kinds(features), kinds.weights()
-    assert weights[kind[0]] == pytest.approx(1.0)
-    assert max(float(weights[number]) for number in kind[group != 0].unique()) < 0.01
+    uncertain, common, rare = (int(kinds(features)[group == number][0]) for number in range(3))
+    kinds.meet(torch.tensor([[uncertain, common, rare]] + [[common] * 3] * 9), torch.ones(10, 3, dtype=torch.bool))
+    kinds.fit(features, (group == 0).float(), {"x": features[:, None]}, seed=0)
+    weights = kinds.weights()
+    assert weights[uncertain] == pytest.approx(10.0)
+    assert weights[common] == 0
+    assert 0 < weights[rare] < 0.1
 
 
 def test_targets_of_episodes_that_are_trained_on_do_not_enter() -> None:
