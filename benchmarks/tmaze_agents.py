@@ -141,7 +141,7 @@ def joint(length: int, budget: int) -> list[str]:
     """As :func:`sizes`, with the memory's updates after each rollout."""
     given = [x for x in sizes(length, budget) if not x.startswith("--trainer")]
     counts = {name.rpartition(".")[2]: int(x) for name, _, x in (option.partition("=") for option in given)}
-    each = counts["epochs"] * counts["minibatches"] + 200
+    each = counts["epochs"] * counts["minibatches"] + 400
     rollouts = max(1, budget // (counts["num_envs"] * counts["steps"]))
     return [*given, f"--trainer.max_steps={each * rollouts}", f"--trainer.val_check_interval={each}"]
 
