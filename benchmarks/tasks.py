@@ -81,12 +81,12 @@ WHOLE_EPISODES = (  # 16 of 784 steps instead of 64 of 28: as many pixels in a s
     "--trainer.val_check_interval=857",
     f"{MODEL}.lr_scheduler.init_args.total_steps=857",
 )
-FEWER_POINTS = f"{MODEL}.predict_every=28"  # four in a chunk of 100 steps, one of them among the cues
+FEWER_POINTS = f"{MODEL}.predict_every=14"  # of a chunk of 100 steps, whose last is not among the cues: one point is, or two
 PROBLEMS = [
-    copy(120, 20, 0.999, 4, *updates(8_000, 1_000)),
-    copy(1_000, 20, 0.995, 10, *updates(16_000, 1_000)),
-    copy(5_000, 20, 0.993, 25, *updates(30_000, 3_000)),
-    copy(5_000, 100, 0.993, 25, *updates(14_000, 2_000), FEWER_POINTS),
+    copy(120, 20, 0.999, 4, *updates(8_000, 500), f"{DATA}.num_train=65536"),
+    copy(1_000, 20, 0.995, 10, *updates(14_000, 1_000)),
+    copy(5_000, 20, 0.993, 25, *updates(28_000, 2_000), f"{DATA}.num_train=16384"),
+    copy(5_000, 100, 0.993, 25, *updates(14_000, 2_000), f"{DATA}.num_train=16384", FEWER_POINTS),
     Problem("Scattered copy-5000, r=100", "conf/scattered_copy.yaml", [], 0.999, 25),
     Problem("Adding-5000, r=100", "conf/adding.yaml", [], 0.005, 20, "val/mse", smallest=True),
     pixels("MemUP"),
@@ -101,19 +101,20 @@ WITHOUT: dict[str, Sequence[str]] = {
     "one-hot inputs of 1, not 8": [f"{MODEL}.encoder.init_args.one_hot=1"],
     "input gates closed by chrono initialisation": [f"{CORE}.chrono_input=true"],
     "no chrono initialisation": [f"{CORE}.chrono=0"],
-    "predictor of 64 units, not 512": [f"{MODEL}.predictor.init_args.hidden_size=64"],
-    "additive predictor": [f"{MODEL}.predictor=AdditivePredictor", f"{MODEL}.predictor.init_args.hidden_size=512"],
+    "predictor of 64 units, not 256": [f"{MODEL}.predictor.init_args.hidden_size=64"],
+    "additive predictor": [f"{MODEL}.predictor=AdditivePredictor", f"{MODEL}.predictor.init_args.hidden_size=256"],
+    "4,096 episodes, not 65,536": [f"{DATA}.num_train=4096"],
     "lanes restarted with 0.3, 0.1, 0.02, 0": [f"{DATA}.restart=[0.3, 0.1, 0.02, 0.0]"],
     "no restarts": [f"{DATA}.restart=[0.0]"],
     "one target (K=1), not ten": [f"{DATA}.selector.init_args.num_targets=1"],
-    "states of every step predict": [f"{MODEL}.predict_every=1"],
+    "only the last state of a chunk predicts": [f"{MODEL}.predict_every=20"],
     "learning rate 0.002": [f"{MODEL}.optimizer.init_args.lr=0.002"],
 }
 
 
 def ablation() -> list[Problem]:
     """Copy-120 with one thing changed, at a budget of updates."""
-    budget = [*updates(ABLATION_UPDATES, 500), f"{DATA}.length=120", f"{CORE}.chrono=120"]
+    budget = [*updates(ABLATION_UPDATES, 500), f"{DATA}.length=120", f"{DATA}.num_train=65536", f"{CORE}.chrono=120"]
     return [Problem(name, "conf/copy.yaml", [*budget, *change], 0.999, 4) for name, change in WITHOUT.items()]
 
 
