@@ -81,7 +81,9 @@ WHOLE_EPISODES = (  # 16 of 784 steps instead of 64 of 28: as many pixels in a s
     "--trainer.val_check_interval=857",
     f"{MODEL}.lr_scheduler.init_args.total_steps=857",
 )
-FEWER_POINTS = f"{MODEL}.predict_every=14"  # of a chunk of 100 steps, whose last is not among the cues: one point is, or two
+FEWER_POINTS = (
+    f"{MODEL}.predict_every=14"  # of a chunk of 100 steps, whose last is not among the cues: one point is, or two
+)
 PROBLEMS = [
     copy(120, 20, 0.999, 4, *updates(8_000, 500), f"{DATA}.num_train=65536"),
     copy(1_000, 20, 0.995, 10, *updates(14_000, 1_000)),
