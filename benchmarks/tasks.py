@@ -81,14 +81,22 @@ WHOLE_EPISODES = (  # 16 of 784 steps instead of 64 of 28: as many pixels in a s
     "--trainer.val_check_interval=857",
     f"{MODEL}.lr_scheduler.init_args.total_steps=857",
 )
-FEWER_POINTS = (
-    f"{MODEL}.predict_every=14"  # of a chunk of 100 steps, whose last is not among the cues: one point is, or two
+MANY_WRITE = f"{DATA}.restart=[0.999, 0.999, 0.999, 0.999, 0.999, 0.999, 0.999, 0.0]"
+BACK_TO_THE_CUES = (  # to which a lane that plays 5,000 blanks comes once in hundreds of chunks
+    f"{DATA}.num_train=16384",
+    "--trainer.callbacks+=Replay",
+    "--trainer.callbacks.share=0.2",
+    "--trainer.callbacks.every=2000",
+    "--trainer.callbacks.max_steps=700000",
+    "--trainer.callbacks.per_episode=2",
+    "--trainer.callbacks.visits=[1, 2]",
+    "--trainer.callbacks.max_age=4000",
 )
 PROBLEMS = [
-    copy(120, 20, 0.999, 4, *updates(8_000, 500), f"{DATA}.num_train=65536"),
+    copy(120, 20, 0.999, 4, *updates(8_000, 500), f"{DATA}.num_train=65536", MANY_WRITE),
     copy(1_000, 20, 0.995, 10, *updates(14_000, 1_000)),
-    copy(5_000, 20, 0.993, 25, *updates(28_000, 2_000), f"{DATA}.num_train=16384"),
-    copy(5_000, 100, 0.993, 25, *updates(14_000, 2_000), f"{DATA}.num_train=16384", FEWER_POINTS),
+    copy(5_000, 20, 0.993, 25, *updates(28_000, 2_000), *BACK_TO_THE_CUES, f"{MODEL}.predict_every=3"),
+    copy(5_000, 100, 0.993, 25, *updates(14_000, 2_000), *BACK_TO_THE_CUES, f"{MODEL}.predict_every=14"),
     Problem("Scattered copy-5000, r=100", "conf/scattered_copy.yaml", [], 0.999, 25),
     Problem("Adding-5000, r=100", "conf/adding.yaml", [], 0.005, 20, "val/mse", smallest=True),
     pixels("MemUP"),

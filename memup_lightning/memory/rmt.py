@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -18,11 +16,6 @@ class RMT(Memory):
     is the memory of the next segment. Segments are counted from the episode's first step, whatever the chunks: the state
     carries the inputs of the segment that is not complete yet.
 
-    As published, what becomes of the second copy *is* the next memory. Then whatever the memory holds goes through all
-    layers in every segment, and is gone after some tens of them. Here a gate per feature moves the memory towards it, some
-    features fast and some slowly, as chrono initialisation does in an LSTM (Tallec & Ollivier, ICLR 2018); ``keep: 0``
-    takes the gate out.
-
     A segment's own steps do not see the memory that it writes. So what writes it learns only from a later segment of the
     same chunk: give a chunk at least two segments.
 
@@ -33,7 +26,6 @@ class RMT(Memory):
         num_heads: heads of attention; they share ``hidden_size``.
         memory_tokens: tokens carried from segment to segment.
         segment_length: steps of a segment.
-        keep: segments that the slowest features keep the memory for at first; 0: no gate.
 
     Raises:
         MemUPError: a size below 1, a ``hidden_size`` that is no multiple of ``num_heads``.
@@ -49,7 +41,6 @@ class RMT(Memory):
         num_heads: int = 4,
         memory_tokens: int = 4,
         segment_length: int = 5,
-        keep: int = 200,
     ) -> None:
         super().__init__()
         check_sizes(
@@ -72,13 +63,6 @@ class RMT(Memory):
         self.places = nn.Parameter(torch.randn(places, hidden_size) * 0.02)
         self.layers = nn.ModuleList(_Layer(hidden_size, num_heads) for _ in range(num_layers))
         self.norm = nn.LayerNorm(hidden_size)
-        if keep < 0:
-            raise MemUPError(f"RMT keep={keep}: give a number of segments, or 0 for no gate")
-        self.gate = nn.Linear(hidden_size, hidden_size) if keep else None
-        if self.gate is not None:
-            nn.init.zeros_(self.gate.weight)
-            with torch.no_grad():  # log-uniform: as many features keep for 1 to 10 segments as for 10 to 100
-                self.gate.bias.uniform_(0, math.log(keep)).neg_()
         mask = torch.ones(places, places, dtype=torch.bool).tril()
         mask[:memory_tokens, :memory_tokens] = True  # within each copy, tokens see each other
         mask[-memory_tokens:] = True
@@ -119,10 +103,7 @@ class RMT(Memory):
         for layer in self.layers:
             h = layer(h, self.mask)
         h = self.norm(h)
-        written = h[:, -self.memory_tokens :]
-        if self.gate is not None:
-            written = torch.lerp(memory.to(h.dtype), written, self.gate(written).sigmoid())
-        return h[:, self.memory_tokens : -self.memory_tokens], written
+        return h[:, self.memory_tokens : -self.memory_tokens], h[:, -self.memory_tokens :]
 
 
 class _Layer(nn.Module):
