@@ -6,12 +6,12 @@ import time
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from callbacks.run import data_of, log_now, require_memup
 from datamodules.base import EpisodeDataModule, Split
+from datamodules.scoring import score
 from memup_lightning import counter
 from memup_lightning.chunk import Steps
 from memup_lightning.episodes import IntArray
@@ -123,8 +123,8 @@ class TargetRefresh(Callback):
         begin = time.perf_counter()
         data = data_of(trainer)
         episodes = self._choose(trainer, data)
+        assert isinstance(pl_module, MemUP)
         if data.selector.kinds:
-            assert isinstance(pl_module, MemUP)
             pl_module.find_kinds(data.selector.kinds, _sample(data).to(pl_module.device), data.seed)
         recall = score_on_all_ranks(data, pl_module, "train", episodes, self.lanes)
         data.tables["train"].version += 1
@@ -172,6 +172,7 @@ class TargetRefresh(Callback):
             return  # nothing is selected yet
         if data.selector.kinds and getattr(pl_module, "kinds", None) is None:
             return  # the checkpoint is of a run without
+        assert isinstance(pl_module, MemUP)
         episodes = np.arange(min(self.validation_episodes, len(data.sources[split])))
         recall = score_on_all_ranks(data, pl_module, split, episodes, self.lanes)
         data.tables[split].version += 1
@@ -197,19 +198,17 @@ class TargetRefresh(Callback):
         self._previous, self._loss = state_dict["previous"], state_dict["loss"]
 
 
-def score_episodes(
-    data: EpisodeDataModule, model: LightningModule, split: Split, episodes: IntArray, lanes: int
-) -> float | None:
+def score_episodes(data: EpisodeDataModule, model: MemUP, split: Split, episodes: IntArray, lanes: int) -> float | None:
     """Score whole episodes in this process and replace their targets.
 
     Returns:
         Share of the true steps found among the targets at an episode's beginning; None where the data mark no true steps.
     """
-    return _recall(data, split, episodes, _score(data, model, split, episodes, lanes))
+    return _recall(data, split, episodes, score(data, model, split, episodes, lanes))
 
 
 def score_on_all_ranks(
-    data: EpisodeDataModule, model: LightningModule, split: Split, episodes: IntArray, lanes: int
+    data: EpisodeDataModule, model: MemUP, split: Split, episodes: IntArray, lanes: int
 ) -> float | None:
     """The same, with the episodes shared out over the ranks; all of them end with the same table.
 
@@ -224,44 +223,11 @@ def score_on_all_ranks(
         return score_episodes(data, model, split, episodes, lanes)
     table = data.tables[split]
     mine = share_of_episodes(episodes, data.sources[split].lengths)
-    judged = _score(data, model, split, mine, lanes)
+    judged = score(data, model, split, mine, lanes)
     for theirs, rows, counts in gather((mine, table.take(mine), judged[mine])):
         table.put(theirs, rows)
         judged[theirs] = counts
     return _recall(data, split, episodes, judged)
-
-
-def _score(data: EpisodeDataModule, model: LightningModule, split: Split, episodes: IntArray, lanes: int) -> IntArray:
-    """Replace the targets of some episodes; returns the number of judged steps of each episode of the split."""
-    assert isinstance(model, MemUP)
-    stream = data.evaluation_stream(split, episodes, lanes)
-    table = data.tables[split]
-    was_training = model.training
-    model.eval()
-    collector, state, judged = None, None, np.zeros(len(table.scored), np.int64)
-    for chunk in stream:
-        moved = chunk.to(model.device)
-        if bool(chunk.is_first.any()):  # every lane begins a new episode with this chunk, or has none left
-            if collector is not None:
-                collector.finish()
-            collector, state, rows = None, None, chunk.episode >= 0
-            playing = chunk.episode.numpy()[rows.numpy()]
-            collector = table.collect(playing, model.device)
-        position = moved.start[:, None] + torch.arange(chunk.steps, device=model.device)
-        u = torch.zeros(position.shape, device=model.device)
-        if any(not part.kinds for part in table.selector.parts):
-            u, state = model.score(moved, state)
-        assert collector is not None
-        on = rows.to(model.device)
-        kinds = model.sort(moved) if table.selector.kinds else None
-        if kinds is not None and model.kinds is not None and split == "train":
-            model.kinds.meet(kinds.kind[on], moved.has_outcome[on])
-        collector.extend(u[on], position[on], moved.has_outcome[on], kinds and kinds.rows(on))
-        np.add.at(judged, playing, chunk.judged[rows].sum(1).numpy())
-    if collector is not None:
-        collector.finish()
-    model.train(was_training)
-    return judged
 
 
 def _sample(data: EpisodeDataModule) -> Steps:

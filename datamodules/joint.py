@@ -9,11 +9,11 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-import torch
 
 from datamodules.base import Split
 from datamodules.rewards import RewardDataModule
 from datamodules.rollouts import RolloutDataModule, deal
+from datamodules.scoring import score
 from memup_lightning.chunk import Chunk
 from memup_lightning.collect import Episode
 from memup_lightning.counter import hash64
@@ -99,7 +99,9 @@ class JointDataModule(RolloutDataModule):
         data.seed = int(hash64(self.seed, self.consumed)) >> 33
         data.setup("fit")
         if self._rounds:
-            score(agent, data)
+            episodes = np.arange(len(self.recent.episodes))
+            score(data, agent.memup, "train", episodes, lanes=len(episodes))
+            data.tables["train"].version += 1
         self._rounds += 1
         for chunk in data.training_stream:
             yield data.join("train", chunk)
@@ -110,21 +112,6 @@ class JointDataModule(RolloutDataModule):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(state_dict)
         self._rounds = state_dict["rounds"]
-
-
-def score(agent: JointPPO, data: RewardDataModule) -> None:
-    """Choose the targets of all training episodes by the uncertainty of the agent's memory."""
-    source, table = data.sources["train"], data.tables["train"]
-    collector, state = None, None
-    for chunk in data.evaluation_stream("train", lanes=len(source)):
-        collector = collector or table.collect(chunk.episode.numpy(), agent.device)
-        chunk = chunk.to(agent.device)
-        u, state = agent.memup.score(chunk, state)
-        position = chunk.start[:, None] + torch.arange(chunk.steps, device=agent.device)
-        collector.extend(u, position, chunk.has_outcome)
-    assert collector is not None
-    collector.finish()
-    table.version += 1
 
 
 class RecentEpisodes:

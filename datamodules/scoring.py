@@ -1,0 +1,53 @@
+"""How uncertain every step of some episodes is, and the targets that follow from it."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from datamodules.base import EpisodeDataModule, Split
+from memup_lightning.episodes import IntArray
+from memup_lightning.modules import MemUP
+
+
+def score(data: EpisodeDataModule, model: MemUP, split: Split, episodes: IntArray, lanes: int) -> IntArray:
+    """Replace the targets of some episodes of a split.
+
+    Args:
+        data: the episodes; its selector chooses.
+        model: says how uncertain each step is.
+        split: of the episodes.
+        episodes: their numbers.
+        lanes: episodes that are scored side by side.
+
+    Returns:
+        The number of judged steps of each episode of the split; 0 for those that were not scored.
+    """
+    stream = data.evaluation_stream(split, episodes, lanes)
+    table = data.tables[split]
+    was_training = model.training
+    model.eval()
+    collector, state, judged = None, None, np.zeros(len(table.scored), np.int64)
+    for chunk in stream:
+        moved = chunk.to(model.device)
+        if bool(chunk.is_first.any()):  # every lane begins a new episode with this chunk, or has none left
+            if collector is not None:
+                collector.finish()
+            collector, state, rows = None, None, chunk.episode >= 0
+            playing = chunk.episode.numpy()[rows.numpy()]
+            collector = table.collect(playing, model.device)
+        position = moved.start[:, None] + torch.arange(chunk.steps, device=model.device)
+        u = torch.zeros(position.shape, device=model.device)
+        if any(not part.kinds for part in table.selector.parts):
+            u, state = model.score(moved, state)
+        assert collector is not None
+        on = rows.to(model.device)
+        kinds = model.sort(moved) if table.selector.kinds else None
+        if kinds is not None and model.kinds is not None and split == "train":
+            model.kinds.meet(kinds.kind[on], moved.has_outcome[on])
+        collector.extend(u[on], position[on], moved.has_outcome[on], kinds and kinds.rows(on))
+        np.add.at(judged, playing, chunk.judged[rows].sum(1).numpy())
+    if collector is not None:
+        collector.finish()
+    model.train(was_training)
+    return judged
