@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -114,12 +114,11 @@ class _Watched:
             )
         agent = self.agent
         with torch.no_grad():
-            seen, memory, _ = agent.perceive(inputs, state, is_first)
-            policy: Any = agent.decide(seen, memory)[0]
-        row = {"probability": policy.probs, "reward": inputs["reward"]}
+            seen, memory, after = agent.perceive(inputs, state, is_first)
+            policy, value = agent.decide(seen, memory)
+        row = {"probability": policy.probs, "reward": inputs["reward"], "action": policy.mode}  # type: ignore[attr-defined]
         row["observation"] = torch.cat([inputs[name].float().flatten(1) for name in agent.seen], 1)
         if agent.believes:
             row["belief"] = agent.belief(inputs, memory)
-        decision = agent.act(inputs, state, is_first, greedy=True)
-        self.rows.append({**row, "action": decision.action})
-        return decision
+        self.rows.append(row)
+        return Decision(policy.mode, {"value": value}, after)
