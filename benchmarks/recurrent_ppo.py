@@ -22,9 +22,7 @@ import torch
 
 import memup_lightning.envs  # noqa: F401 - registers the maze
 from benchmarks.report import Row, arguments, publish
-from benchmarks.tmaze_agents import BUDGET, SOLVED, run
-
-ENVS = 64
+from benchmarks.tmaze_agents import BUDGET, ENVS, SOLVED, rollout_steps, run
 
 
 def evaluate(model: Any, length: int, episodes: int, seed: int) -> float:
@@ -51,7 +49,7 @@ def theirs(length: int, seed: int, rate: float, threads: int) -> Row:
     common, contrib = (importlib.import_module(name) for name in ("stable_baselines3.common.vec_env", "sb3_contrib"))
     env = common.DummyVecEnv([partial(gymnasium.make, "memup/TMaze-v0", length=length)] * ENVS)
     env.seed(seed)
-    steps = min(max(2 * length, 64), 256)
+    steps = rollout_steps(length)
     model = contrib.RecurrentPPO(
         "MlpLstmPolicy", env, learning_rate=rate, n_steps=steps, batch_size=ENVS * steps // 4, n_epochs=4, gamma=0.98,
         gae_lambda=0.9, ent_coef=0.01, max_grad_norm=0.5, seed=seed, device="cpu",

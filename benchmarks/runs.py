@@ -78,19 +78,49 @@ def fit_alone(config: Path | str, *overrides: str, seed: int, threads: int | Non
     Raises:
         SystemExit: the run failed; with the end of what it wrote.
     """
-    command = [sys.executable, "-m", "memup_lightning", "fit", f"--config={Path(config).resolve()}"]
+    with tempfile.TemporaryDirectory() as folder:
+        run = call(folder, "fit", config, *overrides, seed=seed, threads=threads)
+        return Finished(json.loads((run / "summary.json").read_text()), _evaluations(run / "metrics.csv"))
+
+
+def call(
+    folder: Path | str,
+    subcommand: str,
+    config: Path | str,
+    *overrides: str,
+    seed: int,
+    threads: int | None = None,
+    wandb: str = "offline",
+) -> Path:
+    """Run a subcommand on a config in a process of its own.
+
+    Args:
+        folder: where it runs and leaves ``runs/``.
+        subcommand: ``fit``, ``test``, ...
+        config: path of the config.
+        overrides: more arguments of the command line.
+        seed: of weights and data.
+        threads: of torch; by default what the config says.
+        wandb: ``WANDB_MODE``.
+
+    Returns:
+        The run's folder.
+
+    Raises:
+        SystemExit: it failed; with the end of what it wrote.
+    """
+    command = [sys.executable, "-m", "memup_lightning", subcommand, f"--config={Path(config).resolve()}"]
     command += [f"--seed_everything={seed}", *overrides]
-    environment = dict(os.environ, WANDB_MODE="offline", WANDB_SILENT="true")
+    environment = dict(os.environ, WANDB_MODE=wandb, WANDB_SILENT="true")
     environment["PYTHONPATH"] = os.pathsep.join([str(Path.cwd()), environment.get("PYTHONPATH", "")])
     if threads:
         environment["OMP_NUM_THREADS"] = str(threads)
         command += [f"--num_threads={threads}"]
-    with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-        summaries = list(Path(folder).glob("runs/*/*/summary.json"))
-        if done.returncode or not summaries:
-            raise SystemExit(f"{' '.join(command)}\nfailed:\n{done.stderr[-2000:]}")
-        return Finished(json.loads(summaries[0].read_text()), _evaluations(summaries[0].parent / "metrics.csv"))
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    runs = list(Path(folder).glob("runs/*/version_*"))
+    if done.returncode or not runs:
+        raise SystemExit(f"{' '.join(command)}\nfailed:\n{done.stderr[-2000:]}")
+    return max(runs, key=lambda path: path.stat().st_mtime_ns)
 
 
 def _evaluations(path: Path) -> list[dict[str, float]]:

@@ -16,19 +16,18 @@ PPO four times. Learning rates were chosen on length 20 by `--tune`, which print
 
 from __future__ import annotations
 
+import csv
 import json
-import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.report import Row, arguments, publish
+from benchmarks.runs import call
 
 BUDGET = {20: 400_000, 100: 1_000_000, 1000: 2_000_000}
 """Environment steps that every agent may take, by length."""
+ENVS, MEMORY_UPDATES = 64, 400  # of a baseline; of joint training, after each rollout
 RATES = (3e-4, 1e-3, 3e-3)
 SOLVED = 0.99
 
@@ -59,91 +58,69 @@ BASELINES = {
 AGENTS = ("MemUP two-phase", "MemUP joint", *BASELINES)
 
 
-def call(folder: Path, command: str, config: str, seed: int, threads: int, *options: str) -> dict[str, Any]:
-    """Run a subcommand in a process of its own; its summary (of ``fit``) or its metrics (of ``test``).
-
-    Raises:
-        SystemExit: it failed; with the end of what it wrote.
-    """
-    environment = dict(os.environ, WANDB_MODE="disabled", WANDB_SILENT="true", OMP_NUM_THREADS=str(threads))
-    environment["PYTHONPATH"] = os.pathsep.join([str(Path.cwd()), environment.get("PYTHONPATH", "")])
-    line = [sys.executable, "-m", "memup_lightning", command, f"--config={Path(config).resolve()}"]
-    line += [f"--seed_everything={seed}", f"--num_threads={threads}", *options]
-    done = subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(line)}\nfailed:\n{done.stderr[-2000:]}")
-    newest = max((folder / "runs").glob("*/version_*"), key=lambda path: path.stat().st_mtime_ns)
-    if command == "fit":
-        summary: dict[str, Any] = json.loads((newest / "summary.json").read_text())
-        return summary
-    header, *_, row = (newest / "metrics.csv").read_text().splitlines()
-    return {name: float(x) for name, x in zip(header.split(","), row.split(","), strict=True) if x}
+def rollout_steps(length: int) -> int:
+    """Steps of a rollout through which a baseline's gradients go back."""
+    return min(max(2 * length, 64), 256)
 
 
-def sizes(length: int, budget: int, baseline: Baseline | None = None) -> list[str]:
+def sizes(length: int, budget: int, baseline: Baseline | None = None, memory_updates: int = 0) -> list[str]:
     """Rollouts that suit a length: whole episodes for a memory that is trained, 256 steps at most for backpropagation."""
-    envs = 64 if baseline else 128
-    steps = min(max(2 * length, 64), 256) if baseline else min(length + 12, 1024)
+    envs = ENVS if baseline else 128
+    steps = rollout_steps(length) if baseline else min(length + 12, 1024)
     epochs, minibatches = (baseline.epochs, 4) if baseline else (2, max(2, envs * steps // 6500))
-    each = epochs * minibatches
+    each = epochs * minibatches + memory_updates
     rollouts = max(1, budget // (envs * steps))
-    return [
+    given = [
         f"--data.init_args.env_kwargs.length={length}",
         f"--data.init_args.num_envs={envs}",
         f"--data.init_args.steps={steps}",
         f"--data.init_args.epochs={epochs}",
         f"--data.init_args.minibatches={minibatches}",
         f"--trainer.max_steps={each * rollouts}",
-        f"--trainer.val_check_interval={each * max(1, rollouts // 20)}",
+        f"--trainer.val_check_interval={each * (1 if memory_updates else max(1, rollouts // 20))}",
     ]
-
-
-def memory_options() -> list[str]:
-    """So that the bytes that a policy's update saves are measured too."""
-    return ["--trainer.callbacks+=MemoryUsage"]
+    return given + [f"--data.init_args.memory_updates={memory_updates}"] * bool(memory_updates)
 
 
 def run(agent: str, length: int, seed: int, threads: int, lr: float | None = None) -> Row:
     """Train an agent, then play 200 episodes."""
     budget = BUDGET[length]
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory() as folder:
+
+        def fit(config: str, *options: str) -> dict[str, Any]:
+            path = call(folder, "fit", config, *options, seed=seed, threads=threads, wandb="disabled")
+            summary: dict[str, Any] = json.loads((path / "summary.json").read_text())
+            return summary
+
+        config, parts = "conf/tmaze_ppo.yaml", []
         if agent == "MemUP two-phase":
-            first = call(folder, "fit", "conf/tmaze.yaml", seed, threads, f"--data.init_args.length={length}")
-            config, given = "conf/tmaze_ppo.yaml", sizes(length, budget - first["environment_steps"])
+            parts = [fit("conf/tmaze.yaml", f"--data.init_args.length={length}")]
+            given = sizes(length, budget - parts[0]["environment_steps"])
             given += ["--model.init_args.memory=runs/tmaze"]
-            parts = [first]
         elif agent == "MemUP joint":
-            config, given, parts = "conf/tmaze_joint.yaml", joint(length, budget), []
+            config, given = "conf/tmaze_joint.yaml", sizes(length, budget, memory_updates=MEMORY_UPDATES)
         else:
             base = BASELINES[agent]
-            config, given, parts = "conf/tmaze_ppo.yaml", sizes(length, budget, base), []
+            given = sizes(length, budget, base)
             given += [f"--model={base.model}", f"--model.init_args.memory={base.memory}"]
             given += [f"--model.init_args.memory.init_args.{name}={x}" for name, x in base.options(length).items()]
             given += [f"--model.init_args.optimizer.init_args.lr={lr or base.lr}"]
-        parts.append(call(folder, "fit", config, seed, threads, *given, *memory_options()))
+        parts.append(fit(config, *given, "--trainer.callbacks+=MemoryUsage"))  # a policy's update is measured too
         last = ["--ckpt_path=last", *given]
-        test = call(folder, "test", config, seed + 1000, threads, *last)
+        played = call(folder, "test", config, *last, seed=seed + 1000, threads=threads, wandb="disabled")
+        with (played / "metrics.csv").open() as file:
+            success = next(float(row["test/success"]) for row in csv.DictReader(file))
     return {
         "agent": agent,
         "length": length,
         "seed": seed,
         "lr": lr,
-        "success": test["test/success"],
+        "success": success,
         "environment_steps": sum(part["environment_steps"] for part in parts),
         "seconds": sum(part["seconds_total"] for part in parts),
         "saved_bytes": max(part["saved_tensor_bytes"] or 0 for part in parts),
         "peak_rss_mb": max(part["peak_rss_mb"] for part in parts),
     }
-
-
-def joint(length: int, budget: int) -> list[str]:
-    """As :func:`sizes`, with the memory's updates after each rollout."""
-    given = [x for x in sizes(length, budget) if not x.startswith("--trainer")]
-    counts = {name.rpartition(".")[2]: int(x) for name, _, x in (option.partition("=") for option in given)}
-    each = counts["epochs"] * counts["minibatches"] + 400
-    rollouts = max(1, budget // (counts["num_envs"] * counts["steps"]))
-    return [*given, f"--trainer.max_steps={each * rollouts}", f"--trainer.val_check_interval={each}"]
 
 
 def gather(runs: list[Row]) -> Row:
