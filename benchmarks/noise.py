@@ -17,7 +17,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
@@ -86,7 +85,7 @@ def gather(runs: list[Row]) -> Row:
 def picture(rows: Sequence[Row]) -> Figure:
     """Accuracy against updates: a panel for each maze, a colour for each rule, a curve for each seed."""
     mazes = list(dict.fromkeys(row["maze"] for row in rows))
-    with mpl.rc_context(pictures.STYLE):  # type: ignore[arg-type]
+    with pictures.style():
         figure = Figure(figsize=(pictures.WIDTH, 2.6), layout="constrained")
         panels = figure.subplots(1, len(mazes), sharey=True, squeeze=False)[0]
         for maze, axes in zip(mazes, panels, strict=True):

@@ -16,7 +16,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import matplotlib as mpl
 import yaml
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
@@ -75,7 +74,7 @@ def gather(runs: list[Row]) -> Row:
 
 def picture(rows: Sequence[Row]) -> Figure:
     """Accuracy against updates: a colour for each schedule, a curve for each seed."""
-    with mpl.rc_context(pictures.STYLE):  # type: ignore[arg-type]
+    with pictures.style():
         figure = Figure(figsize=(pictures.WIDTH, 2.6), layout="constrained")
         axes = figure.subplots()
         for row in rows:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -13,7 +12,7 @@ from matplotlib.lines import Line2D
 from PIL import Image
 
 from callbacks.episode_film import FloatArray, Played
-from callbacks.pictures import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, STYLE, WIDTH
+from callbacks.pictures import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, WIDTH, style
 
 COLOURS = (GREEN, RED, SKY, ORANGE, PURPLE, BLUE)
 _ENTRIES = 6  # of an observation that are drawn
@@ -30,7 +29,7 @@ def save(played: Played, path: Path, frames: int, fps: int) -> None:
         frames: pictures at most, and the last ten steps.
         fps: pictures a second.
     """
-    with mpl.rc_context(STYLE):  # type: ignore[arg-type]
+    with style():
         figure = Figure(figsize=(WIDTH, 4.6), dpi=_DPI, layout="constrained")
         canvas = FigureCanvasAgg(figure)
         stage = Stage(figure, played)

@@ -50,12 +50,12 @@ MAX_POINTS = 4000
 """A longer curve is drawn as the band between the least and the greatest value of every piece."""
 
 
-def _style() -> AbstractContextManager[None]:
+def style() -> AbstractContextManager[None]:
     return mpl.rc_context(STYLE)  # type: ignore[arg-type]
 
 
 def save(figure: Figure, path: Path) -> None:
-    with _style():
+    with style():
         figure.savefig(path)
 
 
@@ -69,7 +69,7 @@ def learning_curve(history: Sequence[Mapping[str, float]]) -> Figure:
         history: one row an evaluation: ``updates`` and the metrics ``val/...``; at least one row.
     """
     below = [name for name in _UNITS if any(name in row for row in history)]
-    with _style():
+    with style():
         figure = Figure(figsize=(WIDTH, 2.2 + 1.4 * len(below)), layout="constrained")
         panels = figure.subplots(1 + len(below), 1, sharex=True, squeeze=False)[:, 0]
         recall = "target recall: share of the true steps that were selected"
@@ -112,7 +112,7 @@ def uncertainty(timeline: Timeline) -> Figure:
     A long episode is shown whole, and beside that its first steps and those around the most uncertain target.
     """
     windows = _windows(timeline)
-    with _style():
+    with style():
         rows = 2 if timeline.beliefs else 1
         figure = Figure(figsize=(WIDTH, 2.1 * rows + 0.5), layout="constrained")
         panels = figure.subplots(
@@ -151,7 +151,7 @@ def kinds(rows: Sequence[Mapping[str, Any]], unit: str) -> Figure:
     """
     rows = [row for row in rows if row["share"] >= SELDOM][:MAX_KINDS][::-1]
     place, names = np.arange(len(rows)), [row["example"] for row in rows]
-    with _style():
+    with style():
         figure = Figure(figsize=(WIDTH, 0.22 * len(rows) + 0.9), layout="constrained")
         panels = figure.subplots(1, 3, sharey=True)
         gain, error = ([row[key] or 0 for row in rows] for key in ("gain", "error"))
@@ -245,7 +245,7 @@ def frames(timeline: Timeline) -> Figure:
     columns = min(5, len(timeline.frames))
     rows = -(-len(timeline.frames) // columns)
     height, width = timeline.frames[0].image.shape[:2]
-    with _style():
+    with style():
         figure = Figure(figsize=(WIDTH, rows * (WIDTH / columns * height / width + 0.35) + 0.4), layout="constrained")
         panels = figure.subplots(rows, columns, squeeze=False).ravel()
         for axes in panels[len(timeline.frames) :]:
@@ -298,7 +298,7 @@ def memory(
         line: bytes of full BPTT at any length, on the line through what was measured.
         length: mean length of this run's episodes.
     """
-    with _style():
+    with style():
         figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")
         axes = figure.subplots()
         longest = max(measured)
