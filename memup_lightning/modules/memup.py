@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -17,7 +16,7 @@ from memup_lightning.ranks import gather_rows, means, rank
 from memup_lightning.task import Task
 from memup_lightning.uncertainty import PredictiveUncertainty, Uncertainty
 
-_OBSERVE = 4  # updates between two looks at what the memory explains: consecutive chunks have the same targets
+_OBSERVE = 8  # updates between two looks at what the memory explains: consecutive chunks have the same targets
 
 _MOST = 4.0  # bits of one observation, at most: a Gaussian that is sure and wrong loses thousands
 _STEPS = ("outcome", "position", "valid")
@@ -80,28 +79,31 @@ class MemUP(MemoryModule):
             terms = {name: (x, taught[name]) for name, (x, _) in terms.items()}
             if self.kinds is not None and chunk.step % _OBSERVE == 0:
                 self._observe(self.kinds, chunk.held_out, chunk, (chunk.targets, chunk.probes), memory[:, -1:].detach())
-                self.kinds.choose(self.kinds(self.local.features(chunk.targets.context)), chunk.targets.valid)
         return means(terms)
 
     @torch.no_grad()
-    def _observe(self, kinds: Kinds, held_out: Tensor, chunk: Chunk, steps: Sequence[Steps], memory: Tensor) -> None:
-        """Note what the memory explains of some steps in episodes that it is not trained on: how many bits are lost when it
-        is exchanged for that of another such episode.
+    def _observe(
+        self, kinds: Kinds, held_out: Tensor, chunk: Chunk, steps: tuple[Steps, Steps], memory: Tensor
+    ) -> None:
+        """Note of what kinds the targets are, and what the memory explains of targets and probes in episodes that it is
+        not trained on: how many bits are lost when it is exchanged for that of another such episode.
 
         Where the memory tells nothing of the outcome the two are equally good on average, whatever the predictor has
         learned of that kind, by heart or not at all. Against the local predictor a kind that was never a target loses.
         """
-        fields = steps[0].context
-        context = {name: torch.cat([x.context[name] for x in steps], dim=1) for name in fields}
+        targets, probes = steps
+        context = {name: torch.cat([x, probes.context[name]], dim=1) for name, x in targets.context.items()}
         outcome, position, valid = (torch.cat([getattr(x, n) for x in steps], dim=1) for n in _STEPS)
+        kind = kinds(self.local.features(context))
+        kinds.choose(kind[:, : targets.valid.shape[1]], targets.valid)
         episodes, memories = gather_rows(chunk.episode.where(held_out, -1)), gather_rows(memory)
         other = _next_of(episodes >= 0).narrow(0, rank() * chunk.lanes, chunk.lanes)
-        encoded = self.context_encoder(context)
-        ours, theirs = (self.outcome.nll(self.predictor(encoded, m), outcome) for m in (memory, memories[other]))
+        params = self.predictor(self.context_encoder(context), torch.stack([memory, memories[other]]))
+        ours, theirs = self.outcome.nll(params, outcome.expand(2, *outcome.shape))
         gain = ((theirs - ours) * BITS_PER_NAT).clamp(-_MOST, _MOST)
         another = held_out & (episodes[other] != chunk.episode)
         later = position >= chunk.start[:, None] + chunk.steps - 1  # after that the memory has read the outcome
-        kinds.observe(kinds(self.local.features(context)), gain, valid & later & another[:, None], chunk.episode)
+        kinds.observe(kind, gain, valid & later & another[:, None], chunk.episode)
 
     def _far_loss(self, chunk: Chunk, targets: Steps, memory: Tensor) -> tuple[Tensor, Tensor]:
         points = slice((chunk.steps - 1) % self.predict_every, None, self.predict_every)
