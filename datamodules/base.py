@@ -50,7 +50,7 @@ class EpisodeDataModule(TaskDataModule):
             split it evenly: the run is the same on any number of them.
         selector: which later steps a chunk gets as targets.
         restart: probabilities for a lane to leave its episode at a chunk's end, spread over the lanes. A mixture such as
-            ``[0.3, 0.1, 0.02, 0]`` keeps many lanes near the beginning of long episodes; ``[0]`` always plays to the end.
+            ``[0.999, 0.3, 0.05, 0]`` keeps many lanes near the beginning of long episodes; ``[0]`` always plays to the end.
         chunks_per_epoch: updates of an epoch; a stream has no end of its own.
         probes: steps drawn from each lane's episode for the local predictor, at every update.
         evaluation_lanes: episodes evaluated side by side, on all ranks together.
