@@ -17,7 +17,6 @@ in proportion to the length; where that is more, the row says so and nothing is 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -25,7 +24,7 @@ from typing import NamedTuple
 from matplotlib import pyplot
 from matplotlib.ticker import FuncFormatter
 
-from benchmarks.report import Row, arguments, publish, write_json
+from benchmarks.report import Row, arguments, publish, with_earlier, write_json
 from benchmarks.runs import fit_alone
 
 BUDGET_GB = 8.0
@@ -153,13 +152,6 @@ def compare(problem: Problem, share: float, threads: int | None, seed: int) -> I
         yield beyond
 
 
-def earlier(path: Path | None, tasks: set[str]) -> list[Row]:
-    """Rows of other tasks that stand in the file already: the tasks may be run one after another."""
-    if path is None or not path.exists():
-        return []
-    return [row for row in json.loads(path.read_text())["rows"] if row["task"] not in tasks]
-
-
 def draw(rows: list[Row], path: Path) -> None:
     """Accuracy and stored bytes against the length, a column for each task."""
     tasks = list(dict.fromkeys(row["task"] for row in rows))
@@ -214,10 +206,10 @@ def main() -> None:
     }
     title = "The same networks trained by MemUP, truncated and full backpropagation"
     problems = QUICK if options.quick else [problem for problem in PROBLEMS if problem.title in options.tasks]
-    rows = earlier(options.json, {problem.title for problem in problems})
+    rows: list[Row] = []
     for problem in problems:
         for row in compare(problem, share, options.threads, options.seeds[0]):
-            rows.append(row)
+            rows = with_earlier([*rows, row], options, ("task", "length", "method"))
             print(f"{row['task']}-{row['length']} {row['method']}: {row['ended']}", flush=True)
             write_json(title, rows, options)  # after each run: a benchmark that is cut leaves what it has
     publish(title, rows, options, columns)

@@ -9,15 +9,13 @@ row that was measured before stays in the file until it is measured again.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from benchmarks.report import Row, arguments, publish
+from benchmarks.report import Row, arguments, publish, with_earlier
 from benchmarks.runs import fit_alone
 from datamodules import CopyDataModule, TMazeDataModule
 from memup_lightning import memory
@@ -108,11 +106,9 @@ def sizes(task: Task, core: str, given: Mapping[str, Any]) -> Row:
     return {"parameters": sum(p.numel() for p in model.parameters()), "state_bytes": size(model.initial_state(1))}
 
 
-def kept(path: Path | None, measured: list[Row]) -> list[Row]:
-    """The rows of an earlier call that this one did not measure, and those that it did, in the order of the table."""
-    before = json.loads(path.read_text())["rows"] if path and path.exists() else []
-    rows = {(row["task"], row["memory"], row["seed"]): row for row in [*before, *measured]}
-    return sorted(rows.values(), key=lambda row: (list(SETTINGS).index(row["task"]), NAMES.index(row["memory"])))
+def ordered(rows: list[Row]) -> list[Row]:
+    """In the order of the tasks and cores above."""
+    return sorted(rows, key=lambda row: (list(SETTINGS).index(row["task"]), NAMES.index(row["memory"])))
 
 
 def main() -> None:
@@ -139,7 +135,7 @@ def main() -> None:
         for core in options.memories[:2] if options.quick else options.memories:
             for seed in options.seeds:
                 rows.append(run(task, core, seed, options.threads, *(short if options.quick else [])))
-                publish(title, kept(None if options.quick else options.json, rows), options, columns)
+                publish(title, ordered(with_earlier(rows, options, ("task", "memory", "seed"))), options, columns)
 
 
 if __name__ == "__main__":

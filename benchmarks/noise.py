@@ -1,13 +1,16 @@
 """Coin tosses beside the one reward that a memory can explain: which rule of selection still learns it, and how soon?
 
-    python -m benchmarks.noise [--quick] [--seeds 1 2 3] [--json PATH] [--picture docs/images/noise.png]
+    python -m benchmarks.noise [--quick] [--seeds 1 2 3] [--tasks clean coins ...] [--rules top-K ...] [--json PATH]
+        [--picture docs/images/noise.png]
 
-Every row is `fit` on conf/tmaze_noise.yaml in one maze under one rule, each run in a process of its own. Mazes: clean (no
+Every row is `fit` on one task under one rule, each run in a process of its own. Tasks: conf/tmaze_noise.yaml clean (no
 coin tosses), coins (30 steps that pay one), vectors (each of them shows a random vector of 8 numbers too, so that no two
-look alike). Rules, K=4 each: published (AverageSurprise and TopK: what the published implementation selects by), top-K
-(TopK by the uncertainty of the local predictor), uncertain (Proportional: drawn among the uncertain steps), different
-(Explainable, but blind to what the memory explains), explainable (Explainable as it is). A run ends when 256 held-out
-episodes are judged >= 0.99 right at their junction, or at the maze's budget of updates.
+look alike); and two without noise, Copy-120 and Adding-500, where the robust rule must cost nothing. Rules, K=4 each (copy
+10, adding 1): published (AverageSurprise and TopK: what the published implementation selects by), top-K (TopK by the
+uncertainty of the local predictor), uncertain (Proportional: drawn among the uncertain steps), different (Explainable, but
+blind to what the memory explains), explainable (Explainable as it is). A run ends when held-out episodes are judged right
+at the share that the task's config asks for, or at the task's budget of updates; Adding-500 has no such end, its error is
+compared. With --json, a row that was measured before stays in the file until it is measured again.
 """
 
 from __future__ import annotations
@@ -15,29 +18,80 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
-from benchmarks.report import Row, arguments, publish
+from benchmarks import tasks
+from benchmarks.report import Row, arguments, publish, with_earlier
 from benchmarks.runs import fit_alone
 from callbacks import pictures
 from memup_lightning.modules import MemUP
 
-CONFIG = "conf/tmaze_noise.yaml"
-MAZES = {"clean": (0, 0, 6_000), "coins": (30, 0, 6_000), "vectors": (30, 8, 15_000)}
-"""Coin tosses, numbers of the vector that each shows, budget of updates."""
 SELECTOR, UNCERTAINTY = "--data.init_args.selector", "--model.init_args.uncertainty"
+
+
+class Problem(NamedTuple):
+    """A task of the table.
+
+    Attributes:
+        config: its file.
+        overrides: arguments of `fit` beside it.
+        num_targets: K of every rule.
+        budget: updates at most.
+        solved: value of the metric from which a run counts as solved.
+        metric: in summary.json.
+        smallest: whether the metric must be at most that, not at least.
+    """
+
+    config: str
+    overrides: Sequence[str]
+    num_targets: int
+    budget: int
+    solved: float = 0.99
+    metric: str = "val/accuracy"
+    smallest: bool = False
+
+    def is_solved(self, value: float) -> bool:
+        return value <= self.solved if self.smallest else value >= self.solved
+
+
+def maze(coins: int, vector: int, budget: int) -> Problem:
+    """A maze with so many coin tosses, each of which shows a random vector of so many numbers."""
+    sizes = [f"--data.init_args.distractors={coins}", f"--data.init_args.distractor_noise={vector}"]
+    return Problem("conf/tmaze_noise.yaml", sizes, 4, budget)
+
+
+TASKS = {
+    "clean": maze(0, 0, 6_000),
+    "coins": maze(30, 0, 6_000),
+    "vectors": maze(30, 8, 15_000),
+    "Copy-120": Problem("conf/copy.yaml", tasks.PROBLEMS[0].overrides, 10, 8_000, 0.999),
+    "Adding-500": Problem(
+        "conf/adding.yaml",
+        [
+            "--data.init_args.length=500",
+            "--data.init_args.chunk_length=50",
+            "--model.init_args.memory.init_args.chrono=500",
+            "--model.init_args.lr_scheduler.init_args.total_steps=6000",
+            "--trainer.val_check_interval=1000",
+        ],
+        1,
+        6_000,
+        0.005,
+        "val/mse",
+        smallest=True,
+    ),
+}
 RULES = {
-    "published": [f"{SELECTOR}=TopK", f"{SELECTOR}.num_targets=4", f"{UNCERTAINTY}=AverageSurprise"],
-    "top-K": [f"{SELECTOR}=TopK", f"{SELECTOR}.num_targets=4"],
-    "uncertain": [f"{SELECTOR}=Proportional", f"{SELECTOR}.num_targets=4"],
-    "different": ["--imports=[benchmarks.noise]", "--model=benchmarks.noise.Blind"],
-    "explainable": [],
+    "published": [f"{SELECTOR}=TopK", f"{UNCERTAINTY}=AverageSurprise"],
+    "top-K": [f"{SELECTOR}=TopK"],
+    "uncertain": [f"{SELECTOR}=Proportional"],
+    "different": [f"{SELECTOR}=Explainable", "--imports=[benchmarks.noise]", "--model=benchmarks.noise.Blind"],
+    "explainable": [f"{SELECTOR}=Explainable"],
 }
 COLOURS = dict(zip(RULES, (pictures.RED, pictures.ORANGE, pictures.PURPLE, pictures.SKY, pictures.BLUE), strict=True))
-SOLVED = 0.99
 
 
 class Blind(MemUP):
@@ -47,49 +101,45 @@ class Blind(MemUP):
         pass
 
 
-def run(maze: str, rule: str, seed: int, quick: bool, threads: int | None) -> Row:
+def run(task: str, rule: str, seed: int, quick: bool, threads: int | None) -> Row:
     """One run in a process of its own."""
-    coins, vector, budget = MAZES[maze]
-    sizes = {
-        "data.init_args.distractors": coins,
-        "data.init_args.distractor_noise": vector,
-        "trainer.max_steps": budget,
-    }
+    problem = TASKS[task]
+    overrides = [*problem.overrides, f"--trainer.max_steps={problem.budget}", *RULES[rule]]
+    overrides.append(f"{SELECTOR}.num_targets={problem.num_targets}")
     if quick:
-        sizes |= {"data.init_args.length": 100, "data.init_args.distractors": coins // 3, "trainer.max_steps": 1_000}
-    overrides = [f"--{name}={value}" for name, value in sizes.items()]
-    summary, evaluations = fit_alone(CONFIG, *overrides, *RULES[rule], seed=seed, threads=threads)
+        overrides += ["--data.init_args.length=100", "--data.init_args.distractors=10", "--trainer.max_steps=1000"]
+    summary, evaluations = fit_alone(problem.config, *overrides, seed=seed, threads=threads)
     metrics = summary["metrics"]
     return {
-        "maze": maze,
+        "task": task,
         "rule": rule,
         "seed": seed,
-        "accuracy": metrics["val/accuracy"],
+        "value": metrics[problem.metric],
         "recall": metrics.get("val/target_recall"),
         "updates": summary["updates"],
         "seconds": summary["seconds_training"],
         "selection": metrics.get("refresh/share_of_training"),
         "kinds": summary["kinds"],
-        "curve": [[row["updates"], row["val/accuracy"]] for row in evaluations],
+        "curve": [[row["updates"], row[problem.metric]] for row in evaluations],
     }
 
 
 def gather(runs: list[Row]) -> Row:
     """One row of the table from the runs of all seeds."""
-    row: Row = {key: runs[0][key] for key in ("maze", "rule")}
-    row["solved"] = f"{sum(run['accuracy'] >= SOLVED for run in runs)}/{len(runs)}"
-    row |= {key: [run[key] for run in runs] for key in ("accuracy", "recall", "updates", "seconds", "selection")}
+    row: Row = {key: runs[0][key] for key in ("task", "rule")}
+    row["solved"] = f"{sum(TASKS[row['task']].is_solved(run['value']) for run in runs)}/{len(runs)}"
+    row |= {key: [run[key] for run in runs] for key in ("value", "recall", "updates", "seconds", "selection")}
     return row | {"runs": runs}
 
 
 def picture(rows: Sequence[Row]) -> Figure:
     """Accuracy against updates: a panel for each maze, a colour for each rule, a curve for each seed."""
-    mazes = list(dict.fromkeys(row["maze"] for row in rows))
+    mazes = [name for name in dict.fromkeys(row["task"] for row in rows) if TASKS[name].config == TASKS["clean"].config]
     with pictures.style():
         figure = Figure(figsize=(pictures.WIDTH, 2.6), layout="constrained")
         panels = figure.subplots(1, len(mazes), sharey=True, squeeze=False)[0]
         for maze, axes in zip(mazes, panels, strict=True):
-            for row in (row for row in rows if row["maze"] == maze):
+            for row in (row for row in rows if row["task"] == maze):
                 for number, one in enumerate(row["runs"]):
                     label = row["rule"] if number == 0 else None
                     updates, accuracy = zip(*one["curve"], strict=True)
@@ -110,15 +160,16 @@ def picture(rows: Sequence[Row]) -> Figure:
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--picture", type=Path, help="draw accuracy against updates here")
-    parser.add_argument("--mazes", nargs="+", choices=MAZES, default=list(MAZES))
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--rules", nargs="+", choices=RULES, default=list(RULES))
     options = parser.parse_args()
     seeds = options.seeds[:1] if options.quick else options.seeds
-    rows = []
-    for maze in ["coins"] if options.quick else options.mazes:
+    rows: list[Row] = []
+    for task in ["coins"] if options.quick else options.tasks:
         for rule in ["top-K", "explainable"] if options.quick else options.rules:
-            rows.append(gather([run(maze, rule, seed, options.quick, options.threads) for seed in seeds]))
-            print(f"{maze}, {rule}: {rows[-1]['solved']} solved, {rows[-1]['updates']} updates", flush=True)
+            rows.append(gather([run(task, rule, seed, options.quick, options.threads) for seed in seeds]))
+            print(f"{task}, {rule}: {rows[-1]['solved']} solved, {rows[-1]['updates']} updates", flush=True)
+    rows = with_earlier(rows, options, ("task", "rule"))
 
     def spread(form: str) -> Any:
         def write(values: list[float | None]) -> str:
@@ -127,9 +178,9 @@ def main() -> None:
 
         return write
 
-    columns = {"maze": str, "rule": str, "solved": str, "accuracy": spread(".3f"), "recall": spread(".2f")}
+    columns = {"task": str, "rule": str, "solved": str, "value": spread(".4f"), "recall": spread(".2f")}
     columns |= {"updates": spread(",.0f"), "seconds": spread(",.0f"), "selection": spread(".3f")}
-    title = f"{CONFIG} in each maze under each rule; median (range) over seeds; selection: share of the training time"
+    title = "each task under each rule; median (range) over seeds; selection: share of the training time"
     publish(title, rows, options, columns)
     if options.picture:
         options.picture.parent.mkdir(parents=True, exist_ok=True)

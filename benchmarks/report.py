@@ -6,7 +6,7 @@ import argparse
 import json
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -72,6 +72,22 @@ def publish(title: str, rows: list[Row], options: argparse.Namespace, columns: d
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
     console.print(f"{about['machine']}, {about['threads']} threads, seeds {options.seeds}, {about['date']}, {versions}")
     write_json(title, rows, options)
+
+
+def with_earlier(rows: Iterable[Row], options: argparse.Namespace, keys: Sequence[str]) -> list[Row]:
+    """These rows, and those of earlier calls that stand in the JSON file and were not measured anew.
+
+    Args:
+        rows: what this call measured.
+        options: what :func:`arguments` parsed; beside ``--quick`` nothing is kept.
+        keys: two rows that agree in them are of the same measurement.
+
+    Returns:
+        The rows in the order of the file, then those that were not in it.
+    """
+    path = options.json
+    before = json.loads(path.read_text())["rows"] if path and path.exists() and not options.quick else []
+    return list({tuple(row[key] for key in keys): row for row in [*before, *rows]}.values())
 
 
 def write_json(title: str, rows: list[Row], options: argparse.Namespace) -> None:

@@ -13,12 +13,11 @@ written as they come; those of other runs that stand in the JSON file already ar
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Sequence
 from statistics import mean
 from typing import NamedTuple
 
-from benchmarks.report import Row, arguments, environment, publish, write_json
+from benchmarks.report import Row, arguments, environment, publish, with_earlier, write_json
 from benchmarks.runs import fit_alone
 
 MODEL, DATA = "--model.init_args", "--data.init_args"
@@ -77,9 +76,9 @@ WHOLE_EPISODES = (  # 16 of 784 steps instead of 64 of 28: as many pixels in a s
     f"{DATA}.chunk_length=784",
     f"{DATA}.lanes=16",
     f"{DATA}.selector=CurrentStep",
-    "--trainer.max_steps=857",
-    "--trainer.val_check_interval=857",
-    f"{MODEL}.lr_scheduler.init_args.total_steps=857",
+    "--trainer.max_steps=2143",
+    "--trainer.val_check_interval=2143",
+    f"{MODEL}.lr_scheduler.init_args.total_steps=2143",
 )
 MANY_WRITE = f"{DATA}.restart=[0.999, 0.999, 0.999, 0.999, 0.999, 0.999, 0.999, 0.0]"
 BACK_TO_THE_CUES = (  # to which a lane that plays 5,000 blanks comes once in hundreds of chunks
@@ -166,26 +165,19 @@ def gather(problem: Problem, runs: list[Row]) -> Row:
     }
 
 
-def earlier(options: argparse.Namespace, names: set[str]) -> list[Row]:
-    """Rows of other tasks that stand in the file already: the tasks may be run one after another."""
-    if options.json is None or not options.json.exists():
-        return []
-    return [row for row in json.loads(options.json.read_text())["rows"] if row["task"] not in names]
-
-
 def measure(problems: Sequence[Problem], options: argparse.Namespace, title: str) -> list[Row]:
     """The rows of the problems behind those of earlier runs, written after every run."""
-    rows = {row["task"]: row for row in earlier(options, {problem.name for problem in problems})}
+    rows: list[Row] = []
     for problem in problems:
         seeds = options.seeds[:1] if options.quick or problem.minutes > 10 else options.seeds
         runs: list[Row] = []
         for seed in seeds:
             runs.append(run(problem, seed, options.threads))
-            rows[problem.name] = gather(problem, runs)
-            write_json(title, list(rows.values()), options)
+            rows = with_earlier([*rows, gather(problem, runs)], options, ("task",))
+            write_json(title, rows, options)
             found = runs[-1]
             print(f"{problem.name}, seed {seed}: {found['value']:.4f} after {found['seconds']:.0f} s", flush=True)
-    return list(rows.values())
+    return rows
 
 
 def main() -> None:
