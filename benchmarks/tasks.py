@@ -99,7 +99,7 @@ PROBLEMS = [
     Problem("Scattered copy-5000, r=100", "conf/scattered_copy.yaml", [], 0.999, 25),
     Problem("Adding-5000, r=100", "conf/adding.yaml", [], 0.005, 20, "val/mse", smallest=True),
     pixels("MemUP"),
-    pixels("TBPTT"),
+    pixels("TBPTT", f"{DATA}.selector=CurrentStep"),
     pixels("BPTT", *WHOLE_EPISODES),
 ]
 QUICK = [copy(30, 20, 0.2, 1, *updates(400, 200), f"{DATA}.num_train=512")]
