@@ -35,6 +35,7 @@ class Setting(NamedTuple):
         interval: updates between two evaluations.
         solved: accuracy at the end of the dependency from which a run counts as solved; its config ends it there.
         cores: name of a class -> its arguments, where they are not its own defaults.
+        rates: name of a class -> learning rate, where it is not the config's.
     """
 
     config: str
@@ -44,6 +45,7 @@ class Setting(NamedTuple):
     interval: int
     solved: float
     cores: Mapping[str, Mapping[str, Any]]
+    rates: Mapping[str, float]
 
 
 NAMES = ("LSTM", "GRU", "SRNN", "AMRL", "MinGRU", "XLSTM", "NTM", "DNC", "RMT", "GTrXL")
@@ -59,9 +61,10 @@ COPY: dict[str, dict[str, Any]] = {name: {"hidden_size": 128} for name in NAMES}
     "GTrXL": {"hidden_size": 64, "num_layers": 2, "window": 140},
     "RMT": {"hidden_size": 64, "num_layers": 2, "memory_tokens": 10},
 }
+TRANSFORMERS = {"RMT": 1e-3, "GTrXL": 1e-3}  # at twice that RMT does not learn
 SETTINGS = {
-    "T-Maze-LNR-1000": Setting("conf/tmaze.yaml", TMazeDataModule().task, 1000, 4000, 250, 0.99, MAZE),
-    "Copy-120": Setting("conf/copy.yaml", CopyDataModule().task, 120, 6000, 500, 0.999, COPY),
+    "T-Maze-LNR-1000": Setting("conf/tmaze.yaml", TMazeDataModule().task, 1000, 4000, 250, 0.99, MAZE, TRANSFORMERS),
+    "Copy-120": Setting("conf/copy.yaml", CopyDataModule().task, 120, 6000, 500, 0.999, COPY, TRANSFORMERS),
 }
 
 
@@ -70,6 +73,8 @@ def run(name: str, core: str, seed: int, threads: int | None, *overrides: str) -
     setting = SETTINGS[name]
     given = setting.cores[core]
     options = [f"--model.init_args.memory.init_args.{key}={value}" for key, value in given.items()]
+    if core in setting.rates:
+        options.append(f"--model.init_args.optimizer.init_args.lr={setting.rates[core]}")
     summary, _ = fit_alone(
         setting.config,
         f"--model.init_args.memory={core}",
