@@ -16,7 +16,7 @@ from memup_lightning.ranks import gather_rows, means, rank
 from memup_lightning.task import Task
 from memup_lightning.uncertainty import PredictiveUncertainty, Uncertainty
 
-_OBSERVE = 8  # updates between two looks at what the memory explains: consecutive chunks have the same targets
+_OBSERVE = 16  # updates between two looks at what the memory explains: consecutive chunks have the same targets
 
 _MOST = 4.0  # bits of one observation, at most: a Gaussian that is sure and wrong loses thousands
 _STEPS = ("outcome", "position", "valid")
