@@ -125,7 +125,11 @@ class TargetRefresh(Callback):
         episodes = self._choose(trainer, data)
         assert isinstance(pl_module, MemUP)
         if data.selector.kinds:
-            pl_module.find_kinds(data.selector.kinds, _sample(data).to(pl_module.device), data.seed)
+            sample = _sample(data).to(pl_module.device)
+            pl_module.find_kinds(data.selector.kinds, sample, data.seed)
+            if not data.tables["train"].version:  # how common each kind is must be known before the first choice
+                score_on_all_ranks(data, pl_module, "train", episodes[: self.lanes], self.lanes)
+                pl_module.find_kinds(data.selector.kinds, sample, data.seed)
         recall = score_on_all_ranks(data, pl_module, "train", episodes, self.lanes)
         data.tables["train"].version += 1
         self.seconds += time.perf_counter() - begin

@@ -11,7 +11,7 @@ import torch
 from pytorch_lightning import seed_everything
 
 from callbacks import TargetRefresh
-from datamodules import TMazeDataModule
+from datamodules import AddingDataModule, TMazeDataModule
 from memup_lightning.chunk import Chunk
 from memup_lightning.errors import MemUPError
 from memup_lightning.explainable import Explainable
@@ -144,3 +144,24 @@ def test_among_coin_tosses_a_memory_learns_where_targets_must_be_explainable(sel
     trainer = quiet_trainer(1500, [refresh], val_check_interval=1500, check_val_every_n_epoch=None)
     trainer.fit(model, data)
     assert (float(trainer.callback_metrics["val/accuracy"]) >= 0.99) == solved
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_only_outcome_of_an_episode_is_a_target_from_the_first_choice_on(seed: int) -> None:
+    seed_everything(seed)
+    data = AddingDataModule(
+        length=40,
+        num_train=64,
+        num_val=8,
+        chunk_length=10,
+        lanes=16,
+        selector=Explainable(1, held_out=0.25),
+        chunks_per_epoch=25,
+        seed=seed,
+    )
+    model = MemUP(data.task, memory=partial(LSTM, hidden_size=8))
+    quiet_trainer(40, [TargetRefresh(every=1_000_000, settle=10, max_wait=20)]).fit(model, data)
+    selected = data.tables["train"].select(np.arange(64), np.zeros(64, np.int64))
+    assert (selected == 39).all()
+    assert model.kinds is not None
+    assert model.kinds.presence.max() <= 0.5
