@@ -9,12 +9,13 @@ row that was measured before stays in the file until it is measured again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from benchmarks import tasks
 from benchmarks.report import Row, arguments, publish, with_earlier
 from benchmarks.runs import fit_alone
 from datamodules import CopyDataModule, TMazeDataModule
@@ -36,6 +37,7 @@ class Setting(NamedTuple):
         solved: accuracy at the end of the dependency from which a run counts as solved; its config ends it there.
         cores: name of a class -> its arguments, where they are not its own defaults.
         rates: name of a class -> learning rate, where it is not the config's.
+        overrides: more arguments of `fit`.
     """
 
     config: str
@@ -46,6 +48,7 @@ class Setting(NamedTuple):
     solved: float
     cores: Mapping[str, Mapping[str, Any]]
     rates: Mapping[str, float]
+    overrides: Sequence[str] = ()
 
 
 NAMES = ("LSTM", "GRU", "SRNN", "AMRL", "MinGRU", "XLSTM", "NTM", "DNC", "RMT", "GTrXL")
@@ -64,7 +67,17 @@ COPY: dict[str, dict[str, Any]] = {name: {"hidden_size": 128} for name in NAMES}
 TRANSFORMERS = {"RMT": 1e-3, "GTrXL": 1e-3}  # at twice that RMT does not learn
 SETTINGS = {
     "T-Maze-LNR-1000": Setting("conf/tmaze.yaml", TMazeDataModule().task, 1000, 4000, 250, 0.99, MAZE, TRANSFORMERS),
-    "Copy-120": Setting("conf/copy.yaml", CopyDataModule().task, 120, 6000, 500, 0.999, COPY, TRANSFORMERS),
+    "Copy-120": Setting(
+        "conf/copy.yaml",
+        CopyDataModule().task,
+        120,
+        8000,
+        500,
+        0.999,
+        COPY,
+        TRANSFORMERS,
+        [*tasks.updates(8000, 500), tasks.MANY_EPISODES, tasks.MANY_WRITE],
+    ),
 }
 
 
@@ -82,6 +95,7 @@ def run(name: str, core: str, seed: int, threads: int | None, *overrides: str) -
         f"--data.init_args.length={setting.length}",
         f"--trainer.max_steps={setting.updates}",
         f"--trainer.val_check_interval={setting.interval}",
+        *setting.overrides,
         *overrides,
         seed=seed,
         threads=threads,

@@ -80,6 +80,7 @@ WHOLE_EPISODES = (  # 16 of 784 steps instead of 64 of 28: as many pixels in a s
     "--trainer.val_check_interval=2143",
     f"{MODEL}.lr_scheduler.init_args.total_steps=2143",
 )
+MANY_EPISODES = f"{DATA}.num_train=65536"
 MANY_WRITE = f"{DATA}.restart=[0.999, 0.999, 0.999, 0.999, 0.999, 0.999, 0.999, 0.0]"
 BACK_TO_THE_CUES = (  # to which a lane that plays 5,000 blanks comes once in hundreds of chunks
     f"{DATA}.num_train=16384",
@@ -92,7 +93,7 @@ BACK_TO_THE_CUES = (  # to which a lane that plays 5,000 blanks comes once in hu
     "--trainer.callbacks.max_age=4000",
 )
 PROBLEMS = [
-    copy(120, 20, 0.999, 4, *updates(8_000, 500), f"{DATA}.num_train=65536", MANY_WRITE),
+    copy(120, 20, 0.999, 4, *updates(8_000, 500), MANY_EPISODES, MANY_WRITE),
     copy(1_000, 20, 0.995, 10, *updates(14_000, 1_000)),
     copy(5_000, 20, 0.993, 25, *updates(28_000, 2_000), *BACK_TO_THE_CUES, f"{MODEL}.predict_every=3"),
     copy(5_000, 100, 0.993, 25, *updates(14_000, 2_000), *BACK_TO_THE_CUES, f"{MODEL}.predict_every=14"),
