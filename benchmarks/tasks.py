@@ -124,7 +124,7 @@ WITHOUT: dict[str, Sequence[str]] = {
 
 def ablation() -> list[Problem]:
     """Copy-120 with one thing changed, at a budget of updates."""
-    budget = [*updates(ABLATION_UPDATES, 500), f"{DATA}.length=120", f"{DATA}.num_train=65536", f"{CORE}.chrono=120"]
+    budget = [*updates(ABLATION_UPDATES, 500), f"{DATA}.length=120", MANY_EPISODES, f"{CORE}.chrono=120"]
     return [Problem(name, "conf/copy.yaml", [*budget, *change], 0.999, 4) for name, change in WITHOUT.items()]
 
 
