@@ -44,7 +44,7 @@ class TargetRefresh(Callback):
 
     Logs ``val/target_recall`` (share of the true steps among U at the beginning of an episode; of K where there are
     more), ``train/target_recall`` (the same on the episodes refreshed), ``refresh/seconds`` and
-    ``refresh/share_of_training``.
+    ``refresh/share_of_training`` (at each refresh, and of the whole training at its end).
     """
 
     def __init__(
@@ -135,12 +135,19 @@ class TargetRefresh(Callback):
         self.seconds += time.perf_counter() - begin
         logged = {
             "refresh/seconds": self.seconds,
-            "refresh/share_of_training": self.seconds / (time.perf_counter() - self._began),
+            "refresh/share_of_training": self._share(),
             "refresh/scored_share": float(data.tables["train"].scored.mean()),
         }
         if recall is not None:
             logged["train/target_recall"] = recall
         log_now(trainer, logged)
+
+    def _share(self) -> float:
+        return self.seconds / (time.perf_counter() - self._began)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self.seconds:
+            log_now(trainer, {"refresh/share_of_training": self._share()})
 
     def _choose(self, trainer: Trainer, data: EpisodeDataModule) -> IntArray:
         lengths = data.sources["train"].lengths
