@@ -15,6 +15,7 @@ from torch.utils.data import IterableDataset
 
 from datamodules.agent_task import agent_task
 from datamodules.task import TaskDataModule
+from memup_lightning.collect import space_starts
 from memup_lightning.counter import hash64
 from memup_lightning.errors import MemUPError
 from memup_lightning.memory import State, map_state
@@ -187,7 +188,9 @@ class RolloutDataModule(TaskDataModule):
 
     def state_dict(self) -> dict[str, Any]:
         counts = {"consumed": self.consumed, "environment_steps": self.environment_steps}
-        return {**counts, "observed": self.observed, "actions": describe_actions(self.spaces[1])}
+        observation, action = self.spaces
+        acts = {"actions": describe_actions(action), "starts": space_starts("observation", observation)}
+        return {**counts, **acts, "observed": self.observed}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.consumed, self.environment_steps = state_dict["consumed"], state_dict["environment_steps"]

@@ -47,12 +47,18 @@ class Agent:
         model: the trained module.
         observed: entries of a flat observation that it sees; None: all.
         actions: how its actions become those of the environment, see :func:`~memup_lightning.rollout.describe_actions`.
+        starts: the first class numbers of what it sees, see :func:`~memup_lightning.collect.space_starts`.
     """
 
     def __init__(
-        self, model: ActorCritic, observed: list[int] | None = None, actions: dict[str, Any] | None = None
+        self,
+        model: ActorCritic,
+        observed: list[int] | None = None,
+        actions: dict[str, Any] | None = None,
+        starts: dict[str, Any] | None = None,
     ) -> None:
         self.model = model.eval()
+        self.starts = {name: np.asarray(start) for name, start in (starts or {}).items()}
         field = model.task.fields["action"]
         self.actions = actions or {"dtype": "int64", "start": 0}
         if actions is None and field.kind == "vector":
@@ -68,7 +74,7 @@ class Agent:
         """
         model, held = load(checkpoint, ActorCritic)  # type: ignore[type-abstract]
         played = next((x for x in held.values() if isinstance(x, dict) and "actions" in x), {})  # the datamodule's
-        return cls(model, played.get("observed"), played.get("actions"))
+        return cls(model, played.get("observed"), played.get("actions"), played.get("starts"))
 
     def initial_state(self, envs: int | None = None) -> AgentState:
         """State at the beginning of an episode: of one environment, or of a number of them side by side."""
@@ -130,6 +136,7 @@ class Agent:
         if is_first is not None:
             first = first | torch.as_tensor(np.atleast_1d(is_first), device=first.device)
         leaves = _leaves("observation", observation, state.single)
+        leaves |= {name: leaves[name] - start for name, start in self.starts.items() if name in leaves}
         missing = [name for name in self.model.seen if name not in leaves]
         short = [name for name, x in leaves.items() if len(x) != len(first)]
         if missing or short:

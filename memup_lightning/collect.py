@@ -88,6 +88,17 @@ def space_leaves(name: str, space: gymnasium.Space[Any], batch: Any) -> Leaves:
     return {name: array}
 
 
+def space_starts(name: str, space: gymnasium.Space[Any]) -> dict[str, Any]:
+    """What :func:`space_leaves` takes off the class numbers of each Discrete and MultiDiscrete entry, in plain values."""
+    if isinstance(space, spaces.Dict):
+        return {key: x for part, sub in space.items() for key, x in space_starts(f"{name}.{part}", sub).items()}
+    if isinstance(space, spaces.Tuple):
+        return {key: x for n, sub in enumerate(space) for key, x in space_starts(f"{name}.{n}", sub).items()}
+    if isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
+        return {name: np.asarray(space.start).tolist()}
+    return {}
+
+
 def make_vector_env(
     env_id: str,
     num_envs: int,

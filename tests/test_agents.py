@@ -145,6 +145,40 @@ def test_an_agent_plays_one_environment_without_a_first_dimension(run: Run) -> N
         agent.act(np.zeros((3, 3), np.float32), agent.initial_state(2))
 
 
+class Numbers(gymnasium.Env[Any, Any]):
+    """Shows class numbers that do not begin at 0."""
+
+    observation_space = gymnasium.spaces.Dict(
+        {
+            "one": gymnasium.spaces.Discrete(3, start=5),
+            "two": gymnasium.spaces.MultiDiscrete([2, 4], start=[1, 7]),
+        }
+    )
+    action_space = gymnasium.spaces.Discrete(2, start=-1)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        super().reset(seed=seed)
+        self.observation_space.seed(seed)
+        return self.observation_space.sample(), {}
+
+    def step(self, action: Any) -> Any:
+        assert self.action_space.contains(action)
+        return self.observation_space.sample(), 1.0, True, False, {}
+
+
+def test_an_agent_reads_class_numbers_as_its_rollouts_did(run: Run) -> None:
+    gymnasium.register("Numbers-v0", Numbers)
+    numbers = ["--data.init_args.env_id=Numbers-v0", "--data.init_args.env_kwargs={}", "--model.init_args.memory=null"]
+    agent = Agent.load(last(run("fit", *numbers)))
+    env = Numbers()
+    observation, _ = env.reset(seed=1)
+    inputs, _ = agent._read(observation, agent.initial_state(), 0.0, None)
+    assert inputs["observation.one"].tolist() == [observation["one"] - 5]
+    assert inputs["observation.two"].tolist() == [(observation["two"] - [1, 7]).tolist()]
+    action, _ = agent.act(observation, agent.initial_state())
+    env.step(action)
+
+
 JOINT: dict[str, Any] = {
     "model": {
         "class_path": "JointPPO",
