@@ -26,8 +26,11 @@ from memup_lightning.chunk import Fields
 from memup_lightning.collect import Leaves, space_leaves
 from memup_lightning.errors import MemUPError
 from memup_lightning.memory import State, take
+from memup_lightning.memory.base import may_hold
 from memup_lightning.task import Field, Task
 from memup_lightning.vector_env import begin, reset_some, step
+
+_BLOCK = 32  # steps whose records are written together
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -143,11 +146,11 @@ class StepInputs:
             is_first: where the episode begins, bool ``[N]``.
         """
         fields: Fields = {}
+        begins = may_hold(is_first)
         for name, field in self.fields.items():
-            if name == "action":
-                fields[name] = _filled(action, field, is_first)
-            elif name == "reward":
-                fields[name] = _filled(reward, field, is_first)
+            if name in ("action", "reward"):
+                before = (action if name == "action" else reward).to(getattr(torch, field.dtype))
+                fields[name] = _filled(before, field, is_first) if begins else before
             else:
                 seen = observation[name] if self.observed is None else observation[name][:, self.observed]
                 array = np.ascontiguousarray(seen, dtype=field.dtype)
@@ -156,7 +159,7 @@ class StepInputs:
 
 
 def _filled(x: Tensor, field: Field, is_first: Tensor) -> Tensor:
-    return x.to(getattr(torch, field.dtype)).masked_fill(is_first.view(-1, *[1] * (x.dim() - 1)), field.fill)
+    return x.masked_fill(is_first.view(-1, *[1] * (x.dim() - 1)), field.fill)
 
 
 def no_action(field: Field, envs: int) -> Tensor:
@@ -228,14 +231,14 @@ class Player:
             steps: T.
         """
         state = self._state_of(actor)
-        played = [self._step(actor)]
-        record = {name: x.new_empty((steps, *x.shape)) for name, x in played[0].record.items()}
-        for t in range(steps):
-            if t:
-                played.append(self._step(actor))
-            for name, x in played[t].record.items():
-                record[name][t] = x
-            played[t].record.clear()
+        played, record = [], dict[str, Tensor]()
+        for start in range(0, steps, _BLOCK):
+            block = [self._step(actor) for _ in range(start, min(start + _BLOCK, steps))]
+            for name, x in block[0].record.items():
+                if not start:
+                    record[name] = x.new_empty((steps, *x.shape))
+                torch.stack([now.record[name] for now in block], out=record[name][start : start + len(block)])
+            played += [now._replace(record={}) for now in block]
         value = record["value"]
         next_value = torch.cat([value[1:], self._value(actor)[None]])
         for t, now in enumerate(played):
@@ -327,7 +330,7 @@ class Player:
     def _count(self, reward: npt.NDArray[np.float32], over: BoolArray, valid: BoolArray) -> None:
         self._returns += np.where(valid, reward, 0)
         self._lengths += valid
-        for env in np.flatnonzero(over & valid).tolist():
+        for env in np.flatnonzero(over & valid).tolist() if over.any() else ():
             self.finished.append(EpisodeResult(env, float(self._returns[env]), int(self._lengths[env])))
             self._returns[env], self._lengths[env] = 0.0, 0
 

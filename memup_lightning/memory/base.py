@@ -55,9 +55,15 @@ class Memory(nn.Module, ABC):
         Returns:
             m of every step ``[lanes, steps, output_size]``, and the state after the last step.
         """
-        initial = self.initial_state(x.shape[0])
-        out, after = self.scan(x, reset(state, initial, is_first))
-        return out, map_state(Tensor.to, after, initial)  # under autocast a kernel may return another dtype
+        before = reset(state, self.initial_state(x.shape[0]), is_first) if may_hold(is_first) else state
+        out, after = self.scan(x, before)
+        return out, map_state(Tensor.to, after, before)  # under autocast a kernel may return another dtype
+
+
+def may_hold(mask: Tensor) -> bool:
+    """Whether a mask may be true anywhere, so that what it calls for must be done. On an accelerator the answer is yes: to
+    look would be to wait for it."""
+    return mask.device.type != "cpu" or bool(mask.any())
 
 
 def map_state(function: Callable[..., Tensor], *states: State) -> State:
