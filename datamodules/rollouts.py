@@ -218,19 +218,21 @@ class _Rollouts(IterableDataset[Any]):
 
 
 def deal(rows: Rows, epochs: int, minibatches: int) -> Iterator[Rows]:
-    """Batches of rows: in each epoch all rows, in a new random order.
+    """Batches of rows: in each epoch all rows of which any step counts (``valid``), in a new random order.
 
     Raises:
         MemUPError: fewer rows than batches.
     """
-    count, device = len(rows["action"]), rows["action"].device
+    which = rows["valid"].flatten(1).any(1) if rows["valid"].dim() > 1 else rows["valid"]
+    counting = which.nonzero().flatten()
+    count = len(counting)
     if count < minibatches:
         raise MemUPError(
             f"minibatches={minibatches}: a rollout has only {count} rows to share out (environments, where a memory "
             "learns with the policy, else steps); give fewer, or more num_envs or steps"
         )
     for _ in range(epochs):
-        order = torch.randperm(count, device=device)
+        order = counting[torch.randperm(count, device=counting.device)]
         for picked in order.tensor_split(minibatches):
             yield {name: map_state(lambda x, at=picked: x[at], part) for name, part in rows.items()}
 

@@ -363,12 +363,16 @@ def test_a_rollout_is_played_by_the_weights_behind_the_last_update(monkeypatch: 
 
 
 def test_every_epoch_deals_every_row_once() -> None:
-    rows = {"action": torch.arange(10), "state": (torch.arange(10), (torch.arange(10),))}
+    rows = {
+        "action": torch.arange(10),
+        "state": (torch.arange(10), (torch.arange(10),)),
+        "valid": torch.arange(10) != 3,
+    }
     batches = list(deal(rows, 3, 4))
     assert len(batches) == 12
     for epoch in range(3):
         dealt = batches[4 * epoch : 4 * epoch + 4]
-        assert sorted(torch.cat([batch["action"] for batch in dealt]).tolist()) == list(range(10))
+        assert sorted(torch.cat([batch["action"] for batch in dealt]).tolist()) == [0, 1, 2, *range(4, 10)]
         assert all(torch.equal(batch["action"], batch["state"][1][0]) for batch in dealt)
 
 

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from datamodules import TMazeDataModule
+from datamodules.rollouts import deal
 from memup_lightning.chunk import Fields
 from memup_lightning.envs import TMazeVectorEnv
 from memup_lightning.episodes import OUTCOME, ArrayEpisodes
@@ -209,7 +210,9 @@ def test_an_agent_learns_from_no_step_that_only_resets(memory: Any) -> None:
     rollout = Player(TMazeVectorEnv(2, length=4, mode="L"), TMAZE, 1).rollout(model, 11)  # 4 steps and a reset
     assert rollout.steps == 18
     rows = model.learn_from(rollout)
-    assert (int(rows["valid"].sum()) if memory else len(rows["action"])) == 18
+    assert int(rows["valid"].sum()) == 18
+    assert sum(int(batch["valid"].sum()) for batch in deal(rows, 1, 2)) == 18
+    assert all(batch["valid"].any(-1).all() for batch in deal(rows, 1, 2))
 
 
 def test_the_policy_that_played_is_the_one_that_learns_first() -> None:

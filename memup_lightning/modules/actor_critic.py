@@ -198,13 +198,17 @@ class ActorCritic(TaskModule):
         return torch.stack(every, 1)
 
     def learn_from(self, rollout: Rollout) -> Rows:
-        """The rows of a rollout from which batches are drawn: its valid steps, or its environments' sequences."""
+        """The rows of a rollout from which batches are drawn: its steps, or its environments' sequences.
+
+        ``valid`` says which steps count, so that a long rollout need not be copied.
+        """
         record = {name: x for name, x in rollout.record.items() if name != "value"} | self.credit(rollout)
+        record["valid"] = rollout.valid
         if self.normalizer is not None:
             self.normalizer.learn({name: record[INPUT + name][rollout.valid] for name in self.seen})
         if not (self.memory.learns or self.sequences):
-            return {name: x[rollout.valid] for name, x in record.items()}
-        record |= {"valid": rollout.valid, "is_first": rollout.is_first}
+            return {name: x.flatten(0, 1) for name, x in record.items()}
+        record["is_first"] = rollout.is_first
         rows: Rows = {name: x.transpose(0, 1) for name, x in record.items()}
         return rows | {"state": rollout.state} if self.memory.learns else rows
 

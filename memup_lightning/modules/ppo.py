@@ -58,7 +58,7 @@ class PPO(ActorCritic):
         return {"advantage": advantage, "target": advantage + rollout.record["value"]}
 
     def losses(self, rows: Rows, policy: Distribution, value: Tensor) -> dict[str, Tensor]:
-        advantage, counts = rows["advantage"], _counts(rows)
+        advantage, counts = rows["advantage"], rows["valid"]
         if self.normalize_advantages:
             taken = advantage[counts]
             advantage = (advantage - taken.mean()) / (taken.std(correction=0) + 1e-8)
@@ -75,7 +75,7 @@ class PPO(ActorCritic):
         """Approximate KL divergence from the policy that played (http://joschu.net/blog/kl-approx.html), the share of steps
         whose ratio was clipped, and the entropy."""
         with torch.no_grad():
-            log_ratio, counts = policy.log_prob(rows["action"]) - rows["log_prob"], _counts(rows)
+            log_ratio, counts = policy.log_prob(rows["action"]) - rows["log_prob"], rows["valid"]
             ratio = log_ratio.exp()
             return means(
                 {
@@ -84,9 +84,3 @@ class PPO(ActorCritic):
                     "entropy": (policy.entropy(), counts),
                 }
             )
-
-
-def _counts(rows: Rows) -> Tensor:
-    """Which steps count: of sequences those that were really played, of single steps all."""
-    valid: Tensor | None = rows.get("valid")
-    return torch.ones_like(rows["advantage"], dtype=torch.bool) if valid is None else valid
