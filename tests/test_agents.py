@@ -17,7 +17,7 @@ import pytest
 import torch
 import yaml
 from PIL import Image
-from pytorch_lightning import seed_everything
+from pytorch_lightning import Callback, Trainer, seed_everything
 
 from callbacks.episode_film import play_one
 from datamodules import RolloutDataModule, TMazeDataModule
@@ -351,6 +351,43 @@ def test_impala_learns_by_a_memory_of_its_own() -> None:
 @pytest.mark.learning
 def test_an_agent_without_a_memory_stays_at_chance() -> None:
     assert learn(None, 320)["val/success"] < 0.7
+
+
+class PaysAtFirst(gymnasium.Env[Any, Any]):
+    """Pays action 1 and fines action 0, in its first 64 steps; from then on it pays nothing."""
+
+    observation_space, action_space = gymnasium.spaces.Box(-1, 1, (2,)), gymnasium.spaces.Discrete(2)
+    steps = 0
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        super().reset(seed=seed)
+        return self.np_random.uniform(-1, 1, 2).astype(np.float32), {}
+
+    def step(self, action: Any) -> Any:
+        self.steps += 1
+        paid = (2.0 * int(action) - 1) * (self.steps <= 64)
+        return self.np_random.uniform(-1, 1, 2).astype(np.float32), paid, self.steps % 16 == 0, False, {}
+
+
+@pytest.mark.learning
+def test_rollouts_that_pay_nothing_leave_the_policy_where_it_is() -> None:
+    gymnasium.register("PaysAtFirst-v0", PaysAtFirst)
+    seed_everything(1)
+    data = RolloutDataModule("PaysAtFirst-v0", num_envs=16, steps=34, epochs=4, minibatches=4, seed=1)
+    model = PPO(data.task, entropy_weight=0.0, optimizer=partial(torch.optim.Adam, lr=3e-3))
+    states = torch.rand(200, 2, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    found = []
+
+    class Watch(Callback):
+        def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+            if trainer.global_step % data.updates_per_rollout == 0:
+                policy, _ = model.decide({"observation": states}, torch.zeros(200, 0))
+                found.append(policy.log_prob(torch.ones(200)).exp())
+
+    quiet_trainer(20 * data.updates_per_rollout, [Watch()], limit_val_batches=0).fit(model, data)
+    assert float(found[1].mean()) > 0.7, "it learns from what pays"
+    moved = torch.stack(found[8:]) - found[8]  # the value function has forgotten the pay by then
+    assert float(moved.abs().max()) < 0.05
 
 
 def test_a_rollout_is_played_by_the_weights_behind_the_last_update(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,7 @@ from memup_lightning.errors import MemUPError
 from memup_lightning.memory import GRU, LSTM, State
 from memup_lightning.modules import PPO, MemUP
 from memup_lightning.modules.agent_memory import unroll
+from memup_lightning.policy import Choice
 from memup_lightning.rollout import Decision, EpisodeResult, Player, Rollout
 from memup_lightning.schedule import OncePerEpisode
 from memup_lightning.stream import ChunkStream
@@ -234,6 +235,41 @@ def test_the_policy_that_played_is_the_one_that_learns_first() -> None:
             policy, value = model.decide(seen, m)
             torch.testing.assert_close(policy.log_prob(rollout.record["action"]), rollout.record["log_prob"])
             torch.testing.assert_close(value, rollout.record["value"])
+
+
+def test_advantages_keep_their_scale_where_a_rollout_pays_nothing() -> None:
+    """What the value function errs by is not taken for news, and what was paid counts alike in every unit."""
+    torch.manual_seed(0)
+    found = {}
+    for unit in (1.0, 100.0):
+        model = PPO(TMAZE)
+        player = Player(TMazeVectorEnv(4, length=6), TMAZE, 1)
+        paid, unpaid = (player.rollout(model, 14) for _ in range(2))
+        for rollout in (paid, unpaid):
+            rollout.record["value"] *= 0.01
+            rollout.next_value *= 0.01
+        paid.reward = unit * torch.randn_like(paid.reward)
+        unpaid.reward = torch.zeros_like(paid.reward)
+        advantage = model.credit(paid)["advantage"][paid.valid]
+        assert float(advantage.mean()) == pytest.approx(0, abs=1e-5)
+        assert float(advantage.std(correction=0)) == pytest.approx(1, abs=1e-3)
+        quiet = model.credit(unpaid)["advantage"][unpaid.valid]
+        assert float(quiet.abs().max()) < 0.1
+        again = model.credit(paid)["advantage"][paid.valid]
+        torch.testing.assert_close(again, advantage)
+        found[unit] = float(model.advantage_scale)
+        assert "advantage_scale" in model.state_dict()  # a resumed run goes on with it
+    assert 50 < found[100.0] / found[1.0] < 200
+
+
+def test_actions_are_drawn_as_often_as_the_policy_says() -> None:
+    torch.manual_seed(0)
+    choice = Choice(logits=torch.tensor([[0.0, 1.0, -1.0], [5.0, 5.0, -9.0]]))
+    drawn = torch.stack([choice.sample() for _ in range(4000)])
+    shares = torch.stack([(drawn == action).float().mean(0) for action in range(3)], -1)
+    torch.testing.assert_close(shares, choice.probs, atol=0.03, rtol=0)
+    assert choice.sample((7, 2)).shape == (7, 2, 2)
+    assert choice.mode[0] == 1
 
 
 class Crashing(Counting):
