@@ -5,7 +5,8 @@
 *Rollouts*: environment steps a second of 256 native mazes (T-Maze-LNR-1000) with a frozen LSTM-64, policy and value,
 through our Player and PPO, against the same arithmetic in a bare loop of torch and numpy that keeps the same tensors.
 *Updates*: one PPO epoch on a rollout (forward, backward, Adam) with the memory's states as they were recorded, against
-PPO-LSTM, which runs its LSTM over the same steps. Both pairs take turns in this process; medians are compared.
+PPO-LSTM, which runs its LSTM over the same steps. Both pairs take turns in this process, on one thread; medians of the
+processor's seconds are compared, which other work on the machine does not count in.
 """
 
 from __future__ import annotations
@@ -85,14 +86,14 @@ class BareLoop:
 
 
 def in_turn(turns: int, *works: Callable[[], Any]) -> list[float]:
-    """Median seconds of each, which take turns; the first turn does not count."""
+    """Median seconds of the processor for each, which take turns; the first turn does not count."""
     seconds: list[list[float]] = [[] for _ in works]
     for turn in range(turns + 1):
         for number, work in enumerate(works):
-            begin = time.perf_counter()
+            begin = time.process_time()
             work()
             if turn:
-                seconds[number].append(time.perf_counter() - begin)
+                seconds[number].append(time.process_time() - begin)
     return [statistics.median(part) for part in seconds]
 
 

@@ -1,12 +1,14 @@
 """Agents on T-Maze-LNR: a MemUP memory, in two phases and jointly, against agents that learn their memory from the reward.
 
-    python -m benchmarks.tmaze_agents [--quick] [--seeds 1 2 3] [--lengths 20 100 1000] [--json PATH]
+    python -m benchmarks.tmaze_agents [--quick] [--seeds 1 2 3] [--lengths 20 100 1000 20000] [--json PATH]
 
 Every agent runs through the command line in a process of its own: conf/tmaze.yaml and conf/tmaze_ppo.yaml for two phases,
-conf/tmaze_joint.yaml for joint training, conf/tmaze_ppo.yaml with another model for the rest. A run ends when 100 episodes
-all succeed, or when its budget of environment steps is spent, the same for every agent on a length; then 200 other episodes
-are played (`success`). Environment steps count those of both phases, seconds those of the whole `fit`. Saved tensors: what
-autograd keeps from forward to backward pass of one update of the policy, and of the memory where that has its own.
+conf/tmaze_joint.yaml for joint training, conf/tmaze_ppo.yaml with another model for the rest. A run ends when all episodes
+of an evaluation succeed (400 of them on 20 and 100, 200 on 1,000, 128 on 20,000), or when its budget of environment steps
+is spent, the same for every agent on a length; then 200 other episodes are played (`success`). Environment steps count
+those of both phases, seconds those of the whole `fit`, processor seconds those of its processes, from their start on.
+Saved tensors: what autograd keeps from forward to backward pass of one update of the policy, and of the memory where that
+has its own. Length 20,000 is for the agent in two phases alone.
 
 The baselines learn by backpropagation through a rollout of at most 256 steps of 64 environments, long enough to hold a
 whole episode of 20 or 100 steps, and a batch is 16 whole sequences of it. PPO-LSTM has chrono initialisation for the maze's
@@ -18,6 +20,7 @@ from __future__ import annotations
 
 import csv
 import json
+import resource
 import tempfile
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -25,8 +28,11 @@ from typing import Any, NamedTuple
 from benchmarks.report import Row, arguments, publish
 from benchmarks.runs import call
 
-BUDGET = {20: 400_000, 100: 1_000_000, 1000: 2_000_000}
+BUDGET = {20: 400_000, 100: 1_000_000, 1000: 2_000_000, 20_000: 20_000_000}
 """Environment steps that every agent may take, by length."""
+EVALUATED = {20: 400, 100: 400, 1000: 200, 20_000: 128}
+"""Episodes that must all succeed for a run to end early. A hundred let one end that then failed in 3 of 200."""
+LONG = 10_000  # steps from which on an evaluation takes long
 ENVS, MEMORY_UPDATES = 64, 400  # of a baseline; of joint training, after each rollout
 RATES = (3e-4, 1e-3, 3e-3)
 SOLVED = 0.99
@@ -65,11 +71,12 @@ def rollout_steps(length: int) -> int:
 
 def sizes(length: int, budget: int, baseline: Baseline | None = None, memory_updates: int = 0) -> list[str]:
     """Rollouts that suit a length: whole episodes for a memory that is trained, 256 steps at most for backpropagation."""
-    envs = ENVS if baseline else 128
-    steps = rollout_steps(length) if baseline else min(length + 12, 1024)
+    envs = ENVS if baseline or length >= LONG else 128
+    steps = rollout_steps(length) if baseline else length + 12
     epochs, minibatches = (baseline.epochs, 4) if baseline else (2, max(2, envs * steps // 6500))
     each = epochs * minibatches + memory_updates
     rollouts = max(1, budget // (envs * steps))
+    between = 1 if memory_updates else max(1, rollouts // 20)  # rollouts
     given = [
         f"--data.init_args.env_kwargs.length={length}",
         f"--data.init_args.num_envs={envs}",
@@ -77,8 +84,11 @@ def sizes(length: int, budget: int, baseline: Baseline | None = None, memory_upd
         f"--data.init_args.epochs={epochs}",
         f"--data.init_args.minibatches={minibatches}",
         f"--trainer.max_steps={each * rollouts}",
-        f"--trainer.val_check_interval={each * (1 if memory_updates else max(1, rollouts // 20))}",
+        f"--trainer.val_check_interval={each * between}",
+        f"--data.init_args.num_val={EVALUATED[length]}",
     ]
+    if length >= LONG:
+        given.append("--trainer.num_sanity_val_steps=0")
     return given + [f"--data.init_args.memory_updates={memory_updates}"] * bool(memory_updates)
 
 
@@ -93,8 +103,10 @@ def run(agent: str, length: int, seed: int, threads: int, lr: float | None = Non
             return summary
 
         config, parts = "conf/tmaze_ppo.yaml", []
+        processor = _processor_seconds()
         if agent == "MemUP two-phase":
-            parts = [fit("conf/tmaze.yaml", f"--data.init_args.length={length}")]
+            seldom = ["--trainer.val_check_interval=1000"] if length >= LONG else []
+            parts = [fit("conf/tmaze.yaml", f"--data.init_args.length={length}", *seldom)]
             given = sizes(length, budget - parts[0]["environment_steps"])
             given += ["--model.init_args.memory=runs/tmaze"]
         elif agent == "MemUP joint":
@@ -106,6 +118,7 @@ def run(agent: str, length: int, seed: int, threads: int, lr: float | None = Non
             given += [f"--model.init_args.memory.init_args.{name}={x}" for name, x in base.options(length).items()]
             given += [f"--model.init_args.optimizer.init_args.lr={lr or base.lr}"]
         parts.append(fit(config, *given, "--trainer.callbacks+=MemoryUsage"))  # a policy's update is measured too
+        processor = _processor_seconds() - processor
         last = ["--ckpt_path=last", *given]
         played = call(folder, "test", config, *last, seed=seed + 1000, threads=threads, wandb="disabled")
         with (played / "metrics.csv").open() as file:
@@ -118,9 +131,16 @@ def run(agent: str, length: int, seed: int, threads: int, lr: float | None = Non
         "success": success,
         "environment_steps": sum(part["environment_steps"] for part in parts),
         "seconds": sum(part["seconds_total"] for part in parts),
+        "processor_seconds": processor,
         "saved_bytes": max(part["saved_tensor_bytes"] or 0 for part in parts),
         "peak_rss_mb": max(part["peak_rss_mb"] for part in parts),
     }
+
+
+def _processor_seconds() -> float:
+    """Of all processes that this one has started and that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def gather(runs: list[Row]) -> Row:
@@ -128,7 +148,7 @@ def gather(runs: list[Row]) -> Row:
     row: Row = {key: runs[0][key] for key in ("agent", "length", "lr")}
     row["solved"] = f"{sum(run['success'] >= SOLVED for run in runs)}/{len(runs)}"
     row["success"] = min(run["success"] for run in runs)
-    for key in ("environment_steps", "seconds", "saved_bytes", "peak_rss_mb"):
+    for key in ("environment_steps", "seconds", "processor_seconds", "saved_bytes", "peak_rss_mb"):
         row[key] = sorted(run[key] for run in runs)[len(runs) // 2]
     row["runs"] = runs
     return row
@@ -142,7 +162,12 @@ def main() -> None:
     options = parser.parse_args()
     seeds = options.seeds[:1] if options.quick else options.seeds
     threads = options.threads or 1
-    work: list[tuple[str, int, float | None]] = [(a, x, None) for x in options.lengths for a in options.agents]
+    work: list[tuple[str, int, float | None]] = [
+        (agent, length, None)
+        for length in options.lengths
+        for agent in options.agents
+        if length < LONG or agent == "MemUP two-phase"
+    ]
     if options.quick:
         work = [("MemUP two-phase", 20, None), ("PPO-LSTM", 20, None)]
     if options.tune:
@@ -159,6 +184,7 @@ def main() -> None:
         "success": "{:.3f}".format,
         "environment_steps": "{:,}".format,
         "seconds": "{:,.0f}".format,
+        "processor_seconds": "{:,.0f}".format,
         "saved_bytes": "{:,}".format,
         "peak_rss_mb": "{:,.0f}".format,
     }
