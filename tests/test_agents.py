@@ -382,7 +382,7 @@ def test_rollouts_that_pay_nothing_leave_the_policy_where_it_is() -> None:
         def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
             if trainer.global_step % data.updates_per_rollout == 0:
                 policy, _ = model.decide({"observation": states}, torch.zeros(200, 0))
-                found.append(policy.log_prob(torch.ones(200)).exp())
+                found.append(policy.log_prob(torch.ones(200)).exp().detach())
 
     quiet_trainer(20 * data.updates_per_rollout, [Watch()], limit_val_batches=0).fit(model, data)
     assert float(found[1].mean()) > 0.7, "it learns from what pays"
