@@ -41,6 +41,9 @@ class GymnasiumDataModule(RewardDataModule):
             wrapper that a cache could not tell from another.
     """
 
+    kept_infos: tuple[str, ...] = ()
+    """Numbers of the environment's infos that :meth:`judged_steps` is told, as ``info.NAME``; a subclass names them."""
+
     def __init__(
         self,
         env_id: str,
@@ -85,7 +88,7 @@ class GymnasiumDataModule(RewardDataModule):
         # A cache is found by the policy as it was given: no split may leave it changed for the next.
         policy = (copy.deepcopy(self.policy) if self.cache_dir else self.policy) or random_policy
         try:
-            yield from play(env, policy, number, self.split_seed(split), self.max_steps)
+            yield from play(env, policy, number, self.split_seed(split), self.max_steps, self.kept_infos)
         finally:
             env.close()
 

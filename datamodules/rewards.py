@@ -133,7 +133,7 @@ class RewardDataModule(EpisodeDataModule):
             yield {name: x[end - length : end] for name, x in arrays.items()}
 
     def _with_outcomes(self, played: list[Episode]) -> tuple[Arrays, IntArray]:
-        """The stored fields of all episodes end to end, and their lengths."""
+        """The stored fields of all episodes end to end, and their lengths; what else came with them is dropped."""
         arrays, lengths, terminated = lay_end_to_end(played)
         if self.observed is not None:
             arrays["observation"] = np.ascontiguousarray(arrays["observation"][:, self.observed])
@@ -142,7 +142,7 @@ class RewardDataModule(EpisodeDataModule):
         )
         if self.judged == "last":
             arrays[EVALUATE] = self.judged_steps(arrays, lengths, terminated)
-        return arrays, lengths
+        return {name: arrays[name] for name in self.stored_fields}, lengths
 
     def judged_steps(
         self, arrays: Arrays, lengths: IntArray, terminated: npt.NDArray[np.bool_]

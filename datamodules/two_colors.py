@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, Literal
 
 import numpy as np
@@ -10,23 +11,37 @@ import numpy.typing as npt
 from datamodules.base import Split
 from datamodules.gymnasium import GymnasiumDataModule
 from memup_lightning import counter
-from memup_lightning.collect import Policy
+from memup_lightning.collect import INFO, Policy
 from memup_lightning.envs.two_colors.policy import TwoColorsDelayPolicy, TwoColorsPolicy
-from memup_lightning.envs.two_colors.rules import TwoColorsDelayRules, TwoColorsRules
-from memup_lightning.episodes import Arrays, IntArray
+from memup_lightning.envs.two_colors.rules import REACH, SPEED, TwoColorsDelayRules, TwoColorsRules
+from memup_lightning.episodes import EVALUATE, Arrays, EpisodeSource, IntArray
 from memup_lightning.errors import MemUPError
 from memup_lightning.identity import Json
+from memup_lightning.subset import JudgedSubset
+from memup_lightning.task import Field
+
+COLOUR = INFO + "colour"
+"""Field of the pillar's colour, 0 = red, 1 = green: hidden truth, kept to judge by and read by no network."""
 
 BoolArray = npt.NDArray[np.bool_]
+FloatArray = npt.NDArray[np.float32]
+
+_log = logging.getLogger(__name__)
 
 
 class TwoColorsDataModule(GymnasiumDataModule):
     """Two-Colors and its delay variant (see :mod:`memup_lightning.envs.two_colors.env`); ViZDoom is an extra.
 
-    The outcome is made of rewards. The memory is judged where it must have kept the colour of the pillar: at steps that
-    take a vest, ``judged_after`` steps or more after the pillar has vanished, and no other one in the steps that the
-    outcome sums up. Of the vests of an episode as many are judged that paid as that cost, drawn at random, so that a
-    guess is right at half of them. In the delay variant the step that makes the choice is judged.
+    The outcome is made of rewards. The memory is judged where it must have kept the colour of the pillar:
+
+    - *late*: at steps that take a vest, ``judged_after`` steps or more after the pillar has vanished, and no other one in
+      the steps that the outcome sums up; in the delay variant at the step that makes the choice.
+    - *a given vest*: where the last frame of the local context shows which vest it is (:meth:`shows_the_vest`). What comes
+      of a vest that is touched backwards or from the side nobody can know, whatever he remembers.
+    - *balanced*: in validation and test as many vests that were right as wrong, under a red pillar as under a green one,
+      drawn at random: whoever does not know the pillar's colour is right at half of them.
+
+    The truth that this takes (``info`` of the environment) is read by no network.
 
     Args:
         variant: ``room`` or ``delay``.
@@ -47,6 +62,8 @@ class TwoColorsDataModule(GymnasiumDataModule):
     Raises:
         MemUPError: an unknown variant, rules out of their range.
     """
+
+    kept_infos = ("colour", "red_distance", "green_distance")
 
     def __init__(
         self,
@@ -87,33 +104,86 @@ class TwoColorsDataModule(GymnasiumDataModule):
             **gymnasium,
         )
 
-    def judged_steps(self, arrays: Arrays, lengths: IntArray, terminated: BoolArray) -> BoolArray:
-        judged = np.zeros(len(arrays["reward"]), np.bool_)
-        for end, length, ended in zip(np.cumsum(lengths), lengths, terminated, strict=True):
-            episode = judged[end - length : end]
-            if isinstance(self.rules, TwoColorsDelayRules):
-                choice = (self.rules.pillar_room_tics + self.rules.delay) // self.frame_skip
-                episode[-1] = ended and length > choice
-            else:
-                self._judge_vests(self.rules, arrays["reward"][end - length : end], episode)
-        return judged
+    def episodes(self, split: Split) -> EpisodeSource:
+        source = super().episodes(split)
+        return source if split == "train" else JudgedSubset(source, self._balanced(source, split))
 
-    def _judge_vests(self, rules: TwoColorsRules, reward: npt.NDArray[np.float32], judged: BoolArray) -> None:
+    @property
+    def stored_fields(self) -> dict[str, Field]:
+        return {**super().stored_fields, COLOUR: Field()}
+
+    def judged_steps(self, arrays: Arrays, lengths: IntArray, terminated: BoolArray) -> BoolArray:
+        """Steps at which a given vest is taken late; see the class.
+
+        Args:
+            arrays: ``reward`` and the ``info.NAME`` of :attr:`kept_infos`, of whole episodes end to end.
+            lengths: steps of each episode.
+            terminated: whether each episode ended by itself.
+        """
+        reward, stops = arrays["reward"], np.cumsum(lengths)
+        if isinstance(self.rules, TwoColorsDelayRules):
+            choice = (self.rules.pillar_room_tics + self.rules.delay) // self.frame_skip
+            taken = np.zeros(len(reward), np.bool_)
+            taken[stops - 1] = terminated & (lengths > choice)
+        else:
+            taken = np.concatenate([self._late_vests(self.rules, part) for part in np.split(reward, stops[:-1])])
+        return taken & self.shows_the_vest(arrays)
+
+    def shows_the_vest(self, arrays: Arrays) -> BoolArray:
+        """Where the frame of a step shows which vest is taken in it, if one is: in reach of the player one of its colour is
+        in view, and none of the other.
+
+        In reach is what a player can touch within a step: ``REACH`` away where the boxes of the two meet at a corner, and
+        ``SPEED`` times the tics of the step. The colour of the vest follows from what it paid and the pillar's colour.
+
+        Args:
+            arrays: see :meth:`judged_steps`.
+        """
+        reach = REACH + SPEED * self.frame_skip
+        red, green = (arrays[f"{INFO}{name}_distance"] <= reach for name in ("red", "green"))  # NaN: none in view
+        is_green = (arrays[COLOUR] == 1) == self._right(arrays["reward"])
+        return np.where(is_green, green & ~red, red & ~green)
+
+    def _right(self, reward: FloatArray) -> BoolArray:
+        """Whether the vest that a step takes is of the pillar's colour."""
+        rules = self.rules
+        return reward - rules.living_reward * self.frame_skip > (rules.match_reward + rules.mismatch_reward) / 2
+
+    def _late_vests(self, rules: TwoColorsRules, reward: FloatArray) -> BoolArray:
+        """Steps of an episode that take a vest, late, and no other one in the steps that its outcome sums up."""
         paid = reward - rules.living_reward * self.frame_skip
         least, most = sorted((abs(rules.match_reward), abs(rules.mismatch_reward)))
         if not least:
-            return  # a vest that pays nothing leaves no trace
+            return np.zeros(len(reward), np.bool_)  # a vest that pays nothing leaves no trace
         taken = np.abs(paid) > least / 2
-        # A given vest: no other one is taken in the steps that its outcome sums up.
         steps = self.n_steps if self.outcome == "n_step" else 1
         together = np.convolve(taken, np.ones(steps))[steps - 1 :]
-        single = taken & (together == 1) & (np.abs(paid) < most + least / 2)
+        single: BoolArray = taken & (together == 1) & (np.abs(paid) < most + least / 2)
         single[: -(-rules.pillar_tics // self.frame_skip) + self.judged_after] = False
-        right, wrong = (np.flatnonzero(single & side) for side in (paid > 0, paid < 0))
-        for vests in (right, wrong):
-            # Drawn by what the episode is, not by where it stands among others: a cache fills in pieces.
-            order = np.argsort(counter.hash64(len(reward), vests))
-            judged[vests[order[: min(len(right), len(wrong))]]] = True
+        return single
+
+    def _balanced(self, source: EpisodeSource, split: Split) -> BoolArray:
+        """Of the judged steps as many that took a right as a wrong vest, under a red as under a green pillar."""
+        names = (EVALUATE, "reward", COLOUR)
+        read = [source.gather(np.array([e]), np.array([0]), n, names) for e, n in enumerate(source.lengths.tolist())]
+        judged, reward, colour = (np.concatenate([part[name][0] for part in read]) for name in names)
+        kind = 2 * (colour == 1) + self._right(reward)
+        kinds = [np.flatnonzero(judged & (kind == number)) for number in range(4)]
+        fewest = min(map(len, kinds))
+        if not fewest:
+            _log.warning(
+                "the %s episodes hold %s judged vests (wrong and right of a red pillar, of a green one); they cannot be "
+                "balanced, so a guess may be right at more than half; give more episodes (num_%s)",
+                split,
+                [len(steps) for steps in kinds],
+                split,
+            )
+            return judged
+        draw = counter.uniform(self.seed, np.arange(len(judged)))
+        balanced = np.zeros(len(judged), np.bool_)
+        for steps in kinds:
+            balanced[steps[np.argsort(draw[steps])[:fewest]]] = True
+        return balanced
 
     def _parameters(self, split: Split) -> dict[str, Json]:
-        return {**super()._parameters(split), "judged_after": self.judged_after}
+        return {**super()._parameters(split), "judged_after": self.judged_after, "infos": list(self.kept_infos)}

@@ -24,6 +24,8 @@ _log = logging.getLogger(__name__)
 
 _BLOCK_BYTES = 4 << 20  # of the steps that are held together
 
+INFO = "info."  # of the names under which infos of a step are kept
+
 
 class InformedPolicy(ABC):
     """A policy that is told the infos too, such as a script that knows what an agent must find out."""
@@ -151,7 +153,12 @@ class Episode(NamedTuple):
 
 
 def play(
-    env: VectorEnv[Any, Any, Any], policy: Policy, episodes: int, seed: int, max_steps: int = 1_000_000
+    env: VectorEnv[Any, Any, Any],
+    policy: Policy,
+    episodes: int,
+    seed: int,
+    max_steps: int = 1_000_000,
+    infos_kept: Sequence[str] = (),
 ) -> Iterator[Episode]:
     """Play whole episodes; each is handed out when it ends, and only those that are being played are held.
 
@@ -165,12 +172,15 @@ def play(
         episodes: how many.
         seed: of environments and of the action space's samples.
         max_steps: an episode longer than this is refused.
+        infos_kept: names of numbers in the infos that came with the observation; they are kept beside it.
 
     Yields:
-        Episodes with the fields ``observation...``, ``action...`` and ``reward``, in the order in which they end.
+        Episodes with the fields ``observation...``, ``action...``, ``reward`` and ``info.NAME``, in the order in which they
+        end.
 
     Raises:
-        MemUPError: no episode asked for, an episode that does not end, an autoreset mode that cannot be followed.
+        MemUPError: no episode asked for, an episode that does not end, an autoreset mode that cannot be followed, an info
+            that the environment does not give.
     """
     if episodes < 1:
         raise MemUPError(f"num_episodes={episodes}: collect at least one episode")
@@ -183,15 +193,19 @@ def play(
     resetting = np.zeros(env.num_envs, np.bool_)
     fields = space_fields("observation", env.single_observation_space)
     fields |= space_fields("action", env.single_action_space) | {"reward": Field()}
+    fields |= {INFO + name: Field() for name in infos_kept}
     recent = RecentSteps(fields, env.num_envs)
     env.action_space.seed(seed)
     observation, infos = env.reset(seed=seed)
+    if missing := [name for name in infos_kept if name not in infos]:
+        raise MemUPError(f"the environment's infos hold no {', '.join(missing)}; they hold {', '.join(infos)}")
     discarded = 0
     while (done < quota).any():
         told = (infos,) if isinstance(policy, InformedPolicy) else ()
         action = policy(observation, env.action_space, *told)
         recent.add(space_leaves("observation", env.single_observation_space, observation))
         recent.add(space_leaves("action", env.single_action_space, action))
+        recent.add({INFO + name: np.asarray(infos[name]) for name in infos_kept})
         observation, reward, terminated, truncated, infos = env.step(action)
         recent.add({"reward": np.asarray(reward)})
         recent.steps += 1

@@ -1,13 +1,14 @@
-"""Some episodes of a source, as a source; and which ones."""
+"""Parts of a source, as a source: some of its episodes (and which ones), some of its judged steps."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from memup_lightning import counter
-from memup_lightning.episodes import Arrays, EpisodeSource, IntArray, check_lengths
+from memup_lightning.episodes import EVALUATE, ArrayEpisodes, Arrays, EpisodeSource, IntArray, check_lengths
 from memup_lightning.errors import MemUPError
 
 
@@ -33,6 +34,30 @@ class EpisodeSubset(EpisodeSource):
 
     def gather(self, episodes: IntArray, starts: IntArray, steps: int, names: Sequence[str]) -> Arrays:
         return self.source.gather(self.numbers[episodes], starts, steps, names)
+
+
+class JudgedSubset(EpisodeSource):
+    """Episodes of another source, in which the memory is judged at other steps; nothing else is copied.
+
+    Args:
+        source: the other source.
+        judged: the judged steps of all its episodes end to end, bool ``[sum(lengths)]``.
+    """
+
+    def __init__(self, source: EpisodeSource, judged: npt.NDArray[np.bool_]) -> None:
+        self.source = source
+        self.fields, self.lengths = source.fields, source.lengths
+        flags = {EVALUATE: source.fields[EVALUATE]}
+        self.judged = ArrayEpisodes({EVALUATE: judged}, source.lengths, flags)
+
+    def read(self, episode: int, start: int, stop: int) -> Arrays:
+        return self.source.read(episode, start, stop) | self.judged.read(episode, start, stop)
+
+    def gather(self, episodes: IntArray, starts: IntArray, steps: int, names: Sequence[str]) -> Arrays:
+        found = self.source.gather(episodes, starts, steps, [name for name in names if name != EVALUATE])
+        if EVALUATE in names:
+            found |= self.judged.gather(episodes, starts, steps, [EVALUATE])
+        return found
 
 
 def split_by_share(count: int, shares: Sequence[float], seed: int) -> list[IntArray]:

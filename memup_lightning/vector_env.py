@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing import TimeoutError
+from threading import current_thread, main_thread
 from typing import Any, Literal
 
 import gymnasium
@@ -17,6 +19,7 @@ from memup_lightning.collect import make_vector_env
 from memup_lightning.errors import MemUPError
 
 Vectorization = Literal["native", "sync", "async"]
+_GRACE = 1.0  # seconds that a process has to end
 Wrapper = Callable[[gymnasium.Env[Any, Any]], gymnasium.Env[Any, Any]]
 
 
@@ -46,13 +49,14 @@ def make_playable(
         env = make_vector_env(env_id, num_envs, env_kwargs, wrappers)
     else:
         make_vector_env(env_id, 1, env_kwargs, wrappers).close()  # says what is wrong with the arguments
-        env = gymnasium.make_vec(
-            env_id,
-            num_envs=num_envs,
-            vectorization_mode=vectorization,
-            wrappers=list(wrappers),  # type: ignore[arg-type]
-            **(env_kwargs or {}),
-        )
+        with _processes_that_can_be_ended():
+            env = gymnasium.make_vec(
+                env_id,
+                num_envs=num_envs,
+                vectorization_mode=vectorization,
+                wrappers=list(wrappers),  # type: ignore[arg-type]
+                **(env_kwargs or {}),
+            )
     space = env.single_action_space
     equal = isinstance(space, spaces.MultiDiscrete) and len(set(space.nvec.ravel().tolist())) == 1
     if not (equal or isinstance(space, spaces.Discrete | spaces.Box)):
@@ -97,6 +101,20 @@ def reset_some(env: VectorEnv[Any, Any, Any], which: npt.NDArray[np.bool_]) -> A
 
 
 @contextmanager
+def _processes_that_can_be_ended() -> Iterator[None]:
+    """Processes that are forked here end at SIGTERM. They would inherit the Trainer's handler else, which only notes that the
+    signal came: a run that ends by an error would wait for them for ever."""
+    if current_thread() is not main_thread():  # handlers are not to be changed there
+        yield
+        return
+    handler = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+
+
+@contextmanager
 def _watch(env: AsyncVectorEnv, timeout: float) -> Iterator[None]:
     try:
         yield
@@ -107,6 +125,9 @@ def _watch(env: AsyncVectorEnv, timeout: float) -> Iterator[None]:
         died = [f"{n} (exit code {p.exitcode})" for n, p in enumerate(processes) if p.exitcode is not None]
         for process in processes:
             process.terminate()
+        for process in processes:
+            process.join(_GRACE)
+            process.kill()  # one that hangs may not end when it is asked to
         env.closed = True  # close() would wait for what is gone
         if died:
             reason = f"the process of environment {', '.join(died)} died"

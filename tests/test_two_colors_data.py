@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from datamodules import TwoColorsDataModule
+from datamodules.two_colors import COLOUR
 from memup_lightning.envs.two_colors.policy import TwoColorsPolicy
-from memup_lightning.episodes import EVALUATE, OUTCOME
+from memup_lightning.episodes import EVALUATE, OUTCOME, ArrayEpisodes, Arrays
 from memup_lightning.errors import MemUPError
 
 pytest.importorskip("vizdoom")
@@ -19,9 +20,24 @@ def module(**given: Any) -> TwoColorsDataModule:
     return TwoColorsDataModule(**{"num_train": 1, "num_val": 1, "num_test": 1, "num_envs": 1, "seed": 0, **given})
 
 
-def judged(data: TwoColorsDataModule, rewards: list[float], terminated: bool = True) -> list[int]:
+NEAR, FAR = 60.0, 300.0  # map units; a player reaches 83 in a step of 4 tics
+
+
+def episodes(rewards: list[float], green_pillar: bool, **seen: dict[int, float]) -> Arrays:
+    """Fields of an episode in which a vest of the colour that is taken, and no other, is in reach; ``seen`` says where the
+    nearest ``red`` or ``green`` one is instead, by step."""
     reward = np.array(rewards, np.float32)
-    flags = data.judged_steps({"reward": reward}, np.array([len(reward)]), np.array([terminated]))
+    taken_green = (reward > 0.5) == green_pillar
+    distance = {"red": np.where(taken_green, np.nan, NEAR), "green": np.where(taken_green, NEAR, np.nan)}
+    for colour, places in seen.items():
+        for step, value in places.items():
+            distance[colour][step] = value
+    infos = {f"info.{colour}_distance": x.astype(np.float32) for colour, x in distance.items()}
+    return {"reward": reward, COLOUR: np.full(len(reward), green_pillar, np.float32), **infos}
+
+
+def judged(data: TwoColorsDataModule, arrays: Arrays, terminated: bool = True) -> list[int]:
+    flags = data.judged_steps(arrays, np.array([len(arrays["reward"])]), np.array([terminated]))
     return np.flatnonzero(flags).tolist()
 
 
@@ -29,38 +45,63 @@ def episode(steps: int, paid: dict[int, float], living: float = 0.04) -> list[fl
     return [living + paid.get(step, 0.0) for step in range(steps)]
 
 
-def test_late_vests_are_judged_as_many_of_either_kind() -> None:
-    data = module()  # the pillar is seen in the first 23 steps
-    late = {330: 1.0, 340: -1.0, 350: 1.0, 360: 1.0, 370: -1.0}
-    chosen = judged(data, episode(525, {100: 1.0, 322: -1.0} | late), terminated=False)
-    assert set(chosen) <= set(late)
-    assert sum(late[step] for step in chosen) == 0
-    assert len(chosen) == 4
+@pytest.mark.parametrize("green", [False, True])
+def test_late_vests_are_judged(green: bool) -> None:
+    late = {323: 1.0, 340: -1.0, 350: 1.0}  # the pillar is seen in the first 23 steps
+    arrays = episodes(episode(525, {100: 1.0, 322: -1.0} | late), green)
+    assert judged(module(), arrays, terminated=False) == list(late)
 
 
 def test_a_vest_is_not_judged_where_its_outcome_holds_another() -> None:
     paid = {400: 1.0, 410: -1.0, 412: -1.0, 420: 2.0, 430: -1.0}
-    assert judged(module(), episode(525, paid)) in ([400, 410], [400, 412], [400, 430])
-    assert judged(module(n_steps=3), episode(525, paid)) in ([400, 412], [400, 430])
+    assert judged(module(n_steps=1), episodes(episode(525, paid), False)) == [400, 410, 412, 430]
+    assert judged(module(n_steps=3), episodes(episode(525, paid), False)) == [400, 412, 430]
 
 
-def test_what_is_judged_of_an_episode_does_not_depend_on_those_beside_it() -> None:
-    data = module(judged_after=0)
+def test_only_a_vest_that_the_last_frame_shows_alone_in_reach_is_judged() -> None:
+    paid = {400: 1.0, 410: 1.0, 420: 1.0, 430: -1.0, 440: -1.0, 450: -1.0}
+    red = {400: np.nan, 410: FAR, 420: NEAR}  # with a red pillar the first three are red
+    green = {420: NEAR, 430: np.nan, 440: NEAR, 450: NEAR}
+    assert judged(module(), episodes(episode(525, paid), False, red=red, green=green)) == [440, 450]
+    green[450] = FAR
+    assert judged(module(), episodes(episode(525, paid), False, red=red, green=green)) == [440]
+
+
+def test_as_many_vests_are_judged_of_each_kind_under_each_pillar() -> None:
+    data = module()
     rng = np.random.default_rng(0)
-    reward = (0.04 + rng.integers(-1, 2, 300)).astype(np.float32)
-    alone = data.judged_steps({"reward": reward}, np.array([300]), np.array([True]))
-    twice = np.concatenate([reward, reward])
-    beside = data.judged_steps({"reward": twice}, np.array([300, 300]), np.array([True, True]))
-    np.testing.assert_array_equal(beside, np.concatenate([alone, alone]))
-    assert alone.any()
+    counts = ((7, 3), (9, 12))  # wrong and right vests, under a red and a green pillar
+    parts = []
+    for green, (wrong, right) in enumerate(counts):
+        reward = episode(40, {})
+        kinds = rng.permutation([-1.0] * wrong + [1.0] * right)
+        for step, paid in enumerate(kinds):
+            reward[step] += paid
+        parts.append({**episodes(reward, bool(green)), EVALUATE: np.abs(reward) > 0.5})
+    arrays = {name: np.concatenate([part[name] for part in parts]) for name in ("reward", COLOUR, EVALUATE)}
+    flags = data._balanced(ArrayEpisodes(arrays, [40, 40]), "val")
+    assert (arrays[EVALUATE] | ~flags).all()
+    kept = {(green, right): 0 for green in (0, 1) for right in (False, True)}
+    for step in np.flatnonzero(flags):
+        kept[int(arrays[COLOUR][step]), bool(arrays["reward"][step] > 0)] += 1
+    assert set(kept.values()) == {3}
+
+
+def test_what_cannot_be_balanced_is_judged_as_it_is_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    arrays = episodes(episode(40, {5: 1.0, 10: 1.0, 20: -1.0}), True)
+    arrays[EVALUATE] = np.abs(arrays["reward"]) > 0.5
+    flags = module()._balanced(ArrayEpisodes(arrays, [40]), "val")
+    assert np.flatnonzero(flags).tolist() == [5, 10, 20]
+    assert "num_val" in caplog.text
 
 
 def test_the_delay_variant_judges_choices_only() -> None:
     data = module(variant="delay")  # the choice comes at step 525
-    assert judged(data, episode(541, {540: 5.0}, living=0)) == [540]
-    assert judged(data, episode(541, {}, living=0)) == [540]  # the other vest pays nothing
-    assert judged(data, episode(400, {}, living=0)) == []  # died in the acid
-    assert judged(data, episode(575, {}, living=0), terminated=False) == []  # did not choose in time
+    right, none = episodes(episode(541, {540: 5.0}, living=0), True), episodes(episode(541, {}, living=0), True)
+    assert judged(data, right) == [540]
+    assert judged(data, none) == [540]  # the other vest pays nothing
+    assert judged(data, {name: x[:400] for name, x in none.items()}) == []  # died in the acid
+    assert judged(data, none, terminated=False) == []  # did not choose in time
 
 
 def test_predictions_count_as_right_on_their_side_of_the_middle() -> None:
@@ -83,7 +124,9 @@ def test_episodes_are_played_by_the_policy_and_kept_as_bytes(tmp_path: Any) -> N
     assert (np.abs(read[OUTCOME]) > 0.5).sum() >= 3
     assert set(read["action"]) <= set(range(5))  # the script does not walk backwards
     flags = np.concatenate([source.read(e, 0, int(n))[EVALUATE] for e, n in enumerate(source.lengths)])
-    assert flags.sum() % 2 == 0
+    assert flags.any()
+    read_by_a_network = {*data.task.inputs, *data.task.context}
+    assert read_by_a_network == {"observation", "action", "reward"}  # and nothing that is hidden from the player
     in_memory = module(**given, policy=TwoColorsPolicy(noise=0.0)).episodes("train")
     for episode_number in range(2):
         stop = int(source.lengths[episode_number])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -17,6 +18,7 @@ import gymnasium
 import numpy as np
 import psutil
 import pytest
+import torch
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
 
 from memup_lightning.collect import play, random_policy
@@ -221,6 +223,74 @@ if __name__ == "__main__":
         process.kill()
         process.communicate(timeout=LIMIT)  # nobody holds the output open
     assert until(lambda: not any(alive(worker) for worker in workers))
+
+
+AGENT = {
+    "trainer.max_steps": 6,
+    "trainer.val_check_interval": 2,
+    "model.init_args.memory": "null",
+    "data.init_args.env_kwargs.timeout": 100,
+    "data.init_args.num_envs": 2,
+    "data.init_args.steps": 16,
+    "data.init_args.epochs": 1,
+    "data.init_args.minibatches": 1,
+    "data.init_args.num_val": 2,
+    "data.init_args.vectorization": "async",
+}
+
+
+def oldest(folder: Path) -> psutil.Process:
+    """The engine that was started first: evaluation starts others and ends them again."""
+    return min(engines(folder), key=psutil.Process.create_time)
+
+
+@contextlib.contextmanager
+def training(folder: Path, *options: str, **given: Any) -> Iterator[subprocess.Popen[str]]:
+    """A small agent in training, in a process of its own that has a working folder of its own."""
+    folder.mkdir(exist_ok=True)
+    command = [sys.executable, "-m", "memup_lightning", "fit", f"--config={ROOT / 'conf/two_colors_ppo.yaml'}"]
+    command += [f"--{name}={value}" for name, value in (AGENT | given).items()]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "WANDB_MODE": "disabled"}
+    pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    with subprocess.Popen([*command, *options], cwd=folder, env=environment, text=True, **pipes) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_trainer_that_is_killed_leaves_nothing_and_resumes_and_goes_on_though_an_engine_dies(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with training(run, **{"trainer.max_steps": 10_000}) as process:
+        assert until(lambda: list(run.glob("runs/*/version_0/checkpoints/last.ckpt")))
+        assert until(lambda: len(engines(tmp_path)) >= 2)
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+        process.communicate(timeout=LIMIT)  # nobody holds the output open
+        assert until(lambda: not any(alive(child) for child in children))
+    steps = torch.load(next(run.glob("runs/*/*/checkpoints/last.ckpt")), weights_only=True)["global_step"]
+    longer = {"trainer.max_steps": steps + 60, "trainer.val_check_interval": 20}
+    with training(run, "--ckpt_path=last", **longer) as process:
+        assert until(lambda: list(run.glob("runs/*/version_1/checkpoints/last.ckpt")))
+        oldest(tmp_path).kill()  # one of those that training plays on
+        said, _ = process.communicate(timeout=2 * LIMIT)
+    assert process.returncode == 0, said
+    assert "in a new engine" in said
+    summary = json.loads((run / "runs/two_colors_ppo/version_1/summary.json").read_text())
+    assert summary["updates"] == steps + 60
+
+
+def test_a_worker_of_a_run_that_is_killed_ends_it_in_a_sentence(tmp_path: Path) -> None:
+    with training(tmp_path / "run", **{"trainer.max_steps": 10_000}) as process:
+        assert until(lambda: list(tmp_path.glob("run/runs/*/version_0/checkpoints/last.ckpt")))
+        assert until(lambda: len(engines(tmp_path)) >= 2)
+        children = psutil.Process(process.pid).children(recursive=True)
+        oldest(tmp_path).parent().kill()  # type: ignore[union-attr]
+        said, _ = process.communicate(timeout=LIMIT)
+    assert process.returncode == 2
+    assert "(exit code -9) died" in said
+    assert "Traceback" not in said
+    assert until(lambda: not any(alive(child) for child in children))
 
 
 def alive(process: psutil.Process) -> bool:

@@ -1,6 +1,6 @@
 """The rules of Two-Colors and of its delay variant, as numbers.
 
-Times are in tics, Doom's clock: 35 a second. Lengths are in map units; a player is 32 wide and moves about 8 a tic.
+Times are in tics, Doom's clock: 35 a second. Lengths are in map units; a player is 32 wide and moves about 8 a tic (:data:`SPEED`).
 Source: the ViZDoom-Two-Colors of MemUP (Sorokin et al., "Explain My Surprise", NeurIPS 2022); acid as described for RATE
 (Cherepanov et al., "Recurrent Action Transformer with Memory", 2023).
 """
@@ -12,6 +12,10 @@ from dataclasses import dataclass, fields
 from memup_lightning.errors import MemUPError
 
 FULL_HEALTH = 100
+SPEED = 8
+"""Map units that a player walks in a tic, about."""
+REACH = 51
+"""Map units between a player (box 32 wide) and a vest (40) that touch at their corners: sqrt(2) * (16 + 20)."""
 
 BUTTONS = ("TURN_LEFT", "TURN_RIGHT", "MOVE_FORWARD", "MOVE_BACKWARD")
 ACTIONS: tuple[tuple[int, int, int, int], ...] = (
