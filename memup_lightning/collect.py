@@ -213,7 +213,7 @@ def play(
         age += playing
         if age.max() > max_steps:
             raise MemUPError(f"an episode is longer than max_steps={max_steps}; wrap the environment in a TimeLimit")
-        useless = _discarded(infos, env.num_envs)
+        useless = discarded_episodes(infos, env.num_envs)
         for n in np.flatnonzero(over & playing).tolist():
             if useless[n]:
                 discarded += 1
@@ -228,7 +228,7 @@ def play(
         _log.warning("%d episodes were discarded by their environment, and others played instead", discarded)
 
 
-def _discarded(infos: Mapping[str, Any], num_envs: int) -> npt.NDArray[np.bool_]:
+def discarded_episodes(infos: Mapping[str, Any], num_envs: int) -> npt.NDArray[np.bool_]:
     """Which environments say that the episode which has just ended is of no use, ``[envs]``."""
     told = infos.get("final_info", infos)  # where an environment resets itself at once
     return np.asarray(told.get("discarded", np.zeros(num_envs)), np.bool_)

@@ -54,6 +54,8 @@ class ImageEncoder(nn.Module):
     Args:
         field: an image field.
         output_size: features.
+        standardize: whether each image is brought to mean 0 and standard deviation 1 over its pixels and channels. What is
+            small on a plain ground then weighs more than the ground.
 
     Raises:
         MemUPError: an image that is too small for the convolutions.
@@ -61,7 +63,7 @@ class ImageEncoder(nn.Module):
 
     least_side = 36  # pixels
 
-    def __init__(self, field: Field, output_size: int = 128) -> None:
+    def __init__(self, field: Field, output_size: int = 128, standardize: bool = False) -> None:
         super().__init__()
         height, width, channels = field.shape
         least = self.least_side
@@ -70,6 +72,7 @@ class ImageEncoder(nn.Module):
                 f"an image of {height}x{width} pixels is too small for {type(self).__name__}; it needs {least}x{least}"
             )
         self.scale = 255.0 if field.dtype == "uint8" else 1.0
+        self.standardize = standardize
         self.output_size = output_size
         self.layers = self.convolutions(channels)
         with torch.no_grad():
@@ -90,6 +93,8 @@ class ImageEncoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         lead = x.shape[:-3]
         image = x.reshape(-1, *x.shape[-3:]).movedim(-1, 1).to(self.project.weight.dtype) / self.scale
+        if self.standardize:
+            image = F.layer_norm(image, image.shape[1:])
         features = torch.relu(self.project(self.layers(image).flatten(1)))
         return features.view(*lead, self.output_size)
 

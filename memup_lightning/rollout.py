@@ -23,7 +23,7 @@ from gymnasium.vector.utils import concatenate, create_empty_array
 from torch import Tensor
 
 from memup_lightning.chunk import Fields
-from memup_lightning.collect import Leaves, space_leaves
+from memup_lightning.collect import Leaves, discarded_episodes, space_leaves
 from memup_lightning.errors import MemUPError
 from memup_lightning.memory import State, take
 from memup_lightning.memory.base import may_hold
@@ -196,7 +196,8 @@ class Player:
         timeout: seconds to wait for a step of environments in processes of their own.
 
     Attributes:
-        finished: the episodes that are over and that nobody has taken from here yet.
+        finished: the episodes that are over and that nobody has taken from here yet. One that its environment calls
+            ``discarded`` (Two-Colors, when its engine died) is none of them.
     """
 
     def __init__(
@@ -302,7 +303,7 @@ class Player:
         over = terminated | truncated
         self._state, self._action = state, action
         self._reward = torch.from_numpy(reward).to(self.device)
-        self._count(reward, over, valid)
+        self._count(reward, over, valid, discarded_episodes(infos, self.env.num_envs))
         cut_rows, cut_values = np.zeros(0, np.int64), self._reward[:0]
         if self.mode == AutoresetMode.NEXT_STEP:
             begins, self._resetting = resetting, over & valid
@@ -327,11 +328,14 @@ class Player:
         inputs = self.inputs(leaves, self._action[at], self._reward[at], goes_on)
         return actor.value(inputs, take(self._state_of(actor), at), goes_on)
 
-    def _count(self, reward: npt.NDArray[np.float32], over: BoolArray, valid: BoolArray) -> None:
+    def _count(
+        self, reward: npt.NDArray[np.float32], over: BoolArray, valid: BoolArray, discarded: BoolArray
+    ) -> None:
         self._returns += np.where(valid, reward, 0)
         self._lengths += valid
         for env in np.flatnonzero(over & valid).tolist() if over.any() else ():
-            self.finished.append(EpisodeResult(env, float(self._returns[env]), int(self._lengths[env])))
+            if not discarded[env]:
+                self.finished.append(EpisodeResult(env, float(self._returns[env]), int(self._lengths[env])))
             self._returns[env], self._lengths[env] = 0.0, 0
 
     def _stack(self, parts: Sequence[npt.NDArray[Any]]) -> Tensor:

@@ -272,6 +272,27 @@ def test_actions_are_drawn_as_often_as_the_policy_says() -> None:
     assert choice.mode[0] == 1
 
 
+class Failing(Counting):
+    """Loses its first episode at the second step."""
+
+    lost = False
+
+    def step(self, action: Any) -> Any:
+        observation, reward, terminated, truncated, _ = super().step(action)
+        fails = self.count == 2 and not self.lost
+        self.lost |= fails
+        return observation, reward, terminated, truncated or fails, {"discarded": fails}
+
+
+@pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
+def test_an_episode_that_its_environment_discards_is_no_result(mode: AutoresetMode) -> None:
+    from datamodules.agent_task import agent_task
+
+    env = SyncVectorEnv([Failing, Counting], autoreset_mode=mode)
+    player = Player(env, agent_task(Counting.observation_space, Counting.action_space, "Counting"), 1)
+    assert [(x.env, x.length) for x in player.episodes(Seer(), 4)] == [(1, 3), (0, 3), (1, 3), (0, 3)]
+
+
 class Crashing(Counting):
     """Kills its process, or hangs, at the second step."""
 

@@ -1,0 +1,185 @@
+"""Agents on Two-Colors from pixels: PPO on a MemUP memory (two phases), PPO-LSTM, and PPO without a memory.
+
+    python -m benchmarks.two_colors_agents [--quick] [--seeds 1] [--cache FOLDER] [--json PATH] [--picture PATH]
+
+Every agent runs through the command line in a process of its own: conf/two_colors.yaml and conf/two_colors_ppo.yaml for two
+phases, conf/two_colors_ppo.yaml with another memory for the rest. All take the same number of environment steps; for two
+phases it counts the training episodes from which the memory learned. Then 64 other episodes are played, with actions drawn
+from the policy: ``return`` is their mean return, with a 95% interval, ``survival`` the share that lived to the timeout,
+``vests`` what is left of the mean return without the reward of living: right vests less wrong ones. ``random`` presses
+buttons at random. The curve is the mean return of the last 100 training episodes.
+
+PPO-LSTM learns by backpropagation through a rollout of 128 steps of 16 environments, a batch is 2 whole sequences of it.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from matplotlib.ticker import StrMethodFormatter
+
+from benchmarks.report import Row, arguments, publish
+from benchmarks.runs import call
+from callbacks import pictures
+from memup_lightning.collect import make_vector_env, play, random_policy
+from memup_lightning.envs.two_colors.rules import TwoColorsRules
+from memup_lightning.intervals import mean_interval
+
+BUDGET = 600_000
+"""Environment steps that every agent may take."""
+CONFIG, MEMORY_CONFIG = "conf/two_colors_ppo.yaml", "conf/two_colors.yaml"
+ENVS, STEPS, UPDATES = 16, 128, 32  # of a rollout, as the config has them; updates that it gives
+EVALUATIONS = 4
+FRAME_SKIP = 4
+AGENTS = {
+    "MemUP two-phase": (pictures.BLUE, []),
+    "PPO-LSTM": (pictures.ORANGE, ["--model.init_args.memory=LSTM", "--model.init_args.memory.init_args.chrono=500"]),
+    "PPO without memory": (pictures.GREEN, ["--model.init_args.memory=null"]),
+}
+"""Colour of the curve, and what differs from the config."""
+RULES = TwoColorsRules()
+LONGEST = -(-RULES.timeout // FRAME_SKIP)  # steps of an episode that is lived through
+
+
+def run(agent: str, seed: int, options: Any) -> Row:
+    """Train an agent, then play other episodes."""
+    given, parts = list(AGENTS[agent][1]), []
+    budget = 4 * ENVS * STEPS if options.quick else BUDGET
+    with tempfile.TemporaryDirectory() as folder:
+
+        def start(subcommand: str, config: str, *overrides: str, seed: int = seed) -> Path:
+            return call(folder, subcommand, config, *overrides, seed=seed, threads=options.threads or 1, wandb="disabled")
+
+        if agent == "MemUP two-phase":
+            overrides = [f"--data.init_args.cache_dir={Path(options.cache).resolve()}"] if options.cache else []
+            if options.quick:
+                sizes = {"num_train": 4, "num_val": 4}
+                overrides += [f"--data.init_args.{name}={size}" for name, size in sizes.items()]
+                overrides += ["--trainer.max_steps=20", "--trainer.val_check_interval=20"]
+            parts.append(json.loads((start("fit", MEMORY_CONFIG, *overrides) / "summary.json").read_text()))
+            budget -= 0 if options.quick else parts[0]["environment_steps"]
+        rollouts = budget // (ENVS * STEPS)
+        given += [
+            f"--trainer.max_steps={rollouts * UPDATES}",
+            f"--trainer.val_check_interval={max(1, rollouts // EVALUATIONS) * UPDATES}",
+        ]
+        if options.quick:
+            given += ["--data.init_args.num_val=2", "--data.init_args.num_test=4"]
+        fitted = start("fit", CONFIG, *given, "--trainer.callbacks+=MemoryUsage")
+        parts.append(json.loads((fitted / "summary.json").read_text()))
+        before = sum(part["environment_steps"] for part in parts[:-1])
+        curve = read_curve(fitted / "metrics.csv", before)
+        played = start("predict", CONFIG, "--ckpt_path=last", *given, seed=seed + 1000)
+        with (played / "predictions.csv").open() as file:
+            rows = [(float(row["return"]), int(float(row["length"]))) for row in csv.DictReader(file)]
+    return {
+        "agent": agent,
+        "seed": seed,
+        **judge(*zip(*rows, strict=True)),
+        "environment_steps": sum(part["environment_steps"] for part in parts),
+        "seconds": sum(part["seconds_total"] for part in parts),
+        "saved_bytes": max(part["saved_tensor_bytes"] or 0 for part in parts),
+        "peak_rss_mb": max(part["peak_rss_mb"] for part in parts),
+        "curve": curve,
+    }
+
+
+def play_at_random(seed: int, episodes: int) -> Row:
+    env = make_vector_env("memup/TwoColors-v0", 2, {"frame_skip": FRAME_SKIP, "observation_size": (16, 28)})
+    found = [episode.arrays["reward"] for episode in play(env, random_policy, episodes, seed + 1000)]
+    env.close()
+    return {
+        "agent": "random",
+        "seed": seed,
+        **judge([float(x.sum()) for x in found], [len(x) for x in found]),
+    }
+
+
+def judge(returns: Sequence[float], lengths: Sequence[int]) -> Row:
+    """Mean return and its interval, survival, mean length and vests of some episodes."""
+    mean, steps = np.mean(returns), np.array(lengths)
+    tics = np.minimum(steps * FRAME_SKIP, RULES.timeout)
+    low, high = mean_interval(torch.tensor(returns))
+    return {
+        "return": float(mean),
+        "interval": [low, high],
+        "survival": float((steps >= LONGEST).mean()),
+        "length": float(steps.mean()),
+        "vests": float(mean - RULES.living_reward * tics.mean()),
+        "episodes": len(steps),
+    }
+
+
+def read_curve(path: Path, before: int) -> list[list[float]]:
+    """Environment steps, mean return and length of the last 100 episodes at every logging step."""
+    names = ("train/environment_steps", "train/return", "train/length")
+    with path.open() as file:
+        rows = [[float(row[name]) for name in names] for row in csv.DictReader(file) if row.get("train/return")]
+    return [[before + steps, *rest] for steps, *rest in rows]
+
+
+def picture(rows: Sequence[Row]) -> Figure:
+    """Return and length of the training episodes against environment steps; a colour for each agent, a curve for each seed."""
+    with pictures.style():
+        figure = Figure(figsize=(pictures.WIDTH, 2.6), layout="constrained")
+        panels = figure.subplots(1, 2)
+        for column, axes in enumerate(panels, 1):
+            for agent, (colour, _) in AGENTS.items():
+                for number, row in enumerate(row for row in rows if row["agent"] == agent):
+                    steps, values = [point[0] for point in row["curve"]], [point[column] for point in row["curve"]]
+                    axes.plot(steps, values, color=colour, label=None if number else agent)
+            axes.set_xlim(left=0)
+            axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+            axes.set_xlabel("environment steps, those of the memory's episodes included")
+        panels[0].set_ylabel("return, last 100 episodes")
+        panels[1].set_ylabel("steps lived, last 100 episodes")
+        panels[1].axhline(LONGEST, color=pictures.GREY, linewidth=0.8, linestyle=":")
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper center", ncols=len(AGENTS), **pictures.TIGHT)
+    return figure
+
+
+def main() -> None:
+    parser = arguments(__doc__)
+    parser.add_argument("--agents", nargs="+", choices=list(AGENTS), default=list(AGENTS))
+    parser.add_argument("--cache", help="folder that keeps the memory's episodes")
+    parser.add_argument("--picture", type=Path, help="draw the curves here")
+    parser.set_defaults(seeds=[1])
+    options = parser.parse_args()
+    rows = []
+    for seed in options.seeds:
+        rows.append(play_at_random(seed, 4 if options.quick else 64))
+        for agent in options.agents:
+            rows.append(run(agent, seed, options))
+            print(f"{agent}, seed {seed}: return {rows[-1]['return']:.2f}", flush=True)
+    number = "{:,.0f}".format
+    columns = {
+        "agent": str,
+        "seed": str,
+        "return": "{:.2f}".format,
+        "interval": lambda x: f"{x[0]:.1f} to {x[1]:.1f}",
+        "survival": "{:.2f}".format,
+        "length": number,
+        "vests": "{:.1f}".format,
+        "environment_steps": number,
+        "seconds": number,
+        "saved_bytes": number,
+        "peak_rss_mb": number,
+    }
+    title = "agents on Two-Colors: mean of 64 episodes after training"
+    publish(title, rows, options, columns)
+    if options.picture:
+        options.picture.parent.mkdir(parents=True, exist_ok=True)
+        pictures.save(picture(rows), options.picture)
+
+
+if __name__ == "__main__":
+    main()
