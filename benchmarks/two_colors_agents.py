@@ -33,7 +33,7 @@ from memup_lightning.collect import make_vector_env, play, random_policy
 from memup_lightning.envs.two_colors.rules import TwoColorsRules
 from memup_lightning.intervals import mean_interval
 
-BUDGET = 600_000
+BUDGET = 400_000
 """Environment steps that every agent may take."""
 CONFIG, MEMORY_CONFIG = "conf/two_colors_ppo.yaml", "conf/two_colors.yaml"
 ENVS, STEPS, UPDATES = 16, 128, 32  # of a rollout, as the config has them; updates that it gives
@@ -56,7 +56,9 @@ def run(agent: str, seed: int, options: Any) -> Row:
     with tempfile.TemporaryDirectory() as folder:
 
         def start(subcommand: str, config: str, *overrides: str, seed: int = seed) -> Path:
-            return call(folder, subcommand, config, *overrides, seed=seed, threads=options.threads or 1, wandb="disabled")
+            return call(
+                folder, subcommand, config, *overrides, seed=seed, threads=options.threads or 1, wandb="disabled"
+            )
 
         if agent == "MemUP two-phase":
             overrides = [f"--data.init_args.cache_dir={Path(options.cache).resolve()}"] if options.cache else []
@@ -127,7 +129,7 @@ def read_curve(path: Path, before: int) -> list[list[float]]:
 
 
 def picture(rows: Sequence[Row]) -> Figure:
-    """Return and length of the training episodes against environment steps; a colour for each agent, a curve for each seed."""
+    """Return and length of training episodes against environment steps: a colour for each agent, a curve for each seed."""
     with pictures.style():
         figure = Figure(figsize=(pictures.WIDTH, 2.6), layout="constrained")
         panels = figure.subplots(1, 2)

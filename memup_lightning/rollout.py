@@ -328,9 +328,7 @@ class Player:
         inputs = self.inputs(leaves, self._action[at], self._reward[at], goes_on)
         return actor.value(inputs, take(self._state_of(actor), at), goes_on)
 
-    def _count(
-        self, reward: npt.NDArray[np.float32], over: BoolArray, valid: BoolArray, discarded: BoolArray
-    ) -> None:
+    def _count(self, reward: npt.NDArray[np.float32], over: BoolArray, valid: BoolArray, discarded: BoolArray) -> None:
         self._returns += np.where(valid, reward, 0)
         self._lengths += valid
         for env in np.flatnonzero(over & valid).tolist() if over.any() else ():

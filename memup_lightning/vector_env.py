@@ -102,8 +102,8 @@ def reset_some(env: VectorEnv[Any, Any, Any], which: npt.NDArray[np.bool_]) -> A
 
 @contextmanager
 def _processes_that_can_be_ended() -> Iterator[None]:
-    """Processes that are forked here end at SIGTERM. They would inherit the Trainer's handler else, which only notes that the
-    signal came: a run that ends by an error would wait for them for ever."""
+    """Processes that are forked here end at SIGTERM. Else they would inherit the Trainer's handler, which only notes that
+    the signal came: a run that ends by an error would wait for them for ever."""
     if current_thread() is not main_thread():  # handlers are not to be changed there
         yield
         return

@@ -97,6 +97,15 @@ def test_a_step_encoder_takes_the_image_encoder_that_it_is_given() -> None:
         SmallImageEncoder(Field((15, 40, 3), "uint8", "image"))
 
 
+def test_a_standardised_image_is_seen_alike_in_any_light() -> None:
+    field = Field((16, 16, 3), "float32", "image")
+    encoder = SmallImageEncoder(field, output_size=8, standardize=True)
+    image = torch.rand(4, 16, 16, 3)
+    torch.testing.assert_close(encoder(0.2 * image + 0.5), encoder(image), atol=1e-3, rtol=1e-3)
+    plain = torch.full((1, 16, 16, 3), 0.3)
+    assert encoder(plain).isfinite().all()
+
+
 def test_an_image_that_is_too_small_is_refused_with_its_size() -> None:
     with pytest.raises(MemUPError, match=r"20x40 pixels.*36x36"):
         ImageEncoder(Field((20, 40, 3), "uint8", "image"))

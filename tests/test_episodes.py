@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memup_lightning.episodes import HAS_OUTCOME, OUTCOME, ArrayEpisodes, Arrays, EpisodeSource, check_lengths
+from memup_lightning.episodes import EVALUATE, HAS_OUTCOME, OUTCOME, ArrayEpisodes, Arrays, EpisodeSource, check_lengths
 from memup_lightning.errors import MemUPError
+from memup_lightning.subset import JudgedSubset
 from memup_lightning.task import Field, Task
 
 LENGTHS = np.array([3, 1, 5])
@@ -168,3 +169,19 @@ def test_a_task_comes_back_from_plain_values() -> None:
     fields = {"a": Field((2,)), "b": Field((), "int32", "token", 3), "c": Field((40, 40, 3), "uint8", "image")}
     task = Task(fields, {"a": 0, "b": 1}, ("a", "c"), Field((2,)), window=3, tolerance=0.1, judged=False)
     assert Task.from_dict(task.to_dict()) == task
+
+
+def test_a_source_may_be_judged_at_other_steps() -> None:
+    before, after = np.ones(9, np.bool_), np.arange(9) % 2 == 0
+    whole = ArrayEpisodes(arrays(**{EVALUATE: before}), LENGTHS)
+    part = JudgedSubset(whole, after)
+    assert [part.read(e, 0, int(n))[EVALUATE].tolist() for e, n in enumerate(LENGTHS)] == [
+        [True, False, True],
+        [False],
+        [True, False, True, False, True],
+    ]
+    np.testing.assert_array_equal(part.read(2, 1, 4)["see"], whole.read(2, 1, 4)["see"])
+    rows = part.gather(np.array([0, 2]), np.array([2, 3]), 2, ["see", EVALUATE])
+    np.testing.assert_array_equal(rows["see"], whole.gather(np.array([0, 2]), np.array([2, 3]), 2, ["see"])["see"])
+    assert rows[EVALUATE].tolist() == [[True, False], [False, True]]
+    assert set(part.gather(np.array([0]), np.array([0]), 1, ["see"])) == {"see"}

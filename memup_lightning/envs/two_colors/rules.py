@@ -1,6 +1,6 @@
 """The rules of Two-Colors and of its delay variant, as numbers.
 
-Times are in tics, Doom's clock: 35 a second. Lengths are in map units; a player is 32 wide and moves about 8 a tic (:data:`SPEED`).
+Times are in tics, Doom's clock: 35 a second. Lengths are in map units; a player is 32 wide and moves about 8 a tic.
 Source: the ViZDoom-Two-Colors of MemUP (Sorokin et al., "Explain My Surprise", NeurIPS 2022); acid as described for RATE
 (Cherepanov et al., "Recurrent Action Transformer with Memory", 2023).
 """
