@@ -33,7 +33,7 @@ from memup_lightning.collect import make_vector_env, play, random_policy
 from memup_lightning.envs.two_colors.rules import TwoColorsRules
 from memup_lightning.intervals import mean_interval
 
-BUDGET = 400_000
+BUDGET = 300_000
 """Environment steps that every agent may take."""
 CONFIG, MEMORY_CONFIG = "conf/two_colors_ppo.yaml", "conf/two_colors.yaml"
 ENVS, STEPS, UPDATES = 16, 128, 32  # of a rollout, as the config has them; updates that it gives

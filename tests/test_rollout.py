@@ -31,6 +31,7 @@ from memup_lightning.policy import Choice
 from memup_lightning.rollout import Decision, EpisodeResult, Player, Rollout
 from memup_lightning.schedule import OncePerEpisode
 from memup_lightning.stream import ChunkStream
+from memup_lightning.vector_env import make_playable
 
 MODES = [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP, AutoresetMode.DISABLED]
 TMAZE = TMazeDataModule(length=20).task
@@ -326,6 +327,25 @@ def test_a_crashed_environment_process_ends_in_an_error_not_in_a_wait(how: str, 
     with pytest.raises(kind, match=message):
         player.rollout(Seer(), 5)
     env.close()
+
+
+def test_processes_of_environments_end_when_asked_whatever_the_trainer_does_at_sigterm() -> None:
+    before = signal.signal(signal.SIGTERM, lambda *_: None)  # like Lightning, which only notes that it came
+    try:
+        env = make_playable("memup/TMaze-v0", 2, {"length": 5}, vectorization="async")
+        assert callable(signal.getsignal(signal.SIGTERM)), "the trainer's own handler is there again"
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert isinstance(env, AsyncVectorEnv)
+    env.closed = True  # its processes are ended here
+    for process in env.processes:
+        process.terminate()
+    for process in env.processes:
+        process.join(20)
+    codes = [process.exitcode for process in env.processes]
+    for process in env.processes:
+        process.kill()
+    assert codes == [-signal.SIGTERM] * 2
 
 
 def test_a_reward_that_is_no_number_is_refused() -> None:
