@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from matplotlib.ticker import StrMethodFormatter
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from benchmarks.report import Row, arguments, publish
 from benchmarks.runs import call
@@ -139,8 +139,9 @@ def picture(rows: Sequence[Row]) -> Figure:
                     steps, values = [point[0] for point in row["curve"]], [point[column] for point in row["curve"]]
                     axes.plot(steps, values, color=colour, label=None if number else agent)
             axes.set_xlim(left=0)
+            axes.xaxis.set_major_locator(MaxNLocator(4))
             axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-            axes.set_xlabel("environment steps, those of the memory's episodes included")
+            axes.set_xlabel("environment steps of both phases")
         panels[0].set_ylabel("return, last 100 episodes")
         panels[1].set_ylabel("steps lived, last 100 episodes")
         panels[1].axhline(LONGEST, color=pictures.GREY, linewidth=0.8, linestyle=":")
