@@ -369,3 +369,24 @@ def test_an_episode_that_its_environment_discards_is_replaced(
 def test_an_informed_policy_is_told_the_infos() -> None:
     arrays, _, _ = collect(SyncVectorEnv([lambda: Failing((4,))]), Repeats(), 3, seed=0)
     assert arrays["action"].reshape(3, 4)[:, 1:].tolist() == [[0] * 3, [2] * 3, [0] * 3]
+
+
+class Told(Counting):
+    """Tells the number of the step in its infos."""
+
+    def reset(self, **given: Any) -> tuple[Any, dict[str, Any]]:
+        return super().reset(**given)[0], {"truth": self.t}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        return *super().step(action)[:4], {"truth": self.t}
+
+
+def test_infos_that_are_asked_for_are_kept_beside_the_observation_they_came_with() -> None:
+    env = SyncVectorEnv([lambda n=n: Told(number=n) for n in range(2)])
+    for episode in play(env, step_count, 6, seed=0, infos_kept=("truth",)):
+        np.testing.assert_array_equal(episode.arrays["info.truth"], episode.arrays["observation"][:, 1])
+
+
+def test_an_info_that_the_environment_does_not_give_is_named() -> None:
+    with pytest.raises(MemUPError, match="no colour"):
+        next(play(counting(2), step_count, 2, seed=0, infos_kept=("colour",)))
