@@ -51,6 +51,7 @@ pictures: setup
 	cp runs/tmaze/version_0/*.png "$$root/docs/images/"
 	$(BIN)/python -m docs.figures
 
+# Every benchmark, one after another: some hours.
 bench: setup
 	$(BIN)/python -m benchmarks.tmaze --json benchmarks/results/tmaze.json
 	$(BIN)/python -m benchmarks.overhead --threads 1 --json benchmarks/results/overhead.json
@@ -59,6 +60,15 @@ bench: setup
 	$(BIN)/python -m benchmarks.comparison --threads 1 --json benchmarks/results/comparison.json \
 	  --picture docs/images/comparison.png
 	$(BIN)/python -m benchmarks.stream --json benchmarks/results/stream.json
+	$(BIN)/python -m benchmarks.noise --threads 1 --json benchmarks/results/noise.json --picture docs/images/noise.png
+	$(BIN)/python -m benchmarks.memories --threads 1 --json benchmarks/results/memories.json
+	$(BIN)/python -m benchmarks.tasks --threads 1 --json benchmarks/results/tasks.json
+	$(BIN)/python -m benchmarks.rollouts --json benchmarks/results/rollouts.json
+	$(BIN)/python -m benchmarks.tmaze_agents --json benchmarks/results/tmaze_agents.json
+	$(BIN)/python -m benchmarks.two_colors_env --json benchmarks/results/two_colors_env.json
+	$(BIN)/python -m benchmarks.two_colors --variants room --seeds 1 --json benchmarks/results/two_colors.json
+	$(BIN)/python -m benchmarks.two_colors_agents --seeds 1 --json benchmarks/results/two_colors_agents.json \
+	  --picture docs/images/two_colors_agents.png
 
 clean:
 	rm -rf $(VENV) dist build .pytest_cache .hypothesis .mypy_cache .ruff_cache
