@@ -96,7 +96,7 @@ PROBLEMS = [
     copy(120, 20, 0.999, 4, *updates(8_000, 500), MANY_EPISODES, MANY_WRITE),
     copy(1_000, 20, 0.995, 10, *updates(14_000, 1_000)),
     copy(5_000, 20, 0.993, 25, *updates(28_000, 2_000), *BACK_TO_THE_CUES, f"{MODEL}.predict_every=3"),
-    copy(5_000, 100, 0.993, 25, *updates(14_000, 2_000), *BACK_TO_THE_CUES, f"{MODEL}.predict_every=14"),
+    copy(5_000, 100, 0.993, 25, *updates(10_000, 1_000), *BACK_TO_THE_CUES, f"{MODEL}.predict_every=4"),
     Problem("Scattered copy-5000, r=100", "conf/scattered_copy.yaml", [], 0.999, 25),
     Problem("Adding-5000, r=100", "conf/adding.yaml", [], 0.005, 20, "val/mse", smallest=True),
     pixels("MemUP"),

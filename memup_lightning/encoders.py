@@ -16,6 +16,7 @@ from memup_lightning.task import Field
 
 ONE_HOT_UP_TO = 32
 """Tokens of more classes are embedded."""
+_INDICES = (torch.int32, torch.int64)  # what torch looks up as it is
 
 
 class TokenEncoder(nn.Module):
@@ -39,7 +40,7 @@ class TokenEncoder(nn.Module):
         self.register_buffer("eye", one_hot * torch.eye(field.classes + 1)[:, 1:], persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        index = x.long() + 1
+        index = (x if x.dtype in _INDICES else x.long()) + 1
         table = self.embedding.weight if self.embedding is not None else self.eye
         assert isinstance(table, Tensor)
         features = F.embedding(index, table)

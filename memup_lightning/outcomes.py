@@ -147,10 +147,10 @@ class Gaussian(Number):
         self.num_parameters = self.size * (2 if learned_variance else 1)
 
     def _split(self, params: Tensor) -> tuple[Tensor, Tensor]:
-        mean = params[..., : self.size]
-        if self.learned_variance:
-            return mean, F.softplus(params[..., self.size :]) + self.min_std
-        return mean, torch.full_like(mean, self.min_std)
+        if not self.learned_variance:
+            return params, torch.full_like(params, self.min_std)
+        mean, free = params.chunk(2, dim=-1)
+        return mean, F.softplus(free) + self.min_std
 
     def nll(self, params: Tensor, outcome: Tensor) -> Tensor:
         mean, std = self._split(params)

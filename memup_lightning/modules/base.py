@@ -82,8 +82,8 @@ class MemoryModule(TaskModule):
         self.metrics: Any = nn.ModuleDict({name: MeanMetric() for name in names})  # what evaluation logs
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # Lightning notes here which hook runs, 40 times an update. A text needs none of the places that nn.Module searches.
-        if isinstance(value, str):
+        # Lightning notes here which hook runs, 40 times an update. That needs none of the places that nn.Module searches.
+        if name == "_current_fx_name":
             object.__setattr__(self, name, value)
         else:
             super().__setattr__(name, value)
