@@ -183,7 +183,6 @@ def main() -> None:
     title = "each task under each rule; median (range) over seeds; selection: share of the training time"
     publish(title, rows, options, columns)
     if options.picture:
-        options.picture.parent.mkdir(parents=True, exist_ok=True)
         pictures.save(picture(rows), options.picture)
 
 

@@ -116,7 +116,6 @@ def main() -> None:
     title = f"{CONFIG}: accuracy at the end, updates and seconds of each schedule; median (range) over seeds"
     publish(title, rows, options, columns)
     if options.picture:
-        options.picture.parent.mkdir(parents=True, exist_ok=True)
         pictures.save(picture(rows), options.picture)
 
 

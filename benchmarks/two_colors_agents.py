@@ -180,7 +180,6 @@ def main() -> None:
     title = "agents on Two-Colors: mean of 64 episodes after training"
     publish(title, rows, options, columns)
     if options.picture:
-        options.picture.parent.mkdir(parents=True, exist_ok=True)
         pictures.save(picture(rows), options.picture)
 
 

@@ -55,6 +55,8 @@ def style() -> AbstractContextManager[None]:
 
 
 def save(figure: Figure, path: Path) -> None:
+    """Write a figure to a file, in a folder that need not be there yet."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     with style():
         figure.savefig(path)
 
