@@ -23,66 +23,43 @@ from typing import Any, NamedTuple
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
-from benchmarks import tasks
 from benchmarks.report import Row, arguments, publish, with_earlier
 from benchmarks.runs import fit_alone
+from benchmarks.tasks import CORE, DATA, MODEL, PROBLEMS, Problem
 from callbacks import pictures
 from memup_lightning.modules import MemUP
 
-SELECTOR, UNCERTAINTY = "--data.init_args.selector", "--model.init_args.uncertainty"
+MAZE = "conf/tmaze_noise.yaml"
+SELECTOR, UNCERTAINTY = f"{DATA}.selector", f"{MODEL}.uncertainty"
 
 
-class Problem(NamedTuple):
-    """A task of the table.
+class Case(NamedTuple):
+    """A task of the table, and K of every rule on it."""
 
-    Attributes:
-        config: its file.
-        overrides: arguments of `fit` beside it.
-        num_targets: K of every rule.
-        budget: updates at most.
-        solved: value of the metric from which a run counts as solved.
-        metric: in summary.json.
-        smallest: whether the metric must be at most that, not at least.
-    """
-
-    config: str
-    overrides: Sequence[str]
+    problem: Problem
     num_targets: int
-    budget: int
-    solved: float = 0.99
-    metric: str = "val/accuracy"
-    smallest: bool = False
-
-    def is_solved(self, value: float) -> bool:
-        return value <= self.solved if self.smallest else value >= self.solved
 
 
-def maze(coins: int, vector: int, budget: int) -> Problem:
+def maze(name: str, coins: int, vector: int, updates: int) -> Case:
     """A maze with so many coin tosses, each of which shows a random vector of so many numbers."""
-    sizes = [f"--data.init_args.distractors={coins}", f"--data.init_args.distractor_noise={vector}"]
-    return Problem("conf/tmaze_noise.yaml", sizes, 4, budget)
+    sizes = [f"{DATA}.distractors={coins}", f"{DATA}.distractor_noise={vector}", f"--trainer.max_steps={updates}"]
+    return Case(Problem(name, MAZE, sizes, 0.99), num_targets=4)
 
 
+ADDING = (
+    f"{DATA}.length=500",
+    f"{DATA}.chunk_length=50",
+    f"{CORE}.chrono=500",
+    f"{MODEL}.lr_scheduler.init_args.total_steps=6000",
+    "--trainer.max_steps=6000",
+    "--trainer.val_check_interval=1000",
+)
 TASKS = {
-    "clean": maze(0, 0, 6_000),
-    "coins": maze(30, 0, 6_000),
-    "vectors": maze(30, 8, 15_000),
-    "Copy-120": Problem("conf/copy.yaml", tasks.PROBLEMS[0].overrides, 10, 8_000, 0.999),
-    "Adding-500": Problem(
-        "conf/adding.yaml",
-        [
-            "--data.init_args.length=500",
-            "--data.init_args.chunk_length=50",
-            "--model.init_args.memory.init_args.chrono=500",
-            "--model.init_args.lr_scheduler.init_args.total_steps=6000",
-            "--trainer.val_check_interval=1000",
-        ],
-        1,
-        6_000,
-        0.005,
-        "val/mse",
-        smallest=True,
-    ),
+    "clean": maze("clean", 0, 0, 6_000),
+    "coins": maze("coins", 30, 0, 6_000),
+    "vectors": maze("vectors", 30, 8, 15_000),
+    "Copy-120": Case(PROBLEMS[0], num_targets=10),
+    "Adding-500": Case(Problem("Adding-500", "conf/adding.yaml", ADDING, 0.005, metric="val/mse", smallest=True), 1),
 }
 RULES = {
     "published": [f"{SELECTOR}=TopK", f"{UNCERTAINTY}=AverageSurprise"],
@@ -103,11 +80,10 @@ class Blind(MemUP):
 
 def run(task: str, rule: str, seed: int, quick: bool, threads: int | None) -> Row:
     """One run in a process of its own."""
-    problem = TASKS[task]
-    overrides = [*problem.overrides, f"--trainer.max_steps={problem.budget}", *RULES[rule]]
-    overrides.append(f"{SELECTOR}.num_targets={problem.num_targets}")
+    problem, num_targets = TASKS[task]
+    overrides = [*problem.overrides, *RULES[rule], f"{SELECTOR}.num_targets={num_targets}"]
     if quick:
-        overrides += ["--data.init_args.length=100", "--data.init_args.distractors=10", "--trainer.max_steps=1000"]
+        overrides += [f"{DATA}.length=100", f"{DATA}.distractors=10", "--trainer.max_steps=1000"]
     summary, evaluations = fit_alone(problem.config, *overrides, seed=seed, threads=threads)
     metrics = summary["metrics"]
     return {
@@ -127,14 +103,15 @@ def run(task: str, rule: str, seed: int, quick: bool, threads: int | None) -> Ro
 def gather(runs: list[Row]) -> Row:
     """One row of the table from the runs of all seeds."""
     row: Row = {key: runs[0][key] for key in ("task", "rule")}
-    row["solved"] = f"{sum(TASKS[row['task']].is_solved(run['value']) for run in runs)}/{len(runs)}"
+    problem = TASKS[row["task"]].problem
+    row["solved"] = f"{sum(bool(problem.reached(run['value'])) for run in runs)}/{len(runs)}"
     row |= {key: [run[key] for run in runs] for key in ("value", "recall", "updates", "seconds", "selection")}
     return row | {"runs": runs}
 
 
 def picture(rows: Sequence[Row]) -> Figure:
     """Accuracy against updates: a panel for each maze, a colour for each rule, a curve for each seed."""
-    mazes = [name for name in dict.fromkeys(row["task"] for row in rows) if TASKS[name].config == TASKS["clean"].config]
+    mazes = [name for name in dict.fromkeys(row["task"] for row in rows) if TASKS[name].problem.config == MAZE]
     with pictures.style():
         figure = Figure(figsize=(pictures.WIDTH, 2.6), layout="constrained")
         panels = figure.subplots(1, len(mazes), sharey=True, squeeze=False)[0]

@@ -13,6 +13,7 @@ written as they come; those of other runs that stand in the JSON file already ar
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable, Sequence
 from statistics import mean
 from typing import NamedTuple
@@ -41,14 +42,19 @@ class Problem(NamedTuple):
     config: str
     overrides: Sequence[str]
     target: float | None
-    minutes: float
+    minutes: float = math.inf
     metric: str = "val/accuracy"
     smallest: bool = False
 
-    def met(self, value: float, seconds: float) -> bool | None:
+    def reached(self, value: float) -> bool | None:
+        """Whether the target is; None of a baseline."""
         if self.target is None:
             return None
-        reached = value <= self.target if self.smallest else value >= self.target
+        return value <= self.target if self.smallest else value >= self.target
+
+    def met(self, value: float, seconds: float) -> bool | None:
+        """Whether it is reached in time."""
+        reached = self.reached(value)
         return reached and seconds <= 60 * self.minutes
 
 
