@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from memup_lightning.chunk import Chunk, StepKinds, Steps
+from memup_lightning.chunk import Chunk, Fields, StepKinds, Steps
 from memup_lightning.errors import MemUPError
 from memup_lightning.kinds import Kinds
 from memup_lightning.memory import State
@@ -86,24 +86,40 @@ class MemUP(MemoryModule):
         self, kinds: Kinds, held_out: Tensor, chunk: Chunk, steps: tuple[Steps, Steps], memory: Tensor
     ) -> None:
         """Note of what kinds the targets are, and what the memory explains of targets and probes in episodes that it is
-        not trained on: how many bits are lost when it is exchanged for that of another such episode.
-
-        Where the memory tells nothing of the outcome the two are equally good on average, whatever the predictor has
-        learned of that kind, by heart or not at all. Against the local predictor a kind that was never a target loses.
-        """
+        not trained on."""
         targets, probes = steps
         context = {name: torch.cat([x, probes.context[name]], dim=1) for name, x in targets.context.items()}
         outcome, position, valid = (torch.cat([getattr(x, n) for x in steps], dim=1) for n in _STEPS)
         kind = kinds(self.local.features(context))
         kinds.choose(kind[:, : targets.valid.shape[1]], targets.valid)
-        episodes, memories = gather_rows(chunk.episode.where(held_out, -1)), gather_rows(memory)
-        other = _next_of(episodes >= 0).narrow(0, rank() * chunk.lanes, chunk.lanes)
+        gain, compared = self._explained_by_own(context, outcome, memory, chunk.episode.where(held_out, -1))
+        later = position >= chunk.start[:, None] + chunk.steps - 1  # after that the memory has read the outcome
+        kinds.observe(kind, gain, valid & later & compared[:, None], chunk.episode)
+
+    def _explained_by_own(
+        self, context: Fields, outcome: Tensor, memory: Tensor, episode: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """How many bits of outcomes are lost when the memory of an episode is exchanged for that of another.
+
+        Where the memory tells nothing of the outcome the two are equally good on average, whatever the predictor has
+        learned of that kind, by heart or not at all. Against the local predictor a kind that was never a target loses.
+
+        Args:
+            context: of the steps, each field ``[B, K, W, ...]``.
+            outcome: ``[B, K, ...]``.
+            memory: m of each lane, ``[B, 1, output_size]``.
+            episode: of each lane, ``[B]``; -1: it is not compared.
+
+        Returns:
+            The bits, ``[B, K]``, and whether a lane was compared with another episode's, ``[B]``.
+        """
+        lanes = len(episode)
+        episodes, memories = gather_rows(episode), gather_rows(memory)
+        other = _next_of(episodes >= 0).narrow(0, rank() * lanes, lanes)
         params = self.predictor(self.context_encoder(context), torch.stack([memory, memories[other]]))
         ours, theirs = self.outcome.nll(params, outcome.expand(2, *outcome.shape))
         gain = ((theirs - ours) * BITS_PER_NAT).clamp(-_MOST, _MOST)
-        another = held_out & (episodes[other] != chunk.episode)
-        later = position >= chunk.start[:, None] + chunk.steps - 1  # after that the memory has read the outcome
-        kinds.observe(kind, gain, valid & later & another[:, None], chunk.episode)
+        return gain, (episode >= 0) & (episodes[other] != episode)
 
     def _far_loss(self, chunk: Chunk, targets: Steps, memory: Tensor) -> tuple[Tensor, Tensor]:
         points = slice((chunk.steps - 1) % self.predict_every, None, self.predict_every)
