@@ -144,14 +144,17 @@ class TwoColorsDataModule(GymnasiumDataModule):
         is_green = (arrays[COLOUR] == 1) == self._right(arrays["reward"])
         return np.where(is_green, green & ~red, red & ~green)
 
+    def _paid(self, reward: FloatArray) -> FloatArray:
+        """What steps pay for vests: without the reward of living."""
+        return reward - self.rules.living_reward * self.frame_skip
+
     def _right(self, reward: FloatArray) -> BoolArray:
         """Whether the vest that a step takes is of the pillar's colour."""
-        rules = self.rules
-        return reward - rules.living_reward * self.frame_skip > (rules.match_reward + rules.mismatch_reward) / 2
+        return self._paid(reward) > (self.rules.match_reward + self.rules.mismatch_reward) / 2
 
     def _late_vests(self, rules: TwoColorsRules, reward: FloatArray) -> BoolArray:
         """Steps of an episode that take a vest, late, and no other one in the steps that its outcome sums up."""
-        paid = reward - rules.living_reward * self.frame_skip
+        paid = self._paid(reward)
         least, most = sorted((abs(rules.match_reward), abs(rules.mismatch_reward)))
         if not least:
             return np.zeros(len(reward), np.bool_)  # a vest that pays nothing leaves no trace
