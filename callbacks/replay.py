@@ -146,11 +146,11 @@ class Replay(Callback):
         if not len(begun):
             return
         loss, counts = model.far_pairs
-        lanes = torch.from_numpy(detour.lanes[begun]).to(loss.device)
+        lanes = torch.from_numpy(detour.lanes[begun]).to(loss.device, non_blocking=True)
         loss, counts = loss[lanes], counts[lanes]
         both = counts[:, 0] & counts[:, -1]
         fall = (loss[:, 0] - loss[:, -1]).where(both, 0).sum(1) / both.sum(1).clamp(min=1)
-        self.snapshots.teach(torch.from_numpy(entered[begun]).to(loss.device), fall.clamp(min=0))
+        self.snapshots.teach(torch.from_numpy(entered[begun]).to(loss.device, non_blocking=True), fall.clamp(min=0))
 
     def _move_on(self, model: MemUP, data: EpisodeDataModule) -> None:
         """The next chunk of every replaying lane: on with its visit, or the first of another."""
@@ -171,7 +171,7 @@ class Replay(Callback):
         begun = np.flatnonzero(entered >= 0)
         if data.detour is not None and len(begun):
             assert model.lane_state is not None
-            at = torch.from_numpy(data.detour.lanes[begun]).to(model.device)
+            at = torch.from_numpy(data.detour.lanes[begun]).to(model.device, non_blocking=True)
             model.lane_state = put(model.lane_state, at, self.snapshots.state(entered[begun]))
 
     def _redirect(self, data: EpisodeDataModule) -> None:

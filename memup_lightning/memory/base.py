@@ -90,7 +90,7 @@ def take(state: State, lanes: Tensor) -> State:
 
 def put(state: State, lanes: Tensor, new: State) -> State:
     """The state with some lanes (int64 ``[rows]``) replaced by the rows of another."""
-    return map_state(lambda s, n: s.index_copy(0, lanes, n.to(s)), state, new)
+    return map_state(lambda s, n: s.index_copy(0, lanes, n.to(s, non_blocking=True)), state, new)
 
 
 def check_sizes(core: nn.Module, **sizes: int) -> None:

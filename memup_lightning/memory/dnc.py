@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from functools import reduce
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -73,7 +75,7 @@ class DNC(Memory):
         strength = 1 + F.softplus(strength)[..., None]
         allocate, write = gates.sigmoid().chunk(2, dim=-1)
 
-        kept = (1 - free.sigmoid()[..., None] * reading).prod(1)
+        kept = reduce(torch.mul, (1 - free.sigmoid()[..., None] * reading).unbind(1))
         usage = (usage + writing - usage * writing) * kept
         found = by_content(memory, keys[:, -1:], strength[:, -1:])[:, 0]
         writing = write * (found + allocate * (_allocation(usage) - found))
@@ -93,5 +95,6 @@ def _allocation(usage: Tensor) -> Tensor:
     """Weight of each slot for new content: the least used first, ``[lanes, slots]``."""
     usage = 1e-6 + (1 - 1e-6) * usage  # keeps the gradient of the product finite where a slot is not used at all
     ranked, order = usage.sort(dim=-1, stable=True)
-    before = torch.cat([torch.ones_like(ranked[:, :1]), ranked[:, :-1]], -1).cumprod(-1)
+    logarithm = ranked.log()  # the backward pass of prod and cumprod looks for zeros, and waits for the device to do so
+    before = (logarithm.cumsum(-1) - logarithm).exp()
     return torch.zeros_like(usage).scatter(-1, order, (1 - ranked) * before)
