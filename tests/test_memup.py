@@ -529,3 +529,22 @@ def test_average_surprise_finds_the_junction_and_follows_the_weights_through_a_f
     for name, now in model.memory.named_parameters():
         behind, moved = (now - average[name]).abs().max(), (now - before[name]).abs().max()
         assert 0 < behind < moved / 2
+
+
+@pytest.mark.parametrize("algorithm", ["norm", "value"])
+@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_gradients_are_clipped_in_either_precision_with_a_fused_optimizer_too(
+    precision: Any, fused: bool, algorithm: str
+) -> None:
+    data = TMazeDataModule(length=30, lanes=4, num_train=8, num_val=2, num_test=2, seed=1)
+    sgd = partial(torch.optim.SGD, lr=1.0, fused=fused)
+    model = MemUP(data.task, memory=partial(LSTM, hidden_size=5), optimizer=sgd)
+    before = torch.nn.utils.parameters_to_vector(model.parameters()).detach().clone()
+    trainer = quiet_trainer(
+        1, [], precision=precision, gradient_clip_val=1e-3, gradient_clip_algorithm=algorithm, limit_val_batches=0
+    )
+    trainer.fit(model, data)
+    moved = (torch.nn.utils.parameters_to_vector(model.parameters()) - before).detach()
+    size = moved.abs().max() if algorithm == "value" else moved.norm()
+    assert float(size) == pytest.approx(1e-3, rel=0.02)

@@ -10,6 +10,8 @@ from typing import Any, TypeAlias
 import torch
 from pytorch_lightning import LightningModule
 from pytorch_lightning.cli import LRSchedulerCallable
+from pytorch_lightning.plugins import Precision
+from pytorch_lightning.utilities import GradClipAlgorithmType
 from torch import Tensor
 from torch.optim import Adam, Optimizer
 
@@ -61,6 +63,18 @@ class TaskModule(LightningModule, ABC):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": self._lr_scheduler(optimizer), "interval": "step"},
         }
+
+    def configure_gradient_clipping(
+        self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """Clip as Lightning does; under bf16-mixed with a fused optimizer too, which Lightning refuses as it does under
+        16-mixed, although nothing is scaled there."""
+        plugin = self.trainer.precision_plugin
+        if plugin.precision != "bf16-mixed":
+            super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        elif gradient_clip_val:
+            algorithm = GradClipAlgorithmType(gradient_clip_algorithm or "norm")
+            Precision.clip_gradients(plugin, optimizer, gradient_clip_val, algorithm)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         # Rank zero writes what all ranks hold: the random numbers of each.
