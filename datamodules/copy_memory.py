@@ -14,34 +14,36 @@ from memup_lightning.errors import MemUPError
 from memup_lightning.generated import GeneratedEpisodes
 from memup_lightning.task import Field, Task
 
-_SYMBOL, _PLACE = 1, 2  # streams of random numbers
+_SYMBOL, _PLACE, _LENGTH = 1, 2, 3  # streams of random numbers
 
 
 class CopyEpisodes(GeneratedEpisodes):
-    """Episodes of the copy task: ``length`` blanks among which or before which stand ``copied`` symbols, then as many
+    """Episodes of the copy task: L blanks among which or before which stand ``copied`` symbols, then as many
     cues.
 
     A token is a symbol (``0 <= token < symbols``), the blank (``symbols``) or the cue (``symbols + 1``). The outcome at
     the i-th cue is the i-th symbol, at all other steps the blank.
 
     Args:
-        length: blanks, L.
+        blanks: L of each episode.
         symbols: number of different symbols.
         copied: how many are to be remembered.
         scattered: whether the symbols stand at random places among the blanks, not at the first steps.
         seeds: one seed an episode.
     """
 
-    def __init__(self, length: int, symbols: int, copied: int, scattered: bool, seeds: IntArray) -> None:
-        self.length, self.copied, self.blank, self.cue = length, copied, symbols, symbols + 1
+    def __init__(self, blanks: IntArray, symbols: int, copied: int, scattered: bool, seeds: IntArray) -> None:
+        self.blanks, self.copied, self.blank, self.cue = blanks, copied, symbols, symbols + 1
         number = np.arange(copied)
         self.symbols = counter.integers(symbols, seeds[:, None], _SYMBOL, number).astype(np.int16)
         self.places = np.broadcast_to(number, self.symbols.shape)
         if scattered:
-            # Distinct places in rising order: the i-th of `copied` draws from the `length + 1` ways to be passed by blanks,
+            # Distinct places in rising order: the i-th of `copied` draws from the `L + 1` ways to be passed by blanks,
             # moved on by the i symbols before it.
-            self.places = np.sort(counter.integers(length + 1, seeds[:, None], _PLACE, number), axis=1) + number
-        self.lengths = check_lengths(np.full(len(seeds), length + 2 * copied))
+            self.places = (
+                np.sort(counter.integers(blanks[:, None] + 1, seeds[:, None], _PLACE, number), axis=1) + number
+            )
+        self.lengths = check_lengths(blanks + 2 * copied)
         self.fields = {
             "token": Field((), "int16", "token", symbols + 2),
             OUTCOME: Field((), "int16", "token", symbols + 1),
@@ -49,7 +51,7 @@ class CopyEpisodes(GeneratedEpisodes):
         }
 
     def generate(self, episodes: IntArray, time: IntArray, names: Sequence[str]) -> Arrays:
-        number = time - (self.length + self.copied)  # of the cue
+        number = time - (self.blanks[episodes, None] + self.copied)  # of the cue
         cue = number >= 0
         out: Arrays = {}
         if "token" in names:
@@ -79,10 +81,12 @@ class CopyDataModule(EpisodeDataModule):
         copied: how many are to be remembered.
         scattered: whether the symbols stand at random places among the blanks, not at the first steps.
         num_train, num_val, num_test: episodes of each split.
+        shortest: blanks of the shortest training episode: theirs are drawn from [shortest, length], as many of each order
+            of magnitude. By default all have ``length``, as those of validation and test have in any case.
         **stream: see :class:`~datamodules.base.EpisodeDataModule`.
 
     Raises:
-        MemUPError: no blank, symbol or episode.
+        MemUPError: no blank, symbol or episode; ``shortest`` above ``length``.
     """
 
     def __init__(
@@ -94,16 +98,21 @@ class CopyDataModule(EpisodeDataModule):
         num_train: int = 4096,
         num_val: int = 256,
         num_test: int = 256,
+        shortest: int | None = None,
         **stream: Any,
     ) -> None:
         super().__init__(**stream)
-        least = {"length": (length, 1), "symbols": (symbols, 2), "copied": (copied, 1)}
+        shortest = length if shortest is None else shortest
+        least = {"length": (length, 1), "shortest": (shortest, 1), "symbols": (symbols, 2), "copied": (copied, 1)}
         self.num_episodes: dict[Split, int] = {"train": num_train, "val": num_val, "test": num_test}
         least |= {f"num_{split}": (number, 1) for split, number in self.num_episodes.items()}
         for name, (value, smallest) in least.items():
             if value < smallest:
                 raise MemUPError(f"{name}={value}: must be at least {smallest}")
+        if shortest > length:
+            raise MemUPError(f"shortest={shortest} is more than length={length}; no episode is longer than length")
         self.length = length
+        self.shortest = shortest
         self.symbols = symbols
         self.copied = copied
         self.scattered = scattered
@@ -120,4 +129,7 @@ class CopyDataModule(EpisodeDataModule):
 
     def episodes(self, split: Split) -> CopyEpisodes:
         seeds = self.episode_seeds(split, self.num_episodes[split])
-        return CopyEpisodes(self.length, self.symbols, self.copied, self.scattered, seeds)
+        shortest = self.shortest if split == "train" else self.length
+        ratio = (self.length + 1) / shortest
+        blanks = np.floor(shortest * ratio ** counter.uniform(seeds, _LENGTH)).astype(np.int64)
+        return CopyEpisodes(blanks.clip(shortest, self.length), self.symbols, self.copied, self.scattered, seeds)

@@ -25,18 +25,31 @@ def whole(source: EpisodeSource, episode: int) -> dict[str, np.ndarray]:
     return source.read(episode, 0, int(source.lengths[episode]))
 
 
+@pytest.mark.parametrize("shortest", [None, 1, 7])
 @pytest.mark.parametrize("scattered", [False, True])
-def test_the_outcome_at_a_cue_is_the_symbol_of_the_same_number(scattered: bool) -> None:
-    source = CopyDataModule(length=20, symbols=5, copied=6, scattered=scattered, num_train=50, seed=3).episodes("train")
+def test_the_outcome_at_a_cue_is_the_symbol_of_the_same_number(scattered: bool, shortest: int | None) -> None:
+    sizes = {"length": 20, "symbols": 5, "copied": 6, "num_train": 50, "shortest": shortest}
+    source = CopyDataModule(scattered=scattered, seed=3, **sizes).episodes("train")
     for episode in range(50):
         arrays = whole(source, episode)
         token, outcome = arrays["token"], arrays[OUTCOME]
-        assert len(token) == 32
+        blanks = len(token) - 12
+        assert (20 if shortest is None else shortest) <= blanks <= 20
+        assert (token == 5).sum() == blanks
         assert (token[-6:] == 6).all()
         assert (token[:-6] <= 5).all()
         assert np.array_equal(token[token < 5], outcome[-6:])
         assert (outcome[:-6] == 5).all()
-        assert arrays[EVALUATE].tolist() == [False] * 26 + [True] * 6
+        assert arrays[EVALUATE].tolist() == [False] * (blanks + 6) + [True] * 6
+
+
+def test_shorter_episodes_are_of_every_order_of_magnitude_and_for_training_alone() -> None:
+    data = CopyDataModule(length=1000, shortest=1, num_train=3000, seed=1)
+    blanks = data.episodes("train").lengths - 20
+    share = np.histogram(blanks, [1, 10, 100, 1001])[0] / 3000
+    assert np.abs(share - 1 / 3).max() < 0.03
+    assert {1, 1000} <= set(blanks.tolist())
+    assert set(data.episodes("val").lengths.tolist()) == set(data.episodes("test").lengths.tolist()) == {1020}
 
 
 def test_copy_shows_the_symbols_first_and_scattered_copy_anywhere_before_the_cues() -> None:
@@ -62,10 +75,15 @@ def test_the_local_context_tells_the_cues_apart() -> None:
     assert len({tuple(row) for row in token["token"].tolist()}) == 4
 
 
-@pytest.mark.parametrize("argument", ["length", "symbols", "copied", "num_val"])
+@pytest.mark.parametrize("argument", ["length", "shortest", "symbols", "copied", "num_val"])
 def test_a_copy_task_of_nothing_is_refused(argument: str) -> None:
     with pytest.raises(MemUPError, match=f"{argument}=0: must be at least"):
         CopyDataModule(**{argument: 0})
+
+
+def test_a_shortest_episode_above_the_longest_is_refused() -> None:
+    with pytest.raises(MemUPError, match="shortest=30 is more than length=20"):
+        CopyDataModule(length=20, shortest=30)
 
 
 class Forgetful(MemUP):
