@@ -14,6 +14,8 @@ The baselines learn by backpropagation through a rollout of at most 256 steps of
 whole episode of 20 or 100 steps, and a batch is 16 whole sequences of it. PPO-LSTM has chrono initialisation for the maze's
 length; the transformer looks back over 32 steps on length 20 and over 128 on the others; IMPALA passes over a rollout once,
 PPO four times. Learning rates were chosen on length 20 by `--tune`, which prints the table of all that were tried.
+
+With --json, a row that was measured before stays in the file until it is measured again.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ import tempfile
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from benchmarks.report import Row, arguments, publish
+from benchmarks.report import Row, arguments, publish, with_earlier
 from benchmarks.runs import call
 
 BUDGET = {20: 400_000, 100: 1_000_000, 1000: 2_000_000, 20_000: 20_000_000}
@@ -154,6 +156,11 @@ def gather(runs: list[Row]) -> Row:
     return row
 
 
+def ordered(rows: list[Row]) -> list[Row]:
+    """By length and agent; what ``--tune`` tried, behind."""
+    return sorted(rows, key=lambda row: (row["lr"] or 0, row["length"], AGENTS.index(row["agent"])))
+
+
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--lengths", type=int, nargs="+", choices=sorted(BUDGET), default=sorted(BUDGET))
@@ -172,11 +179,7 @@ def main() -> None:
         work = [("MemUP two-phase", 20, None), ("PPO-LSTM", 20, None)]
     if options.tune:
         work = [(agent, 20, rate) for agent in BASELINES if agent in options.agents for rate in RATES]
-    rows = []
-    for agent, length, rate in work:
-        rows.append(gather([run(agent, length, seed, threads, rate) for seed in seeds]))
-        print(f"{agent}, length {length}: {rows[-1]['solved']} solved", flush=True)
-    columns = {
+    columns: dict[str, Callable[[Any], str]] = {
         "agent": str,
         "length": "{:,}".format,
         "lr": "{:g}".format,
@@ -188,7 +191,11 @@ def main() -> None:
         "saved_bytes": "{:,}".format,
         "peak_rss_mb": "{:,.0f}".format,
     }
-    publish("agents on T-Maze-LNR: worst success, medians of the rest", rows, options, columns)
+    title = "agents on T-Maze-LNR: worst success, medians of the rest"
+    rows: list[Row] = []
+    for agent, length, rate in work:
+        rows.append(gather([run(agent, length, seed, threads, rate) for seed in seeds]))
+        publish(title, ordered(with_earlier(rows, options, ("agent", "length", "lr"))), options, columns)
 
 
 if __name__ == "__main__":
