@@ -10,6 +10,7 @@ BPTT as many as play 300,000 steps a lane, which is more steps than the others g
 The baselines are given every chance: their loss is at the judged steps alone, which they are told and MemUP must find;
 their lanes play every episode to its end; on the maze their LSTM begins with chrono initialisation for that length, they
 learn with the rate that was best for full BPTT over 100 steps (0.005; MemUP: 0.002) and their gradients are clipped.
+MemUP's lanes begin anew and go back as its configs have them: on copy a fifth of them to the cues.
 
 Full BPTT is run while it stores less than 8 GB a step. What it would store at the next length is estimated from the last,
 in proportion to the length; where that is more, the row says so and nothing is run.
@@ -26,6 +27,7 @@ from matplotlib.ticker import FuncFormatter
 
 from benchmarks.report import Row, arguments, publish, with_earlier, write_json
 from benchmarks.runs import fit_alone
+from benchmarks.tasks import BACK_TO_THE_CUES
 
 BUDGET_GB = 8.0
 SOLVED = 0.99
@@ -46,6 +48,7 @@ class Problem(NamedTuple):
         more: steps of the longest episode beyond ``length``.
         updates: of MemUP and TBPTT, at most.
         options: what all methods get beside the config.
+        memup: what MemUP gets beside the config.
         baselines: what the baselines get beside the config.
         lengths: at which it is run.
         unknowing: accuracy of a predictor without memory.
@@ -57,6 +60,7 @@ class Problem(NamedTuple):
     more: int
     updates: int
     options: Sequence[str]
+    memup: Sequence[str]
     baselines: Sequence[str]
     lengths: Sequence[int]
     unknowing: float
@@ -72,6 +76,7 @@ PROBLEMS = (
         more=10,
         updates=5_000,
         options=[],
+        memup=[],
         baselines=[CHRONO, "--model.init_args.optimizer.init_args.lr=0.005", "--trainer.gradient_clip_val=1.0"],
         lengths=(100, 1_000, 10_000),
         unknowing=0.0,  # the mean of +4 and -3 is never right
@@ -82,7 +87,8 @@ PROBLEMS = (
         chunk_length=20,
         more=20,
         updates=8_000,
-        options=[CHRONO, SCHEDULE],
+        options=[CHRONO, SCHEDULE, "--data.init_args.num_train=16384"],
+        memup=[*BACK_TO_THE_CUES, "--model.init_args.predict_every=3"],
         baselines=[],
         lengths=(100, 1_000, 10_000),
         unknowing=1 / 8,
@@ -106,6 +112,8 @@ def run(problem: Problem, length: int, method: str, share: float, threads: int |
     if method != "MemUP":
         options += [f"--model={method}", "--data.init_args.selector=CurrentStep", "--data.init_args.restart=[0.0]"]
         own += problem.baselines
+    else:
+        own += problem.memup
     options += [option.format(length=length, updates=updates) for option in own]
     summary, evaluations = fit_alone(problem.config, *options, seed=seed, threads=threads)
     metrics = summary["metrics"]
