@@ -200,8 +200,16 @@ def _homes(trainer: Any) -> list[Path]:
     return [Path(options.get("save_dir") or root) / (options.get(name) or "lightning_logs")]
 
 
-def check_fits(path: str | Path, shapes: Mapping[str, torch.Size], model: nn.Module) -> None:
+def check_fits(
+    path: str | Path, shapes: Mapping[str, torch.Size], model: nn.Module, option: str = "--ckpt_path"
+) -> None:
     """Refuse a checkpoint of a model with other sizes or parts.
+
+    Args:
+        path: of the checkpoint.
+        shapes: what :func:`check_checkpoint` found in it.
+        model: that is to take it over.
+        option: where the path was given, for messages.
 
     Raises:
         MemUPError: the first difference, with the sizes on both sides.
@@ -213,7 +221,7 @@ def check_fits(path: str | Path, shapes: Mapping[str, torch.Size], model: nn.Mod
         was, now = shapes.get(name), ours.get(name)
         if was != now:
             raise MemUPError(
-                f"--ckpt_path {path}: does not fit this model: {name} is {_shape(was)} in the checkpoint and "
+                f"{option} {path}: does not fit this model: {name} is {_shape(was)} in the checkpoint and "
                 f"{_shape(now)} here; give model and data the settings of that run, which its config.yaml keeps"
             )
 
