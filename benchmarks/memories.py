@@ -61,6 +61,7 @@ COPY: dict[str, dict[str, Any]] = {name: {"hidden_size": 128} for name in NAMES}
     "LSTM": {"hidden_size": 128, "chrono": 120},
     "GRU": {"hidden_size": 128, "chrono": 120},
     "MinGRU": {"hidden_size": 128, "num_layers": 2},
+    "XLSTM": {"hidden_size": 128, "num_layers": 2},  # one layer reads a token, and cannot tell which one it is
     "GTrXL": {"hidden_size": 64, "num_layers": 2, "window": 140},
     "RMT": {"hidden_size": 64, "num_layers": 2, "memory_tokens": 10},
 }
@@ -75,7 +76,7 @@ SETTINGS = {
         500,
         0.999,
         COPY,
-        TRANSFORMERS,
+        TRANSFORMERS | {"AMRL": 3e-3, "XLSTM": 1e-3},
         [*tasks.updates(8000, 500), tasks.MANY_EPISODES, tasks.MANY_WRITE],
     ),
 }
