@@ -79,8 +79,12 @@ def fit_alone(config: Path | str, *overrides: str, seed: int, threads: int | Non
         SystemExit: the run failed; with the end of what it wrote.
     """
     with tempfile.TemporaryDirectory() as folder:
-        run = call(folder, "fit", config, *overrides, seed=seed, threads=threads)
-        return Finished(json.loads((run / "summary.json").read_text()), _evaluations(run / "metrics.csv"))
+        return read(call(folder, "fit", config, *overrides, seed=seed, threads=threads))
+
+
+def read(run: Path) -> Finished:
+    """What lies in the folder of a run."""
+    return Finished(json.loads((run / "summary.json").read_text()), _evaluations(run / "metrics.csv"))
 
 
 def call(

@@ -76,6 +76,15 @@ def tiny(config: Path) -> dict[str, Any]:
     return given
 
 
+def phase_before(config: dict[str, Any]) -> Path | None:
+    """The config of the run whose memory or weights a config takes over."""
+    callbacks = (x.get("init_args", {}).get("path") for x in config["trainer"]["callbacks"])
+    for path in (config["model"]["init_args"].get("memory"), *callbacks):
+        if isinstance(path, str) and path.startswith("runs/"):
+            return ROOT / "conf" / f"{Path(path).name}.yaml"
+    return None
+
+
 @pytest.fixture(autouse=True)
 def no_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["memup_lightning"])  # Lightning warns where pytest has some of its own
@@ -88,9 +97,7 @@ def test_a_shipped_config_trains_evaluates_and_reports(
     monkeypatch.chdir(tmp_path)
     given = tiny(config)
     (tmp_path / config.name).write_text(yaml.safe_dump(given))
-    memory = given["model"]["init_args"].get("memory")
-    if isinstance(memory, str) and memory.startswith("runs/"):  # the second of two phases
-        first = ROOT / "conf" / f"{Path(memory).name}.yaml"
+    if (first := phase_before(given)) is not None:
         (tmp_path / "first.yaml").write_text(yaml.safe_dump(tiny(first)))
         main(["fit", "--config", "first.yaml"])
     main(["fit", "--config", config.name])

@@ -16,7 +16,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from memup_lightning.cli import main
 from memup_lightning.memory import detach, map_state
 from tests.command_line import ROOT
-from tests.test_conf import CONFIGS, tiny
+from tests.test_conf import CONFIGS, phase_before, tiny
 from tests.test_memory import LANES, NEVER, STEPS, core_of, each_core, in_chunks, inputs, leaves, used
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
@@ -177,9 +177,8 @@ def test_a_shipped_config_trains_resumes_and_evaluates(
         (tmp_path / source.name).write_text(yaml.safe_dump(given))
         return source.name
 
-    memory = yaml.safe_load(config.read_text())["model"]["init_args"].get("memory")
-    if isinstance(memory, str) and memory.startswith("runs/"):  # the second of two phases
-        main(["fit", "--config", write(ROOT / "conf" / f"{Path(memory).name}.yaml")])
+    if (first := phase_before(yaml.safe_load(config.read_text()))) is not None:
+        main(["fit", "--config", write(first)])
     name = write(config)
     main(["fit", "--config", name])
     main(["fit", "--config", name, "--ckpt_path=last", "--trainer.max_steps=9"])
