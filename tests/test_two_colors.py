@@ -171,15 +171,18 @@ def test_the_observation_has_the_size_and_colour_asked_for(made: list[DoomEnv]) 
         TwoColorsEnv(resolution="320X240", shrink=2),
         TwoColorsEnv(observation_size=(32, 56), shrink=2),
         TwoColorsEnv(observation_size=(120, 160), colour=False, render_mode="rgb_array"),
+        TwoColorsEnv(observation_size=(40, 53), shrink=3, colour=False),
     ]
     frames = [env.reset(seed=1)[0] for env in made]
-    assert [frame.shape for frame in frames] == [(64, 112, 3), (32, 56, 3), (120, 160, 1)]
+    assert [frame.shape for frame in frames] == [(64, 112, 3), (32, 56, 3), (120, 160, 1), (40, 53, 1)]
     large = TwoColorsEnv()
     made.append(large)
     reference = large.reset(seed=1)[0]
     # The same view: half the size is the mean of four pixels.
     means = reference.reshape(32, 2, 56, 2, 3).astype(int).sum((1, 3)) // 4
     np.testing.assert_array_equal(frames[1], means)
+    screen = made[3]._screen[:, :159].astype(int)
+    np.testing.assert_array_equal(frames[3][..., 0], screen.reshape(40, 3, 53, 3).sum((1, 3)) // 9)
     picture = made[2].render()
     assert picture is not None
     assert picture.shape == (120, 160, 3)
