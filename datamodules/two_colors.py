@@ -23,6 +23,11 @@ from memup_lightning.task import Field
 COLOUR = INFO + "colour"
 """Field of the pillar's colour, 0 = red, 1 = green: hidden truth, kept to judge by and read by no network."""
 
+MOST_MORE = 4
+"""How many more vests of one colour than of the other are told apart in :meth:`TwoColorsDataModule.seen_alike`."""
+ASIDE = (10.0, 18.0)
+"""Degrees from the middle of the view; the classes of bearings there."""
+
 BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float32]
 
@@ -38,8 +43,11 @@ class TwoColorsDataModule(GymnasiumDataModule):
       the steps that the outcome sums up; in the delay variant at the step that makes the choice.
     - *a given vest*: where the last frame of the local context shows which vest it is (:meth:`shows_the_vest`). What comes
       of a vest that is touched backwards or from the side nobody can know, whatever he remembers.
-    - *balanced*: in validation and test as many vests that were right as wrong, under a red pillar as under a green one,
-      drawn at random: whoever does not know the pillar's colour is right at half of them.
+    - *balanced*: in validation and test as many that were right as wrong, drawn at random among those that are seen alike
+      (:meth:`seen_alike`): whoever does not know the pillar's colour is right at half of them. In the room the acid alone
+      kills in 1,280 tics: whoever is alive later has taken more right vests than wrong ones. So those of the pillar's
+      colour have become rarer, whatever the policy, and are touched by accident less often. Many vests of the other colour
+      in view, or a vest at the side, would tell what it pays.
 
     The truth that this takes (``info`` of the environment) is read by no network.
 
@@ -63,7 +71,10 @@ class TwoColorsDataModule(GymnasiumDataModule):
         MemUPError: an unknown variant, rules out of their range.
     """
 
-    kept_infos = ("colour", "red_distance", "green_distance")
+    kept_infos = (
+        "colour",
+        *(f"{name}_{what}" for name in ("red", "green") for what in ("count", "bearing", "distance")),
+    )
 
     def __init__(
         self,
@@ -110,7 +121,7 @@ class TwoColorsDataModule(GymnasiumDataModule):
 
     @property
     def stored_fields(self) -> dict[str, Field]:
-        return {**super().stored_fields, COLOUR: Field()}
+        return super().stored_fields | {INFO + name: Field() for name in self.kept_infos}
 
     def judged_steps(self, arrays: Arrays, lengths: IntArray, terminated: BoolArray) -> BoolArray:
         """Steps at which a given vest is taken late; see the class.
@@ -134,15 +145,15 @@ class TwoColorsDataModule(GymnasiumDataModule):
         in view, and none of the other.
 
         In reach is what a player can touch within a step: ``REACH`` away where the boxes of the two meet at a corner, and
-        ``SPEED`` times the tics of the step. The colour of the vest follows from what it paid and the pillar's colour.
+        ``SPEED`` times the tics of the step.
 
         Args:
             arrays: see :meth:`judged_steps`.
         """
         reach = REACH + SPEED * self.frame_skip
         red, green = (arrays[f"{INFO}{name}_distance"] <= reach for name in ("red", "green"))  # NaN: none in view
-        is_green = (arrays[COLOUR] == 1) == self._right(arrays["reward"])
-        return np.where(is_green, green & ~red, red & ~green)
+        is_green = self._is_green(arrays)
+        return (is_green & green & ~red) | (~is_green & red & ~green)
 
     def _paid(self, reward: FloatArray) -> FloatArray:
         """What steps pay for vests: without the reward of living."""
@@ -151,6 +162,11 @@ class TwoColorsDataModule(GymnasiumDataModule):
     def _right(self, reward: FloatArray) -> BoolArray:
         """Whether the vest that a step takes is of the pillar's colour."""
         return self._paid(reward) > (self.rules.match_reward + self.rules.mismatch_reward) / 2
+
+    def _is_green(self, arrays: Arrays) -> BoolArray:
+        """Whether the vest that a step takes is green: it follows from what it pays and the pillar's colour."""
+        green: BoolArray = (arrays[COLOUR] == 1) == self._right(arrays["reward"])
+        return green
 
     def _late_vests(self, rules: TwoColorsRules, reward: FloatArray) -> BoolArray:
         """Steps of an episode that take a vest, late, and no other one in the steps that its outcome sums up."""
@@ -165,27 +181,50 @@ class TwoColorsDataModule(GymnasiumDataModule):
         single[: -(-rules.pillar_tics // self.frame_skip) + self.judged_after] = False
         return single
 
+    def seen_alike(self, arrays: Arrays) -> IntArray:
+        """A number for how a given vest is seen; those with the same number are seen alike.
+
+        In the room: its colour, how many more of it than of the other colour are in view (``MOST_MORE`` at most, either
+        way), and whether it lies ahead, aside or between (``ASIDE``). In the delay variant, where nothing was taken before
+        the choice: its colour.
+
+        Args:
+            arrays: the ``info.NAME`` of :attr:`kept_infos` and ``reward`` of steps that take a given vest.
+        """
+        green = self._is_green(arrays)
+        if isinstance(self.rules, TwoColorsDelayRules):
+            return green.astype(np.int64)
+        counts = arrays[INFO + "green_count"] - arrays[INFO + "red_count"]
+        more = np.clip(np.where(green, counts, -counts), -MOST_MORE, MOST_MORE).astype(np.int64) + MOST_MORE
+        bearing = np.abs(np.where(green, arrays[INFO + "green_bearing"], arrays[INFO + "red_bearing"]))
+        return (more * (len(ASIDE) + 1) + np.digitize(bearing, ASIDE)) * 2 + green
+
     def _balanced(self, source: EpisodeSource, split: Split) -> BoolArray:
-        """Of the judged steps as many that took a right as a wrong vest, under a red as under a green pillar."""
-        names = (EVALUATE, "reward", COLOUR)
+        """Of the judged steps that are seen alike as many that took a right as a wrong vest."""
+        names = [EVALUATE, "reward", *(INFO + name for name in self.kept_infos)]
         read = [source.gather(np.array([e]), np.array([0]), n, names) for e, n in enumerate(source.lengths.tolist())]
-        judged, reward, colour = (np.concatenate([part[name][0] for part in read]) for name in names)
-        kind = 2 * (colour == 1) + self._right(reward)
-        kinds = [np.flatnonzero(judged & (kind == number)) for number in range(4)]
-        fewest = min(map(len, kinds))
-        if not fewest:
+        arrays = {name: np.concatenate([part[name][0] for part in read]) for name in names}
+        judged = arrays.pop(EVALUATE)
+        steps = np.flatnonzero(judged)
+        right = self._right(arrays["reward"][steps])
+        alike = self.seen_alike({name: x[steps] for name, x in arrays.items()})
+        draw = counter.uniform(self.seed, steps)
+        balanced = np.zeros(len(judged), np.bool_)
+        for number in np.unique(alike).tolist():
+            kinds = [np.flatnonzero((alike == number) & (right == kind)) for kind in (False, True)]
+            fewest = min(map(len, kinds))
+            for kind in kinds:
+                balanced[steps[kind[np.argsort(draw[kind])[:fewest]]]] = True
+        if not balanced.any():
             _log.warning(
-                "the %s episodes hold %s judged vests (wrong and right of a red pillar, of a green one); they cannot be "
-                "balanced, so a guess may be right at more than half; give more episodes (num_%s)",
+                "the %s episodes hold %d right and %d wrong judged vests, and no two of both that are seen alike; they "
+                "cannot be balanced, so a guess may be right at more than half; give more episodes (num_%s)",
                 split,
-                [len(steps) for steps in kinds],
+                right.sum(),
+                (~right).sum(),
                 split,
             )
             return judged
-        draw = counter.uniform(self.seed, np.arange(len(judged)))
-        balanced = np.zeros(len(judged), np.bool_)
-        for steps in kinds:
-            balanced[steps[np.argsort(draw[steps])[:fewest]]] = True
         return balanced
 
     def _parameters(self, split: Split) -> dict[str, Json]:

@@ -212,11 +212,23 @@ def test_without_a_display_a_window_is_refused(monkeypatch: pytest.MonkeyPatch) 
         TwoColorsEnv(render_mode="human").reset()
 
 
-def test_an_unknown_action_is_refused(made: list[DoomEnv]) -> None:
+@pytest.mark.parametrize("action", [np.int64(8), -1, 1.0, "left"])
+def test_an_unknown_action_is_refused(action: Any, made: list[DoomEnv]) -> None:
     made.append(TwoColorsEnv())
     made[0].reset(seed=0)
-    with pytest.raises(MemUPError, match="action"):
-        made[0].step(np.int64(8))
+    with pytest.raises(MemUPError, match=f"action {action} is none of 0 to 7"):
+        made[0].step(action)
+
+
+def test_the_items_in_view_are_counted(made: list[DoomEnv]) -> None:
+    made.append(TwoColorsEnv(tell_items=True))
+    counts = []
+    for _, _, _, _, info in play(made[0], random_actions(60)):
+        for name in ("red", "green", "medikit"):
+            assert (info[f"{name}_count"] == 0) == np.isnan(info[f"{name}_distance"])
+        counts.append((info["red_count"], info["green_count"]))
+    assert max(counts[0]) <= 10
+    assert np.max(counts, axis=0).min() >= 2
 
 
 # --- the delay variant, and the policies

@@ -33,6 +33,9 @@ def episodes(rewards: list[float], green_pillar: bool, **seen: dict[int, float])
         for step, value in places.items():
             distance[colour][step] = value
     infos = {f"info.{colour}_distance": x.astype(np.float32) for colour, x in distance.items()}
+    for colour, x in distance.items():
+        infos[f"info.{colour}_count"] = (~np.isnan(x)).astype(np.float32)
+        infos[f"info.{colour}_bearing"] = np.where(np.isnan(x), np.nan, 0).astype(np.float32)
     return {"reward": reward, COLOUR: np.full(len(reward), green_pillar, np.float32), **infos}
 
 
@@ -67,28 +70,66 @@ def test_only_a_vest_that_the_last_frame_shows_alone_in_reach_is_judged() -> Non
     assert judged(module(), episodes(episode(525, paid), False, red=red, green=green)) == [440]
 
 
-def test_as_many_vests_are_judged_of_each_kind_under_each_pillar() -> None:
+def seen(data: TwoColorsDataModule, own: int, other: int, bearing: float, green: bool = True) -> int:
+    """The number of a vest that is seen so under a green pillar."""
+    colours = ("green", "red") if green else ("red", "green")
+    paid = data.rules.match_reward if green else data.rules.mismatch_reward
+    arrays = {COLOUR: np.ones(1, np.float32), "reward": np.array([paid], np.float32)}
+    for colour, count, angle in zip(colours, (own, other), (bearing, 50.0), strict=True):
+        arrays |= {f"info.{colour}_count": np.array([float(count)]), f"info.{colour}_bearing": np.array([angle])}
+    return int(data.seen_alike(arrays)[0])
+
+
+def test_vests_are_seen_alike_by_colour_place_and_how_many_others_are_in_view() -> None:
+    room = module()
+    one = seen(room, 3, 1, 5.0)
+    assert one == seen(room, 5, 3, -9.0)
+    assert one not in {
+        seen(room, 3, 2, 5.0),
+        seen(room, 3, 1, 15.0),
+        seen(room, 3, 1, 30.0),
+        seen(room, 3, 1, 5.0, False),
+    }
+    assert seen(room, 6, 1, 0.0) == seen(room, 20, 1, 0.0)  # far more
+    every = {
+        seen(room, own, other, bearing, green)
+        for own in range(1, 9)
+        for other in range(9)
+        for bearing in (0.0, -15.0, 40.0)
+        for green in (False, True)
+    }
+    assert every == set(range(9 * 3 * 2))
+    delay = module(variant="delay")
+    assert seen(delay, 1, 1, 0.0) == seen(delay, 1, 0, 40.0) != seen(delay, 1, 1, 0.0, False)
+
+
+def test_as_many_vests_are_judged_right_as_wrong_of_those_seen_alike() -> None:
     data = module()
     rng = np.random.default_rng(0)
-    counts = ((7, 3), (9, 12))  # wrong and right vests, under a red and a green pillar
     parts = []
-    for green, (wrong, right) in enumerate(counts):
-        reward = episode(40, {})
-        kinds = rng.permutation([-1.0] * wrong + [1.0] * right)
-        for step, paid in enumerate(kinds):
-            reward[step] += paid
-        parts.append({**episodes(reward, bool(green)), EVALUATE: np.abs(reward) > 0.5})
-    arrays = {name: np.concatenate([part[name] for part in parts]) for name in ("reward", COLOUR, EVALUATE)}
-    flags = data._balanced(ArrayEpisodes(arrays, [40, 40]), "val")
+    for green in (False, True):
+        reward = episode(400, {step: float(paid) for step, paid in enumerate(rng.choice([-1, 1, 1], 400))})
+        part = episodes(reward, green)
+        # Where the pillar is red more green vests are in view, and right ones lie straight ahead more often.
+        for colour in ("red", "green"):
+            part[f"info.{colour}_count"] += rng.poisson(2 + ((colour == "red") == green), 400).astype(np.float32)
+            right = np.array(reward) > 0
+            part[f"info.{colour}_bearing"] = np.where(rng.random(400) < 0.3 + 0.4 * right, 0, 30).astype(np.float32)
+        parts.append({**part, EVALUATE: rng.random(400) < 0.9})
+    arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    flags = data._balanced(ArrayEpisodes(arrays, [400, 400]), "val")
     assert (arrays[EVALUATE] | ~flags).all()
-    kept = {(green, right): 0 for green in (0, 1) for right in (False, True)}
-    for step in np.flatnonzero(flags):
-        kept[int(arrays[COLOUR][step]), bool(arrays["reward"][step] > 0)] += 1
-    assert set(kept.values()) == {3}
+    alike, right = data.seen_alike(arrays), arrays["reward"] > 0
+    for number in np.unique(alike):
+        there = arrays[EVALUATE] & (alike == number)
+        fewest = min((there & right).sum(), (there & ~right).sum())
+        assert (flags & there & right).sum() == (flags & there & ~right).sum() == fewest
+    assert flags.sum() > 200
+    assert (data._balanced(ArrayEpisodes(arrays, [400, 400]), "val") == flags).all()
 
 
 def test_what_cannot_be_balanced_is_judged_as_it_is_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
-    arrays = episodes(episode(40, {5: 1.0, 10: 1.0, 20: -1.0}), True)
+    arrays = episodes(episode(40, {5: 1.0, 10: 1.0, 20: -1.0}), True)  # the wrong one is red
     arrays[EVALUATE] = np.abs(arrays["reward"]) > 0.5
     flags = module()._balanced(ArrayEpisodes(arrays, [40]), "val")
     assert np.flatnonzero(flags).tolist() == [5, 10, 20]

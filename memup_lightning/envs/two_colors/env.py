@@ -9,8 +9,9 @@ The observation is what the player sees. All else is hidden from the agent, and 
 - ``episode_seed``: ``reset(options={"episode_seed": s})`` plays that episode again.
 - ``discarded``: the engine failed and the episode ended there; a collector leaves it out. The next ``reset()`` plays
   the same episode in a new engine. ``engine_failures``: how often that happened.
-- with ``tell_items``, for each kind of item (``red``, ``green``, ``medikit``) where the nearest one in view is:
-  ``red_bearing`` in degrees, to the left above 0, and ``red_distance`` in map units; NaN where none is in view.
+- with ``tell_items``, for each kind of item (``red``, ``green``, ``medikit``): ``red_count``, how many are in view, and
+  where the nearest of them is: ``red_bearing`` in degrees, to the left above 0, and ``red_distance`` in map units; NaN
+  where none is in view.
 
 Eight actions (:data:`~memup_lightning.envs.two_colors.rules.ACTIONS`): the combinations of turning left or right with
 moving forward or backward, without standing still.
@@ -57,7 +58,7 @@ class DoomEnv(gymnasium.Env[Frame, np.int64], ABC):
         field_of_view: width of what it sees, degrees.
         resolution: of the engine's screen, one of ViZDoom's, such as ``160X120``. The observation is its middle.
         shrink: side of the squares of the screen whose mean is a pixel of the observation.
-        tell_items: whether ``info`` says where the nearest items in view are; the engine then makes labels too.
+        tell_items: whether ``info`` says which items are in view and where; the engine then makes labels too.
         patience: seconds after which an engine that does not answer is killed.
         render_mode: None, ``rgb_array`` (the screen) or ``human`` (a window of the engine, in real time).
 
@@ -240,20 +241,21 @@ class DoomEnv(gymnasium.Env[Frame, np.int64], ABC):
         return self._info
 
     def _items(self, x: float, y: float) -> dict[str, float]:
-        nearest = dict.fromkeys(ITEMS, (math.nan, math.nan))
+        nearest, counts = dict.fromkeys(ITEMS, (math.nan, math.nan)), dict.fromkeys(ITEMS, 0)
         names = {kind: name for name, kind in ITEMS.items()}
         left, right = self._middle[1].start, self._middle[1].stop
         for label in (self._state.labels or ()) if self._state is not None else ():
             name, column = names.get(label.object_name), label.x + label.width / 2
             if name is None or not left <= column < right:
                 continue
+            counts[name] += 1
             distance = math.hypot(label.object_position_x - x, label.object_position_y - y)
             if not distance >= nearest[name][1]:  # also where there is none yet
                 nearest[name] = math.degrees(math.atan((self._screen_centre - column) / self._focal)), distance
         return {
             f"{name}_{what}": value
             for name, place in nearest.items()
-            for what, value in zip(("bearing", "distance"), place, strict=True)
+            for what, value in (("count", counts[name]), ("bearing", place[0]), ("distance", place[1]))
         }
 
     def _discard(self, error: EngineFailure) -> tuple[Frame, float, bool, bool, dict[str, Any]]:
