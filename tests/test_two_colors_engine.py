@@ -30,6 +30,7 @@ pytest.importorskip("vizdoom")
 
 from memup_lightning.envs.two_colors.engine import sweep
 from memup_lightning.envs.two_colors.env import TwoColorsEnv
+from memup_lightning.envs.two_colors.vector import TwoColorsVectorEnv
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="what is promised here is Linux's to keep")
 LIMIT = 30.0  # seconds until something that must happen counts as not happening
@@ -174,6 +175,45 @@ sys.stdin.read(1)
         assert len(engines(tmp_path)) == 1
         assert list((tmp_path / "work").iterdir()) == []
         process.communicate("x", timeout=LIMIT)  # no engine holds the output open
+
+
+@pytest.mark.parametrize("end", ["kill", "terminate", "exception", "exit"])
+def test_nothing_is_left_of_engines_that_threads_have_started(end: str, tmp_path: Path) -> None:
+    program = f"""
+import os, signal, sys
+import numpy as np
+from memup_lightning.envs.two_colors.vector import TwoColorsVectorEnv
+env = TwoColorsVectorEnv(3, threads=3)
+env.reset(seed=0)
+env.step(np.zeros(3, np.int64))
+print("playing", flush=True)
+sys.stdin.read(1)
+{END[end]}
+"""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen([sys.executable, "-c", program], env=environment, text=True, **pipes) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "playing\n"
+        assert len(engines(tmp_path)) == 3
+        process.communicate("x", timeout=LIMIT)  # no engine holds the output open
+
+
+def test_an_engine_that_hangs_holds_up_the_others_no_longer_than_patience(caplog: pytest.LogCaptureFixture) -> None:
+    env = TwoColorsVectorEnv(3, threads=2, patience=1.0)
+    env.reset(seed=0)
+    hung = env.envs[1]
+    assert isinstance(hung, TwoColorsEnv)
+    break_engine(hung, signal.SIGSTOP)
+    began = time.monotonic()
+    _, _, terminated, truncated, infos = env.step(np.zeros(3, np.int64))
+    assert time.monotonic() - began < 5
+    assert infos["discarded"].tolist() == truncated.tolist() == [False, True, False]
+    assert not terminated.any()
+    _, _, _, truncated, infos = env.step(np.zeros(3, np.int64))  # the episode begins anew in a new engine
+    assert not truncated.any()
+    assert infos["tic"][1] < infos["tic"][0] == infos["tic"][2]
+    env.close()
 
 
 def test_a_python_that_is_killed_while_its_engine_starts_leaves_what_the_next_start_removes(tmp_path: Path) -> None:

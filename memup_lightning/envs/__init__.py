@@ -14,6 +14,10 @@ gymnasium.register(
     entry_point="memup_lightning.envs.tmaze:TMazeEnv",
     vector_entry_point="memup_lightning.envs.tmaze:TMazeVectorEnv",
 )
-for name, env in (("TwoColors", "TwoColorsEnv"), ("TwoColorsDelay", "TwoColorsDelayEnv")):
+for name in ("TwoColors", "TwoColorsDelay"):
     # By name: ViZDoom, an extra of this package, is imported where one is made.
-    gymnasium.register(id=f"memup/{name}-v0", entry_point=f"memup_lightning.envs.two_colors.env:{env}")
+    gymnasium.register(
+        id=f"memup/{name}-v0",
+        entry_point=f"memup_lightning.envs.two_colors.env:{name}Env",
+        vector_entry_point=f"memup_lightning.envs.two_colors.vector:{name}VectorEnv",
+    )
