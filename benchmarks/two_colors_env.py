@@ -1,108 +1,118 @@
-"""How fast is Two-Colors? Steps per second of the environment against a bare ViZDoom loop on the same scenario.
+"""How fast is Two-Colors? Steps per second of the environment against bare ViZDoom loops on the same scenario.
 
-    python -m benchmarks.two_colors_env [--quick] [--json PATH]
+    python -m benchmarks.two_colors_env [--quick] [--envs 2 16] [--wait 600] [--json PATH]
 
 The bare loop is ViZDoom's own: ``make_action`` with a frame skip of 4, ``get_state``, the screen; no observation is cut,
-no reward worked out, no hidden truth read. Both play the same random actions at 112x64 in colour (an engine's screen of
-160x120). One process plays one environment; then two worker processes play one each, Gymnasium's AsyncVectorEnv against
-two processes that run the bare loop. They take turns, and the medians of several turns are compared.
+no reward worked out, no hidden truth read. All play the same random actions at 112x64 in colour (an engine's screen of
+160x120). Alone, one environment against one engine. Then many:
+
+- ``bare, free``: a process for each core plays its share of the engines, and waits for nobody. What there is to be had.
+- ``bare, in step``: threads play the engines, and no engine begins a step before all have ended the last one, as the
+  policy of a vector environment must have seen all. What is left to be had of that.
+- ``threads``: the environment's own vector environment (TwoColorsVectorEnv).
+- ``async``, ``sync``: Gymnasium's AsyncVectorEnv, a process for each environment, and SyncVectorEnv, one after another.
+
+They take turns. A turn counts if other programs took less than 5% of the machine meanwhile; where too few such turns come
+within ``--wait`` seconds a case, all turns count, and ``others`` (the share of the machine that others took, median) says
+how disturbed they were. ``share``: of what ``bare, free`` reached in the same round, median.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import time
 from collections.abc import Callable
 from multiprocessing import get_context
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
-from gymnasium.vector import AsyncVectorEnv
+import psutil
+from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
 
 from benchmarks.report import Row, arguments, publish
 from memup_lightning.envs.two_colors.engine import Engine
 from memup_lightning.envs.two_colors.env import TwoColorsEnv
 from memup_lightning.envs.two_colors.rules import ACTIONS
+from memup_lightning.envs.two_colors.vector import Crew, TwoColorsVectorEnv
 
 FRAME_SKIP = 4
-Rate = Callable[[int], float]
+QUIET = 0.05
+BARE = "bare, free"
 
 
-def actions(steps: int) -> list[np.int64]:
-    return list(np.random.default_rng(0).integers(0, len(ACTIONS), steps))
+def actions(steps: int, envs: int = 1) -> list[Any]:
+    """Of some steps: a number each, or for many environments a row of them."""
+    drawn = np.random.default_rng(0).integers(0, len(ACTIONS), (steps, envs))
+    return list(drawn[:, 0] if envs == 1 else drawn)
+
+
+class Player(Protocol):
+    """Plays some steps in each environment."""
+
+    def __call__(self, steps: int) -> None: ...
+
+    def close(self) -> None: ...
 
 
 class BareLoop:
-    """ViZDoom with nothing around it, on the engine that the environment would start."""
+    """ViZDoom with nothing around it, on the engines that environments would start."""
 
-    def __init__(self) -> None:
+    def __init__(self, engines: int = 1) -> None:
         env = TwoColorsEnv()
-        self.engine = Engine(env._configure, env._scenario)
-        self.game = self.engine.game
+        self.engines = [Engine(env._configure, env._scenario) for _ in range(engines)]
+        for engine in self.engines:
+            engine.game.set_seed(1)
+            engine.game.new_episode()
 
-    def __call__(self, steps: int) -> float:
-        game, buttons = self.game, [list(ACTIONS[action]) for action in actions(steps)]
-        game.set_seed(1)
-        game.new_episode()
-        began = time.perf_counter()
-        for pressed in buttons:
-            game.make_action(pressed, FRAME_SKIP)
-            state = game.get_state()
-            if state is None:
-                game.new_episode()
-            else:
-                _ = state.screen_buffer
-        return steps / (time.perf_counter() - began)
+    def __call__(self, steps: int) -> None:
+        for action in actions(steps):
+            for engine in self.engines:
+                self.play(engine, action)
 
-    def close(self) -> None:
-        self.engine.close()
-
-
-class OneEnvironment:
-    """The environment, stepped by itself."""
-
-    def __init__(self) -> None:
-        self.env = TwoColorsEnv()
-
-    def __call__(self, steps: int) -> float:
-        chosen = actions(steps)
-        self.env.reset(seed=1)
-        began = time.perf_counter()
-        for action in chosen:
-            _, _, terminated, truncated, _ = self.env.step(action)
-            if terminated or truncated:
-                self.env.reset()
-        return steps / (time.perf_counter() - began)
+    @staticmethod
+    def play(engine: Engine, action: int) -> None:
+        engine.game.make_action(list(ACTIONS[action]), FRAME_SKIP)
+        state = engine.game.get_state()
+        if state is None:
+            engine.game.new_episode()
+        else:
+            _ = state.screen_buffer
 
     def close(self) -> None:
-        self.env.close()
+        for engine in self.engines:
+            engine.close()
 
 
-def bare_process(pipe: Any) -> None:
-    """A bare loop at the other end of a pipe: gets a number of steps, gives the steps per second."""
-    loop = BareLoop()
+def bare_process(pipe: Any, engines: int) -> None:
+    """A bare loop at the other end of a pipe: gets numbers of steps, and says when it has played them."""
+    loop = BareLoop(engines)
     while steps := pipe.recv():
-        pipe.send(loop(steps))
+        loop(steps)
+        pipe.send(True)
     loop.close()
 
 
-class TwoBareProcesses:
-    """Bare loops in two processes, at the same time; their steps together."""
+class BareFree:
+    """Bare loops in a process for each core, which wait for nobody."""
 
-    def __init__(self) -> None:
+    def __init__(self, envs: int) -> None:
         context = get_context("fork")
         self.pipes, self.processes = [], []
-        for _ in range(2):
+        processes = min(envs, os.cpu_count() or 1)
+        for number in range(processes):
             ours, theirs = context.Pipe()
+            share = len(range(number, envs, processes))
             self.pipes.append(ours)
-            self.processes.append(context.Process(target=bare_process, args=(theirs,), daemon=True))
+            self.processes.append(context.Process(target=bare_process, args=(theirs, share), daemon=True))
             self.processes[-1].start()
 
-    def __call__(self, steps: int) -> float:
+    def __call__(self, steps: int) -> None:
         for pipe in self.pipes:
             pipe.send(steps)
-        return sum(pipe.recv() for pipe in self.pipes)
+        for pipe in self.pipes:
+            pipe.recv()
 
     def close(self) -> None:
         for pipe, process in zip(self.pipes, self.processes, strict=True):
@@ -110,54 +120,144 @@ class TwoBareProcesses:
             process.join()
 
 
-class TwoEnvironments:
-    """Two environments in Gymnasium's AsyncVectorEnv; their steps together."""
+class BareInStep(BareLoop):
+    """Bare engines, played by a thread for each core; all end a step before one begins the next."""
 
-    def __init__(self) -> None:
-        self.env = AsyncVectorEnv([TwoColorsEnv, TwoColorsEnv])
+    def __init__(self, envs: int) -> None:
+        super().__init__(envs)
+        self.crew = Crew(envs)
 
-    def __call__(self, steps: int) -> float:
-        chosen = np.stack([actions(steps), actions(steps)[::-1]], axis=1)
+    def __call__(self, steps: int) -> None:
+        for action in actions(steps):
+            self.crew.run(lambda n, action=action: self.play(self.engines[n], action))  # type: ignore[misc]
+
+    def close(self) -> None:
+        self.crew.end()
+        super().close()
+
+
+class OneEnvironment:
+    """The environment, stepped by itself."""
+
+    def __init__(self, envs: int) -> None:
+        self.env = TwoColorsEnv()
         self.env.reset(seed=1)
-        began = time.perf_counter()
-        for action in chosen:
-            self.env.step(action)
-        return 2 * steps / (time.perf_counter() - began)
+
+    def __call__(self, steps: int) -> None:
+        for action in actions(steps):
+            _, _, terminated, truncated, _ = self.env.step(action)
+            if terminated or truncated:
+                self.env.reset()
 
     def close(self) -> None:
         self.env.close()
 
 
-def measure(name: str, ours: type[Any], bare: type[Any], steps: int, turns: int) -> Row:
-    players = {"environment": ours(), "bare": bare()}
-    rates: dict[str, list[float]] = {name: [] for name in players}
+class Vector:
+    """A vector environment."""
+
+    def __init__(self, env: VectorEnv[Any, Any, Any]) -> None:
+        self.env = env
+        self.env.reset(seed=1)
+
+    def __call__(self, steps: int) -> None:
+        for action in actions(steps, self.env.num_envs):
+            self.env.step(action)
+
+    def close(self) -> None:
+        self.env.close()
+
+
+MANY: dict[str, Callable[[int], Player]] = {
+    BARE: BareFree,
+    "bare, in step": BareInStep,
+    "threads": lambda envs: Vector(TwoColorsVectorEnv(envs)),
+    "async": lambda envs: Vector(AsyncVectorEnv([TwoColorsEnv] * envs)),
+    "sync": lambda envs: Vector(SyncVectorEnv([TwoColorsEnv] * envs)),
+}
+ALONE: dict[str, Callable[[int], Player]] = {BARE: BareLoop, "environment": OneEnvironment}
+
+
+def busy() -> tuple[float, float]:
+    """Seconds of processor time that have been spent: by all programs, and by this one and what it started."""
+    machine = psutil.cpu_times()  # the names of its parts depend on the system
+    everyone = (
+        machine.user
+        + machine.nice
+        + machine.system
+        + sum(getattr(machine, name, 0.0) for name in ("irq", "softirq", "steal"))
+    )
+    ours = 0.0
+    for process in (me := psutil.Process(), *me.children(recursive=True)):
+        spent = process.cpu_times()
+        ours += spent.user + spent.system
+    return everyone, ours
+
+
+def measure(envs: int, made: dict[str, Callable[[int], Player]], steps: int, turns: int, wait: float) -> list[Row]:
+    """The players of one number of environments, in rounds: each plays once in a round, in alternating order."""
+    players = {name: make(envs) for name, make in made.items()}
     for player in players.values():
         player(steps // 10)
-    for turn in range(turns):
-        order = list(players) if turn % 2 else list(players)[::-1]
-        for which in order:
-            rates[which].append(players[which](steps))
+    rounds: list[dict[str, tuple[float, float]]] = []  # steps a second, and the share of the machine that others took
+    end = time.monotonic() + wait
+    quiet: list[dict[str, tuple[float, float]]] = []
+    while len(quiet) < turns and (len(rounds) < turns or time.monotonic() < end):
+        found = {}
+        for name in list(players) if len(rounds) % 2 else list(players)[::-1]:
+            everyone, ours = busy()
+            began = time.perf_counter()
+            players[name](steps)
+            took = time.perf_counter() - began
+            after, us = busy()
+            others = (after - everyone - (us - ours)) / took / (os.cpu_count() or 1)
+            found[name] = envs * steps / took, others
+        rounds.append(found)
+        if max(others for _, others in found.values()) < QUIET:
+            quiet.append(found)
     for player in players.values():
         player.close()
-    medians = {which: statistics.median(found) for which, found in rates.items()}
-    share = statistics.median(a / b for a, b in zip(rates["environment"], rates["bare"], strict=True))
-    return {"what": name, **medians, "share": share, "turns": turns, "steps": steps, "rates": rates}
+    counted = quiet if len(quiet) >= turns else rounds
+    return [
+        {
+            "environments": envs,
+            "what": name,
+            "rate": statistics.median(found[name][0] for found in counted),
+            "share": statistics.median(found[name][0] / found[BARE][0] for found in counted),
+            "others": statistics.median(found[name][1] for found in counted),
+            "rounds": len(counted),
+            "rounds_left_out": len(rounds) - len(counted),
+            "steps": steps,
+            "rates": [found[name][0] for found in counted],
+        }
+        for name in players
+    ]
 
 
 def run(options: argparse.Namespace) -> list[Row]:
-    steps, turns = (500, 3) if options.quick else (3000, 9)
-    cases = {
-        "one process": (OneEnvironment, BareLoop),
-        "two processes": (TwoEnvironments, TwoBareProcesses),
-    }
-    return [measure(name, ours, bare, steps, turns) for name, (ours, bare) in cases.items()]
+    steps, turns = (300, 3) if options.quick else (2000, 9)
+    wait = 0.0 if options.quick else options.wait
+    rows = measure(1, ALONE, steps, turns, wait)
+    for envs in options.envs:
+        rows += measure(envs, MANY, max(1, 2 * steps // envs), turns, wait)
+    return rows
 
 
 def main() -> None:
-    options = arguments(__doc__).parse_args()
-    rate = "{:,.0f}".format
-    columns = {"what": str, "environment": rate, "bare": rate, "share": "{:.2f}".format}
-    publish("Two-Colors: steps per second; share: environment / bare", run(options), options, columns)
+    parser = arguments(__doc__)
+    parser.add_argument("--envs", type=int, nargs="+", default=[2, 16], help="environments side by side")
+    parser.add_argument("--wait", type=float, default=600.0, help="seconds to wait for quiet turns, for each case")
+    options = parser.parse_args()
+    columns: dict[str, Callable[[Any], str]] = {
+        "environments": str,
+        "what": str,
+        "rate": "{:,.0f}".format,
+        "share": "{:.2f}".format,
+        "others": "{:.2f}".format,
+        "rounds": str,
+        "rounds_left_out": str,
+    }
+    publish("Two-Colors: steps per second of all environments together", run(options), options, columns)
 
 
 if __name__ == "__main__":
