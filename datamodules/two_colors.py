@@ -14,7 +14,7 @@ from memup_lightning import counter
 from memup_lightning.collect import INFO, Policy
 from memup_lightning.envs.two_colors.policy import TwoColorsDelayPolicy, TwoColorsPolicy
 from memup_lightning.envs.two_colors.rules import REACH, SPEED, TwoColorsDelayRules, TwoColorsRules
-from memup_lightning.episodes import EVALUATE, Arrays, EpisodeSource, IntArray
+from memup_lightning.episodes import EVALUATE, HAS_OUTCOME, Arrays, EpisodeSource, IntArray
 from memup_lightning.errors import MemUPError
 from memup_lightning.identity import Json
 from memup_lightning.subset import JudgedSubset
@@ -201,10 +201,11 @@ class TwoColorsDataModule(GymnasiumDataModule):
 
     def _balanced(self, source: EpisodeSource, split: Split) -> BoolArray:
         """Of the judged steps that are seen alike as many that took a right as a wrong vest."""
-        names = [EVALUATE, "reward", *(INFO + name for name in self.kept_infos)]
+        names = [EVALUATE, HAS_OUTCOME, "reward", *(INFO + name for name in self.kept_infos)]
         read = [source.gather(np.array([e]), np.array([0]), n, names) for e, n in enumerate(source.lengths.tolist())]
         arrays = {name: np.concatenate([part[name][0] for part in read]) for name in names}
-        judged = arrays.pop(EVALUATE)
+        # Where time ran out soon after, there is no outcome, and nothing to be judged.
+        judged: BoolArray = np.asarray(arrays.pop(EVALUATE) & arrays.pop(HAS_OUTCOME), np.bool_)
         steps = np.flatnonzero(judged)
         right = self._right(arrays["reward"][steps])
         alike = self.seen_alike({name: x[steps] for name, x in arrays.items()})

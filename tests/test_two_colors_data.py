@@ -10,7 +10,7 @@ import pytest
 from datamodules import TwoColorsDataModule
 from datamodules.two_colors import COLOUR
 from memup_lightning.envs.two_colors.policy import TwoColorsPolicy
-from memup_lightning.episodes import EVALUATE, OUTCOME, ArrayEpisodes, Arrays
+from memup_lightning.episodes import EVALUATE, HAS_OUTCOME, OUTCOME, ArrayEpisodes, Arrays
 from memup_lightning.errors import MemUPError
 
 pytest.importorskip("vizdoom")
@@ -36,7 +36,8 @@ def episodes(rewards: list[float], green_pillar: bool, **seen: dict[int, float])
     for colour, x in distance.items():
         infos[f"info.{colour}_count"] = (~np.isnan(x)).astype(np.float32)
         infos[f"info.{colour}_bearing"] = np.where(np.isnan(x), np.nan, 0).astype(np.float32)
-    return {"reward": reward, COLOUR: np.full(len(reward), green_pillar, np.float32), **infos}
+    known = np.ones(len(reward), np.bool_)
+    return {"reward": reward, COLOUR: np.full(len(reward), green_pillar, np.float32), HAS_OUTCOME: known, **infos}
 
 
 def judged(data: TwoColorsDataModule, arrays: Arrays, terminated: bool = True) -> list[int]:
@@ -115,13 +116,15 @@ def test_as_many_vests_are_judged_right_as_wrong_of_those_seen_alike() -> None:
             part[f"info.{colour}_count"] += rng.poisson(2 + ((colour == "red") == green), 400).astype(np.float32)
             right = np.array(reward) > 0
             part[f"info.{colour}_bearing"] = np.where(rng.random(400) < 0.3 + 0.4 * right, 0, 30).astype(np.float32)
+        part[HAS_OUTCOME][-3:] = False  # the time is out
         parts.append({**part, EVALUATE: rng.random(400) < 0.9})
     arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     flags = data._balanced(ArrayEpisodes(arrays, [400, 400]), "val")
-    assert (arrays[EVALUATE] | ~flags).all()
+    judged = arrays[EVALUATE] & arrays[HAS_OUTCOME]
+    assert (judged | ~flags).all()
     alike, right = data.seen_alike(arrays), arrays["reward"] > 0
     for number in np.unique(alike):
-        there = arrays[EVALUATE] & (alike == number)
+        there = judged & (alike == number)
         fewest = min((there & right).sum(), (there & ~right).sum())
         assert (flags & there & right).sum() == (flags & there & ~right).sum() == fewest
     assert flags.sum() > 200
