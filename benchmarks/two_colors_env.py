@@ -14,7 +14,8 @@ no reward worked out, no hidden truth read. All play the same random actions at 
 
 They take turns. A turn counts if other programs took less than 5% of the machine meanwhile; where too few such turns come
 within ``--wait`` seconds a case, all turns count, and ``others`` (the share of the machine that others took, median) says
-how disturbed they were. ``share``: of what ``bare, free`` reached in the same round, median.
+how disturbed they were. ``share``: of what ``bare, free`` reached in the same round, median. ``cpu_us``: processor time of
+a step of an environment, of all that belongs to it, in microseconds; others' work hardly changes it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import statistics
 import time
 from collections.abc import Callable
 from multiprocessing import get_context
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import psutil
@@ -194,14 +195,28 @@ def busy() -> tuple[float, float]:
     return everyone, ours
 
 
+class Turn(NamedTuple):
+    """What a player did.
+
+    Attributes:
+        rate: steps of all environments together, a second.
+        others: share of the machine that other programs took meanwhile.
+        cpu_us: processor time of a step, microseconds.
+    """
+
+    rate: float
+    others: float
+    cpu_us: float
+
+
 def measure(envs: int, made: dict[str, Callable[[int], Player]], steps: int, turns: int, wait: float) -> list[Row]:
     """The players of one number of environments, in rounds: each plays once in a round, in alternating order."""
     players = {name: make(envs) for name, make in made.items()}
     for player in players.values():
         player(steps // 10)
-    rounds: list[dict[str, tuple[float, float]]] = []  # steps a second, and the share of the machine that others took
+    rounds: list[dict[str, Turn]] = []
+    quiet: list[dict[str, Turn]] = []
     end = time.monotonic() + wait
-    quiet: list[dict[str, tuple[float, float]]] = []
     while len(quiet) < turns and (len(rounds) < turns or time.monotonic() < end):
         found = {}
         for name in list(players) if len(rounds) % 2 else list(players)[::-1]:
@@ -211,9 +226,9 @@ def measure(envs: int, made: dict[str, Callable[[int], Player]], steps: int, tur
             took = time.perf_counter() - began
             after, us = busy()
             others = (after - everyone - (us - ours)) / took / (os.cpu_count() or 1)
-            found[name] = envs * steps / took, others
+            found[name] = Turn(envs * steps / took, others, 1e6 * (us - ours) / (envs * steps))
         rounds.append(found)
-        if max(others for _, others in found.values()) < QUIET:
+        if max(turn.others for turn in found.values()) < QUIET:
             quiet.append(found)
     for player in players.values():
         player.close()
@@ -222,13 +237,14 @@ def measure(envs: int, made: dict[str, Callable[[int], Player]], steps: int, tur
         {
             "environments": envs,
             "what": name,
-            "rate": statistics.median(found[name][0] for found in counted),
-            "share": statistics.median(found[name][0] / found[BARE][0] for found in counted),
-            "others": statistics.median(found[name][1] for found in counted),
+            "rate": statistics.median(found[name].rate for found in counted),
+            "share": statistics.median(found[name].rate / found[BARE].rate for found in counted),
+            "cpu_us": statistics.median(found[name].cpu_us for found in counted),
+            "others": statistics.median(found[name].others for found in counted),
             "rounds": len(counted),
             "rounds_left_out": len(rounds) - len(counted),
             "steps": steps,
-            "rates": [found[name][0] for found in counted],
+            "rates": [found[name].rate for found in counted],
         }
         for name in players
     ]
@@ -253,6 +269,7 @@ def main() -> None:
         "what": str,
         "rate": "{:,.0f}".format,
         "share": "{:.2f}".format,
+        "cpu_us": "{:.0f}".format,
         "others": "{:.2f}".format,
         "rounds": str,
         "rounds_left_out": str,
