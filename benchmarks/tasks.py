@@ -91,7 +91,7 @@ WHOLE_EPISODES = (  # 16 of 784 steps instead of 64 of 28: as many pixels in a s
 )
 MANY_EPISODES = f"{DATA}.num_train=65536"
 MANY_WRITE = f"{DATA}.restart=[0.999, 0.999, 0.999, 0.999, 0.999, 0.999, 0.999, 0.0]"
-BACK_TO_THE_CUES = (  # to which a lane that plays 5,000 blanks comes once in hundreds of chunks
+BACK_TO_THE_CUES = (  # to which a lane that plays 1,000 blanks comes once in 52 chunks, one that plays 5,000 in 252
     f"{DATA}.num_train=16384",
     "--trainer.callbacks+=Replay",
     "--trainer.callbacks.share=0.2",
@@ -103,7 +103,7 @@ BACK_TO_THE_CUES = (  # to which a lane that plays 5,000 blanks comes once in hu
 )
 PROBLEMS = [
     copy(120, 20, 0.999, 4, *updates(8_000, 500), MANY_EPISODES, MANY_WRITE),
-    copy(1_000, 20, 0.995, 10, *updates(14_000, 1_000)),
+    copy(1_000, 20, 0.995, 10, *updates(8_000, 500), *BACK_TO_THE_CUES, f"{MODEL}.predict_every=3"),
     copy(5_000, 20, 0.993, 25, *updates(28_000, 2_000), *BACK_TO_THE_CUES, f"{MODEL}.predict_every=3"),
     copy(5_000, 100, 0.993, 25, *updates(10_000, 1_000), *BACK_TO_THE_CUES, f"{MODEL}.predict_every=4"),
     Problem(
@@ -116,7 +116,7 @@ PROBLEMS = [
 ]
 QUICK = [copy(30, 20, 0.2, 1, *updates(400, 200), f"{DATA}.num_train=512")]
 
-ABLATION_UPDATES = 4000
+ABLATION_UPDATES = 2000
 WITHOUT: dict[str, Sequence[str]] = {
     "as shipped": [],
     "one-hot inputs of 1, not 8": [f"{MODEL}.encoder.init_args.one_hot=1"],
