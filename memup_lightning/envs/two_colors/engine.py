@@ -36,6 +36,8 @@ try:
 except ModuleNotFoundError as error:
     raise MemUPError("Two-Colors needs ViZDoom: pip install 'memup-lightning[vizdoom]'") from error
 
+_STARTING = threading.Lock()
+"""Engines of one process start one after another: where threads started two at once, ViZDoom's module has crashed."""
 _START = 120.0  # seconds, at least, that an engine may take to start
 _SHARED = Path("/dev/shm")
 _FOLDERS = "memup-doom-"
@@ -86,7 +88,7 @@ class Engine:
             (folder / "scenario.wad").write_bytes(scenario)
             configure(self.game, str(folder / "scenario.wad"))
             self.game.set_vizdoom_path(str(self._launcher(folder)))
-            with self.asking():
+            with _STARTING, self.asking():
                 self.game.init()
                 for command in commands:
                     self.game.send_game_command(command)
