@@ -63,6 +63,7 @@ bench: setup
 	$(BIN)/python -m benchmarks.noise --threads 1 --json benchmarks/results/noise.json --picture docs/images/noise.png
 	$(BIN)/python -m benchmarks.memories --threads 1 --json benchmarks/results/memories.json
 	$(BIN)/python -m benchmarks.tasks --threads 1 --json benchmarks/results/tasks.json
+	$(BIN)/python -m benchmarks.tasks --ablation --seeds 1 --threads 1 --json benchmarks/results/ablation.json
 	$(BIN)/python -m benchmarks.rollouts --json benchmarks/results/rollouts.json
 	$(BIN)/python -m benchmarks.tmaze_agents --json benchmarks/results/tmaze_agents.json
 	$(BIN)/python -m benchmarks.two_colors_env --json benchmarks/results/two_colors_env.json

@@ -25,9 +25,8 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from benchmarks.report import Row, arguments, publish, write_json
 from benchmarks.runs import fit
+from benchmarks.tasks import CORE, DATA, MODEL
 
-MODEL, DATA = "--model.init_args", "--data.init_args"
-CORE = f"{MODEL}.memory.init_args"
 TITLE = "updates and steps (lanes x chunk length) per second of `fit`"
 TURN = 20  # updates between two looks at the clock, for which the device must be waited for
 

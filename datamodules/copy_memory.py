@@ -18,8 +18,7 @@ _SYMBOL, _PLACE, _LENGTH = 1, 2, 3  # streams of random numbers
 
 
 class CopyEpisodes(GeneratedEpisodes):
-    """Episodes of the copy task: L blanks among which or before which stand ``copied`` symbols, then as many
-    cues.
+    """Episodes of the copy task: L blanks among which or before which stand ``copied`` symbols, then as many cues.
 
     A token is a symbol (``0 <= token < symbols``), the blank (``symbols``) or the cue (``symbols + 1``). The outcome at
     the i-th cue is the i-th symbol, at all other steps the blank.

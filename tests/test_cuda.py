@@ -48,7 +48,7 @@ def no_wait() -> Iterator[None]:
 def test_a_core_computes_the_same_as_on_the_cpu(name: str) -> None:
     here, there = core_of(name), core_of(name).to(CUDA)
     m, state = in_chunks(here, inputs(), [5, STEPS - 5])
-    n, after = in_chunks_on_cuda(there, [5, STEPS - 5])
+    n, after = in_chunks(there, inputs().to(CUDA), [5, STEPS - 5])
     torch.testing.assert_close(n.cpu(), m, rtol=1e-4, atol=1e-4)
     for ours, theirs in zip(leaves(after), leaves(state), strict=True):
         assert ours.is_cuda
@@ -63,8 +63,8 @@ def test_a_core_computes_the_same_as_on_the_cpu(name: str) -> None:
 @each_core
 def test_a_pass_in_chunks_equals_the_full_pass(name: str) -> None:
     core = core_of(name).to(CUDA)
-    full, _ = in_chunks_on_cuda(core, [STEPS])
-    parts, _ = in_chunks_on_cuda(core, [1, 4, STEPS - 5])
+    full, _ = in_chunks(core, inputs().to(CUDA), [STEPS])
+    parts, _ = in_chunks(core, inputs().to(CUDA), [1, 4, STEPS - 5])
     torch.testing.assert_close(parts, full, rtol=1e-4, atol=1e-4)
 
 
@@ -83,9 +83,9 @@ def test_is_first_gives_that_lane_a_fresh_state(name: str) -> None:
 @each_core
 def test_bfloat16_autocast_keeps_the_states_types_and_stays_near_float32(name: str) -> None:
     core = core_of(name).to(CUDA)
-    exactly, state = in_chunks_on_cuda(core, [STEPS])
+    exactly, state = in_chunks(core, inputs().to(CUDA), [STEPS])
     with torch.autocast("cuda", torch.bfloat16):
-        nearly, after = in_chunks_on_cuda(core, [STEPS])
+        nearly, after = in_chunks(core, inputs().to(CUDA), [STEPS])
     nearly.float().square().mean().backward()
     assert [s.dtype for s in leaves(after)] == [s.dtype for s in leaves(state)]
     torch.testing.assert_close(nearly.float(), exactly, rtol=0.1, atol=0.1)
@@ -101,14 +101,6 @@ def test_a_chunk_forward_and_backward_never_waits_for_the_device(name: str) -> N
         m, after = core(x, state, first)
         m.sum().backward()
         detach(after)
-
-
-def in_chunks_on_cuda(core: Any, lengths: list[int]) -> tuple[torch.Tensor, Any]:
-    state, out = core.initial_state(LANES), []
-    for part in inputs().to(CUDA).split(lengths, dim=1):
-        m, state = core(part, state, NEVER.to(CUDA))
-        out.append(m)
-    return torch.cat(out, 1), state
 
 
 class NeverWaits(Callback):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning import Callback
 
 from callbacks import InitialWeights
 from datamodules import CopyDataModule
@@ -20,25 +20,23 @@ from tests.command_line import tiny
 from tests.training import quiet_trainer
 
 
-def run(updates: int, length: int, *callbacks: object, hidden: int = 5, ckpt_path: str | None = None) -> MemUP:
-    """Train on copy tasks of a length; what is under the same seed is the same but for its beginning."""
+def run(
+    updates: int,
+    length: int,
+    *callbacks: Callback,
+    hidden: int = 5,
+    ckpt_path: Path | None = None,
+    save: Path | None = None,
+) -> MemUP:
+    """Train on copy tasks of a length, and save a checkpoint; all runs have the same seed."""
     data = CopyDataModule(length=length, copied=2, num_train=8, num_val=2, num_test=2, lanes=4, chunk_length=5, seed=1)
     torch.manual_seed(7)
     model = MemUP(data.task, memory=partial(LSTM, hidden_size=hidden))
-    trainer = quiet_trainer(updates, callbacks, limit_val_batches=0, enable_checkpointing=bool(callbacks[1:]))
+    trainer = quiet_trainer(updates, callbacks, limit_val_batches=0)
     trainer.fit(model, data, ckpt_path=ckpt_path)
+    if save is not None:
+        trainer.save_checkpoint(save)
     return model
-
-
-def saved(folder: Path, updates: int = 3) -> tuple[MemUP, Path]:
-    keep = ModelCheckpoint(folder, filename="{step}", save_last=True)
-    torch.manual_seed(7)
-    data = CopyDataModule(length=6, copied=2, num_train=8, num_val=2, num_test=2, lanes=4, chunk_length=5, seed=1)
-    model = MemUP(data.task, memory=partial(LSTM, hidden_size=5))
-    trainer = quiet_trainer(updates, [keep], limit_val_batches=0, enable_checkpointing=True)
-    trainer.fit(model, data)
-    trainer.save_checkpoint(folder / "last.ckpt")
-    return model, folder / "last.ckpt"
 
 
 def same(one: MemUP, other: MemUP) -> bool:
@@ -47,25 +45,23 @@ def same(one: MemUP, other: MemUP) -> bool:
 
 @pytest.mark.parametrize("folder", [False, True])
 def test_a_run_on_longer_episodes_begins_with_the_weights_of_another(tmp_path: Path, folder: bool) -> None:
-    taught, path = saved(tmp_path)
+    path = tmp_path / "last.ckpt"
+    taught = run(3, 6, save=path)
     assert not same(run(0, 20), taught)
     assert same(run(0, 20, InitialWeights(str(tmp_path if folder else path))), taught)
     assert not same(run(1, 20, InitialWeights(str(path))), taught)  # and learns on
 
 
 def test_a_resumed_run_goes_on_with_its_own_weights_even_where_the_others_are_gone(tmp_path: Path) -> None:
-    (tmp_path / "first").mkdir()
-    (tmp_path / "second").mkdir()
-    _, path = saved(tmp_path / "first")
-    own, ckpt = saved(tmp_path / "second", updates=5)
-    path.unlink()
-    assert same(run(5, 6, InitialWeights(str(path)), ckpt_path=str(ckpt)), own)
+    own = run(5, 6, save=tmp_path / "own.ckpt")
+    gone = InitialWeights(str(tmp_path / "gone.ckpt"))
+    assert same(run(5, 6, gone, ckpt_path=tmp_path / "own.ckpt"), own)
 
 
 def test_weights_of_other_sizes_are_refused(tmp_path: Path) -> None:
-    _, path = saved(tmp_path)
+    run(3, 6, save=tmp_path / "last.ckpt")
     with pytest.raises(MemUPError, match=r"InitialWeights path .*last.ckpt: does not fit this model: .* here"):
-        run(0, 6, InitialWeights(str(path)), hidden=6)
+        run(0, 6, InitialWeights(str(tmp_path / "last.ckpt")), hidden=6)
 
 
 def test_weights_that_are_not_there_are_refused(tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ def in_chunks(core: Any, x: Tensor, lengths: list[int], state: State | None = No
     state = core.initial_state(len(x)) if state is None else state
     out = []
     for part in x.split(lengths, dim=1):
-        m, state = core(part, state, torch.zeros(len(x), dtype=torch.bool))
+        m, state = core(part, state, torch.zeros(len(x), dtype=torch.bool, device=x.device))
         out.append(m)
     return torch.cat(out, 1), state
 

@@ -154,6 +154,18 @@ END = {
 }
 
 
+@contextlib.contextmanager
+def playing(program: str) -> Iterator[None]:
+    """A Python that runs a program until it plays, and on to its end behind the block."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen([sys.executable, "-c", program], env=environment, text=True, **pipes) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "playing\n"
+        yield
+        process.communicate("x", timeout=LIMIT)  # no engine holds the output open
+
+
 @pytest.mark.parametrize("end", END)
 def test_nothing_is_left_however_python_ends(end: str, tmp_path: Path) -> None:
     program = f"""
@@ -167,14 +179,9 @@ print("playing", flush=True)
 sys.stdin.read(1)
 {END[end]}
 """
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen([sys.executable, "-c", program], env=environment, text=True, **pipes) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "playing\n"
+    with playing(program):
         assert len(engines(tmp_path)) == 1
         assert list((tmp_path / "work").iterdir()) == []
-        process.communicate("x", timeout=LIMIT)  # no engine holds the output open
 
 
 @pytest.mark.parametrize("end", ["kill", "terminate", "exception", "exit"])
@@ -190,13 +197,8 @@ print("playing", flush=True)
 sys.stdin.read(1)
 {END[end]}
 """
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen([sys.executable, "-c", program], env=environment, text=True, **pipes) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "playing\n"
+    with playing(program):
         assert len(engines(tmp_path)) == 3
-        process.communicate("x", timeout=LIMIT)  # no engine holds the output open
 
 
 def test_an_engine_that_hangs_holds_up_the_others_no_longer_than_patience(caplog: pytest.LogCaptureFixture) -> None:
