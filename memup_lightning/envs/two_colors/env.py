@@ -111,6 +111,7 @@ class DoomEnv(gymnasium.Env[Frame, np.int64], ABC):
         self._scenario = scenario(rules)
         self._hidden = [getattr(vizdoom.GameVariable, name) for name in _HIDDEN]
         self._engine: Engine | None = None
+        self._state: vizdoom.GameState | None = None  # None where an episode is over
         self._screen = np.zeros((height, width, 3) if colour else (height, width), np.uint8)
         self._playing = False
         self._matched, self._mismatched = 0.0, 0.0
@@ -141,8 +142,8 @@ class DoomEnv(gymnasium.Env[Frame, np.int64], ABC):
         try:
             with self._engine.asking():
                 reward = game.make_action(pressed, self.frame_skip)
-                out_of_time = game.is_episode_finished() and game.is_episode_timeout_reached()
                 observation = self._observe()
+                out_of_time = self._state is None and game.is_episode_timeout_reached()
                 info = self._look()
         except EngineFailure as error:
             return self._discard(error)
@@ -194,6 +195,8 @@ class DoomEnv(gymnasium.Env[Frame, np.int64], ABC):
         game.set_screen_resolution(self._resolution)
         game.set_screen_format(vizdoom.ScreenFormat.RGB24 if self.colour else vizdoom.ScreenFormat.GRAY8)
         game.set_available_buttons([getattr(vizdoom.Button, name) for name in BUTTONS])
+        # A state then holds them. To ask for one gives Python's lock away and takes it again, for which threads queue.
+        game.set_available_game_variables(self._hidden)
         game.set_labels_buffer_enabled(self.tell_items)
         game.set_window_visible(self.render_mode == "human")
         game.set_sound_enabled(False)
@@ -209,6 +212,7 @@ class DoomEnv(gymnasium.Env[Frame, np.int64], ABC):
         assert self._engine is not None
         self._state = self._engine.game.get_state()
         if self._state is not None:
+            assert self._state.screen_buffer is not None
             self._screen = self._state.screen_buffer
         seen = self._screen[self._middle]
         if self.shrink > 1:
@@ -219,9 +223,13 @@ class DoomEnv(gymnasium.Env[Frame, np.int64], ABC):
     def _look(self) -> dict[str, Any]:
         """What is hidden from the agent."""
         assert self._engine is not None
-        game = self._engine.game
-        colour, health, matched, mismatched, x, y, angle = map(game.get_game_variable, self._hidden)
-        tic = game.get_episode_time()
+        game, state = self._engine.game, self._state
+        if state is None:  # the episode is over
+            told, tic = [game.get_game_variable(name) for name in self._hidden], game.get_episode_time()
+        else:
+            assert state.game_variables is not None
+            told, tic = state.game_variables.tolist(), state.tic
+        colour, health, matched, mismatched, x, y, angle = told
         self._info = {
             "colour": int(colour) - 1,
             "pillar": tic < self.rules.pillar_tics,
