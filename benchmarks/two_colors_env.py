@@ -7,6 +7,7 @@ no reward worked out, no hidden truth read. All play the same random actions at 
 160x120). Alone, one environment against one engine. Then many:
 
 - ``bare, free``: a process for each core plays its share of the engines, and waits for nobody. What there is to be had.
+- ``environment, free``: as many environments, played in the same way.
 - ``bare, in step``: threads play the engines, and no engine begins a step before all have ended the last one, as the
   policy of a vector environment must have seen all. What is left to be had of that.
 - ``threads``: the environment's own vector environment (TwoColorsVectorEnv).
@@ -25,6 +26,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from multiprocessing import get_context
 from typing import Any, NamedTuple, Protocol
 
@@ -86,19 +88,24 @@ class BareLoop:
             engine.close()
 
 
-def bare_process(pipe: Any, engines: int) -> None:
-    """A bare loop at the other end of a pipe: gets numbers of steps, and says when it has played them."""
-    loop = BareLoop(engines)
+def serve(pipe: Any, make: Callable[[int], Player], envs: int) -> None:
+    """A player at the other end of a pipe: gets numbers of steps, and says when it has played them."""
+    player = make(envs)
     while steps := pipe.recv():
-        loop(steps)
+        player(steps)
         pipe.send(True)
-    loop.close()
+    player.close()
 
 
-class BareFree:
-    """Bare loops in a process for each core, which wait for nobody."""
+class Free:
+    """Players in a process for each core, which wait for nobody.
 
-    def __init__(self, envs: int) -> None:
+    Args:
+        make: a player of so many environments.
+        envs: of all processes together.
+    """
+
+    def __init__(self, make: Callable[[int], Player], envs: int) -> None:
         context = get_context("fork")
         self.pipes, self.processes = [], []
         processes = min(envs, os.cpu_count() or 1)
@@ -106,7 +113,7 @@ class BareFree:
             ours, theirs = context.Pipe()
             share = len(range(number, envs, processes))
             self.pipes.append(ours)
-            self.processes.append(context.Process(target=bare_process, args=(theirs, share), daemon=True))
+            self.processes.append(context.Process(target=serve, args=(theirs, make, share), daemon=True))
             self.processes[-1].start()
 
     def __call__(self, steps: int) -> None:
@@ -137,21 +144,24 @@ class BareInStep(BareLoop):
         super().close()
 
 
-class OneEnvironment:
-    """The environment, stepped by itself."""
+class Environments:
+    """Environments, stepped one after another."""
 
-    def __init__(self, envs: int) -> None:
-        self.env = TwoColorsEnv()
-        self.env.reset(seed=1)
+    def __init__(self, envs: int = 1) -> None:
+        self.envs = [TwoColorsEnv() for _ in range(envs)]
+        for env in self.envs:
+            env.reset(seed=1)
 
     def __call__(self, steps: int) -> None:
         for action in actions(steps):
-            _, _, terminated, truncated, _ = self.env.step(action)
-            if terminated or truncated:
-                self.env.reset()
+            for env in self.envs:
+                _, _, terminated, truncated, _ = env.step(action)
+                if terminated or truncated:
+                    env.reset()
 
     def close(self) -> None:
-        self.env.close()
+        for env in self.envs:
+            env.close()
 
 
 class Vector:
@@ -170,13 +180,14 @@ class Vector:
 
 
 MANY: dict[str, Callable[[int], Player]] = {
-    BARE: BareFree,
+    BARE: partial(Free, BareLoop),
+    "environment, free": partial(Free, Environments),
     "bare, in step": BareInStep,
     "threads": lambda envs: Vector(TwoColorsVectorEnv(envs)),
     "async": lambda envs: Vector(AsyncVectorEnv([TwoColorsEnv] * envs)),
     "sync": lambda envs: Vector(SyncVectorEnv([TwoColorsEnv] * envs)),
 }
-ALONE: dict[str, Callable[[int], Player]] = {BARE: BareLoop, "environment": OneEnvironment}
+ALONE: dict[str, Callable[[int], Player]] = {BARE: BareLoop, "environment": Environments}
 
 
 def busy() -> tuple[float, float]:
