@@ -214,9 +214,10 @@ class Replay(Callback):
         self.snapshots.renew(everywhere, data.consumed, data.consumed + self.every - self.max_age)
 
     def _next_episodes(self, data: EpisodeDataModule) -> IntArray:
-        """The episodes whose turn it is; those without targets teach nothing."""
+        """The episodes whose turn it is, of those that lanes may play; those without targets teach nothing."""
         lengths, scored = data.sources["train"].lengths, data.tables["train"].scored
-        queue = (self._turn + np.arange(len(lengths))) % len(lengths)
+        admitted = data.schedule.admitted(data.consumed)
+        queue = np.roll(admitted, -np.searchsorted(admitted, self._turn))
         queue = queue[scored[queue]]
         fits = np.cumsum(lengths[queue]) <= self.max_steps
         fits[:1] = True

@@ -19,7 +19,7 @@ from memup_lightning.episodes import EVALUATE, EpisodeSource, IntArray
 from memup_lightning.errors import MemUPError
 from memup_lightning.loader import ChunkLoader
 from memup_lightning.ranks import rank, share_of_episodes, share_of_lanes, world_size
-from memup_lightning.schedule import LaneSchedule, OncePerEpisode
+from memup_lightning.schedule import Curriculum, OncePerEpisode
 from memup_lightning.stream import ChunkStream, TargetJoin
 from memup_lightning.targets import NOWHERE, Selector, TargetTable, TopK
 
@@ -51,6 +51,9 @@ class EpisodeDataModule(TaskDataModule):
         selector: which later steps a chunk gets as targets.
         restart: probabilities for a lane to leave its episode at a chunk's end, spread over the lanes. A mixture such as
             ``[0.999, 0.3, 0.05, 0]`` keeps many lanes near the beginning of long episodes; ``[0]`` always plays to the end.
+        curriculum: longest training episode that is played, in steps, until which update: ``{1000: 50, 3000: 200}`` plays
+            those of at most 50 steps in the first 1,000 updates, of at most 200 until update 3,000, then all. A memory that
+            must write many things, one behind the other, learns that where all of them lie within a chunk.
         chunks_per_epoch: updates of an epoch; a stream has no end of its own.
         probes: steps drawn from each lane's episode for the local predictor, at every update.
         evaluation_lanes: episodes evaluated side by side, on all ranks together.
@@ -67,6 +70,7 @@ class EpisodeDataModule(TaskDataModule):
         lanes: int = 64,
         selector: Selector | None = None,
         restart: list[float] | None = None,
+        curriculum: dict[int, int] | None = None,
         chunks_per_epoch: int = 500,
         probes: int = 2,
         evaluation_lanes: int = 256,
@@ -85,6 +89,7 @@ class EpisodeDataModule(TaskDataModule):
         self.lanes = lanes
         self.selector = selector or TopK()
         self.restart = [0.0] if restart is None else restart
+        self.curriculum = curriculum or {}
         self.chunks_per_epoch = chunks_per_epoch
         self.probes = probes
         self.evaluation_lanes = evaluation_lanes
@@ -95,7 +100,7 @@ class EpisodeDataModule(TaskDataModule):
         self.sources: dict[Split, EpisodeSource] = {}
         self.tables: dict[Split, TargetTable] = {}
         self._joins: dict[Split, TargetJoin] = {}
-        self._schedule: LaneSchedule | None = None
+        self._schedule: Curriculum | None = None
         self.detour: Detour | None = None  # lanes that leave the schedule for the next chunk
         self.away = self._resumed_away = False  # whether lanes of any rank are on detours, here and in the checkpoint
         self.consumed = 0  # training chunks handed out so far: all that a resumed run must know
@@ -123,7 +128,7 @@ class EpisodeDataModule(TaskDataModule):
             self._joins[split] = TargetJoin(source, self.task, self.tables[split], schedule)
 
     @property
-    def schedule(self) -> LaneSchedule:
+    def schedule(self) -> Curriculum:
         """Where the training lanes of this rank stand at every step."""
         if self._schedule is None:
             lanes = share_of_lanes(self.lanes, "data.init_args.lanes")
@@ -136,9 +141,17 @@ class EpisodeDataModule(TaskDataModule):
         schedule = self.schedule if self.schedule.lanes == self.lanes else self._lanes(0, self.lanes)
         return np.unique(schedule.at(ahead).episode)
 
-    def _lanes(self, first: int, lanes: int) -> LaneSchedule:
-        lengths = self.sources["train"].lengths
-        return LaneSchedule(lengths, lanes, self.chunk_length, self.restart, self.seed, first, self.lanes)
+    def _lanes(self, first: int, lanes: int) -> Curriculum:
+        return Curriculum(
+            self.curriculum,
+            self.sources["train"].lengths,
+            lanes=lanes,
+            chunk_length=self.chunk_length,
+            restart=self.restart,
+            seed=self.seed,
+            first_lane=first,
+            all_lanes=self.lanes,
+        )
 
     @cached_property
     def training_stream(self) -> ChunkStream:
@@ -263,7 +276,7 @@ class EpisodeDataModule(TaskDataModule):
         if "train" not in self.tables or not state_dict:
             return
         for name, now in self._schedule_settings().items():
-            if (was := state_dict["schedule"][name]) != now:
+            if (was := state_dict["schedule"].get(name)) != now:
                 option = "seed_everything" if name == "seed" else f"data.init_args.{name}"
                 raise MemUPError(
                     f"the checkpoint was trained with {name}={was}, this run has {name}={now}, which sends its lanes to "
@@ -276,7 +289,7 @@ class EpisodeDataModule(TaskDataModule):
     def _schedule_settings(self) -> dict[str, Any]:
         """What decides where a lane stands after so many chunks."""
         settings = {"seed": self.seed, "lanes": self.lanes, "chunk_length": self.chunk_length}
-        return settings | {"restart": list(self.restart)}
+        return settings | {"restart": list(self.restart), "curriculum": dict(self.curriculum)}
 
 
 class _EpochLoader(ChunkLoader):

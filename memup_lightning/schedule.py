@@ -8,8 +8,8 @@ the one before it, and a resumed run, or any worker, asks for the step it needs.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +39,11 @@ class Schedule(ABC):
     lanes: int
     chunk_length: int
     first_lane: int = 0  # number of the first of them among the lanes of all ranks
+
+    @property
+    def lane(self) -> IntArray:
+        """Numbers of the lanes among those of all ranks, ``[lanes]``."""
+        return np.arange(self.first_lane, self.first_lane + self.lanes)
 
     @abstractmethod
     def at(self, steps: IntArray) -> Positions:
@@ -88,7 +93,6 @@ class LaneSchedule(Schedule):
         self.chunk_length = chunk_length
         self.seed = seed
         self.first_lane = first_lane
-        self.lane = np.arange(first_lane, first_lane + lanes)
         spread = self.lane * len(restart) // (lanes if all_lanes is None else all_lanes)
         self.restart = np.asarray(restart, float)[spread]
         self._rewind()
@@ -144,6 +148,55 @@ class LaneSchedule(Schedule):
             factor = np.where(shared, factor % count + 1, factor)
         shift = counter.integers(count, self.seed, _ORDER, lane, turn, 1)
         return (factor * place + shift) % count
+
+
+class Curriculum(Schedule):
+    """A training schedule in stages: at first lanes play short episodes alone, and all episodes in the last stage.
+
+    Each stage is a :class:`LaneSchedule` over the episodes that it admits. Where it ends, all lanes leave their episodes.
+
+    Args:
+        longest: steps of the longest episode that is played, until which update: ``{1000: 50, 3000: 200}`` plays episodes
+            of at most 50 steps in the first 1,000 updates, of at most 200 until update 3,000, then all.
+        lengths: steps of each episode.
+        **lanes: see :class:`LaneSchedule`.
+
+    Raises:
+        MemUPError: updates or lengths that do not rise, a stage without an episode; see :class:`LaneSchedule`.
+    """
+
+    def __init__(self, longest: Mapping[int, int], lengths: IntArray, **lanes: Any) -> None:
+        stages = sorted(longest.items())
+        ends, limits = (np.array([0, *(stage[n] for stage in stages)], np.int64) for n in (0, 1))
+        if (np.diff(ends) < 1).any() or (np.diff(limits) < 1).any():
+            raise MemUPError(
+                f"curriculum={dict(stages)}: give the longest episode that is played until an update, such as "
+                "{1000: 50, 3000: 200}; updates and lengths must be above 0 and rise together"
+            )
+        if stages and limits[1] < lengths.min():
+            raise MemUPError(
+                f"curriculum={dict(stages)} plays episodes of at most {limits[1]} steps at first, but the shortest has "
+                f"{lengths.min()}; give at least as many"
+            )
+        self._begins = ends
+        self._admitted = [*(np.flatnonzero(lengths <= limit) for limit in limits[1:]), np.arange(len(lengths))]
+        self._stages = [LaneSchedule(lengths[admitted], **lanes) for admitted in self._admitted]
+        first = self._stages[0]
+        self.lanes, self.chunk_length, self.first_lane = first.lanes, first.chunk_length, first.first_lane
+
+    def admitted(self, step: int) -> IntArray:
+        """The episodes that may be played at a step of the run."""
+        return self._admitted[np.searchsorted(self._begins, step, side="right") - 1]
+
+    def at(self, steps: IntArray) -> Positions:
+        steps = np.asarray(steps, np.int64)
+        stage = np.searchsorted(self._begins, steps, side="right") - 1
+        episode, start = np.empty((2, len(steps), self.lanes), np.int64)
+        for number in np.unique(stage).tolist():
+            rows = stage == number
+            places = self._stages[number].at(steps[rows] - self._begins[number])
+            episode[rows], start[rows] = self._admitted[number][places.episode], places.start
+        return Positions(episode, start)
 
 
 class OncePerEpisode(Schedule):

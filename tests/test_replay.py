@@ -14,7 +14,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer, seed_everythin
 from torch import Tensor
 
 from callbacks import Replay, TargetRefresh
-from datamodules import TMazeDataModule
+from datamodules import CopyDataModule, TMazeDataModule
 from memup_lightning.chunk import Chunk
 from memup_lightning.errors import MemUPError
 from memup_lightning.memory import GRU, LSTM, take
@@ -65,10 +65,9 @@ class Run:
         options: dict[str, Any] = {"every": EVERY, "visits": [2, 6], "max_age": 3 * EVERY, "lanes": 8}
         self.replay = Replay(**options | given.pop("replay", {}))
         self.watch = Watch(self.replay, *(save or ()))
-        self.data = TMazeDataModule(
-            length=60,
-            hint_window=0.5,
-            num_train=12,
+        kind, episodes = given.pop("data", (TMazeDataModule, {"length": 60, "hint_window": 0.5, "num_train": 12}))
+        self.data = kind(
+            **episodes,
             num_val=4,
             chunk_length=CHUNK,
             lanes=LANES,
@@ -286,6 +285,16 @@ def test_snapshots_are_never_older_than_max_age(max_age: int, max_steps: int) ->
 def test_episodes_take_turns() -> None:
     run = Run(150, replay={"max_steps": 200, "max_age": 1000})
     assert set(run.replay.snapshots.where[:, 0]) == set(range(12))
+
+
+def test_a_scan_plays_no_episode_that_the_curriculum_does_not_admit() -> None:
+    copy = {"length": 60, "shortest": 3, "copied": 2, "num_train": 64, "curriculum": {UPDATES + 1: 30}}
+    run = Run(data=(CopyDataModule, copy))
+    lengths = run.data.sources["train"].lengths
+    assert lengths.max() > 40
+    assert len(np.unique(run.replay.snapshots.where[:, 0])) > 8
+    assert lengths[run.replay.snapshots.where[:, 0]].max() <= 30
+    assert max(int(lengths[chunk.episode].max()) for chunk in run.watch.chunks) <= 30
 
 
 def test_two_runs_of_a_seed_are_equal_with_any_number_of_workers(run: Run) -> None:

@@ -51,6 +51,7 @@ class Run:
             chunk_length=given.pop("chunk_length", 5),
             lanes=given.pop("lanes", 8),
             restart=given.pop("restart", [0.2, 0.0]),
+            curriculum=given.pop("curriculum", None),
             chunks_per_epoch=EPOCH,
             num_workers=given.pop("num_workers", 0),
             seed=1,
@@ -129,8 +130,9 @@ def test_a_run_may_be_resumed_with_another_number_of_workers(tmp_path: Path) -> 
         {"when": {"settle": 30, "max_wait": 1000, "tolerance": 1e9}},
         {"lr_scheduler": partial(torch.optim.lr_scheduler.LinearLR, total_iters=80)},
         {"memory": partial(ModuleMemory, module=DROPOUT)},
+        {"curriculum": {30: 40, 70: 60}},
     ],
-    ids=["gru", "surprise", "union", "explainable", "epochs", "turn", "settling", "schedule", "dropout"],
+    ids=["gru", "surprise", "union", "explainable", "epochs", "turn", "settling", "schedule", "dropout", "curriculum"],
 )
 def test_every_part_of_a_run_comes_back(tmp_path: Path, given: dict[str, Any]) -> None:
     straight_and_resumed(tmp_path, 57, **given)
@@ -178,8 +180,13 @@ def test_a_run_resumed_with_another_selector_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("changed", "option"),
-    [({"lanes": 4}, "lanes=8"), ({"chunk_length": 4}, "chunk_length=5"), ({"restart": [0.5]}, r"restart=\[0.2, 0.0\]")],
-    ids=["lanes", "chunk_length", "restart"],
+    [
+        ({"lanes": 4}, "lanes=8"),
+        ({"chunk_length": 4}, "chunk_length=5"),
+        ({"restart": [0.5]}, r"restart=\[0.2, 0.0\]"),
+        ({"curriculum": {30: 40}}, r"curriculum=\{\}"),
+    ],
+    ids=["lanes", "chunk_length", "restart", "curriculum"],
 )
 def test_a_run_whose_lanes_would_stand_elsewhere_is_refused(
     tmp_path: Path, changed: dict[str, Any], option: str

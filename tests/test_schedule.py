@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memup_lightning.errors import MemUPError
-from memup_lightning.schedule import LaneSchedule, OncePerEpisode
+from memup_lightning.schedule import Curriculum, LaneSchedule, OncePerEpisode
 
 LENGTHS = np.array([7, 1, 12, 30, 5])
 
@@ -201,6 +202,86 @@ def test_ranks_play_the_rows_of_the_whole(restart: tuple[float, ...], ranks: int
 def test_an_impossible_schedule_is_refused_with_its_value(wrong: dict[str, Any], named: str) -> None:
     with pytest.raises(MemUPError, match=named):
         LaneSchedule(**{"lengths": LENGTHS, "lanes": 2, "chunk_length": 3} | wrong)
+
+
+# --- curriculum
+
+
+def curriculum(longest: dict[int, int], lengths: Any = LENGTHS, **more: Any) -> Curriculum:
+    lanes: dict[str, Any] = {"lanes": 6, "chunk_length": 3, "restart": (0.2, 0.0), "seed": 5}
+    return Curriculum(longest, lengths, **lanes | more)
+
+
+some_stages = st.dictionaries(st.integers(1, 60), st.integers(1, 40), max_size=3).filter(
+    lambda stages: all(a < b for a, b in pairwise([0, *(stages[end] for end in sorted(stages))]))
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(some_lengths, some_stages, st.integers(0, 3))
+def test_no_stage_plays_an_episode_longer_than_it_says(lengths: Any, longest: dict[int, int], seed: int) -> None:
+    lengths[0] = 1  # one that every stage may play
+    schedule = curriculum(longest, lengths, seed=seed)
+    steps = np.arange(100)
+    at = schedule.at(steps)
+    limits = np.array([min((n for end, n in longest.items() if step < end), default=40) for step in steps])
+    assert (lengths[at.episode] <= limits[:, None]).all()
+    assert (at.start < lengths[at.episode]).all()
+    for step in steps.tolist():
+        assert np.isin(at.episode[step], schedule.admitted(step)).all()
+        assert (lengths[schedule.admitted(step)] <= limits[step]).all()
+
+
+def test_where_a_stage_ends_all_lanes_begin_another_episode_and_later_all_episodes_come() -> None:
+    schedule = curriculum({40: 7, 100: 12})
+    at = schedule.at(np.arange(400))
+    assert (at.start[[0, 40, 100]] == 0).all()
+    assert set(at.episode[:40].ravel()) == {0, 1, 4}
+    assert set(at.episode[40:100].ravel()) == {0, 1, 2, 4}
+    assert set(at.episode[100:].ravel()) == {0, 1, 2, 3, 4}
+
+
+def test_without_stages_a_curriculum_is_the_schedule_of_its_lanes() -> None:
+    steps = np.arange(200)
+    plain = LaneSchedule(LENGTHS, 6, 3, (0.2, 0.0), seed=5).at(steps)
+    assert all(np.array_equal(a, b) for a, b in zip(curriculum({}).at(steps), plain, strict=True))
+
+
+def test_steps_of_a_curriculum_asked_for_in_any_order_are_the_same() -> None:
+    whole = curriculum({20: 7, 50: 12}).at(np.arange(120))
+    steps = np.random.default_rng(0).permutation(120)
+    schedule = curriculum({20: 7, 50: 12})
+    for some in np.array_split(steps, 30):
+        at = schedule.at(some)
+        assert np.array_equal(at.episode, whole.episode[some])
+        assert np.array_equal(at.start, whole.start[some])
+
+
+def test_ranks_play_the_rows_of_a_whole_curriculum() -> None:
+    steps = np.arange(120)
+    whole = curriculum({20: 7, 50: 12}).at(steps)
+    part = curriculum({20: 7, 50: 12}, lanes=3, first_lane=3, all_lanes=6)
+    assert part.lane.tolist() == [3, 4, 5]
+    assert np.array_equal(part.at(steps).episode, whole.episode[:, 3:])
+
+
+@pytest.mark.parametrize(
+    ("longest", "named"),
+    [
+        ({0: 7}, "rise together"),
+        ({10: 0}, "rise together"),
+        ({10: 12, 20: 7}, r"curriculum=\{10: 12, 20: 7\}.*rise together"),
+        ({10: 7, 20: 7}, "rise together"),
+    ],
+)
+def test_an_impossible_curriculum_is_refused_with_its_value(longest: dict[int, int], named: str) -> None:
+    with pytest.raises(MemUPError, match=named):
+        curriculum(longest)
+
+
+def test_a_curriculum_without_an_episode_for_its_first_stage_is_refused() -> None:
+    with pytest.raises(MemUPError, match="at most 4 steps at first, but the shortest has 5"):
+        curriculum({10: 4}, np.array([5, 9]))
 
 
 # --- evaluation
