@@ -17,7 +17,7 @@ from memup_lightning.chunk import Chunk
 from memup_lightning.episodes import IntArray
 from memup_lightning.errors import MemUPError
 from memup_lightning.memory import put
-from memup_lightning.modules.memup import MemUP
+from memup_lightning.modules import TBPTT, MemUP
 from memup_lightning.ranks import gather, share_of_episodes
 from memup_lightning.replay import Found, Rarest, Snapshots
 
@@ -41,7 +41,8 @@ class Replay(Callback):
     fall: by how much the loss on the far targets is lower at the chunk's end than at its beginning, a moving average
     over visits (there the memory learns what it did not know); 0 where a chunk has one prediction point.
 
-    The other lanes play on as the schedule says. Snapshots are the same on any number of ranks, and so is the run.
+    The other lanes play on as the schedule says. Snapshots are the same on any number of ranks, and so is the run. Beside a
+    baseline (TBPTT, BPTT), which learns nothing of far outcomes, it does nothing.
 
     Args:
         share: of the lanes.
@@ -88,6 +89,7 @@ class Replay(Callback):
         self.visits = np.asarray(visits, np.int64)
         self.max_age = max_age
         self.lanes = lanes
+        self._idle = False
         self._clear()
 
     def _clear(self) -> None:
@@ -100,6 +102,9 @@ class Replay(Callback):
         self._entered: IntArray = np.zeros(0, np.int64)  # snapshot with which the visit begins at this chunk, else -1
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self._idle = isinstance(pl_module, TBPTT)
+        if self._idle:
+            return
         require_memup(self, trainer, pl_module)
         data = data_of(trainer)
         if stage == "fit" and not len(self.replaying(data)):
@@ -112,6 +117,8 @@ class Replay(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         data = data_of(trainer)
+        if self._idle:
+            return
         data.detour, data.away = None, False
         if not data.consumed:  # a new run
             self._clear()
@@ -127,6 +134,8 @@ class Replay(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
+        if self._idle:
+            return
         assert isinstance(pl_module, MemUP)
         data = data_of(trainer)
         if data.detour is not None:

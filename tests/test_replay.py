@@ -18,7 +18,7 @@ from datamodules import CopyDataModule, TMazeDataModule
 from memup_lightning.chunk import Chunk
 from memup_lightning.errors import MemUPError
 from memup_lightning.memory import GRU, LSTM, take
-from memup_lightning.modules import MemUP
+from memup_lightning.modules import BPTT, TBPTT, MemUP
 from memup_lightning.targets import CurrentStep, TopK, Union
 from tests.training import quiet_trainer
 
@@ -367,6 +367,20 @@ def test_what_makes_no_sense_is_refused_in_one_sentence(given: dict[str, Any], m
 def test_a_share_of_no_lane_is_refused() -> None:
     with pytest.raises(MemUPError, match=r"share=0.05 of 8 lanes is no lane; raise share or lanes"):
         Run(replay={"share": 0.05})
+
+
+@pytest.mark.parametrize(("baseline", "chunk_length"), [(TBPTT, 5), (BPTT, 70)])
+def test_beside_a_baseline_it_does_nothing(baseline: type[TBPTT], chunk_length: int) -> None:
+    def weights(*callbacks: Callback) -> dict[str, Tensor]:
+        seed_everything(1)
+        lanes: dict[str, Any] = {"lanes": LANES, "selector": CurrentStep(), "seed": 1}
+        data = TMazeDataModule(length=60, num_train=12, num_val=4, chunk_length=chunk_length, **lanes)
+        model = baseline(data.task, memory=partial(LSTM, hidden_size=8))
+        quiet_trainer(12, callbacks, limit_val_batches=0).fit(model, data)
+        assert data.detour is None
+        return model.state_dict()
+
+    assert_same(weights(Replay(every=4)), weights())
 
 
 def test_another_module_is_refused() -> None:
