@@ -59,7 +59,7 @@ LARGE = [
 ]
 SETTINGS = [
     Setting("maze, as shipped (64 lanes x 10, LSTM-64)", "conf/tmaze.yaml", [], 600, 600),
-    Setting("copy, as shipped (64 lanes x 20, LSTM-128)", "conf/copy.yaml", [], 400, 200),
+    Setting("copy, as shipped (64 lanes x 20, LSTM-128)", "conf/copy_120.yaml", [], 400, 200),
     Setting("maze, large (1,024 x 50, LSTM-512)", "conf/tmaze.yaml", LARGE, 100, 3),
 ]
 

@@ -27,7 +27,6 @@ from matplotlib.ticker import FuncFormatter
 
 from benchmarks.report import Row, arguments, publish, with_earlier, write_json
 from benchmarks.runs import fit_alone
-from benchmarks.tasks import BACK_TO_THE_CUES
 
 BUDGET_GB = 8.0
 SOLVED = 0.99
@@ -48,7 +47,6 @@ class Problem(NamedTuple):
         more: steps of the longest episode beyond ``length``.
         updates: of MemUP and TBPTT, at most.
         options: what all methods get beside the config.
-        memup: what MemUP gets beside the config.
         baselines: what the baselines get beside the config.
         lengths: at which it is run.
         unknowing: accuracy of a predictor without memory.
@@ -60,7 +58,6 @@ class Problem(NamedTuple):
     more: int
     updates: int
     options: Sequence[str]
-    memup: Sequence[str]
     baselines: Sequence[str]
     lengths: Sequence[int]
     unknowing: float
@@ -76,7 +73,6 @@ PROBLEMS = (
         more=10,
         updates=5_000,
         options=[],
-        memup=[],
         baselines=[CHRONO, "--model.init_args.optimizer.init_args.lr=0.005", "--trainer.gradient_clip_val=1.0"],
         lengths=(100, 1_000, 10_000),
         unknowing=0.0,  # the mean of +4 and -3 is never right
@@ -87,8 +83,7 @@ PROBLEMS = (
         chunk_length=20,
         more=20,
         updates=8_000,
-        options=[CHRONO, SCHEDULE, "--data.init_args.num_train=16384"],
-        memup=[*BACK_TO_THE_CUES, "--model.init_args.predict_every=3"],
+        options=[CHRONO, SCHEDULE],
         baselines=[],
         lengths=(100, 1_000, 10_000),
         unknowing=1 / 8,
@@ -112,8 +107,6 @@ def run(problem: Problem, length: int, method: str, share: float, threads: int |
     if method != "MemUP":
         options += [f"--model={method}", "--data.init_args.selector=CurrentStep", "--data.init_args.restart=[0.0]"]
         own += problem.baselines
-    else:
-        own += problem.memup
     options += [option.format(length=length, updates=updates) for option in own]
     summary, evaluations = fit_alone(problem.config, *options, seed=seed, threads=threads)
     metrics = summary["metrics"]

@@ -2,20 +2,19 @@
 
     python -m benchmarks.memories [--quick] [--tasks T-Maze-LNR-1000 Copy-120] [--memories LSTM NTM ...] [--json PATH]
 
-Every row is `fit` on conf/tmaze.yaml or conf/copy.yaml with another core, in a process of its own, within the same number
-of updates for every core. A run ends when it is solved, evaluated on 256 held-out episodes at full length. With --json, a
-row that was measured before stays in the file until it is measured again.
+Every row is `fit` on conf/tmaze.yaml or conf/copy_120.yaml with another core, in a process of its own, within the same
+number of updates for every core. A run ends when it is solved, evaluated on 256 held-out episodes at full length. With
+--json, a row that was measured before stays in the file until it is measured again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from benchmarks import tasks
 from benchmarks.report import Row, arguments, publish, with_earlier
 from benchmarks.runs import fit_alone
 from datamodules import CopyDataModule, TMazeDataModule
@@ -37,7 +36,6 @@ class Setting(NamedTuple):
         solved: accuracy at the end of the dependency from which a run counts as solved; its config ends it there.
         cores: name of a class -> its arguments, where they are not its own defaults.
         rates: name of a class -> learning rate, where it is not the config's.
-        overrides: more arguments of `fit`.
     """
 
     config: str
@@ -48,7 +46,6 @@ class Setting(NamedTuple):
     solved: float
     cores: Mapping[str, Mapping[str, Any]]
     rates: Mapping[str, float]
-    overrides: Sequence[str] = ()
 
 
 NAMES = ("LSTM", "GRU", "SRNN", "AMRL", "MinGRU", "XLSTM", "NTM", "DNC", "RMT", "GTrXL")
@@ -69,7 +66,7 @@ TRANSFORMERS = {"RMT": 1e-3, "GTrXL": 1e-3}  # at twice that RMT does not learn
 SETTINGS = {
     "T-Maze-LNR-1000": Setting("conf/tmaze.yaml", TMazeDataModule().task, 1000, 4000, 250, 0.99, MAZE, TRANSFORMERS),
     "Copy-120": Setting(
-        "conf/copy.yaml",
+        "conf/copy_120.yaml",
         CopyDataModule().task,
         120,
         8000,
@@ -77,7 +74,6 @@ SETTINGS = {
         0.999,
         COPY,
         TRANSFORMERS | {"AMRL": 3e-3, "XLSTM": 1e-3},
-        [*tasks.updates(8000, 500), tasks.MANY_EPISODES, tasks.MANY_WRITE],
     ),
 }
 
@@ -96,7 +92,6 @@ def run(name: str, core: str, seed: int, threads: int | None, *overrides: str) -
         f"--data.init_args.length={setting.length}",
         f"--trainer.max_steps={setting.updates}",
         f"--trainer.val_check_interval={setting.interval}",
-        *setting.overrides,
         *overrides,
         seed=seed,
         threads=threads,

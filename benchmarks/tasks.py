@@ -14,13 +14,12 @@ from __future__ import annotations
 
 import argparse
 import math
-import tempfile
 from collections.abc import Callable, Sequence
 from statistics import mean
 from typing import NamedTuple
 
 from benchmarks.report import Row, arguments, environment, publish, with_earlier, write_json
-from benchmarks.runs import call, read
+from benchmarks.runs import fit_alone
 
 MODEL, DATA = "--model.init_args", "--data.init_args"
 CORE = f"{MODEL}.memory.init_args"
@@ -37,7 +36,6 @@ class Problem(NamedTuple):
         minutes: within which.
         metric: in summary.json.
         smallest: whether the metric must be at most the target, not at least.
-        first: file of the run with whose weights it begins; its updates and seconds count.
     """
 
     name: str
@@ -47,7 +45,6 @@ class Problem(NamedTuple):
     minutes: float = math.inf
     metric: str = "val/accuracy"
     smallest: bool = False
-    first: str | None = None
 
     def reached(self, value: float) -> bool | None:
         """Whether the target is; None of a baseline."""
@@ -71,9 +68,14 @@ def updates(number: int, every: int) -> list[str]:
 
 
 def copy(length: int, chunk_length: int, target: float, minutes: float, *more: str) -> Problem:
-    """A copy task of another length than the config's."""
+    """A copy task of another length than those of the configs."""
     sizes = [f"{DATA}.length={length}", f"{DATA}.chunk_length={chunk_length}", f"{CORE}.chrono={length}"]
     return Problem(f"Copy-{length}, r={chunk_length}", "conf/copy.yaml", [*sizes, *more], target, minutes)
+
+
+def short(name: str, *more: str) -> Problem:
+    """The short copy task, with something changed."""
+    return Problem(name, "conf/copy_120.yaml", more, 0.999, 4)
 
 
 def pixels(method: str, *more: str) -> Problem:
@@ -89,26 +91,12 @@ WHOLE_EPISODES = (  # 16 of 784 steps instead of 64 of 28: as many pixels in a s
     "--trainer.val_check_interval=2143",
     f"{MODEL}.lr_scheduler.init_args.total_steps=2143",
 )
-MANY_EPISODES = f"{DATA}.num_train=65536"
-MANY_WRITE = f"{DATA}.restart=[0.999, 0.999, 0.999, 0.999, 0.999, 0.999, 0.999, 0.0]"
-BACK_TO_THE_CUES = (  # to which a lane that plays 1,000 blanks comes once in 52 chunks, one that plays 5,000 in 252
-    f"{DATA}.num_train=16384",
-    "--trainer.callbacks+=Replay",
-    "--trainer.callbacks.share=0.2",
-    "--trainer.callbacks.every=2000",
-    "--trainer.callbacks.max_steps=700000",
-    "--trainer.callbacks.per_episode=2",
-    "--trainer.callbacks.visits=[1, 2]",
-    "--trainer.callbacks.max_age=4000",
-)
 PROBLEMS = [
-    copy(120, 20, 0.999, 4, *updates(8_000, 500), MANY_EPISODES, MANY_WRITE),
-    copy(1_000, 20, 0.995, 10, *updates(8_000, 500), *BACK_TO_THE_CUES, f"{MODEL}.predict_every=3"),
-    copy(5_000, 20, 0.993, 25, *updates(28_000, 2_000), *BACK_TO_THE_CUES, f"{MODEL}.predict_every=3"),
-    copy(5_000, 100, 0.993, 25, *updates(10_000, 1_000), *BACK_TO_THE_CUES, f"{MODEL}.predict_every=4"),
-    Problem(
-        "Scattered copy-5000, r=100", "conf/scattered_copy.yaml", [], 0.999, 25, first="conf/scattered_copy_80.yaml"
-    ),
+    short("Copy-120, r=20"),
+    Problem("Copy-1000, r=20", "conf/copy.yaml", [], 0.995, 10),
+    copy(5_000, 20, 0.993, 25, *updates(28_000, 2_000)),
+    copy(5_000, 100, 0.993, 25, *updates(10_000, 1_000), f"{MODEL}.predict_every=4"),
+    Problem("Scattered copy-5000, r=100", "conf/scattered_copy.yaml", [], 0.999, 25),
     Problem("Adding-5000, r=100", "conf/adding.yaml", [], 0.005, 20, "val/mse", smallest=True),
     pixels("MemUP"),
     pixels("TBPTT", f"{DATA}.selector=CurrentStep"),
@@ -125,6 +113,7 @@ WITHOUT: dict[str, Sequence[str]] = {
     "predictor of 64 units, not 256": [f"{MODEL}.predictor.init_args.hidden_size=64"],
     "additive predictor": [f"{MODEL}.predictor=AdditivePredictor", f"{MODEL}.predictor.init_args.hidden_size=256"],
     "4,096 episodes, not 65,536": [f"{DATA}.num_train=4096"],
+    "a quarter of the lanes plays on, not an eighth": [f"{DATA}.restart=[0.999, 0.999, 0.999, 0.0]"],
     "lanes restarted with 0.3, 0.1, 0.02, 0": [f"{DATA}.restart=[0.3, 0.1, 0.02, 0.0]"],
     "no restarts": [f"{DATA}.restart=[0.0]"],
     "one target (K=1), not ten": [f"{DATA}.selector.init_args.num_targets=1"],
@@ -135,29 +124,24 @@ WITHOUT: dict[str, Sequence[str]] = {
 
 def ablation() -> list[Problem]:
     """Copy-120 with one thing changed, at a budget of updates."""
-    budget = [*updates(ABLATION_UPDATES, 500), f"{DATA}.length=120", MANY_EPISODES, f"{CORE}.chrono=120"]
-    return [Problem(name, "conf/copy.yaml", [*budget, *change], 0.999, 4) for name, change in WITHOUT.items()]
+    return [short(name, *updates(ABLATION_UPDATES, 500), *change) for name, change in WITHOUT.items()]
 
 
 def run(problem: Problem, seed: int, threads: int | None) -> Row:
-    """One run, behind the one whose weights it takes over, if there is one."""
-    options: dict[str, Sequence[str]] = {problem.first: []} if problem.first else {}
-    options[problem.config] = problem.overrides
-    with tempfile.TemporaryDirectory() as folder:
-        runs = [read(call(folder, "fit", file, *more, seed=seed, threads=threads)) for file, more in options.items()]
-    summaries = [found.summary for found in runs]
-    metrics, seconds = summaries[-1]["metrics"], sum(one["seconds_total"] for one in summaries)
+    """One run."""
+    summary, evaluations = fit_alone(problem.config, *problem.overrides, seed=seed, threads=threads)
+    metrics, seconds = summary["metrics"], summary["seconds_total"]
     return {
         "seed": seed,
-        "data": summaries[-1]["data"],
+        "data": summary["data"],
         "value": metrics[problem.metric],
         "recall": metrics.get("val/target_recall"),
-        "updates": sum(one["updates"] for one in summaries),
+        "updates": summary["updates"],
         "seconds": seconds,
-        "peak_rss_mb": max(one["peak_rss_mb"] for one in summaries),
-        "saved_bytes": max(one["saved_tensor_bytes"] for one in summaries),
+        "peak_rss_mb": summary["peak_rss_mb"],
+        "saved_bytes": summary["saved_tensor_bytes"],
         "met": problem.met(metrics[problem.metric], seconds),
-        "evaluations": runs[-1].evaluations,
+        "evaluations": evaluations,
         "date": environment()["date"],
     }
 

@@ -123,7 +123,7 @@ class NeverWaits(Callback):
         torch.cuda.set_sync_debug_mode("default")
 
 
-@pytest.mark.parametrize("config", ["tmaze", "tmaze_noise", "copy", "adding", "permuted_pixels"])
+@pytest.mark.parametrize("config", ["tmaze", "tmaze_noise", "copy_120", "adding", "permuted_pixels"])
 def test_a_training_step_never_waits_for_the_device(
     config: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
