@@ -46,20 +46,32 @@ class StepReader:
     def steps(self, arrays: Arrays, position: IntArray, valid: np.ndarray, shape: tuple[int, ...]) -> Steps:
         """What :meth:`read` returned, as tensors whose rows are laid out in ``shape``."""
         ok = torch.from_numpy(valid.reshape(shape))
+        outcome = _tensor(arrays[OUTCOME], shape)
         if HAS_OUTCOME in arrays:
             ok = ok & _tensor(arrays[HAS_OUTCOME], shape)
+            outcome = _known(outcome, ok)
         judged = _tensor(arrays[EVALUATE], shape) if EVALUATE in arrays else ok
         return Steps(
             position=torch.from_numpy(position.reshape(shape)),
             valid=ok,
             context={name: _tensor(arrays[name], shape) for name in self.task.context},
-            outcome=_tensor(arrays[OUTCOME], shape),
+            outcome=outcome,
             judged=judged & ok,
         )
 
 
 def _tensor(array: np.ndarray, shape: tuple[int, ...]) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(array)).view(*shape, *array.shape[1:])
+    return _from_numpy(np.ascontiguousarray(array)).view(*shape, *array.shape[1:])
+
+
+def _from_numpy(array: np.ndarray) -> Tensor:
+    """The array as a tensor; numbers of another precision as float32, which networks read."""
+    return torch.from_numpy(array if array.dtype.kind != "f" else array.astype(np.float32, copy=False))
+
+
+def _known(outcome: Tensor, known: Tensor) -> Tensor:
+    """0 where there is no outcome: NaN may stand there, or no class; a loss that does not count still has a gradient."""
+    return outcome.where(known.view(*known.shape, *[1] * (outcome.dim() - known.dim())), 0)
 
 
 class ChunkStream(IterableDataset[Chunk]):
@@ -161,18 +173,21 @@ class ChunkStream(IterableDataset[Chunk]):
         if self.contexts:
             names = list(dict.fromkeys([*names, *task.context, *self.reader.names]))
         arrays = self.source.gather(episode, start - history, history + length, names)
-        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        tensors = {name: _from_numpy(array) for name, array in arrays.items()}
         inputs = {name: tensors[name].narrow(1, history - lag, length) for name, lag in task.inputs.items()}
         nothing = torch.zeros(len(valid), 0)
         none = torch.zeros(len(valid), 0, dtype=torch.bool)
         if not self.contexts:
             return {"inputs": inputs, "context": {}, "outcome": nothing, "has_outcome": none, "judged": none}
         now = {name: tensors[name][:, history:] for name in self.reader.names}
-        has_outcome = now[HAS_OUTCOME] & valid if HAS_OUTCOME in now else valid
+        has_outcome, outcome = valid, now[OUTCOME]
+        if HAS_OUTCOME in now:
+            has_outcome = now[HAS_OUTCOME] & valid
+            outcome = _known(outcome, has_outcome)
         return {
             "inputs": inputs,
             "context": {name: tensors[name][:, history - task.window + 1 :] for name in task.context},
-            "outcome": now[OUTCOME],
+            "outcome": outcome,
             "has_outcome": has_outcome,
             "judged": now[EVALUATE] & has_outcome if EVALUATE in now else has_outcome,
         }

@@ -137,7 +137,7 @@ def test_outcomes_and_their_marks_are_the_sources(kind: str) -> None:
     chunks = list(stream_of(source, schedule, getattr(schedule, "steps", 40)))
     for lane, place, episode, step, chunk in run_over(schedule, chunks):
         exists = step_of(source, HAS_OUTCOME, episode, step)
-        assert chunk.outcome[lane, place] == step_of(source, OUTCOME, episode, step)
+        assert chunk.outcome[lane, place] == (step_of(source, OUTCOME, episode, step) if exists else 0)
         assert chunk.has_outcome[lane, place] == exists
         assert chunk.judged[lane, place] == (exists & step_of(source, EVALUATE, episode, step))
 
@@ -218,8 +218,8 @@ def test_persistent_workers_see_a_range_set_after_they_started() -> None:
 def test_an_evaluation_stream_yields_every_outcome_once(lengths: Any, lanes: int, chunk_length: int) -> None:
     source = episodes(lengths)
     schedule = OncePerEpisode(lengths, lanes, chunk_length)
-    found = torch.cat([c.outcome[c.valid] for c in stream_of(source, schedule, schedule.steps)])
-    assert np.array_equal(np.sort(found.numpy()), np.sort(source.arrays[OUTCOME]))
+    found = torch.cat([c.outcome[c.has_outcome] for c in stream_of(source, schedule, schedule.steps)])
+    assert np.array_equal(np.sort(found.numpy()), np.sort(source.arrays[OUTCOME][source.arrays[HAS_OUTCOME]]))
 
 
 # --- one episode's data and another's lane
@@ -252,8 +252,9 @@ def test_probes_are_steps_of_the_lanes_own_episode_with_their_context() -> None:
             for probe in range(4):
                 step = int(chunk.probes.position[lane, probe])
                 assert 0 <= step < LENGTHS[episode]
-                assert chunk.probes.outcome[lane, probe] == step_of(source, OUTCOME, episode, step)
-                assert chunk.probes.valid[lane, probe] == step_of(source, HAS_OUTCOME, episode, step)
+                exists = bool(step_of(source, HAS_OUTCOME, episode, step))
+                assert chunk.probes.valid[lane, probe] == exists
+                assert chunk.probes.outcome[lane, probe] == (step_of(source, OUTCOME, episode, step) if exists else 0)
                 wanted = [step_of(source, "see", episode, t) for t in range(step - 2, step + 1)]
                 assert np.array_equal(chunk.probes.context["see"][lane, probe], np.stack(wanted))
 
@@ -323,7 +324,7 @@ def test_joined_targets_are_those_selected_at_each_chunks_start(selector: Select
                 if not there:
                     continue
                 some += 1
-                assert targets.outcome[lane, k] == step_of(source, OUTCOME, episode, position)
+                assert targets.outcome[lane, k] == (step_of(source, OUTCOME, episode, position) if exists else 0)
                 assert targets.judged[lane, k] == (exists and bool(step_of(source, EVALUATE, episode, position)))
                 for name in ("see", "do"):
                     wanted = [step_of(source, name, episode, t) for t in range(position - 2, position + 1)]
