@@ -548,3 +548,42 @@ def test_gradients_are_clipped_in_either_precision_with_a_fused_optimizer_too(
     moved = (torch.nn.utils.parameters_to_vector(model.parameters()) - before).detach()
     size = moved.abs().max() if algorithm == "value" else moved.norm()
     assert float(size) == pytest.approx(1e-3, rel=0.02)
+
+
+@pytest.mark.parametrize("current", [False, True])
+@pytest.mark.parametrize("outcome", [Field(), Field((), "int32", "token", 3)], ids=["number", "class"])
+def test_what_stands_where_there_is_no_outcome_reaches_no_weight(outcome: Field, current: bool) -> None:
+    def weights(nothing: float) -> dict[str, Tensor]:
+        rng = np.random.default_rng(0)
+        steps = int(LENGTHS.sum())
+        known = rng.random(steps) < 0.4
+        given = rng.integers(0, 3, steps).astype(outcome.dtype)
+        given[~known] = nothing
+        see = rng.normal(size=(steps, 2)).astype(np.float32)
+        fields = {OUTCOME: outcome}
+        source = ArrayEpisodes({"see": see, OUTCOME: given, HAS_OUTCOME: known}, LENGTHS, fields)
+        task = Task(source.fields, {"see": 0}, ("see",), outcome, window=2, judged=False)
+        model = model_of(task)
+        optimizer = torch.optim.Adam(model.parameters(), 0.01)
+        for chunk in chunks_of(source, task, Union([TopK(2), CurrentStep()]) if current else TopK(2), 12):
+            optimizer.zero_grad()
+            model.training_step(chunk, 0)["loss"].backward()
+            optimizer.step()
+        return model.state_dict()
+
+    one, other = weights(0), weights(255 if outcome.classes else math.nan)
+    assert all(torch.equal(x, other[name]) for name, x in one.items())
+
+
+def test_memory_gain_counts_no_target_that_the_chunk_has_shown() -> None:
+    source, task = episodes(), task_of(episodes())
+    model, chunk = model_of(task), chunks_of(episodes(), task, TopK(2), 1)[0]
+    assert chunk.targets is not None
+    chunk.targets = replace(chunk.targets, valid=torch.ones_like(chunk.targets.valid))
+    last = chunk.start[:, None] + chunk.steps - 1
+    memory, _ = model.remember(chunk, None)
+    for before in (True, False):
+        chunk.targets = replace(chunk.targets, position=last.expand_as(chunk.targets.valid) - int(before))
+        gain = model.diagnostics(chunk, memory.detach())["train/memory_gain"]
+        assert bool(gain == 0) is before
+    assert source.fields == task.fields

@@ -93,8 +93,7 @@ class MemUP(MemoryModule):
         kind = kinds(self.local.features(context))
         kinds.choose(kind[:, : targets.valid.shape[1]], targets.valid)
         gain, compared = self._explained_by_own(context, outcome, memory, chunk.episode.where(held_out, -1))
-        later = position >= chunk.start[:, None] + chunk.steps - 1  # after that the memory has read the outcome
-        kinds.observe(kind, gain, valid & later & compared[:, None], chunk.episode)
+        kinds.observe(kind, gain, valid & _ahead(chunk, position) & compared[:, None], chunk.episode)
 
     def _explained_by_own(
         self, context: Fields, outcome: Tensor, memory: Tensor, episode: Tensor
@@ -138,7 +137,8 @@ class MemUP(MemoryModule):
         targets = chunk.targets
         if targets is None or not targets.position.shape[1]:
             return {}
-        return means({"train/memory_gain": (self.gains(targets, memory[:, -1:]), targets.valid)})
+        ahead = targets.valid & _ahead(chunk, targets.position)
+        return means({"train/memory_gain": (self.gains(targets, memory[:, -1:]), ahead)})
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         super().optimizer_step(*args, **kwargs)
@@ -195,6 +195,11 @@ class MemUP(MemoryModule):
         if "kinds" in checkpoint:
             self.kinds = Kinds(0, self.device)
             self.kinds.load_state_dict(checkpoint["kinds"], rank())
+
+
+def _ahead(chunk: Chunk, position: Tensor) -> Tensor:
+    """Which steps ``[B, K]`` the chunk's last state must still explain; the outcomes of those before it has read."""
+    return position >= chunk.start[:, None] + chunk.steps - 1
 
 
 def _next_of(some: Tensor) -> Tensor:
