@@ -35,15 +35,14 @@ class TokenEncoder(nn.Module):
         self.embedding: nn.Embedding | None = None
         if field.classes > ONE_HOT_UP_TO:
             self.embedding = nn.Embedding(field.classes + 1, embedding_size, padding_idx=0)
+        else:
+            self.register_buffer("eye", one_hot * torch.eye(field.classes + 1)[:, 1:], persistent=False)
         each = embedding_size if self.embedding else field.classes
         self.output_size = each * math.prod(field.shape)
-        self.register_buffer("eye", one_hot * torch.eye(field.classes + 1)[:, 1:], persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         index = (x if x.dtype in _INDICES else x.long()) + 1
-        table = self.embedding.weight if self.embedding is not None else self.eye
-        assert isinstance(table, Tensor)
-        features = F.embedding(index, table)
+        features = F.embedding(index, self.get_buffer("eye")) if self.embedding is None else self.embedding(index)
         return features.flatten(x.dim() - self.dims) if self.dims else features
 
 

@@ -153,3 +153,18 @@ def test_a_window_is_its_steps_one_after_another() -> None:
     steps = [step({name: value[:, t] for name, value in x.items()}) for t in range(3)]
     assert encoder.output_size == 12
     assert torch.allclose(encoder(x), torch.cat(steps, -1), atol=1e-6)
+
+
+def test_a_token_that_is_not_there_stays_zeros_however_long_is_trained() -> None:
+    encoder = TokenEncoder(Field((), "int32", "token", 1000), embedding_size=5)
+    optimizer = torch.optim.Adam(encoder.parameters(), 0.1)
+    for _ in range(3):
+        optimizer.zero_grad()
+        encoder(torch.tensor([-1, 3])).sum().backward()
+        optimizer.step()
+    assert encoder(torch.tensor([-1, 3])).any(-1).tolist() == [False, True]
+
+
+def test_a_token_of_many_classes_costs_its_embedding_and_no_table_beside_it() -> None:
+    encoder = TokenEncoder(Field((), "int32", "token", 100_000), embedding_size=4)
+    assert not list(encoder.buffers())
