@@ -191,18 +191,36 @@ def test_the_memory_of_a_step_is_that_of_the_chunked_pass(
     torch.testing.assert_close(torch.from_numpy(expected), chunked, atol=1e-5, rtol=0)
 
 
-@settings(max_examples=20, deadline=None)
-@given(st.integers(1, 4), st.integers(1, 12), st.floats(0, 1), st.integers(0, 1000))
-def test_a_core_unrolled_over_resets_goes_step_by_step(rows: int, steps: int, share: float, seed: int) -> None:
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 4), st.integers(1, 40), st.floats(0, 1), st.booleans(), st.integers(0, 1000))
+def test_a_core_unrolled_over_resets_goes_step_by_step(
+    rows: int, steps: int, share: float, endless: bool, seed: int
+) -> None:
     torch.manual_seed(seed)
     core = LSTM(3, 5)
     x, is_first = torch.randn(rows, steps, 3), torch.rand(rows, steps) < share
+    is_first[0, 1:] &= not endless  # one long stretch beside many short ones
     state = start = (torch.randn(rows, 1, 5), torch.randn(rows, 1, 5))
     out = []
     for t in range(steps):
         m, state = core(x[:, t : t + 1], state, is_first[:, t])  # type: ignore[assignment]
         out.append(m)
     torch.testing.assert_close(unroll(core, x, start, is_first), torch.cat(out, 1))
+
+
+def test_one_long_stretch_does_not_make_short_ones_as_long() -> None:
+    class Counts(LSTM):
+        steps = 0
+
+        def forward(self, x: Tensor, *given: Any) -> Any:
+            Counts.steps += x.shape[0] * x.shape[1]
+            return super().forward(x, *given)
+
+    is_first = torch.zeros(16, 512, dtype=torch.bool)
+    is_first[1:, ::3] = True
+    core = Counts(3, 5)
+    assert unroll(core, torch.zeros(16, 512, 3), core.initial_state(16), is_first).shape == (16, 512, 5)
+    assert Counts.steps < 2 * is_first.numel()
 
 
 @pytest.mark.parametrize("memory", [None, LSTM])

@@ -21,6 +21,7 @@ from memup_lightning.modules.base import EncoderCallable, MemoryCallable, Memory
 from memup_lightning.modules.rebuild import build, load
 from memup_lightning.task import Task
 
+_PADDED = 4  # times the steps that there are, at most, a core may be run over to run once
 _BUILT = "built:"  # before what a frozen memory is built from, where else a path stands
 
 
@@ -224,7 +225,8 @@ def _describe(task: Task) -> str:
 def unroll(core: Any, x: Tensor, state: State, is_first: Tensor) -> Tensor:
     """Run a core over sequences in which episodes begin anywhere.
 
-    Each stretch of an episode becomes a row of its own, so that the core runs once, whatever begins where.
+    Each stretch of an episode becomes a row of its own, so that the core runs once, whatever begins where. Where one long
+    stretch would have many short ones padded to its length, the core runs once for each power of two of their lengths.
 
     Args:
         core: see :class:`~memup_lightning.memory.Memory`.
@@ -244,7 +246,18 @@ def unroll(core: Any, x: Tensor, state: State, is_first: Tensor) -> Tensor:
     steps = x.shape[1]
     stretch = begins.flatten().cumsum(0).view_as(begins) - 1  # the number of each step's stretch
     place = torch.arange(steps, device=x.device) - start[stretch]
-    longest = int(place.max()) + 1
-    at = (start[:, None] + torch.arange(longest, device=x.device)).clamp(max=steps - 1)
-    out = core(x[row[:, None], at], take(state, row), is_first[row, start])[0]
-    return out[stretch, place]
+    lengths = stretch.flatten().bincount()
+    together = torch.zeros_like(lengths)
+    if len(lengths) * int(lengths.max()) > _PADDED * is_first.numel():
+        together = (lengths - 1).double().log2().floor().long().clamp(min=0)
+    found, offset, rows = [], torch.zeros_like(lengths), 0  # what the core put out, and where each stretch begins in it
+    for size in sorted(set(together.tolist())):
+        chosen = (together == size).nonzero().squeeze(1)
+        longest = int(lengths[chosen].max())
+        at = (start[chosen, None] + torch.arange(longest, device=x.device)).clamp(max=steps - 1)
+        of = row[chosen]
+        out = core(x[of[:, None], at], take(state, of), is_first[of, start[chosen]])[0]
+        offset[chosen] = rows + longest * torch.arange(len(chosen), device=x.device)
+        rows += out.shape[0] * longest
+        found.append(out.flatten(0, 1))
+    return torch.cat(found)[offset[stretch] + place]
