@@ -16,10 +16,12 @@ from memup_lightning import counter
 from memup_lightning.chunk import Chunk
 from memup_lightning.episodes import IntArray
 from memup_lightning.errors import MemUPError
+from memup_lightning.evaluating import evaluating
 from memup_lightning.memory import put
 from memup_lightning.modules import TBPTT, MemUP
 from memup_lightning.ranks import gather, share_of_episodes
 from memup_lightning.replay import Found, Rarest, Snapshots
+from memup_lightning.stream import ChunkStream
 
 _VISIT, _SAMPLE = 11, 12  # separate streams of random numbers
 _SAMPLED = 4096  # steps from which it is told which inputs are usual
@@ -190,15 +192,19 @@ class Replay(Callback):
         detour = Detour(lanes[own] - data.schedule.first_lane, self._episode[own], self._start[own])
         data.detour, data.away = detour if len(own) else None, True
 
-    @torch.no_grad()
     def _scan(self, model: MemUP, data: EpisodeDataModule) -> None:
         """Play some episodes and keep snapshots of the states before their rarest chunks."""
         lengths = data.sources["train"].lengths
         episodes = share_of_episodes(self._next_episodes(data), lengths)
         stream = data.evaluation_stream("train", episodes, self.lanes, data.chunk_length, contexts=False)
-        was_training = model.training
-        model.eval()
-        mean, deviation = self._usual(model, data)
+        with evaluating(model):
+            found = self._rarest(model, stream, *self._usual(model, data))
+        everywhere = [part for parts in gather(found) for part in parts]
+        # What is kept must not grow too old before the scan after this one.
+        self.snapshots.renew(everywhere, data.consumed, data.consumed + self.every - self.max_age)
+
+    def _rarest(self, model: MemUP, stream: ChunkStream, mean: Tensor, deviation: Tensor) -> list[Found]:
+        """Play episodes; the rarest chunks of each by their distance from the mean of encoded inputs, in deviations."""
         found: list[Found] = []
         kept: Rarest | None = None
         for chunk in stream:
@@ -217,10 +223,7 @@ class Replay(Callback):
             _, state = model.memory(x, state, chunk.is_first)
         if kept is not None:
             found.append(kept.found)
-        model.train(was_training)
-        everywhere = [part for parts in gather(found) for part in parts]
-        # What is kept must not grow too old before the scan after this one.
-        self.snapshots.renew(everywhere, data.consumed, data.consumed + self.every - self.max_age)
+        return found
 
     def _next_episodes(self, data: EpisodeDataModule) -> IntArray:
         """The episodes whose turn it is, of those that lanes may play; those without targets teach nothing."""

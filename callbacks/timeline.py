@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -15,6 +13,7 @@ from torch import Tensor
 
 from callbacks.memory_usage import untouched_random_numbers
 from datamodules.base import EpisodeDataModule, Split
+from memup_lightning.evaluating import evaluating
 from memup_lightning.modules import MemUP
 from memup_lightning.modules.base import BITS_PER_NAT
 from memup_lightning.outcomes import Gaussian, Quantile
@@ -105,7 +104,7 @@ def follow_episode(model: MemUP, data: EpisodeDataModule, split: Split = "val", 
         split: where the episode is from.
         episode: its number.
     """
-    with _evaluating(model):
+    with evaluating(model), untouched_random_numbers(model):
         uncertainty, judged, targets = _select(model, data, split, episode)
         timeline = Timeline(
             uncertainty,
@@ -238,15 +237,3 @@ def _score_name(model: MemUP) -> str:
 def uncertainty_unit(model: MemUP) -> str:
     """Of the local predictor's uncertainty."""
     return "outcome's unit" if isinstance(model.outcome, Quantile) else "nats"
-
-
-@contextmanager
-def _evaluating(model: MemUP) -> Iterator[None]:
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        with torch.no_grad(), untouched_random_numbers(model):
-            yield
-    finally:
-        for module, mode in modes:
-            module.training = mode

@@ -7,6 +7,7 @@ import torch
 
 from datamodules.base import EpisodeDataModule, Split
 from memup_lightning.episodes import IntArray
+from memup_lightning.evaluating import evaluating
 from memup_lightning.modules import MemUP
 
 
@@ -25,29 +26,27 @@ def score(data: EpisodeDataModule, model: MemUP, split: Split, episodes: IntArra
     """
     stream = data.evaluation_stream(split, episodes, lanes)
     table = data.tables[split]
-    was_training = model.training
-    model.eval()
     collector, state, judged = None, None, np.zeros(len(table.scored), np.int64)
-    for chunk in stream:
-        moved = chunk.to(model.device)
-        if bool(chunk.is_first.any()):  # every lane begins a new episode with this chunk, or has none left
-            if collector is not None:
-                collector.finish()
-            collector, state, rows = None, None, chunk.episode >= 0
-            playing = chunk.episode.numpy()[rows.numpy()]
-            collector = table.collect(playing, model.device)
-        position = moved.start[:, None] + torch.arange(chunk.steps, device=model.device)
-        u = torch.zeros(position.shape, device=model.device)
-        if any(not part.kinds for part in table.selector.parts):
-            u, state = model.score(moved, state)
-        assert collector is not None
-        on = rows.to(model.device)
-        kinds = model.sort(moved) if table.selector.kinds else None
-        if kinds is not None and model.kinds is not None and split == "train":
-            model.kinds.meet(kinds.kind[on], moved.has_outcome[on])
-        collector.extend(u[on], position[on], moved.has_outcome[on], kinds and kinds.rows(on))
-        np.add.at(judged, playing, chunk.judged[rows].sum(1).numpy())
+    with evaluating(model):
+        for chunk in stream:
+            moved = chunk.to(model.device)
+            if bool(chunk.is_first.any()):  # every lane begins a new episode with this chunk, or has none left
+                if collector is not None:
+                    collector.finish()
+                collector, state, rows = None, None, chunk.episode >= 0
+                playing = chunk.episode.numpy()[rows.numpy()]
+                collector = table.collect(playing, model.device)
+            position = moved.start[:, None] + torch.arange(chunk.steps, device=model.device)
+            u = torch.zeros(position.shape, device=model.device)
+            if any(not part.kinds for part in table.selector.parts):
+                u, state = model.score(moved, state)
+            assert collector is not None
+            on = rows.to(model.device)
+            kinds = model.sort(moved) if table.selector.kinds else None
+            if kinds is not None and model.kinds is not None and split == "train":
+                model.kinds.meet(kinds.kind[on], moved.has_outcome[on])
+            collector.extend(u[on], position[on], moved.has_outcome[on], kinds and kinds.rows(on))
+            np.add.at(judged, playing, chunk.judged[rows].sum(1).numpy())
     if collector is not None:
         collector.finish()
-    model.train(was_training)
     return judged

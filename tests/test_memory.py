@@ -575,3 +575,11 @@ def test_amrl_passes_each_step_the_whole_gradient(aggregator: Any) -> None:
 def test_dnc_writes_into_the_least_used_slot_first() -> None:
     given = _allocation(torch.tensor([[1.0, 0.0, 0.5], [0.0, 0.0, 1.0]]))
     assert torch.allclose(given, torch.tensor([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]), atol=1e-5)
+
+
+def test_checking_a_core_leaves_each_part_in_its_mode() -> None:
+    core = Sound()
+    core.frozen = nn.Dropout().eval()
+    assert check_memory(core, FEATURES) == 2
+    assert core.training
+    assert not core.frozen.training

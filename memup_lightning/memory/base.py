@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from memup_lightning.errors import MemUPError
+from memup_lightning.evaluating import evaluating
 
 State: TypeAlias = "Tensor | tuple[State, ...]"
 """State of all lanes: a tensor or a (nested) tuple of tensors, the lane dimension first in each."""
@@ -123,12 +124,9 @@ def check_memory(memory: Any, input_size: int) -> int:
             )
     reference = next(memory.parameters(), torch.zeros(()))
     x = torch.zeros(2, 3, input_size, device=reference.device, dtype=reference.dtype)
-    training = memory.training
-    memory.eval()
-    with torch.no_grad():
+    with evaluating(memory):
         state = memory.initial_state(2)
         out, after = memory(x, state, torch.ones(2, dtype=torch.bool, device=x.device))
-    memory.train(training)
     if tuple(out.shape) != (2, 3, memory.output_size):
         raise MemUPError(
             f"{name} returned an output of shape {list(out.shape)} for 2 lanes and 3 steps; "
