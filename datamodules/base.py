@@ -80,7 +80,9 @@ class EpisodeDataModule(TaskDataModule):
         seed: int | None = None,
     ) -> None:
         super().__init__()
-        for name, value in (("lanes", lanes), ("chunk_length", chunk_length), ("chunks_per_epoch", chunks_per_epoch)):
+        counts = {"lanes": lanes, "chunk_length": chunk_length, "chunks_per_epoch": chunks_per_epoch}
+        counts |= {"evaluation_lanes": evaluation_lanes, "evaluation_chunk_length": evaluation_chunk_length}
+        for name, value in (counts | {"candidates": 1 if candidates is None else candidates}).items():
             if value < 1:
                 raise MemUPError(f"{name}={value}: must be at least 1")
         if probes < 1:
@@ -122,10 +124,24 @@ class EpisodeDataModule(TaskDataModule):
             if split in self.sources:
                 continue
             source = self.episodes(split)
+            self.check_targets(source.lengths)
             self.sources[split] = source
             self.tables[split] = TargetTable(self.selector, source.lengths, self.candidates)
             schedule = self.schedule if split == "train" else self._evaluation(split).schedule
             self._joins[split] = TargetJoin(source, self.task, self.tables[split], schedule)
+
+    def check_targets(self, lengths: IntArray) -> None:
+        """Refuse episodes that have fewer steps than targets are asked for.
+
+        Raises:
+            MemUPError: the shortest episode is too short.
+        """
+        shortest = int(lengths.argmin())
+        if self.selector.num_targets > lengths[shortest]:
+            raise MemUPError(
+                f"num_targets={self.selector.num_targets}, but episode {shortest} has only {lengths[shortest]} steps; "
+                f"ask for at most {lengths[shortest]} targets or drop shorter episodes"
+            )
 
     @property
     def schedule(self) -> Curriculum:

@@ -17,7 +17,7 @@ from datamodules.scoring import score
 from memup_lightning.chunk import Chunk
 from memup_lightning.collect import Episode
 from memup_lightning.counter import hash64
-from memup_lightning.episodes import ArrayEpisodes, Arrays, EpisodeSource
+from memup_lightning.episodes import ArrayEpisodes, Arrays, EpisodeSource, IntArray
 from memup_lightning.errors import MemUPError
 from memup_lightning.modules.actor_critic import INPUT
 from memup_lightning.modules.joint import JointPPO
@@ -65,6 +65,11 @@ class JointDataModule(RolloutDataModule):
         super().__init__(env_id, **rollouts)
         if memory_updates < 1 or num_episodes < 1:
             raise MemUPError(f"memory_updates={memory_updates}, num_episodes={num_episodes}: both must be at least 1")
+        if selector is not None and selector.kinds:
+            raise MemUPError(
+                f"JointDataModule selector={type(selector).__name__} tells kinds of context apart, which TargetRefresh "
+                "finds in episodes that stay; an agent's do not: take TopK or Proportional"
+            )
         self.memory_updates = memory_updates
         self.recent = RecentEpisodes(num_episodes)
         self._chunks = {
@@ -177,6 +182,9 @@ class _Recorded(RewardDataModule):
 
     def episodes(self, split: Split) -> EpisodeSource:
         return self._source
+
+    def check_targets(self, lengths: IntArray) -> None:
+        """An agent may end an episode at any time; all of its steps are targets then."""
 
     @cached_property
     def _source(self) -> EpisodeSource:

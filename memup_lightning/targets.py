@@ -280,17 +280,9 @@ class TargetTable:
     Attributes:
         version: number of refreshes so far; 0 says that nothing was selected yet.
 
-    Raises:
-        MemUPError: more targets asked for than the shortest episode has steps.
     """
 
     def __init__(self, selector: Selector, lengths: IntArray, capacity: int | None = None) -> None:
-        shortest = int(lengths.argmin())
-        if selector.num_targets > lengths[shortest]:
-            raise MemUPError(
-                f"num_targets={selector.num_targets}, but episode {shortest} has only {lengths[shortest]} steps; "
-                f"ask for at most {lengths[shortest]} targets or drop shorter episodes"
-            )
         self.selector = selector
         capacity = capacity or max(64, 16 * selector.num_targets)
         self.capacity = capacity

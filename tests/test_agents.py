@@ -282,6 +282,7 @@ def test_what_an_update_saves_is_measured_where_a_core_learns_and_where_none_doe
         (["--model=JointPPO", "--model.init_args.normalize_observations=true"], "normalize_observations=false"),
         (["--model=IMPALA", "--model.init_args.clip_rho=0"], "clip_rho=0"),
         (["--data=JointDataModule"], "JointDataModule trains JointPPO, not PPO"),
+        (["--data=JointDataModule", "--data.init_args.selector=Explainable"], "selector=Explainable tells kinds"),
         (["--model.init_args.memory=memroy.ckpt"], "memroy.ckpt: no such file"),
         (["--model.init_args.memory=LSTMM"], "LSTMM.*did you mean.*LSTM"),
         (

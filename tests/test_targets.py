@@ -13,6 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from datamodules import CopyDataModule
 from memup_lightning.errors import MemUPError
 from memup_lightning.targets import NOWHERE, CurrentStep, Proportional, Selector, SuffixMaxima, TargetTable, TopK, Union
 
@@ -241,9 +242,15 @@ def test_the_current_step_alone_selects_no_later_step() -> None:
 
 
 def test_more_targets_than_an_episode_has_steps_are_refused_with_both_numbers() -> None:
-    with pytest.raises(MemUPError, match=r"num_targets=4.*episode 1 has only 3 steps"):
-        TargetTable(TopK(4), np.array([9, 3, 5]))
-    assert TargetTable(TopK(3), np.array([9, 3, 5])).selector.num_targets == 3
+    data = CopyDataModule(length=3, copied=1, num_train=2, num_val=2, selector=TopK(6))
+    with pytest.raises(MemUPError, match=r"num_targets=6.*episode 0 has only 5 steps"):
+        data.setup("fit")
+    CopyDataModule(length=3, copied=1, num_train=2, num_val=2, selector=TopK(5)).setup("fit")
+
+
+def test_an_episode_with_fewer_steps_than_targets_has_all_of_them() -> None:
+    table = table_for(TopK(4), [np.arange(2, dtype=np.float32), np.arange(6, dtype=np.float32)], [])
+    assert sorted(table.select(np.array([0]), np.array([0]))[0].tolist()) == sorted([0, 1, NOWHERE, NOWHERE])
 
 
 @pytest.mark.parametrize(
