@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from memup_lightning.errors import MemUPError
 
-LIGHTNING_KEYWORDS = ("best", "last", "hpc", "registry")
 Shapes = dict[str, torch.Size]
 _say = rank_zero_only(print)
 
@@ -60,14 +59,12 @@ def check_checkpoint(path: str | Path, option: str = "--ckpt_path") -> Shapes:
         option: where the path was given, for messages.
 
     Returns:
-        The shape of every parameter and buffer in it; empty for a keyword such as ``best``, which Lightning resolves.
+        The shape of every parameter and buffer in it.
 
     Raises:
         MemUPError: see above; of a torn one it names the one before.
     """
     path = Path(path)
-    if str(path).startswith(LIGHTNING_KEYWORDS) and not path.exists():
-        return {}
     if not path.is_file():
         near = sorted(path.parent.glob("*.ckpt")) if path.parent.is_dir() else []
         names = difflib.get_close_matches(path.name, [other.name for other in near], n=1) or [x.name for x in near[:1]]
@@ -207,7 +204,7 @@ def check_fits(
 
     Args:
         path: of the checkpoint.
-        shapes: what :func:`check_checkpoint` found in it.
+        shapes: what :func:`check_checkpoint` found in it; empty where there is nothing to compare.
         model: that is to take it over.
         option: where the path was given, for messages.
 

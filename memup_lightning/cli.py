@@ -112,8 +112,10 @@ class MemUPCLI(LightningCLI):
         if given.get("ckpt_path") == "last":
             found = last_checkpoint(given.trainer, must_exist=self.config.subcommand != "fit")
             given["ckpt_path"], self._checkpoint_shapes = (str(found[0]), found[1]) if found else (None, {})
+        elif (path := given.get("ckpt_path")) and not _is_keyword(path):
+            self._checkpoint_shapes = check_checkpoint(path)
         else:
-            self._checkpoint_shapes = check_checkpoint(given["ckpt_path"]) if given.get("ckpt_path") else {}
+            self._checkpoint_shapes = {}
 
     def before_instantiate_classes(self) -> None:
         given = self._given
@@ -192,6 +194,11 @@ def main(args: Sequence[str] | None = None, extra_callbacks: Sequence[Callback] 
             raise
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         raise SystemExit(2) from error
+
+
+def _is_keyword(ckpt_path: str) -> bool:
+    """Whether it is no path, but something that Lightning resolves."""
+    return ckpt_path in ("best", "hpc") or ckpt_path.startswith("registry:")
 
 
 def _is_mendable(error: Exception) -> bool:

@@ -11,6 +11,8 @@ import pytest
 import torch
 import yaml
 
+from datamodules import TMazeDataModule
+from memup_lightning.checkpoint import check_checkpoint
 from memup_lightning.cli import main
 from memup_lightning.did_you_mean import explain
 from memup_lightning.errors import MemUPError
@@ -322,3 +324,15 @@ def test_the_traceback_is_there_for_those_who_ask(fails: Fails, monkeypatch: pyt
     monkeypatch.setenv("MEMUP_TRACEBACK", "1")
     with pytest.raises(MemUPError, match="did you mean 'fit'"):
         main(["fitt"])
+
+
+@pytest.mark.parametrize("name", ["last.ckpt", "best_run/x.ckpt", "hpc.ckpt"])
+def test_a_path_that_begins_like_one_of_lightnings_words_is_a_path(name: str) -> None:
+    with pytest.raises(MemUPError, match=f"{name}: no such file"):
+        check_checkpoint(name)
+
+
+@pytest.mark.parametrize("option", ["evaluation_lanes", "evaluation_chunk_length", "candidates"])
+def test_a_count_below_one_is_refused(option: str) -> None:
+    with pytest.raises(MemUPError, match=f"{option}=0: must be at least 1"):
+        TMazeDataModule(**{option: 0})  # type: ignore[arg-type]
