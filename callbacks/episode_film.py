@@ -68,12 +68,12 @@ class EpisodeFilm(Callback):
             )
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        folder = run_folder(trainer)  # on all ranks: it asks rank zero
         if not trainer.is_global_zero:
             return
         from callbacks import film  # matplotlib only where something is drawn: it takes room and a while to load
 
         assert isinstance(pl_module, ActorCritic)
-        folder = run_folder(trainer)
         check_writable(folder)
         played = play_one(pl_module, trainer.datamodule, self.max_steps)  # type: ignore[attr-defined]
         film.save(played, folder / "episode.gif", self.frames, self.fps)

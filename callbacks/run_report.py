@@ -78,13 +78,13 @@ class RunReport(Callback):
         self._evaluation = time.perf_counter()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        began, self._evaluation = self._evaluation, None
         if self._training is None or trainer.sanity_checking:
             return
         metrics = {name: x for name, x in last_metrics(trainer).items() if name.startswith("val/") and x is not None}
         self.history.append({"updates": float(trainer.global_step), "seconds": self.seconds_total} | metrics)
-        assert self._evaluation is not None
-        self._paused += time.perf_counter() - self._evaluation
-        self._evaluation = None
+        assert began is not None
+        self._paused += time.perf_counter() - began
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._trained, self._training = self.seconds_training, None

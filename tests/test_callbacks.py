@@ -56,6 +56,7 @@ def fit(
     steps: int = 40,
     logger: Logger | bool | None = None,
     ckpt_path: Path | None = None,
+    sanity_steps: int = 0,
     **model: Any,
 ) -> Trainer:
     seed_everything(7)
@@ -67,7 +68,7 @@ def fit(
         val_check_interval=min(20, steps),
         check_val_every_n_epoch=None,
         log_every_n_steps=10,
-        num_sanity_val_steps=0,
+        num_sanity_val_steps=sanity_steps,
         logger=CSVLogger(folder, name="", version="") if logger is None else logger,
         default_root_dir=folder,
         callbacks=[TargetRefresh(every=20, settle=5, max_wait=10), *callbacks],
@@ -212,6 +213,18 @@ def test_a_resumed_run_keeps_its_history_and_its_seconds(tmp_path: Path) -> None
     second = read_summary(tmp_path / "second")
     assert second["updates"] == 40
     assert second["seconds_training"] > first["seconds_training"]
+
+
+def test_the_seconds_of_a_sanity_check_are_no_training(tmp_path: Path) -> None:
+    class Watch(Callback):
+        def on_train_batch_end(self, trainer: Trainer, *args: Any) -> None:
+            seconds.append(report.seconds_training)
+
+    seconds: list[float] = []
+    report = RunReport()
+    fit(tmp_path, maze(), [report, Watch()], steps=5, sanity_steps=2)
+    assert seconds[0] > 0
+    assert seconds == sorted(seconds)
 
 
 def test_without_a_logger_the_report_goes_to_the_root_folder(tmp_path: Path) -> None:
