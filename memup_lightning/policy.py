@@ -11,6 +11,7 @@ from torch.distributions import Categorical, Distribution, Independent, Normal
 
 from memup_lightning.chunk import Fields
 from memup_lightning.errors import MemUPError
+from memup_lightning.ranks import sum_of_ranks
 from memup_lightning.task import Field
 
 
@@ -108,17 +109,20 @@ class RunningNormalizer(nn.Module):
         return {**fields, **changed}
 
     def learn(self, normalised: Fields) -> None:
-        """Take what was seen into account.
+        """Take what was seen into account, on all ranks together.
 
         Args:
             normalised: as :meth:`forward` returned it by the moments as they are, each field ``[rows, *shape]``.
         """
+        rows = sum_of_ranks(torch.full_like(self.count, len(next(iter(normalised.values())))))
+        new = rows / (self.count + rows)
         for number, name in enumerate(self.names):
             x = normalised[name].double()
             mean, variance = self._moments(number)
             seen = x * (variance + 1e-8).sqrt() + mean
-            new = len(seen) / (self.count + len(seen))
-            shift = seen.mean(0) - mean
-            variance.lerp_(seen.var(0, correction=0), new).add_(shift.square() * new * (1 - new))
+            average = sum_of_ranks(seen.sum(0)) / rows
+            spread = sum_of_ranks((seen - average).square().sum(0)) / rows
+            shift = average - mean
+            variance.lerp_(spread, new).add_(shift.square() * new * (1 - new))
             mean.add_(shift * new)
-        self.count += len(next(iter(normalised.values())))
+        self.count += rows

@@ -66,6 +66,14 @@ def gather(part: T) -> list[T]:
     return parts
 
 
+def sum_of_ranks(part: Tensor) -> Tensor:
+    """The sum of what all ranks hand in; all of one shape."""
+    if world_size() > 1:
+        part = part.clone()
+        distributed.all_reduce(part)
+    return part
+
+
 def gather_rows(part: Tensor) -> Tensor:
     """The tensors of all ranks, one below the other; all of one shape."""
     if world_size() == 1:

@@ -18,6 +18,8 @@ import yaml
 
 from memup_lightning import ranks
 from memup_lightning.errors import MemUPError
+from memup_lightning.policy import RunningNormalizer
+from memup_lightning.task import Field
 from tests.command_line import ROOT, tiny
 
 LIMIT = 90  # seconds after which a command counts as hung
@@ -193,3 +195,30 @@ def test_lanes_that_cannot_be_split_are_refused(three_ranks: Callable[[int], Non
     assert ranks.share_of_lanes(12) == 4
     with pytest.raises(MemUPError, match=r"lanes=64 cannot be split over 3 processes; .* such as 66"):
         ranks.share_of_lanes(64)
+
+
+def learn_a_share(number: int, folder: str, rows: list[int]) -> None:
+    """What a rank's normaliser knows after its share of some batches."""
+    torch.distributed.init_process_group("gloo", f"file://{folder}/meet", rank=number, world_size=2)
+    normalizer = RunningNormalizer({"x": Field((2,))})
+    for batch in batches(rows):
+        share = batch.chunk(2)[number]
+        normalizer.learn(normalizer({"x": share}))
+    torch.save(normalizer.state_dict(), f"{folder}/{number}.pt")
+    torch.distributed.destroy_process_group()
+
+
+def batches(rows: list[int]) -> list[torch.Tensor]:
+    torch.manual_seed(1)
+    return [3 * torch.randn(n, 2) + torch.tensor([5.0, -2.0]) for n in rows]
+
+
+def test_observations_are_normalised_by_what_all_ranks_saw(tmp_path: Path) -> None:
+    rows = [7, 40, 3]
+    torch.multiprocessing.spawn(learn_a_share, (str(tmp_path), rows), nprocs=2)
+    alone = RunningNormalizer({"x": Field((2,))})
+    for batch in batches(rows):
+        alone.learn(alone({"x": batch}))
+    for number in (0, 1):
+        for name, x in torch.load(tmp_path / f"{number}.pt").items():
+            torch.testing.assert_close(x, alone.state_dict()[name], atol=1e-6, rtol=1e-6)
