@@ -51,7 +51,7 @@ class Explainable(Selector):
         if kinds is None:
             raise MemUPError("Explainable scores kinds of context, and none were found; train with a TargetRefresh")
         episodes, steps = episode.cpu().numpy()[:, None], position.cpu().numpy()
-        uniform = counter.uniform(self.seed, draw, episodes, np.arange(self.kinds), _ORDER)
+        uniform = counter.uniform(self.seed, draw, episodes, np.arange(len(kinds.weight)), _ORDER)
         gumbel = -np.log(-np.log(np.clip(uniform, 1e-300, 1 - 1e-16)))
         place = (kinds.weight.log() + torch.from_numpy(gumbel).to(kinds.weight)).argsort(dim=1).argsort(dim=1)
         within = torch.from_numpy(counter.uniform(self.seed, draw, episodes, steps)).to(kinds.weight)

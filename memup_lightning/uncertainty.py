@@ -153,6 +153,9 @@ class AverageSurprise(Uncertainty):
         ours = list(self.average.parameters())
         theirs = [p for name in self.average for p in getattr(model, name).parameters()]
         self._move(ours, theirs, torch.zeros(()))
+        for name, copied in self.average.items():
+            for x, new in zip(copied.buffers(), getattr(model, name).buffers(), strict=True):
+                x.copy_(new)
 
     def initial_state(self, lanes: int) -> State:
         state: State = self.average["memory"].initial_state(lanes)  # type: ignore[operator]
