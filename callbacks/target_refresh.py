@@ -34,8 +34,8 @@ class TargetRefresh(Callback):
     Args:
         every: updates (or epochs, see ``unit``) between two refreshes.
         unit: what ``every`` counts.
-        max_steps: steps of episodes scored at a refresh, at most; None: all of them. Episodes that the lanes play before
-            the next refresh come first, among them those never scored; the rest is taken in turn.
+        max_steps: steps of episodes scored at a refresh; None: all of them. Episodes that the lanes play before the next
+            refresh come first, among them those never scored, which are scored in any case; the rest is taken in turn.
         settle: updates over which the local loss is averaged.
         tolerance: improvement of the local loss, in its unit, that is no longer waited for.
         max_wait: updates after which the first selection is made whatever the local loss does.
