@@ -233,7 +233,7 @@ def _uncertainty_legend(timeline: Timeline) -> list[Artist]:
         alone = BELIEF_COLOURS[0] if len(timeline.beliefs) == 1 else GREY
         handles.append(Line2D([], [], color=alone, linestyle="--", linewidth=1.2, label="without memory"))
         if len(timeline.beliefs) == 1 and timeline.beliefs[0].spread is not None:
-            handles.append(Patch(color=GREY, alpha=0.15, linewidth=0, label="± 1 standard deviation, without memory"))
+            handles.append(Patch(color=GREY, alpha=0.15, linewidth=0, label="its standard deviation"))
     if any(belief.truth is not None for belief in timeline.beliefs):
         handles.append(point("black", "true outcome", marker="D", markersize=5))
     return handles
