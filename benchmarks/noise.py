@@ -143,6 +143,8 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--rules", nargs="+", choices=RULES, default=list(RULES))
     options = parser.parse_args()
+    if options.picture and not any(TASKS[name].problem.config == MAZE for name in options.tasks):
+        parser.error("--picture draws the mazes; give one of them among --tasks: clean, coins, vectors")
     seeds = options.seeds[:1] if options.quick else options.seeds
     rows: list[Row] = []
     for task in ["coins"] if options.quick else options.tasks:
