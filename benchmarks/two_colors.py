@@ -16,7 +16,7 @@ import argparse
 import torch
 from torch import Tensor
 
-from benchmarks.report import Row, arguments, publish
+from benchmarks.report import Row, arguments, publish, with_earlier
 from benchmarks.runs import fit_alone
 from memup_lightning.memory import Memory
 
@@ -89,7 +89,8 @@ def main() -> None:
         "peak_rss_mb": "{:,.0f}".format,
         "saved_mb": "{:.1f}".format,
     }
-    publish("Two-Colors from pixels (accuracy: the best evaluation)", run(options), options, columns)
+    rows = with_earlier(run(options), options, ("variant", "model", "seed"))
+    publish("Two-Colors from pixels (accuracy: the best evaluation)", rows, options, columns)
 
 
 if __name__ == "__main__":
