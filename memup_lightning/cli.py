@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import logging
 import os
@@ -29,6 +30,7 @@ from memup_lightning.did_you_mean import check_config_files, explain
 from memup_lightning.errors import MemUPError
 from memup_lightning.modules import TaskModule
 from memup_lightning.profiler import NoProfiler
+from memup_lightning.ranks import leave
 from memup_lightning.run_folder import (
     check_writable,
     configured_folders,
@@ -172,6 +174,7 @@ def main(args: Sequence[str] | None = None, extra_callbacks: Sequence[Callback] 
     Raises:
         SystemExit: after one sentence on stderr, where the input is at fault.
     """
+    atexit.register(leave)
     for message in NOISE:
         warnings.filterwarnings("ignore", message=message)
     logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(_is_news)

@@ -28,6 +28,15 @@ def rank() -> int:
     return distributed.get_rank() if world_size() > 1 else 0
 
 
+def leave() -> None:
+    """Leave the ranks, if this process is one of several.
+
+    Lightning does so for NCCL alone. A process that exits while gloo's threads run may be aborted, with all its work done.
+    """
+    if world_size() > 1:
+        distributed.destroy_process_group()
+
+
 def share_of_lanes(lanes: int, name: str = "lanes") -> int:
     """Lanes of each rank.
 
