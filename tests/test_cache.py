@@ -165,7 +165,9 @@ def test_a_second_process_waits_and_takes_what_the_first_made(tmp_path: Path) ->
             os._exit(0)
         finally:
             os._exit(1)
+    end = time.monotonic() + 60
     while not (tmp_path / "begun").exists():
+        assert time.monotonic() < end, "the other process did not begin"
         time.sleep(0.01)
     assert len(cached(tmp_path / "cache", "things", {}, FIELDS, no_episodes)) == 3
     assert os.waitpid(child, 0)[1] == 0

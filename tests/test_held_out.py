@@ -17,7 +17,7 @@ from memup_lightning.errors import MemUPError
 from memup_lightning.explainable import Explainable
 from memup_lightning.memory import LSTM
 from memup_lightning.modules import MemUP
-from memup_lightning.targets import Selector, TopK
+from memup_lightning.targets import CurrentStep, Selector, TopK, Union
 from tests.training import quiet_trainer
 
 
@@ -68,8 +68,9 @@ def test_without_need_no_episode_is_held_out() -> None:
     assert chunks(data_of(TopK(1)))[0].held_out is None
 
 
-def test_held_out_episodes_enter_no_loss_and_give_no_gradient() -> None:
-    data = data_of()
+@pytest.mark.parametrize("current", [False, True])
+def test_held_out_episodes_enter_no_loss_and_give_no_gradient(current: bool) -> None:
+    data = data_of(Union([Explainable(1), CurrentStep()])) if current else data_of()
     model = model_for(data)
     chunk = next(chunk for chunk in chunks(data) if chunk.held_out is not None and 0 < chunk.held_out.sum() < 16)
     assert chunk.held_out is not None
@@ -81,6 +82,8 @@ def test_held_out_episodes_enter_no_loss_and_give_no_gradient() -> None:
     model.zero_grad()
     chunk.targets.outcome[chunk.held_out] += 100
     chunk.probes.outcome[chunk.held_out] -= 100
+    if current:
+        chunk.outcome[chunk.held_out] += 100
     after = loss_of(model, chunk)
     after.backward()
     assert torch.equal(before, after)

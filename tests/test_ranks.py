@@ -61,6 +61,10 @@ def config(folder: Path) -> dict[str, Any]:
     given["trainer"]["callbacks"] = [
         {"class_path": "TargetRefresh", "init_args": {"every": 15, "settle": 5, "max_wait": 10, "max_steps": 400}},
         {
+            "class_path": "Replay",
+            "init_args": {"every": 15, "max_steps": 200, "visits": [1, 3], "max_age": 30, "lanes": 3},
+        },
+        {
             "class_path": "ModelCheckpoint",
             "init_args": {"every_n_train_steps": 20, "save_top_k": -1, "filename": "{step}"},
         },
@@ -76,6 +80,7 @@ def config(folder: Path) -> dict[str, Any]:
         "num_test": 7,
         "chunk_length": 5,
         "chunks_per_epoch": 25,
+        "curriculum": {25: 30},
         "evaluation_lanes": 4,
         "evaluation_chunk_length": 10,
         "selector": {
@@ -108,6 +113,10 @@ def assert_same(one: Path, other: Path, tolerance: float) -> None:
     assert a["kinds"].pop("examples") == b["kinds"].pop("examples")
     assert a["TMazeDataModule"]["consumed"] == b["TMazeDataModule"]["consumed"] == UPDATES
     assert a["lane_state"][0].shape == b["lane_state"][0].shape == (16, 1, 8)
+    ours, theirs = (saved["callbacks"]["Replay"] for saved in (a, b))
+    assert len(ours["snapshots"]["where"])
+    assert torch.equal(ours["snapshots"]["where"], theirs["snapshots"]["where"])
+    assert all(torch.equal(x, theirs["visits"][name]) for name, x in ours["visits"].items())
     for part in ("state_dict", "lane_state", "optimizer_states", "TMazeDataModule", "kinds"):
         torch.testing.assert_close(
             a[part], b[part], rtol=tolerance, atol=tolerance, msg=lambda m, part=part: f"{part}: {m}"

@@ -19,6 +19,7 @@ from memup_lightning.chunk import Chunk
 from memup_lightning.errors import MemUPError
 from memup_lightning.memory import GRU, LSTM, take
 from memup_lightning.modules import BPTT, TBPTT, MemUP
+from memup_lightning.replay import Found
 from memup_lightning.targets import CurrentStep, TopK, Union
 from tests.training import quiet_trainer
 
@@ -295,6 +296,37 @@ def test_a_scan_plays_no_episode_that_the_curriculum_does_not_admit() -> None:
     assert len(np.unique(run.replay.snapshots.where[:, 0])) > 8
     assert lengths[run.replay.snapshots.where[:, 0]].max() <= 30
     assert max(int(lengths[chunk.episode].max()) for chunk in run.watch.chunks) <= 30
+
+
+def test_scans_and_visits_reach_longer_episodes_as_the_curriculum_goes_on() -> None:
+    copy = {"length": 60, "shortest": 3, "copied": 2, "num_train": 64, "curriculum": {EVERY + 5: 30}}
+    run = Run(data=(CopyDataModule, copy))
+    lengths = run.data.sources["train"].lengths
+    assert lengths[run.replay.snapshots.where[:, 0]].max() > 40
+    behind = [chunk for chunk in run.watch.chunks if chunk.step > 2 * EVERY]
+    assert max(int(lengths[chunk.episode[REPLAYING]].max()) for chunk in behind) > 40
+
+
+def test_the_fall_of_a_place_is_a_moving_average_of_what_its_visits_taught() -> None:
+    run = Run()
+    replay, detour = run.replay, run.data.detour
+    assert detour is not None
+    replay.snapshots.settle()
+    before = replay.snapshots.fall.copy()
+    replay._own_rows, replay._entered = np.arange(4), np.array([2, 2, -1, 5])
+    loss, counts = torch.zeros(LANES, 3, 1), torch.ones(LANES, 3, 1, dtype=torch.bool)
+    loss[detour.lanes, 0, 0] = torch.tensor([3.0, 1.0, 9.0, 4.0])
+    loss[detour.lanes, -1, 0] = torch.tensor([1.0, 5.0, 0.0, 0.0])  # falls by 2, rises, does not begin here
+    counts[detour.lanes[3], -1] = False  # and one whose target does not count at both ends
+    run.model.far_pairs = loss, counts
+    replay._learn(run.model, detour)
+    replay.snapshots.settle()
+    expected = before.copy()
+    expected[[2, 5]] = 0.8 * before[[2, 5]] + 0.2 * np.array([(2 + 0) / 2, 0])
+    np.testing.assert_allclose(replay.snapshots.fall, expected, atol=1e-6)
+    again = Found(replay.snapshots.where[[2]], np.ones(1), replay.snapshots.state(np.array([2])))
+    replay.snapshots.renew([again], 1000, 1000)
+    np.testing.assert_allclose(replay.snapshots.fall, expected[[2]], atol=1e-6)
 
 
 def test_two_runs_of_a_seed_are_equal_with_any_number_of_workers(run: Run) -> None:

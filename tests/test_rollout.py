@@ -17,15 +17,17 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.distributions import Categorical
 
 from datamodules import TMazeDataModule
 from datamodules.rollouts import deal
+from memup_lightning.advantages import generalised_advantages, vtrace
 from memup_lightning.chunk import Fields
 from memup_lightning.envs import TMazeVectorEnv
 from memup_lightning.episodes import OUTCOME, ArrayEpisodes
 from memup_lightning.errors import MemUPError
 from memup_lightning.memory import GRU, LSTM, State
-from memup_lightning.modules import PPO, MemUP
+from memup_lightning.modules import IMPALA, PPO, MemUP
 from memup_lightning.modules.agent_memory import unroll
 from memup_lightning.policy import Choice
 from memup_lightning.rollout import Decision, EpisodeResult, Player, Rollout
@@ -341,7 +343,12 @@ def test_a_crashed_environment_process_ends_in_an_error_not_in_a_wait(how: str, 
     from datamodules.agent_task import agent_task
 
     env = AsyncVectorEnv([Counting, partial(Crashing, how)])
-    player = Player(env, agent_task(Counting.observation_space, Counting.action_space, "Counting"), 1, timeout=1)
+    player = Player(
+        env,
+        agent_task(Counting.observation_space, Counting.action_space, "Counting"),
+        1,
+        timeout=1 if how == "hang" else 30,
+    )
     with pytest.raises(kind, match=message):
         player.rollout(Seer(), 5)
     env.close()
@@ -376,3 +383,58 @@ def test_a_reward_that_is_no_number_is_refused() -> None:
     player.env.reset()
     with pytest.raises(MemUPError, match="reward of nan"):
         player.rollout(Seer(), 2)
+
+
+def some_rows(steps: int = 7, envs: int = 3) -> dict[str, Tensor]:
+    """A rollout's numbers, ``[steps, envs]``, with ends of both kinds."""
+    torch.manual_seed(3)
+    names = ("reward", "next_value", "value", "log_prob")
+    rows = {name: torch.randn(steps, envs) for name in names}
+    rows |= {name: torch.rand(steps, envs) < 0.2 for name in ("terminated", "truncated")}
+    return rows | {"valid": torch.ones(steps, envs, dtype=torch.bool)}
+
+
+def test_ppo_gives_credit_by_its_own_discount_and_decay() -> None:
+    rows = some_rows()
+    record = {"value": rows["value"]}
+    ends = {name: rows[name] for name in ("valid", "reward", "terminated", "truncated", "next_value")}
+    rollout = Rollout(record=record, is_first=rows["terminated"], state=(), **ends)
+    model = PPO(TMAZE, memory=None, discount=0.5, gae_decay=0.3, normalize_advantages=False)
+    names = ("reward", "value", "next_value", "terminated", "truncated")
+    expected = generalised_advantages(*(rows[name] for name in names), 0.5, 0.3)
+    credit = model.credit(rollout)
+    torch.testing.assert_close(credit["advantage"], expected)
+    torch.testing.assert_close(credit["target"], expected + rows["value"])
+
+
+def test_impala_corrects_with_the_values_of_now_and_its_own_arguments() -> None:
+    rows = {name: x.T for name, x in some_rows().items()}
+    rows["action"] = torch.zeros(3, 7, dtype=torch.int64)
+    policy = Categorical(logits=torch.randn(3, 7, 4))
+    given = {"trace_decay": 0.6, "clip_rho": 0.9, "clip_c": 0.8}
+    model = IMPALA(TMAZE, memory=LSTM, discount=0.5, **given)
+    value = torch.randn(3, 7)
+    behind = rows["next_value"].clone()
+    for env, step in (~(rows["terminated"] | rows["truncated"]))[:, :-1].nonzero().tolist():
+        behind[env, step] = value[env, step + 1]
+    log_prob = policy.log_prob(rows["action"])
+    columns = ((log_prob - rows["log_prob"]), rows["reward"], value, behind, rows["terminated"], rows["truncated"])
+    target, advantage = vtrace(*(x.T for x in columns), 0.5, 0.6, 0.9, 0.8)
+    losses = model.losses(rows, policy, value)
+    torch.testing.assert_close(losses["policy_loss"], -(log_prob * advantage.T).mean())
+    torch.testing.assert_close(losses["value_loss"], model.value_weight * 0.5 * (value - target.T).square().mean())
+
+
+def test_a_greedy_agent_always_takes_the_most_probable_action() -> None:
+    class Torn(PPO):
+        def perceive(self, inputs: Any, state: Any, is_first: Any) -> Any:
+            return dict.fromkeys(self.task.inputs, torch.zeros(200)), torch.zeros(200, 0), state
+
+        def decide(self, seen: Any, memory: Any) -> Any:
+            return Categorical(probs=torch.tensor([0.4, 0.6]).expand(200, 2)), torch.zeros(200)
+
+    torch.manual_seed(0)
+    model = Torn(TMAZE, memory=None)
+    begins = torch.ones(200, dtype=torch.bool)
+    assert model.act({}, (), begins, greedy=True).action.unique().tolist() == [1]
+    assert model.act({}, (), begins).action.unique().tolist() == [0, 1]

@@ -246,14 +246,14 @@ def unroll(core: Any, x: Tensor, state: State, is_first: Tensor) -> Tensor:
     steps = x.shape[1]
     stretch = begins.flatten().cumsum(0).view_as(begins) - 1  # the number of each step's stretch
     place = torch.arange(steps, device=x.device) - start[stretch]
-    lengths = stretch.flatten().bincount()
-    together = torch.zeros_like(lengths)
-    if len(lengths) * int(lengths.max()) > _PADDED * is_first.numel():
-        together = (lengths - 1).double().log2().floor().long().clamp(min=0)
-    found, offset, rows = [], torch.zeros_like(lengths), 0  # what the core put out, and where each stretch begins in it
-    for size in sorted(set(together.tolist())):
-        chosen = (together == size).nonzero().squeeze(1)
-        longest = int(lengths[chosen].max())
+    lengths = stretch.flatten().bincount().tolist()
+    padded = len(lengths) * max(lengths)
+    together = [(length - 1).bit_length() if padded > _PADDED * is_first.numel() else 0 for length in lengths]
+    found, offset, rows = [], torch.zeros_like(row), 0  # what the core put out, and where each stretch begins in it
+    for size in sorted(set(together)):
+        numbers = [number for number, its in enumerate(together) if its == size]
+        longest = max(lengths[number] for number in numbers)
+        chosen = torch.tensor(numbers, device=x.device)
         at = (start[chosen, None] + torch.arange(longest, device=x.device)).clamp(max=steps - 1)
         of = row[chosen]
         out = core(x[of[:, None], at], take(state, of), is_first[of, start[chosen]])[0]
