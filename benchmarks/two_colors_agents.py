@@ -9,6 +9,10 @@ from the policy: ``return`` is their mean return, with a 95% interval, ``surviva
 ``vests`` what is left of the mean return without the reward of living: right vests less wrong ones. ``random`` presses
 buttons at random. The curve is the mean return of the last 100 training episodes.
 
+MemUP's training episodes are played by the script that comes with the environment, which knows the pillar's colour and
+walks to vests; the others have to find out by themselves that vests are worth a walk. Rows that stand in the JSON file
+already are kept.
+
 PPO-LSTM learns by backpropagation through a rollout of 128 steps of 16 environments, a batch is 2 whole sequences of it.
 """
 
@@ -26,7 +30,7 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-from benchmarks.report import Row, arguments, publish
+from benchmarks.report import Row, arguments, publish, with_earlier
 from benchmarks.runs import call
 from callbacks import pictures
 from memup_lightning.collect import make_vector_env, play, random_policy
@@ -178,6 +182,7 @@ def main() -> None:
         "peak_rss_mb": number,
     }
     title = "agents on Two-Colors: mean of 64 episodes after training"
+    rows = with_earlier(rows, options, ("agent", "seed"))
     publish(title, rows, options, columns)
     if options.picture:
         pictures.save(picture(rows), options.picture)
