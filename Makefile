@@ -68,7 +68,7 @@ bench: setup
 	$(BIN)/python -m benchmarks.tmaze_agents --json benchmarks/results/tmaze_agents.json
 	$(BIN)/python -m benchmarks.two_colors_env --json benchmarks/results/two_colors_env.json
 	$(BIN)/python -m benchmarks.two_colors_view --json benchmarks/results/two_colors_view.json
-	$(BIN)/python -m benchmarks.two_colors --variants room --seeds 1 --json benchmarks/results/two_colors.json
+	$(BIN)/python -m benchmarks.two_colors --seeds 1 --json benchmarks/results/two_colors.json
 	$(BIN)/python -m benchmarks.two_colors_agents --seeds 1 2 --json benchmarks/results/two_colors_agents.json \
 	  --picture docs/images/two_colors_agents.png
 
