@@ -10,7 +10,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from callbacks.run import data_of, log_now, require_memup
+from callbacks.run import data_of, has_targets, log_now
 from datamodules.base import Detour, EpisodeDataModule
 from memup_lightning import counter
 from memup_lightning.chunk import Chunk
@@ -18,7 +18,7 @@ from memup_lightning.episodes import IntArray
 from memup_lightning.errors import MemUPError
 from memup_lightning.evaluating import evaluating
 from memup_lightning.memory import put
-from memup_lightning.modules import TBPTT, MemUP
+from memup_lightning.modules import MemUP
 from memup_lightning.ranks import gather, share_of_episodes
 from memup_lightning.replay import Found, Rarest, Snapshots
 from memup_lightning.stream import ChunkStream
@@ -104,10 +104,9 @@ class Replay(Callback):
         self._entered: IntArray = np.zeros(0, np.int64)  # snapshot with which the visit begins at this chunk, else -1
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        self._idle = isinstance(pl_module, TBPTT)
+        self._idle = not has_targets(self, trainer, pl_module)
         if self._idle:
             return
-        require_memup(self, trainer, pl_module)
         data = data_of(trainer)
         if stage == "fit" and not len(self.replaying(data)):
             raise MemUPError(f"Replay share={self.share} of {data.lanes} lanes is no lane; raise share or lanes")
@@ -118,9 +117,9 @@ class Replay(Callback):
         return np.flatnonzero(np.diff(turn))
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        data = data_of(trainer)
         if self._idle:
             return
+        data = data_of(trainer)
         data.detour, data.away = None, False
         if not data.consumed:  # a new run
             self._clear()

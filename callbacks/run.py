@@ -9,7 +9,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from datamodules.base import EpisodeDataModule
 from memup_lightning.errors import MemUPError
-from memup_lightning.modules.memup import MemUP
+from memup_lightning.modules import TBPTT, MemUP
 
 
 def data_of(trainer: Trainer) -> EpisodeDataModule:
@@ -18,18 +18,22 @@ def data_of(trainer: Trainer) -> EpisodeDataModule:
     return data
 
 
-def require_memup(callback: Callback, trainer: Trainer, module: LightningModule) -> None:
-    """Refuse a run whose targets the callback could not work on.
+def has_targets(callback: Callback, trainer: Trainer, module: LightningModule) -> bool:
+    """Whether the run has targets for the callback to work on. A baseline's has none: beside it the callback rests, so that
+    any config becomes a baseline.
 
     Raises:
-        MemUPError: the module is no MemUP, or the data are no EpisodeDataModule.
+        MemUPError: the module is neither MemUP nor a baseline, or the data are no EpisodeDataModule.
     """
+    if isinstance(module, TBPTT):
+        return False
     data = data_of(trainer)
     if not isinstance(module, MemUP) or not isinstance(data, EpisodeDataModule):
         raise MemUPError(
             f"{type(callback).__name__} works on MemUP with an EpisodeDataModule, not on {type(module).__name__} with "
             f"{type(data).__name__}; remove it from trainer.callbacks"
         )
+    return True
 
 
 def log_now(trainer: Trainer, logged: Mapping[str, float]) -> None:

@@ -9,14 +9,14 @@ import numpy as np
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from callbacks.run import data_of, log_now, require_memup
+from callbacks.run import data_of, has_targets, log_now
 from datamodules.base import EpisodeDataModule, Split
 from datamodules.scoring import score
 from memup_lightning import counter
 from memup_lightning.chunk import Steps
 from memup_lightning.episodes import IntArray
 from memup_lightning.errors import MemUPError
-from memup_lightning.modules import TBPTT, MemUP
+from memup_lightning.modules import MemUP
 from memup_lightning.ranks import gather, share_of_episodes, world_size
 
 _SAMPLED = 8192  # steps by which kinds of context are told apart
@@ -84,9 +84,7 @@ class TargetRefresh(Callback):
         self._idle = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        self._idle = isinstance(pl_module, TBPTT)
-        if not self._idle:
-            require_memup(self, trainer, pl_module)
+        self._idle = not has_targets(self, trainer, pl_module)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._began = time.perf_counter() - self.seconds  # seconds of an earlier run count on both sides
