@@ -9,12 +9,12 @@ from typing import Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from memup_lightning.chunk import Chunk, Fields
 from memup_lightning.encoders import ImageCallable, ImageEncoder, StepEncoder, WindowEncoder
 from memup_lightning.errors import MemUPError
 from memup_lightning.memory import State
+from memup_lightning.moving_average import follow
 from memup_lightning.outcomes import Gaussian, Outcome
 from memup_lightning.task import Field, Task
 
@@ -141,21 +141,14 @@ class AverageSurprise(Uncertainty):
             raise MemUPError(f"decay={decay}: must be in [0, 1)")
         self.decay = decay
         self.average = nn.ModuleDict()
-        self._move = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
 
     def attach(self, model: Networks) -> None:
         parts = {name: getattr(model, name) for name in ("encoder", "memory", "context_encoder", "predictor")}
         self.average = nn.ModuleDict({name: copy.deepcopy(part) for name, part in parts.items()})
         self.average.requires_grad_(False)
 
-    @torch.no_grad()
     def update(self, model: Networks) -> None:
-        ours = list(self.average.parameters())
-        theirs = [p for name in self.average for p in getattr(model, name).parameters()]
-        self._move(ours, theirs, torch.zeros(()))
-        for name, copied in self.average.items():
-            for x, new in zip(copied.buffers(), getattr(model, name).buffers(), strict=True):
-                x.copy_(new)
+        follow(self.average.values(), (getattr(model, name) for name in self.average), self.decay)
 
     def initial_state(self, lanes: int) -> State:
         state: State = self.average["memory"].initial_state(lanes)  # type: ignore[operator]

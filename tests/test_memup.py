@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from copy import deepcopy
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -20,6 +21,7 @@ from memup_lightning.episodes import EVALUATE, HAS_OUTCOME, OUTCOME, ArrayEpisod
 from memup_lightning.errors import MemUPError
 from memup_lightning.memory import LSTM
 from memup_lightning.modules import MemUP
+from memup_lightning.moving_average import follow
 from memup_lightning.outcomes import Categorical, Gaussian, Quantile
 from memup_lightning.schedule import LaneSchedule, OncePerEpisode
 from memup_lightning.stream import ChunkStream, TargetJoin
@@ -456,6 +458,21 @@ def test_average_surprise_is_the_nll_of_a_copy_that_lags_behind() -> None:
         memory, theirs = lagging.remember(chunk, theirs)
         params = lagging.predictor(lagging.context_encoder(chunk.windows(task.window)), memory)
         assert torch.allclose(u, lagging.outcome.nll(params, chunk.outcome), atol=1e-6)
+
+
+def test_a_copy_follows_with_the_mean_of_weights_and_the_buffers_of_now() -> None:
+    learner = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.BatchNorm1d(3))
+    copied = deepcopy(learner)
+    before = {name: x.clone() for name, x in copied.named_parameters()}
+    learner(torch.randn(8, 2))
+    with torch.no_grad():
+        for p in learner.parameters():
+            p.add_(1.0)
+    follow([copied], [learner], 0.75)
+    for name, x in copied.named_parameters():
+        torch.testing.assert_close(x, before[name] + 0.25)
+    assert all(torch.equal(x, learner.get_buffer(name)) for name, x in copied.named_buffers())
+    assert copied[1].running_mean.any()
 
 
 def test_the_lagging_copy_is_not_trained_by_the_optimizer() -> None:

@@ -19,6 +19,7 @@ from memup_lightning.errors import MemUPError
 from memup_lightning.memory import Memory, State, check_memory, take
 from memup_lightning.modules.base import EncoderCallable, MemoryCallable, MemoryModule
 from memup_lightning.modules.rebuild import build, load
+from memup_lightning.moving_average import follow
 from memup_lightning.task import Task
 
 _PADDED = 4  # times the steps that there are, at most, a core may be run over to run once
@@ -153,7 +154,6 @@ class FrozenMemory(RecurrentMemory):
         super().train(False)  # no dropout in what the policy reads, whatever the policy does
         return self
 
-    @torch.no_grad()
     def follow(self, module: MemoryModule, average: float) -> None:
         """Become the moving average of a memory that learns.
 
@@ -163,11 +163,7 @@ class FrozenMemory(RecurrentMemory):
         """
         ours = self.encoder, self.core, self.context_encoder, self.predictor
         theirs = module.encoder, module.memory, module.context_encoder, module.predictor
-        for copied, learned in zip(ours, theirs, strict=True):
-            for x, new in zip(copied.parameters(), learned.parameters(), strict=True):
-                x.lerp_(new, 1 - average)
-            for x, new in zip(copied.buffers(), learned.buffers(), strict=True):
-                x.copy_(new)
+        follow(ours, theirs, average)
 
     @property
     def text(self) -> str:

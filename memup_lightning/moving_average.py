@@ -1,0 +1,27 @@
+"""Copies of modules that follow those that learn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+
+@torch.no_grad()
+def follow(copies: Iterable[nn.Module], learners: Iterable[nn.Module], keep: float) -> None:
+    """Let copies be the moving averages of modules that learn; their buffers (running means, say) are those of now.
+
+    Args:
+        copies: of the same parts as ``learners``.
+        learners: one for each copy.
+        keep: share that the copies' weights keep of themselves.
+    """
+    pairs = list(zip(copies, learners, strict=True))
+    ours = [x for copied, _ in pairs for x in copied.parameters()]
+    theirs = [x for _, learned in pairs for x in learned.parameters()]
+    get_ema_multi_avg_fn(keep)(ours, theirs, torch.zeros(()))  # type: ignore[no-untyped-call]
+    for copied, learned in pairs:
+        for x, new in zip(copied.buffers(), learned.buffers(), strict=True):
+            x.copy_(new)
