@@ -201,7 +201,7 @@ def main(args: Sequence[str] | None = None, extra_callbacks: Sequence[Callback] 
 
 def _is_keyword(ckpt_path: str) -> bool:
     """Whether it is no path, but something that Lightning resolves."""
-    return ckpt_path in ("best", "hpc") or ckpt_path.startswith("registry:")
+    return ckpt_path in ("best", "hpc", "registry") or ckpt_path.startswith("registry:")
 
 
 def _is_mendable(error: Exception) -> bool:

@@ -13,7 +13,7 @@ import yaml
 
 from datamodules import TMazeDataModule
 from memup_lightning.checkpoint import check_checkpoint
-from memup_lightning.cli import main
+from memup_lightning.cli import _is_keyword, main
 from memup_lightning.did_you_mean import explain
 from memup_lightning.errors import MemUPError
 from tests.command_line import command, tiny
@@ -327,9 +327,15 @@ def test_the_traceback_is_there_for_those_who_ask(fails: Fails, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("name", ["last.ckpt", "best_run/x.ckpt", "hpc.ckpt"])
-def test_a_path_that_begins_like_one_of_lightnings_words_is_a_path(name: str) -> None:
+def test_a_path_that_begins_like_one_of_lightnings_words_is_a_path(name: str, fails: Fails) -> None:
     with pytest.raises(MemUPError, match=f"{name}: no such file"):
         check_checkpoint(name)
+    assert "no such file" in fails(*FIT, "--ckpt_path", name)
+
+
+@pytest.mark.parametrize("word", ["best", "hpc", "registry", "registry:mine"])
+def test_what_lightning_resolves_is_left_to_it(word: str) -> None:
+    assert _is_keyword(word)
 
 
 @pytest.mark.parametrize("option", ["evaluation_lanes", "evaluation_chunk_length", "candidates"])
