@@ -146,6 +146,16 @@ def test_a_union_with_another_selector_selects_both_their_targets() -> None:
     )
 
 
+def test_selectors_of_a_union_share_the_kinds_of_the_one_that_tells_most_apart() -> None:
+    kind = np.tile(np.arange(8), (2, 1))
+    union = Union([Explainable(2), Explainable(1)])
+    assert union.kinds == 8
+    found = table_for(union, kind, equal(8)).select(np.arange(2), np.zeros(2, np.int64))
+    alone = table_for(Explainable(2), kind, equal(8)).select(np.arange(2), np.zeros(2, np.int64))
+    assert np.array_equal(found[:, :2], alone)
+    assert (found != NOWHERE).all()
+
+
 @pytest.mark.parametrize(
     ("given", "named"),
     [({"num_targets": 0}, "num_targets=0"), ({"kinds": 3}, "kinds=3"), ({"held_out": 1.0}, "held_out=1")],
