@@ -63,6 +63,7 @@ TASKS = {
     "Copy-120": Case(PROBLEMS[0], num_targets=10),
     "Adding-500": Case(Problem("Adding-500", "conf/adding.yaml", ADDING, 0.005, metric="val/mse", smallest=True), 1),
 }
+MAZES = [name for name, case in TASKS.items() if case.problem.config == MAZE]
 RULES = {
     "published": [f"{SELECTOR}=TopK", f"{UNCERTAINTY}=AverageSurprise"],
     "top-K": [f"{SELECTOR}=TopK"],
@@ -114,7 +115,7 @@ def gather(runs: list[Row]) -> Row:
 
 def picture(rows: Sequence[Row]) -> Figure:
     """Accuracy against updates: a panel for each maze, a colour for each rule, a curve for each seed."""
-    mazes = [name for name in dict.fromkeys(row["task"] for row in rows) if TASKS[name].problem.config == MAZE]
+    mazes = [name for name in dict.fromkeys(row["task"] for row in rows) if name in MAZES]
     with pictures.style():
         figure = Figure(figsize=(pictures.WIDTH, 2.6), layout="constrained")
         panels = figure.subplots(1, len(mazes), sharey=True, squeeze=False)[0]
@@ -143,8 +144,8 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--rules", nargs="+", choices=RULES, default=list(RULES))
     options = parser.parse_args()
-    if options.picture and not any(TASKS[name].problem.config == MAZE for name in options.tasks):
-        parser.error("--picture draws the mazes; give one of them among --tasks: clean, coins, vectors")
+    if options.picture and not set(MAZES) & set(options.tasks):
+        parser.error(f"--picture draws the mazes; give one of them among --tasks: {', '.join(MAZES)}")
     seeds = options.seeds[:1] if options.quick else options.seeds
     rows: list[Row] = []
     for task in ["coins"] if options.quick else options.tasks:
