@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from memup_lightning.chunk import Chunk, Fields, StepKinds, Steps
+from memup_lightning.drift import moves
 from memup_lightning.errors import MemUPError
 from memup_lightning.kinds import Kinds
 from memup_lightning.memory import State
@@ -20,6 +22,7 @@ _OBSERVE = 16  # updates between two looks at what the memory explains: consecut
 
 _MOST = 4.0  # bits of one observation, at most: a Gaussian that is sure and wrong loses thousands
 _STEPS = ("outcome", "position", "valid")
+_LEAST = 1e-6  # size of a memory that holds nothing
 _ROWS = 4096  # steps that are sorted into kinds at once
 
 
@@ -36,6 +39,12 @@ class MemUP(MemoryModule):
         predict_every: distance of the prediction points in a chunk, counted back from its last step. 1: every state of
             the chunk must explain the targets; r: only the last one.
         uncertainty: how steps are scored for selection.
+        drift_penalty: weight of the memory's drift, a loss beside the others; 0: none. ``{2000: 5.0}``: none at first, and
+            5 from update 2,000 on, for a memory that pays is slower to learn what to write. Drift is how far m moves with
+            a step on which nothing rare comes (:func:`~memup_lightning.drift.moves`), as a share of the size of m. The
+            gradient of a chunk sees what its own steps do to the outcomes, not what a thousand like them add up to. A
+            variant of temporal activation regularization (Merity, McCann & Socher, "Revisiting activation regularization
+            for language RNNs", 2017), which squares the moves and counts all steps alike.
         **parts: memory, outcome, predictor, encoder, context_encoder, local, optimizer, lr_scheduler: see
             :class:`~memup_lightning.modules.base.MemoryModule`.
     """
@@ -50,11 +59,18 @@ class MemUP(MemoryModule):
         task: Task | dict[str, Any],
         predict_every: int = 1,
         uncertainty: Uncertainty | None = None,
+        drift_penalty: float | dict[int, float] = 0.0,
         **parts: Any,
     ) -> None:
         super().__init__(task, **parts)
         if predict_every < 1:
             raise MemUPError(f"predict_every={predict_every}: must be at least 1")
+        self._penalties = drift_penalty if isinstance(drift_penalty, dict) else {0: drift_penalty}
+        if any(n < 0 or not 0 <= penalty < math.inf for n, penalty in self._penalties.items()):
+            raise MemUPError(
+                f"drift_penalty={drift_penalty}: must be a finite number, at least 0, or such numbers by the update from "
+                "which on they hold, such as {2000: 5.0}"
+            )
         self.predict_every = predict_every
         self.kinds = None
         self.uncertainty = uncertainty or PredictiveUncertainty()
@@ -74,12 +90,17 @@ class MemUP(MemoryModule):
         }
         if chunk.context:
             terms["current_loss"] = self._current_loss(chunk, memory)
+        if penalty := self._drift_penalty(chunk):
+            terms |= self._drift(chunk, memory)
         if chunk.held_out is not None:
             taught = {name: on & ~chunk.held_out.view(-1, *[1] * (on.dim() - 1)) for name, (_, on) in terms.items()}
             terms = {name: (x, taught[name]) for name, (x, _) in terms.items()}
             if self.kinds is not None and chunk.step % _OBSERVE == 0:
                 self._observe(self.kinds, chunk.held_out, chunk, (chunk.targets, chunk.probes), memory[:, -1:].detach())
-        return means(terms)
+        losses = means(terms)
+        if penalty:
+            losses["drift_loss"] = penalty * losses["drift_loss"] / losses.pop("size").clamp(min=_LEAST)
+        return losses
 
     @torch.no_grad()
     def _observe(
@@ -132,6 +153,22 @@ class MemUP(MemoryModule):
     def _current_loss(self, chunk: Chunk, memory: Tensor) -> tuple[Tensor, Tensor]:
         params = self.predictor(self.context_encoder(chunk.windows(self.task.window)), memory)
         return self.outcome.loss(params, chunk.outcome), chunk.has_outcome
+
+    def _drift_penalty(self, chunk: Chunk) -> float:
+        """What holds at a chunk's update."""
+        if chunk.steps < 2 and any(self._penalties.values()):
+            raise MemUPError(
+                f"drift_penalty={self._penalties} compares the steps of a chunk, and chunk_length=1 leaves one; give "
+                "longer chunks, or drift_penalty=0"
+            )
+        begun = [n for n in self._penalties if n <= chunk.step]
+        return self._penalties[max(begun)] if begun else 0.0
+
+    def _drift(self, chunk: Chunk, memory: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+        """How far the memory moves, and |m|: a share of it costs nothing to a memory that merely shrinks."""
+        with torch.no_grad():
+            x = self.encoder(chunk.inputs)
+        return {"drift_loss": moves(memory, x, chunk.valid), "size": (memory.float().abs().sum(-1), chunk.valid)}
 
     def diagnostics(self, chunk: Chunk, memory: Tensor) -> dict[str, Tensor]:
         targets = chunk.targets
