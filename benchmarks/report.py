@@ -33,12 +33,12 @@ def arguments(description: str | None) -> argparse.ArgumentParser:
     return parser
 
 
-def environment() -> Row:
-    """Machine, threads, versions and date of a measurement."""
+def environment(threads: int | None = None) -> Row:
+    """Machine, threads (of torch; by default this process's), versions and date of a measurement."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {_accelerator()}",
-        "threads": torch.get_num_threads(),
+        "threads": threads or torch.get_num_threads(),
         "versions": {
             "python": platform.python_version(),
             "memup_lightning": memup_lightning.__version__,
@@ -60,7 +60,7 @@ def publish(title: str, rows: list[Row], options: argparse.Namespace, columns: d
         options: what :func:`arguments` parsed.
         columns: key of each column -> how its values are written.
     """
-    about = environment() | {"seeds": options.seeds, "quick": options.quick}
+    about = environment(options.threads) | {"seeds": options.seeds, "quick": options.quick}
     table = Table(title=title, title_justify="left")
     for key in columns:
         table.add_column(key, justify="left" if isinstance(rows[0].get(key), str) else "right")
@@ -93,6 +93,6 @@ def with_earlier(rows: Iterable[Row], options: argparse.Namespace, keys: Sequenc
 def write_json(title: str, rows: list[Row], options: argparse.Namespace) -> None:
     """Write the rows as JSON, if that is asked for."""
     if options.json:
-        about = environment() | {"seeds": options.seeds, "quick": options.quick}
+        about = environment(options.threads) | {"seeds": options.seeds, "quick": options.quick}
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps({"title": title, "about": about, "rows": rows}, indent=2) + "\n")

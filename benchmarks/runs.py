@@ -82,9 +82,41 @@ def fit_alone(config: Path | str, *overrides: str, seed: int, threads: int | Non
         return read(call(folder, "fit", config, *overrides, seed=seed, threads=threads))
 
 
+def fit_and_test_alone(
+    config: Path | str, *overrides: str, seed: int, threads: int | None = None
+) -> tuple[Finished, dict[str, float]]:
+    """:func:`fit_alone`, and then ``test`` with the last checkpoint, on episodes by which nothing was chosen or stopped.
+
+    Returns:
+        The run, and the metrics ``test/...``.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        finished = read(call(folder, "fit", config, *overrides, seed=seed, threads=threads))
+        return finished, test(folder, config, *overrides, seed=seed, threads=threads)
+
+
+def test(folder: Path | str, config: Path | str, *overrides: str, seed: int, threads: int | None) -> dict[str, float]:
+    """Run ``test`` with the last checkpoint of the runs in a folder, in a process of its own.
+
+    Args:
+        folder: where ``fit`` ran.
+        config: path of the config.
+        overrides: more arguments of the command line.
+        seed: of the data.
+        threads: of torch; by default what the config says.
+
+    Returns:
+        The metrics ``test/...``.
+    """
+    run = call(folder, "test", config, *overrides, "--ckpt_path=last", seed=seed, threads=threads)
+    found = _metrics(run / "metrics.csv", "test/")[-1]
+    del found["updates"]  # `test` counts none
+    return found
+
+
 def read(run: Path) -> Finished:
     """What lies in the folder of a run."""
-    return Finished(json.loads((run / "summary.json").read_text()), _evaluations(run / "metrics.csv"))
+    return Finished(json.loads((run / "summary.json").read_text()), _metrics(run / "metrics.csv", "val/"))
 
 
 def call(
@@ -127,12 +159,13 @@ def call(
     return max(runs, key=lambda path: path.stat().st_mtime_ns)
 
 
-def _evaluations(path: Path) -> list[dict[str, float]]:
+def _metrics(path: Path, prefix: str) -> list[dict[str, float]]:
+    """A row for each evaluation whose metrics begin with ``prefix``."""
     with path.open() as file:
         rows = list(csv.DictReader(file))
     return [
         {"updates": float(row["step"]) + 1}
-        | {name: float(x) for name, x in row.items() if name.startswith("val/") and x}
+        | {name: float(x) for name, x in row.items() if name.startswith(prefix) and x}
         for row in rows
-        if row.get("val/accuracy")
+        if row.get(f"{prefix}accuracy")
     ]

@@ -3,9 +3,10 @@
     python -m benchmarks.tasks [--quick] [--only Copy-120 Copy-1000] [--seeds 1 2 3] [--json PATH]
     python -m benchmarks.tasks --ablation [--seeds 1] [--json PATH]
 
-Every row is `fit` on a config in a process of its own, evaluated at full length on held-out episodes; its figures are
-those of the run's summary.json. A run that may take more than ten minutes is made with the first seed alone. Rows are
-written as they come; those of other runs that stand in the JSON file already are kept.
+Every row is `fit` on a config in a process of its own, and then `test`: `value` is of the test episodes at full length,
+`validation` of those by which the run was stopped; the other figures are of the run's summary.json. A run that may take
+more than ten minutes is made with the first seed alone. Rows are written as they come; those of other runs that stand in
+the JSON file already are kept.
 
 --ablation takes one thing at a time out of what makes the copy task fast, at the same number of updates.
 """
@@ -19,7 +20,7 @@ from statistics import mean
 from typing import NamedTuple
 
 from benchmarks.report import Row, arguments, environment, publish, with_earlier, write_json
-from benchmarks.runs import fit_alone
+from benchmarks.runs import fit_and_test_alone
 
 MODEL, DATA = "--model.init_args", "--data.init_args"
 CORE = f"{MODEL}.memory.init_args"
@@ -36,6 +37,7 @@ class Problem(NamedTuple):
         minutes: within which.
         metric: in summary.json.
         smallest: whether the metric must be at most the target, not at least.
+        long: whether a run may take more than ten minutes; then the first seed is enough.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Problem(NamedTuple):
     minutes: float = math.inf
     metric: str = "val/accuracy"
     smallest: bool = False
+    long: bool = False
 
     def reached(self, value: float) -> bool | None:
         """Whether the target is; None of a baseline."""
@@ -70,7 +73,8 @@ def updates(number: int, every: int) -> list[str]:
 def copy(length: int, chunk_length: int, target: float, minutes: float, *more: str) -> Problem:
     """A copy task of another length than those of the configs."""
     sizes = [f"{DATA}.length={length}", f"{DATA}.chunk_length={chunk_length}", f"{CORE}.chrono={length}"]
-    return Problem(f"Copy-{length}, r={chunk_length}", "conf/copy.yaml", [*sizes, *more], target, minutes)
+    name = f"Copy-{length}, r={chunk_length}"
+    return Problem(name, "conf/copy.yaml", [*sizes, *more], target, minutes, long=minutes > 10)
 
 
 def short(name: str, *more: str) -> Problem:
@@ -80,7 +84,9 @@ def short(name: str, *more: str) -> Problem:
 
 def pixels(method: str, *more: str) -> Problem:
     """Permuted pixels under one method of training; MemUP is asked to be better than TBPTT."""
-    return Problem(f"Permuted pixels, {method}", "conf/permuted_pixels.yaml", [f"--model={method}", *more], None, 15)
+    return Problem(
+        f"Permuted pixels, {method}", "conf/permuted_pixels.yaml", [f"--model={method}", *more], None, 15, long=True
+    )
 
 
 WHOLE_EPISODES = (  # 16 of 784 steps instead of 64 of 28: as many pixels in a seventh of the updates
@@ -96,7 +102,7 @@ PROBLEMS = [
     Problem("Copy-1000, r=20", "conf/copy.yaml", [], 0.995, 10),
     copy(5_000, 20, 0.993, 25, *updates(28_000, 2_000)),
     copy(5_000, 100, 0.993, 25, *updates(10_000, 1_000), f"{MODEL}.predict_every=4"),
-    Problem("Scattered copy-5000, r=100", "conf/scattered_copy.yaml", [], 0.999, 25),
+    Problem("Scattered copy-5000, r=100", "conf/scattered_copy.yaml", [], 0.999, 25, long=True),
     Problem("Adding-5000, r=100", "conf/adding.yaml", [], 0.005, 20, "val/mse", smallest=True),
     pixels("MemUP"),
     pixels("TBPTT", f"{DATA}.selector=CurrentStep"),
@@ -129,18 +135,21 @@ def ablation() -> list[Problem]:
 
 def run(problem: Problem, seed: int, threads: int | None) -> Row:
     """One run."""
-    summary, evaluations = fit_alone(problem.config, *problem.overrides, seed=seed, threads=threads)
+    (summary, evaluations), tested = fit_and_test_alone(problem.config, *problem.overrides, seed=seed, threads=threads)
     metrics, seconds = summary["metrics"], summary["seconds_total"]
+    value = tested[problem.metric.replace("val/", "test/")]
     return {
         "seed": seed,
         "data": summary["data"],
-        "value": metrics[problem.metric],
+        "value": value,
+        "validation": metrics[problem.metric],
         "recall": metrics.get("val/target_recall"),
         "updates": summary["updates"],
         "seconds": seconds,
         "peak_rss_mb": summary["peak_rss_mb"],
         "saved_bytes": summary["saved_tensor_bytes"],
-        "met": problem.met(metrics[problem.metric], seconds),
+        "threads": summary["machine"]["torch_threads"],
+        "met": problem.met(value, seconds),
         "evaluations": evaluations,
         "date": environment()["date"],
     }
@@ -148,7 +157,7 @@ def run(problem: Problem, seed: int, threads: int | None) -> Row:
 
 def gather(problem: Problem, runs: list[Row]) -> Row:
     """A row of the table from the runs of all seeds."""
-    spread = {key: [run[key] for run in runs] for key in ("value", "updates", "seconds")}
+    spread = {key: [run[key] for run in runs] for key in ("value", "validation", "updates", "seconds")}
     return {
         "task": problem.name,
         "data": runs[0]["data"],
@@ -169,7 +178,7 @@ def measure(problems: Sequence[Problem], options: argparse.Namespace, title: str
     """The rows of the problems behind those of earlier runs, written after every run."""
     rows: list[Row] = []
     for problem in problems:
-        seeds = options.seeds[:1] if options.quick or problem.minutes > 10 else options.seeds
+        seeds = options.seeds[:1] if options.quick or problem.long else options.seeds
         runs: list[Row] = []
         for seed in seeds:
             runs.append(run(problem, seed, options.threads))
@@ -208,6 +217,7 @@ def columns() -> dict[str, Callable[..., str]]:
         "task": str,
         "data": str,
         "value": spread(4),
+        "validation": spread(4),
         "target": str,
         "minutes": str,
         "met": str,

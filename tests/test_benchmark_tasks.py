@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from benchmarks import tasks
+from benchmarks.runs import Finished, fit_and_test_alone
 from benchmarks.tasks import PROBLEMS, QUICK, Problem
 from tests.command_line import ROOT
 from tests.test_conf import parses
@@ -48,6 +49,45 @@ def test_a_target_is_met_by_value_and_time_together() -> None:
     assert not error.met(0.006, 1)
 
 
+def test_a_row_reports_the_test_episodes_and_beside_them_those_that_stopped_the_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    summary = {
+        "data": "Copy",
+        "metrics": {"val/accuracy": 0.999, "val/target_recall": 1.0},
+        "updates": 10,
+        "seconds_total": 60.0,
+        "peak_rss_mb": 1.0,
+        "saved_tensor_bytes": 1,
+        "machine": {"torch_threads": 2},
+    }
+    given: list[Any] = []
+
+    def finished(config: str, *overrides: str, **more: Any) -> Any:
+        given.append((config, overrides, more))
+        return Finished(summary, []), {"test/accuracy": 0.98}
+
+    monkeypatch.setattr(tasks, "fit_and_test_alone", finished)
+    found = tasks.run(Problem("a", "conf/copy.yaml", ["--x=1"], 0.99, 4), 3, 2)
+    assert given == [("conf/copy.yaml", ("--x=1",), {"seed": 3, "threads": 2})]
+    assert (found["value"], found["validation"], found["threads"]) == (0.98, 0.999, 2)
+    assert not found["met"]  # 0.98 was asked to be 0.99
+
+
+def test_what_is_tested_are_the_last_weights_on_other_episodes(tmp_path: Path) -> None:
+    sizes = {"length": 15, "num_train": 64, "num_val": 32, "num_test": 48, "lanes": 8}
+    overrides = [
+        *(f"{tasks.DATA}.{name}={value}" for name, value in sizes.items()),
+        *tasks.updates(40, 20),
+        f"{tasks.DATA}.chunks_per_epoch=20",
+    ]
+    (summary, evaluations), tested = fit_and_test_alone("conf/copy_120.yaml", *overrides, seed=1, threads=1)
+    assert [row["updates"] for row in evaluations] == [20, 40]
+    assert summary["updates"] == 40
+    assert tested["test/target_recall"] == 1
+    assert tested["test/nll"] != summary["metrics"]["val/nll"]
+
+
 def test_rows_are_written_after_every_run_and_those_of_other_runs_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -57,7 +97,15 @@ def test_rows_are_written_after_every_run_and_those_of_other_runs_are_kept(
     def run(problem: Problem, seed: int, threads: int | None) -> dict[str, Any]:
         if path.exists():
             written.append([(row["task"], len(row["runs"])) for row in json.loads(path.read_text())["rows"]])
-        same = {"recall": None, "updates": 1, "seconds": 1.0, "peak_rss_mb": 1.0, "saved_bytes": 1, "met": True}
+        same = {
+            "validation": 0.5,
+            "recall": None,
+            "updates": 1,
+            "seconds": 1.0,
+            "peak_rss_mb": 1.0,
+            "saved_bytes": 1,
+            "met": True,
+        }
         return {"seed": seed, "data": "copy", "value": 1.0, **same}
 
     monkeypatch.setattr(tasks, "run", run)
