@@ -72,6 +72,7 @@ def config(folder: Path) -> dict[str, Any]:
         {"class_path": "MemoryUsage"},
         {"class_path": "PredictionWriter"},
     ]
+    given["model"]["init_args"]["drift_penalty"] = {10: 1.0}
     given["data"]["init_args"] = {
         "length": 20,
         "lanes": 16,
