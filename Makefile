@@ -57,6 +57,7 @@ bench: setup
 	$(BIN)/python -m benchmarks.overhead --threads 1 --json benchmarks/results/overhead.json
 	$(BIN)/python -m benchmarks.million --json benchmarks/results/million.json
 	$(BIN)/python -m benchmarks.replay --seeds 1 --json benchmarks/results/replay.json --picture docs/images/replay.png
+	$(BIN)/python -m benchmarks.drift --seeds 1 --threads 2 --json benchmarks/results/drift.json --picture docs/images/drift.png
 	$(BIN)/python -m benchmarks.comparison --threads 1 --json benchmarks/results/comparison.json \
 	  --picture docs/images/comparison.png
 	$(BIN)/python -m benchmarks.stream --json benchmarks/results/stream.json
