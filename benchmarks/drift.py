@@ -10,12 +10,11 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import mean
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
-from benchmarks.report import Row, arguments, publish
+from benchmarks.report import Row, arguments, mean_and_range, publish
 from benchmarks.runs import call, read, test
 from benchmarks.tasks import DATA, MODEL, updates
 from callbacks import pictures
@@ -28,9 +27,8 @@ LENGTHS = (100, 500, 1_000, 2_000, 5_000, 10_000)  # blanks of the test episodes
 UPDATES, QUICK_UPDATES = 4_000, 60
 
 
-def run(penalty: str, quick: bool, seed: int, threads: int | None) -> Row:
+def run(penalty: str, budget: int, quick: bool, seed: int, threads: int | None) -> Row:
     """One run: accuracy at every length."""
-    budget = QUICK_UPDATES if quick else UPDATES
     settings = [
         *updates(budget, budget),
         f"{MODEL}.drift_penalty={PENALTIES[penalty]}",
@@ -85,16 +83,13 @@ def main() -> None:
     parser.add_argument("--picture", type=Path, help="draw accuracy against length here")
     options = parser.parse_args()
     seeds = options.seeds[:1] if options.quick else options.seeds
+    budget = QUICK_UPDATES if options.quick else UPDATES
     rows = [
-        gather(penalty, [run(penalty, options.quick, seed, options.threads) for seed in seeds]) for penalty in PENALTIES
+        gather(penalty, [run(penalty, budget, options.quick, seed, options.threads) for seed in seeds])
+        for penalty in PENALTIES
     ]
-
-    def spread(values: list[float]) -> str:
-        middle, *ends = (f"{x:.3f}" for x in (mean(values), min(values), max(values)))
-        return middle if len(values) == 1 else f"{middle} ({'-'.join(ends)})"
-
-    columns = {"drift_penalty": str} | {f"{length:,}": spread for length in LENGTHS}
-    title = f"{CONFIG}, {UPDATES:,} updates with at most {TRAINED} blanks: accuracy among more; mean (range) over seeds"
+    columns = {"drift_penalty": str} | {f"{length:,}": mean_and_range(3) for length in LENGTHS}
+    title = f"{CONFIG}, {budget:,} updates with at most {TRAINED} blanks: accuracy among more; mean (range) over seeds"
     publish(title, rows, options, columns)
     if options.picture:
         pictures.save(picture(rows), options.picture)

@@ -9,6 +9,7 @@ import platform
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import gymnasium
@@ -72,6 +73,16 @@ def publish(title: str, rows: list[Row], options: argparse.Namespace, columns: d
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
     console.print(f"{about['machine']}, {about['threads']} threads, seeds {options.seeds}, {about['date']}, {versions}")
     write_json(title, rows, options)
+
+
+def mean_and_range(digits: int) -> Callable[[list[float]], str]:
+    """How a column writes the values of all seeds: their mean (smallest-largest); a single one alone."""
+
+    def write(values: list[float]) -> str:
+        middle, *ends = (f"{x:,.{digits}f}" for x in (mean(values), min(values), max(values)))
+        return middle if len(values) == 1 else f"{middle} ({'-'.join(ends)})"
+
+    return write
 
 
 def with_earlier(rows: Iterable[Row], options: argparse.Namespace, keys: Sequence[str]) -> list[Row]:

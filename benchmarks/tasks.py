@@ -16,10 +16,9 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Callable, Sequence
-from statistics import mean
 from typing import NamedTuple
 
-from benchmarks.report import Row, arguments, environment, publish, with_earlier, write_json
+from benchmarks.report import Row, arguments, environment, mean_and_range, publish, with_earlier, write_json
 from benchmarks.runs import fit_and_test_alone
 
 MODEL, DATA = "--model.init_args", "--data.init_args"
@@ -206,23 +205,16 @@ def main() -> None:
 
 
 def columns() -> dict[str, Callable[..., str]]:
-    def spread(digits: int) -> Callable[[list[float]], str]:
-        def write(values: list[float]) -> str:
-            middle, *ends = (f"{x:,.{digits}f}" for x in (mean(values), min(values), max(values)))
-            return middle if len(values) == 1 else f"{middle} ({'-'.join(ends)})"
-
-        return write
-
     return {
         "task": str,
         "data": str,
-        "value": spread(4),
-        "validation": spread(4),
+        "value": mean_and_range(4),
+        "validation": mean_and_range(4),
         "target": str,
         "minutes": str,
         "met": str,
-        "updates": spread(0),
-        "seconds": spread(0),
+        "updates": mean_and_range(0),
+        "seconds": mean_and_range(0),
         "recall": "{:.3f}".format,
         "peak_rss_mb": "{:,.0f}".format,
         "saved_bytes": "{:,}".format,
