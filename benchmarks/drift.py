@@ -17,7 +17,7 @@ from matplotlib.ticker import StrMethodFormatter
 from benchmarks.report import Row, arguments, mean_and_range, publish
 from benchmarks.runs import call, read, test
 from benchmarks.tasks import DATA, MODEL, updates
-from callbacks import pictures
+from memup_lightning.callbacks.plots import pictures
 
 CONFIG = "conf/scattered_copy.yaml"
 PENALTIES = {"none": "0", "5 from update 2,000 on": "{2000: 5.0}"}

@@ -17,11 +17,11 @@ from torch import Tensor
 
 from benchmarks.report import Row, arguments, publish, with_earlier
 from benchmarks.runs import fit_alone
-from datamodules import CopyDataModule, TMazeDataModule
-from memup_lightning import memory
-from memup_lightning.encoders import StepEncoder
-from memup_lightning.memory import State
-from memup_lightning.task import Task
+from memup_lightning.datamodules import CopyDataModule, TMazeDataModule
+from memup_lightning.models import memory
+from memup_lightning.models.encoders import StepEncoder
+from memup_lightning.models.memory import State
+from memup_lightning.specs import Task
 
 
 class Setting(NamedTuple):

@@ -28,7 +28,7 @@ from torch import Tensor
 from benchmarks.report import Row, arguments, publish, with_earlier
 from benchmarks.runs import fit_alone
 from benchmarks.tasks import CORE, DATA, MODEL, PROBLEMS, Problem
-from callbacks import pictures
+from memup_lightning.callbacks.plots import pictures
 from memup_lightning.modules import MemUP
 
 MAZE = "conf/tmaze_noise.yaml"

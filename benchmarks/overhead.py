@@ -34,7 +34,7 @@ from torch.nn import functional as F
 
 from benchmarks.report import Row, arguments, publish
 from benchmarks.runs import fit
-from datamodules import TMazeDataModule
+from memup_lightning.datamodules import TMazeDataModule
 
 TURN = 100  # updates
 

@@ -22,7 +22,7 @@ from matplotlib.ticker import StrMethodFormatter
 
 from benchmarks.report import Row, arguments, publish
 from benchmarks.runs import fit_alone
-from callbacks import pictures
+from memup_lightning.callbacks.plots import pictures
 
 CONFIG = Path("conf/tmaze_random_hint.yaml")
 SCHEDULES = {"sequential": [0.0], "restarts": [0.3, 0.1, 0.02, 0.0], "replay": [0.0]}

@@ -23,13 +23,14 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.report import Row, arguments, publish
-from datamodules import TMazeDataModule
-from datamodules.rollouts import deal
+from memup_lightning.datamodules import TMazeDataModule
+from memup_lightning.datamodules.played.rollouts import deal
 from memup_lightning.envs import TMazeVectorEnv
-from memup_lightning.memory import LSTM
-from memup_lightning.modules import PPO, MemUP
-from memup_lightning.modules.agent_memory import TrainedMemory
-from memup_lightning.rollout import Player
+from memup_lightning.models.memory import LSTM
+from memup_lightning.modules import MemUP
+from memup_lightning.rl.agent_memory import TrainedMemory
+from memup_lightning.rl.algorithms import PPO
+from memup_lightning.rl.rollouts import Player
 
 ENVS, LENGTH, HIDDEN = 256, 1000, 64
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from pytorch_lightning import Callback
 
-from memup_lightning.cli import MemUPCLI, main
+from memup_lightning.cli.main import MemUPCLI, main
 
 
 def fit(

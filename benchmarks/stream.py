@@ -36,13 +36,13 @@ from pytorch_lightning.callbacks import EarlyStopping
 from benchmarks.overhead import refresh_seconds
 from benchmarks.report import Row, arguments, publish
 from benchmarks.runs import fit
-from datamodules import TMazeDataModule
 from memup_lightning.chunk import Chunk
-from memup_lightning.episodes import EVALUATE, OUTCOME
-from memup_lightning.loader import ChunkLoader
-from memup_lightning.schedule import LaneSchedule
-from memup_lightning.store import EpisodeStore
-from memup_lightning.stream import ChunkStream
+from memup_lightning.data.episodes import EVALUATE, OUTCOME
+from memup_lightning.data.loader import ChunkLoader
+from memup_lightning.data.samplers import LaneSchedule
+from memup_lightning.data.store import EpisodeStore
+from memup_lightning.data.stream import ChunkStream
+from memup_lightning.datamodules import TMazeDataModule
 
 LANES = 64
 PROBES = 2
@@ -215,7 +215,7 @@ def waiting(cache: str, chunk_length: int, workers: int, updates: int, turns: in
     for _ in range(turns):
         watch = WaitingStopwatch(updates // 2, updates // 2 + updates)
         with tempfile.TemporaryDirectory() as folder:
-            policy = "memup_lightning.collect.random_policy"  # mazes that are played, not computed when read
+            policy = "memup_lightning.rl.collectors.random_policy"  # mazes that are played, not computed when read
             fit(
                 "conf/tmaze.yaml", folder, 1, watch.last, [watch], policy=policy, cache_dir=cache, num_val=8,
                 chunk_length=chunk_length, num_workers=workers,

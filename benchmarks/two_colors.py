@@ -18,7 +18,7 @@ from torch import Tensor
 
 from benchmarks.report import Row, arguments, publish, with_earlier
 from benchmarks.runs import fit_alone
-from memup_lightning.memory import Memory
+from memup_lightning.models.memory import Memory
 
 CONFIGS = {"room": "conf/two_colors.yaml", "delay": "conf/two_colors_delay.yaml"}
 

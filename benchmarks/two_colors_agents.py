@@ -32,10 +32,10 @@ from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from benchmarks.report import Row, arguments, publish, with_earlier
 from benchmarks.runs import call
-from callbacks import pictures
-from memup_lightning.collect import make_vector_env, play, random_policy
+from memup_lightning.callbacks.plots import pictures
 from memup_lightning.envs.two_colors.rules import TwoColorsRules
-from memup_lightning.intervals import mean_interval
+from memup_lightning.rl.collectors import make_vector_env, play, random_policy
+from memup_lightning.runs.statistics import mean_interval
 
 BUDGET = 300_000
 """Environment steps that every agent may take."""

@@ -23,13 +23,13 @@ from jsonargparse import ArgumentParser
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from datamodules import TwoColorsDataModule
 from memup_lightning.chunk import Chunk, Fields
-from memup_lightning.collect import InformedPolicy
+from memup_lightning.data.episodes import OUTCOME, EpisodeSource
+from memup_lightning.data.stream import StepReader
+from memup_lightning.datamodules import TwoColorsDataModule
 from memup_lightning.envs.two_colors.env import TwoColorsEnv
-from memup_lightning.episodes import OUTCOME, EpisodeSource
 from memup_lightning.modules import MemUP
-from memup_lightning.stream import StepReader
+from memup_lightning.rl.collectors import InformedPolicy
 
 SCALE = 2
 PANEL = 80  # pixels below the screen

@@ -23,10 +23,10 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 from benchmarks.report import Row, arguments, publish
 from benchmarks.two_colors import CONFIGS
-from datamodules import TwoColorsDataModule
-from datamodules.base import Split
-from memup_lightning.collect import INFO
-from memup_lightning.episodes import EVALUATE, Arrays
+from memup_lightning.data.episodes import EVALUATE, Arrays
+from memup_lightning.datamodules import TwoColorsDataModule
+from memup_lightning.datamodules.recorded.base import Split
+from memup_lightning.rl.collectors import INFO
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]

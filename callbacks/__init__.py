@@ -1,11 +1,11 @@
 """Callbacks: one concern a file."""
 
-from callbacks.episode_film import EpisodeFilm
-from callbacks.initial_weights import InitialWeights
-from callbacks.memory_usage import MemoryUsage
-from callbacks.prediction_writer import PredictionWriter
-from callbacks.replay import Replay
-from callbacks.run_report import RunReport
-from callbacks.target_refresh import TargetRefresh
+from memup_lightning.callbacks.episode_film import EpisodeFilm
+from memup_lightning.callbacks.initial_weights import InitialWeights
+from memup_lightning.callbacks.memory_usage import MemoryUsage
+from memup_lightning.callbacks.prediction_writer import PredictionWriter
+from memup_lightning.callbacks.replay import Replay
+from memup_lightning.callbacks.run_report import RunReport
+from memup_lightning.callbacks.target_refresh import TargetRefresh
 
 __all__ = ["EpisodeFilm", "InitialWeights", "MemoryUsage", "PredictionWriter", "Replay", "RunReport", "TargetRefresh"]

@@ -10,14 +10,14 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from datamodules.rollouts import RolloutDataModule
 from memup_lightning.chunk import Fields
-from memup_lightning.errors import MemUPError
-from memup_lightning.memory import State
-from memup_lightning.modules.actor_critic import ActorCritic
-from memup_lightning.rollout import Decision, Player
-from memup_lightning.run_folder import check_writable, run_folder
-from memup_lightning.vector_env import make_playable
+from memup_lightning.datamodules.played.rollouts import RolloutDataModule
+from memup_lightning.exceptions import MemUPError
+from memup_lightning.models.memory import State
+from memup_lightning.rl.algorithms.actor_critic import ActorCritic
+from memup_lightning.rl.rollouts import Decision, Player
+from memup_lightning.rl.vector_envs import make_playable
+from memup_lightning.runs.run_folder import check_writable, run_folder
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -71,7 +71,9 @@ class EpisodeFilm(Callback):
         folder = run_folder(trainer)  # on all ranks: it asks rank zero
         if not trainer.is_global_zero:
             return
-        from callbacks import film  # matplotlib only where something is drawn: it takes room and a while to load
+        from memup_lightning.callbacks import (
+            film,  # matplotlib only where something is drawn: it takes room and a while to load
+        )
 
         assert isinstance(pl_module, ActorCritic)
         check_writable(folder)

@@ -17,7 +17,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor, nn
 
-from callbacks.run import log_now
+from memup_lightning.callbacks.run import log_now
 from memup_lightning.chunk import Chunk, Steps
 from memup_lightning.modules import MemoryModule, TaskModule
 

@@ -12,9 +12,9 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import BasePredictionWriter
 from torch import Tensor
 
-from memup_lightning.errors import MemUPError
-from memup_lightning.ranks import gather
-from memup_lightning.run_folder import check_writable, run_folder
+from memup_lightning.distributed import gather
+from memup_lightning.exceptions import MemUPError
+from memup_lightning.runs.run_folder import check_writable, run_folder
 
 
 class PredictionWriter(BasePredictionWriter):

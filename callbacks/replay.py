@@ -10,18 +10,18 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from callbacks.run import data_of, has_targets, log_now
-from datamodules.base import Detour, EpisodeDataModule
-from memup_lightning import counter
+from memup_lightning import rng
+from memup_lightning.callbacks.run import data_of, has_targets, log_now
 from memup_lightning.chunk import Chunk
-from memup_lightning.episodes import IntArray
-from memup_lightning.errors import MemUPError
-from memup_lightning.evaluating import evaluating
-from memup_lightning.memory import put
+from memup_lightning.data.episodes import IntArray
+from memup_lightning.data.stream import ChunkStream
+from memup_lightning.datamodules.recorded.base import Detour, EpisodeDataModule
+from memup_lightning.distributed import gather, share_of_episodes
+from memup_lightning.exceptions import MemUPError
+from memup_lightning.models.eval_mode import evaluating
+from memup_lightning.models.memory import put
 from memup_lightning.modules import MemUP
-from memup_lightning.ranks import gather, share_of_episodes
-from memup_lightning.replay import Found, Rarest, Snapshots
-from memup_lightning.stream import ChunkStream
+from memup_lightning.modules.state_replay import Found, Rarest, Snapshots
 
 _VISIT, _SAMPLE = 11, 12  # separate streams of random numbers
 _SAMPLED = 4096  # steps from which it is told which inputs are usual
@@ -172,7 +172,7 @@ class Replay(Callback):
         self._entered = np.full(len(lanes), -1)
         over = np.flatnonzero((self._left < 0) | (self._start >= data.sources["train"].lengths[self._episode]))
         if len(over):
-            chosen = self.snapshots.draw(counter.uniform(data.seed, _VISIT, data.consumed, lanes[over]))
+            chosen = self.snapshots.draw(rng.uniform(data.seed, _VISIT, data.consumed, lanes[over]))
             self._entered[over] = chosen
             self._episode[over], self._start[over] = self.snapshots.where[chosen].T
             self._left[over] = self.visits[over * len(self.visits) // len(lanes)] - 1
@@ -240,7 +240,7 @@ class Replay(Callback):
         """Mean and standard deviation of the encoded inputs, of steps drawn from all episodes."""
         ends = np.cumsum(data.sources["train"].lengths)
         rows = max(1, _SAMPLED // data.chunk_length)
-        step = counter.integers(int(ends[-1]), data.seed, _SAMPLE, data.consumed, np.arange(rows))
+        step = rng.integers(int(ends[-1]), data.seed, _SAMPLE, data.consumed, np.arange(rows))
         episode = np.searchsorted(ends, step, side="right")
         start = step - np.concatenate([[0], ends])[episode]
         chunk: Chunk = data.training_stream.rows(episode, start - start % data.chunk_length).to(model.device)

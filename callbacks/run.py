@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from datamodules.base import EpisodeDataModule
-from memup_lightning.errors import MemUPError
+from memup_lightning.datamodules.recorded.base import EpisodeDataModule
+from memup_lightning.exceptions import MemUPError
 from memup_lightning.modules import TBPTT, MemUP
 
 

@@ -23,9 +23,9 @@ from rich.console import Console
 from rich.table import Table
 
 import memup_lightning
-from callbacks.memory_usage import MemoryUsage, extrapolate, mean_episode_length, peak_resident_mb
+from memup_lightning.callbacks.memory_usage import MemoryUsage, extrapolate, mean_episode_length, peak_resident_mb
 from memup_lightning.modules import MemUP
-from memup_lightning.run_folder import run_folder
+from memup_lightning.runs.run_folder import run_folder
 
 
 class RunReport(Callback):
@@ -40,7 +40,7 @@ class RunReport(Callback):
 
     Pictures: ``learning_curve.png``, ``uncertainty.png`` (one held-out episode, for MemUP), ``frames.png`` (of the same
     episode, where it is uncertain, if it has images), ``kinds.png`` (where the selector tells kinds of context apart) and
-    ``memory.png`` (where a :class:`~callbacks.memory_usage.MemoryUsage` measured).
+    ``memory.png`` (where a :class:`~memup_lightning.callbacks.memory_usage.MemoryUsage` measured).
 
     Args:
         pictures: whether to draw.
@@ -176,8 +176,10 @@ class RunReport(Callback):
         self._earlier_training = state_dict["seconds_training"]
 
     def _draw(self, trainer: Trainer, model: LightningModule) -> None:
-        from callbacks import pictures  # matplotlib only where something is drawn: it takes room and a while to load
-        from callbacks.timeline import follow_episode, uncertainty_unit
+        from memup_lightning.callbacks import (
+            pictures,  # matplotlib only where something is drawn: it takes room and a while to load
+        )
+        from memup_lightning.callbacks.plots.timeline import follow_episode, uncertainty_unit
 
         figures = {}
         if self.history:

@@ -9,15 +9,15 @@ import numpy as np
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from callbacks.run import data_of, has_targets, log_now
-from datamodules.base import EpisodeDataModule, Split
-from datamodules.scoring import score
-from memup_lightning import counter
+from memup_lightning import rng
+from memup_lightning.callbacks.run import data_of, has_targets, log_now
 from memup_lightning.chunk import Steps
-from memup_lightning.episodes import IntArray
-from memup_lightning.errors import MemUPError
+from memup_lightning.data.episodes import IntArray
+from memup_lightning.datamodules.recorded.base import EpisodeDataModule, Split
+from memup_lightning.datamodules.scoring import score
+from memup_lightning.distributed import gather, share_of_episodes, world_size
+from memup_lightning.exceptions import MemUPError
 from memup_lightning.modules import MemUP
-from memup_lightning.ranks import gather, share_of_episodes, world_size
 
 _SAMPLED = 8192  # steps by which kinds of context are told apart
 _EPISODE, _STEP = 21, 22  # separate streams of random numbers
@@ -242,8 +242,8 @@ def score_on_all_ranks(
 def _sample(data: EpisodeDataModule) -> Steps:
     """Steps of training episodes, drawn as the probes of the local predictor are: it knows no others."""
     version, rows = data.tables["train"].version, np.arange(_SAMPLED // data.probes)
-    episodes = counter.integers(len(data.sources["train"]), data.seed, _EPISODE, version, rows)
-    draws = counter.uniform(data.seed, _STEP, version, rows[:, None], np.arange(data.probes))
+    episodes = rng.integers(len(data.sources["train"]), data.seed, _EPISODE, version, rows)
+    draws = rng.uniform(data.seed, _STEP, version, rows[:, None], np.arange(data.probes))
     return data.training_stream.probe(episodes, draws)
 
 

@@ -1,18 +1,18 @@
 """The data: one task a file, over :class:`EpisodeDataModule` (recorded) or :class:`RolloutDataModule` (played)."""
 
-from datamodules.adding import AddingDataModule
-from datamodules.arrays import ArrayDataModule
-from datamodules.base import EpisodeDataModule
-from datamodules.copy_memory import CopyDataModule
-from datamodules.gymnasium import GymnasiumDataModule
-from datamodules.joint import JointDataModule
-from datamodules.minari import MinariDataModule
-from datamodules.permuted_pixels import PermutedPixelsDataModule
-from datamodules.rewards import RewardDataModule
-from datamodules.rollouts import RolloutDataModule
-from datamodules.task import TaskDataModule
-from datamodules.tmaze import TMazeDataModule
-from datamodules.two_colors import TwoColorsDataModule
+from memup_lightning.datamodules.played.joint import JointDataModule
+from memup_lightning.datamodules.played.rollouts import RolloutDataModule
+from memup_lightning.datamodules.recorded.adding import AddingDataModule
+from memup_lightning.datamodules.recorded.arrays import ArrayDataModule
+from memup_lightning.datamodules.recorded.base import EpisodeDataModule
+from memup_lightning.datamodules.recorded.copy import CopyDataModule
+from memup_lightning.datamodules.recorded.gymnasium import GymnasiumDataModule
+from memup_lightning.datamodules.recorded.minari import MinariDataModule
+from memup_lightning.datamodules.recorded.permuted_pixels import PermutedPixelsDataModule
+from memup_lightning.datamodules.recorded.rewards import RewardDataModule
+from memup_lightning.datamodules.recorded.tmaze import TMazeDataModule
+from memup_lightning.datamodules.recorded.two_colors import TwoColorsDataModule
+from memup_lightning.datamodules.task import TaskDataModule
 
 __all__ = [
     "AddingDataModule",

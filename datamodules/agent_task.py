@@ -6,9 +6,9 @@ from typing import Any
 
 import gymnasium
 
-from memup_lightning.collect import space_fields
-from memup_lightning.errors import MemUPError
-from memup_lightning.task import Field, Task
+from memup_lightning.exceptions import MemUPError
+from memup_lightning.rl.collectors import space_fields
+from memup_lightning.specs import Field, Task
 
 
 def agent_task(
@@ -26,7 +26,7 @@ def agent_task(
         action_space: of one environment.
         origin: name of the environment or data set, for messages.
         observed: entries of a flat Box observation that are seen; None: all.
-        **task: window, tolerance, judged: see :class:`~memup_lightning.task.Task`.
+        **task: window, tolerance, judged: see :class:`~memup_lightning.specs.Task`.
 
     Raises:
         MemUPError: a space without a fixed shape, entries that do not exist.

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from datamodules.base import EpisodeDataModule, Split
-from memup_lightning.episodes import IntArray
-from memup_lightning.evaluating import evaluating
+from memup_lightning.data.episodes import IntArray
+from memup_lightning.datamodules.recorded.base import EpisodeDataModule, Split
+from memup_lightning.models.eval_mode import evaluating
 from memup_lightning.modules import MemUP
 
 

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 
 from pytorch_lightning import LightningDataModule
 
-from memup_lightning.task import Task
+from memup_lightning.specs import Task
 
 
 class TaskDataModule(LightningDataModule, ABC):

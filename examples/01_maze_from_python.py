@@ -13,11 +13,11 @@ import torch
 from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.callbacks import EarlyStopping
 
-from callbacks import MemoryUsage, TargetRefresh
-from datamodules import TMazeDataModule
-from memup_lightning.memory import LSTM
+from memup_lightning.callbacks import MemoryUsage, TargetRefresh
+from memup_lightning.data.targets import TopK
+from memup_lightning.datamodules import TMazeDataModule
+from memup_lightning.models.memory import LSTM
 from memup_lightning.modules import MemUP
-from memup_lightning.targets import TopK
 
 
 def main() -> None:

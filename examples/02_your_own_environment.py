@@ -15,8 +15,8 @@ import torch
 from gymnasium.spaces import Discrete
 from pytorch_lightning import Trainer, seed_everything
 
-from callbacks import TargetRefresh
-from datamodules import GymnasiumDataModule
+from memup_lightning.callbacks import TargetRefresh
+from memup_lightning.datamodules import GymnasiumDataModule
 from memup_lightning.modules import MemUP
 
 COLOURS, CORRIDOR, DOORS = 3, 3, 4  # observations 0, 1, 2: a key of that colour

@@ -14,9 +14,9 @@ import torch
 from pytorch_lightning import Trainer, seed_everything
 from torch import Tensor, nn
 
-from callbacks import TargetRefresh
-from datamodules import TMazeDataModule
-from memup_lightning.memory import Memory, State
+from memup_lightning.callbacks import TargetRefresh
+from memup_lightning.datamodules import TMazeDataModule
+from memup_lightning.models.memory import Memory, State
 from memup_lightning.modules import MemUP
 
 

@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from pytorch_lightning import Trainer, seed_everything
 
-from callbacks import TargetRefresh
-from datamodules import ArrayDataModule
-from memup_lightning.memory import LSTM
+from memup_lightning.callbacks import TargetRefresh
+from memup_lightning.datamodules import ArrayDataModule
+from memup_lightning.models.memory import LSTM
 from memup_lightning.modules import MemUP
 
 

@@ -13,7 +13,7 @@ import json
 import tempfile
 from pathlib import Path
 
-from memup_lightning.cli import main as command_line
+from memup_lightning.cli.main import main as command_line
 from memup_lightning.modules import MemUP
 
 CONFIG = Path(__file__).resolve().parents[1] / "conf" / "tmaze.yaml"

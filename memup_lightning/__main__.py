@@ -1,4 +1,4 @@
-from memup_lightning.cli import main
+from memup_lightning.cli.main import main
 
 if __name__ == "__main__":
     main()

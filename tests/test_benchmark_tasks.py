@@ -13,8 +13,8 @@ import yaml
 from benchmarks import tasks
 from benchmarks.runs import Finished, fit_and_test_alone
 from benchmarks.tasks import PROBLEMS, QUICK, Problem
+from tests.cli.test_conf import parses
 from tests.command_line import ROOT
-from tests.test_conf import parses
 
 ROWS = {problem.name: problem for problem in [*PROBLEMS, *QUICK, *tasks.ablation()]}
 

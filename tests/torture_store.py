@@ -20,9 +20,9 @@ from pathlib import Path
 
 import numpy as np
 
-from memup_lightning.episodes import Arrays, Field
-from memup_lightning.errors import MemUPError
-from memup_lightning.store import EpisodeStore
+from memup_lightning.data.episodes import Arrays, Field
+from memup_lightning.data.store import EpisodeStore
+from memup_lightning.exceptions import MemUPError
 
 FIELDS = {"x": Field((3,)), "action": Field((), "int64", "token", 5), "outcome": Field()}
 

@@ -15,7 +15,7 @@ turn that the hint asked for pays +4, the other one -3, and the episode ends. In
 10 steps longer than ``length``, so that counting steps does not help. A distractor step pays +4 or -3 by a coin toss,
 whatever the action: a reward as surprising as the junction's, which no memory explains.
 
-The rules are pure functions of an episode seed (:mod:`memup_lightning.counter`): any step of any episode can be made
+The rules are pure functions of an episode seed (:mod:`memup_lightning.rng`): any step of any episode can be made
 alone, by an environment or by a data set, and a corridor of a million steps takes no room.
 
 Source: the T-Maze-L, -LN and -LNR of AMRL (Beck et al., "AMRL: Aggregated Memory for Reinforcement Learning", ICLR
@@ -34,8 +34,8 @@ import numpy.typing as npt
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from memup_lightning.counter import hash64, uniform
-from memup_lightning.errors import MemUPError
+from memup_lightning.exceptions import MemUPError
+from memup_lightning.rng import hash64, uniform
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float32]

@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from memup_lightning.chunk import Chunk
-from memup_lightning.errors import MemUPError
-from memup_lightning.memory import State
+from memup_lightning.exceptions import MemUPError
+from memup_lightning.models.memory import State
 from memup_lightning.modules.tbptt import TBPTT
-from memup_lightning.task import Task
+from memup_lightning.specs import Task
 
 
 class BPTT(TBPTT):
@@ -30,7 +30,7 @@ class BPTT(TBPTT):
         task: what the data are; the command line takes it from the datamodule.
         checkpoint_every: steps of a segment that is computed again in the backward pass; None: all is stored.
         **parts: memory, outcome, predictor, encoder, context_encoder, local, optimizer, lr_scheduler: see
-            :class:`~memup_lightning.modules.base.MemoryModule`.
+            :class:`~memup_lightning.modules.memory_task.MemoryModule`.
 
     Raises:
         MemUPError: a training episode is longer than a chunk.

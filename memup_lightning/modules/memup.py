@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from memup_lightning.chunk import Chunk, Fields, StepKinds, Steps
-from memup_lightning.drift import moves
-from memup_lightning.errors import MemUPError
-from memup_lightning.kinds import Kinds
-from memup_lightning.memory import State
-from memup_lightning.modules.base import BITS_PER_NAT, MemoryModule
-from memup_lightning.ranks import gather_rows, means, rank
-from memup_lightning.task import Task
-from memup_lightning.uncertainty import PredictiveUncertainty, Uncertainty
+from memup_lightning.distributed import gather_rows, means, rank
+from memup_lightning.exceptions import MemUPError
+from memup_lightning.models.context_clusters import Kinds
+from memup_lightning.models.memory import State
+from memup_lightning.models.regularizers import moves
+from memup_lightning.models.uncertainty import PredictiveUncertainty, Uncertainty
+from memup_lightning.modules.memory_task import BITS_PER_NAT, MemoryModule
+from memup_lightning.specs import Task
 
 _OBSERVE = 16  # updates between two looks at what the memory explains: consecutive chunks have the same targets
 
@@ -41,12 +41,13 @@ class MemUP(MemoryModule):
         uncertainty: how steps are scored for selection.
         drift_penalty: weight of the memory's drift, a loss beside the others; 0: none. ``{2000: 5.0}``: none at first, and
             5 from update 2,000 on, for a memory that pays is slower to learn what to write. Drift is how far m moves with
-            a step on which nothing rare comes (:func:`~memup_lightning.drift.moves`), as a share of the size of m. The
+            a step on which nothing rare comes (:func:`~memup_lightning.models.regularizers.moves`), as a share of
+            the size of m. The
             gradient of a chunk sees what its own steps do to the outcomes, not what a thousand like them add up to. A
             variant of temporal activation regularization (Merity, McCann & Socher, "Revisiting activation regularization
             for language RNNs", 2017), which squares the moves and counts all steps alike.
         **parts: memory, outcome, predictor, encoder, context_encoder, local, optimizer, lr_scheduler: see
-            :class:`~memup_lightning.modules.base.MemoryModule`.
+            :class:`~memup_lightning.modules.memory_task.MemoryModule`.
     """
 
     far_pairs: tuple[Tensor, Tensor]

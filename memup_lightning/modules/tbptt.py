@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from memup_lightning.chunk import Chunk
-from memup_lightning.errors import MemUPError
-from memup_lightning.modules.base import MemoryModule
-from memup_lightning.ranks import means
-from memup_lightning.task import Task
+from memup_lightning.distributed import means
+from memup_lightning.exceptions import MemUPError
+from memup_lightning.modules.memory_task import MemoryModule
+from memup_lightning.specs import Task
 
 
 class TBPTT(MemoryModule):
@@ -34,7 +34,7 @@ class TBPTT(MemoryModule):
     Args:
         task: what the data are; the command line takes it from the datamodule.
         **parts: memory, outcome, predictor, encoder, context_encoder, local, optimizer, lr_scheduler: see
-            :class:`~memup_lightning.modules.base.MemoryModule`.
+            :class:`~memup_lightning.modules.memory_task.MemoryModule`.
     """
 
     def __init__(self, task: Task | dict[str, Any], **parts: Any) -> None:

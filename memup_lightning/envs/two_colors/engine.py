@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from memup_lightning.envs.two_colors import launch
-from memup_lightning.errors import MemUPError
+from memup_lightning.exceptions import MemUPError
 
 try:
     import vizdoom as vizdoom  # for others too, who then say the same where it is missing

@@ -35,7 +35,7 @@ import numpy.typing as npt
 from memup_lightning.envs.two_colors.engine import Engine, EngineFailure, vizdoom
 from memup_lightning.envs.two_colors.rules import ACTIONS, BUTTONS, TwoColorsDelayRules, TwoColorsRules
 from memup_lightning.envs.two_colors.scenario import Rules, scenario
-from memup_lightning.errors import MemUPError
+from memup_lightning.exceptions import MemUPError
 
 Frame = npt.NDArray[np.uint8]
 

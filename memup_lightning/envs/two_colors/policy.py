@@ -10,10 +10,10 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 
-from memup_lightning import counter
-from memup_lightning.collect import InformedPolicy
+from memup_lightning import rng
 from memup_lightning.envs.two_colors.rules import ACTIONS, FORWARD, FORWARD_LEFT, FORWARD_RIGHT, LEFT, RIGHT
-from memup_lightning.errors import MemUPError
+from memup_lightning.exceptions import MemUPError
+from memup_lightning.rl.collectors import InformedPolicy
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -61,7 +61,7 @@ class ItemPolicy(InformedPolicy, ABC):
 
     def draw(self, kind: int, *keys: IntArray) -> FloatArray:
         """Uniform in [0, 1)."""
-        return counter.uniform(self.seed, kind, *keys)
+        return rng.uniform(self.seed, kind, *keys)
 
     def _walk(self, bearing: FloatArray, distance: FloatArray, search_left: BoolArray) -> IntArray:
         left, off = bearing > 0, np.abs(bearing)

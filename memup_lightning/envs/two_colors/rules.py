@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from memup_lightning.errors import MemUPError
+from memup_lightning.exceptions import MemUPError
 
 FULL_HEALTH = 100
 SPEED = 8

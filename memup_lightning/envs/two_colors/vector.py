@@ -19,7 +19,7 @@ import numpy.typing as npt
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from memup_lightning.envs.two_colors.env import DoomEnv, Frame, TwoColorsDelayEnv, TwoColorsEnv
-from memup_lightning.errors import MemUPError
+from memup_lightning.exceptions import MemUPError
 
 Info = dict[str, Any]
 Step = tuple[Frame, npt.NDArray[np.float64], npt.NDArray[np.bool_], npt.NDArray[np.bool_], Info]

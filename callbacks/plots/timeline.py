@@ -1,0 +1,239 @@
+"""One episode through a trained model: how uncertain each step is without memory, and what the memory knows when."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from memup_lightning.callbacks.memory_usage import untouched_random_numbers
+from memup_lightning.data.stream import StepReader
+from memup_lightning.data.targets import NOWHERE, TargetTable
+from memup_lightning.datamodules.recorded.base import EpisodeDataModule, Split
+from memup_lightning.models.eval_mode import evaluating
+from memup_lightning.models.outcomes import Gaussian, Quantile
+from memup_lightning.models.uncertainty import AverageSurprise
+from memup_lightning.modules import MemUP
+from memup_lightning.modules.memory_task import BITS_PER_NAT
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+MAX_BELIEFS = 3
+"""Targets that are followed over time; the most uncertain ones."""
+MAX_FRAMES = 10
+"""Images of an episode that are kept; those of the most uncertain steps."""
+FRAME_GAP = 4
+"""Steps, at least, from one of these to the next: neighbours look alike."""
+
+
+@dataclass
+class Belief:
+    """What a predictor says about one step k, over the time t of the memory state that it is given.
+
+    Attributes:
+        step: k.
+        with_memory: by ``q_phi(y | c_k, m_t)``, for every t of the episode; NaN after k.
+        without_memory: by the local predictor, ``d_psi(y | c_k)``.
+        spread: standard deviation of what the local predictor says; None where that is no number.
+        truth: what perfect knowledge would say; None where there is no such number.
+    """
+
+    step: int
+    with_memory: FloatArray
+    without_memory: float
+    spread: float | None
+    truth: float | None
+
+
+class Frame(NamedTuple):
+    """What an episode looks like at a step.
+
+    Attributes:
+        step: its number.
+        image: ``[height, width, channels]``, one channel or three.
+        selected: whether the step is a target.
+    """
+
+    step: int
+    image: npt.NDArray[Any]
+    selected: bool
+
+
+@dataclass
+class Timeline:
+    """One episode.
+
+    Attributes:
+        uncertainty: u of each step, ``[steps]``; NaN where a step has no outcome.
+        score: what the uncertainty is, with its unit.
+        targets: the steps selected at the episode's beginning; none before the first selection of the run.
+        judged: the steps at which the task judges a memory; none where the task names none.
+        chunk_length: r, steps that gradients cross in training.
+        quantity: what the beliefs are about, with its unit.
+        beliefs: about the most uncertain targets (about judged steps, where there are no targets).
+        frames: the first step and the most uncertain ones, in their order; none where the task has no images.
+    """
+
+    uncertainty: FloatArray
+    score: str
+    targets: IntArray
+    judged: IntArray
+    chunk_length: int
+    quantity: str
+    beliefs: list[Belief] = field(default_factory=list)
+    frames: list[Frame] = field(default_factory=list)
+
+    @property
+    def steps(self) -> int:
+        return len(self.uncertainty)
+
+
+def follow_episode(model: MemUP, data: EpisodeDataModule, split: Split = "val", episode: int = 0) -> Timeline:
+    """Stream one episode twice: once for uncertainty and targets, once for the memory's view of them.
+
+    Targets are chosen as in training, by the model as it is now. Random numbers and the model's mode stay as they were.
+
+    Args:
+        model: a trained MemUP.
+        data: its data, set up for the split.
+        split: where the episode is from.
+        episode: its number.
+    """
+    with evaluating(model), untouched_random_numbers(model):
+        uncertainty, judged, targets = _select(model, data, split, episode)
+        timeline = Timeline(
+            uncertainty,
+            _score_name(model),
+            targets,
+            np.flatnonzero(judged) if data.task.judged else np.zeros(0, np.int64),
+            data.chunk_length,
+            _quantity(model),
+        )
+        steps = targets if len(targets) else timeline.judged
+        steps = np.sort(steps[np.argsort(-uncertainty[steps], kind="stable")][:MAX_BELIEFS])
+        if len(steps):
+            timeline.beliefs = _believe(model, data, split, episode, steps, timeline.steps)
+    timeline.frames = _frames(data, split, episode, timeline)
+    return timeline
+
+
+def _frames(data: EpisodeDataModule, split: Split, episode: int, timeline: Timeline) -> list[Frame]:
+    name = next((name for name, field in data.task.fields.items() if field.kind == "image"), None)
+    if name is None:
+        return []
+    steps = [0]
+    for step in np.argsort(-np.nan_to_num(timeline.uncertainty, nan=-np.inf), kind="stable").tolist():
+        if len(steps) == MAX_FRAMES:
+            break
+        if min(abs(step - other) for other in steps) >= FRAME_GAP:
+            steps.append(step)
+    source, chosen = data.sources[split], np.array(sorted(steps))
+    images = source.gather(np.full(len(chosen), episode), chosen, 1, [name])[name][:, 0]
+    return [Frame(step, image, step in timeline.targets) for step, image in zip(chosen.tolist(), images, strict=True)]
+
+
+def _select(
+    model: MemUP, data: EpisodeDataModule, split: Split, episode: int
+) -> tuple[FloatArray, npt.NDArray[np.bool_], IntArray]:
+    """Uncertainty and judged flag of every step, and the targets selected at the episode's beginning."""
+    table = TargetTable(data.selector, data.sources[split].lengths[[episode]], data.candidates)
+    table.version = data.tables["train"].version
+    collector = table.collect(np.zeros(1, np.int64), model.device)
+    state, scores, judged = None, [], []
+    for chunk in data.evaluation_stream(split, np.array([episode]), lanes=1):
+        moved = chunk.to(model.device)
+        u, state = model.score(moved, state)
+        position = moved.start[:, None] + torch.arange(chunk.steps, device=model.device)
+        kinds = model.sort(moved) if data.selector.kinds else None
+        if kinds is not None or not data.selector.kinds:  # before the first selection there are no kinds
+            collector.extend(u, position, moved.has_outcome, kinds)
+        there = chunk.valid[0]
+        scores.append(u.masked_fill(~moved.has_outcome, torch.nan).cpu()[0, there].double().numpy())
+        judged.append(chunk.judged[0, there].numpy())
+    collector.finish()
+    targets = table.select(np.zeros(1, np.int64), np.zeros(1, np.int64))[0]
+    targets = np.unique(targets[targets != NOWHERE]) if table.version else np.zeros(0, np.int64)
+    return np.concatenate(scores), np.concatenate(judged), targets
+
+
+def _believe(
+    model: MemUP, data: EpisodeDataModule, split: Split, episode: int, positions: IntArray, length: int
+) -> list[Belief]:
+    reader = StepReader(data.sources[split], data.task)
+    read = reader.read(np.full(len(positions), episode), positions)
+    steps = reader.steps(read, positions, np.ones(len(positions), np.bool_), (1, len(positions))).to(model.device)
+    context = model.context_encoder(steps.context)[:, None]  # [1, 1, K, C]
+    local = model.local(steps.context)[:, None]
+    spread = _spread(model, local[:, 0])
+    without, truth = _say(model, local, local, steps.outcome[:, None])
+    values, state = [], None
+    for chunk in data.evaluation_stream(split, np.array([episode]), lanes=1):
+        memory, state = model.remember(chunk.to(model.device), state)
+        params = model.predictor(context, memory[:, :, None])  # [1, T, K, parameters]
+        outcome = steps.outcome[:, None].expand(*params.shape[:3], *steps.outcome.shape[2:])
+        said, _ = _say(model, params, local.expand(*params.shape[:3], -1), outcome)
+        values.append(said[0].double().cpu().numpy())
+    series = np.concatenate(values)[:length]
+    series[np.arange(length)[:, None] > positions] = np.nan
+    return [
+        Belief(
+            step=int(step),
+            with_memory=series[:, k],
+            without_memory=float(without[0, 0, k]),
+            spread=None if spread is None else float(spread[0, k]),
+            truth=None if truth is None else float(truth[0, 0, k]),
+        )
+        for k, step in enumerate(positions)
+    ]
+
+
+def _say(model: MemUP, params: Tensor, local: Tensor, outcome: Tensor) -> tuple[Tensor, Tensor | None]:
+    """One number for a prediction, ``[1, T, K]``, and what it would be if the outcome were known."""
+    kind = _kind(model)
+    if kind == "class":
+        return (-model.outcome.nll(params, outcome)).exp(), None
+    if kind == "number":
+        return model.outcome.predict(params).reshape(params.shape[:3]), outcome.float().reshape(params.shape[:3])
+    return (model.outcome.nll(local, outcome) - model.outcome.nll(params, outcome)) * BITS_PER_NAT, None
+
+
+def _spread(model: MemUP, params: Tensor) -> Tensor | None:
+    """Standard deviation of predictions of a number, as far as the outcome's family tells it."""
+    if _kind(model) != "number":
+        return None
+    u = model.outcome.uncertainty(params)
+    if isinstance(model.outcome, Gaussian):
+        return u.exp() / math.sqrt(2 * math.pi * math.e)  # a normal's entropy, solved for its standard deviation
+    return u if isinstance(model.outcome, Quantile) else None
+
+
+def _kind(model: MemUP) -> str:
+    field = model.task.outcome
+    if field.kind == "token":
+        return "class"
+    return "number" if int(np.prod(field.shape)) == 1 else "vector"
+
+
+def _quantity(model: MemUP) -> str:
+    kinds = {
+        "class": "probability of the\ntrue class",
+        "number": "predicted\noutcome",
+        "vector": "explained by the\nmemory (bits)",
+    }
+    return kinds[_kind(model)]
+
+
+def _score_name(model: MemUP) -> str:
+    if isinstance(model.uncertainty, AverageSurprise):
+        return "surprise of the\nmoving average (nats)"
+    return f"uncertainty without\nmemory ({uncertainty_unit(model)})"
+
+
+def uncertainty_unit(model: MemUP) -> str:
+    """Of the local predictor's uncertainty."""
+    return "outcome's unit" if isinstance(model.outcome, Quantile) else "nats"

@@ -1,0 +1,1 @@
+"""Data modules whose episodes the model itself plays."""

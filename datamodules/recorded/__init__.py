@@ -1,0 +1,1 @@
+"""Data modules of recorded episodes, streamed as chunks."""

@@ -1,0 +1,114 @@
+"""Episodes of any registered Gymnasium environment."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from typing import Any
+
+import gymnasium
+from gymnasium.envs.registration import load_env_creator
+
+from memup_lightning.data.episodes import EpisodeSource
+from memup_lightning.data.fingerprint import Json, identities
+from memup_lightning.datamodules.recorded.base import SPLITS, Split
+from memup_lightning.datamodules.recorded.rewards import RewardDataModule
+from memup_lightning.exceptions import MemUPError
+from memup_lightning.rl.collectors import Episode, Policy, make_vector_env, play, random_policy
+
+
+class GymnasiumDataModule(RewardDataModule):
+    """Plays an environment, keeps the episodes in memory or on disk, and streams them.
+
+    The memory reads the observation, the action before it and the reward before it. The local context is the
+    observation and the action taken, of the last ``window`` steps. The outcome is made of rewards.
+
+    Args:
+        env_id: a registered environment with Box, Discrete, MultiBinary, MultiDiscrete, Dict or Tuple observations and
+            Discrete, MultiDiscrete, MultiBinary or Box actions.
+        env_kwargs: arguments of the environment.
+        wrappers: class paths of wrappers, the innermost first.
+        policy: a callable ``(observations, action_space) -> actions`` over the whole batch of environments, by class or
+            function path; by default every action is equally likely.
+        num_train, num_val, num_test: episodes of each split; the splits share none.
+        num_envs: environments played side by side.
+        max_steps: longest episode that is accepted.
+        **rewards: see :class:`~memup_lightning.datamodules.recorded.rewards.RewardDataModule`.
+
+    Raises:
+        MemUPError: an unknown environment, a space that cannot be used, a reward that is not finite, a policy or
+            wrapper that a cache could not tell from another.
+    """
+
+    kept_infos: tuple[str, ...] = ()
+    """Numbers of the environment's infos that :meth:`judged_steps` is told, as ``info.NAME``; a subclass names them."""
+
+    def __init__(
+        self,
+        env_id: str,
+        env_kwargs: dict[str, Any] | None = None,
+        wrappers: list[Callable[[gymnasium.Env[Any, Any]], gymnasium.Env[Any, Any]]] | None = None,
+        policy: Policy | None = None,
+        num_train: int = 512,
+        num_val: int = 256,
+        num_test: int = 256,
+        num_envs: int = 64,
+        max_steps: int = 1_000_000,
+        **rewards: Any,
+    ) -> None:
+        super().__init__(**rewards)
+        self.env_id = env_id
+        self.env_kwargs = env_kwargs or {}
+        self.wrappers = wrappers or []
+        self.policy = policy
+        self.num_episodes: dict[Split, int] = dict(zip(SPLITS, (num_train, num_val, num_test), strict=True))
+        for split, number in self.num_episodes.items():
+            if number < 1:
+                raise MemUPError(f"num_{split}={number}: at least one episode is needed")
+        self.num_envs = num_envs
+        self.max_steps = max_steps
+        self._played_by: dict[str, Json] | None = None
+
+    @property
+    def origin(self) -> str:
+        return self.env_id
+
+    def spaces(self) -> tuple[gymnasium.Space[Any], gymnasium.Space[Any]]:
+        env = make_vector_env(self.env_id, 1, self.env_kwargs, self.wrappers)
+        env.close()
+        return env.single_observation_space, env.single_action_space
+
+    def episodes(self, split: Split) -> EpisodeSource:
+        return self.keep(f"{self.env_id}-{split}", lambda: self._parameters(split), lambda: self._play(split))
+
+    def _play(self, split: Split) -> Iterator[Episode]:
+        number = self.num_episodes[split]
+        env = make_vector_env(self.env_id, min(self.num_envs, number), self.env_kwargs, self.wrappers)
+        # A cache is found by the policy as it was given: no split may leave it changed for the next.
+        policy = (copy.deepcopy(self.policy) if self.cache_dir else self.policy) or random_policy
+        try:
+            yield from play(env, policy, number, self.split_seed(split), self.max_steps, self.kept_infos)
+        finally:
+            env.close()
+
+    def _parameters(self, split: Split) -> dict[str, Json]:
+        """What the episodes of a split follow from."""
+        if self._played_by is None:
+            _ = self.task  # imports and registers the environment, or says why not
+            spec = gymnasium.spec(self.env_id)
+            creators = [x for x in (spec.entry_point, spec.vector_entry_point) if x is not None]
+            self._played_by = identities(
+                {
+                    "env_id": self.env_id,
+                    "env_spec": {field.name: getattr(spec, field.name) for field in fields(spec)},
+                    "env_code": [load_env_creator(x) if isinstance(x, str) else x for x in creators],
+                    "env_kwargs": self.env_kwargs,
+                    "wrappers": self.wrappers,
+                    "policy": self.policy or random_policy,
+                    "gymnasium": gymnasium.__version__,
+                }
+            )
+        number = self.num_episodes[split]
+        counts = {"num_episodes": number, "num_envs": min(self.num_envs, number)}
+        return {**self._played_by, "seed": self.seed, "split": split, **counts}

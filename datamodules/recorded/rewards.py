@@ -1,0 +1,159 @@
+"""What data of agents share: fields from spaces, outcomes from rewards, episodes in memory or in a cache on disk."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Literal
+
+import gymnasium
+import numpy as np
+import numpy.typing as npt
+
+from memup_lightning.data.cache import cached
+from memup_lightning.data.episodes import EVALUATE, HAS_OUTCOME, OUTCOME, ArrayEpisodes, Arrays, EpisodeSource, IntArray
+from memup_lightning.data.fingerprint import Json
+from memup_lightning.datamodules.agent_task import agent_task
+from memup_lightning.datamodules.recorded.base import EpisodeDataModule
+from memup_lightning.rl.collectors import Episode, lay_end_to_end
+from memup_lightning.rl.returns import OutcomeKind, outcomes
+from memup_lightning.specs import Field, Task
+
+_BATCH = 32 << 20  # bytes of finished episodes whose outcomes are worked out together, on their way to the disk
+
+
+class RewardDataModule(EpisodeDataModule):
+    """Episodes of observations, actions and rewards. A subclass says which spaces they have and where they come from.
+
+    The memory reads the observation, the action before it and the reward before it. The local context is the
+    observation and the action taken, of the last ``window`` steps. The outcome is made of rewards.
+
+    Args:
+        observed: entries of a flat Box observation that are seen; the others are masked out.
+        outcome: ``reward``, ``n_step`` (sum of n_steps rewards) or ``return`` (to the end of the episode).
+        n_steps: of ``n_step``.
+        discount: gamma of ``n_step`` and ``return``.
+        judged: where the memory is judged: at ``all`` steps with an outcome, or at the ``last`` step of each episode.
+        tolerance: a predicted outcome counts as right within this distance.
+        window: steps of the local context.
+        cache_dir: folder that keeps the episodes on disk, from which they are streamed; every later run with the same
+            parameters starts at once. By default they are kept in memory, and made anew by every run.
+        **stream: see :class:`~memup_lightning.datamodules.recorded.base.EpisodeDataModule`.
+    """
+
+    def __init__(
+        self,
+        observed: list[int] | None = None,
+        outcome: OutcomeKind = "reward",
+        n_steps: int = 1,
+        discount: float = 1.0,
+        judged: Literal["all", "last"] = "all",
+        tolerance: float = 0.3,
+        window: int = 1,
+        cache_dir: str | None = None,
+        **stream: Any,
+    ) -> None:
+        super().__init__(**stream)
+        self.observed = observed
+        self.outcome: OutcomeKind = outcome
+        self.n_steps = n_steps
+        self.discount = discount
+        self.judged = judged
+        self.tolerance = tolerance
+        self.window = window
+        self.cache_dir = cache_dir
+        self._task: Task | None = None
+
+    @property
+    @abstractmethod
+    def origin(self) -> str:
+        """Name of the environment or data set."""
+
+    @abstractmethod
+    def spaces(self) -> tuple[gymnasium.Space[Any], gymnasium.Space[Any]]:
+        """Of an observation and of an action."""
+
+    @property
+    def task(self) -> Task:
+        if self._task is None:
+            self._task = agent_task(
+                *self.spaces(),
+                self.origin,
+                self.observed,
+                window=self.window,
+                tolerance=self.tolerance,
+                judged=self.judged == "last",
+            )
+        return self._task
+
+    @property
+    def stored_fields(self) -> dict[str, Field]:
+        """What is kept of a step."""
+        flag = Field((), "bool")
+        fields = {**self.task.fields, OUTCOME: Field(), HAS_OUTCOME: flag}
+        return fields | {EVALUATE: flag} if self.judged == "last" else fields
+
+    def keep(
+        self, name: str, parameters: Callable[[], dict[str, Json]], played: Callable[[], Iterable[Episode]]
+    ) -> EpisodeSource:
+        """The episodes with their outcomes: in memory, or from the cache, into which they are written once.
+
+        Args:
+            name: of the folder in the cache.
+            parameters: what ``played`` follows from; asked for where there is a cache.
+            played: makes the episodes.
+        """
+        if self.cache_dir is None:
+            return ArrayEpisodes(*self._with_outcomes(list(played())), self.stored_fields)
+        made_of = parameters() | {
+            "observed": self.observed,
+            "outcome": self.outcome,
+            "n_steps": self.n_steps,
+            "discount": self.discount,
+            "judged": self.judged,
+        }
+        return cached(self.cache_dir, name, made_of, self.stored_fields, lambda: self._finished(played()))
+
+    def _finished(self, played: Iterable[Episode]) -> Iterator[Arrays]:
+        """Episodes with their outcomes, one at a time."""
+        batch: list[Episode] = []
+        held = 0
+        for episode in played:
+            batch.append(episode)
+            held += sum(x.nbytes for x in episode.arrays.values())
+            if held >= _BATCH:
+                yield from self._finish(batch)
+                batch, held = [], 0
+        if batch:
+            yield from self._finish(batch)
+
+    def _finish(self, batch: list[Episode]) -> Iterator[Arrays]:
+        arrays, lengths = self._with_outcomes(batch)
+        for end, length in zip(np.cumsum(lengths), lengths, strict=True):
+            yield {name: x[end - length : end] for name, x in arrays.items()}
+
+    def _with_outcomes(self, played: list[Episode]) -> tuple[Arrays, IntArray]:
+        """The stored fields of all episodes end to end, and their lengths; what else came with them is dropped."""
+        arrays, lengths, terminated = lay_end_to_end(played)
+        if self.observed is not None:
+            arrays["observation"] = np.ascontiguousarray(arrays["observation"][:, self.observed])
+        arrays[OUTCOME], arrays[HAS_OUTCOME] = outcomes(
+            self.outcome, arrays["reward"], lengths, terminated, self.n_steps, self.discount
+        )
+        if self.judged == "last":
+            arrays[EVALUATE] = self.judged_steps(arrays, lengths, terminated)
+        return {name: arrays[name] for name in self.stored_fields}, lengths
+
+    def judged_steps(
+        self, arrays: Arrays, lengths: IntArray, terminated: npt.NDArray[np.bool_]
+    ) -> npt.NDArray[np.bool_]:
+        """The steps that ``judged: last`` marks; a subclass may know better ones.
+
+        Args:
+            arrays: fields of whole episodes, end to end, ``[sum(lengths), *shape]``.
+            lengths: steps of each episode.
+            terminated: whether each episode ended by itself.
+        """
+        last = np.zeros(len(arrays["reward"]), np.bool_)
+        last[np.cumsum(lengths) - 1] = True
+        return last

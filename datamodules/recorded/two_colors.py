@@ -1,0 +1,232 @@
+"""ViZDoom-Two-Colors: episodes from pixels, judged where a vest is taken long after its meaning could be seen."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from memup_lightning import rng
+from memup_lightning.data.episodes import EVALUATE, HAS_OUTCOME, Arrays, EpisodeSource, IntArray
+from memup_lightning.data.fingerprint import Json
+from memup_lightning.data.subset import JudgedSubset
+from memup_lightning.datamodules.recorded.base import Split
+from memup_lightning.datamodules.recorded.gymnasium import GymnasiumDataModule
+from memup_lightning.envs.two_colors.policy import TwoColorsDelayPolicy, TwoColorsPolicy
+from memup_lightning.envs.two_colors.rules import REACH, SPEED, TwoColorsDelayRules, TwoColorsRules
+from memup_lightning.exceptions import MemUPError
+from memup_lightning.rl.collectors import INFO, Policy
+from memup_lightning.specs import Field
+
+COLOUR = INFO + "colour"
+"""Field of the pillar's colour, 0 = red, 1 = green: hidden truth, kept to judge by and read by no network."""
+
+MOST_MORE = 4
+"""How many more vests of one colour than of the other are told apart in :meth:`TwoColorsDataModule.seen_alike`."""
+ASIDE = (10.0, 18.0)
+"""Degrees from the middle of the view; the classes of bearings there."""
+
+BoolArray = npt.NDArray[np.bool_]
+FloatArray = npt.NDArray[np.float32]
+
+_log = logging.getLogger(__name__)
+
+
+class TwoColorsDataModule(GymnasiumDataModule):
+    """Two-Colors and its delay variant (see :mod:`memup_lightning.envs.two_colors.env`); ViZDoom is an extra.
+
+    The outcome is made of rewards. The memory is judged where it must have kept the colour of the pillar:
+
+    - *late*: at steps that take a vest, ``judged_after`` steps or more after the pillar has vanished, and no other one in
+      the steps that the outcome sums up; in the delay variant at the step that makes the choice.
+    - *a given vest*: where the last frame of the local context shows which vest it is (:meth:`shows_the_vest`). What comes
+      of a vest that is touched backwards or from the side nobody can know, whatever he remembers.
+    - *balanced*: in validation and test as many that were right as wrong, drawn at random among those that are seen alike
+      (:meth:`seen_alike`): whoever does not know the pillar's colour is right at half of them. In the room the acid alone
+      kills in 1,280 tics: whoever is alive later has taken more right vests than wrong ones. So those of the pillar's
+      colour have become rarer, whatever the policy, and are touched by accident less often. Many vests of the other colour
+      in view, or a vest at the side, would tell what it pays.
+
+    The truth that this takes (``info`` of the environment) is read by no network.
+
+    Args:
+        variant: ``room`` or ``delay``.
+        rules: parameters of the rules that differ from their defaults
+            (:class:`~memup_lightning.envs.two_colors.rules.TwoColorsRules` or ``TwoColorsDelayRules``).
+        frame_skip: tics of a step.
+        observation_size: height and width of a frame, pixels.
+        shrink: side of the squares of the engine's screen whose mean is a pixel.
+        judged_after: steps from the vanishing of the pillar to the first judged step.
+        policy: by default :class:`~memup_lightning.envs.two_colors.policy.TwoColorsPolicy` or ``TwoColorsDelayPolicy``.
+        outcome, n_steps, discount: see :class:`~memup_lightning.datamodules.recorded.rewards.RewardDataModule`.
+        tolerance: a predicted reward counts as right within this distance. By default half of what lies between the two
+            vests: a prediction is right on its side of the middle, by sign.
+        num_train, num_val, num_test: episodes of each split.
+        num_envs: environments, each with an engine, played side by side.
+        **gymnasium: see :class:`~memup_lightning.datamodules.recorded.gymnasium.GymnasiumDataModule`.
+
+    Raises:
+        MemUPError: an unknown variant, rules out of their range.
+    """
+
+    kept_infos = (
+        "colour",
+        *(f"{name}_{what}" for name in ("red", "green") for what in ("count", "bearing", "distance")),
+    )
+
+    def __init__(
+        self,
+        variant: Literal["room", "delay"] = "room",
+        rules: dict[str, Any] | None = None,
+        frame_skip: int = 4,
+        observation_size: tuple[int, int] = (32, 56),
+        shrink: int = 2,
+        judged_after: int = 300,
+        policy: Policy | None = None,
+        outcome: Literal["reward", "n_step", "return"] = "n_step",
+        tolerance: float | None = None,
+        num_train: int = 128,
+        num_val: int = 32,
+        num_test: int = 32,
+        num_envs: int = 2,
+        **gymnasium: Any,
+    ) -> None:
+        if variant not in ("room", "delay"):
+            raise MemUPError(f"variant={variant!r} is not known; choose 'room' or 'delay'")
+        room = variant == "room"
+        self.rules = TwoColorsRules(**(rules or {})) if room else TwoColorsDelayRules(**(rules or {}))
+        self.frame_skip = frame_skip
+        self.judged_after = judged_after
+        apart = abs(self.rules.match_reward - self.rules.mismatch_reward)
+        view = {"frame_skip": frame_skip, "observation_size": list(observation_size), "shrink": shrink}
+        super().__init__(
+            env_id="memup/TwoColors-v0" if room else "memup/TwoColorsDelay-v0",
+            env_kwargs={**(rules or {}), **view, "tell_items": True},
+            policy=policy or (TwoColorsPolicy() if room else TwoColorsDelayPolicy()),
+            judged="last",
+            outcome=outcome,
+            tolerance=apart / 2 if tolerance is None else tolerance,
+            num_train=num_train,
+            num_val=num_val,
+            num_test=num_test,
+            num_envs=num_envs,
+            **gymnasium,
+        )
+
+    def episodes(self, split: Split) -> EpisodeSource:
+        source = super().episodes(split)
+        return source if split == "train" else JudgedSubset(source, self._balanced(source, split))
+
+    @property
+    def stored_fields(self) -> dict[str, Field]:
+        return super().stored_fields | {INFO + name: Field() for name in self.kept_infos}
+
+    def judged_steps(self, arrays: Arrays, lengths: IntArray, terminated: BoolArray) -> BoolArray:
+        """Steps at which a given vest is taken late; see the class.
+
+        Args:
+            arrays: ``reward`` and the ``info.NAME`` of :attr:`kept_infos`, of whole episodes end to end.
+            lengths: steps of each episode.
+            terminated: whether each episode ended by itself.
+        """
+        reward, stops = arrays["reward"], np.cumsum(lengths)
+        if isinstance(self.rules, TwoColorsDelayRules):
+            choice = (self.rules.pillar_room_tics + self.rules.delay) // self.frame_skip
+            taken = np.zeros(len(reward), np.bool_)
+            taken[stops - 1] = terminated & (lengths > choice)
+        else:
+            taken = np.concatenate([self._late_vests(self.rules, part) for part in np.split(reward, stops[:-1])])
+        return taken & self.shows_the_vest(arrays)
+
+    def shows_the_vest(self, arrays: Arrays) -> BoolArray:
+        """Where the frame of a step shows which vest is taken in it, if one is: in reach of the player one of its colour is
+        in view, and none of the other.
+
+        In reach is what a player can touch within a step: ``REACH`` away where the boxes of the two meet at a corner, and
+        ``SPEED`` times the tics of the step.
+
+        Args:
+            arrays: see :meth:`judged_steps`.
+        """
+        reach = REACH + SPEED * self.frame_skip
+        red, green = (arrays[f"{INFO}{name}_distance"] <= reach for name in ("red", "green"))  # NaN: none in view
+        is_green = self._is_green(arrays)
+        return (is_green & green & ~red) | (~is_green & red & ~green)
+
+    def _paid(self, reward: FloatArray) -> FloatArray:
+        """What steps pay for vests: without the reward of living."""
+        return reward - self.rules.living_reward * self.frame_skip
+
+    def _right(self, reward: FloatArray) -> BoolArray:
+        """Whether the vest that a step takes is of the pillar's colour."""
+        return self._paid(reward) > (self.rules.match_reward + self.rules.mismatch_reward) / 2
+
+    def _is_green(self, arrays: Arrays) -> BoolArray:
+        """Whether the vest that a step takes is green: it follows from what it pays and the pillar's colour."""
+        green: BoolArray = (arrays[COLOUR] == 1) == self._right(arrays["reward"])
+        return green
+
+    def _late_vests(self, rules: TwoColorsRules, reward: FloatArray) -> BoolArray:
+        """Steps of an episode that take a vest, late, and no other one in the steps that its outcome sums up."""
+        paid = self._paid(reward)
+        least, most = sorted((abs(rules.match_reward), abs(rules.mismatch_reward)))
+        if not least:
+            return np.zeros(len(reward), np.bool_)  # a vest that pays nothing leaves no trace
+        taken = np.abs(paid) > least / 2
+        steps = self.n_steps if self.outcome == "n_step" else 1
+        together = np.convolve(taken, np.ones(steps))[steps - 1 :]
+        single: BoolArray = taken & (together == 1) & (np.abs(paid) < most + least / 2)
+        single[: -(-rules.pillar_tics // self.frame_skip) + self.judged_after] = False
+        return single
+
+    def seen_alike(self, arrays: Arrays) -> IntArray:
+        """A number for how a given vest is seen; those with the same number are seen alike.
+
+        In the room: its colour, how many more of it than of the other colour are in view (``MOST_MORE`` at most, either
+        way), and whether it lies ahead, aside or between (``ASIDE``). In the delay variant, where nothing was taken before
+        the choice: its colour.
+
+        Args:
+            arrays: the ``info.NAME`` of :attr:`kept_infos` and ``reward`` of steps that take a given vest.
+        """
+        green = self._is_green(arrays)
+        if isinstance(self.rules, TwoColorsDelayRules):
+            return green.astype(np.int64)
+        counts = arrays[INFO + "green_count"] - arrays[INFO + "red_count"]
+        more = np.clip(np.where(green, counts, -counts), -MOST_MORE, MOST_MORE).astype(np.int64) + MOST_MORE
+        bearing = np.abs(np.where(green, arrays[INFO + "green_bearing"], arrays[INFO + "red_bearing"]))
+        return (more * (len(ASIDE) + 1) + np.digitize(bearing, ASIDE)) * 2 + green
+
+    def _balanced(self, source: EpisodeSource, split: Split) -> BoolArray:
+        """Of the judged steps that are seen alike as many that took a right as a wrong vest."""
+        names = [EVALUATE, HAS_OUTCOME, "reward", *(INFO + name for name in self.kept_infos)]
+        read = [source.gather(np.array([e]), np.array([0]), n, names) for e, n in enumerate(source.lengths.tolist())]
+        arrays = {name: np.concatenate([part[name][0] for part in read]) for name in names}
+        # Where time ran out soon after, there is no outcome, and nothing to be judged.
+        judged: BoolArray = np.asarray(arrays.pop(EVALUATE) & arrays.pop(HAS_OUTCOME), np.bool_)
+        steps = np.flatnonzero(judged)
+        right = self._right(arrays["reward"][steps])
+        alike = self.seen_alike({name: x[steps] for name, x in arrays.items()})
+        draw = rng.uniform(self.seed, steps)
+        balanced = np.zeros(len(judged), np.bool_)
+        for number in np.unique(alike).tolist():
+            kinds = [np.flatnonzero((alike == number) & (right == kind)) for kind in (False, True)]
+            fewest = min(map(len, kinds))
+            for kind in kinds:
+                balanced[steps[kind[np.argsort(draw[kind])[:fewest]]]] = True
+        if not balanced.any():
+            _log.warning(
+                "the %s episodes hold %d right and %d wrong judged vests, and no two of both that are seen alike; they "
+                "cannot be balanced, so a guess may be right at more than half; give more episodes (num_%s)",
+                split,
+                right.sum(),
+                (~right).sum(),
+                split,
+            )
+            return judged
+        return balanced
+
+    def _parameters(self, split: Split) -> dict[str, Json]:
+        return {**super()._parameters(split), "judged_after": self.judged_after, "infos": list(self.kept_infos)}

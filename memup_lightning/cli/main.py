@@ -1,0 +1,215 @@
+"""``python -m memup_lightning {fit,validate,test,predict}``: a LightningCLI."""
+
+from __future__ import annotations
+
+import atexit
+import importlib
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from jsonargparse import Namespace
+from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from pytorch_lightning.loggers import CSVLogger
+from pytorch_lightning.profilers import PassThroughProfiler
+
+from memup_lightning import __version__, callbacks, envs  # noqa: F401 (every class that is imported has a short name in configs)
+from memup_lightning.cli.messages import check_config_files, explain
+from memup_lightning.data import targets  # noqa: F401
+from memup_lightning.datamodules import TaskDataModule
+from memup_lightning.distributed import leave
+from memup_lightning.exceptions import MemUPError
+from memup_lightning.models import memory, outcomes, predictors, uncertainty  # noqa: F401
+from memup_lightning.modules import TaskModule
+from memup_lightning.rl import algorithms  # noqa: F401
+from memup_lightning.runs.checkpoints import AtomicCheckpointIO, check_checkpoint, check_fits, last_checkpoint
+from memup_lightning.runs.profiler import NoProfiler
+from memup_lightning.runs.run_folder import (
+    check_writable,
+    configured_folders,
+    drop_deprecated,
+    keep_wandb_quiet,
+    run_folder,
+    wandb_sync_line,
+)
+
+PROGRAM = "python -m memup_lightning"
+NOISE = (
+    ".*does not have many workers.*",  # generated episodes need none
+    ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",
+    "Your `IterableDataset` has `__len__` defined.*",  # it is right for any number of workers
+    "Couldn't infer the batch indices.*",  # a prediction carries its episode and step
+    "You're resuming from a checkpoint that ended before the epoch ended.*",  # the datamodule knows the place
+    "The dirpath has changed.*",  # every run has a folder of its own
+)
+"""Warnings of Lightning that ask nothing of the user."""
+
+
+class RunConfig(SaveConfigCallback):
+    """The resolved config: once as ``config.yaml`` in the run folder, once, nested, to every logger but the CSV one."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if self.already_saved:
+            return
+        self.already_saved = True
+        folder = run_folder(trainer)
+        check_writable(folder)
+        if not trainer.is_global_zero:
+            return
+        if stage == "fit":
+            text = self.parser.dump(self.config, skip_none=False)
+            (folder / self.config_filename).write_text(text)
+            for logger in trainer.loggers:
+                if not isinstance(logger, CSVLogger):  # it would write the same once more, into the same folder
+                    logger.log_hyperparams(yaml.safe_load(text))
+        if stage != "predict" and (line := wandb_sync_line(trainer)):
+            print(line)
+
+
+class Parser(LightningArgumentParser):
+    """Answers a misspelt key or class with what was meant."""
+
+    described: type | None = None
+    """The class whose arguments this parser takes."""
+
+    def add_class_arguments(self, theclass: type, *args: Any, **kwargs: Any) -> Any:
+        self.described = theclass
+        return super().add_class_arguments(theclass, *args, **kwargs)
+
+    def error(self, message: str, ex: Exception | None = None) -> Any:
+        raise MemUPError(explain(message, getattr(ex, "subcommand_parser", None) or self)) from ex
+
+
+class MemUPCLI(LightningCLI):
+    """LightningCLI with subcommands; model and data are given by class name."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.add_argument(
+            "--num_threads", type=int | None, default=None, help="Threads of torch; by default torch's own choice."
+        )
+        parser.add_argument(
+            "--imports",
+            type=list[str],
+            default=[],
+            help="Modules to import first, such as one that registers your env.",
+        )
+        parser.link_arguments("data.task", "model.init_args.task", apply_on="instantiate")
+
+    @property
+    def _given(self) -> Namespace:
+        given: Namespace = self.config[self.config.subcommand]
+        return given
+
+    def _parse_ckpt_path(self) -> None:
+        """Lightning would put what a checkpoint was trained with over the config. Here the config wins: the checkpoint
+        must only be there, and fit. ``last`` is found by us: Lightning's would look in this run's own, empty folder."""
+        given = self._given
+        if given.get("ckpt_path") == "last":
+            found = last_checkpoint(given.trainer, must_exist=self.config.subcommand != "fit")
+            given["ckpt_path"], self._checkpoint_shapes = (str(found[0]), found[1]) if found else (None, {})
+        elif (path := given.get("ckpt_path")) and not _is_keyword(path):
+            self._checkpoint_shapes = check_checkpoint(path)
+        else:
+            self._checkpoint_shapes = {}
+
+    def before_instantiate_classes(self) -> None:
+        given = self._given
+        for option, folder in configured_folders(given.trainer).items():
+            check_writable(Path(folder), option)
+        if given.num_threads:
+            torch.set_num_threads(given.num_threads)
+        for name in given.imports:
+            try:
+                importlib.import_module(name)
+            except ImportError as error:
+                raise MemUPError(
+                    f"imports={name}: cannot be imported ({error}); install it, or put its folder on PYTHONPATH"
+                ) from error
+        keep_wandb_quiet(given.trainer)
+
+    def instantiate_classes(self) -> None:
+        try:
+            super().instantiate_classes()
+        except ValueError as error:  # jsonargparse wraps what a class raises; our own sentence is somewhere inside
+            inside: BaseException | None = error
+            while inside is not None and not isinstance(inside, MemUPError):
+                inside = inside.__cause__
+            if inside is None:
+                raise
+            raise inside from None
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        try:
+            return super().instantiate_trainer(**kwargs)
+        except (TypeError, ValueError) as error:
+            raise MemUPError(f"the trainer refuses its settings: {error}") from error
+
+    def after_instantiate_classes(self) -> None:
+        drop_deprecated(self.trainer)
+        if type(self.trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # not one that the config names
+            self.trainer.strategy.checkpoint_io = AtomicCheckpointIO()
+        if type(self.trainer.profiler) is PassThroughProfiler:  # type: ignore[attr-defined]
+            self.trainer.profiler = NoProfiler()  # type: ignore[attr-defined]
+        if self._checkpoint_shapes:
+            check_fits(self._given.ckpt_path, self._checkpoint_shapes, self.model)
+
+
+def main(args: Sequence[str] | None = None, extra_callbacks: Sequence[Callback] = ()) -> MemUPCLI:
+    """Run the command line.
+
+    Args:
+        args: the arguments, without the program's name; by default those of the process.
+        extra_callbacks: callbacks beside those of the config.
+
+    Returns:
+        The CLI, whose ``trainer``, ``model`` and ``datamodule`` tests and scripts can look at.
+
+    Raises:
+        SystemExit: after one sentence on stderr, where the input is at fault.
+    """
+    atexit.register(leave)
+    for message in NOISE:
+        warnings.filterwarnings("ignore", message=message)
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(_is_news)
+    try:
+        check_config_files(sys.argv[1:] if args is None else args)
+        return MemUPCLI(
+            TaskModule,
+            TaskDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            save_config_callback=RunConfig,
+            parser_class=Parser,
+            parser_kwargs={"prog": PROGRAM, "description": "Train long-term memory.", "version": __version__},
+            trainer_defaults={"max_epochs": -1, "num_sanity_val_steps": 0, "callbacks": list(extra_callbacks)},
+            auto_configure_optimizers=False,  # the model has its optimizer: model.init_args.optimizer
+            args=None if args is None else list(args),
+        )
+    except (MemUPError, MisconfigurationException, RuntimeError) as error:
+        if os.environ.get("MEMUP_TRACEBACK") or not _is_mendable(error):
+            raise
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        raise SystemExit(2) from error
+
+
+def _is_keyword(ckpt_path: str) -> bool:
+    """Whether it is no path, but something that Lightning resolves."""
+    return ckpt_path in ("best", "hpc", "registry") or ckpt_path.startswith("registry:")
+
+
+def _is_mendable(error: Exception) -> bool:
+    """Whether the message says all that a user needs; of all RuntimeErrors only EarlyStopping's does."""
+    return not isinstance(error, RuntimeError) or "conditioned on metric" in str(error)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    return "litlogger" not in record.getMessage()  # an advertisement

@@ -1,0 +1,122 @@
+"""Episodes that are made once and kept on disk, found again by the parameters that they follow from.
+
+    CACHE_DIR/NAME-KEY/parameters.json  what the episodes follow from; KEY is its checksum
+    CACHE_DIR/NAME-KEY/episodes/        an EpisodeStore
+    CACHE_DIR/NAME-KEY/finished.json    number of episodes and steps; written last, by rename
+    CACHE_DIR/NAME-KEY/lock             held while the episodes are made; other processes wait for it
+
+Another value of any parameter is another folder. A folder without ``finished.json`` was left by a process that was
+killed, and is made anew.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from memup_lightning.data.episodes import Arrays, Field
+from memup_lightning.data.fingerprint import Json, digest
+from memup_lightning.data.store import FORMAT as STORE_FORMAT
+from memup_lightning.data.store import EpisodeStore
+from memup_lightning.exceptions import MemUPError
+
+FORMAT = 1
+"""Part of every key: changes where the same parameters would give other episodes than before."""
+
+
+def cached(
+    folder: str | os.PathLike[str],
+    name: str,
+    parameters: Mapping[str, Json],
+    fields: Mapping[str, Field],
+    episodes: Callable[[], Iterable[Arrays]],
+) -> EpisodeStore:
+    """The episodes that follow from the parameters, made where they are not there yet.
+
+    Args:
+        folder: of all caches; made where there is none.
+        name: begins the name of the folder, for human eyes.
+        parameters: everything that the episodes follow from, as :func:`~memup_lightning.data.fingerprint.identities`
+        gives it.
+        fields: the named arrays of a step.
+        episodes: makes them, one at a time, each field ``[length, *shape]``.
+
+    Raises:
+        MemUPError: a folder that cannot be written, or a damaged cache, with what to do.
+    """
+    parameters = {**parameters, "cache_format": FORMAT, "store_format": STORE_FORMAT}
+    path = Path(folder) / f"{re.sub(r'[^A-Za-z0-9.]+', '-', name).strip('-')}-{digest(parameters)}"
+    if not (path / "finished.json").exists():
+        with _lock(path):
+            if not (path / "finished.json").exists():  # another process may have made them meanwhile
+                _make(path, parameters, fields, episodes)
+    return _open(path, parameters)
+
+
+def _make(
+    path: Path,
+    parameters: Mapping[str, Json],
+    fields: Mapping[str, Field],
+    episodes: Callable[[], Iterable[Arrays]],
+) -> None:
+    shutil.rmtree(path / "episodes", ignore_errors=True)
+    _write(path / "parameters.json", parameters)
+    try:
+        with EpisodeStore.writer(path / "episodes", fields, durable=False) as writer:  # waits for the disk at its end
+            for arrays in episodes():
+                writer.add(arrays)
+    except BaseException:
+        shutil.rmtree(path / "episodes", ignore_errors=True)
+        raise
+    store = EpisodeStore(path / "episodes")
+    _write(path / "finished.json", {"episodes": len(store), "steps": store.steps})
+
+
+def _open(path: Path, parameters: Mapping[str, Json]) -> EpisodeStore:
+    try:
+        if json.loads((path / "parameters.json").read_bytes()) != json.loads(json.dumps(parameters)):
+            raise MemUPError("parameters.json is not what it was")
+        finished = json.loads((path / "finished.json").read_bytes())
+        store = EpisodeStore(path / "episodes")
+        if finished != (there := {"episodes": len(store), "steps": store.steps}):
+            raise MemUPError(f"finished.json says {finished}, the store holds {there}")
+    except (MemUPError, OSError, ValueError) as error:
+        raise MemUPError(
+            f"the cached episodes in {path} are damaged ({error}); remove that folder, and they are made anew"
+        ) from error
+    return store
+
+
+def _write(path: Path, content: Mapping[str, Json]) -> None:
+    """All of the file or nothing, also after a power loss."""
+    new = path.with_name(path.name + ".new")
+    with open(new, "w") as file:
+        json.dump(content, file, indent=2, sort_keys=True)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(new, path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """Held by one process at a time; freed when it dies."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        file = open(path / "lock", "a")  # noqa: SIM115 (the block below closes it)
+    except OSError as error:
+        raise MemUPError(f"cache_dir={str(path.parent)!r} cannot be written: {error}; give another folder") from error
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

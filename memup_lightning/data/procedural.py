@@ -1,0 +1,47 @@
+"""Episodes that are computed when they are read, so that they take no room and may be a million steps long."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+
+from memup_lightning.data.episodes import Arrays, EpisodeSource, IntArray
+
+
+class GeneratedEpisodes(EpisodeSource):
+    """Episodes of which any step can be computed alone. A subclass sets ``fields`` and ``lengths`` and writes
+    :meth:`generate`, as a pure function of episode and time: its random numbers come from
+    :mod:`memup_lightning.rng`.
+    """
+
+    @abstractmethod
+    def generate(self, episodes: IntArray, time: IntArray, names: Sequence[str]) -> Arrays:
+        """Compute the same number (at least 1) of consecutive steps of many episodes.
+
+        Args:
+            episodes: episode of each row, ``[rows]``.
+            time: numbers of the steps, rising by 1 along a row, ``[rows, steps]``; some may lie outside the episode, and
+                what is returned for them is not used.
+            names: the fields that are wanted.
+
+        Returns:
+            New arrays ``[rows, steps, *shape]``, of the wanted fields at least.
+        """
+
+    def read(self, episode: int, start: int, stop: int) -> Arrays:
+        arrays = self.gather(np.array([episode]), np.array([start]), stop - start, list(self.fields))
+        return {name: x[0] for name, x in arrays.items()}
+
+    def gather(self, episodes: IntArray, starts: IntArray, steps: int, names: Sequence[str]) -> Arrays:
+        if not steps:
+            return {name: self.empty(name, len(episodes), 0) for name in names}
+        time = starts[:, None] + np.arange(steps)
+        made = self.generate(episodes, time, names)
+        out = {name: made[name] for name in names}
+        outside = (time < 0) | (time >= self.lengths[episodes][:, None])
+        if outside.any():
+            for name, x in out.items():
+                x[outside] = self.fields[name].fill
+        return out

@@ -1,0 +1,235 @@
+"""Who reads what: a pure function of (seed, step, episode lengths), apart from any reading of data.
+
+A lane plays *visits*: an episode from its first step on, for a number of chunks. Visits follow each other without a
+gap, so where a lane stands at a step is found by a binary search in the cumulative number of chunks; no step depends on
+the one before it, and a resumed run, or any worker, asks for the step it needs.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from memup_lightning import rng
+from memup_lightning.data.episodes import IntArray
+from memup_lightning.exceptions import MemUPError
+
+_ORDER, _LEAVE, _STAGGER = 1, 2, 3  # separate streams of random numbers
+
+
+class Positions(NamedTuple):
+    """Where every lane stands at some steps; ``[steps, lanes]`` each, ``episode`` is -1 for a lane that idles."""
+
+    episode: IntArray
+    start: IntArray
+
+    @property
+    def is_first(self) -> npt.NDArray[np.bool_]:
+        first: npt.NDArray[np.bool_] = self.start == 0
+        return first
+
+
+class Schedule(ABC):
+    """What :class:`~memup_lightning.data.stream.ChunkStream` asks for: the episode and first step of every lane's chunk."""
+
+    lanes: int
+    chunk_length: int
+    first_lane: int = 0  # number of the first of them among the lanes of all ranks
+
+    @property
+    def lane(self) -> IntArray:
+        """Numbers of the lanes among those of all ranks, ``[lanes]``."""
+        return np.arange(self.first_lane, self.first_lane + self.lanes)
+
+    @abstractmethod
+    def at(self, steps: IntArray) -> Positions:
+        """Positions of all lanes at the given steps of the run, ``[steps, lanes]``."""
+
+
+class LaneSchedule(Schedule):
+    """Endless training schedule: each lane plays one episode after another.
+
+    A lane goes through all episodes in an order of its own, then through all of them in another. A lane whose
+    ``restart`` probability p is not 0 leaves its episode after a geometric number of chunks (mean 1/p) or at its end,
+    whichever comes first: in a long episode most chunks teach nothing, and its beginning is where the state of the
+    memory is certainly its own. The first visit of every lane ends early at a random place, so that lanes which would
+    march in step spread over the episode.
+
+    Args:
+        lengths: steps of each episode.
+        lanes: episodes played side by side, B.
+        chunk_length: steps of a chunk, r.
+        restart: probabilities to leave an episode at a chunk's end, spread evenly over the lanes.
+        seed: every lane's path follows from it.
+        first_lane: number of the first lane that this process plays, of ``all_lanes`` (for several ranks).
+        all_lanes: lanes of all processes together; by default ``lanes``.
+
+    Raises:
+        MemUPError: no lane, no step in a chunk, a restart probability outside [0, 1).
+    """
+
+    _WINDOW = 128  # visits of a lane that are worked out at once
+
+    def __init__(
+        self,
+        lengths: IntArray,
+        lanes: int,
+        chunk_length: int,
+        restart: Sequence[float] = (0.0,),
+        seed: int = 0,
+        first_lane: int = 0,
+        all_lanes: int | None = None,
+    ) -> None:
+        if lanes < 1 or chunk_length < 1:
+            raise MemUPError(f"lanes={lanes}, chunk_length={chunk_length}: both must be at least 1")
+        if not restart or any(not 0 <= p < 1 for p in restart):
+            raise MemUPError(f"restart={list(restart)}: give probabilities p with 0 <= p < 1, at least one")
+        self.lengths = lengths
+        self.lanes = lanes
+        self.chunk_length = chunk_length
+        self.seed = seed
+        self.first_lane = first_lane
+        spread = self.lane * len(restart) // (lanes if all_lanes is None else all_lanes)
+        self.restart = np.asarray(restart, float)[spread]
+        self._rewind()
+
+    def at(self, steps: IntArray) -> Positions:
+        steps = np.asarray(steps, np.int64)
+        low, high = int(steps.min()), int(steps.max())
+        if low < self._begin.max():
+            self._rewind()
+        while self._ends[:, -1].min() <= high:
+            self._advance(low)
+        visit = np.stack([np.searchsorted(ends, steps, side="right") for ends in self._ends], axis=1)
+        rows = np.arange(self.lanes)
+        begun = np.where(visit == 0, self._begin, self._ends[rows, np.maximum(visit - 1, 0)])
+        return Positions(self._episodes[rows, visit], (steps[:, None] - begun) * self.chunk_length)
+
+    def _rewind(self) -> None:
+        self._visit = np.zeros(self.lanes, np.int64)  # number of the first visit that is worked out, for every lane
+        self._begin = np.zeros(self.lanes, np.int64)  # step of the run at which it begins
+        self._width = self._WINDOW
+        self._work_out()
+
+    def _advance(self, low: int) -> None:
+        """Forget the visits that end at or before step ``low`` and work out as many new ones."""
+        done = (self._ends <= low).sum(axis=1)
+        if not done.any():
+            self._width *= 2
+        last = self._ends[np.arange(self.lanes), np.maximum(done - 1, 0)]
+        self._begin = np.where(done > 0, last, self._begin)
+        self._visit = self._visit + done
+        self._work_out()
+
+    def _work_out(self) -> None:
+        visits = self._visit[:, None] + np.arange(self._width)
+        lane = self.lane[:, None]
+        self._episodes = self._episode_of(lane, visits)
+        played = -(-self.lengths[self._episodes] // self.chunk_length)
+        leaving = self.restart > 0
+        if leaving.any():
+            draw = rng.uniform(self.seed, _LEAVE, lane[leaving], visits[leaving])
+            stay = np.floor(np.log1p(-draw) / np.log1p(-self.restart[leaving, None])) + 1
+            played[leaving] = np.minimum(played[leaving], stay).astype(np.int64)
+        early = np.ceil(rng.uniform(self.seed, _STAGGER, lane) * played).astype(np.int64)
+        played = np.where(visits == 0, np.maximum(early, 1), played)
+        self._ends = self._begin[:, None] + np.cumsum(played, axis=1)
+
+    def _episode_of(self, lane: IntArray, visit: IntArray) -> IntArray:
+        """An affine permutation of the episodes for every lane and every pass of that lane through them."""
+        count = len(self.lengths)
+        turn, place = np.divmod(visit, count)
+        factor = 1 + rng.integers(count, self.seed, _ORDER, lane, turn)
+        while (shared := np.gcd(factor, count) > 1).any():
+            factor = np.where(shared, factor % count + 1, factor)
+        shift = rng.integers(count, self.seed, _ORDER, lane, turn, 1)
+        return (factor * place + shift) % count
+
+
+class Curriculum(Schedule):
+    """A training schedule in stages: at first lanes play short episodes alone, and all episodes in the last stage.
+
+    Each stage is a :class:`LaneSchedule` over the episodes that it admits. Where it ends, all lanes leave their episodes.
+
+    Args:
+        longest: steps of the longest episode that is played, until which update: ``{1000: 50, 3000: 200}`` plays episodes
+            of at most 50 steps in the first 1,000 updates, of at most 200 until update 3,000, then all.
+        lengths: steps of each episode.
+        **lanes: see :class:`LaneSchedule`.
+
+    Raises:
+        MemUPError: updates or lengths that do not rise, a stage without an episode; see :class:`LaneSchedule`.
+    """
+
+    def __init__(self, longest: Mapping[int, int], lengths: IntArray, **lanes: Any) -> None:
+        stages = sorted(longest.items())
+        ends, limits = (np.array([0, *(stage[n] for stage in stages)], np.int64) for n in (0, 1))
+        if (np.diff(ends) < 1).any() or (np.diff(limits) < 1).any():
+            raise MemUPError(
+                f"curriculum={dict(stages)}: give the longest episode that is played until an update, such as "
+                "{1000: 50, 3000: 200}; updates and lengths must be above 0 and rise together"
+            )
+        if stages and limits[1] < lengths.min():
+            raise MemUPError(
+                f"curriculum={dict(stages)} plays episodes of at most {limits[1]} steps at first, but the shortest has "
+                f"{lengths.min()}; give at least as many"
+            )
+        self._begins = ends
+        self._admitted = [*(np.flatnonzero(lengths <= limit) for limit in limits[1:]), np.arange(len(lengths))]
+        self._stages = [LaneSchedule(lengths[admitted], **lanes) for admitted in self._admitted]
+        first = self._stages[0]
+        self.lanes, self.chunk_length, self.first_lane = first.lanes, first.chunk_length, first.first_lane
+
+    def admitted(self, step: int) -> IntArray:
+        """The episodes that may be played at a step of the run."""
+        return self._admitted[np.searchsorted(self._begins, step, side="right") - 1]
+
+    def at(self, steps: IntArray) -> Positions:
+        steps = np.asarray(steps, np.int64)
+        stage = np.searchsorted(self._begins, steps, side="right") - 1
+        episode, start = np.empty((2, len(steps), self.lanes), np.int64)
+        for number in np.unique(stage).tolist():
+            rows = stage == number
+            places = self._stages[number].at(steps[rows] - self._begins[number])
+            episode[rows], start[rows] = self._admitted[number][places.episode], places.start
+        return Positions(episode, start)
+
+
+class OncePerEpisode(Schedule):
+    """Every episode once, from its beginning to its end: for evaluation and for refreshing targets.
+
+    Args:
+        lengths: steps of each episode of the source.
+        lanes: episodes played side by side, at most; fewer are used where there are fewer episodes.
+        chunk_length: steps of a chunk.
+        episodes: which episodes; by default all of them.
+    """
+
+    def __init__(self, lengths: IntArray, lanes: int, chunk_length: int, episodes: IntArray | None = None) -> None:
+        episodes = np.arange(len(lengths)) if episodes is None else np.asarray(episodes, np.int64)
+        self.lanes = max(1, min(lanes, len(episodes)))
+        self.chunk_length = chunk_length
+        rounds = max(1, -(-len(episodes) // self.lanes))  # a rank may have no episode
+        padded = np.full(rounds * self.lanes, -1)
+        # Longest first: the lanes of a round end near each other, and few idle.
+        padded[: len(episodes)] = episodes[np.argsort(-lengths[episodes], kind="stable")]
+        turns = padded.reshape(rounds, self.lanes)
+        chunks = -(-lengths[turns] // chunk_length)
+        self._ends = np.cumsum(np.where(turns >= 0, chunks, 0).max(axis=1, initial=0))
+        self._episodes = np.concatenate([turns, np.full((1, self.lanes), -1)])  # past the end every lane idles
+
+    @property
+    def steps(self) -> int:
+        """Number of chunks until every episode is through."""
+        return int(self._ends[-1]) if len(self._ends) else 0
+
+    def at(self, steps: IntArray) -> Positions:
+        steps = np.asarray(steps, np.int64)
+        turn = np.searchsorted(self._ends, steps, side="right")
+        begun = np.where(turn == 0, 0, self._ends[np.maximum(turn - 1, 0)])
+        start = np.broadcast_to(((steps - begun) * self.chunk_length)[:, None], (len(steps), self.lanes))
+        return Positions(self._episodes[turn], start)

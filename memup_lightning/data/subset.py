@@ -1,0 +1,83 @@
+"""Parts of a source, as a source: some of its episodes (and which ones), some of its judged steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from memup_lightning import rng
+from memup_lightning.data.episodes import EVALUATE, ArrayEpisodes, Arrays, EpisodeSource, IntArray, check_lengths
+from memup_lightning.exceptions import MemUPError
+
+
+class EpisodeSubset(EpisodeSource):
+    """Episodes of another source, in any order; nothing is copied.
+
+    Args:
+        source: the other source.
+        episodes: numbers of the episodes in it, ``[episodes]``.
+
+    Raises:
+        MemUPError: no episode is left.
+    """
+
+    def __init__(self, source: EpisodeSource, episodes: IntArray) -> None:
+        self.source = source
+        self.numbers = episodes
+        self.fields = source.fields
+        self.lengths = check_lengths(source.lengths[episodes])
+
+    def read(self, episode: int, start: int, stop: int) -> Arrays:
+        return self.source.read(int(self.numbers[episode]), start, stop)
+
+    def gather(self, episodes: IntArray, starts: IntArray, steps: int, names: Sequence[str]) -> Arrays:
+        return self.source.gather(self.numbers[episodes], starts, steps, names)
+
+
+class JudgedSubset(EpisodeSource):
+    """Episodes of another source, in which the memory is judged at other steps; nothing else is copied.
+
+    Args:
+        source: the other source.
+        judged: the judged steps of all its episodes end to end, bool ``[sum(lengths)]``.
+    """
+
+    def __init__(self, source: EpisodeSource, judged: npt.NDArray[np.bool_]) -> None:
+        self.source = source
+        self.fields, self.lengths = source.fields, source.lengths
+        flags = {EVALUATE: source.fields[EVALUATE]}
+        self.judged = ArrayEpisodes({EVALUATE: judged}, source.lengths, flags)
+
+    def read(self, episode: int, start: int, stop: int) -> Arrays:
+        return self.source.read(episode, start, stop) | self.judged.read(episode, start, stop)
+
+    def gather(self, episodes: IntArray, starts: IntArray, steps: int, names: Sequence[str]) -> Arrays:
+        found = self.source.gather(episodes, starts, steps, [name for name in names if name != EVALUATE])
+        if EVALUATE in names:
+            found |= self.judged.gather(episodes, starts, steps, [EVALUATE])
+        return found
+
+
+def split_by_share(count: int, shares: Sequence[float], seed: int) -> list[IntArray]:
+    """Episodes drawn for several parts that share none.
+
+    Args:
+        count: number of all episodes.
+        shares: of all episodes, for each part; at least one episode each.
+        seed: which ones follows from it.
+
+    Returns:
+        The numbers of the episodes of each part and of the rest, in rising order.
+
+    Raises:
+        MemUPError: shares that are none, no episode for a part or the rest.
+    """
+    if any(share <= 0 for share in shares) or sum(shares) >= 1:
+        raise MemUPError(f"shares of {list(shares)}: give shares above 0 whose sum is below 1")
+    sizes = [max(1, round(count * share)) for share in shares]
+    if sum(sizes) >= count:
+        raise MemUPError(f"{count} episodes cannot be split into {len(sizes) + 1} parts of at least one each")
+    shuffled = np.argsort(rng.hash64(seed, np.arange(count)), kind="stable")
+    return [np.sort(part) for part in np.split(shuffled, np.cumsum(sizes))]

@@ -1,0 +1,136 @@
+"""The ranks of a run: the few words that its processes exchange beside DDP's gradients.
+
+Lightning starts the processes and averages their gradients. Without them, every function here is the identity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, distributed
+
+from memup_lightning.data.episodes import IntArray
+from memup_lightning.exceptions import MemUPError
+
+T = TypeVar("T")
+
+
+def world_size() -> int:
+    """Number of ranks; 1 where nothing is distributed."""
+    return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
+
+
+def rank() -> int:
+    """Number of this process, from 0."""
+    return distributed.get_rank() if world_size() > 1 else 0
+
+
+def leave() -> None:
+    """Leave the ranks, if this process is one of several.
+
+    Lightning does so for NCCL alone. A process that exits while gloo's threads run may be aborted, with all its work done.
+    """
+    if world_size() > 1:
+        distributed.destroy_process_group()
+
+
+def share_of_lanes(lanes: int, name: str = "lanes") -> int:
+    """Lanes of each rank.
+
+    Raises:
+        MemUPError: they cannot be split evenly.
+    """
+    world = world_size()
+    if lanes % world:
+        raise MemUPError(
+            f"{name}={lanes} cannot be split over {world} processes; it counts the lanes of all of them: give a "
+            f"multiple of {world}, such as {-(-lanes // world) * world}"
+        )
+    return lanes // world
+
+
+def share_of_episodes(episodes: IntArray, lengths: IntArray, of_rank: int | None = None) -> IntArray:
+    """The episodes of a rank: dealt out longest first, so that every rank has about as many steps.
+
+    Args:
+        episodes: all of them.
+        lengths: steps of each episode of the source.
+        of_rank: by default this one.
+    """
+    if world_size() == 1:
+        return episodes
+    dealt: IntArray = episodes[np.argsort(-lengths[episodes], kind="stable")]
+    return dealt[rank() if of_rank is None else of_rank :: world_size()]
+
+
+def gather(part: T) -> list[T]:
+    """What every rank hands in, in the order of the ranks; anything that can be pickled."""
+    if world_size() == 1:
+        return [part]
+    parts: list[Any] = [None] * world_size()
+    distributed.all_gather_object(parts, part)
+    return parts
+
+
+def sum_of_ranks(part: Tensor) -> Tensor:
+    """The sum of what all ranks hand in; all of one shape."""
+    if world_size() > 1:
+        part = part.clone()
+        distributed.all_reduce(part)
+    return part
+
+
+def gather_rows(part: Tensor) -> Tensor:
+    """The tensors of all ranks, one below the other; all of one shape."""
+    if world_size() == 1:
+        return part
+    parts = [torch.empty_like(part, memory_format=torch.contiguous_format) for _ in range(world_size())]
+    distributed.all_gather(parts, part.contiguous())
+    return torch.cat(parts)
+
+
+def means(terms: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
+    """Mean of each term over the places that count, on all ranks together; 0, with a graph, where none does.
+
+    DDP averages gradients as if every rank counted as much. So the gradient of a rank is scaled by what it has of all
+    places: N ranks take the step that one process with all lanes would take. The values are equal on all ranks. One
+    all_reduce of two numbers a term; nothing is read back to the host.
+
+    Args:
+        terms: name -> value of each place, and which places count; both of one shape.
+
+    Returns:
+        Scalars by name.
+    """
+    sums = {name: loss.where(counts, 0).sum() for name, (loss, counts) in terms.items()}
+    numbers = {name: counts.sum() for name, (_, counts) in terms.items()}
+    if world_size() == 1:
+        return {name: sums[name] / numbers[name].clamp(min=1) for name in terms}
+    with torch.no_grad():
+        totals = torch.stack([*sums.values(), *numbers.values()]).double()
+        distributed.all_reduce(totals)
+        total, number = totals.view(2, len(terms)).unbind()
+        number = number.clamp(min=1)
+    return {
+        name: _GlobalMean.apply(  # type: ignore[no-untyped-call]
+            sums[name], total[at] / number[at], world_size() / number[at]
+        )
+        for at, name in enumerate(terms)
+    }
+
+
+class _GlobalMean(torch.autograd.Function):
+    """The value of one tensor, the scaled gradient of another."""
+
+    @staticmethod
+    def forward(ctx: Any, own: Tensor, value: Tensor, scale: Tensor) -> Tensor:
+        ctx.save_for_backward(scale)
+        return value.to(own.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (scale,) = ctx.saved_tensors
+        return gradients[0] * scale.to(gradients[0].dtype), None, None

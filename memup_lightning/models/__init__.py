@@ -1,0 +1,1 @@
+"""The model wing: torch modules only. No files, no environments, no episode indices."""

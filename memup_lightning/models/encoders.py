@@ -1,0 +1,194 @@
+"""From the fields of a step to features: vectors as they are, tokens as one-hot or embedding, images through a CNN."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from memup_lightning.chunk import Fields
+from memup_lightning.exceptions import MemUPError
+from memup_lightning.specs import Field
+
+ONE_HOT_UP_TO = 32
+"""Tokens of more classes are embedded."""
+_INDICES = (torch.int32, torch.int64)  # what torch looks up as it is
+
+
+class TokenEncoder(nn.Module):
+    """Class numbers ``[..., *shape]`` to ``[..., output_size]``; -1 (no such step) gives zeros.
+
+    Args:
+        field: a token field.
+        embedding_size: features of a token, where it has more than :data:`ONE_HOT_UP_TO` classes.
+        one_hot: what stands for 1 in a one-hot token.
+    """
+
+    def __init__(self, field: Field, embedding_size: int = 32, one_hot: float = 1.0) -> None:
+        super().__init__()
+        self.dims = len(field.shape)
+        self.classes = field.classes
+        self.embedding: nn.Embedding | None = None
+        if field.classes > ONE_HOT_UP_TO:
+            self.embedding = nn.Embedding(field.classes + 1, embedding_size, padding_idx=0)
+        else:
+            self.register_buffer("eye", one_hot * torch.eye(field.classes + 1)[:, 1:], persistent=False)
+        each = embedding_size if self.embedding else field.classes
+        self.output_size = each * math.prod(field.shape)
+
+    def forward(self, x: Tensor) -> Tensor:
+        index = (x if x.dtype in _INDICES else x.long()) + 1
+        features = F.embedding(index, self.get_buffer("eye")) if self.embedding is None else self.embedding(index)
+        return features.flatten(x.dim() - self.dims) if self.dims else features
+
+
+class ImageEncoder(nn.Module):
+    """Images ``[..., height, width, channels]`` (uint8, or floats in [0, 1]) to ``[..., output_size]``.
+
+    Three convolutions as in Mnih et al. (Nature, 2015), for any image from 36 pixels a side on.
+
+    Args:
+        field: an image field.
+        output_size: features.
+        standardize: whether each image is brought to mean 0 and standard deviation 1 over its pixels and channels. What is
+            small on a plain ground then weighs more than the ground.
+
+    Raises:
+        MemUPError: an image that is too small for the convolutions.
+    """
+
+    least_side = 36  # pixels
+
+    def __init__(self, field: Field, output_size: int = 128, standardize: bool = False) -> None:
+        super().__init__()
+        height, width, channels = field.shape
+        least = self.least_side
+        if min(height, width) < least:
+            raise MemUPError(
+                f"an image of {height}x{width} pixels is too small for {type(self).__name__}; it needs {least}x{least}"
+            )
+        self.scale = 255.0 if field.dtype == "uint8" else 1.0
+        self.standardize = standardize
+        self.output_size = output_size
+        self.layers = self.convolutions(channels)
+        with torch.no_grad():
+            flat = self.layers(torch.zeros(1, channels, height, width)).numel()
+        self.project = nn.Linear(flat, output_size)
+
+    def convolutions(self, channels: int) -> nn.Module:
+        """Images ``[rows, channels, height, width]`` to maps of features."""
+        return nn.Sequential(
+            nn.Conv2d(channels, 32, 8, 4),
+            nn.ReLU(),
+            nn.Conv2d(32, 64, 4, 2),
+            nn.ReLU(),
+            nn.Conv2d(64, 64, 3),
+            nn.ReLU(),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        lead = x.shape[:-3]
+        image = x.reshape(-1, *x.shape[-3:]).movedim(-1, 1).to(self.project.weight.dtype) / self.scale
+        if self.standardize:
+            image = F.layer_norm(image, image.shape[1:])
+        features = torch.relu(self.project(self.layers(image).flatten(1)))
+        return features.view(*lead, self.output_size)
+
+
+class SmallImageEncoder(ImageEncoder):
+    """An :class:`ImageEncoder` of two thin convolutions, for images from 16 pixels a side on: enough to tell what large
+    and plain things there are, at a fraction of the cost.
+    """
+
+    least_side = 16
+
+    def convolutions(self, channels: int) -> nn.Module:
+        return nn.Sequential(nn.Conv2d(channels, 16, 8, 4), nn.ReLU(), nn.Conv2d(16, 32, 3, 2), nn.ReLU())
+
+
+ImageCallable: TypeAlias = Callable[[Field, int], ImageEncoder]
+
+
+class VectorEncoder(nn.Module):
+    """Numbers ``[..., *shape]`` to ``[..., output_size]``, unchanged."""
+
+    def __init__(self, field: Field) -> None:
+        super().__init__()
+        self.dims = len(field.shape)
+        self.output_size = math.prod(field.shape)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.dims != 1:
+            x = x.flatten(x.dim() - self.dims) if self.dims else x.unsqueeze(-1)
+        return x if x.is_floating_point() else x.float()
+
+
+class StepEncoder(nn.Module):
+    """All fields of a step to one vector: ``{name: [..., *shape]}`` to ``[..., output_size]``.
+
+    Args:
+        fields: the fields; the model fills them in.
+        hidden_size: size of a linear layer with ReLU behind the joined features; 0 leaves it out.
+        embedding_size: features of a token of many classes.
+        image_size: features of an image.
+        image: ``(field, output_size) -> encoder`` of images.
+        one_hot: what stands for 1 in a one-hot token. A recurrent core whose first weights are small, as torch's are,
+            hardly sees a token that comes once and alone; a larger number makes it seen.
+    """
+
+    def __init__(
+        self,
+        fields: Mapping[str, Field],
+        hidden_size: int = 0,
+        embedding_size: int = 32,
+        image_size: int = 128,
+        image: ImageCallable = ImageEncoder,
+        one_hot: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.names = list(fields)
+        encoders: list[TokenEncoder | ImageEncoder | VectorEncoder] = []
+        for field in fields.values():
+            if field.kind == "token":
+                encoders.append(TokenEncoder(field, embedding_size, one_hot))
+            elif field.kind == "image":
+                encoders.append(image(field, image_size))
+            else:
+                encoders.append(VectorEncoder(field))
+        self.encoders = nn.ModuleList(encoders)
+        self.joined_size = sum(encoder.output_size for encoder in encoders)
+        self.output_size = hidden_size or self.joined_size
+        self.hidden: nn.Module | None = None
+        if hidden_size:
+            self.hidden = nn.Sequential(nn.Linear(self.joined_size, hidden_size), nn.ReLU())
+
+    def forward(self, fields: Fields) -> Tensor:
+        parts = [encoder(fields[name]) for name, encoder in zip(self.names, self.encoders, strict=True)]
+        joined = parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
+        return joined if self.hidden is None else self.hidden(joined)
+
+
+class WindowEncoder(nn.Module):
+    """A window of W steps to the features of a local context: ``{name: [..., W, *shape]}`` to ``[..., output_size]``.
+
+    Each step is encoded alike; the steps of the window are joined in their order.
+
+    Args:
+        fields: the fields; the model fills them in.
+        window: W; the task fills it in.
+        step: encoder of one step.
+    """
+
+    def __init__(self, fields: Mapping[str, Field], window: int, step: StepEncoder) -> None:
+        super().__init__()
+        self.window = window
+        self.step = step
+        self.output_size = window * step.output_size
+
+    def forward(self, fields: Fields) -> Tensor:
+        steps: Tensor = self.step(fields)
+        return steps.flatten(-2)

@@ -1,0 +1,36 @@
+"""Memory cores: one file each. A class path in the config is all it takes to use another, your own included."""
+
+from memup_lightning.models.memory.adapter import ModuleMemory
+from memup_lightning.models.memory.amrl import AMRL
+from memup_lightning.models.memory.base import Memory, State, check_memory, detach, map_state, put, reset, take
+from memup_lightning.models.memory.dnc import DNC
+from memup_lightning.models.memory.gru import GRU
+from memup_lightning.models.memory.gtrxl import GTrXL
+from memup_lightning.models.memory.lstm import LSTM
+from memup_lightning.models.memory.mingru import MinGRU
+from memup_lightning.models.memory.ntm import NTM
+from memup_lightning.models.memory.rmt import RMT
+from memup_lightning.models.memory.srnn import SRNN
+from memup_lightning.models.memory.xlstm import XLSTM
+
+__all__ = [
+    "AMRL",
+    "DNC",
+    "GRU",
+    "LSTM",
+    "NTM",
+    "RMT",
+    "SRNN",
+    "XLSTM",
+    "GTrXL",
+    "Memory",
+    "MinGRU",
+    "ModuleMemory",
+    "State",
+    "check_memory",
+    "detach",
+    "map_state",
+    "put",
+    "reset",
+    "take",
+]

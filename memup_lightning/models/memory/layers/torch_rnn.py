@@ -1,0 +1,70 @@
+"""What LSTM and GRU share: torch's own kernels behind the interface of a memory core."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from memup_lightning.exceptions import MemUPError
+from memup_lightning.models.memory.base import Memory, State
+
+
+class TorchRNN(Memory):
+    """A ``torch.nn.RNNBase`` (LSTM, GRU, RNN) as a memory core. Its state is ``[lanes, layers, hidden]`` tensors.
+
+    Args:
+        rnn: the module, with ``batch_first=True``, in one direction and without projection.
+    """
+
+    def __init__(self, rnn: nn.RNNBase) -> None:
+        super().__init__()
+        if not rnn.batch_first or rnn.bidirectional or rnn.proj_size:
+            raise MemUPError(
+                f"{type(rnn).__name__}(batch_first={rnn.batch_first}, bidirectional={rnn.bidirectional}, "
+                f"proj_size={rnn.proj_size}) cannot be a memory; it needs batch_first=True, one direction, proj_size=0"
+            )
+        self.rnn = rnn
+        self.output_size = rnn.hidden_size
+        self.has_cell = isinstance(rnn, nn.LSTM)
+        self._has_cell_kernel = isinstance(rnn, nn.LSTM | nn.GRU) and rnn.num_layers == 1 and rnn.bias
+
+    def initial_state(self, lanes: int) -> State:
+        weight = self.rnn.weight_hh_l0
+        assert isinstance(weight, Tensor)
+        zero = weight.new_zeros(lanes, self.rnn.num_layers, self.rnn.hidden_size)
+        return (zero, zero) if self.has_cell else zero
+
+    def scan(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        on_cpu = x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
+        if x.shape[1] == 1 and on_cpu and self._has_cell_kernel:
+            return self._step(x, state)
+        if isinstance(state, Tensor):
+            out, hidden = self.rnn(x, state.transpose(0, 1).contiguous())
+            return out, hidden.transpose(0, 1)
+        out, after = self.rnn(x, tuple(part.transpose(0, 1).contiguous() for part in state))  # type: ignore[union-attr]
+        return out, tuple(part.transpose(0, 1) for part in after)
+
+    def _step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """A chunk of one step, without what the kernel for sequences does once a call: half its time on a CPU."""
+        weights = [getattr(self.rnn, name) for name in ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")]
+        if isinstance(state, Tensor):
+            hidden = torch.gru_cell(x[:, 0], state[:, 0], *weights).unsqueeze(1)
+            return hidden, hidden
+        before = [part[:, 0] for part in state if isinstance(part, Tensor)]
+        hidden, cell = (part.unsqueeze(1) for part in torch.lstm_cell(x[:, 0], before, *weights))
+        return hidden, (hidden, cell)
+
+
+def check_hidden_size(hidden_size: int, num_layers: int) -> None:
+    if hidden_size < 1 or num_layers < 1:
+        raise MemUPError(f"hidden_size={hidden_size}, num_layers={num_layers}: both must be at least 1")
+
+
+def chrono_time_constants(chrono: int, hidden_size: int) -> Tensor:
+    """Log of the time constants of chrono initialisation, ``log U{1, ..., chrono - 1}``, one for each unit.
+
+    Source: Tallec & Ollivier, "Can recurrent neural networks warp time?", ICLR 2018, section 3.
+    """
+    if chrono < 3:
+        raise MemUPError(f"chrono={chrono}: give the longest dependency in steps (at least 3), or 0 to leave it out")
+    return torch.empty(hidden_size).uniform_(1, chrono - 1).log()

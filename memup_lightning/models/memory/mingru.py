@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from memup_lightning.models.memory.base import Memory, State, check_sizes
+from memup_lightning.models.memory.layers.scan import linear_scan
+
+
+class MinGRU(Memory):
+    """Minimal gated recurrent unit (Feng et al., "Were RNNs all we needed?", 2024, section 3.1), all steps at once.
+
+    ``h_t = (1 - z_t) * h_{t-1} + z_t * (W x_t)`` with ``z_t = sigmoid(V x_t)``: gate and candidate do not see the state,
+    so that a chunk is one parallel scan. The paper scans in the logarithm, which needs positive candidates; the
+    scan here (:func:`~memup_lightning.models.memory.layers.scan.linear_scan`) is stable for any, so the candidate is
+    left linear. The
+    state is kept in float32 whatever the dtype of the parameters.
+
+    Args:
+        input_size: features of a step; the model fills it in.
+        hidden_size: units of a layer; m_t is the last layer's output.
+        num_layers: layers on top of each other. With one, no gate depends on what was before; give at least two.
+        keep: mean number of steps that a fresh gate keeps the state for: the gate's bias is ``-log(keep)``.
+    """
+
+    def __init__(self, input_size: int, hidden_size: int = 64, num_layers: int = 2, keep: int = 100) -> None:
+        super().__init__()
+        check_sizes(self, hidden_size=hidden_size, num_layers=num_layers, keep=keep)
+        self.output_size = hidden_size
+        sizes = [input_size, *[hidden_size] * (num_layers - 1)]
+        self.layers = nn.ModuleList(nn.Linear(size, 2 * hidden_size) for size in sizes)
+        gates = torch.zeros(2 * hidden_size)
+        gates[:hidden_size] = -torch.tensor(float(keep)).log()
+        with torch.no_grad():
+            for layer in self.layers:
+                layer.bias.copy_(gates)  # type: ignore[operator]
+
+    def initial_state(self, lanes: int) -> State:
+        device = next(self.parameters()).device
+        return torch.zeros(lanes, len(self.layers), self.output_size, device=device)
+
+    def scan(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        assert isinstance(state, Tensor)
+        dtype = x.dtype
+        after = []
+        for layer, before in zip(self.layers, state.unbind(1), strict=True):
+            gate, candidate = layer(x).float().chunk(2, dim=-1)
+            update = gate.sigmoid()
+            h = linear_scan(1 - update, update * candidate, before)
+            after.append(h[:, -1])
+            x = h.to(dtype)
+        return x, torch.stack(after, 1)

@@ -1,0 +1,243 @@
+"""What an outcome is and how it is scored: the distributions over y that the predictors parametrise.
+
+Each outcome gives, from the parameters that a network puts out, a loss, a log-likelihood (so that the gain of a memory
+can be stated in bits), an uncertainty that needs no outcome, and a prediction.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from memup_lightning.exceptions import MemUPError
+from memup_lightning.specs import Field
+
+
+class Outcome(nn.Module, ABC):
+    """A family of distributions over the outcome of a step.
+
+    Shapes: ``params [..., num_parameters]``, outcome ``[..., *shape]`` where ``shape`` is the outcome field's.
+
+    Attributes:
+        num_parameters: numbers that a network must put out for one outcome.
+        score_names: what :meth:`scores` gives; evaluation logs the mean of each over the judged steps.
+    """
+
+    num_parameters: int
+    score_names: tuple[str, ...] = ("accuracy", "nll")
+
+    @abstractmethod
+    def nll(self, params: Tensor, outcome: Tensor) -> Tensor:
+        """Negative log-likelihood in nats, ``[...]``."""
+
+    def loss(self, params: Tensor, outcome: Tensor) -> Tensor:
+        """What is minimised, ``[...]``: the negative log-likelihood, if the family has nothing better."""
+        return self.nll(params, outcome)
+
+    @abstractmethod
+    def uncertainty(self, params: Tensor) -> Tensor:
+        """How uncertain the outcome is under the distribution, ``[...]``: entropy in nats, or spread."""
+
+    @abstractmethod
+    def predict(self, params: Tensor) -> Tensor:
+        """The most fitting outcome, ``[..., *shape]``."""
+
+    @abstractmethod
+    def correct(self, params: Tensor, outcome: Tensor) -> Tensor:
+        """1.0 where the prediction is right, else 0.0, ``[...]``."""
+
+    def scores(self, params: Tensor, outcome: Tensor) -> dict[str, Tensor]:
+        """How good predictions are, each of :attr:`score_names` ``[...]``."""
+        return {"accuracy": self.correct(params, outcome), "nll": self.nll(params, outcome)}
+
+
+class Categorical(Outcome):
+    """One of several classes; cross-entropy, entropy, most probable class.
+
+    Args:
+        field: the outcome field; the model fills it in.
+        tolerance: not used; classes are right or wrong.
+
+    Raises:
+        MemUPError: the outcome is a number.
+    """
+
+    def __init__(self, field: Field, tolerance: float = 0.0) -> None:
+        super().__init__()
+        if field.kind != "token":
+            raise MemUPError(
+                f"Categorical needs class numbers, but this task's outcome is {_describe(field)}; "
+                "use Gaussian or Quantile"
+            )
+        if field.shape:
+            raise MemUPError(f"Categorical predicts one class a step, but the outcome has shape {list(field.shape)}")
+        self.num_parameters = field.classes
+
+    def nll(self, params: Tensor, outcome: Tensor) -> Tensor:
+        flat = F.cross_entropy(params.flatten(0, -2), outcome.long().clamp(min=0).flatten(), reduction="none")
+        return flat.view(outcome.shape)
+
+    def uncertainty(self, params: Tensor) -> Tensor:
+        log_p = params.log_softmax(-1)
+        return -(log_p.exp() * log_p).sum(-1)
+
+    def predict(self, params: Tensor) -> Tensor:
+        return params.argmax(-1)
+
+    def correct(self, params: Tensor, outcome: Tensor) -> Tensor:
+        return (self.predict(params) == outcome).float()
+
+
+class Number(Outcome):
+    """What the families over numbers and vectors share: right is what lies near enough, and errors are squared too.
+
+    Args:
+        field: the outcome field.
+        tolerance: a prediction counts as right within this distance in every component.
+    """
+
+    score_names = ("accuracy", "nll", "mse")
+
+    def __init__(self, field: Field, tolerance: float) -> None:
+        super().__init__()
+        self.shape = field.shape
+        self.size = math.prod(field.shape)
+        self.tolerance = tolerance
+
+    def _errors(self, params: Tensor, outcome: Tensor) -> Tensor:
+        """Prediction minus outcome, ``[..., size]``."""
+        flat = (*params.shape[:-1], self.size)
+        return self.predict(params).reshape(flat) - outcome.float().reshape(flat)
+
+    def correct(self, params: Tensor, outcome: Tensor) -> Tensor:
+        return (self._errors(params, outcome).abs().amax(-1) <= self.tolerance).float()
+
+    def scores(self, params: Tensor, outcome: Tensor) -> dict[str, Tensor]:
+        return super().scores(params, outcome) | {"mse": self._errors(params, outcome).square().mean(-1)}
+
+
+class Gaussian(Number):
+    """A number or vector with independent normal errors.
+
+    Args:
+        field: the outcome field; the model fills it in.
+        tolerance: a prediction counts as right within this distance in every component; the task fills it in.
+        learned_variance: whether the network puts out the variance too. A fixed one makes the entropy the same
+            everywhere: then only surprise can find uncertain steps.
+        min_std: smallest standard deviation, in the outcome's unit, and the fixed one.
+
+    Raises:
+        MemUPError: the outcome is a class number; ``min_std`` is not above 0.
+    """
+
+    def __init__(
+        self, field: Field, tolerance: float = 0.3, learned_variance: bool = True, min_std: float = 0.1
+    ) -> None:
+        super().__init__(field, tolerance)
+        if field.kind != "vector":
+            raise MemUPError(f"Gaussian needs a number, but this task's outcome is {_describe(field)}; use Categorical")
+        if not min_std > 0:
+            raise MemUPError(f"min_std={min_std}: must be above 0")
+        self.learned_variance = learned_variance
+        self.min_std = min_std
+        self.num_parameters = self.size * (2 if learned_variance else 1)
+
+    def _split(self, params: Tensor) -> tuple[Tensor, Tensor]:
+        if not self.learned_variance:
+            return params, torch.full_like(params, self.min_std)
+        mean, free = params.chunk(2, dim=-1)
+        return mean, F.softplus(free) + self.min_std
+
+    def nll(self, params: Tensor, outcome: Tensor) -> Tensor:
+        mean, std = self._split(params)
+        error = (outcome.float().reshape(mean.shape) - mean) / std
+        nll = torch.addcmul(std.log() + 0.5 * math.log(2 * math.pi), error, error, value=0.5)
+        return nll.sum(-1) if self.size > 1 else nll.squeeze(-1)
+
+    def uncertainty(self, params: Tensor) -> Tensor:
+        _, std = self._split(params)
+        return (std.log() + 0.5 * math.log(2 * math.pi * math.e)).sum(-1)
+
+    def predict(self, params: Tensor) -> Tensor:
+        return params[..., : self.size].reshape(*params.shape[:-1], *self.shape)
+
+
+class Quantile(Number):
+    """A number, by its quantiles: no shape is assumed, several modes are kept (Dabney et al., AAAI 2018).
+
+    Trained with the quantile Huber loss (their equation 10). The likelihood is that of the piecewise linear
+    distribution function through the quantiles, with exponential tails.
+
+    Args:
+        field: the outcome field; the model fills it in.
+        tolerance: a prediction counts as right within this distance; the task fills it in.
+        num_quantiles: N; the quantiles are at (i + 1/2) / N.
+        kappa: threshold between the squared and the linear part of the loss, in the outcome's unit.
+        min_width: smallest distance between neighbouring quantiles that the likelihood distinguishes.
+
+    Raises:
+        MemUPError: the outcome is a class number or has several components; fewer than 2 quantiles.
+    """
+
+    taus: Tensor
+
+    def __init__(
+        self,
+        field: Field,
+        tolerance: float = 0.3,
+        num_quantiles: int = 16,
+        kappa: float = 0.1,
+        min_width: float = 0.02,
+    ) -> None:
+        super().__init__(field, tolerance)
+        if field.kind != "vector" or math.prod(field.shape) != 1:
+            raise MemUPError(
+                f"Quantile needs one number a step, but this task's outcome is {_describe(field)}; "
+                "use Categorical for classes, Gaussian for vectors"
+            )
+        if num_quantiles < 2 or not kappa > 0 or not min_width > 0:
+            raise MemUPError(
+                f"num_quantiles={num_quantiles}, kappa={kappa}, min_width={min_width}: "
+                "at least 2 quantiles; kappa and min_width above 0"
+            )
+        self.kappa = kappa
+        self.min_width = min_width
+        self.num_parameters = num_quantiles
+        self.register_buffer("taus", (torch.arange(num_quantiles) + 0.5) / num_quantiles, persistent=False)
+
+    def loss(self, params: Tensor, outcome: Tensor) -> Tensor:
+        error = outcome.float().reshape(*params.shape[:-1], 1) - params
+        size = error.abs()
+        huber = torch.where(size <= self.kappa, 0.5 * error.square(), self.kappa * (size - 0.5 * self.kappa))
+        return ((self.taus - (error < 0).float()).abs() * huber / self.kappa).mean(-1)
+
+    def nll(self, params: Tensor, outcome: Tensor) -> Tensor:
+        y = outcome.float().reshape(*params.shape[:-1], 1)
+        q = params.sort(-1).values
+        width = (q[..., 1:] - q[..., :-1]).clamp(min=self.min_width)
+        q = torch.cat([q[..., :1], q[..., :1] + width.cumsum(-1)], dim=-1)
+        mass = 1 / self.num_parameters
+        inside = math.log(mass) - width.log()
+        tail = math.log(mass / 2)
+        below = tail - width[..., :1].log() - (q[..., :1] - y).clamp(min=0) / width[..., :1]
+        above = tail - width[..., -1:].log() - (y - q[..., -1:]).clamp(min=0) / width[..., -1:]
+        log_density = torch.cat([below, inside, above], dim=-1)
+        segment = (y >= q).sum(-1, keepdim=True)
+        return -log_density.gather(-1, segment).squeeze(-1)
+
+    def uncertainty(self, params: Tensor) -> Tensor:
+        """Standard deviation of the quantiles."""
+        return params.std(-1, correction=0)
+
+    def predict(self, params: Tensor) -> Tensor:
+        return params.mean(-1).reshape(*params.shape[:-1], *self.shape)
+
+
+def _describe(field: Field) -> str:
+    if field.kind == "token":
+        return f"one of {field.classes} classes"
+    return f"a {field.kind} of shape {list(field.shape)}" if field.shape else "a number"

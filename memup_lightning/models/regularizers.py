@@ -1,0 +1,42 @@
+"""How far a memory drifts where nothing new comes: gradients across a short chunk do not see what long episodes add up."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from memup_lightning.distributed import sum_of_ranks
+
+_LEAST = 1e-12  # variance of an input that never changes
+
+
+def moves(memory: Tensor, x: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+    """How far the memory moves with every step but the first, less where the step's input is a rare one.
+
+    Each move is the total variation ``|m_t - m_(t-1)|_1``, divided by ``1 + max z^2``, z the distance of the encoded
+    input from the mean of the chunk's inputs in standard deviations. So the drift along usual inputs is found, however
+    slow, and what a cue writes is not.
+
+    Args:
+        memory: m of every step, ``[B, T, output_size]``.
+        x: encoded inputs, ``[B, T, input_size]``.
+        valid: steps that belong to an episode, ``[B, T]``.
+
+    Returns:
+        The moves ``[B, T - 1]``, in the unit of m, and which of them count.
+    """
+    memory = memory.float()
+    # A sum of absolute values: slow drift counts for what it adds up to. Squares would see the jumps alone.
+    move = (memory[:, 1:] - memory[:, :-1]).abs().sum(-1)
+    return move / (1 + _rarity(x, valid)[:, 1:]), valid[:, 1:] & valid[:, :-1]
+
+
+@torch.no_grad()
+def _rarity(x: Tensor, valid: Tensor) -> Tensor:
+    """max z^2 of every step's input, ``[B, T]``; mean and variance are those of the valid steps of all ranks."""
+    x, there = x.float(), valid.unsqueeze(-1)
+    number = sum_of_ranks(valid.sum()).clamp(min=1)
+    mean = sum_of_ranks(x.where(there, 0).sum((0, 1))) / number
+    square = (x - mean).square()
+    variance = sum_of_ranks(square.where(there, 0).sum((0, 1))) / number
+    return (square / variance.clamp(min=_LEAST)).amax(-1)

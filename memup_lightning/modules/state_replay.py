@@ -1,0 +1,162 @@
+"""Snapshots of the memory in the middle of episodes, and which of them are worth going back to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from memup_lightning.data.episodes import IntArray
+from memup_lightning.distributed import gather
+from memup_lightning.models.memory import State, map_state, take
+
+Floats = npt.NDArray[np.float64]
+
+_KEEP = 0.8  # of the moving average of what visits taught
+_LEAST = 1e-6  # priority of a place from which nothing is expected: it is not ruled out
+
+
+class Found(NamedTuple):
+    """Places that a scan chose.
+
+    Attributes:
+        where: episode and first step of the chunk, ``[rows, 2]``.
+        novelty: ``log(1 + rarity)`` of its inputs, ``[rows]``.
+        states: state of the memory before the chunk, a row each, on the CPU.
+    """
+
+    where: IntArray
+    novelty: Floats
+    states: State
+
+
+class Rarest:
+    """The chunks with the rarest inputs of episodes that are played side by side, with the state before each.
+
+    Args:
+        episodes: what every lane plays, int64 ``[lanes]``; -1: nothing.
+        count: chunks kept of an episode.
+        initial: the memory's initial state of as many lanes.
+    """
+
+    def __init__(self, episodes: Tensor, count: int, initial: State) -> None:
+        self.episodes = episodes
+        self._rarity = torch.full((len(episodes), count), -1.0, dtype=torch.float64, device=episodes.device)
+        self._start = torch.zeros_like(self._rarity, dtype=torch.int64)
+        self._states = map_state(lambda x: x.unsqueeze(1).repeat_interleave(count, dim=1), initial)
+
+    def offer(self, rarity: Tensor, start: Tensor, before: State) -> None:
+        """The next chunk of every lane: rarity of its inputs (< 0: no chunk), its first step, the state before it."""
+        least, slot = self._rarity.min(1)
+        rows = (rarity > least).nonzero().squeeze(1)
+        if len(rows):
+            at = rows, slot[rows]
+            self._rarity[at], self._start[at] = rarity[rows], start[rows]
+            map_state(lambda kept, new: kept.index_put_(at, new[rows]), self._states, before)
+
+    @property
+    def found(self) -> Found:
+        ok = (self._rarity >= 0) & (self.episodes >= 0)[:, None]
+        episode = self.episodes[:, None].expand_as(self._start)
+        where = torch.stack([episode[ok], self._start[ok]], 1).cpu().numpy()
+        return Found(where, self._rarity[ok].log1p().cpu().numpy(), map_state(lambda x: x[ok].cpu(), self._states))
+
+
+class Snapshots:
+    """Places in episodes with the state that the memory had there, drawn by priority.
+
+    All ranks hold the same snapshots in the same order.
+
+    Attributes:
+        where: episode and first step of each, ``[N, 2]``.
+        born: update after which the state was made, ``[N]``.
+        novelty: of its chunk's inputs, ``[N]``.
+        fall: how far the loss on the far targets fell within its chunk, a moving average over visits, ``[N]``.
+        states: of the memory before the chunk, a row each, on the CPU.
+    """
+
+    def __init__(self) -> None:
+        self.where: IntArray = np.zeros((0, 2), np.int64)
+        self.born: IntArray = np.zeros(0, np.int64)
+        self.novelty: Floats = np.zeros(0)
+        self.fall: Floats = np.zeros(0)
+        self.states: State = ()
+        self._taught = torch.zeros(2, 0)  # since the last settling: fall summed over visits, number of visits
+
+    def __len__(self) -> int:
+        return len(self.where)
+
+    @property
+    def priority(self) -> Floats:
+        """In proportion to which :meth:`draw` draws, ``[N]``."""
+        return self.novelty + self.fall + _LEAST
+
+    def draw(self, uniform: Floats) -> IntArray:
+        """Numbers of snapshots, one for each uniform number from [0, 1)."""
+        share = np.cumsum(self.priority)
+        numbers: IntArray = np.minimum(np.searchsorted(share, uniform * share[-1], side="right"), len(share) - 1)
+        return numbers
+
+    def state(self, numbers: IntArray) -> State:
+        """The states of some snapshots, a row each."""
+        return take(self.states, torch.from_numpy(numbers))
+
+    def teach(self, numbers: Tensor, fall: Tensor) -> None:
+        """Note what the first chunk of some visits taught; it counts from the next :meth:`settle` on."""
+        self._taught = self._taught.to(fall.device)
+        self._taught.index_add_(1, numbers, torch.stack([fall, torch.ones_like(fall)]).to(self._taught))
+
+    def settle(self) -> None:
+        """Bring the priorities up to date with what all ranks noted."""
+        total, visits = np.sum(gather(self._taught.double().cpu().numpy()), axis=0)
+        now = _KEEP * self.fall + (1 - _KEEP) * total / np.maximum(visits, 1)
+        self.fall = np.where(visits > 0, now, self.fall)
+        self._taught.zero_()
+
+    def renew(self, found: Sequence[Found], now: int, oldest: int) -> None:
+        """Take in what a scan found.
+
+        Args:
+            found: places; they replace all of the same episodes.
+            now: update after which they were found.
+            oldest: no snapshot stays that was born before this update.
+        """
+        self.settle()
+        found = [part for part in found if len(part.where)]
+        where = np.concatenate([part.where for part in found]) if found else self.where[:0]
+        stay = np.flatnonzero(~np.isin(self.where[:, 0], where[:, 0]) & (self.born >= oldest))
+        fall = np.zeros(len(where))  # a place that is found again has taught what it taught
+        _, again, before = np.intersect1d(_key(where), _key(self.where), assume_unique=True, return_indices=True)
+        fall[again] = self.fall[before]
+        where = np.concatenate([self.where[stay], where])
+        order = np.argsort(_key(where))
+        states = [*([self.state(stay)] if len(stay) else []), *(part.states for part in found)]
+        self.where = where[order]
+        self.born = np.concatenate([self.born[stay], np.full(len(fall), now)])[order]
+        self.novelty = np.concatenate([self.novelty[stay], *(part.novelty for part in found)])[order]
+        self.fall = np.concatenate([self.fall[stay], fall])[order]
+        joined = map_state(lambda *parts: torch.cat(parts), *states) if states else ()
+        self.states = take(joined, torch.from_numpy(order))
+        self._taught = self._taught.new_zeros(2, len(order))
+
+    def state_dict(self) -> dict[str, Any]:
+        arrays = {name: torch.from_numpy(getattr(self, name)) for name in _ARRAYS}
+        return {**arrays, "states": self.states, "taught": self._taught.cpu()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        for name in _ARRAYS:
+            setattr(self, name, state_dict[name].numpy().copy())
+        self.states, self._taught = map_state(lambda x: x.cpu(), state_dict["states"]), state_dict["taught"]
+
+
+_ARRAYS = ("where", "born", "novelty", "fall")
+
+
+def _key(where: IntArray) -> IntArray:
+    """One number for each place."""
+    key: IntArray = where[:, 0] << 40 | where[:, 1]
+    return key

@@ -1,0 +1,1 @@
+"""Reinforcement learning: environments as vectors, collection, rollouts, agents."""

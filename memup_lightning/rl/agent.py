@@ -1,0 +1,159 @@
+"""Agent: one that is trained, for those who only want it to act."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from memup_lightning.chunk import Fields
+from memup_lightning.exceptions import MemUPError
+from memup_lightning.models.memory import State
+from memup_lightning.modules.loading import load
+from memup_lightning.rl.algorithms.actor_critic import ActorCritic
+from memup_lightning.rl.collectors import Leaves
+from memup_lightning.rl.rollouts import StepInputs, no_action, to_space
+
+
+class AgentState(NamedTuple):
+    """What an agent carries from one act to the next.
+
+    Attributes:
+        memory: the memory's state.
+        action: the last action of each environment, as the memory reads it.
+        is_first: whether the episode begins, bool ``[envs]``.
+        single: whether it plays one environment, whose observations and actions have no first dimension.
+    """
+
+    memory: State
+    action: Tensor
+    is_first: Tensor
+    single: bool
+
+
+class Agent:
+    """Acts step by step::
+
+        agent = Agent.load("runs/tmaze_ppo/version_0/checkpoints/last.ckpt")
+        state = agent.initial_state()
+        action, state = agent.act(observation, state)  # and from the second step on with the last reward
+        action, state = agent.act(observation, state, reward)
+
+    Args:
+        model: the trained module.
+        observed: entries of a flat observation that it sees; None: all.
+        actions: how its actions become those of the environment, see :func:`~memup_lightning.rl.rollouts.describe_actions`.
+        starts: the first class numbers of what it sees, see :func:`~memup_lightning.rl.collectors.space_starts`.
+    """
+
+    def __init__(
+        self,
+        model: ActorCritic,
+        observed: list[int] | None = None,
+        actions: dict[str, Any] | None = None,
+        starts: dict[str, Any] | None = None,
+    ) -> None:
+        self.model = model.eval()
+        self.starts = {name: np.asarray(start) for name, start in (starts or {}).items()}
+        field = model.task.fields["action"]
+        self.actions = actions or {"dtype": "int64", "start": 0}
+        if actions is None and field.kind == "vector":
+            self.actions = {"dtype": field.dtype, "low": -np.inf, "high": np.inf}
+        self._inputs = StepInputs(model.task, observed)
+
+    @classmethod
+    def load(cls, checkpoint: str | Path) -> Agent:
+        """The agent of a checkpoint that `python -m memup_lightning fit` wrote; it needs no other file.
+
+        Raises:
+            MemUPError: no such checkpoint, or one of something else.
+        """
+        model, held = load(checkpoint, ActorCritic)  # type: ignore[type-abstract]
+        played = next((x for x in held.values() if isinstance(x, dict) and "actions" in x), {})  # the datamodule's
+        return cls(model, played.get("observed"), played.get("actions"), played.get("starts"))
+
+    def initial_state(self, envs: int | None = None) -> AgentState:
+        """State at the beginning of an episode: of one environment, or of a number of them side by side."""
+        n = envs or 1
+        device = self.model.device
+        action = no_action(self.model.task.fields["action"], n).to(device)
+        first = torch.ones(n, dtype=torch.bool, device=device)
+        return AgentState(self.model.initial_state(n), action, first, envs is None)
+
+    def act(
+        self,
+        observation: Any,
+        state: AgentState,
+        reward: float | npt.ArrayLike = 0.0,
+        is_first: npt.ArrayLike | None = None,
+        greedy: bool = True,
+    ) -> tuple[Any, AgentState]:
+        """Choose the next action.
+
+        Args:
+            observation: as the environment gave it, of one environment or ``[envs, ...]``.
+            state: what the act before returned, or :meth:`initial_state`.
+            reward: what the act before was paid, one number or ``[envs]``; of no account where an episode begins.
+            is_first: environments that have begun a new episode, bool ``[envs]``.
+            greedy: the most probable action, not one that is drawn.
+
+        Returns:
+            The action, for ``env.step``, and the state for the next act.
+        """
+        inputs, first = self._read(observation, state, reward, is_first)
+        action, _, memory = self.model.act(inputs, state.memory, first, greedy)
+        chosen = to_space(self.actions, action)
+        return chosen[0] if state.single else chosen, AgentState(memory, action, torch.zeros_like(first), state.single)
+
+    def belief(
+        self,
+        observation: Any,
+        state: AgentState,
+        reward: float | npt.ArrayLike = 0.0,
+        is_first: npt.ArrayLike | None = None,
+    ) -> npt.NDArray[Any]:
+        """The outcome that a MemUP memory predicts of each action, ``[actions]`` or ``[envs, actions]``.
+
+        Args: see :meth:`act`; it goes before it, with the same state.
+
+        Raises:
+            MemUPError: the agent's memory predicts nothing, or not from one step and one choice.
+        """
+        inputs, first = self._read(observation, state, reward, is_first)
+        with torch.no_grad():
+            _, memory, _ = self.model.perceive(inputs, state.memory, first)
+        predicted: npt.NDArray[Any] = self.model.belief(inputs, memory).cpu().numpy()
+        return predicted[0] if state.single else predicted
+
+    def _read(
+        self, observation: Any, state: AgentState, reward: float | npt.ArrayLike, is_first: npt.ArrayLike | None
+    ) -> tuple[Fields, Tensor]:
+        first = state.is_first
+        if is_first is not None:
+            first = first | torch.as_tensor(np.atleast_1d(is_first), device=first.device)
+        leaves = _leaves("observation", observation, state.single)
+        leaves |= {name: leaves[name] - start for name, start in self.starts.items() if name in leaves}
+        missing = [name for name in self.model.seen if name not in leaves]
+        short = [name for name, x in leaves.items() if len(x) != len(first)]
+        if missing or short:
+            given = {name: list(x.shape) for name, x in leaves.items()}
+            raise MemUPError(
+                f"the observation holds {given}; an agent in this state takes {', '.join(self.model.seen)} of "
+                f"{len(first)} environments (initial_state(envs) says of how many)"
+            )
+        paid = torch.as_tensor(np.atleast_1d(reward), dtype=torch.float32, device=first.device).expand(len(first))
+        return self._inputs(leaves, state.action, paid, first), first
+
+
+def _leaves(name: str, observation: Any, single: bool) -> Leaves:
+    """The arrays ``[envs, ...]`` of an observation, named as :func:`~memup_lightning.rl.collectors.space_leaves` does."""
+    if isinstance(observation, dict):
+        return {k: x for key, sub in observation.items() for k, x in _leaves(f"{name}.{key}", sub, single).items()}
+    if isinstance(observation, tuple):
+        return {k: x for n, sub in enumerate(observation) for k, x in _leaves(f"{name}.{n}", sub, single).items()}
+    array = np.asarray(observation)
+    return {name: array[None] if single else array}

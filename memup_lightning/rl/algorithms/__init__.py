@@ -1,0 +1,8 @@
+"""LightningModules of agents: on-policy actor-critics on a memory."""
+
+from memup_lightning.rl.algorithms.actor_critic import ActorCritic
+from memup_lightning.rl.algorithms.impala import IMPALA
+from memup_lightning.rl.algorithms.joint_ppo import JointPPO
+from memup_lightning.rl.algorithms.ppo import PPO
+
+__all__ = ["IMPALA", "PPO", "ActorCritic", "JointPPO"]

@@ -1,0 +1,100 @@
+"""Proximal policy optimisation, on a memory that MemUP trained, on one that learns with it, or on none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+from memup_lightning.distributed import means
+from memup_lightning.exceptions import MemUPError
+from memup_lightning.rl.algorithms.actor_critic import ActorCritic, Rows
+from memup_lightning.rl.algorithms.advantages import generalised_advantages
+from memup_lightning.rl.rollouts import Rollout
+from memup_lightning.specs import Task
+
+_KEEP = 0.99  # of the scale of the rollouts before, at each rollout
+
+
+class PPO(ActorCritic):
+    """PPO with a clipped objective (Schulman et al., "Proximal policy optimization algorithms", 2017, equations 7 and 9).
+
+    With a memory that MemUP trained (``memory=path``) m_t is computed once, when a step is played, and the epochs run on
+    plain batches of single steps: no recurrence, no sequences. With a core that learns (``memory=LSTM``: PPO-LSTM) they run
+    on whole rollouts of some environments, and gradients go back to a rollout's first step.
+
+    The advantages of a rollout are brought to mean 0 and divided by their standard deviation, or by that of an earlier
+    rollout, less 1% for each rollout since, if that is larger. Where rewards are rare, most rollouts hold none, and their
+    advantages are the errors of the value function alone: brought to a deviation of 1, batch by batch, as is usual, they
+    would take the policy anywhere. (For the same reason DreamerV3 scales large returns down, and small ones not up: Hafner
+    et al., "Mastering diverse domains through world models", 2023, section "Actor learning".)
+
+    Args:
+        task: what the environment gives; the command line takes it from the datamodule.
+        gae_decay: lambda of generalised advantage estimation.
+        clip: how far the ratio of new and old probability may leave 1.
+        normalize_advantages: whether advantages are brought to that scale.
+        **agent: memory, heads, encoder, observation_encoder, normalize_observations, discount, value_weight,
+            entropy_weight, optimizer, lr_scheduler: see :class:`~memup_lightning.rl.algorithms.actor_critic.ActorCritic`.
+    """
+
+    advantage_scale: Tensor
+
+    def __init__(
+        self,
+        task: Task | dict[str, Any],
+        gae_decay: float = 0.95,
+        clip: float = 0.2,
+        normalize_advantages: bool = True,
+        **agent: Any,
+    ) -> None:
+        super().__init__(task, **agent)
+        if not 0 <= gae_decay <= 1 or not clip > 0:
+            raise MemUPError(f"gae_decay={gae_decay}, clip={clip}: the first between 0 and 1, the second above 0")
+        self.gae_decay, self.clip, self.normalize_advantages = gae_decay, clip, normalize_advantages
+        self.register_buffer("advantage_scale", torch.zeros(()))
+
+    def credit(self, rollout: Rollout) -> dict[str, Tensor]:
+        advantage = generalised_advantages(
+            rollout.reward,
+            rollout.record["value"],
+            rollout.next_value,
+            rollout.terminated,
+            rollout.truncated,
+            self.discount,
+            self.gae_decay,
+        )
+        target = advantage + rollout.record["value"]
+        if self.normalize_advantages:
+            mean = means({"mean": (advantage, rollout.valid)})["mean"]
+            size = means({"square": ((advantage - mean).square(), rollout.valid)})["square"].sqrt()
+            self.advantage_scale.copy_(torch.maximum(size, _KEEP * self.advantage_scale))
+            advantage = (advantage - mean) / (self.advantage_scale + 1e-8)
+        return {"advantage": advantage, "target": target}
+
+    def losses(self, rows: Rows, policy: Distribution, value: Tensor) -> dict[str, Tensor]:
+        advantage, counts = rows["advantage"], rows["valid"]
+        ratio = (policy.log_prob(rows["action"]) - rows["log_prob"]).exp()
+        gain = torch.minimum(ratio * advantage, ratio.clamp(1 - self.clip, 1 + self.clip) * advantage)
+        terms = {
+            "policy_loss": (-gain, counts),
+            "value_loss": (self.value_weight * 0.5 * (value - rows["target"]).square(), counts),
+            "entropy_loss": (-self.entropy_weight * policy.entropy(), counts),
+        }
+        return means(terms)
+
+    def diagnostics(self, rows: Rows, policy: Distribution) -> dict[str, Tensor]:
+        """Approximate KL divergence from the policy that played (http://joschu.net/blog/kl-approx.html), the share of steps
+        whose ratio was clipped, and the entropy."""
+        with torch.no_grad():
+            log_ratio, counts = policy.log_prob(rows["action"]) - rows["log_prob"], rows["valid"]
+            ratio = log_ratio.exp()
+            return means(
+                {
+                    "kl": (ratio - 1 - log_ratio, counts),
+                    "clipped": (((ratio - 1).abs() > self.clip).float(), counts),
+                    "entropy": (policy.entropy(), counts),
+                }
+            )

@@ -1,0 +1,80 @@
+"""Outcomes of reinforcement learning from rewards: the reward itself, an n-step sum, a discounted return."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from memup_lightning.data.episodes import IntArray
+from memup_lightning.exceptions import MemUPError
+
+OutcomeKind = Literal["reward", "n_step", "return"]
+FloatArray = npt.NDArray[np.float32]
+BoolArray = npt.NDArray[np.bool_]
+
+NEGLIGIBLE = 0.01
+"""A discounted return counts as known where what lies past a truncation weighs less than this."""
+
+
+def outcomes(
+    kind: OutcomeKind, rewards: FloatArray, lengths: IntArray, terminated: BoolArray, n_steps: int, discount: float
+) -> tuple[FloatArray, BoolArray]:
+    """Outcome of every step, and whether it is known.
+
+    An episode that *terminated* has no reward behind its end; one that was *truncated* goes on unseen, so that sums and
+    returns which reach past its end are not known there.
+
+    Args:
+        kind: ``reward`` r_k; ``n_step`` the discounted sum r_k + ... + gamma^(n-1) r_{k+n-1}; ``return`` the discounted
+            sum to the end of the episode.
+        rewards: of all episodes end to end, ``[sum(lengths)]``.
+        lengths: steps of each episode.
+        terminated: whether each episode ended by itself, ``[episodes]``.
+        n_steps: n.
+        discount: gamma.
+
+    Returns:
+        Outcomes and flags, ``[sum(lengths)]`` each.
+
+    Raises:
+        MemUPError: ``n_steps`` below 1, ``discount`` outside [0, 1], a reward that is not finite.
+    """
+    if n_steps < 1 or not 0 <= discount <= 1:
+        raise MemUPError(f"n_steps={n_steps}, discount={discount}: need n_steps >= 1 and 0 <= discount <= 1")
+    ends = np.repeat(np.cumsum(lengths), lengths)
+    left = ends - np.arange(len(rewards))  # steps to the end of the episode, this one counted
+    if not np.isfinite(rewards).all():
+        flat = int(np.flatnonzero(~np.isfinite(rewards))[0])
+        episode = int(np.searchsorted(np.cumsum(lengths), flat, side="right"))
+        step = flat - int(lengths[:episode].sum())
+        raise MemUPError(
+            f"the reward of episode {episode} at step {step} is {rewards[flat]}, so its outcome is not a number; "
+            "mend the environment or mask it with a wrapper"
+        )
+    if kind == "reward":
+        return rewards, np.ones(len(rewards), np.bool_)
+    open_end = np.repeat(~terminated, lengths)
+    if kind == "n_step":
+        total = np.zeros(len(rewards))
+        for n in range(min(n_steps, int(lengths.max()))):
+            inside = left > n
+            total[inside] += discount**n * rewards[np.flatnonzero(inside) + n]
+        return total.astype(np.float32), ~(open_end & (left < n_steps))
+    if kind != "return":
+        raise MemUPError(f"outcome={kind!r} is not known; choose 'reward', 'n_step' or 'return'")
+    total = _discounted(rewards, lengths, discount)
+    return total.astype(np.float32), ~(open_end & (discount ** left.astype(float) > NEGLIGIBLE))
+
+
+def _discounted(rewards: FloatArray, lengths: IntArray, discount: float) -> npt.NDArray[np.float64]:
+    """Discounted sums to the end of each episode: one step from the end of all episodes at a time."""
+    total = rewards.astype(np.float64)
+    ends = np.cumsum(lengths)
+    order = np.argsort(-lengths, kind="stable")
+    ends, sizes = ends[order], lengths[order]
+    for back in range(2, int(sizes[0]) + 1):
+        at = ends[: np.searchsorted(-sizes, -back, side="right")] - back
+        total[at] += discount * total[at + 1]
+    return total

@@ -1,0 +1,139 @@
+"""Vector environments that an agent plays: how they are made, and what happens when one of their processes dies."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing import TimeoutError
+from threading import current_thread, main_thread
+from typing import Any, Literal
+
+import gymnasium
+import numpy as np
+import numpy.typing as npt
+from gymnasium import spaces
+from gymnasium.vector import AsyncVectorEnv, VectorEnv
+
+from memup_lightning.exceptions import MemUPError
+from memup_lightning.rl.collectors import make_vector_env
+
+Vectorization = Literal["native", "sync", "async"]
+_GRACE = 1.0  # seconds that a process has to end
+Wrapper = Callable[[gymnasium.Env[Any, Any]], gymnasium.Env[Any, Any]]
+
+
+def make_playable(
+    env_id: str,
+    num_envs: int,
+    env_kwargs: dict[str, Any] | None = None,
+    wrappers: Sequence[Wrapper] = (),
+    vectorization: Vectorization = "native",
+) -> VectorEnv[Any, Any, Any]:
+    """A vector environment for an agent.
+
+    Args:
+        env_id: a registered environment.
+        num_envs: number of environments.
+        env_kwargs: arguments of the environment.
+        wrappers: the innermost first.
+        vectorization: ``native``: the environment's own, where it has one and no wrapper is asked for, else as ``sync``;
+            ``sync``: one after another in this process; ``async``: each in a process of its own.
+
+    Raises:
+        MemUPError: an unknown environment, or an action space that an agent cannot choose from.
+    """
+    if num_envs < 1:
+        raise MemUPError(f"num_envs={num_envs}: must be at least 1")
+    if vectorization == "native":
+        env = make_vector_env(env_id, num_envs, env_kwargs, wrappers)
+    else:
+        make_vector_env(env_id, 1, env_kwargs, wrappers).close()  # says what is wrong with the arguments
+        with _processes_that_can_be_ended():
+            env = gymnasium.make_vec(
+                env_id,
+                num_envs=num_envs,
+                vectorization_mode=vectorization,
+                wrappers=list(wrappers),  # type: ignore[arg-type]
+                **(env_kwargs or {}),
+            )
+    space = env.single_action_space
+    equal = isinstance(space, spaces.MultiDiscrete) and len(set(space.nvec.ravel().tolist())) == 1
+    if not (equal or isinstance(space, spaces.Discrete | spaces.Box)):
+        env.close()
+        raise MemUPError(
+            f"the action space {space} of {env_id!r} cannot be played; an agent chooses from Discrete, Box, or "
+            "MultiDiscrete with as many choices in each entry: convert it with a wrapper"
+        )
+    return env
+
+
+def begin(env: VectorEnv[Any, Any, Any], seed: int, timeout: float) -> Any:
+    """Begin the first episodes; the observations of all environments.
+
+    Raises:
+        MemUPError: a process died or does not answer.
+    """
+    if isinstance(env, AsyncVectorEnv):
+        with _watch(env, timeout):
+            env.reset_async(seed=seed)
+            return env.reset_wait(timeout)[0]
+    return env.reset(seed=seed)[0]
+
+
+def step(env: VectorEnv[Any, Any, Any], actions: npt.NDArray[Any], timeout: float) -> tuple[Any, ...]:
+    """``env.step(actions)``; a process that died or does not answer ends in a sentence, not in a wait.
+
+    Raises:
+        MemUPError: see above.
+    """
+    if not isinstance(env, AsyncVectorEnv):
+        return env.step(actions)
+    with _watch(env, timeout):
+        env.step_async(actions)
+        return env.step_wait(timeout)
+
+
+def reset_some(env: VectorEnv[Any, Any, Any], which: npt.NDArray[np.bool_]) -> Any:
+    """Begin new episodes in some environments of one that does not do so itself; the observations of all."""
+    observation, _ = env.reset(options={"reset_mask": which})
+    return observation
+
+
+@contextmanager
+def _processes_that_can_be_ended() -> Iterator[None]:
+    """Processes that are forked here end at SIGTERM. Else they would inherit the Trainer's handler, which only notes that
+    the signal came: a run that ends by an error would wait for them for ever."""
+    if current_thread() is not main_thread():  # handlers are not to be changed there
+        yield
+        return
+    handler = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+
+
+@contextmanager
+def _watch(env: AsyncVectorEnv, timeout: float) -> Iterator[None]:
+    try:
+        yield
+    except (EOFError, ConnectionError, TimeoutError) as error:
+        processes = env.processes
+        for process in processes:
+            process.join(0.1)  # one that is gone has an exit code then
+        died = [f"{n} (exit code {p.exitcode})" for n, p in enumerate(processes) if p.exitcode is not None]
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.join(_GRACE)
+            process.kill()  # one that hangs may not end when it is asked to
+        env.closed = True  # close() would wait for what is gone
+        if died:
+            reason = f"the process of environment {', '.join(died)} died"
+        else:
+            reason = f"an environment did not answer within {timeout:g} seconds"
+        raise MemUPError(
+            f"{reason}; run it with vectorization=sync to see its error, and go on from the last checkpoint with "
+            "--ckpt_path last"
+        ) from error

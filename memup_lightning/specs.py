@@ -1,0 +1,107 @@
+"""What a data set tells a model: the fields of a step, which of them memory and predictor see, what the outcome is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from math import prod
+from typing import Any, Literal
+
+import numpy as np
+
+from memup_lightning.exceptions import MemUPError
+
+FieldKind = Literal["vector", "token", "image"]
+
+
+@dataclass(frozen=True)
+class Field:
+    """One named array per step of an episode.
+
+    Args:
+        shape: shape of one step, ``()`` for a scalar.
+        dtype: NumPy dtype name, as stored.
+        kind: ``vector`` (numbers, used as they are), ``token`` (class numbers) or ``image`` (height, width, channels).
+        classes: number of classes of a ``token``.
+
+    Raises:
+        MemUPError: a token without classes, an image that has not three dimensions.
+    """
+
+    shape: tuple[int, ...] = ()
+    dtype: str = "float32"
+    kind: FieldKind = "vector"
+    classes: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", tuple(self.shape))
+        if self.kind == "token" and self.classes < 1:
+            raise MemUPError(f"a token field needs classes >= 1, got classes={self.classes}")
+        if self.kind == "image" and len(self.shape) != 3:
+            raise MemUPError(f"an image field has shape (height, width, channels), got {self.shape}")
+
+    @property
+    def fill(self) -> int:
+        """What stands where no step is: before the first and past the last step of an episode."""
+        return -1 if self.kind == "token" else 0
+
+    @property
+    def step_bytes(self) -> int:
+        """Bytes of one step."""
+        return prod(self.shape) * np.dtype(self.dtype).itemsize
+
+
+@dataclass(frozen=True)
+class Task:
+    """The shape of a learning problem; a model is built from it, and a checkpoint carries it.
+
+    Args:
+        fields: the fields of a step that inputs, context and outcome are taken from.
+        inputs: what the memory reads at step t: name of a field -> its lag in steps. In reinforcement learning
+            ``{"observation": 0, "action": 1, "reward": 1}``: the observation, the action and reward before it.
+        context: fields of the local context c_k, what the predictor sees beside the memory.
+        outcome: what is to be predicted at a step, y_k: a number or vector (``vector``) or a class (``token``).
+        window: number of steps, up to and with k, that the local context spans.
+        tolerance: a predicted number counts as right within this distance of the outcome.
+        judged: whether the data mark the steps at which a memory is judged (else every step with an outcome counts).
+    """
+
+    fields: Mapping[str, Field]
+    inputs: Mapping[str, int]
+    context: tuple[str, ...]
+    outcome: Field = field(default_factory=Field)
+    window: int = 1
+    tolerance: float = 0.3
+    judged: bool = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "context", tuple(self.context))
+        for name in (*self.inputs, *self.context):
+            if name not in self.fields:
+                raise MemUPError(f"the task has no field {name!r}; its fields are {', '.join(self.fields)}")
+        if self.window < 1:
+            raise MemUPError(f"window={self.window}: the local context spans at least 1 step")
+        if not self.inputs or not self.context:
+            raise MemUPError(f"inputs={dict(self.inputs)}, context={self.context}: each names at least one field")
+
+    @property
+    def input_fields(self) -> dict[str, Field]:
+        return {name: self.fields[name] for name in self.inputs}
+
+    @property
+    def context_fields(self) -> dict[str, Field]:
+        return {name: self.fields[name] for name in self.context}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values only, fit for a checkpoint that loads with ``weights_only=True``."""
+        plain = asdict(self)
+        plain["context"] = list(self.context)
+        for spec in (*plain["fields"].values(), plain["outcome"]):
+            spec["shape"] = list(spec["shape"])
+        return plain
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Task:
+        """The inverse of :meth:`to_dict`."""
+        fields = {name: Field(**spec) for name, spec in plain["fields"].items()}
+        return cls(**{**plain, "fields": fields, "outcome": Field(**plain["outcome"])})

@@ -1,0 +1,186 @@
+"""The command line, in-process with tiny runs; two runs as a user starts them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import struct
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from wandb.proto import wandb_internal_pb2
+
+from memup_lightning import __version__
+from memup_lightning.cli.main import MemUPCLI, main
+from memup_lightning.rl.collectors import random_policy
+from tests.command_line import command, tiny
+
+LR = "--model.init_args.optimizer.init_args.lr"
+
+Run = Callable[..., MemUPCLI]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs a subcommand with the tiny config and more options, in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["memup_lightning"])
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(tiny(tmp_path)))
+    return lambda subcommand, *options: main([subcommand, "--config", "tiny.yaml", *options])
+
+
+@pytest.fixture
+def checkpoint(run: Run) -> str:
+    """The last checkpoint of a tiny run."""
+    cli = run("fit")
+    return str(Path(str(cli.trainer.log_dir)) / "checkpoints" / "last.ckpt")
+
+
+def learning_rate(cli: MemUPCLI) -> float:
+    return float(cli.trainer.optimizers[0].param_groups[0]["lr"])
+
+
+def test_fit_leaves_one_config_file_with_every_key_resolved(run: Run, tmp_path: Path) -> None:
+    run("fit", "--model.init_args.memory.init_args.hidden_size=16")
+    files = [path for path in (tmp_path / "runs").rglob("*.yaml") if path.read_text().strip() not in ("", "{}")]
+    assert [path.name for path in files] == ["config.yaml"]
+    saved = yaml.safe_load(files[0].read_text())
+    memory = saved["model"]["init_args"]["memory"]
+    assert memory["class_path"] == "memup_lightning.models.memory.LSTM"
+    assert memory["init_args"] == {"hidden_size": 16, "num_layers": 1, "chrono": 0, "chrono_input": True}
+    assert saved["trainer"]["max_steps"] == 4
+
+
+def test_the_saved_config_runs_again(run: Run, tmp_path: Path) -> None:
+    first = run("fit")
+    again = main(["fit", "--config", str(Path(str(first.trainer.log_dir)) / "config.yaml")])
+    assert again.trainer.log_dir != first.trainer.log_dir
+    for before, after in zip(first.model.parameters(), again.model.parameters(), strict=True):
+        assert torch.equal(before, after)
+
+
+def test_short_class_names_on_the_command_line(run: Run) -> None:
+    cli = run("fit", "--model.init_args.memory=GRU", "--model.init_args.memory.hidden_size=4")
+    assert type(cli.model.memory).__name__ == "GRU"
+    assert cli.model.memory.output_size == 4
+
+
+def test_a_policy_is_a_function_by_its_path(run: Run) -> None:
+    policy = run("fit", "--data.init_args.policy=memup_lightning.rl.collectors.random_policy").datamodule.policy
+    assert policy is random_policy
+
+
+def test_a_profiler_that_is_asked_for_profiles(run: Run) -> None:
+    assert "MemUP.optimizer_step" in run("fit", "--trainer.profiler=simple").trainer.profiler.summary()
+
+
+def test_a_resumed_run_goes_on_with_what_the_checkpoint_holds(run: Run, checkpoint: str) -> None:
+    whole = run("fit", "--trainer.max_steps=8")
+    resumed = run("fit", "--trainer.max_steps=8", "--ckpt_path", checkpoint)
+    assert resumed.trainer.global_step == 8
+    assert learning_rate(resumed) == 0.002
+    for expected, x in zip(whole.model.parameters(), resumed.model.parameters(), strict=True):
+        assert torch.equal(expected, x)
+
+
+def test_an_override_wins_over_the_checkpoint(run: Run, checkpoint: str) -> None:
+    resumed = run("fit", "--trainer.max_steps=6", f"{LR}=0.5", "--ckpt_path", checkpoint)
+    assert resumed.trainer.global_step == 6
+    assert learning_rate(resumed) == 0.5
+    kept = torch.load(Path(str(resumed.trainer.log_dir)) / "checkpoints" / "last.ckpt", weights_only=True)
+    assert kept["optimizer_states"][0]["param_groups"][0]["lr"] == 0.5
+
+
+def test_an_override_of_the_learning_rate_wins_under_a_schedule(run: Run) -> None:
+    schedule = [
+        "--model.init_args.lr_scheduler=torch.optim.lr_scheduler.StepLR",
+        "--model.init_args.lr_scheduler.step_size=2",
+        "--model.init_args.lr_scheduler.gamma=0.5",
+    ]
+    first = run("fit", *schedule)
+    assert learning_rate(first) == pytest.approx(0.002 / 4)
+    path = str(Path(str(first.trainer.log_dir)) / "checkpoints" / "last.ckpt")
+    resumed = run("fit", *schedule, "--trainer.max_steps=6", f"{LR}=0.2", "--ckpt_path", path)
+    assert learning_rate(resumed) == pytest.approx(0.2 / 8)
+
+
+@pytest.mark.parametrize(("subcommand", "metric"), [("validate", "val/accuracy"), ("test", "test/accuracy")])
+def test_a_checkpoint_is_evaluated(run: Run, checkpoint: str, subcommand: str, metric: str) -> None:
+    cli = run(subcommand, "--ckpt_path", checkpoint)
+    assert metric in cli.trainer.callback_metrics
+    held = torch.load(checkpoint, weights_only=True)["state_dict"]
+    assert all(torch.equal(held[name], x) for name, x in cli.model.state_dict().items())
+
+
+def test_predict_writes_a_row_for_each_judged_step(
+    run: Run, checkpoint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli = run("predict", "--ckpt_path", checkpoint)
+    path = Path(str(cli.trainer.log_dir)) / "predictions.csv"
+    assert str(path) in capsys.readouterr().out
+    with path.open() as file:
+        rows = list(csv.DictReader(file))
+    assert sorted(row["episode"] for row in rows) == ["0", "1", "2", "3"]
+    assert set(rows[0]) == {"episode", "step", "outcome", "prediction", "correct", "local_uncertainty", "nll"}
+    assert all(float(row["outcome"]) in (4.0, -3.0) for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("args", "expected"),
+    [
+        (["--version"], __version__),
+        (["--help"], "{fit,validate,test,predict}"),
+        (["fit", "--help"], "--num_threads"),
+        (["fit", "--config", "tiny.yaml", "--print_config"], "class_path: memup_lightning.models.memory.LSTM"),
+    ],
+)
+def test_information_is_printed(run: Run, args: list[str], expected: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(args)
+    assert exit_.value.code == 0
+    assert expected in capsys.readouterr().out
+
+
+def test_without_credentials_wandb_is_offline_and_says_how_to_sync(tmp_path: Path) -> None:
+    config = tiny(tmp_path)
+    config["trainer"]["logger"] = [
+        config["trainer"]["logger"],
+        {"class_path": "WandbLogger", "init_args": {"project": "memup", "save_dir": "runs"}},
+    ]
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(config))
+    done = command("fit", "--config", "tiny.yaml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in (done.stdout + done.stderr).splitlines() if "wandb" in line.lower() or "W&B" in line]
+    (folder,) = (tmp_path / "runs" / "wandb").glob("offline-run-*")
+    assert lines == [f"W&B is offline; send this run later with: wandb sync runs/wandb/{folder.name}"]
+    logged = wandb_config(next(folder.glob("*.wandb")))
+    saved = yaml.safe_load((tmp_path / "runs" / "tiny" / "version_0" / "config.yaml").read_text())
+    assert logged["data"] == saved["data"]
+    assert logged["model"]["init_args"]["memory"]["init_args"]["hidden_size"] == 8
+    assert set(logged) - {"_wandb"} == set(saved)
+
+
+def wandb_config(path: Path) -> dict[str, Any]:
+    """The config in the file of an offline run: protobuf records in blocks of 32 KiB, as in a LevelDB log."""
+    data, config, record = path.read_bytes(), {}, b""
+    position = 7  # behind the file's header
+    while position + 7 <= len(data):
+        room = 32768 - position % 32768
+        if room < 7:
+            position += room
+            continue
+        _, length, kind = struct.unpack_from("<IHB", data, position)
+        record = (b"" if kind in (1, 2) else record) + data[position + 7 : position + 7 + length]
+        position += 7 + length
+        if kind in (1, 4):  # whole, or its last part
+            message = wandb_internal_pb2.Record()
+            message.ParseFromString(record)
+            for item in (*message.run.config.update, *message.config.update):
+                assert item.key not in config or item.key == "_wandb", "logged twice"
+                config[item.key] = json.loads(item.value_json)
+    return config

@@ -1,0 +1,344 @@
+"""Whatever is wrong with the input: one sentence that names the value and the remedy, and an exit status."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from memup_lightning.cli.main import _is_keyword, main
+from memup_lightning.cli.messages import explain
+from memup_lightning.datamodules import TMazeDataModule
+from memup_lightning.exceptions import MemUPError
+from memup_lightning.runs.checkpoints import check_checkpoint
+from tests.command_line import command, tiny
+
+Fails = Callable[..., str]
+FIT = ("fit", "--config", "tiny.yaml")
+GYM = ("--data=GymnasiumDataModule", "--data.init_args.num_train=2", "--data.init_args.num_envs=1")
+
+BROKEN = """
+    import gymnasium
+    import numpy as np
+    from memup_lightning.datamodules import EpisodeDataModule, TMazeDataModule
+    from memup_lightning.data.episodes import OUTCOME, ArrayEpisodes
+
+
+    class EmptyEpisode(TMazeDataModule):
+        lengths, value = [3, 0, 2], 1.0
+
+        def episodes(self, split):
+            steps = sum(self.lengths)
+            arrays = {"observation": np.zeros((steps, 3), np.float32), "action": np.zeros(steps, np.int32)}
+            arrays |= {"reward": np.zeros(steps, np.float32), OUTCOME: np.full(steps, self.value, np.float32)}
+            return ArrayEpisodes(arrays, self.lengths, self.task.fields)
+
+
+    class NoEpisode(EmptyEpisode):
+        lengths = []
+
+
+    class NaNOutcome(EmptyEpisode):
+        lengths, value = [3, 2], float("nan")
+
+
+    class NaNReward(gymnasium.Env):
+        observation_space, action_space = gymnasium.spaces.Box(-1, 1, (1,)), gymnasium.spaces.Discrete(2)
+
+        def reset(self, *, seed=None, options=None):
+            super().reset(seed=seed)
+            self.left = 3
+            return np.zeros(1, np.float32), {}
+
+        def step(self, action):
+            self.left -= 1
+            return np.zeros(1, np.float32), float("nan"), self.left == 0, False, {}
+
+
+    if "NaNReward-v0" not in gymnasium.registry:
+        gymnasium.register("NaNReward-v0", NaNReward)
+"""
+
+
+@pytest.fixture
+def fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Fails:
+    """Runs a command line that must fail, in a folder with ``tiny.yaml``; returns its one line of complaint."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["memup_lightning"])
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "broken", raising=False)
+    monkeypatch.delenv("MEMUP_TRACEBACK", raising=False)
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(tiny(tmp_path)))
+    (tmp_path / "broken.py").write_text(textwrap.dedent(BROKEN))
+
+    def run(*args: str) -> str:
+        with pytest.raises(SystemExit) as exit_:
+            main(args)
+        assert exit_.value.code not in (0, None)
+        (line,) = [line for line in capsys.readouterr().err.splitlines() if line != "Seed set to 1"]
+        assert line.startswith("error: ")
+        assert "Traceback" not in line
+        assert "Subtypes" not in line
+        return line
+
+    return run
+
+
+# Keys, classes and types.
+
+
+@pytest.mark.parametrize(
+    ("option", "key", "meant"),
+    [
+        ("--trainer.max_stepss=3", "trainer.max_stepss=3", "'max_steps'"),
+        ("--model.init_args.memry=LSTM", "model.init_args.memry=LSTM", "'memory'"),
+        ("--model.memry=LSTM", "model.init_args.memry=LSTM", "'memory'"),
+        ("--data.init_args.lenght=3", "data.init_args.lenght=3", "'length'"),
+        (
+            "--model.init_args.memory.init_args.hiden_size=3",
+            "model.init_args.memory.init_args.hiden_size=3",
+            "'hidden_size'",
+        ),
+        ("--model.init_args.optimizer.init_args.lrr=1", "model.init_args.optimizer.init_args.lrr=1", "'lr'"),
+        ("--trainer.logger.init_args.save_dirr=x", "trainer.logger.init_args.save_dirr=x", "'save_dir'"),
+        ("--trainer.callbacks.save_lst=true", "save_lst=true", "'save_last'"),
+        ("--modle=MemUP", "modle=MemUP", "'model'"),
+        ("--max_steps=3", "max_steps=3", "'trainer.max_steps'"),
+        ("--qqq=3", "qqq=3", "data, imports, model"),
+        ("--data.init_args.qqq=3", "data.init_args.qqq=3", "its keys are cache_dir, candidates"),
+    ],
+)
+def test_a_misspelt_option_is_answered_with_what_was_meant(fails: Fails, option: str, key: str, meant: str) -> None:
+    line = fails(*FIT, option)
+    assert key in line
+    assert meant in line
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "key"),
+    [
+        ("max_steps", "max_stepss", "trainer.max_stepss"),
+        ("hidden_size", "hiden_size", "model.init_args.memory.init_args.hiden_size=8"),
+        ("length", "lenght", "data.init_args.lenght=30"),
+        ("trainer", "trianer", "trianer"),
+        ("every", "evry", "evry=2"),
+        ("save_dir", "savedir", "savedir="),
+        ("lr", "lrr", "model.init_args.optimizer.init_args.lrr=0.002"),
+        ("init_args", "init_arg", ".init_arg="),
+    ],
+)
+def test_a_misspelt_key_of_a_config_is_answered_with_what_was_meant(
+    fails: Fails, tmp_path: Path, right: str, wrong: str, key: str
+) -> None:
+    text = (tmp_path / "tiny.yaml").read_text()
+    (tmp_path / "tiny.yaml").write_text(text.replace(f"{right}:", f"{wrong}:"))
+    line = fails(*FIT)
+    assert key in line
+    assert f"did you mean '{right}'?" in line
+
+
+@pytest.mark.parametrize(
+    ("option", "meant"),
+    [
+        ("--data=TMazeDataModul", "TMazeDataModule"),
+        ("--model=MemUPP", "MemUP"),
+        ("--model.init_args.memory=LSMT", "LSTM"),
+        ("--model.init_args.outcome=Gausian", "Gaussian"),
+        ("--model.init_args.optimizer=torch.optim.Adm", "Adam"),
+        ("--data.init_args.selector=TopJ", "TopK"),
+        ("--trainer.logger=CSVLoger", "CSVLogger"),
+        ("--trainer.callbacks+=TargetRefesh", "TargetRefresh"),
+        ("--model.init_args.memory=Elephant", "AMRL, DNC, GRU, GTrXL, LSTM, MinGRU"),
+        ("--model.init_args.memory=my.module.Core", "AMRL, DNC, GRU, GTrXL, LSTM, MinGRU"),
+        ("--model.init_args.memory=torch.nn.Linear", "subclass of Memory"),
+    ],
+)
+def test_a_misspelt_class_is_answered_with_what_was_meant(fails: Fails, option: str, meant: str) -> None:
+    line = fails(*FIT, option)
+    key, _, value = option.strip("-").replace("+", "").partition("=")
+    assert f"{key}={value}" in line
+    assert meant in line
+
+
+def test_a_misspelt_class_in_a_list_of_a_config(fails: Fails, tmp_path: Path) -> None:
+    text = (tmp_path / "tiny.yaml").read_text()
+    (tmp_path / "tiny.yaml").write_text(text.replace("TargetRefresh", "TargetRefesh"))
+    assert "trainer.callbacks=TargetRefesh: there is no such class; did you mean TargetRefresh?" in fails(*FIT)
+
+
+@pytest.mark.parametrize(
+    ("option", "expected"),
+    [
+        ("--trainer.max_steps=abc", "int"),
+        ("--data.init_args.length=abc", "int"),
+        ("--model.init_args.predict_every=1.5", "int"),
+        ("--model.init_args.memory.init_args.hidden_size=abc", "int"),
+        ("--data.init_args.restart=a", "list[float] or null"),
+        ("--data.init_args.mode=LNX", "one of L, LN, LNR"),
+        ("--seed_everything=one", "bool or int"),
+    ],
+)
+def test_a_value_of_the_wrong_type_is_named_with_the_right_one(fails: Fails, option: str, expected: str) -> None:
+    assert fails(*FIT, option).startswith(f"error: {option[2:]}: must be {expected}")
+
+
+def test_a_complaint_that_is_not_understood_passes_through() -> None:
+    from memup_lightning.cli.main import Parser
+
+    assert explain("the moon is full", Parser()) == "the moon is full"
+    assert explain('Parser key "x": \n  something new', Parser()) == 'Parser key "x": \n  something new'
+
+
+# The command line as a whole, config files and checkpoints.
+
+
+@pytest.mark.parametrize(
+    ("args", "named"),
+    [
+        (["fitt"], ["'fitt'", "did you mean 'fit'?"]),
+        (["learn"], ["'learn'", "fit, validate, test or predict"]),
+        ([], ["fit, validate, test or predict"]),
+        (["--config", "tiny.yaml"], ["subcommand", "fit, validate, test or predict"]),
+        (["fit"], ["no data and no model", "--config"]),
+        (["fit", "--model=MemUP"], ["no data given", "--data=TMazeDataModule"]),
+        (["fit", "tiny.yaml"], ["did you mean --config tiny.yaml?"]),
+        (["fit", "--confg", "tiny.yaml"], ["confg=tiny.yaml", "'config'"]),
+        ([*FIT, "stray"], ["'stray'", "--key=value"]),
+        (["fit", "--config", "tinny.yaml"], ["tinny.yaml: no such file", "did you mean tiny.yaml?"]),
+        (["fit", "--config", "nowhere/at/all.yaml"], ["nowhere/at/all.yaml: no such file", "path of a YAML file"]),
+        (["fit", "--config=."], [".: is a folder"]),
+        ([*FIT, "--imports=[no_such_module]"], ["imports=no_such_module", "PYTHONPATH"]),
+        ([*FIT, "--trainer.accelerator=cpux"], ["cpux", "cpu"]),
+    ],
+)
+def test_a_wrong_command_line_is_answered_with_a_right_one(fails: Fails, args: list[str], named: list[str]) -> None:
+    line = fails(*args)
+    assert all(part in line for part in named), line
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [("model: [\n  a: b", "syntax error at line 2"), ("- a\n- b", "not keys"), ("a: \t{", "syntax error at line 1")],
+)
+def test_a_config_that_is_no_yaml_is_named_with_the_place(fails: Fails, tmp_path: Path, text: str, named: str) -> None:
+    (tmp_path / "bad.yaml").write_text(text)
+    line = fails("fit", "--config", "bad.yaml")
+    assert "bad.yaml" in line
+    assert named in line
+
+
+def test_a_checkpoint_that_cannot_be_resumed_from_is_named(fails: Fails, tmp_path: Path) -> None:
+    whole = tmp_path / "whole.ckpt"
+    shapes = {"state_dict": {"memory.rnn.weight_ih_l0": torch.zeros(2, 3)}}
+    torch.save(shapes, whole)
+    (tmp_path / "cut.ckpt").write_bytes(whole.read_bytes()[:200])
+    (tmp_path / "text.ckpt").write_text("no checkpoint at all")
+    torch.save({"weights": 1}, tmp_path / "other.ckpt")
+    cases = {
+        "gone.ckpt": "no such file; did you mean",
+        "cut.ckpt": "cut off",
+        "text.ckpt": "no checkpoint",
+        "other.ckpt": "holds no state_dict",
+        "whole.ckpt": "does not fit this model",
+    }
+    for name, problem in cases.items():
+        line = fails(*FIT, "--ckpt_path", name)
+        assert f"--ckpt_path {name}: " in line
+        assert problem in line
+
+
+# The data and the model.
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--data=broken.EmptyEpisode"], ["episode 1 has 0 steps", "drop empty episodes"]),
+        (["--data=broken.NoEpisode"], ["no episodes", "at least one"]),
+        (["--data=broken.NaNOutcome"], ["episode 0 at step 0 is nan", "has_outcome=False"]),
+        (
+            [*GYM, "--imports=[broken]", "--data.init_args.env_id=NaNReward-v0"],
+            ["reward", "is nan", "wrapper"],
+        ),
+        (["--data.init_args.num_train=0"], ["num_train=0", "at least one"]),
+        (
+            ["--data.init_args.selector=TopK", "--data.init_args.selector.num_targets=500"],
+            ["num_targets=500", "ask for at most"],
+        ),
+        (
+            ["--data.init_args.selector=TopK", "--data.init_args.selector.num_targets=0"],
+            ["num_targets=0", "at least 1"],
+        ),
+        (["--model.init_args.outcome=Categorical"], ["Categorical", "a number", "use Gaussian or Quantile"]),
+        ([*GYM, "--data.init_args.env_id=CartPol-v1"], ["'CartPol-v1'", "CartPole-v1"]),
+        ([*GYM, "--data.init_args.env_id=nobody/Knows-v0"], ["nobody/Knows-v0", "imports"]),
+        (["--data.init_args.chunk_length=0"], ["chunk_length=0", "at least 1"]),
+        (["--model.init_args.memory.init_args.hidden_size=0"], ["hidden_size=0", "at least 1"]),
+        (["--model.init_args.predict_every=0"], ["predict_every=0", "at least 1"]),
+        (
+            ["--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor=val/acuracy"],
+            ["val/acuracy", "val/accuracy"],
+        ),
+    ],
+)
+def test_data_or_settings_that_cannot_be_learned_from(fails: Fails, options: list[str], named: list[str]) -> None:
+    line = fails(*FIT, *options)
+    assert all(part in line for part in named), line
+
+
+@pytest.mark.parametrize("folder", ["/proc/nowhere/runs", "tiny.yaml", "tiny.yaml/runs"])
+@pytest.mark.parametrize(
+    "option",
+    ["trainer.logger.init_args.save_dir", "trainer.callbacks.init_args.dirpath", "trainer.default_root_dir"],
+)
+def test_a_folder_that_cannot_be_written_to_is_named_before_all_else(fails: Fails, folder: str, option: str) -> None:
+    wrong_too = "--model.init_args.outcome=Categorical"
+    more = ["--trainer.logger=true"] if "root" in option else []
+    line = fails(*FIT, wrong_too, *more, f"--{option}={folder}")
+    assert folder in line
+    assert f"--{option}=" in line
+
+
+def test_every_logger_is_checked(fails: Fails) -> None:
+    wandb = ("--trainer.logger=WandbLogger", "--trainer.logger.save_dir=/proc/nowhere")
+    assert "/proc/nowhere cannot be written to" in fails(*FIT, *wandb)
+
+
+# What the shell sees.
+
+
+def test_the_process_ends_with_one_line_and_a_status(tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(tiny(tmp_path)))
+    done = command(*FIT, "--model.init_args.outcome=Categorical", cwd=tmp_path)
+    assert done.returncode == 2
+    assert [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_the_traceback_is_there_for_those_who_ask(fails: Fails, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEMUP_TRACEBACK", "1")
+    with pytest.raises(MemUPError, match="did you mean 'fit'"):
+        main(["fitt"])
+
+
+@pytest.mark.parametrize("name", ["last.ckpt", "best_run/x.ckpt", "hpc.ckpt"])
+def test_a_path_that_begins_like_one_of_lightnings_words_is_a_path(name: str, fails: Fails) -> None:
+    with pytest.raises(MemUPError, match=f"{name}: no such file"):
+        check_checkpoint(name)
+    assert "no such file" in fails(*FIT, "--ckpt_path", name)
+
+
+@pytest.mark.parametrize("word", ["best", "hpc", "registry", "registry:mine"])
+def test_what_lightning_resolves_is_left_to_it(word: str) -> None:
+    assert _is_keyword(word)
+
+
+@pytest.mark.parametrize("option", ["evaluation_lanes", "evaluation_chunk_length", "candidates"])
+def test_a_count_below_one_is_refused(option: str) -> None:
+    with pytest.raises(MemUPError, match=f"{option}=0: must be at least 1"):
+        TMazeDataModule(**{option: 0})  # type: ignore[arg-type]

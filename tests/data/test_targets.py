@@ -1,0 +1,314 @@
+"""U_t: the selected steps at or after t, found in one pass and kept as candidates."""
+
+from __future__ import annotations
+
+import io
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from memup_lightning.data.targets import (
+    NOWHERE,
+    CurrentStep,
+    Proportional,
+    Selector,
+    SuffixMaxima,
+    TargetTable,
+    TopK,
+    Union,
+)
+from memup_lightning.datamodules import CopyDataModule
+from memup_lightning.exceptions import MemUPError
+
+CPU = torch.device("cpu")
+Scores = npt.NDArray[np.float32]
+
+
+def best_of_suffix(score: Scores, start: int, num_targets: int) -> list[int]:
+    """The definition: the K best-scored steps at or after ``start``; of equal ones the later."""
+    steps = [t for t in range(start, len(score)) if score[t] > -np.inf]
+    return sorted(steps, key=lambda t: (-score[t], -t))[:num_targets]
+
+
+def fill(table: TargetTable, scores: list[Scores], blocks: list[int]) -> None:
+    """Hand the scores of all episodes to the table, side by side, in blocks; -inf marks unselectable steps."""
+    longest = max(len(score) for score in scores)
+    padded = np.full((len(scores), longest), -np.inf, np.float32)
+    for row, score in enumerate(scores):
+        padded[row, : len(score)] = score
+    collector = table.collect(np.arange(len(scores)), CPU)
+    edges = [0, *sorted({min(b, longest) for b in blocks}), longest]
+    for begin, end in pairwise(edges):
+        u = torch.from_numpy(padded[:, begin:end])
+        position = torch.arange(begin, end).expand(len(scores), -1)
+        collector.extend(u.nan_to_num(neginf=9.0), position, u > -torch.inf)
+    collector.finish()
+    table.version += 1
+
+
+def selected(table: TargetTable, episode: int, start: int) -> list[int]:
+    return [int(p) for p in table.select(np.array([episode]), np.array([start]))[0] if p != NOWHERE]
+
+
+def table_for(selector: Selector, scores: list[Scores], blocks: list[int], capacity: int = 64) -> TargetTable:
+    table = TargetTable(selector, np.array([len(score) for score in scores]), capacity)
+    fill(table, scores, blocks)
+    return table
+
+
+tied = st.integers(0, 4).map(float)
+untied = st.floats(-3, 3, width=32)
+
+
+@st.composite
+def episodes_of_scores(draw: st.DrawFn) -> list[Scores]:
+    values = draw(st.sampled_from([tied, untied])) | st.just(-np.inf)
+    episodes = draw(st.lists(st.lists(values, min_size=5, max_size=30), min_size=1, max_size=3))
+    return [np.array(score, np.float32) for score in episodes]
+
+
+# --- top-K of every suffix
+
+
+@settings(max_examples=150, deadline=None)
+@given(episodes_of_scores(), st.integers(1, 5), st.lists(st.integers(0, 30), max_size=5))
+def test_the_candidates_hold_the_top_k_of_every_suffix(scores: list[Scores], k: int, blocks: list[int]) -> None:
+    table = table_for(TopK(k), scores, blocks)
+    for episode, score in enumerate(scores):
+        for start in range(len(score)):
+            assert sorted(selected(table, episode, start)) == sorted(best_of_suffix(score, start, k))
+
+
+def test_long_random_scores_give_the_top_k_of_every_suffix_within_the_default_capacity() -> None:
+    rng = np.random.default_rng(0)
+    scores = [rng.random(20_000, np.float32) for _ in range(4)]
+    for k in (1, 3, 5):
+        table = table_for(TopK(k), scores, list(range(500, 20_000, 500)))
+        for episode, score in enumerate(scores):
+            for start in (0, 1, 17, 500, 9_999, 19_000, 19_990, 19_999):
+                assert sorted(selected(table, episode, start)) == sorted(best_of_suffix(score, start, k))
+
+
+@pytest.mark.parametrize("k", [1, 4])
+def test_only_steps_that_are_among_the_top_k_of_some_suffix_are_kept(k: int) -> None:
+    score = np.random.default_rng(0).random(2000).astype(np.float32)
+    found = SuffixMaxima(1, k, 2000, CPU)
+    found.extend(torch.from_numpy(score)[None], torch.arange(2000)[None])
+    ever = {t for t in range(2000) if (score[t + 1 :] >= score[t]).sum() < k}
+    assert set(found.position[0].tolist()) == ever
+
+
+def test_of_equally_uncertain_steps_the_later_one_is_chosen() -> None:
+    table = table_for(TopK(2), [np.array([3, 1, 1, 0], np.float32)], [])
+    assert sorted(selected(table, 0, 0)) == [0, 2]
+
+
+def test_places_without_a_step_are_nowhere_near_the_end() -> None:
+    table = table_for(TopK(3), [np.array([5, 4, 3, 2, 1], np.float32)], [])
+    assert sorted(table.select(np.array([0]), np.array([4]))[0].tolist()) == [4, NOWHERE, NOWHERE]
+    assert table.select(np.array([0]), np.array([5]))[0].tolist() == [NOWHERE] * 3
+
+
+def test_an_episode_without_selectable_steps_has_no_targets() -> None:
+    table = table_for(TopK(1), [np.full(6, -np.inf, np.float32), np.arange(6, dtype=np.float32)], [3])
+    assert selected(table, 0, 0) == []
+    assert selected(table, 1, 0) == [5]
+
+
+def test_before_the_first_refresh_there_are_no_targets() -> None:
+    table = TargetTable(TopK(2), np.array([5, 9]))
+    assert table.version == 0
+    assert (table.select(np.array([0, 1]), np.array([0, 0])) == NOWHERE).all()
+
+
+def test_a_refresh_replaces_the_targets_of_its_episodes_alone_and_not_before_its_end() -> None:
+    table = table_for(TopK(1), [np.array([1, 0, 0], np.float32)] * 3, [])
+    collector = table.collect(np.array([1]), CPU)
+    collector.extend(torch.tensor([[0.0, 0.0, 7.0]]), torch.arange(3)[None], torch.ones(1, 3, dtype=torch.bool))
+    assert selected(table, 1, 0) == [0]
+    collector.finish()
+    assert [selected(table, episode, 0) for episode in range(3)] == [[0], [2], [0]]
+
+
+def test_scored_says_which_episodes_were() -> None:
+    table = TargetTable(TopK(1), np.array([3, 3, 3]))
+    collector = table.collect(np.array([2]), CPU)
+    collector.extend(torch.rand(1, 3), torch.arange(3)[None], torch.ones(1, 3, dtype=torch.bool))
+    collector.finish()
+    assert table.scored.tolist() == [False, False, True]
+
+
+# --- where there are more candidates than places
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 4), st.integers(4, 12), st.lists(st.integers(0, 120), max_size=6), st.integers(0, 2))
+def test_thinning_keeps_the_k_best_and_invents_no_step(k: int, capacity: int, blocks: list[int], kind: int) -> None:
+    falling = -np.arange(120, dtype=np.float32)
+    score = [falling, np.floor(falling / 7), falling + np.random.default_rng(k).normal(size=120).astype(np.float32) * 5]
+    table = table_for(TopK(k), [score[kind]], blocks, capacity)
+    assert sorted(selected(table, 0, 0)) == sorted(best_of_suffix(score[kind], 0, k))
+    (part,) = table.candidates
+    kept = part.position[0] != NOWHERE
+    assert kept.sum() <= capacity
+    assert np.array_equal(score[kind][part.position[0][kept]], part.score[0][kept])
+    assert (np.diff(part.position[0][kept]) > 0).all()
+
+
+def test_thinning_leaves_targets_along_the_whole_episode() -> None:
+    score = -np.arange(1000, dtype=np.float32)
+    table = table_for(TopK(1), [score], list(range(100, 1000, 100)), capacity=16)
+    found = [selected(table, 0, start) for start in range(0, 800, 50)]
+    assert all(found)
+    assert len({t for (t,) in found}) >= 5
+
+
+# --- the selectors
+
+
+def softmax(u: Scores) -> npt.NDArray[np.float64]:
+    e = np.exp(u.astype(float) - u.max())
+    return np.asarray(e / e.sum())
+
+
+EPISODES = 20_000
+U = np.array([0.0, 1.0, -0.5, 0.7, 0.2], np.float32)
+
+
+def drawn(selector: Selector, refreshes: int = 1) -> TargetTable:
+    table = TargetTable(selector, np.full(EPISODES, len(U)))
+    for _ in range(refreshes):
+        fill(table, [U] * EPISODES, [2])
+    return table
+
+
+def frequencies(table: TargetTable, start: int) -> npt.NDArray[np.float64]:
+    """How often each step is among the targets of a chunk that begins at ``start``, over all episodes."""
+    chosen = table.select(np.arange(EPISODES), np.full(EPISODES, start))
+    return np.bincount(chosen[chosen != NOWHERE], minlength=len(U)) / EPISODES
+
+
+@pytest.mark.parametrize("temperature", [0.5, 2.0])
+@pytest.mark.parametrize("start", [0, 2])
+def test_one_target_is_drawn_in_proportion_to_uncertainty(temperature: float, start: int) -> None:
+    found = frequencies(drawn(Proportional(1, temperature)), start)
+    expected = np.concatenate([np.zeros(start), softmax(U[start:] / temperature)])
+    assert np.abs(found - expected).max() < 4 * 0.5 / np.sqrt(EPISODES)
+
+
+def test_two_targets_are_drawn_without_replacement() -> None:
+    p = softmax(U)
+    second = np.array([sum(p[i] * p[j] / (1 - p[i]) for i in range(len(U)) if i != j) for j in range(len(U))])
+    found = frequencies(drawn(Proportional(2, 1.0)), 0)
+    assert np.abs(found - (p + second)).max() < 4 * 0.5 / np.sqrt(EPISODES)
+
+
+def test_draws_change_with_the_refresh_and_with_the_seed_and_with_nothing_else() -> None:
+    def choice(**kwargs: Any) -> npt.NDArray[np.int64]:
+        table = drawn(Proportional(1, 1.0, seed=kwargs.get("seed", 0)), kwargs.get("refreshes", 1))
+        return table.select(np.arange(EPISODES), np.zeros(EPISODES, np.int64))[:, 0]
+
+    once = choice()
+    assert np.array_equal(once, choice())
+    agree = float((softmax(U) ** 2).sum())  # how often independent draws coincide
+    assert abs((once == choice(refreshes=2)).mean() - agree) < 0.02
+    assert abs((once == choice(seed=1)).mean() - agree) < 0.02
+
+
+def test_a_low_temperature_chooses_like_top_k() -> None:
+    assert frequencies(drawn(Proportional(1, 1e-3)), 2).tolist() == [0, 0, 0, 1, 0]
+
+
+def test_a_union_selects_what_its_parts_select() -> None:
+    scores = [np.random.default_rng(e).random(12).astype(np.float32) for e in range(5)]
+    parts: list[Selector] = [TopK(2), Proportional(1, 0.5)]
+    whole = table_for(Union([*parts, CurrentStep()]), scores, [5])
+    alone = [table_for(part, scores, [5]) for part in parts]
+    episodes, start = np.arange(5), np.array([0, 3, 6, 10, 11])
+    expected = np.concatenate([table.select(episodes, start) for table in alone], axis=1)
+    assert np.array_equal(whole.select(episodes, start), expected)
+
+
+def test_a_union_counts_targets_and_knows_the_current_step() -> None:
+    union = Union([TopK(2), Union([Proportional(1), CurrentStep()])])
+    assert (union.num_targets, union.current_step) == (3, True)
+    assert not Union([TopK(2), Proportional(1)]).current_step
+
+
+def test_the_current_step_alone_selects_no_later_step() -> None:
+    table = table_for(CurrentStep(), [np.arange(4, dtype=np.float32)] * 2, [])
+    assert table.select(np.arange(2), np.zeros(2, np.int64)).shape == (2, 0)
+    assert table.scored.all()
+
+
+# --- limits and checkpoints
+
+
+def test_more_targets_than_an_episode_has_steps_are_refused_with_both_numbers() -> None:
+    data = CopyDataModule(length=3, copied=1, num_train=2, num_val=2, selector=TopK(6))
+    with pytest.raises(MemUPError, match=r"num_targets=6.*episode 0 has only 5 steps"):
+        data.setup("fit")
+    CopyDataModule(length=3, copied=1, num_train=2, num_val=2, selector=TopK(5)).setup("fit")
+
+
+def test_an_episode_with_fewer_steps_than_targets_has_all_of_them() -> None:
+    table = table_for(TopK(4), [np.arange(2, dtype=np.float32), np.arange(6, dtype=np.float32)], [])
+    assert sorted(table.select(np.array([0]), np.array([0]))[0].tolist()) == sorted([0, 1, NOWHERE, NOWHERE])
+
+
+@pytest.mark.parametrize(
+    ("make", "named"),
+    [
+        (lambda: TopK(0), "num_targets=0"),
+        (lambda: Proportional(-1), "num_targets=-1"),
+        (lambda: Proportional(1, temperature=0), "temperature=0"),
+        (lambda: Union([]), "Union of no selectors"),
+    ],
+)
+def test_an_impossible_selector_is_refused_with_its_value(make: Any, named: str) -> None:
+    with pytest.raises(MemUPError, match=named):
+        make()
+
+
+def through_a_file(state: dict[str, Any]) -> dict[str, Any]:
+    file = io.BytesIO()
+    torch.save(state, file)
+    file.seek(0)
+    loaded: dict[str, Any] = torch.load(file, weights_only=True)
+    return loaded
+
+
+def test_a_table_comes_back_from_a_checkpoint_as_it_was() -> None:
+    scores = [np.random.default_rng(e).random(20).astype(np.float32) for e in range(3)]
+    selector = Union([TopK(2), Proportional(1)])
+    table = table_for(selector, scores, [7])
+    state = through_a_file(table.state_dict())
+    other = TargetTable(selector, np.array([20, 20, 20]))
+    other.load_state_dict(state)
+    assert other.version == table.version
+    assert other.scored.all()
+    for start in range(20):
+        here = np.full(3, start)
+        assert np.array_equal(other.select(np.arange(3), here), table.select(np.arange(3), here))
+
+
+def test_a_restored_table_does_not_share_memory_with_the_checkpoint() -> None:
+    table = table_for(TopK(1), [np.array([0, 9, 1], np.float32)], [])
+    state = table.state_dict()
+    other = TargetTable(TopK(1), np.array([3]))
+    other.load_state_dict(state)
+    fill(other, [np.array([9, 0, 1], np.float32)], [])
+    assert selected(table, 0, 0) == [1]
+    assert selected(other, 0, 0) == [0]
+
+
+def test_a_checkpoint_of_another_selector_is_refused() -> None:
+    state = table_for(TopK(1), [np.zeros(9, np.float32)], []).state_dict()
+    with pytest.raises(MemUPError, match="same selector and number of episodes"):
+        TargetTable(TopK(1), np.array([9, 9])).load_state_dict(state)

@@ -1,0 +1,271 @@
+"""The outcome distributions: densities integrate to one, losses find the truth, uncertainty means spread."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from memup_lightning.exceptions import MemUPError
+from memup_lightning.models.outcomes import Categorical, Gaussian, Outcome, Quantile
+from memup_lightning.specs import Field
+
+NUMBER, VECTOR, CLASSES = Field(), Field((3,)), Field((), "int32", "token", 4)
+
+FAMILIES: dict[str, tuple[Field, Callable[[], Outcome]]] = {
+    "categorical": (CLASSES, partial(Categorical, CLASSES)),
+    "gaussian": (NUMBER, partial(Gaussian, NUMBER)),
+    "gaussian-fixed": (NUMBER, partial(Gaussian, NUMBER, learned_variance=False)),
+    "gaussian-vector": (VECTOR, partial(Gaussian, VECTOR)),
+    "quantile": (NUMBER, partial(Quantile, NUMBER)),
+    "quantile-1": (Field((1,)), partial(Quantile, Field((1,)))),
+}
+
+each_family = pytest.mark.parametrize("name", FAMILIES)
+
+
+def some_params(outcome: Outcome, *lead: int, scale: float = 1.0) -> Tensor:
+    return torch.randn(*lead, outcome.num_parameters, generator=torch.Generator().manual_seed(0)) * scale
+
+
+def some_outcomes(field: Field, *lead: int) -> Tensor:
+    generator = torch.Generator().manual_seed(1)
+    if field.kind == "token":
+        return torch.randint(0, field.classes, lead, generator=generator, dtype=torch.int32)
+    return torch.randn(*lead, *field.shape, generator=generator)
+
+
+# --- shapes
+
+
+@each_family
+@pytest.mark.parametrize("lead", [(5,), (2, 3), (2, 1, 3, 4)])
+def test_every_score_has_one_number_an_outcome(name: str, lead: tuple[int, ...]) -> None:
+    field, make = FAMILIES[name]
+    outcome = make()
+    params, y = some_params(outcome, *lead), some_outcomes(field, *lead)
+    assert outcome.nll(params, y).shape == lead
+    assert outcome.loss(params, y).shape == lead
+    assert outcome.uncertainty(params).shape == lead
+    assert outcome.correct(params, y).shape == lead
+    assert outcome.predict(params).shape == (*lead, *field.shape)
+    scores = outcome.scores(params, y)
+    assert tuple(scores) == outcome.score_names
+    assert all(score.shape == lead for score in scores.values())
+
+
+@each_family
+def test_outcomes_are_scored_one_by_one(name: str) -> None:
+    field, make = FAMILIES[name]
+    outcome = make()
+    params, y = some_params(outcome, 4, 3), some_outcomes(field, 4, 3)
+    for score in (outcome.nll, outcome.loss):
+        whole = score(params, y)
+        for i in range(4):
+            for j in range(3):
+                alone = score(params[i, j][None], y[i, j][None])
+                assert torch.allclose(whole[i, j], alone[0], atol=1e-6)
+
+
+def test_a_vector_is_as_likely_as_its_components_together() -> None:
+    whole, part = Gaussian(VECTOR), Gaussian(NUMBER)
+    params, y = some_params(whole, 5), some_outcomes(VECTOR, 5)
+    parts = [part.nll(params[:, [i, i + 3]], y[:, i]) for i in range(3)]
+    assert torch.allclose(whole.nll(params, y), torch.stack(parts).sum(0), atol=1e-5)
+
+
+# --- likelihood
+
+
+@pytest.mark.parametrize("name", ["gaussian", "gaussian-fixed", "quantile", "quantile-1"])
+@pytest.mark.parametrize("scale", [0.0, 0.05, 1.0, 3.0])
+def test_a_density_integrates_to_one(name: str, scale: float) -> None:
+    field, make = FAMILIES[name]
+    outcome = make()
+    y = torch.linspace(-60, 60, 1_200_001, dtype=torch.float64).float()
+    params = some_params(outcome, 1, scale=scale).expand(len(y), -1)
+    density = (-outcome.nll(params, y.view(-1, *field.shape))).double().exp()
+    assert torch.trapezoid(density, dx=1e-4).item() == pytest.approx(1, abs=2e-3)
+
+
+def test_the_probabilities_of_all_classes_sum_to_one() -> None:
+    outcome = Categorical(CLASSES)
+    params = some_params(outcome, 6)
+    p = torch.stack([(-outcome.nll(params, torch.full((6,), c))).exp() for c in range(4)])
+    assert torch.allclose(p.sum(0), torch.ones(6))
+
+
+def test_the_quantile_likelihood_puts_equal_mass_between_neighbouring_quantiles() -> None:
+    outcome = Quantile(NUMBER, num_quantiles=4)
+    params = torch.tensor([[-2.0, 0.0, 0.5, 3.0]])
+    for low, high in ((-2.0, 0.0), (0.0, 0.5), (0.5, 3.0)):
+        y = torch.linspace(low + 1e-4, high - 1e-4, 2001)
+        density = (-outcome.nll(params.expand(len(y), -1), y)).exp()
+        assert torch.trapezoid(density, y).item() == pytest.approx(1 / 4, abs=1e-3)
+
+
+def test_quantiles_in_any_order_are_the_same_distribution() -> None:
+    outcome = Quantile(NUMBER, num_quantiles=4)
+    y = torch.linspace(-4, 4, 100)
+    rising, mixed = torch.tensor([-2.0, 0.0, 0.5, 3.0]), torch.tensor([0.5, -2.0, 3.0, 0.0])
+    assert torch.equal(outcome.nll(rising.expand(100, -1), y), outcome.nll(mixed.expand(100, -1), y))
+
+
+# --- uncertainty
+
+
+def test_entropy_of_classes_is_that_of_the_definition() -> None:
+    outcome = Categorical(CLASSES)
+    p = torch.tensor([[0.25] * 4, [0.7, 0.1, 0.1, 0.1], [0.97, 0.01, 0.01, 0.01]])
+    assert torch.allclose(outcome.uncertainty(p.log()), -(p * p.log()).sum(-1), atol=1e-6)
+    assert outcome.uncertainty(p.log()).diff().max() < 0
+
+
+def test_entropy_of_a_gaussian_is_its_mean_nll() -> None:
+    outcome = Gaussian(NUMBER)
+    params = torch.tensor([[0.7, 1.3]])
+    std = torch.nn.functional.softplus(params[0, 1]) + 0.1
+    y = 0.7 + std * torch.randn(200_000, generator=torch.Generator().manual_seed(0))
+    mean = outcome.nll(params.expand(len(y), -1), y).mean()
+    assert outcome.uncertainty(params).item() == pytest.approx(mean.item(), abs=0.01)
+
+
+@pytest.mark.parametrize("name", ["gaussian", "quantile"])
+def test_uncertainty_rises_with_the_spread_and_not_with_the_mean(name: str) -> None:
+    outcome = FAMILIES[name][1]()
+    if name == "gaussian":
+        narrow, wide, far = torch.tensor([0.0, -1.0]), torch.tensor([0.0, 1.0]), torch.tensor([9.0, -1.0])
+    else:
+        narrow, wide = torch.linspace(-1, 1, 16), torch.linspace(-3, 3, 16)
+        far = narrow + 9
+    u = outcome.uncertainty(torch.stack([narrow, wide, far]))
+    assert u[1] > u[0]
+    assert u[2].item() == pytest.approx(u[0].item(), abs=1e-5)
+
+
+def test_a_fixed_variance_is_as_uncertain_everywhere() -> None:
+    outcome = Gaussian(NUMBER, learned_variance=False)
+    assert outcome.uncertainty(some_params(outcome, 9)).unique().numel() == 1
+
+
+# --- the loss finds the truth
+
+
+def fitted(outcome: Outcome, y: Tensor, updates: int = 600, lr: float = 0.05) -> Tensor:
+    """Parameters that minimise the loss over a sample."""
+    params = torch.zeros(outcome.num_parameters, requires_grad=True)
+    optimizer = torch.optim.Adam([params], lr=lr)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1, 0.01, updates)
+    for _ in range(updates):
+        optimizer.zero_grad()
+        outcome.loss(params.expand(len(y), -1), y).mean().backward()
+        optimizer.step()
+        schedule.step()
+    return params.detach()
+
+
+def test_classes_are_fitted_to_their_frequencies() -> None:
+    y = torch.tensor([0] * 10 + [1] * 40 + [2] * 20 + [3] * 30)
+    p = fitted(Categorical(CLASSES), y).softmax(-1)
+    assert torch.allclose(p, torch.tensor([0.1, 0.4, 0.2, 0.3]), atol=0.01)
+
+
+def test_a_gaussian_is_fitted_to_mean_and_deviation() -> None:
+    y = 1.5 + 0.8 * torch.randn(4000, generator=torch.Generator().manual_seed(0))
+    params = fitted(Gaussian(NUMBER), y)
+    std = torch.nn.functional.softplus(params[1]) + 0.1
+    assert params[0].item() == pytest.approx(y.mean().item(), abs=0.02)
+    assert std.item() == pytest.approx(y.std().item(), abs=0.02)
+
+
+def test_quantiles_are_fitted_to_those_of_the_sample() -> None:
+    outcome = Quantile(NUMBER, num_quantiles=8, kappa=0.01)
+    y = torch.randn(4000, generator=torch.Generator().manual_seed(0)).exp()
+    wanted = torch.quantile(y, outcome.taus)
+    assert torch.allclose(fitted(outcome, y, 1500), wanted, atol=0.08, rtol=0.05)
+
+
+def test_quantiles_keep_two_modes_apart_where_a_gaussian_takes_the_middle() -> None:
+    y = torch.tensor([4.0] * 50 + [-3.0] * 50)
+    q = fitted(Quantile(NUMBER, num_quantiles=8), y, 1500).sort().values
+    assert torch.allclose(q, torch.tensor([-3.0] * 4 + [4.0] * 4), atol=0.2)
+    assert fitted(Gaussian(NUMBER), y, 1500)[0].item() == pytest.approx(0.5, abs=0.05)
+
+
+@pytest.mark.parametrize("name", ["gaussian", "quantile"])
+def test_far_outcomes_give_finite_losses_and_gradients(name: str) -> None:
+    outcome = FAMILIES[name][1]()
+    params = some_params(outcome, 2, scale=0.1).requires_grad_()
+    y = torch.tensor([1e4, -1e4])
+    (outcome.loss(params, y).sum() + outcome.nll(params, y).sum()).backward()
+    assert params.grad is not None
+    assert params.grad.isfinite().all()
+
+
+# --- prediction
+
+
+def test_the_most_probable_class_is_predicted() -> None:
+    outcome = Categorical(CLASSES)
+    params = torch.tensor([[0.0, 3, 1, 2], [9, 0, 0, 0]])
+    assert outcome.predict(params).tolist() == [1, 0]
+    assert outcome.correct(params, torch.tensor([1, 3])).tolist() == [1.0, 0.0]
+
+
+@pytest.mark.parametrize("name", ["gaussian", "gaussian-fixed", "quantile"])
+def test_a_number_is_right_within_the_tolerance(name: str) -> None:
+    field, _ = FAMILIES[name]
+    make: Any = {"gaussian": Gaussian, "quantile": Quantile}.get(name, partial(Gaussian, learned_variance=False))
+    outcome = make(field, tolerance=0.5)
+    params = torch.full((4, outcome.num_parameters), 2.0)
+    assert outcome.predict(params).tolist() == [2.0] * 4
+    y = torch.tensor([2.0, 2.49, 1.4, 2.6])
+    assert outcome.correct(params, y).tolist() == [1.0, 1.0, 0.0, 0.0]
+
+
+def test_a_vector_is_right_where_every_component_is() -> None:
+    outcome = Gaussian(VECTOR, tolerance=0.5)
+    params = torch.zeros(2, 6)
+    y = torch.tensor([[0.4, -0.4, 0.0], [0.4, 0.6, 0.0]])
+    assert outcome.correct(params, y).tolist() == [1.0, 0.0]
+
+
+@pytest.mark.parametrize("name", ["gaussian", "gaussian-vector", "quantile", "quantile-1"])
+def test_numbers_are_scored_by_their_squared_error_too(name: str) -> None:
+    field, make = FAMILIES[name]
+    outcome = make()
+    params, y = some_params(outcome, 5), some_outcomes(field, 5)
+    wanted = (outcome.predict(params) - y).square().reshape(5, -1).mean(1)
+    assert torch.allclose(outcome.scores(params, y)["mse"], wanted)
+
+
+def test_the_smallest_deviation_is_kept() -> None:
+    outcome = Gaussian(NUMBER, min_std=0.25)
+    certain = outcome.nll(torch.tensor([[0.0, -100.0]]), torch.zeros(1))
+    assert certain.item() == pytest.approx(math.log(0.25) + 0.5 * math.log(2 * math.pi), abs=1e-5)
+
+
+# --- wrong kinds
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: Categorical(NUMBER), "Categorical needs class numbers.*a number; use Gaussian or Quantile"),
+        (lambda: Categorical(Field((2,), "int32", "token", 4)), r"one class a step.*\[2\]"),
+        (lambda: Gaussian(CLASSES), "Gaussian needs a number.*one of 4 classes; use Categorical"),
+        (lambda: Gaussian(NUMBER, min_std=0), "min_std=0"),
+        (lambda: Quantile(CLASSES), "Quantile needs one number.*one of 4 classes"),
+        (lambda: Quantile(VECTOR), r"Quantile needs one number.*vector of shape \[3\]"),
+        (lambda: Quantile(NUMBER, num_quantiles=1), "num_quantiles=1"),
+        (lambda: Quantile(NUMBER, kappa=0), "kappa=0"),
+    ],
+)
+def test_a_wrong_kind_or_value_is_refused_with_the_remedy(make: Any, said: str) -> None:
+    with pytest.raises(MemUPError, match=said):
+        make()

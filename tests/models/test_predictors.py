@@ -1,0 +1,61 @@
+"""q_phi(y | c, m): contexts and states that broadcast are predicted as every pair alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from memup_lightning.models.predictors import AdditivePredictor, MultiplicativePredictor
+
+B, P, K, C, M, N = 3, 4, 2, 5, 6, 7
+
+each_predictor = pytest.mark.parametrize("kind", [AdditivePredictor, MultiplicativePredictor])
+
+
+def predictor_of(kind: Any) -> Any:
+    torch.manual_seed(0)
+    return kind(C, M, N, hidden_size=8)
+
+
+@each_predictor
+def test_contexts_and_states_that_broadcast_equal_every_pair_alone(kind: Any) -> None:
+    predictor, context, memory = predictor_of(kind), torch.randn(B, 1, K, C), torch.randn(B, P, 1, M)
+    whole = predictor(context, memory)
+    assert whole.shape == (B, P, K, N)
+    for b in range(B):
+        for p in range(P):
+            for k in range(K):
+                alone = predictor(context[b, 0, k], memory[b, p, 0])
+                assert torch.allclose(whole[b, p, k], alone, atol=1e-6)
+
+
+@each_predictor
+def test_both_context_and_memory_matter(kind: Any) -> None:
+    predictor, context, memory = predictor_of(kind), torch.randn(B, C), torch.randn(B, M)
+    out = predictor(context, memory)
+    assert not torch.allclose(out, predictor(context + 1, memory), atol=1e-3)
+    assert not torch.allclose(out, predictor(context, memory + 1), atol=1e-3)
+
+
+@each_predictor
+def test_an_exclusive_or_of_context_and_memory_can_be_learned(kind: Any) -> None:
+    torch.manual_seed(0)
+    predictor = kind(1, 1, 1, hidden_size=16)
+    context = torch.tensor([-1.0, -1, 1, 1])[:, None]
+    memory = torch.tensor([-1.0, 1, -1, 1])[:, None]
+    optimizer = torch.optim.Adam(predictor.parameters(), lr=0.02)
+    for _ in range(300):
+        optimizer.zero_grad()
+        loss = (predictor(context, memory) - context * memory).square().mean()
+        loss.backward()
+        optimizer.step()
+    assert loss < 0.01
+
+
+@each_predictor
+def test_every_parameter_learns(kind: Any) -> None:
+    predictor = predictor_of(kind)
+    predictor(torch.randn(B, 1, K, C), torch.randn(B, P, 1, M)).square().sum().backward()
+    assert all(p.grad is not None and p.grad.any() for p in predictor.parameters())

@@ -1,0 +1,170 @@
+"""Episodes from which nothing is learned but what the memory explains, and what that changes in a run."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from pytorch_lightning import seed_everything
+
+from memup_lightning.callbacks import TargetRefresh
+from memup_lightning.chunk import Chunk
+from memup_lightning.data.targets import CurrentStep, Selector, TopK, Union
+from memup_lightning.data.targets.explainable import Explainable
+from memup_lightning.datamodules import AddingDataModule, TMazeDataModule
+from memup_lightning.exceptions import MemUPError
+from memup_lightning.models.memory import LSTM
+from memup_lightning.modules import MemUP
+from tests.training import quiet_trainer
+
+
+def data_of(selector: Selector | None = None, **given: Any) -> TMazeDataModule:
+    small = {"length": 20, "num_train": 24, "num_val": 8, "chunk_length": 5, "lanes": 16, "chunks_per_epoch": 25}
+    data = TMazeDataModule(
+        **small | {"selector": selector or Explainable(2, kinds=4, held_out=0.25), "seed": 1} | given
+    )
+    data.setup("fit")
+    return data
+
+
+def chunks(data: TMazeDataModule, count: int = 8) -> list[Chunk]:
+    """Chunks whose targets are all of the next steps' last ones."""
+    length = 31
+    table = data.tables["train"]
+    zeros = np.zeros(len(table.scored), np.int64)
+    position = np.maximum(data.sources["train"].lengths - 1, 0)[:, None]
+    for part in table.candidates:
+        part.put(np.arange(len(zeros)), position, np.ones(position.shape, np.float32))
+    table.version = length
+    data.training_stream.set_range(0, count)
+    return [data.join("train", chunk) for chunk in data.training_stream]
+
+
+def model_for(data: TMazeDataModule) -> MemUP:
+    torch.manual_seed(0)
+    return MemUP(data.task, memory=partial(LSTM, hidden_size=8))
+
+
+def loss_of(model: MemUP, chunk: Chunk) -> torch.Tensor:
+    memory, _ = model.remember(chunk, None)
+    return torch.stack(list(model.losses(chunk, memory).values())).sum()
+
+
+def test_the_wanted_share_of_the_episodes_is_held_out_whichever_lane_plays_them() -> None:
+    data = data_of()
+    held: dict[int, set[bool]] = {}
+    for chunk in chunks(data, 200):
+        assert chunk.held_out is not None
+        for episode, out in zip(chunk.episode.tolist(), chunk.held_out.tolist(), strict=True):
+            held.setdefault(episode, set()).add(out)
+    assert all(len(found) == 1 for found in held.values())
+    assert sum(True in found for found in held.values()) == 6
+
+
+def test_without_need_no_episode_is_held_out() -> None:
+    assert chunks(data_of(TopK(1)))[0].held_out is None
+
+
+@pytest.mark.parametrize("current", [False, True])
+def test_held_out_episodes_enter_no_loss_and_give_no_gradient(current: bool) -> None:
+    data = data_of(Union([Explainable(1), CurrentStep()])) if current else data_of()
+    model = model_for(data)
+    chunk = next(chunk for chunk in chunks(data) if chunk.held_out is not None and 0 < chunk.held_out.sum() < 16)
+    assert chunk.held_out is not None
+    assert chunk.targets is not None
+    assert chunk.probes is not None
+    before = loss_of(model, chunk)
+    before.backward()
+    gradients = [None if p.grad is None else p.grad.clone() for p in model.parameters()]
+    model.zero_grad()
+    chunk.targets.outcome[chunk.held_out] += 100
+    chunk.probes.outcome[chunk.held_out] -= 100
+    if current:
+        chunk.outcome[chunk.held_out] += 100
+    after = loss_of(model, chunk)
+    after.backward()
+    assert torch.equal(before, after)
+    for p, was in zip(model.parameters(), gradients, strict=True):
+        assert (p.grad is None and was is None) or torch.equal(p.grad, was)
+    chunk.targets.outcome[~chunk.held_out] += 100
+    assert loss_of(model, chunk) > after + 1
+
+
+def test_what_is_known_of_the_kinds_comes_from_held_out_episodes_alone() -> None:
+    data = data_of()
+    model = model_for(data)
+    some = chunks(data)
+
+    def account(shift: float, held_out: bool) -> list[dict[str, Any]]:
+        steps = data.training_stream.probe(np.arange(24), np.random.default_rng(0).random((24, 8)))
+        model.kinds = None
+        model.find_kinds(4, steps, seed=0)
+        for chunk in some:
+            assert chunk.targets is not None
+            assert chunk.held_out is not None
+            rows = chunk.held_out if held_out else ~chunk.held_out
+            chunk.targets.outcome[rows] += shift
+            loss_of(model, chunk)
+            chunk.targets.outcome[rows] -= shift
+        assert model.kinds is not None
+        return model.kinds.account()
+
+    plain = account(0.0, False)
+    assert plain[0]["share"] > 0
+    assert account(64.0, held_out=False) == plain
+    assert account(64.0, held_out=True) != plain
+
+
+def test_one_episode_alone_cannot_be_held_out() -> None:
+    data = data_of(num_train=1)
+    with pytest.raises(MemUPError, match="only 1 to train on"):
+        _ = data.training_stream
+
+
+@pytest.mark.learning
+@pytest.mark.parametrize(
+    ("selector", "solved"), [(Explainable(1, kinds=8), True), (TopK(1), False)], ids=["explainable", "top-k"]
+)
+def test_among_coin_tosses_a_memory_learns_where_targets_must_be_explainable(selector: Selector, solved: bool) -> None:
+    seed_everything(1)
+    data = TMazeDataModule(
+        length=40,
+        distractors=10,
+        num_train=256,
+        num_val=128,
+        chunk_length=5,
+        lanes=32,
+        restart=[0.3, 0.1, 0.0],
+        evaluation_chunk_length=5,
+        selector=selector,
+        seed=1,
+    )
+    model = MemUP(data.task, memory=partial(LSTM, hidden_size=32), optimizer=partial(torch.optim.Adam, lr=5e-3))
+    refresh = TargetRefresh(every=100, settle=50)
+    trainer = quiet_trainer(1500, [refresh], val_check_interval=1500, check_val_every_n_epoch=None)
+    trainer.fit(model, data)
+    assert (float(trainer.callback_metrics["val/accuracy"]) >= 0.99) == solved
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_only_outcome_of_an_episode_is_a_target_from_the_first_choice_on(seed: int) -> None:
+    seed_everything(seed)
+    data = AddingDataModule(
+        length=40,
+        num_train=64,
+        num_val=8,
+        chunk_length=10,
+        lanes=16,
+        selector=Explainable(1, held_out=0.25),
+        chunks_per_epoch=25,
+        seed=seed,
+    )
+    model = MemUP(data.task, memory=partial(LSTM, hidden_size=8))
+    quiet_trainer(40, [TargetRefresh(every=1_000_000, settle=10, max_wait=20)]).fit(model, data)
+    selected = data.tables["train"].select(np.arange(64), np.zeros(64, np.int64))
+    assert (selected == 39).all()
+    assert model.kinds is not None
+    assert model.kinds.presence.max() <= 0.5

@@ -1,0 +1,606 @@
+"""MemUP's loss against its definition, where gradients go, and that runs repeat bit for bit."""
+
+from __future__ import annotations
+
+import math
+from copy import deepcopy
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from pytorch_lightning import seed_everything
+from torch import Tensor
+
+from memup_lightning.callbacks import TargetRefresh
+from memup_lightning.chunk import Chunk
+from memup_lightning.data.episodes import EVALUATE, HAS_OUTCOME, OUTCOME, ArrayEpisodes
+from memup_lightning.data.samplers import LaneSchedule, OncePerEpisode
+from memup_lightning.data.stream import ChunkStream, TargetJoin
+from memup_lightning.data.targets import NOWHERE, CurrentStep, Selector, TargetTable, TopK, Union
+from memup_lightning.datamodules import TMazeDataModule
+from memup_lightning.exceptions import MemUPError
+from memup_lightning.models.ema import follow
+from memup_lightning.models.memory import LSTM
+from memup_lightning.models.outcomes import Categorical, Gaussian, Quantile
+from memup_lightning.models.uncertainty import AverageSurprise
+from memup_lightning.modules import MemUP
+from memup_lightning.specs import Field, Task
+from tests.training import quiet_trainer
+
+LENGTHS = np.array([23, 4, 9, 17, 5])
+R = 6
+
+
+class Quiet(MemUP):
+    """Logs nothing, so that it can be called without a Trainer."""
+
+    is_log_step = False  # type: ignore[assignment]
+
+
+def episodes(seed: int = 0, classes: int = 0) -> ArrayEpisodes:
+    rng = np.random.default_rng(seed)
+    steps = int(LENGTHS.sum())
+    arrays: dict[str, Any] = {
+        "see": rng.normal(size=(steps, 2)).astype(np.float32),
+        "do": rng.integers(0, 3, steps, np.int32),
+        OUTCOME: rng.integers(0, classes, steps, np.int32) if classes else rng.normal(size=steps).astype(np.float32),
+        HAS_OUTCOME: rng.random(steps) < 0.8,
+    }
+    return ArrayEpisodes(arrays, LENGTHS, {"do": Field((), "int32", "token", 3), OUTCOME: outcome_field(classes)})
+
+
+def outcome_field(classes: int) -> Field:
+    return Field((), "int32", "token", classes) if classes else Field()
+
+
+def task_of(source: ArrayEpisodes, window: int = 2) -> Task:
+    return Task(source.fields, {"see": 0, "do": 1}, ("see", "do"), source.fields[OUTCOME], window, judged=False)
+
+
+def model_of(task: Task, seed: int = 0, **parts: Any) -> Quiet:
+    torch.manual_seed(seed)
+    return Quiet(task, memory=partial(LSTM, hidden_size=5), **parts)
+
+
+def chunks_of(source: ArrayEpisodes, task: Task, selector: Selector, count: int) -> list[Chunk]:
+    """Training chunks of 3 lanes with targets by random scores."""
+    schedule = LaneSchedule(LENGTHS, 3, R, (0.2, 0.0))
+    join = TargetJoin(source, task, scored_table(selector), schedule)
+    stream = ChunkStream(source, task, schedule, count, contexts=selector.current_step, probes=2)
+    return [join(chunk) for chunk in stream]
+
+
+def scored_table(selector: Selector) -> TargetTable:
+    """Targets by random scores."""
+    table = TargetTable(selector, LENGTHS)
+    longest = int(LENGTHS.max())
+    score = torch.rand(len(LENGTHS), longest, generator=torch.Generator().manual_seed(5))
+    position = torch.arange(longest).expand(len(LENGTHS), -1)
+    collector = table.collect(np.arange(len(LENGTHS)), torch.device("cpu"))
+    collector.extend(score, position, position < torch.from_numpy(LENGTHS)[:, None])
+    collector.finish()
+    table.version += 1
+    return table
+
+
+# --- the loss against its definition
+
+
+def context_of(source: ArrayEpisodes, task: Task, episode: int, step: int) -> dict[str, Tensor]:
+    """c_k of one step, ``[1, W, ...]``, from the arrays."""
+    at = source.gather(np.array([episode]), np.array([step - task.window + 1]), task.window, task.context)
+    return {name: torch.from_numpy(x) for name, x in at.items()}
+
+
+def memory_of(model: MemUP, chunk: Chunk, lane: int) -> Tensor:
+    """m of every step of one lane, one step at a time, from the start of the chunk's episode: ``[T, hidden]``."""
+    state = model.memory.initial_state(1)
+    out = []
+    for place in range(chunk.steps):
+        x = model.encoder({name: value[lane : lane + 1, place : place + 1] for name, value in chunk.inputs.items()})
+        m, state = model.memory(x, state, torch.zeros(1, dtype=torch.bool))
+        out.append(m[0, 0])
+    return torch.stack(out)
+
+
+def naive_far_loss(model: MemUP, source: ArrayEpisodes, chunk: Chunk) -> Tensor:
+    """Mean of -log q(y_k | c_k, m_t) over the pairs of a prediction point t and a target k >= t."""
+    assert chunk.targets is not None
+    terms = []
+    for lane in range(chunk.lanes):
+        episode, start = int(chunk.episode[lane]), int(chunk.start[lane])
+        memory = memory_of(model, chunk, lane)
+        for place in range(chunk.steps - 1, -1, -model.predict_every):
+            if start + place >= LENGTHS[episode]:
+                continue
+            for k in chunk.targets.position[lane].tolist():
+                if k == NOWHERE or k < start + place or not source.read(episode, k, k + 1)[HAS_OUTCOME][0]:
+                    continue
+                context = model.context_encoder(context_of(source, model.task, episode, k))
+                params = model.predictor(context, memory[place][None])
+                y = torch.from_numpy(source.read(episode, k, k + 1)[OUTCOME])
+                terms.append(model.outcome.loss(params, y)[0])
+    return torch.stack(terms).mean() if terms else torch.zeros(())
+
+
+def first_chunks(source: ArrayEpisodes, task: Task, selector: Selector) -> list[Chunk]:
+    """Chunks in which every lane begins an episode, so that their memory is known without the chunks before."""
+    chunks = [c for c in chunks_of(source, task, selector, 200) if bool(c.is_first.all())]
+    assert len(chunks) >= 2
+    return chunks[:4]
+
+
+@pytest.mark.parametrize("predict_every", [1, 3, R, 4])
+@pytest.mark.parametrize("outcome", [Gaussian, Quantile, Categorical])
+@pytest.mark.parametrize("k", [1, 3])
+def test_the_loss_is_the_mean_over_pairs_of_point_and_target(predict_every: int, outcome: Any, k: int) -> None:
+    source = episodes(classes=4 if outcome is Categorical else 0)
+    task = task_of(source)
+    model = model_of(task, predict_every=predict_every, outcome=outcome)
+    for chunk in first_chunks(source, task, TopK(k)):
+        memory, _ = model.remember(chunk, None)
+        loss = model.losses(chunk, memory)["memory_loss"]
+        assert torch.allclose(loss, naive_far_loss(model, source, chunk), atol=1e-5, rtol=1e-5)
+
+
+def test_the_current_loss_is_the_mean_over_the_chunks_own_steps() -> None:
+    source = episodes()
+    task = task_of(source)
+    model = model_of(task)
+    for chunk in first_chunks(source, task, Union([TopK(1), CurrentStep()])):
+        memory, _ = model.remember(chunk, None)
+        terms = []
+        for lane in range(chunk.lanes):
+            for place in range(chunk.steps):
+                episode, step = int(chunk.episode[lane]), int(chunk.start[lane]) + place
+                if step >= LENGTHS[episode] or not source.read(episode, step, step + 1)[HAS_OUTCOME][0]:
+                    continue
+                context = model.context_encoder(context_of(source, task, episode, step))
+                y = torch.from_numpy(source.read(episode, step, step + 1)[OUTCOME])
+                terms.append(model.outcome.loss(model.predictor(context, memory[lane, place][None]), y)[0])
+        losses = model.losses(chunk, memory)
+        assert torch.allclose(losses["current_loss"], torch.stack(terms).mean(), atol=1e-5)
+        assert torch.allclose(losses["memory_loss"], naive_far_loss(model, source, chunk), atol=1e-5)
+
+
+def test_the_local_loss_is_the_mean_over_the_probes() -> None:
+    source = episodes()
+    task = task_of(source)
+    model = model_of(task)
+    (chunk,) = chunks_of(source, task, TopK(1), 1)
+    assert chunk.probes is not None
+    terms = []
+    for lane in range(chunk.lanes):
+        for step in chunk.probes.position[lane].tolist():
+            at = source.read(int(chunk.episode[lane]), step, step + 1)
+            if at[HAS_OUTCOME][0]:
+                context = context_of(source, task, int(chunk.episode[lane]), step)
+                terms.append(model.outcome.loss(model.local(context), torch.from_numpy(at[OUTCOME]))[0])
+    loss = model.losses(chunk, model.remember(chunk, None)[0])["local_loss"]
+    assert torch.allclose(loss, torch.stack(terms).mean(), atol=1e-5)
+
+
+def test_the_loss_of_a_step_is_the_sum_of_its_parts() -> None:
+    source = episodes()
+    task = task_of(source)
+    (chunk,) = chunks_of(source, task, Union([TopK(1), CurrentStep()]), 1)
+    out = model_of(task).training_step(chunk, 0)
+    assert out["loss"].item() == pytest.approx(
+        sum(out[n].item() for n in ("memory_loss", "local_loss", "current_loss"))
+    )
+
+
+def test_without_any_selection_only_the_local_predictor_learns() -> None:
+    source = episodes()
+    task = task_of(source)
+    (chunk,) = chunks_of(source, task, TopK(1), 1)
+    assert chunk.targets is not None
+    chunk.targets.valid[:] = False
+    model = model_of(task)
+    out = model.training_step(chunk, 0)
+    assert out["memory_loss"] == 0
+    out["loss"].backward()
+    moved = {name for name, p in model.named_parameters() if p.grad is not None and bool(p.grad.any())}
+    assert moved
+    assert all(name.startswith("local.") for name in moved)
+
+
+def test_the_state_goes_on_from_chunk_to_chunk_and_is_reset_at_an_episodes_beginning() -> None:
+    source = episodes()
+    task = task_of(source)
+    model = model_of(task)
+    memories: list[Tensor] = []
+    model.losses = lambda chunk, memory: memories.append(memory) or {"loss": memory.sum()}  # type: ignore[assignment,func-returns-value]
+    chunks = chunks_of(source, task, TopK(1), 30)
+    for chunk in chunks:
+        model.training_step(chunk, 0)
+    compared = 0
+    for lane in range(3):
+        begin = [n for n, chunk in enumerate(chunks) if chunk.is_first[lane]]
+        for a, b in zip(begin, [*begin[1:], len(chunks)], strict=True):
+            inputs = {
+                name: torch.cat([c.inputs[name][lane : lane + 1] for c in chunks[a:b]], 1) for name in task.inputs
+            }
+            state = model.memory.initial_state(1)
+            whole, _ = model.memory(model.encoder(inputs), state, torch.ones(1, dtype=torch.bool))
+            streamed = torch.cat([memories[n][lane] for n in range(a, b)])
+            assert torch.allclose(streamed, whole[0], atol=1e-6)
+            compared += b - a
+    assert compared == 90 - sum(next(n for n, c in enumerate(chunks) if c.is_first[lane]) for lane in range(3))
+
+
+# --- where gradients go
+
+
+def test_no_gradient_reaches_the_previous_chunk() -> None:
+    source = episodes()
+    task = task_of(source)
+    model = model_of(task)
+    first, second = chunks_of(source, task, TopK(1), 2)
+    assert not bool(second.is_first.all())
+    for chunk in (first, second):
+        chunk.inputs["see"].requires_grad_()
+    model.training_step(first, 0)
+    model.training_step(second, 1)["loss"].backward()
+    assert first.inputs["see"].grad is None
+    assert second.inputs["see"].grad is not None
+
+
+def test_the_last_point_teaches_the_first_step_of_its_chunk() -> None:
+    source = episodes()
+    task = task_of(source)
+    model = model_of(task, predict_every=R)
+    for chunk in chunks_of(source, task, TopK(1), 50):
+        assert chunk.targets is not None
+        after = chunk.targets.position[:, 0] >= chunk.start + R - 1
+        taught = chunk.targets.valid[:, 0] & after & chunk.valid[:, -1]
+        if bool(taught.any()) and not bool(taught.all()):
+            break
+    assert bool(taught.any())
+    assert not bool(taught.all())
+    chunk.inputs["see"].requires_grad_()
+    model.losses(chunk, model.remember(chunk, None)[0])["memory_loss"].backward()
+    grad = chunk.inputs["see"].grad
+    assert grad is not None
+    assert bool(grad[taught][:, 0].any())
+    assert not grad[~taught].any()
+
+
+def grads_of(model: MemUP, loss: Tensor) -> set[str]:
+    """Which parts of the model a loss has gradients in."""
+    model.zero_grad()
+    loss.backward()
+    return {name.split(".")[0] for name, p in model.named_parameters() if p.grad is not None and bool(p.grad.any())}
+
+
+def test_local_predictor_and_memory_learn_from_losses_of_their_own() -> None:
+    source = episodes()
+    task = task_of(source)
+    model = model_of(task, encoder=partial_step(4), context_encoder=partial_step(4))
+    (chunk,) = chunks_of(source, task, TopK(1), 1)
+    losses = model.losses(chunk, model.remember(chunk, None)[0])
+    assert grads_of(model, losses["memory_loss"]) == {"encoder", "memory", "context_encoder", "predictor"}
+    assert grads_of(model, losses["local_loss"]) == {"local"}
+
+
+def partial_step(hidden_size: int) -> Any:
+    from memup_lightning.models.encoders import StepEncoder
+
+    return partial(StepEncoder, hidden_size=hidden_size)
+
+
+def test_an_episode_changes_neither_loss_nor_gradients_of_another_lane() -> None:
+    def gradients(source: ArrayEpisodes) -> tuple[list[Chunk], list[Tensor]]:
+        model = model_of(task)
+        chunks = chunks_of(source, task, TopK(2), 20)
+        out = []
+        for chunk in chunks:
+            chunk.inputs["see"].requires_grad_()
+            model.training_step(chunk, 0)["loss"].backward()
+            assert chunk.inputs["see"].grad is not None
+            out.append(chunk.inputs["see"].grad)
+        return chunks, out
+
+    source, other = episodes(), episodes()
+    task = task_of(source)
+    begin = int(LENGTHS[:2].sum())
+    for name in ("see", OUTCOME):
+        other.arrays[name][begin : begin + LENGTHS[2]] += 3
+    chunks, ours = gradients(source)
+    _, theirs = gradients(other)
+    # A lane that once played episode 2 begins its next one with a state of its own: it counts as untouched.
+    changed = 0
+    for chunk, a, b in zip(chunks, ours, theirs, strict=True):
+        rest = chunk.episode != 2
+        assert torch.equal(a[rest], b[rest])
+        changed += int(not torch.equal(a[~rest], b[~rest]))
+    assert changed > 0
+
+
+# --- evaluation
+
+
+@pytest.mark.parametrize(("lanes", "chunk_length"), [(2, 7), (5, 50)])
+@pytest.mark.parametrize("outcome", [Gaussian, Categorical])
+def test_a_memory_is_judged_at_the_judged_steps_with_the_state_of_the_same_step(
+    lanes: int, chunk_length: int, outcome: Any
+) -> None:
+    source = judged_episodes(classes=4 if outcome is Categorical else 0)
+    task = replace(task_of(source), judged=True, tolerance=0.8)
+    model = model_of(task, outcome=outcome)
+    schedule = OncePerEpisode(LENGTHS, lanes, chunk_length)
+    table = scored_table(TopK(2))
+    join = TargetJoin(source, task, table, schedule)
+    stream = ChunkStream(source, task, schedule, schedule.steps)
+    for _ in range(2):  # a second pass does not see the first
+        model.on_validation_epoch_start()
+        for chunk in stream:
+            model.evaluate(join(chunk))
+    model.on_predict_epoch_start()
+    predicted = [model.predict_step(chunk, 0) for chunk in stream]
+
+    correct, nll, gain, squares = [], [], [], []
+    prediction: dict[tuple[int, int], float] = {}
+    for episode, length in enumerate(LENGTHS.tolist()):
+        read = source.gather(np.array([episode]), np.array([-1]), length + 1, ["see", "do"])
+        inputs = {"see": torch.from_numpy(read["see"][:, 1:]), "do": torch.from_numpy(read["do"][:, :-1])}
+        first = torch.ones(1, dtype=torch.bool)
+        memory = model.memory(model.encoder(inputs), model.memory.initial_state(1), first)[0][0]
+        whole = source.read(episode, 0, length)
+        chosen = {k for s in range(0, length, chunk_length) for k in selected_in(table, episode, s, chunk_length)}
+        for step in range(length):
+            context = context_of(source, task, episode, step)
+            params = model.predictor(model.context_encoder(context), memory[step][None])
+            y = torch.from_numpy(whole[OUTCOME][step : step + 1])
+            if whole[EVALUATE][step] and whole[HAS_OUTCOME][step]:
+                correct.append(model.outcome.correct(params, y).item())
+                nll.append(model.outcome.nll(params, y).item())
+                prediction[episode, step] = model.outcome.predict(params).item()
+                squares.append((prediction[episode, step] - y.item()) ** 2)
+            if step in chosen and whole[HAS_OUTCOME][step]:
+                local = model.outcome.nll(model.local(context), y)
+                gain.append((local - model.outcome.nll(params, y)).item() / math.log(2))
+    assert 0 < np.mean(correct) < 1
+    assert model.metrics["accuracy"].compute().item() == pytest.approx(np.mean(correct), abs=1e-5)
+    assert model.metrics["nll"].compute().item() == pytest.approx(np.mean(nll), abs=1e-4)
+    if model.task.outcome.kind == "vector":
+        assert model.metrics["mse"].compute().item() == pytest.approx(np.mean(squares), rel=1e-4)
+    assert model.metrics["memory_gain"].compute().item() == pytest.approx(np.mean(gain), abs=1e-4)
+    place = [torch.cat([part[name] for part in predicted]).tolist() for name in ("episode", "step", "prediction")]
+    assert {(e, s): p for e, s, p in zip(*place, strict=True)} == pytest.approx(prediction, abs=1e-5)
+
+
+def judged_episodes(classes: int) -> ArrayEpisodes:
+    source = episodes(classes=classes)
+    judged = np.random.default_rng(1).random(int(LENGTHS.sum())) < 0.6
+    return ArrayEpisodes(source.arrays | {EVALUATE: judged}, LENGTHS, source.fields)
+
+
+def selected_in(table: TargetTable, episode: int, start: int, steps: int) -> list[int]:
+    """The targets of a chunk that lie in the chunk."""
+    chosen = table.select(np.array([episode]), np.array([start]))[0]
+    return [k for k in chosen.tolist() if start <= k < start + steps]
+
+
+# --- bad input
+
+
+def test_chunks_without_targets_are_refused_with_the_remedy() -> None:
+    source = episodes()
+    task = task_of(source)
+    schedule = LaneSchedule(LENGTHS, 3, R)
+    (chunk,) = ChunkStream(source, task, schedule, 1, probes=2)
+    with pytest.raises(MemUPError, match=r"without targets or probes.*EpisodeDataModule"):
+        model_of(task).training_step(chunk, 0)
+
+
+@pytest.mark.parametrize("predict_every", [0, -3])
+def test_an_impossible_distance_of_points_is_refused(predict_every: int) -> None:
+    with pytest.raises(MemUPError, match=f"predict_every={predict_every}"):
+        model_of(task_of(episodes()), predict_every=predict_every)
+
+
+def test_an_outcome_of_the_wrong_kind_is_refused() -> None:
+    with pytest.raises(MemUPError, match="Gaussian needs a number, but this task's outcome is one of 4 classes"):
+        model_of(task_of(episodes(classes=4)), outcome=Gaussian)
+
+
+def test_the_outcome_follows_from_the_task() -> None:
+    assert isinstance(model_of(task_of(episodes(classes=4))).outcome, Categorical)
+    assert isinstance(model_of(task_of(episodes())).outcome, Gaussian)
+
+
+# --- uncertainty
+
+
+def test_predictive_uncertainty_refuses_a_fixed_variance() -> None:
+    with pytest.raises(MemUPError, match=r"fixed variance.*learned_variance=true or take uncertainty: AverageSurprise"):
+        model_of(task_of(episodes()), outcome=partial(Gaussian, learned_variance=False))
+
+
+def test_predictive_uncertainty_is_the_local_entropy_of_each_step() -> None:
+    source = episodes(classes=4)
+    task = task_of(source)
+    model = model_of(task)
+    chunk = next(iter(ChunkStream(source, task, LaneSchedule(LENGTHS, 3, R), 1)))
+    u, _ = model.score(chunk, None)
+    for lane in range(3):
+        for place in torch.nonzero(chunk.valid[lane]).flatten().tolist():
+            context = context_of(source, task, int(chunk.episode[lane]), int(chunk.start[lane]) + place)
+            p = model.local(context).softmax(-1)
+            assert u[lane, place].item() == pytest.approx(-(p * p.log()).sum().item(), abs=1e-5)
+
+
+def test_average_surprise_is_the_nll_of_a_copy_that_lags_behind() -> None:
+    source = episodes()
+    task = task_of(source)
+    model = model_of(task, uncertainty=AverageSurprise(decay=0.5))
+    start = {name: p.detach().clone() for name, p in model.memory.named_parameters()}
+    with torch.no_grad():
+        for p in model.parameters():
+            if p.requires_grad:
+                p.add_(1.0)
+    model.uncertainty.update(model)
+    average = model.uncertainty.average["memory"]
+    for name, p in average.named_parameters():
+        assert torch.allclose(p, start[name] + 0.5, atol=1e-6)
+    schedule = LaneSchedule(LENGTHS, 3, R)
+    chunks = list(ChunkStream(source, task, schedule, 3))
+    lagging = model_of(task)
+    for name in ("encoder", "memory", "context_encoder", "predictor"):
+        getattr(lagging, name).load_state_dict(model.uncertainty.average[name].state_dict())
+    state, theirs = None, None
+    for chunk in chunks:
+        u, state = model.score(chunk, state)
+        memory, theirs = lagging.remember(chunk, theirs)
+        params = lagging.predictor(lagging.context_encoder(chunk.windows(task.window)), memory)
+        assert torch.allclose(u, lagging.outcome.nll(params, chunk.outcome), atol=1e-6)
+
+
+def test_a_copy_follows_with_the_mean_of_weights_and_the_buffers_of_now() -> None:
+    learner = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.BatchNorm1d(3))
+    copied = deepcopy(learner)
+    before = {name: x.clone() for name, x in copied.named_parameters()}
+    learner(torch.randn(8, 2))
+    with torch.no_grad():
+        for p in learner.parameters():
+            p.add_(1.0)
+    follow([copied], [learner], 0.75)
+    for name, x in copied.named_parameters():
+        torch.testing.assert_close(x, before[name] + 0.25)
+    assert all(torch.equal(x, learner.get_buffer(name)) for name, x in copied.named_buffers())
+    assert copied[1].running_mean.any()
+
+
+def test_the_lagging_copy_is_not_trained_by_the_optimizer() -> None:
+    model = model_of(task_of(episodes()), uncertainty=AverageSurprise())
+    optimizer = model.configure_optimizers()
+    ours = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    assert not ours & {id(p) for p in model.uncertainty.parameters()}
+    assert {id(p) for p in model.memory.parameters()} <= ours
+
+
+@pytest.mark.parametrize("decay", [-0.1, 1.0])
+def test_an_impossible_decay_is_refused(decay: float) -> None:
+    with pytest.raises(MemUPError, match=f"decay={decay}"):
+        AverageSurprise(decay)
+
+
+# --- whole runs
+
+
+def fit(num_workers: int = 0, updates: int = 60, seed: int = 1, **parts: Any) -> tuple[MemUP, TMazeDataModule]:
+    seed_everything(seed)
+    data = TMazeDataModule(
+        length=20,
+        num_train=24,
+        num_val=8,
+        chunk_length=5,
+        lanes=8,
+        restart=[0.2, 0.0],
+        chunks_per_epoch=25,
+        num_workers=num_workers,
+        seed=seed,
+    )
+    model = MemUP(data.task, memory=partial(LSTM, hidden_size=8), **parts)
+    refresh = TargetRefresh(every=10, settle=5, max_wait=10, max_steps=300)
+    trainer = quiet_trainer(
+        updates,
+        [refresh],
+        val_check_interval=20,
+        check_val_every_n_epoch=None,
+    )
+    trainer.fit(model, data)
+    assert not updates or data.tables["train"].version >= updates // 10 - 1
+    return model, data
+
+
+def same(model: MemUP, other: MemUP) -> bool:
+    ours, theirs = model.state_dict(), other.state_dict()
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_the_same_seed_gives_the_same_weights_bit_for_bit_with_any_number_of_workers(num_workers: int) -> None:
+    ours, theirs = fit(), fit(num_workers)
+    assert same(ours[0], theirs[0])
+    assert np.array_equal(
+        ours[1].tables["train"].candidates[0].position, theirs[1].tables["train"].candidates[0].position
+    )
+
+
+def test_average_surprise_finds_the_junction_and_follows_the_weights_through_a_fit() -> None:
+    model, data = fit(uncertainty=AverageSurprise(decay=0.9), updates=120)
+    table, source = data.tables["train"], data.sources["train"]
+    chosen = table.select(np.arange(24), np.zeros(24, np.int64))[:, 0]
+    assert (chosen == source.lengths - 1)[table.scored].mean() > 0.9
+    assert isinstance(model.uncertainty, AverageSurprise)
+    start, _ = fit(uncertainty=AverageSurprise(decay=0.9), updates=0)
+    average, before = (
+        dict(model.uncertainty.average["memory"].named_parameters()),
+        dict(start.memory.named_parameters()),
+    )
+    for name, now in model.memory.named_parameters():
+        behind, moved = (now - average[name]).abs().max(), (now - before[name]).abs().max()
+        assert 0 < behind < moved / 2
+
+
+@pytest.mark.parametrize("algorithm", ["norm", "value"])
+@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_gradients_are_clipped_in_either_precision_with_a_fused_optimizer_too(
+    precision: Any, fused: bool, algorithm: str
+) -> None:
+    data = TMazeDataModule(length=30, lanes=4, num_train=8, num_val=2, num_test=2, seed=1)
+    sgd = partial(torch.optim.SGD, lr=1.0, fused=fused)
+    model = MemUP(data.task, memory=partial(LSTM, hidden_size=5), optimizer=sgd)
+    before = torch.nn.utils.parameters_to_vector(model.parameters()).detach().clone()
+    trainer = quiet_trainer(
+        1, [], precision=precision, gradient_clip_val=1e-3, gradient_clip_algorithm=algorithm, limit_val_batches=0
+    )
+    trainer.fit(model, data)
+    moved = (torch.nn.utils.parameters_to_vector(model.parameters()) - before).detach()
+    size = moved.abs().max() if algorithm == "value" else moved.norm()
+    assert float(size) == pytest.approx(1e-3, rel=0.02)
+
+
+@pytest.mark.parametrize("current", [False, True])
+@pytest.mark.parametrize("outcome", [Field(), Field((), "int32", "token", 3)], ids=["number", "class"])
+def test_what_stands_where_there_is_no_outcome_reaches_no_weight(outcome: Field, current: bool) -> None:
+    def weights(nothing: float) -> dict[str, Tensor]:
+        rng = np.random.default_rng(0)
+        steps = int(LENGTHS.sum())
+        known = rng.random(steps) < 0.4
+        given = rng.integers(0, 3, steps).astype(outcome.dtype)
+        given[~known] = nothing
+        see = rng.normal(size=(steps, 2)).astype(np.float32)
+        fields = {OUTCOME: outcome}
+        source = ArrayEpisodes({"see": see, OUTCOME: given, HAS_OUTCOME: known}, LENGTHS, fields)
+        task = Task(source.fields, {"see": 0}, ("see",), outcome, window=2, judged=False)
+        model = model_of(task)
+        optimizer = torch.optim.Adam(model.parameters(), 0.01)
+        for chunk in chunks_of(source, task, Union([TopK(2), CurrentStep()]) if current else TopK(2), 12):
+            optimizer.zero_grad()
+            model.training_step(chunk, 0)["loss"].backward()
+            optimizer.step()
+        return model.state_dict()
+
+    one, other = weights(0), weights(255 if outcome.classes else math.nan)
+    assert all(torch.equal(x, other[name]) for name, x in one.items())
+
+
+def test_memory_gain_counts_no_target_that_the_chunk_has_shown() -> None:
+    source, task = episodes(), task_of(episodes())
+    model, chunk = model_of(task), chunks_of(episodes(), task, TopK(2), 1)[0]
+    assert chunk.targets is not None
+    chunk.targets = replace(chunk.targets, valid=torch.ones_like(chunk.targets.valid))
+    last = chunk.start[:, None] + chunk.steps - 1
+    memory, _ = model.remember(chunk, None)
+    for before in (True, False):
+        chunk.targets = replace(chunk.targets, position=last.expand_as(chunk.targets.valid) - int(before))
+        gain = model.diagnostics(chunk, memory.detach())["train/memory_gain"]
+        assert bool(gain == 0) is before
+    assert source.fields == task.fields

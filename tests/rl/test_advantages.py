@@ -1,0 +1,105 @@
+"""Advantages against the sums that define them, on random rollouts with terminations and truncations."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from memup_lightning.rl.algorithms.advantages import generalised_advantages, vtrace
+
+Data = dict[str, Tensor]
+
+
+@st.composite
+def rollouts(draw: st.DrawFn) -> Data:
+    """Steps of several environments, in which episodes end in both ways."""
+    shape = (draw(st.integers(1, 12)), draw(st.integers(1, 3)))
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
+    ends = draw(st.sampled_from([0.0, 0.3, 1.0]))
+
+    def normal() -> Tensor:
+        return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+    def coin() -> Tensor:
+        return torch.rand(shape, generator=generator) < ends
+
+    return {
+        "reward": normal(),
+        "value": normal(),
+        "next_value": normal(),
+        "terminated": coin(),
+        "truncated": coin(),
+    }
+
+
+numbers = st.floats(0, 1)
+
+
+def steps_to_the_end(data: Data, t: int, env: int) -> range:
+    """The steps from t to the end of its episode, or of the rollout."""
+    over = (data["terminated"] | data["truncated"])[:, env]
+    end = next((k for k in range(t, len(over)) if over[k]), len(over) - 1)
+    return range(t, end + 1)
+
+
+def difference(data: Data, t: int, env: int, discount: float) -> float:
+    behind = 0.0 if data["terminated"][t, env] else float(data["next_value"][t, env])
+    return float(data["reward"][t, env]) + discount * behind - float(data["value"][t, env])
+
+
+@given(rollouts(), numbers, numbers)
+def test_generalised_advantages_are_the_direct_sum(data: Data, discount: float, decay: float) -> None:
+    found = generalised_advantages(**data, discount=discount, decay=decay)
+    for t in range(found.shape[0]):
+        for env in range(found.shape[1]):
+            steps = steps_to_the_end(data, t, env)
+            expected = sum((discount * decay) ** (k - t) * difference(data, k, env, discount) for k in steps)
+            assert float(found[t, env]) == pytest.approx(expected, abs=1e-9)
+
+
+@given(rollouts(), st.integers(0, 2**31), numbers, numbers, st.floats(0.1, 2), st.floats(0.1, 2))
+def test_vtrace_is_its_definition(
+    data: Data, seed: int, discount: float, decay: float, clip_rho: float, clip_c: float
+) -> None:
+    log_ratio = torch.randn(data["reward"].shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    target, advantage = vtrace(log_ratio, **data, discount=discount, decay=decay, clip_rho=clip_rho, clip_c=clip_c)
+    ratio = log_ratio.exp()
+
+    def wanted(s: int, env: int) -> float:
+        """v_s, their equation 1."""
+        total = float(data["value"][s, env])
+        for t in steps_to_the_end(data, s, env):
+            c = math.prod(decay * min(clip_c, float(ratio[i, env])) for i in range(s, t))
+            rho = min(clip_rho, float(ratio[t, env]))
+            total += discount ** (t - s) * c * rho * difference(data, t, env, discount)
+        return total
+
+    steps, envs = log_ratio.shape
+    for s in range(steps):
+        for env in range(envs):
+            assert float(target[s, env]) == pytest.approx(wanted(s, env), abs=1e-9)
+            if data["terminated"][s, env]:
+                behind = 0.0
+            elif data["truncated"][s, env] or s == steps - 1:
+                behind = float(data["next_value"][s, env])
+            else:
+                behind = wanted(s + 1, env)
+            expected = float(data["reward"][s, env]) + discount * behind - float(data["value"][s, env])
+            rho = min(clip_rho, float(ratio[s, env]))
+            assert float(advantage[s, env]) == pytest.approx(rho * expected, abs=1e-9)
+
+
+def test_on_policy_vtrace_is_the_lambda_return() -> None:
+    """With one policy and no clipping in the way, v_s = A_s + V(s_s) (their remark 1)."""
+    generator = torch.Generator().manual_seed(0)
+    data: Any = {name: torch.randn(9, 2, generator=generator) for name in ("reward", "value", "next_value")}
+    data["next_value"][:-1] = data["value"][1:]
+    data |= {"terminated": torch.zeros(9, 2, dtype=torch.bool), "truncated": torch.zeros(9, 2, dtype=torch.bool)}
+    target, _ = vtrace(torch.zeros(9, 2), **data, discount=0.9, decay=0.8)
+    torch.testing.assert_close(target, data["value"] + generalised_advantages(**data, discount=0.9, decay=0.8))

@@ -1,0 +1,392 @@
+"""Episodes from Gymnasium environments: any space, whole episodes, no step that the environment did not take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+import numpy.typing as npt
+import pytest
+from gymnasium import spaces
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
+
+from memup_lightning.data.episodes import ArrayEpisodes
+from memup_lightning.datamodules import GymnasiumDataModule
+from memup_lightning.envs import TMazeVectorEnv
+from memup_lightning.exceptions import MemUPError
+from memup_lightning.rl.collectors import (
+    InformedPolicy,
+    Policy,
+    lay_end_to_end,
+    make_vector_env,
+    play,
+    random_policy,
+    space_fields,
+)
+from memup_lightning.specs import Field
+
+Env = gymnasium.Env[Any, Any]
+
+
+class Counting(Env):
+    """Shows the episode's number and step, and pays their sum. Its lengths come in turn; every second is a cut."""
+
+    observation_space = spaces.Box(-1, 10_000, (2,), np.float32)
+    action_space = spaces.Discrete(3)
+
+    def __init__(self, lengths: tuple[int, ...] = (3, 1, 5), number: int = 0) -> None:
+        self.lengths = lengths
+        self.episode = 1000 * number - 1
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.episode += 1
+        self.t = 0
+        return self.see(), {}
+
+    def see(self) -> npt.NDArray[np.float32]:
+        return np.array([self.episode, self.t], np.float32)
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        reward = float(self.episode + self.t + 0.25 * action)
+        self.t += 1
+        over = self.t == self.lengths[self.episode % 1000 % len(self.lengths)]
+        cut = self.episode % 2 == 1
+        return self.see(), reward, over and not cut, over and cut, {}
+
+
+def counting(number_of_envs: int, lengths: tuple[int, ...] = (3, 1, 5), **kwargs: Any) -> VectorEnv[Any, Any, Any]:
+    makers = [lambda n=n: Counting(lengths, n) for n in range(number_of_envs)]
+    return SyncVectorEnv(makers, **kwargs)
+
+
+def step_count(observations: Any, action_space: Any) -> Any:
+    """An action that follows from what is seen."""
+    return (observations[:, 0] + observations[:, 1]).astype(np.int64) % 3
+
+
+def played_alone(
+    number: int, episodes: int, lengths: tuple[int, ...] = (3, 1, 5)
+) -> list[list[tuple[Any, int, float]]]:
+    """The same episodes, stepped by hand in a single environment."""
+    env = Counting(lengths, number)
+    out = []
+    for _ in range(episodes):
+        seen, _ = env.reset()
+        steps, over = [], False
+        while not over:
+            action = int(seen.sum()) % 3
+            following, reward, terminated, truncated, _ = env.step(action)
+            steps.append((seen.tolist(), action, reward))
+            seen, over = following, terminated or truncated
+        out.append(steps)
+    return out
+
+
+def as_steps(arrays: dict[str, Any], lengths: Any) -> list[list[tuple[Any, int, float]]]:
+    source = ArrayEpisodes(arrays, lengths)
+    read = [source.read(e, 0, int(n)) for e, n in enumerate(lengths)]
+    return [list(zip(r["observation"].tolist(), r["action"].tolist(), r["reward"].tolist(), strict=True)) for r in read]
+
+
+def collect(env: VectorEnv[Any, Any, Any], policy: Policy, episodes: int, seed: int, max_steps: int = 1000) -> Any:
+    """The fields of all episodes end to end, the episodes' lengths, whether each terminated."""
+    return lay_end_to_end(list(play(env, policy, episodes, seed, max_steps)))
+
+
+class Failing(Counting):
+    """Says of its second episode that it is of no use."""
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        return *super().step(action)[:4], {"discarded": self.episode == 1, "episode": self.episode}
+
+
+class Repeats(InformedPolicy):
+    """Acts by what the infos say."""
+
+    def __call__(self, observations: Any, action_space: Any, infos: Any) -> Any:
+        return np.asarray(infos.get("episode", np.zeros(1))) % 3
+
+
+MODES = [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP]
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("lengths", [(3, 1, 5), (1,), (1, 1, 2)])
+def test_collected_episodes_are_those_of_single_environments(mode: AutoresetMode, lengths: tuple[int, ...]) -> None:
+    env = counting(3, lengths, autoreset_mode=mode)
+    arrays, found, _ = collect(env, step_count, 7, seed=0)
+    wanted = [e for number, quota in enumerate((3, 2, 2)) for e in played_alone(number, quota, lengths)]
+    assert sorted(as_steps(arrays, found)) == wanted
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_terminated_and_truncated_episodes_are_told_apart(mode: AutoresetMode) -> None:
+    arrays, lengths, terminated = collect(counting(2, autoreset_mode=mode), step_count, 8, seed=0)
+    number = arrays["observation"][np.cumsum(lengths) - 1, 0]
+    assert np.array_equal(terminated, number % 2 == 0)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_vectorised_maze_gives_the_same_episodes_under_both_modes(mode: AutoresetMode) -> None:
+    env = TMazeVectorEnv(4, 10, "LNR", autoreset_mode=mode)
+    arrays, lengths, terminated = collect(env, lambda seen, space: (seen[:, 2] > 0).astype(np.int64), 11, seed=3)
+    other = TMazeVectorEnv(4, 10, "LNR", autoreset_mode=AutoresetMode.NEXT_STEP)
+    wanted, _, _ = collect(other, lambda seen, space: (seen[:, 2] > 0).astype(np.int64), 11, seed=3)
+    assert terminated.all()
+    assert len(lengths) == 11
+    for name, array in arrays.items():
+        assert np.array_equal(array, wanted[name])
+    firsts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+    assert np.array_equal(np.flatnonzero(arrays["observation"][:, 0]), firsts)
+    assert np.array_equal(np.flatnonzero(arrays["reward"]), np.cumsum(lengths) - 1)
+
+
+def test_every_environment_contributes_as_many_episodes_so_that_short_ones_are_not_favoured() -> None:
+    makers = [lambda n=n: Counting((1,) if n % 2 else (50,), n) for n in range(4)]
+    _, lengths, _ = collect(SyncVectorEnv(makers), step_count, 8, seed=0)
+    assert sorted(lengths) == [1] * 4 + [50] * 4
+
+
+def test_mean_length_of_a_random_walk_is_not_biased() -> None:
+    class Geometric(Counting):
+        def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+            self.t += 1
+            return self.see(), 0.0, bool(self.np_random.random() < 0.05), False, {}
+
+    env = SyncVectorEnv([Geometric] * 100)
+    _, lengths, _ = collect(env, random_policy, 200, seed=0)
+    assert abs(lengths.mean() - 20) < 4 * 20 / np.sqrt(200)
+
+
+def test_fewer_episodes_than_environments_are_collected_too() -> None:
+    _, lengths, _ = collect(counting(5), step_count, 2, seed=0)
+    assert len(lengths) == 2
+
+
+def test_the_seed_says_what_is_played() -> None:
+    def played(seed: int) -> npt.NDArray[Any]:
+        env = make_vector_env("CartPole-v1", 3)
+        return collect(env, random_policy, 4, seed)[0]["observation"]
+
+    assert np.array_equal(played(1), played(1))
+    assert not np.array_equal(played(1)[:5], played(2)[:5])
+
+
+def test_subprocess_environments_are_collected_alike() -> None:
+    env = AsyncVectorEnv([lambda n=n: Counting((3, 1, 5), n) for n in range(2)])
+    try:
+        arrays, lengths, _ = collect(env, step_count, 5, seed=0)
+    finally:
+        env.close()
+    wanted, _, _ = collect(counting(2), step_count, 5, seed=0)
+    assert as_steps(arrays, lengths) == as_steps(wanted, lengths)
+
+
+# --- spaces
+
+
+class Roundabout(Env):
+    """Shows a sample of its observation space, five steps long, and remembers what happened."""
+
+    def __init__(self, observation: spaces.Space[Any], action: spaces.Space[Any]) -> None:
+        self.observation_space, self.action_space = observation, action
+        self.shown: list[Any] = []
+        self.taken: list[Any] = []
+
+    def show(self) -> Any:
+        self.shown.append(self.observation_space.sample())
+        return self.shown[-1]
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.observation_space.seed(seed)
+        self.shown, self.taken = [], []
+        return self.show(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.taken.append(action)
+        return self.show(), 1.0, len(self.taken) == 5, False, {}
+
+
+PAIR = spaces.Dict({"a": spaces.Discrete(3), "b": spaces.Box(-1, 1, (2,), np.float32)})
+
+OBSERVATIONS: list[tuple[spaces.Space[Any], dict[str, Field], Any]] = [
+    (spaces.Box(-1, 1, (2,), np.float32), {"observation": Field((2,))}, lambda x: [x]),
+    (spaces.Box(-1, 1, (2, 3), np.float64), {"observation": Field((2, 3))}, lambda x: [x]),
+    (spaces.Box(0, 9, (), np.int16), {"observation": Field((), "int16")}, lambda x: [x]),
+    (spaces.Box(0, 255, (40, 36, 3), np.uint8), {"observation": Field((40, 36, 3), "uint8", "image")}, lambda x: [x]),
+    (spaces.Discrete(4), {"observation": Field((), "int32", "token", 4)}, lambda x: [x]),
+    (spaces.Discrete(4, start=-2), {"observation": Field((), "int32", "token", 4)}, lambda x: [x + 2]),
+    (spaces.MultiBinary(3), {"observation": Field((3,), "int8")}, lambda x: [x]),
+    (spaces.MultiDiscrete([2, 5]), {"observation": Field((2,), "int32", "token", 5)}, lambda x: [x]),
+    (
+        PAIR,
+        {"observation.a": Field((), "int32", "token", 3), "observation.b": Field((2,))},
+        lambda x: [x["a"], x["b"]],
+    ),
+    (
+        spaces.Tuple([spaces.Discrete(3), spaces.Dict({"deep": PAIR})]),
+        {
+            "observation.0": Field((), "int32", "token", 3),
+            "observation.1.deep.a": Field((), "int32", "token", 3),
+            "observation.1.deep.b": Field((2,)),
+        },
+        lambda x: [x[0], x[1]["deep"]["a"], x[1]["deep"]["b"]],
+    ),
+]
+
+ACTIONS: list[tuple[spaces.Space[Any], Field, Any]] = [
+    (spaces.Discrete(3), Field((), "int32", "token", 3), lambda x: x),
+    (spaces.Discrete(3, start=5), Field((), "int32", "token", 3), lambda x: x - 5),
+    (spaces.MultiDiscrete([2, 4]), Field((2,), "int32", "token", 4), lambda x: x),
+    (spaces.MultiBinary(2), Field((2,), "int8"), lambda x: x),
+    (spaces.Box(-1, 1, (2,), np.float32), Field((2,)), lambda x: x),
+]
+
+
+def round_trip(observation: spaces.Space[Any], action: spaces.Space[Any]) -> tuple[dict[str, Any], Roundabout]:
+    envs = [Roundabout(observation, action)]
+    arrays, lengths, _ = collect(SyncVectorEnv([lambda: envs[0]]), random_policy, 1, seed=0)
+    assert lengths.tolist() == [5]
+    return arrays, envs[0]
+
+
+@pytest.mark.parametrize(("space", "fields", "parts"), OBSERVATIONS, ids=lambda x: str(x)[:40])
+def test_observations_of_any_space_are_kept_as_they_were_shown(
+    space: spaces.Space[Any], fields: dict[str, Field], parts: Any
+) -> None:
+    assert space_fields("observation", space) == fields
+    arrays, env = round_trip(space, spaces.Discrete(2))
+    for place, (name, field) in enumerate(fields.items()):
+        assert arrays[name].dtype == np.dtype(field.dtype)
+        shown = np.stack([np.asarray(parts(x)[place]) for x in env.shown[:5]])
+        assert np.array_equal(arrays[name], shown.astype(field.dtype))
+
+
+@pytest.mark.parametrize(("space", "field", "kept"), ACTIONS, ids=lambda x: str(x)[:40])
+def test_actions_of_any_space_are_kept_as_they_were_taken(space: spaces.Space[Any], field: Field, kept: Any) -> None:
+    assert space_fields("action", space) == {"action": field}
+    arrays, env = round_trip(spaces.Discrete(2), space)
+    assert arrays["action"].dtype == np.dtype(field.dtype)
+    assert np.array_equal(arrays["action"], np.stack([np.asarray(kept(x)) for x in env.taken]).astype(field.dtype))
+
+
+def test_a_space_without_a_fixed_shape_is_refused_with_its_name() -> None:
+    with pytest.raises(MemUPError, match=r"the observation\.words space Text.*no fixed shape.*wrapper"):
+        space_fields("observation", spaces.Dict({"words": spaces.Text(5)}))
+
+
+# --- what is refused
+
+
+def test_an_unknown_environment_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(MemUPError, match=r"environment 'CartPol-v1' cannot be made.*did you mean 'CartPole-v1'\?"):
+        make_vector_env("CartPol-v1", 1)
+
+
+def test_an_argument_that_the_environment_does_not_take_is_refused() -> None:
+    with pytest.raises(MemUPError, match=r"'CartPole-v1' does not take env_kwargs=\{'colour': 3\}"):
+        make_vector_env("CartPole-v1", 1, {"colour": 3})
+
+
+def test_an_environment_that_does_not_reset_itself_is_refused() -> None:
+    with pytest.raises(MemUPError, match="NEXT_STEP or SAME_STEP"):
+        collect(counting(2, autoreset_mode=AutoresetMode.DISABLED), step_count, 2, seed=0)
+
+
+def test_an_episode_without_end_is_refused_with_the_remedy() -> None:
+    with pytest.raises(MemUPError, match="longer than max_steps=20; wrap the environment in a TimeLimit"):
+        collect(counting(2, (3, 50)), step_count, 4, seed=0, max_steps=20)
+
+
+def test_no_episode_is_refused() -> None:
+    with pytest.raises(MemUPError, match="num_episodes=0"):
+        collect(counting(2), step_count, 0, seed=0)
+
+
+# --- the datamodule on top
+
+
+def cartpole(**given: Any) -> GymnasiumDataModule:
+    data = GymnasiumDataModule("CartPole-v1", num_train=6, num_val=4, num_test=3, num_envs=4, lanes=4, seed=1, **given)
+    data.setup("fit")
+    return data
+
+
+def test_an_environment_of_others_goes_through_with_its_velocities_masked_out() -> None:
+    data, whole = cartpole(observed=[0, 2]), cartpole()
+    source, full = data.sources["train"], whole.sources["train"]
+    assert data.task.fields["observation"] == Field((2,))
+    seen, all_seen = (s.read(0, 0, 5)["observation"] for s in (source, full))
+    assert np.array_equal(seen, all_seen[:, [0, 2]])
+
+
+def test_splits_share_no_episode() -> None:
+    data = cartpole()
+    data.setup("test")
+    starts = {
+        split: {tuple(s.read(e, 0, 1)["observation"][0]) for e in range(len(s))} for split, s in data.sources.items()
+    }
+    assert [len(starts[split]) for split in ("train", "val", "test")] == [6, 4, 3]
+    assert len(set.union(*starts.values())) == 13
+
+
+def test_the_outcome_is_what_was_asked_for() -> None:
+    source = cartpole(outcome="return", discount=0.5, judged="last").sources["train"]
+    length = int(source.lengths[0])
+    read = source.read(0, 0, length)
+    assert read["outcome"][-1] == 1
+    assert read["outcome"][0] == pytest.approx(2 - 2.0 ** (1 - length))
+    assert read["evaluate"].tolist() == [False] * (length - 1) + [True]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"observed": [0, 7]}, r"observed=\[0, 7\]: choose among the entries 0 to 3"),
+        ({"observed": []}, r"observed=\[\]"),
+        ({"num_val": 0}, "num_val=0"),
+    ],
+)
+def test_an_impossible_datamodule_is_refused_with_its_value(given: Any, said: str) -> None:
+    with pytest.raises(MemUPError, match=said):
+        _ = GymnasiumDataModule("CartPole-v1", **given).task
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_an_episode_that_its_environment_discards_is_replaced(
+    mode: AutoresetMode, caplog: pytest.LogCaptureFixture
+) -> None:
+    env = SyncVectorEnv([lambda: Failing((4,))], autoreset_mode=mode)
+    arrays, lengths, _ = collect(env, step_count, 3, seed=0)
+    assert lengths.tolist() == [4, 4, 4]
+    assert arrays["observation"][::4, 0].tolist() == [0, 2, 3]
+    assert "1 episodes were discarded" in caplog.text
+
+
+def test_an_informed_policy_is_told_the_infos() -> None:
+    arrays, _, _ = collect(SyncVectorEnv([lambda: Failing((4,))]), Repeats(), 3, seed=0)
+    assert arrays["action"].reshape(3, 4)[:, 1:].tolist() == [[0] * 3, [2] * 3, [0] * 3]
+
+
+class Told(Counting):
+    """Tells the number of the step in its infos."""
+
+    def reset(self, **given: Any) -> tuple[Any, dict[str, Any]]:
+        return super().reset(**given)[0], {"truth": self.t}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        return *super().step(action)[:4], {"truth": self.t}
+
+
+def test_infos_that_are_asked_for_are_kept_beside_the_observation_they_came_with() -> None:
+    env = SyncVectorEnv([lambda n=n: Told(number=n) for n in range(2)])
+    for episode in play(env, step_count, 6, seed=0, infos_kept=("truth",)):
+        np.testing.assert_array_equal(episode.arrays["info.truth"], episode.arrays["observation"][:, 1])
+
+
+def test_an_info_that_the_environment_does_not_give_is_named() -> None:
+    with pytest.raises(MemUPError, match="no colour"):
+        next(play(counting(2), step_count, 2, seed=0, infos_kept=("colour",)))

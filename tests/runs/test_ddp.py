@@ -1,0 +1,234 @@
+"""Two gloo processes do what one does: same weights, targets, metrics and predictions; and neither waits for ever."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from memup_lightning import distributed
+from memup_lightning.exceptions import MemUPError
+from memup_lightning.rl.networks import RunningNormalizer
+from memup_lightning.specs import Field
+from tests.command_line import ROOT, tiny
+
+LIMIT = 90  # seconds after which a command counts as hung
+UPDATES = 60
+KINDS = {"num_targets": 2, "kinds": 4, "held_out": 0.2}
+
+
+def command(
+    folder: Path, subcommand: str, name: str, *options: str, processes: int = 1
+) -> subprocess.CompletedProcess[str]:
+    """Run the command line; a group of processes of its own, so that a hung rank does not outlive the test."""
+    given = [f"--trainer.logger.init_args.name={name}", *options]
+    if processes > 1:
+        given += [f"--trainer.devices={processes}", "--trainer.strategy=ddp"]
+    clean = {key: x for key, x in os.environ.items() if not key.startswith("WANDB")}
+    with subprocess.Popen(
+        [sys.executable, "-m", "memup_lightning", subcommand, "--config", str(folder / "config.yaml"), *given],
+        cwd=folder,
+        env=clean | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            said, _ = process.communicate(timeout=LIMIT)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            pytest.fail(f"{subcommand} with {processes} processes hangs")
+    return subprocess.CompletedProcess(process.args, process.returncode, said)
+
+
+def config(folder: Path) -> dict[str, Any]:
+    """Episodes of uneven length, in numbers that two ranks cannot share evenly; a refresh does not reach them all."""
+    given = tiny(folder)
+    given["num_threads"] = 1
+    given["trainer"] |= {"max_steps": UPDATES, "val_check_interval": 20}
+    given["trainer"]["callbacks"] = [
+        {"class_path": "TargetRefresh", "init_args": {"every": 15, "settle": 5, "max_wait": 10, "max_steps": 400}},
+        {
+            "class_path": "Replay",
+            "init_args": {"every": 15, "max_steps": 200, "visits": [1, 3], "max_age": 30, "lanes": 3},
+        },
+        {
+            "class_path": "ModelCheckpoint",
+            "init_args": {"every_n_train_steps": 20, "save_top_k": -1, "filename": "{step}"},
+        },
+        {"class_path": "RunReport", "init_args": {"pictures": False}},
+        {"class_path": "MemoryUsage"},
+        {"class_path": "PredictionWriter"},
+    ]
+    given["model"]["init_args"]["drift_penalty"] = {10: 1.0}
+    given["data"]["init_args"] = {
+        "length": 20,
+        "lanes": 16,
+        "num_train": 37,
+        "num_val": 13,
+        "num_test": 7,
+        "chunk_length": 5,
+        "chunks_per_epoch": 25,
+        "curriculum": {25: 30},
+        "evaluation_lanes": 4,
+        "evaluation_chunk_length": 10,
+        "selector": {
+            "class_path": "Union",
+            "init_args": {"selectors": [{"class_path": "TopK"}, {"class_path": "Explainable", "init_args": KINDS}]},
+        },
+    }
+    return given
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on one process (``one``) and the same on two (``two``)."""
+    folder = tmp_path_factory.mktemp("ranks")
+    (folder / "config.yaml").write_text(yaml.safe_dump(config(folder)))
+    for name, processes in (("one", 1), ("two", 2)):
+        done = command(folder, "fit", name, processes=processes)
+        assert done.returncode == 0, done.stdout
+    return folder
+
+
+def checkpoint(folder: Path, name: str, step: int = UPDATES) -> Path:
+    return folder / "runs" / name / "version_0" / "checkpoints" / f"step={step}.ckpt"
+
+
+def assert_same(one: Path, other: Path, tolerance: float) -> None:
+    """Weights, Adam's moments, lanes, targets, and what was seen of each kind of context."""
+    a, b = torch.load(one, weights_only=True), torch.load(other, weights_only=True)
+    assert a["kinds"]["observed"].any()
+    assert a["kinds"].pop("examples") == b["kinds"].pop("examples")
+    assert a["TMazeDataModule"]["consumed"] == b["TMazeDataModule"]["consumed"] == UPDATES
+    assert a["lane_state"][0].shape == b["lane_state"][0].shape == (16, 1, 8)
+    ours, theirs = (saved["callbacks"]["Replay"] for saved in (a, b))
+    assert len(ours["snapshots"]["where"])
+    assert torch.equal(ours["snapshots"]["where"], theirs["snapshots"]["where"])
+    assert all(torch.equal(x, theirs["visits"][name]) for name, x in ours["visits"].items())
+    for part in ("state_dict", "lane_state", "optimizer_states", "TMazeDataModule", "kinds"):
+        torch.testing.assert_close(
+            a[part], b[part], rtol=tolerance, atol=tolerance, msg=lambda m, part=part: f"{part}: {m}"
+        )
+
+
+def last_row(folder: Path, name: str) -> dict[str, float]:
+    """The last value of each metric."""
+    with (folder / "runs" / name / "version_0" / "metrics.csv").open() as lines:
+        return {key: float(x) for row in csv.DictReader(lines) for key, x in row.items() if x}
+
+
+def test_two_processes_learn_the_weights_of_one(folder: Path) -> None:
+    begin = torch.load(checkpoint(folder, "one", 20), weights_only=True)
+    assert begin["TMazeDataModule"]["targets"]["version"] == 2
+    assert not begin["TMazeDataModule"]["targets"]["scored"].all()
+    assert_same(checkpoint(folder, "one"), checkpoint(folder, "two"), 1e-5)
+
+
+def test_two_processes_report_the_metrics_of_one(folder: Path) -> None:
+    one, two = last_row(folder, "one"), last_row(folder, "two")
+    assert one.keys() == two.keys()
+    assert {"val/target_recall", "val/accuracy", "val/memory_gain", "train/loss"} <= one.keys()
+    for name, value in one.items():
+        if name.startswith(("val/", "train/")) or name == "refresh/scored_share":
+            assert two[name] == pytest.approx(value, abs=1e-4), name
+    assert two["memory/saved_tensor_bytes"] < 0.7 * one["memory/saved_tensor_bytes"]
+
+
+def test_two_processes_go_on_bit_for_bit_as_two(folder: Path) -> None:
+    done = command(folder, "fit", "two-two", f"--ckpt_path={checkpoint(folder, 'two', 20)}", processes=2)
+    assert done.returncode == 0, done.stdout
+    assert_same(checkpoint(folder, "two"), checkpoint(folder, "two-two"), 0)
+
+
+def test_two_processes_go_on_as_one(folder: Path) -> None:
+    done = command(folder, "fit", "two-one", f"--ckpt_path={checkpoint(folder, 'two', 20)}")
+    assert done.returncode == 0, done.stdout
+    assert_same(checkpoint(folder, "two"), checkpoint(folder, "two-one"), 1e-5)
+
+
+def test_two_processes_write_every_prediction_into_one_table(folder: Path) -> None:
+    done = command(folder, "predict", "predict", f"--ckpt_path={checkpoint(folder, 'two')}", processes=2)
+    assert done.returncode == 0, done.stdout
+    tables = list((folder / "runs" / "predict").rglob("predictions*.csv"))
+    assert [table.name for table in tables] == ["predictions.csv"]
+    with tables[0].open() as lines:
+        assert sorted(int(row["episode"]) for row in csv.DictReader(lines)) == list(range(7))
+
+
+def test_fewer_episodes_than_processes_are_enough(folder: Path) -> None:
+    few = [
+        "--data.init_args.selector=TopK",
+        "--data.init_args.num_train=1",
+        "--data.init_args.num_val=1",
+        "--data.init_args.num_workers=1",
+    ]
+    done = command(folder, "fit", "few", "--trainer.max_steps=25", *few, processes=2)
+    assert done.returncode == 0, done.stdout
+    assert "val/accuracy" in last_row(folder, "few")
+
+
+# --- without processes
+
+
+@pytest.fixture
+def three_ranks(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    monkeypatch.setattr(distributed, "world_size", lambda: 3)
+    return lambda number: monkeypatch.setattr(distributed, "rank", lambda: number)
+
+
+def test_every_episode_falls_to_one_rank_and_the_steps_are_even(three_ranks: Callable[[int], None]) -> None:
+    lengths = np.random.default_rng(0).integers(1, 1000, 50)
+    episodes = np.arange(3, 50)
+    shares = []
+    for number in range(3):
+        three_ranks(number)
+        shares.append(distributed.share_of_episodes(episodes, lengths))
+    assert sorted(np.concatenate(shares)) == episodes.tolist()
+    steps = [lengths[share].sum() for share in shares]
+    assert max(steps) - min(steps) <= lengths.max()
+
+
+def test_lanes_that_cannot_be_split_are_refused(three_ranks: Callable[[int], None]) -> None:
+    assert distributed.share_of_lanes(12) == 4
+    with pytest.raises(MemUPError, match=r"lanes=64 cannot be split over 3 processes; .* such as 66"):
+        distributed.share_of_lanes(64)
+
+
+def learn_a_share(number: int, folder: str, rows: list[int]) -> None:
+    """What a rank's normaliser knows after its share of some batches."""
+    torch.distributed.init_process_group("gloo", f"file://{folder}/meet", rank=number, world_size=2)
+    normalizer = RunningNormalizer({"x": Field((2,))})
+    for batch in batches(rows):
+        share = batch.chunk(2)[number]
+        normalizer.learn(normalizer({"x": share}))
+    torch.save(normalizer.state_dict(), f"{folder}/{number}.pt")
+    torch.distributed.destroy_process_group()
+
+
+def batches(rows: list[int]) -> list[torch.Tensor]:
+    torch.manual_seed(1)
+    return [3 * torch.randn(n, 2) + torch.tensor([5.0, -2.0]) for n in rows]
+
+
+def test_observations_are_normalised_by_what_all_ranks_saw(tmp_path: Path) -> None:
+    rows = [7, 40, 3]
+    torch.multiprocessing.spawn(learn_a_share, (str(tmp_path), rows), nprocs=2)
+    alone = RunningNormalizer({"x": Field((2,))})
+    for batch in batches(rows):
+        alone.learn(alone({"x": batch}))
+    for number in (0, 1):
+        for name, x in torch.load(tmp_path / f"{number}.pt").items():
+            torch.testing.assert_close(x, alone.state_dict()[name], atol=1e-6, rtol=1e-6)
