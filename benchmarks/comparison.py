@@ -3,11 +3,11 @@
     python -m benchmarks.comparison [--quick] [--tasks T-Maze-LNR Copy] [--json PATH] [--picture PATH]
 
 Every row is `fit` on conf/tmaze.yaml or conf/copy.yaml in a process of its own; networks, streams and evaluation are the
-config's, the training method differs. A run ends when it is learned (accuracy on 100 held-out episodes at full length:
+config's, the training method differs. A run ends when it is learned (accuracy on 100 validation episodes at full length:
 0.99 for the maze, 0.999 for copy) or when its budget is spent: 5,000 updates of MemUP and TBPTT (copy: 8,000); of full
 BPTT as many as play 300,000 steps a lane, which is more steps than the others get. One seed.
 
-The baselines are given every chance: their loss is at the judged steps alone, which they are told and MemUP must find;
+The baselines are given every chance: their loss is at the evaluated steps alone, which they are told and MemUP must find;
 their lanes play every episode to its end; on the maze their LSTM begins with chrono initialisation for that length, they
 learn with the rate that was best for full BPTT over 100 steps (0.005; MemUP: 0.002) and their gradients are clipped.
 MemUP's lanes begin anew and go back as its configs have them: on copy a fifth of them to the cues.

@@ -3,7 +3,7 @@
     python -m benchmarks.memories [--quick] [--tasks T-Maze-LNR-1000 Copy-120] [--memories LSTM NTM ...] [--json PATH]
 
 Every row is `fit` on conf/tmaze.yaml or conf/copy_120.yaml with another core, in a process of its own, within the same
-number of updates for every core. A run ends when it is solved, evaluated on 256 held-out episodes at full length. With
+number of updates for every core. A run ends when it is solved, evaluated on 256 validation episodes at full length. With
 --json, a row that was measured before stays in the file until it is measured again.
 """
 
@@ -21,7 +21,7 @@ from memup_lightning.datamodules import CopyDataModule, TMazeDataModule
 from memup_lightning.models import memory
 from memup_lightning.models.encoders import StepEncoder
 from memup_lightning.models.memory import State
-from memup_lightning.specs import Task
+from memup_lightning.specs import TaskSpec
 
 
 class Setting(NamedTuple):
@@ -39,7 +39,7 @@ class Setting(NamedTuple):
     """
 
     config: str
-    task: Task
+    task: TaskSpec
     length: int
     updates: int
     interval: int
@@ -111,7 +111,7 @@ def run(name: str, core: str, seed: int, threads: int | None, *overrides: str) -
     }
 
 
-def sizes(task: Task, core: str, given: Mapping[str, Any]) -> Row:
+def sizes(task: TaskSpec, core: str, given: Mapping[str, Any]) -> Row:
     """Parameters of a core on a task, and the bytes of one lane's state."""
     model = partial(getattr(memory, core), **given)(StepEncoder(task.input_fields).output_size)
 

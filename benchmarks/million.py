@@ -2,7 +2,7 @@
 
     python -m benchmarks.million [--quick] [--seeds 1 2 3] [--json PATH]
 
-Every run is `fit` on the config, in a process of its own; its figures are those of the run's summary.json. 64 held-out
+Every run is `fit` on the config, in a process of its own; its figures are those of the run's summary.json. 64 validation
 episodes are evaluated at their full length. `--quick`: a corridor of 100,000 steps.
 """
 

@@ -8,7 +8,7 @@ coin tosses), coins (30 steps that pay one), vectors (each of them shows a rando
 look alike); and two without noise, Copy-120 and Adding-500, where the robust rule must cost nothing. Rules, K=4 each (copy
 10, adding 1): published (AverageSurprise and TopK: what the published implementation selects by), top-K (TopK by the
 uncertainty of the local predictor), uncertain (Proportional: drawn among the uncertain steps), different (Explainable, but
-blind to what the memory explains), explainable (Explainable as it is). A run ends when held-out episodes are judged right
+blind to what the memory explains), explainable (Explainable as it is). A run ends when validation episodes are judged right
 at the share that the task's config asks for, or at the task's budget of updates; Adding-500 has no such end, its error is
 compared. With --json, a row that was measured before stays in the file until it is measured again.
 """
@@ -75,7 +75,7 @@ COLOURS = dict(zip(RULES, (pictures.RED, pictures.ORANGE, pictures.PURPLE, pictu
 
 
 class Blind(MemUP):
-    """A model that does not look at what its memory explains: every kind of context stays as promising as it was."""
+    """A model that does not look at what its memory explains: every context cluster stays as promising as it was."""
 
     def _explained_by_own(self, *steps: Any) -> tuple[Tensor, Tensor]:
         gain, compared = super()._explained_by_own(*steps)
@@ -99,7 +99,7 @@ def run(task: str, rule: str, seed: int, quick: bool, threads: int | None) -> Ro
         "updates": summary["updates"],
         "seconds": summary["seconds_training"],
         "selection": metrics.get("refresh/share_of_training"),
-        "kinds": summary["kinds"],
+        "clusters": summary["clusters"],
         "curve": [[row["updates"], row[problem.metric]] for row in evaluations],
     }
 

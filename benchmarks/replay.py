@@ -4,7 +4,7 @@
 
 Every row is `fit` on conf/tmaze_random_hint.yaml under one schedule, in a process of its own: sequential (each lane plays
 its episodes to the end), restarts (a mixture of lanes that leave early), replay (as the config is). The first two run
-without the Replay callback. All have the same budget of updates, and end before where 64 held-out episodes are judged
+without the Replay callback. All have the same budget of updates, and end before where 64 validation episodes are judged
 >= 0.99 right at their junction, evaluated at full length.
 """
 
@@ -87,7 +87,7 @@ def picture(rows: Sequence[Row]) -> Figure:
         axes.set_ylim(-0.03, 1.03)
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         axes.set_xlabel("updates")
-        axes.set_ylabel("accuracy on held-out episodes")
+        axes.set_ylabel("accuracy on validation episodes")
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(rows), **pictures.TIGHT)
     return figure
 

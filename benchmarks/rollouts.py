@@ -24,13 +24,13 @@ from torch import Tensor, nn
 
 from benchmarks.report import Row, arguments, publish
 from memup_lightning.datamodules import TMazeDataModule
-from memup_lightning.datamodules.played.rollouts import deal
+from memup_lightning.datamodules.played.rollouts import iterate_minibatches
 from memup_lightning.envs import TMazeVectorEnv
 from memup_lightning.models.memory import LSTM
 from memup_lightning.modules import MemUP
-from memup_lightning.rl.agent_memory import TrainedMemory
+from memup_lightning.rl.agent_memory import LearnedMemory
 from memup_lightning.rl.algorithms import PPO
-from memup_lightning.rl.rollouts import Player
+from memup_lightning.rl.rollouts import RolloutCollector
 
 ENVS, LENGTH, HIDDEN = 256, 1000, 64
 
@@ -102,7 +102,7 @@ def rollouts(steps: int, turns: int, seed: int) -> Row:
     task = TMazeDataModule(length=LENGTH).task
     torch.manual_seed(seed)
     agent = PPO(task, memory=MemUP(task, memory=partial(LSTM, hidden_size=HIDDEN)))
-    player, bare = Player(TMazeVectorEnv(ENVS, length=LENGTH), task, seed), BareLoop(seed)
+    player, bare = RolloutCollector(TMazeVectorEnv(ENVS, length=LENGTH), task, seed), BareLoop(seed)
     ours, theirs = in_turn(turns, lambda: player.rollout(agent, steps), lambda: bare.rollout(steps))
     return {"what": "rollout", "unit": "steps/s", "ours": ENVS * steps / ours, "other": ENVS * steps / theirs}
 
@@ -113,7 +113,9 @@ def updates(steps: int, turns: int, seed: int) -> Row:
     works = []
     for memory in (MemUP(task, memory=partial(LSTM, hidden_size=HIDDEN)), partial(LSTM, hidden_size=HIDDEN)):
         agent = PPO(task, memory=memory)
-        rows = agent.learn_from(Player(TMazeVectorEnv(ENVS, length=LENGTH), task, seed).rollout(agent, steps))
+        rows = agent.make_batches(
+            RolloutCollector(TMazeVectorEnv(ENVS, length=LENGTH), task, seed).rollout(agent, steps)
+        )
         works.append(partial(epoch, agent, rows))
     ours, theirs = in_turn(turns, *works)
     return {"what": "PPO epoch", "unit": "steps/s", "ours": ENVS * steps / ours, "other": ENVS * steps / theirs}
@@ -122,9 +124,9 @@ def updates(steps: int, turns: int, seed: int) -> Row:
 def epoch(agent: PPO, rows: dict[str, Any]) -> None:
     """One pass over a rollout in eight batches."""
     optimizer = torch.optim.Adam((p for p in agent.parameters() if p.requires_grad), lr=1e-3)
-    for batch in deal(rows, 1, 8):
+    for batch in iterate_minibatches(rows, 1, 8):
         seen = {name.removeprefix("input."): x for name, x in batch.items() if name.startswith("input.")}
-        if isinstance(agent.memory, TrainedMemory):
+        if isinstance(agent.memory, LearnedMemory):
             memory = agent.memory.unroll(seen, batch["state"], batch["is_first"])
         else:
             memory = batch["memory"]

@@ -37,9 +37,9 @@ from benchmarks.overhead import refresh_seconds
 from benchmarks.report import Row, arguments, publish
 from benchmarks.runs import fit
 from memup_lightning.chunk import Chunk
-from memup_lightning.data.episodes import EVALUATE, OUTCOME
+from memup_lightning.data.episodes import EVAL_MASK, OUTCOME
 from memup_lightning.data.loader import ChunkLoader
-from memup_lightning.data.samplers import LaneSchedule
+from memup_lightning.data.samplers import ShuffledLaneSampler
 from memup_lightning.data.store import EpisodeStore
 from memup_lightning.data.stream import ChunkStream
 from memup_lightning.datamodules import TMazeDataModule
@@ -64,7 +64,7 @@ def write_store(path: Path, episodes: int, length: int, seed: int = 0) -> Episod
                             "action": random.integers(0, 2, size, np.int32),
                             "reward": random.random(size, np.float32),
                             OUTCOME: random.random(size, np.float32),
-                            EVALUATE: np.zeros(size, np.bool_),
+                            EVAL_MASK: np.zeros(size, np.bool_),
                         }
                     )
     return EpisodeStore(path)
@@ -72,7 +72,7 @@ def write_store(path: Path, episodes: int, length: int, seed: int = 0) -> Episod
 
 def make_stream(store: EpisodeStore, chunk_length: int, training: bool, chunks: int) -> ChunkStream:
     task = TMazeDataModule(length=100).task
-    schedule = LaneSchedule(store.lengths, LANES, chunk_length, (0.0,), seed=1)
+    schedule = ShuffledLaneSampler(store.lengths, LANES, chunk_length, (0.0,), seed=1)
     return ChunkStream(store, task, schedule, chunks, contexts=not training, probes=PROBES if training else 0, seed=1)
 
 
@@ -101,7 +101,7 @@ def plain_seconds(store: EpisodeStore, chunk_length: int, training: bool, chunks
     random = np.random.default_rng(1)
     probes = random.integers(0, int(store.lengths.sum()), (2 * chunks, LANES * PROBES)).tolist() if training else None
     names = list(INPUTS) if training else list(maps)
-    probe_names = ["observation", "action", OUTCOME, EVALUATE]
+    probe_names = ["observation", "action", OUTCOME, EVAL_MASK]
     begin, seen = 0.0, 0.0
     for number, row in enumerate(places):
         if number == chunks:
@@ -215,7 +215,7 @@ def waiting(cache: str, chunk_length: int, workers: int, updates: int, turns: in
     for _ in range(turns):
         watch = WaitingStopwatch(updates // 2, updates // 2 + updates)
         with tempfile.TemporaryDirectory() as folder:
-            policy = "memup_lightning.rl.collectors.random_policy"  # mazes that are played, not computed when read
+            policy = "memup_lightning.envs.policies.random_policy"  # mazes that are played, not computed when read
             fit(
                 "conf/tmaze.yaml", folder, 1, watch.last, [watch], policy=policy, cache_dir=cache, num_val=8,
                 chunk_length=chunk_length, num_workers=workers,

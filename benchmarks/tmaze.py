@@ -3,7 +3,7 @@
     python -m benchmarks.tmaze [--quick] [--seeds 1 2 3] [--json PATH]
 
 Every row is `fit` on conf/tmaze.yaml with another length and chunk length, in a process of its own; its figures are those
-of the run's summary.json. A run ends when 256 held-out episodes are judged >= 0.99 right at their junction, evaluated at
+of the run's summary.json. A run ends when 256 validation episodes are judged >= 0.99 right at their junction, evaluated at
 full length, or at 10,000 updates.
 """
 

@@ -75,16 +75,16 @@ def sizes(length: int, budget: int, baseline: Baseline | None = None, memory_upd
     """Rollouts that suit a length: whole episodes for a memory that is trained, 256 steps at most for backpropagation."""
     envs = ENVS if baseline or length >= LONG else 128
     steps = rollout_steps(length) if baseline else length + 12
-    epochs, minibatches = (baseline.epochs, 4) if baseline else (2, max(2, envs * steps // 6500))
-    each = epochs * minibatches + memory_updates
+    epochs, num_minibatches = (baseline.epochs, 4) if baseline else (2, max(2, envs * steps // 6500))
+    each = epochs * num_minibatches + memory_updates
     rollouts = max(1, budget // (envs * steps))
     between = 1 if memory_updates else max(1, rollouts // 20)  # rollouts
     given = [
         f"--data.init_args.env_kwargs.length={length}",
         f"--data.init_args.num_envs={envs}",
-        f"--data.init_args.steps={steps}",
-        f"--data.init_args.epochs={epochs}",
-        f"--data.init_args.minibatches={minibatches}",
+        f"--data.init_args.num_steps={steps}",
+        f"--data.init_args.update_epochs={epochs}",
+        f"--data.init_args.num_minibatches={num_minibatches}",
         f"--trainer.max_steps={each * rollouts}",
         f"--trainer.val_check_interval={each * between}",
         f"--data.init_args.num_val={EVALUATED[length]}",

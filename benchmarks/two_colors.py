@@ -2,7 +2,7 @@
 
     python -m benchmarks.two_colors [--quick] [--variants room delay] [--seeds 1] [--cache FOLDER] [--json PATH]
 
-Runs conf/two_colors.yaml and conf/two_colors_delay.yaml in processes of their own. ``accuracy`` is that of held-out
+Runs conf/two_colors.yaml and conf/two_colors_delay.yaml in processes of their own. ``accuracy`` is that of validation
 episodes: in the room, given vests taken 300 steps or more after the pillar was gone; in the delay variant, the choice at
 the end; balanced over what was right and the pillar's colour (see ``TwoColorsDataModule``). ``no memory`` replaces the
 recurrent core by one that gives zeros. ``seconds`` is all of ``fit``, collection included; with ``--cache`` the second run

@@ -33,8 +33,9 @@ from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 from benchmarks.report import Row, arguments, publish, with_earlier
 from benchmarks.runs import call
 from memup_lightning.callbacks.plots import pictures
+from memup_lightning.envs.policies import random_policy
 from memup_lightning.envs.two_colors.rules import TwoColorsRules
-from memup_lightning.rl.collectors import make_vector_env, play, random_policy
+from memup_lightning.rl.collectors import collect, make_vector_env
 from memup_lightning.runs.statistics import mean_interval
 
 BUDGET = 300_000
@@ -100,7 +101,7 @@ def run(agent: str, seed: int, options: Any) -> Row:
 
 def play_at_random(seed: int, episodes: int) -> Row:
     env = make_vector_env("memup/TwoColors-v0", 2, {"frame_skip": FRAME_SKIP, "observation_size": (16, 28)})
-    found = [episode.arrays["reward"] for episode in play(env, random_policy, episodes, seed + 1000)]
+    found = [episode.arrays["reward"] for episode in collect(env, random_policy, episodes, seed + 1000)]
     env.close()
     return {
         "agent": "random",

@@ -51,7 +51,7 @@ def actions(steps: int, envs: int = 1) -> list[Any]:
     return list(drawn[:, 0] if envs == 1 else drawn)
 
 
-class Player(Protocol):
+class RolloutCollector(Protocol):
     """Plays some steps in each environment."""
 
     def __call__(self, steps: int) -> None: ...
@@ -88,7 +88,7 @@ class BareLoop:
             engine.close()
 
 
-def serve(pipe: Any, make: Callable[[int], Player], envs: int) -> None:
+def serve(pipe: Any, make: Callable[[int], RolloutCollector], envs: int) -> None:
     """A player at the other end of a pipe: gets numbers of steps, and says when it has played them."""
     player = make(envs)
     while steps := pipe.recv():
@@ -105,7 +105,7 @@ class Free:
         envs: of all processes together.
     """
 
-    def __init__(self, make: Callable[[int], Player], envs: int) -> None:
+    def __init__(self, make: Callable[[int], RolloutCollector], envs: int) -> None:
         context = get_context("fork")
         self.pipes, self.processes = [], []
         processes = min(envs, os.cpu_count() or 1)
@@ -179,7 +179,7 @@ class Vector:
         self.env.close()
 
 
-MANY: dict[str, Callable[[int], Player]] = {
+MANY: dict[str, Callable[[int], RolloutCollector]] = {
     BARE: partial(Free, BareLoop),
     "environment, free": partial(Free, Environments),
     "bare, in step": BareInStep,
@@ -187,7 +187,7 @@ MANY: dict[str, Callable[[int], Player]] = {
     "async": lambda envs: Vector(AsyncVectorEnv([TwoColorsEnv] * envs)),
     "sync": lambda envs: Vector(SyncVectorEnv([TwoColorsEnv] * envs)),
 }
-ALONE: dict[str, Callable[[int], Player]] = {BARE: BareLoop, "environment": Environments}
+ALONE: dict[str, Callable[[int], RolloutCollector]] = {BARE: BareLoop, "environment": Environments}
 
 
 def busy() -> tuple[float, float]:
@@ -220,7 +220,9 @@ class Turn(NamedTuple):
     cpu_us: float
 
 
-def measure(envs: int, made: dict[str, Callable[[int], Player]], steps: int, turns: int, wait: float) -> list[Row]:
+def measure(
+    envs: int, made: dict[str, Callable[[int], RolloutCollector]], steps: int, turns: int, wait: float
+) -> list[Row]:
     """The players of one number of environments, in rounds: each plays once in a round, in alternating order."""
     players = {name: make(envs) for name, make in made.items()}
     for player in players.values():

@@ -4,7 +4,7 @@
 
 Takes the checkpoint of a run of conf/two_colors.yaml and plays a new episode with the run's own policy. The belief is
 asked of the predictor, with the memory's state m_t: what would a red vest pay now, and what a green one? Each question is
-put with local contexts of held-out steps at which a vest of that colour was taken, and the answers are averaged. The
+put with local contexts of validation steps at which a vest of that colour was taken, and the answers are averaged. The
 curve is half the difference, green minus red: +1 where the memory is sure of green, -1 where it is sure of red.
 """
 
@@ -27,9 +27,9 @@ from memup_lightning.chunk import Chunk, Fields
 from memup_lightning.data.episodes import OUTCOME, EpisodeSource
 from memup_lightning.data.stream import StepReader
 from memup_lightning.datamodules import TwoColorsDataModule
+from memup_lightning.envs.policies import InformedPolicy
 from memup_lightning.envs.two_colors.env import TwoColorsEnv
 from memup_lightning.modules import MemUP
-from memup_lightning.rl.collectors import InformedPolicy
 
 SCALE = 2
 PANEL = 80  # pixels below the screen
@@ -106,7 +106,7 @@ def vests(source: EpisodeSource, data: TwoColorsDataModule, most: int = 32) -> d
     contexts = {}
     for colour, places in found.items():
         if not places:
-            raise SystemExit(f"no {colour} vest is taken in full view in the held-out episodes; raise num_val")
+            raise SystemExit(f"no {colour} vest is taken in full view in the validation episodes; raise num_val")
         episodes, steps = np.array(places[:: max(1, len(places) // most)][:most]).T
         arrays = reader.read(episodes, steps)
         contexts[colour] = reader.steps(arrays, steps, np.ones(len(steps), np.bool_), (len(steps),)).context
@@ -124,7 +124,7 @@ def remember(model: MemUP, episode: Episode) -> Tensor:
     flags = torch.ones(1, steps, dtype=torch.bool)
     place = torch.zeros(1, dtype=torch.int64)
     chunk = Chunk(0, inputs, flags, flags[:, 0], place, place, {}, torch.zeros(1, 0), flags, flags)
-    return model.remember(chunk, None)[0][0]
+    return model.unroll(chunk, None)[0][0]
 
 
 def belief(model: MemUP, memory: Tensor, contexts: dict[str, Fields]) -> npt.NDArray[np.float32]:

@@ -2,11 +2,12 @@
 
     python -m benchmarks.two_colors_view [--quick] [--cache FOLDER] [--json PATH]
 
-Needs scikit-learn (it comes with the extra ``pixels``). The trees learn from the judged vests of the training episodes of
+Needs scikit-learn (it comes with the extra ``pixels``). The trees learn from the evaluated vests of the training
+episodes of
 conf/two_colors.yaml whether one is right, from what a perfect reader of the last frame could know of it: how many vests of
 its colour and of the other are in view, distance and bearing of the nearest of each, the colour itself, the action. They
 are asked at validation's vests, balanced in two ways: as many right as wrong of each colour, and as many among those that
-are seen alike, which is how the memory is judged. ``low`` and ``high``: 95% interval, by a bootstrap over episodes.
+are seen alike, which is how the memory is evaluated. ``low`` and ``high``: 95% interval, by a bootstrap over episodes.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 from benchmarks.report import Row, arguments, publish
 from benchmarks.two_colors import CONFIGS
-from memup_lightning.data.episodes import EVALUATE, Arrays
+from memup_lightning.data.episodes import EVAL_MASK
 from memup_lightning.datamodules import TwoColorsDataModule
-from memup_lightning.datamodules.recorded.base import Split
 from memup_lightning.rl.collectors import INFO
+from memup_lightning.typing import Arrays, Split
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
@@ -52,14 +53,14 @@ def load(kind: type[TwoColorsDataModule], seed: int, **given: Any) -> TwoColorsD
 
 
 def vests(data: TwoColorsDataModule, split: Split) -> tuple[FloatArray, npt.NDArray[np.bool_], IntArray]:
-    """What is seen of the judged vests ``[vests, features]``, whether each was right, and its episode."""
+    """What is seen of the evaluated vests ``[vests, features]``, whether each was right, and its episode."""
     source = data.episodes(split)
-    names = [EVALUATE, "reward", "action", *(INFO + name for name in data.kept_infos)]
+    names = [EVAL_MASK, "reward", "action", *(INFO + name for name in data.kept_infos)]
     parts = [source.gather(np.array([e]), np.array([0]), n, names) for e, n in enumerate(source.lengths.tolist())]
     arrays = {name: np.concatenate([part[name][0] for part in parts]) for name in names}
     episode = np.repeat(np.arange(len(source)), source.lengths)
-    judged = arrays.pop(EVALUATE)
-    arrays, episode = {name: x[judged] for name, x in arrays.items()}, episode[judged]
+    eval_mask = arrays.pop(EVAL_MASK)
+    arrays, episode = {name: x[eval_mask] for name, x in arrays.items()}, episode[eval_mask]
     green = data._is_green(arrays)
     features = [green, arrays["action"]]
     for own in (True, False):

@@ -15,8 +15,8 @@ from memup_lightning.datamodules.played.rollouts import RolloutDataModule
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.memory import State
 from memup_lightning.rl.algorithms.actor_critic import ActorCritic
-from memup_lightning.rl.rollouts import Decision, Player
-from memup_lightning.rl.vector_envs import make_playable
+from memup_lightning.rl.rollouts import ActorOutput, RolloutCollector
+from memup_lightning.rl.vector_envs import make_agent_env
 from memup_lightning.runs.run_folder import check_writable, run_folder
 
 FloatArray = npt.NDArray[np.float32]
@@ -71,9 +71,7 @@ class EpisodeFilm(Callback):
         folder = run_folder(trainer)  # on all ranks: it asks rank zero
         if not trainer.is_global_zero:
             return
-        from memup_lightning.callbacks import (
-            film,  # matplotlib only where something is drawn: it takes room and a while to load
-        )
+        from memup_lightning.callbacks.plots import film
 
         assert isinstance(pl_module, ActorCritic)
         check_writable(folder)
@@ -85,12 +83,12 @@ class EpisodeFilm(Callback):
 def play_one(agent: ActorCritic, data: RolloutDataModule, max_steps: int) -> Played:
     """An episode in an environment of its own, with the most probable actions."""
     field = agent.task.fields["action"]
-    if field.kind != "token" or field.shape:
+    if field.type != "token" or field.shape:
         raise MemUPError("EpisodeFilm shows agents with one Discrete action; remove it from trainer.callbacks")
-    env = make_playable(data.env_id, 1, data.env_kwargs, data.wrappers)
+    env = make_agent_env(data.env_id, 1, data.env_kwargs, data.wrappers)
     watched = _Watched(agent, max_steps)
     try:
-        player = Player(env, data.task, data.seed, data.observed, agent.device)
+        player = RolloutCollector(env, data.task, data.seed, data.observed, agent.device)
         (result,) = player.episodes(watched, 1)
     finally:
         env.close()
@@ -109,18 +107,18 @@ class _Watched:
         self.rows: list[dict[str, Tensor]] = []
         self.initial_state, self.value = agent.initial_state, agent.value
 
-    def act(self, inputs: Fields, state: State, is_first: Tensor) -> Decision:
+    def act(self, inputs: Fields, state: State, is_first: Tensor) -> ActorOutput:
         if len(self.rows) == self.max_steps:
             raise MemUPError(
                 f"an episode is longer than max_steps={self.max_steps}; give EpisodeFilm more, or the env a TimeLimit"
             )
         agent = self.agent
         with torch.no_grad():
-            seen, memory, after = agent.perceive(inputs, state, is_first)
+            seen, memory, after = agent.encode_memory(inputs, state, is_first)
             policy, value = agent.decide(seen, memory)
         row = {"probability": policy.probs, "reward": inputs["reward"], "action": policy.mode}  # type: ignore[attr-defined]
         row["observation"] = torch.cat([inputs[name].float().flatten(1) for name in agent.seen], 1)
-        if agent.believes:
-            row["belief"] = agent.belief(inputs, memory)
+        if agent.can_predict_outcomes:
+            row["belief"] = agent.predict_outcomes(inputs, memory)
         self.rows.append(row)
-        return Decision(policy.mode, {"value": value}, after)
+        return ActorOutput(policy.mode, {"value": value}, after)

@@ -18,8 +18,8 @@ from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor, nn
 
 from memup_lightning.callbacks.run import log_now
-from memup_lightning.chunk import Chunk, Steps
-from memup_lightning.modules import MemoryModule, TaskModule
+from memup_lightning.chunk import Chunk, StepBatch
+from memup_lightning.modules import BaseTask, MemoryTask
 
 MEGABYTE = 1e6
 BPTT_LENGTHS = (64, 128, 256)
@@ -61,10 +61,10 @@ class MemoryUsage(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Chunk, batch_idx: int) -> None:
         kind = type(batch).__name__, _has_targets(trainer)
-        if not isinstance(pl_module, TaskModule) or kind in self._measured:
+        if not isinstance(pl_module, BaseTask) or kind in self._measured:
             return
         self._measured.add(kind)
-        if not self.bptt_bytes and isinstance(pl_module, MemoryModule):
+        if not self.bptt_bytes and isinstance(pl_module, MemoryTask):
             with trainer.precision_plugin.forward_context():
                 self.bptt_bytes = measure_bptt(pl_module, batch)
         self._counter = self._counting.enter_context(SavedTensors([*_standing(pl_module), *tensors(batch)]))
@@ -139,7 +139,7 @@ class SavedTensors:
         self._storages.clear()
 
 
-def measure_bptt(model: MemoryModule, chunk: Chunk, lengths: Sequence[int] = BPTT_LENGTHS) -> dict[int, int]:
+def measure_bptt(model: MemoryTask, chunk: Chunk, lengths: Sequence[int] = BPTT_LENGTHS) -> dict[int, int]:
     """Bytes that encoder and memory save for a backward pass over some numbers of steps.
 
     Args:
@@ -153,10 +153,10 @@ def measure_bptt(model: MemoryModule, chunk: Chunk, lengths: Sequence[int] = BPT
     """
     found: dict[int, int] = {}
     with _undisturbed(model), torch.enable_grad():
-        for length in [chunk.steps, *lengths]:
-            if found and length * found[chunk.steps] / chunk.steps > BPTT_BUDGET:
+        for length in [chunk.num_steps, *lengths]:
+            if found and length * found[chunk.num_steps] / chunk.num_steps > BPTT_BUDGET:
                 continue
-            at = torch.arange(length, device=chunk.valid.device) % chunk.steps
+            at = torch.arange(length, device=chunk.valid.device) % chunk.num_steps
             inputs = {name: x[:, at] for name, x in chunk.inputs.items()}
             with SavedTensors([*_standing(model), *inputs.values()]) as counter:
                 model.memory(model.encoder(inputs), model.memory.initial_state(chunk.lanes), chunk.is_first)
@@ -183,7 +183,7 @@ def tensors(batch: Any) -> Iterator[Tensor]:
     """All tensors of a chunk, or of an agent's batch."""
     if isinstance(batch, Tensor):
         yield batch
-    elif isinstance(batch, Chunk | Steps):
+    elif isinstance(batch, Chunk | StepBatch):
         yield from tensors(vars(batch))
     elif isinstance(batch, dict):
         yield from tensors(tuple(batch.values()))

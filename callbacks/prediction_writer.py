@@ -12,13 +12,13 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import BasePredictionWriter
 from torch import Tensor
 
-from memup_lightning.distributed import gather
+from memup_lightning.distributed import all_gather_object
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.runs.run_folder import check_writable, run_folder
 
 
 class PredictionWriter(BasePredictionWriter):
-    """Writes ``predictions.csv`` into the run folder of ``predict``: one row a judged step, as it is predicted.
+    """Writes ``predictions.csv`` into the run folder of ``predict``: one row a evaluated step, as it is predicted.
 
     The columns are the entries of what ``predict_step`` returns (episode, step, outcome, prediction, correct,
     local_uncertainty, nll); an entry with several components has a column for each, ``outcome_0``, ``outcome_1``, ...
@@ -80,7 +80,7 @@ class PredictionWriter(BasePredictionWriter):
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._close()
         assert self.path is not None
-        rows = gather((self.rows, self._header))  # and by then every part is written
+        rows = all_gather_object((self.rows, self._header))  # and by then every part is written
         if not trainer.is_global_zero:
             return
         self.rows = sum(number for number, _ in rows)

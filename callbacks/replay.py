@@ -13,15 +13,15 @@ from torch import Tensor
 from memup_lightning import rng
 from memup_lightning.callbacks.run import data_of, has_targets, log_now
 from memup_lightning.chunk import Chunk
-from memup_lightning.data.episodes import IntArray
 from memup_lightning.data.stream import ChunkStream
-from memup_lightning.datamodules.recorded.base import Detour, EpisodeDataModule
-from memup_lightning.distributed import gather, share_of_episodes
+from memup_lightning.datamodules.recorded.base import EpisodeDataModule, LaneOverride
+from memup_lightning.distributed import all_gather_object, share_of_episodes
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.models.eval_mode import evaluating
+from memup_lightning.models.eval_mode import eval_mode
 from memup_lightning.models.memory import put
 from memup_lightning.modules import MemUP
-from memup_lightning.modules.state_replay import Found, Rarest, Snapshots
+from memup_lightning.modules.state_replay import StateBatch, StateReplayBuffer, TopKStates
+from memup_lightning.typing import IntArray
 
 _VISIT, _SAMPLE = 11, 12  # separate streams of random numbers
 _SAMPLED = 4096  # steps from which it is told which inputs are usual
@@ -40,7 +40,8 @@ class Replay(Callback):
 
     novelty: ``log(1 + max z^2)`` of the chunk's encoded inputs, z their distance from the mean in standard deviations,
     both of steps drawn from all episodes, z^2 at most their number (such inputs change what the memory can know).
-    fall: by how much the loss on the far targets is lower at the chunk's end than at its beginning, a moving average
+    learning_progress: by how much the loss on the far targets is lower at the chunk's end than at its beginning, a
+    moving average
     over visits (there the memory learns what it did not know); 0 where a chunk has one prediction point.
 
     The other lanes play on as the schedule says. Snapshots are the same on any number of ranks, and so is the run. Beside a
@@ -60,7 +61,7 @@ class Replay(Callback):
         MemUPError: a share outside (0, 1), or so small that no lane replays; a count below 1; ``max_age < every``.
 
     Logs, before each scan, ``replay/snapshots``, ``replay/age`` and ``replay/oldest`` (mean and largest age, in
-    updates), and ``replay/fall`` (mean, in the loss's unit).
+    updates), and ``replay/learning_progress`` (mean, in the loss's unit).
     """
 
     def __init__(
@@ -95,7 +96,7 @@ class Replay(Callback):
         self._clear()
 
     def _clear(self) -> None:
-        self.snapshots = Snapshots()
+        self.snapshots = StateReplayBuffer()
         self._turn = 0  # episode with which the next scan begins
         # What each replaying lane of all ranks plays, [lanes]; no row before the first scan.
         self._episode: IntArray = np.zeros(0, np.int64)
@@ -120,7 +121,7 @@ class Replay(Callback):
         if self._idle:
             return
         data = data_of(trainer)
-        data.detour, data.away = None, False
+        data.lane_override, data.away = None, False
         if not data.consumed:  # a new run
             self._clear()
         if not len(self._left):
@@ -139,28 +140,30 @@ class Replay(Callback):
             return
         assert isinstance(pl_module, MemUP)
         data = data_of(trainer)
-        if data.detour is not None:
-            self._learn(pl_module, data.detour)
+        if data.lane_override is not None:
+            self._learn(pl_module, data.lane_override)
         if data.consumed % _SETTLE == 0:
-            self.snapshots.settle()
+            self.snapshots.update_priorities()
         if data.tables["train"].version and (data.consumed % self.every == 0 or not len(self.snapshots)):
             self._log(trainer, data)
             self._scan(pl_module, data)
         if len(self.snapshots):
             self._move_on(pl_module, data)
 
-    def _learn(self, model: MemUP, detour: Detour) -> None:
+    def _learn(self, model: MemUP, lane_override: LaneOverride) -> None:
         """Note what the first chunks of visits taught: how far the far loss fell within them."""
         entered = self._entered[self._own_rows]
         begun = np.flatnonzero(entered >= 0)
         if not len(begun):
             return
-        loss, counts = model.far_pairs
-        lanes = torch.from_numpy(detour.lanes[begun]).to(loss.device, non_blocking=True)
+        loss, counts = model.target_losses
+        lanes = torch.from_numpy(lane_override.lanes[begun]).to(loss.device, non_blocking=True)
         loss, counts = loss[lanes], counts[lanes]
         both = counts[:, 0] & counts[:, -1]
-        fall = (loss[:, 0] - loss[:, -1]).where(both, 0).sum(1) / both.sum(1).clamp(min=1)
-        self.snapshots.teach(torch.from_numpy(entered[begun]).to(loss.device, non_blocking=True), fall.clamp(min=0))
+        learning_progress = (loss[:, 0] - loss[:, -1]).where(both, 0).sum(1) / both.sum(1).clamp(min=1)
+        self.snapshots.record(
+            torch.from_numpy(entered[begun]).to(loss.device, non_blocking=True), learning_progress.clamp(min=0)
+        )
 
     def _move_on(self, model: MemUP, data: EpisodeDataModule) -> None:
         """The next chunk of every replaying lane: on with its visit, or the first of another."""
@@ -179,33 +182,33 @@ class Replay(Callback):
         self._redirect(data)
         entered = self._entered[self._own_rows]
         begun = np.flatnonzero(entered >= 0)
-        if data.detour is not None and len(begun):
+        if data.lane_override is not None and len(begun):
             assert model.lane_state is not None
-            at = torch.from_numpy(data.detour.lanes[begun]).to(model.device, non_blocking=True)
+            at = torch.from_numpy(data.lane_override.lanes[begun]).to(model.device, non_blocking=True)
             model.lane_state = put(model.lane_state, at, self.snapshots.state(entered[begun]))
 
     def _redirect(self, data: EpisodeDataModule) -> None:
         """Send this rank's replaying lanes to their places."""
         lanes = self.replaying(data)
         own = self._own_rows = np.flatnonzero(np.isin(lanes, data.schedule.lane))
-        detour = Detour(lanes[own] - data.schedule.first_lane, self._episode[own], self._start[own])
-        data.detour, data.away = detour if len(own) else None, True
+        lane_override = LaneOverride(lanes[own] - data.schedule.first_lane, self._episode[own], self._start[own])
+        data.lane_override, data.away = lane_override if len(own) else None, True
 
     def _scan(self, model: MemUP, data: EpisodeDataModule) -> None:
         """Play some episodes and keep snapshots of the states before their rarest chunks."""
         lengths = data.sources["train"].lengths
         episodes = share_of_episodes(self._next_episodes(data), lengths)
         stream = data.evaluation_stream("train", episodes, self.lanes, data.chunk_length, contexts=False)
-        with evaluating(model):
+        with eval_mode(model):
             found = self._rarest(model, stream, *self._usual(model, data))
-        everywhere = [part for parts in gather(found) for part in parts]
+        everywhere = [part for parts in all_gather_object(found) for part in parts]
         # What is kept must not grow too old before the scan after this one.
-        self.snapshots.renew(everywhere, data.consumed, data.consumed + self.every - self.max_age)
+        self.snapshots.refresh(everywhere, data.consumed, data.consumed + self.every - self.max_age)
 
-    def _rarest(self, model: MemUP, stream: ChunkStream, mean: Tensor, deviation: Tensor) -> list[Found]:
+    def _rarest(self, model: MemUP, stream: ChunkStream, mean: Tensor, deviation: Tensor) -> list[StateBatch]:
         """Play episodes; the rarest chunks of each by their distance from the mean of encoded inputs, in deviations."""
-        found: list[Found] = []
-        kept: Rarest | None = None
+        found: list[StateBatch] = []
+        kept: TopKStates | None = None
         for chunk in stream:
             # Every lane begins another episode with this chunk, or has none left.
             new_round = bool(chunk.is_first.any())
@@ -214,7 +217,7 @@ class Replay(Callback):
                 if kept is not None:
                     found.append(kept.found)
                 state = model.memory.initial_state(chunk.lanes)
-                kept = Rarest(chunk.episode, self.per_episode, state)
+                kept = TopKStates(chunk.episode, self.per_episode, state)
             assert kept is not None
             x = model.encoder(chunk.inputs)
             distance = ((x.double() - mean) / deviation).square().amax(-1).clamp(max=_SAMPLED)
@@ -250,12 +253,12 @@ class Replay(Callback):
     def _log(self, trainer: Trainer, data: EpisodeDataModule) -> None:
         if not len(self.snapshots):
             return
-        age = data.consumed - self.snapshots.born
+        age = data.consumed - self.snapshots.created_at
         logged = {
             "replay/snapshots": float(len(self.snapshots)),
             "replay/age": float(age.mean()),
             "replay/oldest": float(age.max()),
-            "replay/fall": float(self.snapshots.fall.mean()),
+            "replay/learning_progress": float(self.snapshots.learning_progress.mean()),
         }
         log_now(trainer, logged)
 

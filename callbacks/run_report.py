@@ -38,13 +38,14 @@ class RunReport(Callback):
     the end, ``seconds_training`` only updates and what happens between them, without evaluation. A resumed run adds
     the seconds of the runs before it. ``peak_rss_mb`` is in 10^6 bytes.
 
-    Pictures: ``learning_curve.png``, ``uncertainty.png`` (one held-out episode, for MemUP), ``frames.png`` (of the same
-    episode, where it is uncertain, if it has images), ``kinds.png`` (where the selector tells kinds of context apart) and
+    Pictures: ``learning_curve.png``, ``uncertainty.png`` (one validation episode, for MemUP), ``frames.png`` (of the same
+    episode, where it is uncertain, if it has images), ``clusters.png`` (where the selector tells context clusters
+    apart) and
     ``memory.png`` (where a :class:`~memup_lightning.callbacks.memory_usage.MemoryUsage` measured).
 
     Args:
         pictures: whether to draw.
-        episode: the held-out episode of ``uncertainty.png``.
+        episode: the validation episode of ``uncertainty.png``.
 
     Attributes:
         history: one row an evaluation: ``updates``, ``seconds`` (of the run, until then) and every metric ``val/...``.
@@ -100,8 +101,8 @@ class RunReport(Callback):
             summary = self.summary(trainer)
             write_json(self._folder / "summary.json", summary)
             print_summary(summary, self._folder)
-            if summary["kinds"]:
-                print_kinds(summary["kinds"])
+            if summary["clusters"]:
+                print_clusters(summary["clusters"])
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         if trainer.state.fn != TrainerFn.FITTING or not _leaves_files(trainer):
@@ -144,11 +145,11 @@ class RunReport(Callback):
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "data": getattr(data, "label", None),
             "metrics": last_metrics(trainer),
-            "kinds": _kinds(trainer.lightning_module),
+            "clusters": _cluster_rows(trainer.lightning_module),
             "updates": trainer.global_step,
             "seconds_total": round(self.seconds_total, 3),
             "seconds_training": round(self.seconds_training, 3),
-            "environment_steps": sources["train"].steps if "train" in sources else played,
+            "environment_steps": sources["train"].total_steps if "train" in sources else played,
             "peak_rss_mb": round(peak_resident_mb(), 1),
             "saved_tensor_bytes": usage.saved_tensor_bytes if usage else None,
             "seed": int(seed) if seed else None,
@@ -176,9 +177,7 @@ class RunReport(Callback):
         self._earlier_training = state_dict["seconds_training"]
 
     def _draw(self, trainer: Trainer, model: LightningModule) -> None:
-        from memup_lightning.callbacks import (
-            pictures,  # matplotlib only where something is drawn: it takes room and a while to load
-        )
+        from memup_lightning.callbacks.plots import pictures
         from memup_lightning.callbacks.plots.timeline import follow_episode, uncertainty_unit
 
         figures = {}
@@ -190,8 +189,8 @@ class RunReport(Callback):
             figures["uncertainty"] = pictures.uncertainty(timeline)
             if timeline.frames:
                 figures["frames"] = pictures.frames(timeline)
-            if rows := _kinds(model):
-                figures["kinds"] = pictures.kinds(rows, uncertainty_unit(model))
+            if rows := _cluster_rows(model):
+                figures["clusters"] = pictures.clusters(rows, uncertainty_unit(model))
         usage, length = _memory_usage(trainer), mean_episode_length(trainer)
         if usage is not None and usage.saved_tensor_bytes and length is not None:
             bptt = usage.bptt_bytes
@@ -265,9 +264,9 @@ def print_summary(summary: dict[str, Any], folder: Path) -> None:
     Console().print(table)
 
 
-def print_kinds(rows: list[dict[str, Any]]) -> None:
-    """What the memory explains of each kind of context; a kind that is uncertain and not explained is noise."""
-    table = Table(title="kinds of context, by their share of the last targets", title_justify="left")
+def print_clusters(rows: list[dict[str, Any]]) -> None:
+    """What the memory explains of each context cluster; a cluster that is uncertain and not explained is noise."""
+    table = Table(title="context clusters, by their share of the last targets", title_justify="left")
     for name in ("one of them", "share of the targets", "uncertainty", "explained by the memory (bits)"):
         table.add_column(name, justify="left" if name == "one of them" else "right")
     for row in rows:
@@ -277,9 +276,9 @@ def print_kinds(rows: list[dict[str, Any]]) -> None:
     Console().print(table)
 
 
-def _kinds(model: LightningModule) -> list[dict[str, Any]] | None:
-    kinds = getattr(model, "kinds", None)
-    return None if kinds is None else kinds.account()
+def _cluster_rows(model: LightningModule) -> list[dict[str, Any]] | None:
+    clusters = getattr(model, "clusters", None)
+    return None if clusters is None else clusters.summary()
 
 
 def _number(value: float | None, form: str, unit: str = "") -> str:

@@ -11,15 +11,15 @@ from torch import Tensor
 
 from memup_lightning import rng
 from memup_lightning.callbacks.run import data_of, has_targets, log_now
-from memup_lightning.chunk import Steps
-from memup_lightning.data.episodes import IntArray
-from memup_lightning.datamodules.recorded.base import EpisodeDataModule, Split
+from memup_lightning.chunk import StepBatch
+from memup_lightning.datamodules.recorded.base import EpisodeDataModule
 from memup_lightning.datamodules.scoring import score
-from memup_lightning.distributed import gather, share_of_episodes, world_size
+from memup_lightning.distributed import all_gather_object, share_of_episodes, world_size
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.modules import MemUP
+from memup_lightning.typing import IntArray, Split
 
-_SAMPLED = 8192  # steps by which kinds of context are told apart
+_SAMPLED = 8192  # steps by which context clusters are told apart
 _EPISODE, _STEP = 21, 22  # separate streams of random numbers
 
 
@@ -39,7 +39,7 @@ class TargetRefresh(Callback):
         settle: updates over which the local loss is averaged.
         tolerance: improvement of the local loss, in its unit, that is no longer waited for.
         max_wait: updates after which the first selection is made whatever the local loss does.
-        validation_episodes: held-out episodes that are scored before each validation, for target recall and memory gain.
+        validation_episodes: validation episodes that are scored before each validation, for target recall and memory gain.
         lanes: episodes scored side by side, by each rank. The episodes of a refresh are shared out over the ranks.
 
     Logs ``val/target_recall`` (share of the true steps among U at the beginning of an episode; of K where there are
@@ -122,12 +122,12 @@ class TargetRefresh(Callback):
         data = data_of(trainer)
         episodes = self._choose(trainer, data)
         assert isinstance(pl_module, MemUP)
-        if data.selector.kinds:
+        if data.selector.num_clusters:
             sample = _sample(data).to(pl_module.device)
-            pl_module.find_kinds(data.selector.kinds, sample, data.seed)
-            if not data.tables["train"].version:  # how common each kind is must be known before the first choice
+            pl_module.fit_clusters(data.selector.num_clusters, sample, data.seed)
+            if not data.tables["train"].version:  # how common each cluster is must be known before the first choice
                 score_on_all_ranks(data, pl_module, "train", episodes[: self.lanes], self.lanes)
-                pl_module.find_kinds(data.selector.kinds, sample, data.seed)
+                pl_module.fit_clusters(data.selector.num_clusters, sample, data.seed)
         recall = score_on_all_ranks(data, pl_module, "train", episodes, self.lanes)
         data.tables["train"].version += 1
         self.seconds += time.perf_counter() - begin
@@ -163,10 +163,10 @@ class TargetRefresh(Callback):
         return queue[fits]
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._score_held_out(trainer, pl_module, "val")
+        self._score_validation(trainer, pl_module, "val")
 
     def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._score_held_out(trainer, pl_module, "test")
+        self._score_validation(trainer, pl_module, "test")
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._log_recall(pl_module, "val")
@@ -174,12 +174,12 @@ class TargetRefresh(Callback):
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._log_recall(pl_module, "test")
 
-    def _score_held_out(self, trainer: Trainer, pl_module: LightningModule, split: Split) -> None:
+    def _score_validation(self, trainer: Trainer, pl_module: LightningModule, split: Split) -> None:
         data = data_of(trainer)
         training = data.tables.get("train")
         if self._idle or (training is not None and training.version == 0):
             return  # nothing is selected yet
-        if data.selector.kinds and getattr(pl_module, "kinds", None) is None:
+        if data.selector.num_clusters and getattr(pl_module, "clusters", None) is None:
             return  # the checkpoint is of a run without
         assert isinstance(pl_module, MemUP)
         episodes = np.arange(min(self.validation_episodes, len(data.sources[split])))
@@ -232,14 +232,14 @@ def score_on_all_ranks(
         return score_episodes(data, model, split, episodes, lanes)
     table = data.tables[split]
     mine = share_of_episodes(episodes, data.sources[split].lengths)
-    judged = score(data, model, split, mine, lanes)
-    for theirs, rows, counts in gather((mine, table.take(mine), judged[mine])):
+    eval_mask = score(data, model, split, mine, lanes)
+    for theirs, rows, counts in all_gather_object((mine, table.take(mine), eval_mask[mine])):
         table.put(theirs, rows)
-        judged[theirs] = counts
-    return _recall(data, split, episodes, judged)
+        eval_mask[theirs] = counts
+    return _recall(data, split, episodes, eval_mask)
 
 
-def _sample(data: EpisodeDataModule) -> Steps:
+def _sample(data: EpisodeDataModule) -> StepBatch:
     """Steps of training episodes, drawn as the probes of the local predictor are: it knows no others."""
     version, rows = data.tables["train"].version, np.arange(_SAMPLED // data.probes)
     episodes = rng.integers(len(data.sources["train"]), data.seed, _EPISODE, version, rows)
@@ -247,12 +247,12 @@ def _sample(data: EpisodeDataModule) -> Steps:
     return data.training_stream.probe(episodes, draws)
 
 
-def _recall(data: EpisodeDataModule, split: Split, episodes: IntArray, judged: IntArray) -> float | None:
-    if not data.task.judged:
+def _recall(data: EpisodeDataModule, split: Split, episodes: IntArray, eval_mask: IntArray) -> float | None:
+    if not data.task.has_eval_mask:
         return None
     table = data.tables[split]
-    wanted = np.minimum(judged[episodes], table.selector.num_targets).sum()
+    wanted = np.minimum(eval_mask[episodes], table.selector.num_targets).sum()
     if not wanted:
         return None
     selected = table.select(episodes, np.zeros(len(episodes), np.int64))
-    return float(data.judged_at(split, episodes, selected).sum() / wanted)
+    return float(data.eval_mask_at(split, episodes, selected).sum() / wanted)

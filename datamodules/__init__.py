@@ -12,11 +12,12 @@ from memup_lightning.datamodules.recorded.permuted_pixels import PermutedPixelsD
 from memup_lightning.datamodules.recorded.rewards import RewardDataModule
 from memup_lightning.datamodules.recorded.tmaze import TMazeDataModule
 from memup_lightning.datamodules.recorded.two_colors import TwoColorsDataModule
-from memup_lightning.datamodules.task import TaskDataModule
+from memup_lightning.datamodules.task import BaseDataModule
 
 __all__ = [
     "AddingDataModule",
     "ArrayDataModule",
+    "BaseDataModule",
     "CopyDataModule",
     "EpisodeDataModule",
     "GymnasiumDataModule",
@@ -26,6 +27,5 @@ __all__ = [
     "RewardDataModule",
     "RolloutDataModule",
     "TMazeDataModule",
-    "TaskDataModule",
     "TwoColorsDataModule",
 ]

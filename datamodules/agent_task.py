@@ -8,7 +8,7 @@ import gymnasium
 
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.rl.collectors import space_fields
-from memup_lightning.specs import Field, Task
+from memup_lightning.specs import FieldSpec, TaskSpec
 
 
 def agent_task(
@@ -17,7 +17,7 @@ def agent_task(
     origin: str,
     observed: list[int] | None = None,
     **task: Any,
-) -> Task:
+) -> TaskSpec:
     """A memory reads the observation, the action before it and the reward before it; the local context is the observation
     and the action taken.
 
@@ -26,7 +26,7 @@ def agent_task(
         action_space: of one environment.
         origin: name of the environment or data set, for messages.
         observed: entries of a flat Box observation that are seen; None: all.
-        **task: window, tolerance, judged: see :class:`~memup_lightning.specs.Task`.
+        **task: window, tolerance, has_eval_mask: see :class:`~memup_lightning.specs.TaskSpec`.
 
     Raises:
         MemUPError: a space without a fixed shape, entries that do not exist.
@@ -34,19 +34,19 @@ def agent_task(
     observation, action = space_fields("observation", observation_space), space_fields("action", action_space)
     if observed is not None:
         observation = {"observation": _mask_field(observation, observed, origin)}
-    return Task(
-        fields={**observation, **action, "reward": Field()},
+    return TaskSpec(
+        fields={**observation, **action, "reward": FieldSpec()},
         inputs={**dict.fromkeys(observation, 0), **dict.fromkeys(action, 1), "reward": 1},
         context=(*observation, *action),
         **task,
     )
 
 
-def _mask_field(observation: dict[str, Field], observed: list[int], origin: str) -> Field:
+def _mask_field(observation: dict[str, FieldSpec], observed: list[int], origin: str) -> FieldSpec:
     field = observation.get("observation")
     if field is None or len(field.shape) != 1:
         raise MemUPError(f"observed={observed} needs a flat Box observation, but {origin} has {observation}")
     wrong = [entry for entry in observed if not 0 <= entry < field.shape[0]]
     if wrong or not observed:
         raise MemUPError(f"observed={observed}: choose among the entries 0 to {field.shape[0] - 1}")
-    return Field((len(observed),), field.dtype, field.kind, field.classes)
+    return FieldSpec((len(observed),), field.dtype, field.type, field.classes)

@@ -1,4 +1,4 @@
-"""TaskDataModule: what the command line asks of data, whatever they are."""
+"""BaseDataModule: what the command line asks of data, whatever they are."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from abc import ABC, abstractmethod
 
 from pytorch_lightning import LightningDataModule
 
-from memup_lightning.specs import Task
+from memup_lightning.specs import TaskSpec
 
 
-class TaskDataModule(LightningDataModule, ABC):
+class BaseDataModule(LightningDataModule, ABC):
     """Data that say what is to be learned from them: a model is built from their task."""
 
     @property
     @abstractmethod
-    def task(self) -> Task:
+    def task(self) -> TaskSpec:
         """What memory and predictor see, and what the outcome is; known before any episode is read."""
 
     @property

@@ -42,14 +42,14 @@ def main() -> None:
     torch.set_num_threads(1)
     seed_everything(1)
     gymnasium.register("KeyDoor-v0", lambda **kwargs: KeyDoor(**kwargs))
-    # Episodes of a random policy. The outcome is the reward, and the memory is judged at the last step.
-    data = GymnasiumDataModule("KeyDoor-v0", judged="last", chunk_length=5, lanes=32, restart=[0.3, 0.1, 0.0])
+    # Episodes of a random policy. The outcome is the reward, and the memory is evaluated at the last step.
+    data = GymnasiumDataModule("KeyDoor-v0", eval_at="last", chunk_length=5, lanes=32, restart=[0.3, 0.1, 0.0])
     model = MemUP(data.task, optimizer=partial(torch.optim.Adam, lr=5e-3))
     quiet: dict[str, Any] = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     trainer = Trainer(accelerator="cpu", max_steps=500, callbacks=[TargetRefresh(every=100, settle=50)], **quiet)
     trainer.fit(model, data)
     (metrics,) = trainer.validate(model, data, verbose=False)
-    print(f"rewards of held-out doors predicted within 0.3: {metrics['val/accuracy']:.3f}")
+    print(f"rewards of validation doors predicted within 0.3: {metrics['val/accuracy']:.3f}")
 
 
 if __name__ == "__main__":

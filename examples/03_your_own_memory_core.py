@@ -50,7 +50,7 @@ def main() -> None:
     trainer = Trainer(accelerator="cpu", max_steps=800, callbacks=[TargetRefresh(every=100, settle=50)], **quiet)
     trainer.fit(model, data)
     (metrics,) = trainer.validate(model, data, verbose=False)
-    print(f"rewards of held-out junctions predicted within 0.3: {metrics['val/accuracy']:.3f}")
+    print(f"rewards of validation junctions predicted within 0.3: {metrics['val/accuracy']:.3f}")
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ def write_episodes(path: Path, number: int) -> None:
 
 
 def main(updates: int = 400) -> float:
-    """Trains, and returns the share of held-out sequences that are answered right."""
+    """Trains, and returns the share of validation sequences that are answered right."""
     seed_everything(1)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "sequences.npz"
@@ -50,7 +50,7 @@ def main(updates: int = 400) -> float:
         )
         trainer.fit(model, data)
         (found,) = trainer.validate(model, data, verbose=False)
-    print(f"right: {found['val/accuracy']:.3f} of the held-out sequences")
+    print(f"right: {found['val/accuracy']:.3f} of the validation sequences")
     return found["val/accuracy"]
 
 

@@ -36,7 +36,7 @@ def read(run: Path) -> None:
 
 
 def read_predictions(path: Path) -> None:
-    with path.open() as file:  # a row for every judged step: here the junctions of five mazes
+    with path.open() as file:  # a row for every evaluated step: here the junctions of five mazes
         for row in csv.DictReader(file):
             prediction, outcome = float(row["prediction"]), float(row["outcome"])
             print(f"episode {row['episode']}, step {row['step']}: predicted {prediction:+.2f}, was {outcome:+.2f}")

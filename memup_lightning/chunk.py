@@ -1,6 +1,6 @@
 """Chunk: what one training step sees. The shapes of the whole project are written down here, once.
 
-Letters: B lanes, T steps of the chunk, K targets, W steps of the local context (``Task.window``); ``...`` is the shape
+Letters: B lanes, T steps of the chunk, K targets, W steps of the local context (``TaskSpec.window``); ``...`` is the shape
 of one step of a field.
 """
 
@@ -17,7 +17,7 @@ Fields = dict[str, Tensor]
 
 
 @dataclass
-class Steps:
+class StepBatch:
     """Single steps picked from episodes, each with its local context: targets of the memory, probes of d_psi.
 
     Attributes:
@@ -25,21 +25,21 @@ class Steps:
         valid: False where there is no such step, or where it has no outcome, bool ``[B, K]``.
         context: c_k, each field ``[B, K, W, ...]``.
         outcome: y_k, ``[B, K, ...]``.
-        judged: whether the memory is judged at that step, bool ``[B, K]``.
+        eval_mask: whether the memory is evaluated at that step, bool ``[B, K]``.
     """
 
     position: Tensor
     valid: Tensor
     context: Fields
     outcome: Tensor
-    judged: Tensor
+    eval_mask: Tensor
 
-    def split(self, count: int) -> list[Steps]:
+    def split(self, count: int) -> list[StepBatch]:
         """Equal parts of the rows (views), one after another."""
-        parts: list[Steps] = _split(self, count)
+        parts: list[StepBatch] = _split(self, count)
         return parts
 
-    def to(self, device: torch.device, non_blocking: bool = False) -> Steps:
+    def to(self, device: torch.device, non_blocking: bool = False) -> StepBatch:
         return _move(self, device, non_blocking)
 
 
@@ -59,8 +59,8 @@ class Chunk:
             training chunk whose selector has no use for the chunk's own steps.
         outcome: y of every step, ``[B, T, ...]``; where :attr:`context` is empty, so is this.
         has_outcome: where y exists, bool ``[B, T]``.
-        judged: where the memory is judged, bool ``[B, T]``.
-        held_out: lanes that play an episode from which nothing is learned, bool ``[B]``; None where there are none.
+        eval_mask: where the memory is evaluated, bool ``[B, T]``.
+        loss_free: lanes that play an episode from which nothing is learned, bool ``[B]``; None where there are none.
         probes: steps drawn from the lane's episode, on which the local predictor learns.
         targets: U, the steps that the memory must explain.
     """
@@ -74,17 +74,17 @@ class Chunk:
     context: Fields
     outcome: Tensor
     has_outcome: Tensor
-    judged: Tensor
-    held_out: Tensor | None = None
-    probes: Steps | None = None
-    targets: Steps | None = None
+    eval_mask: Tensor
+    loss_free: Tensor | None = None
+    probes: StepBatch | None = None
+    targets: StepBatch | None = None
 
     @property
     def lanes(self) -> int:
         return self.valid.shape[0]
 
     @property
-    def steps(self) -> int:
+    def num_steps(self) -> int:
         return self.valid.shape[1]
 
     def windows(self, window: int) -> Fields:
@@ -98,7 +98,7 @@ class Chunk:
             part.step = step
         return parts
 
-    def pasted(self, lanes: Tensor, other: Chunk) -> Chunk:
+    def with_lanes(self, lanes: Tensor, other: Chunk) -> Chunk:
         """This chunk with some lanes (int64 ``[rows]``) replaced by those of another; the probes stay."""
         pasted = _paste(self, lanes, other)
         return replace(pasted, step=self.step, probes=self.probes)
@@ -107,40 +107,40 @@ class Chunk:
         return _move(self, device, non_blocking)
 
 
-class StepKinds(NamedTuple):
-    """The kind of context of some steps, and how promising each kind is.
+class ClusterAssignment(NamedTuple):
+    """The context cluster of some steps, and how promising each cluster is.
 
     Attributes:
-        kind: of each step, int64 ``[rows, steps]``.
-        weight: in what proportion the kinds are to be drawn, above 0, ``[kinds]``.
+        cluster: of each step, int64 ``[rows, steps]``.
+        weight: in what proportion the clusters are to be drawn, above 0, ``[clusters]``.
     """
 
-    kind: Tensor
+    cluster: Tensor
     weight: Tensor
 
-    def rows(self, index: Tensor) -> StepKinds:
+    def rows(self, index: Tensor) -> ClusterAssignment:
         """Those of some rows."""
-        return self._replace(kind=self.kind[index])
+        return self._replace(cluster=self.cluster[index])
 
 
-T = TypeVar("T", Chunk, Steps)
+T = TypeVar("T", Chunk, StepBatch)
 
 
 def _move(chunk: T, device: torch.device, non_blocking: bool) -> T:
     if chunk.valid.device == device:
         return chunk
-    moved: T = exchange(chunk, Tensor, lambda x: x.to(device, non_blocking=non_blocking))
+    moved: T = tree_map(chunk, Tensor, lambda x: x.to(device, non_blocking=non_blocking))
     return moved
 
 
-def exchange(value: Any, kind: type, function: Callable[[Any], Any]) -> Any:
-    """The same chunk (or steps, or fields) with everything of a kind replaced."""
-    if isinstance(value, kind):
+def tree_map(value: Any, leaf_type: type, function: Callable[[Any], Any]) -> Any:
+    """The same chunk (or steps, or fields) with every leaf of a type replaced."""
+    if isinstance(value, leaf_type):
         return function(value)
     if isinstance(value, dict):
-        return {name: exchange(x, kind, function) for name, x in value.items()}
-    if isinstance(value, Chunk | Steps):
-        return type(value)(**{name: exchange(x, kind, function) for name, x in vars(value).items()})
+        return {name: tree_map(x, leaf_type, function) for name, x in value.items()}
+    if isinstance(value, Chunk | StepBatch):
+        return type(value)(**{name: tree_map(x, leaf_type, function) for name, x in vars(value).items()})
     return value
 
 
@@ -150,7 +150,7 @@ def _split(value: Any, count: int) -> list[Any]:
     if isinstance(value, dict):
         parts = [_split(x, count) for x in value.values()]
         return [dict(zip(value, part, strict=True)) for part in zip(*parts, strict=True)] or [{} for _ in range(count)]
-    if isinstance(value, Chunk | Steps):
+    if isinstance(value, Chunk | StepBatch):
         kind = type(value)
         names, parts = list(vars(value)), [_split(x, count) for x in vars(value).values()]
         return [kind(**dict(zip(names, part, strict=True))) for part in zip(*parts, strict=True)]
@@ -165,6 +165,6 @@ def _paste(chunk: T, lanes: Tensor, other: T) -> T:
             changed[name] = value.index_copy(0, lanes, new)
         elif isinstance(value, dict):
             changed[name] = {key: x.index_copy(0, lanes, new[key]) for key, x in value.items()}
-        elif isinstance(value, Steps) and new is not None:
+        elif isinstance(value, StepBatch) and new is not None:
             changed[name] = _paste(value, lanes, new)
     return replace(chunk, **changed)

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, distributed
 
-from memup_lightning.data.episodes import IntArray
 from memup_lightning.exceptions import MemUPError
+from memup_lightning.typing import IntArray
 
 T = TypeVar("T")
 
@@ -28,7 +28,7 @@ def rank() -> int:
     return distributed.get_rank() if world_size() > 1 else 0
 
 
-def leave() -> None:
+def destroy_process_group() -> None:
     """Leave the ranks, if this process is one of several.
 
     Lightning does so for NCCL alone. A process that exits while gloo's threads run may be aborted, with all its work done.
@@ -66,7 +66,7 @@ def share_of_episodes(episodes: IntArray, lengths: IntArray, of_rank: int | None
     return dealt[rank() if of_rank is None else of_rank :: world_size()]
 
 
-def gather(part: T) -> list[T]:
+def all_gather_object(part: T) -> list[T]:
     """What every rank hands in, in the order of the ranks; anything that can be pickled."""
     if world_size() == 1:
         return [part]
@@ -75,7 +75,7 @@ def gather(part: T) -> list[T]:
     return parts
 
 
-def sum_of_ranks(part: Tensor) -> Tensor:
+def all_reduce_sum(part: Tensor) -> Tensor:
     """The sum of what all ranks hand in; all of one shape."""
     if world_size() > 1:
         part = part.clone()
@@ -83,7 +83,7 @@ def sum_of_ranks(part: Tensor) -> Tensor:
     return part
 
 
-def gather_rows(part: Tensor) -> Tensor:
+def all_gather_cat(part: Tensor) -> Tensor:
     """The tensors of all ranks, one below the other; all of one shape."""
     if world_size() == 1:
         return part
@@ -92,7 +92,7 @@ def gather_rows(part: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
-def means(terms: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
+def global_masked_mean(terms: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
     """Mean of each term over the places that count, on all ranks together; 0, with a graph, where none does.
 
     DDP averages gradients as if every rank counted as much. So the gradient of a rank is scaled by what it has of all

@@ -11,17 +11,17 @@ import numpy as np
 
 from memup_lightning.exceptions import MemUPError
 
-FieldKind = Literal["vector", "token", "image"]
+FieldType = Literal["vector", "token", "image"]
 
 
 @dataclass(frozen=True)
-class Field:
+class FieldSpec:
     """One named array per step of an episode.
 
     Args:
         shape: shape of one step, ``()`` for a scalar.
         dtype: NumPy dtype name, as stored.
-        kind: ``vector`` (numbers, used as they are), ``token`` (class numbers) or ``image`` (height, width, channels).
+        type: ``vector`` (numbers, used as they are), ``token`` (class numbers) or ``image`` (height, width, channels).
         classes: number of classes of a ``token``.
 
     Raises:
@@ -30,20 +30,20 @@ class Field:
 
     shape: tuple[int, ...] = ()
     dtype: str = "float32"
-    kind: FieldKind = "vector"
+    type: FieldType = "vector"
     classes: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", tuple(self.shape))
-        if self.kind == "token" and self.classes < 1:
+        if self.type == "token" and self.classes < 1:
             raise MemUPError(f"a token field needs classes >= 1, got classes={self.classes}")
-        if self.kind == "image" and len(self.shape) != 3:
+        if self.type == "image" and len(self.shape) != 3:
             raise MemUPError(f"an image field has shape (height, width, channels), got {self.shape}")
 
     @property
     def fill(self) -> int:
         """What stands where no step is: before the first and past the last step of an episode."""
-        return -1 if self.kind == "token" else 0
+        return -1 if self.type == "token" else 0
 
     @property
     def step_bytes(self) -> int:
@@ -52,7 +52,7 @@ class Field:
 
 
 @dataclass(frozen=True)
-class Task:
+class TaskSpec:
     """The shape of a learning problem; a model is built from it, and a checkpoint carries it.
 
     Args:
@@ -63,16 +63,17 @@ class Task:
         outcome: what is to be predicted at a step, y_k: a number or vector (``vector``) or a class (``token``).
         window: number of steps, up to and with k, that the local context spans.
         tolerance: a predicted number counts as right within this distance of the outcome.
-        judged: whether the data mark the steps at which a memory is judged (else every step with an outcome counts).
+        has_eval_mask: whether the data mark the steps at which a memory is evaluated (else every step with an
+        outcome counts).
     """
 
-    fields: Mapping[str, Field]
+    fields: Mapping[str, FieldSpec]
     inputs: Mapping[str, int]
     context: tuple[str, ...]
-    outcome: Field = field(default_factory=Field)
+    outcome: FieldSpec = field(default_factory=FieldSpec)
     window: int = 1
     tolerance: float = 0.3
-    judged: bool = True
+    has_eval_mask: bool = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "context", tuple(self.context))
@@ -85,11 +86,11 @@ class Task:
             raise MemUPError(f"inputs={dict(self.inputs)}, context={self.context}: each names at least one field")
 
     @property
-    def input_fields(self) -> dict[str, Field]:
+    def input_fields(self) -> dict[str, FieldSpec]:
         return {name: self.fields[name] for name in self.inputs}
 
     @property
-    def context_fields(self) -> dict[str, Field]:
+    def context_fields(self) -> dict[str, FieldSpec]:
         return {name: self.fields[name] for name in self.context}
 
     def to_dict(self) -> dict[str, Any]:
@@ -101,7 +102,7 @@ class Task:
         return plain
 
     @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> Task:
+    def from_dict(cls, plain: Mapping[str, Any]) -> TaskSpec:
         """The inverse of :meth:`to_dict`."""
-        fields = {name: Field(**spec) for name, spec in plain["fields"].items()}
-        return cls(**{**plain, "fields": fields, "outcome": Field(**plain["outcome"])})
+        fields = {name: FieldSpec(**spec) for name, spec in plain["fields"].items()}
+        return cls(**{**plain, "fields": fields, "outcome": FieldSpec(**plain["outcome"])})

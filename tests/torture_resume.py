@@ -34,7 +34,7 @@ COMPARED = ("state_dict", "optimizer_states", "lane_state", "torch_rng", "TMazeD
 
 
 def config(folder: Path, updates: int, workers: int) -> dict[str, Any]:
-    """Epochs, refreshes, evaluations and checkpoints that fall together and apart."""
+    """Epochs, refreshes, evaluations and checkpoints that learning_progress together and apart."""
     given = tiny(folder)
     given["num_threads"] = 1
     given["trainer"] |= {"max_steps": updates, "val_check_interval": 3 * EVERY}
@@ -54,7 +54,7 @@ def config(folder: Path, updates: int, workers: int) -> dict[str, Any]:
     ]
     dropout = {"class_path": "torch.nn.LSTM", "init_args": {"hidden_size": 8, "num_layers": 2, "dropout": 0.2}}
     dropout["init_args"] |= {"batch_first": True}
-    given["model"]["init_args"]["memory"] = {"class_path": "ModuleMemory", "init_args": {"module": dropout}}
+    given["model"]["init_args"]["memory"] = {"class_path": "RNNAdapter", "init_args": {"module": dropout}}
     given["data"]["init_args"] = {
         "length": 20,
         "lanes": 8,

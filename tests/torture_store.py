@@ -20,11 +20,12 @@ from pathlib import Path
 
 import numpy as np
 
-from memup_lightning.data.episodes import Arrays, Field
+from memup_lightning.data.episodes import FieldSpec
 from memup_lightning.data.store import EpisodeStore
 from memup_lightning.exceptions import MemUPError
+from memup_lightning.typing import Arrays
 
-FIELDS = {"x": Field((3,)), "action": Field((), "int64", "token", 5), "outcome": Field()}
+FIELDS = {"x": FieldSpec((3,)), "action": FieldSpec((), "int64", "token", 5), "outcome": FieldSpec()}
 
 
 def content(number: int) -> Arrays:

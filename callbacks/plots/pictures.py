@@ -65,7 +65,7 @@ _UNITS = {"val/memory_gain": "memory gain (bits)", "val/return": "return"}
 
 
 def learning_curve(history: Sequence[Mapping[str, float]]) -> Figure:
-    """Accuracy and memory gain on held-out episodes against updates; of an agent success and return.
+    """Accuracy and memory gain on validation episodes against updates; of an agent success and return.
 
     Args:
         history: one row an evaluation: ``updates`` and the metrics ``val/...``; at least one row.
@@ -144,11 +144,12 @@ def uncertainty(timeline: Timeline) -> Figure:
     return figure
 
 
-def kinds(rows: Sequence[Mapping[str, Any]], unit: str) -> Figure:
+def clusters(rows: Sequence[Mapping[str, Any]], unit: str) -> Figure:
     """Kinds of context: how uncertain each is, what the memory explains of it, how often it was chosen.
 
     Args:
-        rows: those of :meth:`~memup_lightning.models.context_clusters.Kinds.account`; kinds that were seldom chosen
+        rows: those of :meth:`~memup_lightning.models.context_clusters.ContextClusters.summary`; clusters that were
+        seldom chosen
         are left out.
         unit: of the uncertainty.
     """
@@ -179,7 +180,7 @@ class _Window(NamedTuple):
 
 
 def _windows(timeline: Timeline) -> list[_Window]:
-    steps, marked = timeline.steps, timeline.targets if len(timeline.targets) else timeline.judged
+    steps, marked = timeline.steps, timeline.targets if len(timeline.targets) else timeline.eval_mask
     if steps < 4 * ZOOM:
         return [_Window(0, steps)]
     windows = [_Window(0, ZOOM, f"first {ZOOM} steps", True), _Window(0, steps, f"the whole episode: {steps:,} steps")]
@@ -196,8 +197,10 @@ def _uncertainty_panel(axes: Axes, timeline: Timeline, window: _Window) -> None:
     values = timeline.uncertainty
     _chunk(axes, timeline)
     _line(axes, values, window, color=BLUE)
-    judged, targets = (at[(at >= window.start) & (at < window.stop)] for at in (timeline.judged, timeline.targets))
-    axes.plot(judged, values[judged], "o", color=RED, markersize=9, fillstyle="none", zorder=4)
+    eval_mask, targets = (
+        at[(at >= window.start) & (at < window.stop)] for at in (timeline.eval_mask, timeline.targets)
+    )
+    axes.plot(eval_mask, values[eval_mask], "o", color=RED, markersize=9, fillstyle="none", zorder=4)
     axes.plot(targets, values[targets], "o", color=ORANGE, markersize=5, zorder=3)
 
 
@@ -224,8 +227,8 @@ def _uncertainty_legend(timeline: Timeline) -> list[Artist]:
     handles: list[Artist] = [Line2D([], [], color=BLUE, label=timeline.score.split()[0])]
     if count := len(timeline.targets):
         handles.append(point(ORANGE, "selected target" if count == 1 else f"{count} selected targets", marker="o"))
-    if count := len(timeline.judged):
-        label = "true step (judged)" if count == 1 else f"{count} true steps (judged)"
+    if count := len(timeline.eval_mask):
+        label = "true step (evaluated)" if count == 1 else f"{count} true steps (evaluated)"
         handles.append(point(RED, label, marker="o", markersize=9, fillstyle="none"))
     handles.append(Patch(color=PURPLE, alpha=0.4, linewidth=0, label=f"one chunk: r = {timeline.chunk_length} steps"))
     for colour, belief in zip(BELIEF_COLOURS, timeline.beliefs, strict=False):

@@ -14,12 +14,13 @@ from torch import Tensor
 from memup_lightning.callbacks.memory_usage import untouched_random_numbers
 from memup_lightning.data.stream import StepReader
 from memup_lightning.data.targets import NOWHERE, TargetTable
-from memup_lightning.datamodules.recorded.base import EpisodeDataModule, Split
-from memup_lightning.models.eval_mode import evaluating
-from memup_lightning.models.outcomes import Gaussian, Quantile
+from memup_lightning.datamodules.recorded.base import EpisodeDataModule
+from memup_lightning.models.eval_mode import eval_mode
+from memup_lightning.models.outcomes import GaussianOutcome, QuantileOutcome
 from memup_lightning.models.uncertainty import AverageSurprise
 from memup_lightning.modules import MemUP
 from memup_lightning.modules.memory_task import BITS_PER_NAT
+from memup_lightning.typing import Split
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -72,17 +73,17 @@ class Timeline:
         uncertainty: u of each step, ``[steps]``; NaN where a step has no outcome.
         score: what the uncertainty is, with its unit.
         targets: the steps selected at the episode's beginning; none before the first selection of the run.
-        judged: the steps at which the task judges a memory; none where the task names none.
+        eval_mask: the steps at which the task evaluates a memory; none where the task names none.
         chunk_length: r, steps that gradients cross in training.
         quantity: what the beliefs are about, with its unit.
-        beliefs: about the most uncertain targets (about judged steps, where there are no targets).
+        beliefs: about the most uncertain targets (about evaluated steps, where there are no targets).
         frames: the first step and the most uncertain ones, in their order; none where the task has no images.
     """
 
     uncertainty: FloatArray
     score: str
     targets: IntArray
-    judged: IntArray
+    eval_mask: IntArray
     chunk_length: int
     quantity: str
     beliefs: list[Belief] = field(default_factory=list)
@@ -104,17 +105,17 @@ def follow_episode(model: MemUP, data: EpisodeDataModule, split: Split = "val", 
         split: where the episode is from.
         episode: its number.
     """
-    with evaluating(model), untouched_random_numbers(model):
-        uncertainty, judged, targets = _select(model, data, split, episode)
+    with eval_mode(model), untouched_random_numbers(model):
+        uncertainty, eval_mask, targets = _select(model, data, split, episode)
         timeline = Timeline(
             uncertainty,
             _score_name(model),
             targets,
-            np.flatnonzero(judged) if data.task.judged else np.zeros(0, np.int64),
+            np.flatnonzero(eval_mask) if data.task.has_eval_mask else np.zeros(0, np.int64),
             data.chunk_length,
             _quantity(model),
         )
-        steps = targets if len(targets) else timeline.judged
+        steps = targets if len(targets) else timeline.eval_mask
         steps = np.sort(steps[np.argsort(-uncertainty[steps], kind="stable")][:MAX_BELIEFS])
         if len(steps):
             timeline.beliefs = _believe(model, data, split, episode, steps, timeline.steps)
@@ -123,7 +124,7 @@ def follow_episode(model: MemUP, data: EpisodeDataModule, split: Split = "val", 
 
 
 def _frames(data: EpisodeDataModule, split: Split, episode: int, timeline: Timeline) -> list[Frame]:
-    name = next((name for name, field in data.task.fields.items() if field.kind == "image"), None)
+    name = next((name for name, field in data.task.fields.items() if field.type == "image"), None)
     if name is None:
         return []
     steps = [0]
@@ -144,21 +145,21 @@ def _select(
     table = TargetTable(data.selector, data.sources[split].lengths[[episode]], data.candidates)
     table.version = data.tables["train"].version
     collector = table.collect(np.zeros(1, np.int64), model.device)
-    state, scores, judged = None, [], []
+    state, scores, eval_mask = None, [], []
     for chunk in data.evaluation_stream(split, np.array([episode]), lanes=1):
         moved = chunk.to(model.device)
         u, state = model.score(moved, state)
-        position = moved.start[:, None] + torch.arange(chunk.steps, device=model.device)
-        kinds = model.sort(moved) if data.selector.kinds else None
-        if kinds is not None or not data.selector.kinds:  # before the first selection there are no kinds
-            collector.extend(u, position, moved.has_outcome, kinds)
+        position = moved.start[:, None] + torch.arange(chunk.num_steps, device=model.device)
+        clusters = model.assign_clusters(moved) if data.selector.num_clusters else None
+        if clusters is not None or not data.selector.num_clusters:  # before the first selection there are no clusters
+            collector.extend(u, position, moved.has_outcome, clusters)
         there = chunk.valid[0]
         scores.append(u.masked_fill(~moved.has_outcome, torch.nan).cpu()[0, there].double().numpy())
-        judged.append(chunk.judged[0, there].numpy())
+        eval_mask.append(chunk.eval_mask[0, there].numpy())
     collector.finish()
     targets = table.select(np.zeros(1, np.int64), np.zeros(1, np.int64))[0]
     targets = np.unique(targets[targets != NOWHERE]) if table.version else np.zeros(0, np.int64)
-    return np.concatenate(scores), np.concatenate(judged), targets
+    return np.concatenate(scores), np.concatenate(eval_mask), targets
 
 
 def _believe(
@@ -173,7 +174,7 @@ def _believe(
     without, truth = _say(model, local, local, steps.outcome[:, None])
     values, state = [], None
     for chunk in data.evaluation_stream(split, np.array([episode]), lanes=1):
-        memory, state = model.remember(chunk.to(model.device), state)
+        memory, state = model.unroll(chunk.to(model.device), state)
         params = model.predictor(context, memory[:, :, None])  # [1, T, K, parameters]
         outcome = steps.outcome[:, None].expand(*params.shape[:3], *steps.outcome.shape[2:])
         said, _ = _say(model, params, local.expand(*params.shape[:3], -1), outcome)
@@ -207,14 +208,14 @@ def _spread(model: MemUP, params: Tensor) -> Tensor | None:
     if _kind(model) != "number":
         return None
     u = model.outcome.uncertainty(params)
-    if isinstance(model.outcome, Gaussian):
+    if isinstance(model.outcome, GaussianOutcome):
         return u.exp() / math.sqrt(2 * math.pi * math.e)  # a normal's entropy, solved for its standard deviation
-    return u if isinstance(model.outcome, Quantile) else None
+    return u if isinstance(model.outcome, QuantileOutcome) else None
 
 
 def _kind(model: MemUP) -> str:
     field = model.task.outcome
-    if field.kind == "token":
+    if field.type == "token":
         return "class"
     return "number" if int(np.prod(field.shape)) == 1 else "vector"
 
@@ -236,4 +237,4 @@ def _score_name(model: MemUP) -> str:
 
 def uncertainty_unit(model: MemUP) -> str:
     """Of the local predictor's uncertainty."""
-    return "outcome's unit" if isinstance(model.outcome, Quantile) else "nats"
+    return "outcome's unit" if isinstance(model.outcome, QuantileOutcome) else "nats"

@@ -11,20 +11,20 @@ import gymnasium
 import numpy as np
 
 from memup_lightning.chunk import Chunk
-from memup_lightning.data.episodes import ArrayEpisodes, Arrays, EpisodeSource, IntArray
+from memup_lightning.data.episodes import ArrayEpisodes, EpisodeSource
 from memup_lightning.data.targets import Selector
-from memup_lightning.datamodules.played.rollouts import RolloutDataModule, deal
-from memup_lightning.datamodules.recorded.base import Split
+from memup_lightning.datamodules.played.rollouts import RolloutDataModule, iterate_minibatches
 from memup_lightning.datamodules.recorded.rewards import RewardDataModule
 from memup_lightning.datamodules.scoring import score
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.rl.algorithms.actor_critic import INPUT
 from memup_lightning.rl.algorithms.joint_ppo import JointPPO
 from memup_lightning.rl.collectors import Episode
-from memup_lightning.rl.returns import OutcomeKind
+from memup_lightning.rl.returns import RewardTarget
 from memup_lightning.rl.rollouts import Rollout
 from memup_lightning.rng import hash64
-from memup_lightning.specs import Task
+from memup_lightning.specs import TaskSpec
+from memup_lightning.typing import Arrays, IntArray, Split
 
 
 class JointDataModule(RolloutDataModule):
@@ -57,7 +57,7 @@ class JointDataModule(RolloutDataModule):
         lanes: int = 64,
         selector: Selector | None = None,
         restart: list[float] | None = None,
-        outcome: OutcomeKind = "reward",
+        outcome: RewardTarget = "reward",
         n_steps: int = 1,
         outcome_discount: float = 1.0,
         **rollouts: Any,
@@ -65,9 +65,9 @@ class JointDataModule(RolloutDataModule):
         super().__init__(env_id, **rollouts)
         if memory_updates < 1 or num_episodes < 1:
             raise MemUPError(f"memory_updates={memory_updates}, num_episodes={num_episodes}: both must be at least 1")
-        if selector is not None and selector.kinds:
+        if selector is not None and selector.num_clusters:
             raise MemUPError(
-                f"JointDataModule selector={type(selector).__name__} tells kinds of context apart, which TargetRefresh "
+                f"JointDataModule selector={type(selector).__name__} tells context clusters apart, which TargetRefresh "
                 "finds in episodes that stay; an agent's do not: take TopK or Proportional"
             )
         self.memory_updates = memory_updates
@@ -96,7 +96,7 @@ class JointDataModule(RolloutDataModule):
         rollout = self.play()
         while not self.recent.add(rollout):  # the first episodes are still under way
             rollout = self.play()
-        yield from deal(agent.learn_from(rollout), self.epochs, self.minibatches)
+        yield from iterate_minibatches(agent.make_batches(rollout), self.update_epochs, self.num_minibatches)
         yield from self._memory_batches(agent)
 
     def _memory_batches(self, agent: JointPPO) -> Iterator[Chunk]:
@@ -164,7 +164,7 @@ class _Recorded(RewardDataModule):
 
     def __init__(
         self,
-        task: Task,
+        task: TaskSpec,
         spaces: tuple[gymnasium.Space[Any], gymnasium.Space[Any]],
         played: list[Episode],
         chunks: dict[str, Any],

@@ -14,26 +14,28 @@ from torch import Tensor
 from torch.utils.data import IterableDataset
 
 from memup_lightning.datamodules.agent_task import agent_task
-from memup_lightning.datamodules.task import TaskDataModule
+from memup_lightning.datamodules.task import BaseDataModule
 from memup_lightning.distributed import rank, share_of_lanes, world_size
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.memory import State, map_state
-from memup_lightning.rl.algorithms.actor_critic import ActorCritic, Rows
+from memup_lightning.rl.algorithms.actor_critic import ActorCritic, RolloutBatch
 from memup_lightning.rl.collectors import space_starts
-from memup_lightning.rl.rollouts import Actor, Decision, EpisodeResult, Player, Rollout, describe_actions
-from memup_lightning.rl.vector_envs import Vectorization, make_playable
+from memup_lightning.rl.rollouts import Actor, ActorOutput, EpisodeResult, Rollout, RolloutCollector, describe_actions
+from memup_lightning.rl.vector_envs import Vectorization, make_agent_env
 from memup_lightning.rng import hash64
-from memup_lightning.specs import Task
+from memup_lightning.specs import TaskSpec
 
 _RECENT = 100  # episodes that the running return is the mean of
 _TRAIN, _VAL, _TEST = range(3)
 
 
-class RolloutDataModule(TaskDataModule):
+class RolloutDataModule(BaseDataModule):
     """Plays a vector environment with the model that is trained, and hands out what was played in batches.
 
-    A rollout is ``steps`` steps of ``num_envs`` environments; episodes go on from one to the next. The model makes rows of
-    it (single steps, or whole sequences), which are dealt anew into ``minibatches`` batches in each of ``epochs`` passes;
+    A rollout is ``num_steps`` steps of ``num_envs`` environments; episodes go on from one to the next. The model
+    makes rows of
+    it (single steps, or whole sequences), which are dealt anew into ``minibatches`` batches in each of
+    ``update_epochs`` passes;
     then the next rollout is played, by the model as it is then. One batch is one update of the Trainer. Evaluation plays
     whole episodes in environments of its own.
 
@@ -45,8 +47,8 @@ class RolloutDataModule(TaskDataModule):
         wrappers: class paths of wrappers, the innermost first.
         observed: entries of a flat Box observation that are seen; the others are masked out.
         num_envs: environments played side by side. It counts those of all ranks together, which split it evenly.
-        steps: steps of a rollout, in each environment.
-        epochs: passes over a rollout.
+        num_steps: steps of a rollout, in each environment.
+        update_epochs: passes over a rollout.
         minibatches: batches of a pass.
         rollouts_per_epoch: rollouts of an epoch of the Trainer.
         vectorization: ``native``: the environment's own, where it has one; ``sync``: one after another; ``async``: each in
@@ -54,7 +56,7 @@ class RolloutDataModule(TaskDataModule):
         timeout: seconds to wait for a step of environments in processes of their own.
         num_val, num_test: episodes of an evaluation, and of ``test`` and ``predict``.
         greedy: whether evaluation takes the most probable actions, not drawn ones.
-        success_return: the return from which on an episode counts as a success; by default success is not judged.
+        success_return: the return from which on an episode counts as a success; by default no episode does.
         seed: the environments follow from it; by default that of ``seed_everything``.
 
     Attributes:
@@ -68,9 +70,9 @@ class RolloutDataModule(TaskDataModule):
         wrappers: list[Callable[[gymnasium.Env[Any, Any]], gymnasium.Env[Any, Any]]] | None = None,
         observed: list[int] | None = None,
         num_envs: int = 64,
-        steps: int = 128,
-        epochs: int = 4,
-        minibatches: int = 4,
+        num_steps: int = 128,
+        update_epochs: int = 4,
+        num_minibatches: int = 4,
         rollouts_per_epoch: int = 10,
         vectorization: Vectorization = "native",
         timeout: float = 300.0,
@@ -81,13 +83,23 @@ class RolloutDataModule(TaskDataModule):
         seed: int | None = None,
     ) -> None:
         super().__init__()
-        counts = {"steps": steps, "epochs": epochs, "minibatches": minibatches, "num_val": num_val}
+        counts = {
+            "num_steps": num_steps,
+            "update_epochs": update_epochs,
+            "minibatches": num_minibatches,
+            "num_val": num_val,
+        }
         for name, value in {**counts, "num_test": num_test, "rollouts_per_epoch": rollouts_per_epoch}.items():
             if value < 1:
                 raise MemUPError(f"{name}={value}: must be at least 1")
         self.env_id, self.env_kwargs, self.wrappers = env_id, env_kwargs or {}, wrappers or []
         self.observed = observed
-        self.num_envs, self.steps, self.epochs, self.minibatches = num_envs, steps, epochs, minibatches
+        self.num_envs, self.num_steps, self.update_epochs, self.num_minibatches = (
+            num_envs,
+            num_steps,
+            update_epochs,
+            num_minibatches,
+        )
         self.rollouts_per_epoch = rollouts_per_epoch
         self.vectorization: Vectorization = vectorization
         self.timeout = timeout
@@ -97,24 +109,24 @@ class RolloutDataModule(TaskDataModule):
         self.environment_steps = 0
         self._recent: deque[EpisodeResult] = deque(maxlen=_RECENT)
         self._spaces: tuple[gymnasium.Space[Any], gymnasium.Space[Any]] | None = None
-        self._player: Player | None = None
+        self._player: RolloutCollector | None = None
 
     @property
-    def task(self) -> Task:
-        return agent_task(*self.spaces, self.env_id, self.observed, judged=False)
+    def task(self) -> TaskSpec:
+        return agent_task(*self.spaces, self.env_id, self.observed, has_eval_mask=False)
 
     @property
     def spaces(self) -> tuple[gymnasium.Space[Any], gymnasium.Space[Any]]:
         """Of an observation and of an action."""
         if self._spaces is None:
-            env = make_playable(self.env_id, 1, self.env_kwargs, self.wrappers)
+            env = make_agent_env(self.env_id, 1, self.env_kwargs, self.wrappers)
             env.close()
             self._spaces = env.single_observation_space, env.single_action_space
         return self._spaces
 
     @property
     def updates_per_rollout(self) -> int:
-        return self.epochs * self.minibatches
+        return self.update_epochs * self.num_minibatches
 
     @property
     def progress(self) -> dict[str, float]:
@@ -130,11 +142,11 @@ class RolloutDataModule(TaskDataModule):
     def succeeds(self, episode: EpisodeResult) -> bool:
         return self.success_return is not None and episode.episode_return >= self.success_return
 
-    def player(self, num_envs: int, purpose: int, number: int = 0) -> Player:
+    def player(self, num_envs: int, purpose: int, number: int = 0) -> RolloutCollector:
         """New environments, at the beginning of episodes that follow from the seed."""
-        env = make_playable(self.env_id, num_envs, self.env_kwargs, self.wrappers, self.vectorization)
+        env = make_agent_env(self.env_id, num_envs, self.env_kwargs, self.wrappers, self.vectorization)
         seed = int(hash64(self.seed, purpose, number, rank())) >> 33  # 31 bits
-        return Player(env, self.task, seed, self.observed, self.agent.device, self.timeout)
+        return RolloutCollector(env, self.task, seed, self.observed, self.agent.device, self.timeout)
 
     def train_dataloader(self) -> _Rollouts:
         return _Rollouts(self)
@@ -154,14 +166,14 @@ class RolloutDataModule(TaskDataModule):
         if self._player is None:
             envs = share_of_lanes(self.num_envs, "data.init_args.num_envs")
             self._player = self.player(envs, _TRAIN, self.consumed)
-        rollout = self._player.rollout(model, self.steps)
-        self.environment_steps += rollout.steps
+        rollout = self._player.rollout(model, self.num_steps)
+        self.environment_steps += rollout.num_valid_steps
         self._recent.extend(self._player.take_finished())
         return rollout
 
     def batches(self) -> Iterator[Any]:
         """Play a rollout, and share it out: as many batches as :attr:`updates_per_rollout`."""
-        return deal(self.agent.learn_from(self.play()), self.epochs, self.minibatches)
+        return iterate_minibatches(self.agent.make_batches(self.play()), self.update_epochs, self.num_minibatches)
 
     @property
     def agent(self) -> ActorCritic:
@@ -217,7 +229,7 @@ class _Rollouts(IterableDataset[Any]):
                     yield batch
 
 
-def deal(rows: Rows, epochs: int, minibatches: int) -> Iterator[Rows]:
+def iterate_minibatches(rows: RolloutBatch, epochs: int, num_minibatches: int) -> Iterator[RolloutBatch]:
     """Batches of rows: in each epoch all rows of which any step counts (``valid``), in a new random order.
 
     Raises:
@@ -226,14 +238,14 @@ def deal(rows: Rows, epochs: int, minibatches: int) -> Iterator[Rows]:
     which = rows["valid"].flatten(1).any(1) if rows["valid"].dim() > 1 else rows["valid"]
     counting = which.nonzero().flatten()
     count = len(counting)
-    if count < minibatches:
+    if count < num_minibatches:
         raise MemUPError(
-            f"minibatches={minibatches}: a rollout has only {count} rows to share out (environments, where a memory "
-            "learns with the policy, else steps); give fewer, or more num_envs or steps"
+            f"num_minibatches={num_minibatches}: a rollout has only {count} rows (environments for a memory "
+            "that learns with the policy, else steps); give fewer, or more num_envs or steps"
         )
     for _ in range(epochs):
         order = counting[torch.randperm(count, device=counting.device)]
-        for picked in order.tensor_split(minibatches):
+        for picked in order.tensor_split(num_minibatches):
             yield {name: map_state(lambda x, at=picked: x[at], part) for name, part in rows.items()}
 
 
@@ -244,7 +256,7 @@ class _Greedy:
         self.agent = agent
         self.initial_state, self.value = agent.initial_state, agent.value
 
-    def act(self, inputs: dict[str, Tensor], state: State, is_first: Tensor) -> Decision:
+    def act(self, inputs: dict[str, Tensor], state: State, is_first: Tensor) -> ActorOutput:
         return self.agent.act(inputs, state, is_first, greedy=True)
 
 

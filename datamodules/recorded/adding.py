@@ -8,16 +8,17 @@ from typing import Any
 import numpy as np
 
 from memup_lightning import rng
-from memup_lightning.data.episodes import EVALUATE, HAS_OUTCOME, OUTCOME, Arrays, IntArray, check_lengths
-from memup_lightning.data.procedural import GeneratedEpisodes
-from memup_lightning.datamodules.recorded.base import EpisodeDataModule, Split
+from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, OUTCOME, check_lengths
+from memup_lightning.data.procedural import ProceduralEpisodes
+from memup_lightning.datamodules.recorded.base import EpisodeDataModule
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.specs import Field, Task
+from memup_lightning.specs import FieldSpec, TaskSpec
+from memup_lightning.typing import Arrays, IntArray, Split
 
 _VALUE, _PLACE = 1, 2  # streams of random numbers
 
 
-class AddingEpisodes(GeneratedEpisodes):
+class AddingEpisodes(ProceduralEpisodes):
     """Episodes of the adding problem.
 
     A step shows a number, uniform in [0, 1), and a mark: 1 at one step of each half, else 0. Only the last step has an
@@ -36,8 +37,8 @@ class AddingEpisodes(GeneratedEpisodes):
         second = half + rng.integers(length - half, seeds, _PLACE, 1)
         self.marked = np.stack([first, second], axis=1)  # [episodes, 2]
         self.sums = self._numbers(seeds[:, None], self.marked).sum(1, dtype=np.float32)
-        flag = Field((), "bool")
-        self.fields = {"observation": Field((2,)), OUTCOME: Field(), HAS_OUTCOME: flag, EVALUATE: flag}
+        flag = FieldSpec((), "bool")
+        self.fields = {"observation": FieldSpec((2,)), OUTCOME: FieldSpec(), HAS_OUTCOME: flag, EVAL_MASK: flag}
 
     def _numbers(self, seeds: IntArray, steps: IntArray) -> np.ndarray[Any, np.dtype[np.float32]]:
         return rng.uniform(seeds, _VALUE, steps).astype(np.float32)
@@ -50,7 +51,7 @@ class AddingEpisodes(GeneratedEpisodes):
         last = time == self.lengths[episodes, None] - 1
         out[OUTCOME] = np.where(last, self.sums[episodes, None], np.float32(0))
         out[HAS_OUTCOME] = last
-        out[EVALUATE] = last.copy()
+        out[EVAL_MASK] = last.copy()
         return out
 
 
@@ -94,8 +95,10 @@ class AddingDataModule(EpisodeDataModule):
         return f"Adding-{self.length}"
 
     @property
-    def task(self) -> Task:
-        return Task({"observation": Field((2,))}, {"observation": 0}, ("observation",), tolerance=self.tolerance)
+    def task(self) -> TaskSpec:
+        return TaskSpec(
+            {"observation": FieldSpec((2,))}, {"observation": 0}, ("observation",), tolerance=self.tolerance
+        )
 
     def episodes(self, split: Split) -> AddingEpisodes:
         return AddingEpisodes(self.length, self.episode_seeds(split, self.num_episodes[split]))

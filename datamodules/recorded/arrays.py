@@ -8,22 +8,24 @@ from typing import Any, Literal
 import numpy as np
 
 from memup_lightning.data.array_files import Array, EpisodeFunction, OwnEpisodes, read_episodes
-from memup_lightning.data.episodes import EVALUATE, HAS_OUTCOME, OUTCOME, ArrayEpisodes, EpisodeSource
+from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, OUTCOME, ArrayEpisodes, EpisodeSource
 from memup_lightning.data.subset import EpisodeSubset, split_by_share
-from memup_lightning.datamodules.recorded.base import SPLITS, EpisodeDataModule, Split
+from memup_lightning.datamodules.recorded.base import SPLITS, EpisodeDataModule
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.specs import Field, FieldKind, Task
+from memup_lightning.specs import FieldSpec, FieldType, TaskSpec
+from memup_lightning.typing import Split
 
 
 class ArrayDataModule(EpisodeDataModule):
     """Episodes of your own, kept in memory; they may differ in length.
 
     The memory reads x. The local context is x of the last ``window`` steps. The outcome is y: one for each step, or one for
-    each episode, which counts at its last step. The memory is judged where ``evaluate`` says so, else at every step with an
+    each episode, which counts at its last step. The memory is evaluated where ``eval_mask`` says so, else at every step
+    with an
     outcome.
 
     - ``.npz``: ``x`` and ``y`` of all episodes end to end with their ``lengths``, or without ``lengths`` as
-      ``[episodes, steps, ...]``; y may be ``[episodes]``. Optional: ``has_outcome`` and ``evaluate``, bool for each step.
+      ``[episodes, steps, ...]``; y may be ``[episodes]``. Optional: ``has_outcome`` and ``eval_mask``, bool for each step.
     - ``.parquet``, ``.arrow``, ``.feather`` (extra ``arrow``): a row a step, the rows of an episode (column ``episode``)
       behind each other. A step without y has no outcome.
     - the import path of a function that yields ``(x, y)`` for each episode, or of a class whose objects do when called.
@@ -57,7 +59,7 @@ class ArrayDataModule(EpisodeDataModule):
         x: list[str] | None = None,
         y: str = "y",
         episode: str = "episode",
-        x_kind: FieldKind = "vector",
+        x_kind: FieldType = "vector",
         y_kind: Literal["vector", "token"] | None = None,
         window: int = 1,
         tolerance: float = 0.3,
@@ -69,7 +71,7 @@ class ArrayDataModule(EpisodeDataModule):
         self.x = x or ["x"]
         self.y = y
         self.episode = episode
-        self.x_kind: FieldKind = x_kind
+        self.x_kind: FieldType = x_kind
         self.y_kind = y_kind
         self.window = window
         self.tolerance = tolerance
@@ -80,11 +82,17 @@ class ArrayDataModule(EpisodeDataModule):
         return train if isinstance(train, str) else getattr(train, "__qualname__", type(train).__qualname__)
 
     @property
-    def task(self) -> Task:
+    def task(self) -> TaskSpec:
         fields = self._sources["train"].fields
         outcome = fields[OUTCOME]
-        return Task(
-            {"x": fields["x"]}, {"x": 0}, ("x",), outcome, self.window, self.tolerance, judged=EVALUATE in fields
+        return TaskSpec(
+            {"x": fields["x"]},
+            {"x": 0},
+            ("x",),
+            outcome,
+            self.window,
+            self.tolerance,
+            has_eval_mask=EVAL_MASK in fields,
         )
 
     def episodes(self, split: Split) -> EpisodeSource:
@@ -102,9 +110,9 @@ class ArrayDataModule(EpisodeDataModule):
             "x": _field("x", {split: own.x for split, own in read.items()}, self.x_kind),
             OUTCOME: _field("y", {split: own.y for split, own in read.items()}, y_kind),
         }
-        judged = any(EVALUATE in own.flags for own in read.values())
+        eval_mask = any(EVAL_MASK in own.flags for own in read.values())
         sources: dict[Split, EpisodeSource] = {
-            split: _source(self._name(split), own, fields, judged) for split, own in read.items()
+            split: _source(self._name(split), own, fields, eval_mask) for split, own in read.items()
         }
         missing = [split for split in SPLITS if split not in sources]
         parts = split_by_share(len(sources["train"]), [self.shares[split] for split in missing], self.seed)
@@ -118,7 +126,7 @@ class ArrayDataModule(EpisodeDataModule):
         return given if isinstance(given, str) else f"the function of {split}"
 
 
-def _field(name: str, arrays: dict[Split, Array], kind: FieldKind) -> Field:
+def _field(name: str, arrays: dict[Split, Array], kind: FieldType) -> FieldSpec:
     """What an array holds, in all splits: of class numbers, as many classes as occur."""
     train = arrays["train"]
     for split, array in arrays.items():
@@ -128,21 +136,21 @@ def _field(name: str, arrays: dict[Split, Array], kind: FieldKind) -> Field:
             )
     if kind != "token":
         keep = kind == "image" and train.dtype == np.uint8  # the encoder scales bytes
-        return Field(train.shape[1:], "uint8" if keep else "float32", kind)
+        return FieldSpec(train.shape[1:], "uint8" if keep else "float32", kind)
     for split, array in arrays.items():
         if array.dtype.kind == "f" and not np.array_equal(array, np.round(array)):
             raise MemUPError(
                 f"{name} of {split} holds {array[array != np.round(array)].flat[0]}, which is no class number; "
                 f"set {name}_kind=vector"
             )
-    return Field(train.shape[1:], "int64", "token", int(max(array.max() for array in arrays.values())) + 1)
+    return FieldSpec(train.shape[1:], "int64", "token", int(max(array.max() for array in arrays.values())) + 1)
 
 
-def _source(name: str, own: OwnEpisodes, fields: dict[str, Field], judged: bool) -> ArrayEpisodes:
+def _source(name: str, own: OwnEpisodes, fields: dict[str, FieldSpec], eval_mask: bool) -> ArrayEpisodes:
     arrays = {"x": own.x.astype(fields["x"].dtype), OUTCOME: own.y.astype(fields[OUTCOME].dtype)}
     arrays[HAS_OUTCOME] = own.flags.get(HAS_OUTCOME, np.ones(len(own.x), np.bool_))
-    if judged:
-        arrays[EVALUATE] = own.flags.get(EVALUATE, arrays[HAS_OUTCOME])
+    if eval_mask:
+        arrays[EVAL_MASK] = own.flags.get(EVAL_MASK, arrays[HAS_OUTCOME])
     bad = ~np.isfinite(arrays["x"].reshape(len(own.x), -1)).all(1)
     if bad.any():
         step = int(bad.argmax())

@@ -6,7 +6,7 @@ import os
 from abc import abstractmethod
 from collections.abc import Iterator
 from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,16 +14,16 @@ import torch
 
 from memup_lightning import rng
 from memup_lightning.chunk import Chunk
-from memup_lightning.data.episodes import EVALUATE, EpisodeSource, IntArray
+from memup_lightning.data.episodes import EVAL_MASK, EpisodeSource
 from memup_lightning.data.loader import ChunkLoader
-from memup_lightning.data.samplers import Curriculum, OncePerEpisode
+from memup_lightning.data.samplers import CurriculumSampler, SequentialSampler
 from memup_lightning.data.stream import ChunkStream, TargetJoin
 from memup_lightning.data.targets import NOWHERE, Selector, TargetTable, TopK
-from memup_lightning.datamodules.task import TaskDataModule
+from memup_lightning.datamodules.task import BaseDataModule
 from memup_lightning.distributed import rank, share_of_episodes, share_of_lanes, world_size
 from memup_lightning.exceptions import MemUPError
+from memup_lightning.typing import IntArray, Split
 
-Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 STAGES: dict[str, tuple[Split, ...]] = {
     "fit": ("train", "val"),
@@ -33,7 +33,7 @@ STAGES: dict[str, tuple[Split, ...]] = {
 }
 
 
-class Detour(NamedTuple):
+class LaneOverride(NamedTuple):
     """Lanes that play another place than the schedule's, ``[rows]`` each."""
 
     lanes: IntArray
@@ -41,7 +41,7 @@ class Detour(NamedTuple):
     start: IntArray
 
 
-class EpisodeDataModule(TaskDataModule):
+class EpisodeDataModule(BaseDataModule):
     """Streams long episodes as chunks. A subclass says what the task is and where the episodes come from.
 
     Args:
@@ -102,8 +102,8 @@ class EpisodeDataModule(TaskDataModule):
         self.sources: dict[Split, EpisodeSource] = {}
         self.tables: dict[Split, TargetTable] = {}
         self._joins: dict[Split, TargetJoin] = {}
-        self._schedule: Curriculum | None = None
-        self.detour: Detour | None = None  # lanes that leave the schedule for the next chunk
+        self._schedule: CurriculumSampler | None = None
+        self.lane_override: LaneOverride | None = None  # lanes that leave the schedule for the next chunk
         self.away = self._resumed_away = False  # whether lanes of any rank are on detours, here and in the checkpoint
         self.consumed = 0  # training chunks handed out so far: all that a resumed run must know
 
@@ -144,7 +144,7 @@ class EpisodeDataModule(TaskDataModule):
             )
 
     @property
-    def schedule(self) -> Curriculum:
+    def schedule(self) -> CurriculumSampler:
         """Where the training lanes of this rank stand at every step."""
         if self._schedule is None:
             lanes = share_of_lanes(self.lanes, "data.init_args.lanes")
@@ -157,8 +157,8 @@ class EpisodeDataModule(TaskDataModule):
         schedule = self.schedule if self.schedule.lanes == self.lanes else self._lanes(0, self.lanes)
         return np.unique(schedule.at(ahead).episode)
 
-    def _lanes(self, first: int, lanes: int) -> Curriculum:
-        return Curriculum(
+    def _lanes(self, first: int, lanes: int) -> CurriculumSampler:
+        return CurriculumSampler(
             self.curriculum,
             self.sources["train"].lengths,
             lanes=lanes,
@@ -180,12 +180,12 @@ class EpisodeDataModule(TaskDataModule):
             contexts=self.selector.current_step,
             probes=self.probes,
             seed=self.seed,
-            held_out=self._held_out(),
+            loss_free=self._loss_free(),
         )
 
-    def _held_out(self) -> npt.NDArray[np.bool_] | None:
+    def _loss_free(self) -> npt.NDArray[np.bool_] | None:
         """The training episodes, evenly spread, from which nothing is learned; None where the selector needs none."""
-        share, count = self.selector.held_out, len(self.sources["train"])
+        share, count = self.selector.loss_free, len(self.sources["train"])
         if not share:
             return None
         if count < 2:
@@ -214,7 +214,7 @@ class EpisodeDataModule(TaskDataModule):
     ) -> ChunkStream:
         """Chunks of whole episodes, each played once; of all episodes of the split or of the given ones."""
         source = self.sources[split]
-        schedule = OncePerEpisode(
+        schedule = SequentialSampler(
             source.lengths,
             lanes or self.evaluation_lanes,
             chunk_length or self.evaluation_chunk_length,
@@ -228,18 +228,18 @@ class EpisodeDataModule(TaskDataModule):
         episodes, lengths = np.arange(len(source)), source.lengths
         lanes, chunk_length = -(-self.evaluation_lanes // ranks), self.evaluation_chunk_length
         shares = (share_of_episodes(episodes, lengths, number) for number in range(ranks))
-        schedules = [OncePerEpisode(lengths, lanes, chunk_length, share) for share in shares]
+        schedules = [SequentialSampler(lengths, lanes, chunk_length, share) for share in shares]
         return ChunkStream(source, self.task, schedules[rank()], max(schedule.steps for schedule in schedules))
 
-    def judged_at(self, split: Split, episodes: IntArray, positions: IntArray) -> npt.NDArray[np.bool_]:
-        """Whether the memory is judged at the given steps, ``[rows, K]`` (False where there is no step)."""
+    def eval_mask_at(self, split: Split, episodes: IntArray, positions: IntArray) -> npt.NDArray[np.bool_]:
+        """Whether the memory is evaluated at the given steps, ``[rows, K]`` (False where there is no step)."""
         source = self.sources[split]
         there = positions != NOWHERE
         rows = np.repeat(episodes, positions.shape[1])
         at = np.where(there, positions, 0).ravel()
-        flags = source.gather(rows, at, 1, [EVALUATE])[EVALUATE]
-        judged: npt.NDArray[np.bool_] = flags.reshape(positions.shape).astype(np.bool_) & there
-        return judged
+        flags = source.gather(rows, at, 1, [EVAL_MASK])[EVAL_MASK]
+        eval_mask: npt.NDArray[np.bool_] = flags.reshape(positions.shape).astype(np.bool_) & there
+        return eval_mask
 
     def _evaluation_loader(self, split: Split) -> ChunkLoader:
         return ChunkLoader(self._evaluation(split), self.num_workers)
@@ -260,7 +260,7 @@ class EpisodeDataModule(TaskDataModule):
         if trainer.training:
             self.consumed += 1
             chunk = self.join("train", batch)
-            return chunk if self.detour is None else self._send_away(chunk, self.detour)
+            return chunk if self.lane_override is None else self._override(chunk, self.lane_override)
         split: Split = "val" if trainer.validating or trainer.sanity_checking else "test"
         return self.join(split, batch) if self.tables[split].version else batch
 
@@ -268,11 +268,11 @@ class EpisodeDataModule(TaskDataModule):
         """Queue the copies; Lightning would wait for each. CUDA has read pageable memory before a call returns."""
         return batch.to(device, non_blocking=True)
 
-    def _send_away(self, chunk: Chunk, detour: Detour) -> Chunk:
+    def _override(self, chunk: Chunk, lane_override: LaneOverride) -> Chunk:
         """Replace the lanes of a detour by the places to which it leads, targets included."""
-        rows = self.training_stream.rows(detour.episode, detour.start)
-        rows.targets = self._joins["train"].targets(detour.episode, detour.start)
-        return chunk.pasted(torch.from_numpy(detour.lanes), rows)
+        rows = self.training_stream.rows(lane_override.episode, lane_override.start)
+        rows.targets = self._joins["train"].targets(lane_override.episode, lane_override.start)
+        return chunk.with_lanes(torch.from_numpy(lane_override.lanes), rows)
 
     def join(self, split: Split, chunk: Chunk) -> Chunk:
         """Add the targets of the table as it is now."""

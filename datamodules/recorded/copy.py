@@ -8,16 +8,17 @@ from typing import Any
 import numpy as np
 
 from memup_lightning import rng
-from memup_lightning.data.episodes import EVALUATE, OUTCOME, Arrays, IntArray, check_lengths
-from memup_lightning.data.procedural import GeneratedEpisodes
-from memup_lightning.datamodules.recorded.base import EpisodeDataModule, Split
+from memup_lightning.data.episodes import EVAL_MASK, OUTCOME, check_lengths
+from memup_lightning.data.procedural import ProceduralEpisodes
+from memup_lightning.datamodules.recorded.base import EpisodeDataModule
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.specs import Field, Task
+from memup_lightning.specs import FieldSpec, TaskSpec
+from memup_lightning.typing import Arrays, IntArray, Split
 
 _SYMBOL, _PLACE, _LENGTH = 1, 2, 3  # streams of random numbers
 
 
-class CopyEpisodes(GeneratedEpisodes):
+class CopyEpisodes(ProceduralEpisodes):
     """Episodes of the copy task: L blanks among which or before which stand ``copied`` symbols, then as many cues.
 
     A token is a symbol (``0 <= token < symbols``), the blank (``symbols``) or the cue (``symbols + 1``). The outcome at
@@ -42,9 +43,9 @@ class CopyEpisodes(GeneratedEpisodes):
             self.places = np.sort(rng.integers(blanks[:, None] + 1, seeds[:, None], _PLACE, number), axis=1) + number
         self.lengths = check_lengths(blanks + 2 * copied)
         self.fields = {
-            "token": Field((), "int16", "token", symbols + 2),
-            OUTCOME: Field((), "int16", "token", symbols + 1),
-            EVALUATE: Field((), "bool"),
+            "token": FieldSpec((), "int16", "token", symbols + 2),
+            OUTCOME: FieldSpec((), "int16", "token", symbols + 1),
+            EVAL_MASK: FieldSpec((), "bool"),
         }
 
     def generate(self, episodes: IntArray, time: IntArray, names: Sequence[str]) -> Arrays:
@@ -59,8 +60,8 @@ class CopyEpisodes(GeneratedEpisodes):
         if OUTCOME in names:
             asked = self.symbols[episodes[:, None], number.clip(0, self.copied - 1)]
             out[OUTCOME] = np.where(cue, asked, np.int16(self.blank))
-        if EVALUATE in names:
-            out[EVALUATE] = cue
+        if EVAL_MASK in names:
+            out[EVAL_MASK] = cue
         return out
 
 
@@ -115,12 +116,12 @@ class CopyDataModule(EpisodeDataModule):
         self.scattered = scattered
 
     @property
-    def task(self) -> Task:
-        return Task(
-            fields={"token": Field((), "int16", "token", self.symbols + 2)},
+    def task(self) -> TaskSpec:
+        return TaskSpec(
+            fields={"token": FieldSpec((), "int16", "token", self.symbols + 2)},
             inputs={"token": 0},
             context=("token",),
-            outcome=Field((), "int16", "token", self.symbols + 1),
+            outcome=FieldSpec((), "int16", "token", self.symbols + 1),
             window=self.copied,
         )
 

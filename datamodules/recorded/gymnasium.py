@@ -11,11 +11,13 @@ import gymnasium
 from gymnasium.envs.registration import load_env_creator
 
 from memup_lightning.data.episodes import EpisodeSource
-from memup_lightning.data.fingerprint import Json, identities
-from memup_lightning.datamodules.recorded.base import SPLITS, Split
+from memup_lightning.data.fingerprint import Json, fingerprints
+from memup_lightning.datamodules.recorded.base import SPLITS
 from memup_lightning.datamodules.recorded.rewards import RewardDataModule
+from memup_lightning.envs.policies import Policy, random_policy
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.rl.collectors import Episode, Policy, make_vector_env, play, random_policy
+from memup_lightning.rl.collectors import Episode, collect, make_vector_env
+from memup_lightning.typing import Split
 
 
 class GymnasiumDataModule(RewardDataModule):
@@ -42,7 +44,7 @@ class GymnasiumDataModule(RewardDataModule):
     """
 
     kept_infos: tuple[str, ...] = ()
-    """Numbers of the environment's infos that :meth:`judged_steps` is told, as ``info.NAME``; a subclass names them."""
+    """Numbers of the environment's infos that :meth:`eval_steps` is told, as ``info.NAME``; a subclass names them."""
 
     def __init__(
         self,
@@ -88,7 +90,7 @@ class GymnasiumDataModule(RewardDataModule):
         # A cache is found by the policy as it was given: no split may leave it changed for the next.
         policy = (copy.deepcopy(self.policy) if self.cache_dir else self.policy) or random_policy
         try:
-            yield from play(env, policy, number, self.split_seed(split), self.max_steps, self.kept_infos)
+            yield from collect(env, policy, number, self.split_seed(split), self.max_steps, self.kept_infos)
         finally:
             env.close()
 
@@ -98,7 +100,7 @@ class GymnasiumDataModule(RewardDataModule):
             _ = self.task  # imports and registers the environment, or says why not
             spec = gymnasium.spec(self.env_id)
             creators = [x for x in (spec.entry_point, spec.vector_entry_point) if x is not None]
-            self._played_by = identities(
+            self._played_by = fingerprints(
                 {
                     "env_id": self.env_id,
                     "env_spec": {field.name: getattr(spec, field.name) for field in fields(spec)},

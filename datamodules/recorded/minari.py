@@ -10,13 +10,13 @@ import gymnasium
 import numpy as np
 
 from memup_lightning.data.episodes import EpisodeSource
-from memup_lightning.data.fingerprint import Json, identities
+from memup_lightning.data.fingerprint import Json, fingerprints
 from memup_lightning.data.subset import EpisodeSubset, split_by_share
-from memup_lightning.datamodules.recorded.base import Split
 from memup_lightning.datamodules.recorded.rewards import RewardDataModule
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.rl.collectors import Episode, space_fields, space_leaves
-from memup_lightning.specs import Field
+from memup_lightning.specs import FieldSpec
+from memup_lightning.typing import Split
 
 
 class MinariDataModule(RewardDataModule):
@@ -82,11 +82,11 @@ class MinariDataModule(RewardDataModule):
         files = sorted(file for file in Path(storage.data_path).rglob("*") if file.is_file())
         stats = [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
         metadata = {name: str(value) for name, value in storage.metadata.items()}
-        return identities({"dataset": metadata, "files": stats})
+        return fingerprints({"dataset": metadata, "files": stats})
 
     def _read(self) -> Iterator[Episode]:
         observation, action = self.spaces()
-        fields = space_fields("observation", observation) | space_fields("action", action) | {"reward": Field()}
+        fields = space_fields("observation", observation) | space_fields("action", action) | {"reward": FieldSpec()}
         for episode in self.opened.iterate_episodes():
             steps = len(episode.rewards)
             if steps == 0:

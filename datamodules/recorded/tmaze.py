@@ -8,17 +8,17 @@ from typing import Any, Literal
 import numpy as np
 
 from memup_lightning import rng
-from memup_lightning.data.episodes import EVALUATE, OUTCOME, Arrays, EpisodeSource, IntArray, check_lengths
-from memup_lightning.data.procedural import GeneratedEpisodes
-from memup_lightning.datamodules.recorded.base import Split
+from memup_lightning.data.episodes import EVAL_MASK, OUTCOME, EpisodeSource, check_lengths
+from memup_lightning.data.procedural import ProceduralEpisodes
 from memup_lightning.datamodules.recorded.gymnasium import GymnasiumDataModule
 from memup_lightning.envs.tmaze import TMazeRules
-from memup_lightning.specs import Field
+from memup_lightning.specs import FieldSpec
+from memup_lightning.typing import Arrays, IntArray, Split
 
 _ACTION = 7  # stream of random numbers
 
 
-class TMazeEpisodes(GeneratedEpisodes):
+class TMazeEpisodes(ProceduralEpisodes):
     """Episodes of a uniformly random policy in the T-Maze, computed when they are read.
 
     Args:
@@ -32,11 +32,11 @@ class TMazeEpisodes(GeneratedEpisodes):
         self.layout = rules.layout(seeds)
         self.lengths = check_lengths(self.layout.length)
         self.fields = {
-            "observation": Field((rules.observation_size,)),
-            "action": Field((), "int32", "token", 2),
-            "reward": Field(),
-            OUTCOME: Field(),
-            EVALUATE: Field((), "bool"),
+            "observation": FieldSpec((rules.observation_size,)),
+            "action": FieldSpec((), "int32", "token", 2),
+            "reward": FieldSpec(),
+            OUTCOME: FieldSpec(),
+            EVAL_MASK: FieldSpec((), "bool"),
         }
 
     def generate(self, episodes: IntArray, time: IntArray, names: Sequence[str]) -> Arrays:
@@ -52,15 +52,15 @@ class TMazeEpisodes(GeneratedEpisodes):
             if {"reward", OUTCOME} & set(names):
                 out["reward"] = self.rules.reward(layout, time, action)
                 out[OUTCOME] = out["reward"].copy()
-        if EVALUATE in names:
-            out[EVALUATE] = self.rules.at_junction(layout, time)
+        if EVAL_MASK in names:
+            out[EVAL_MASK] = self.rules.at_junction(layout, time)
         return out
 
 
 class TMazeDataModule(GymnasiumDataModule):
     """T-Maze-L, -LN and -LNR (see :mod:`memup_lightning.envs.tmaze`).
 
-    The outcome is the reward; the memory is judged at the junction. Under the random policy the corridor does not depend
+    The outcome is the reward; the memory is evaluated at the junction. Under the random policy the corridor does not depend
     on the actions, so episodes are computed when they are read and may be a million steps long. With a ``policy`` of
     your own they are played in the environment and kept in memory.
 
@@ -97,7 +97,7 @@ class TMazeDataModule(GymnasiumDataModule):
         super().__init__(
             env_id="memup/TMaze-v0",
             env_kwargs=maze,
-            judged="last",
+            eval_at="last",
             num_train=num_train,
             num_val=num_val,
             num_test=num_test,

@@ -9,16 +9,17 @@ import numpy as np
 import numpy.typing as npt
 
 from memup_lightning import rng
-from memup_lightning.data.episodes import EVALUATE, HAS_OUTCOME, Arrays, EpisodeSource, IntArray
+from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, EpisodeSource
 from memup_lightning.data.fingerprint import Json
-from memup_lightning.data.subset import JudgedSubset
-from memup_lightning.datamodules.recorded.base import Split
+from memup_lightning.data.subset import EvalSubset
 from memup_lightning.datamodules.recorded.gymnasium import GymnasiumDataModule
+from memup_lightning.envs.policies import Policy
 from memup_lightning.envs.two_colors.policy import TwoColorsDelayPolicy, TwoColorsPolicy
 from memup_lightning.envs.two_colors.rules import REACH, SPEED, TwoColorsDelayRules, TwoColorsRules
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.rl.collectors import INFO, Policy
-from memup_lightning.specs import Field
+from memup_lightning.rl.collectors import INFO
+from memup_lightning.specs import FieldSpec
+from memup_lightning.typing import Arrays, IntArray, Split
 
 COLOUR = INFO + "colour"
 """Field of the pillar's colour, 0 = red, 1 = green: hidden truth, kept to judge by and read by no network."""
@@ -39,7 +40,7 @@ class TwoColorsDataModule(GymnasiumDataModule):
 
     The outcome is made of rewards. The memory is judged where it must have kept the colour of the pillar:
 
-    - *late*: at steps that take a vest, ``judged_after`` steps or more after the pillar has vanished, and no other one in
+    - *late*: at steps that take a vest, ``eval_after`` steps or more after the pillar has vanished, and no other one in
       the steps that the outcome sums up; in the delay variant at the step that makes the choice.
     - *a given vest*: where the last frame of the local context shows which vest it is (:meth:`shows_the_vest`). What comes
       of a vest that is touched backwards or from the side nobody can know, whatever he remembers.
@@ -58,7 +59,7 @@ class TwoColorsDataModule(GymnasiumDataModule):
         frame_skip: tics of a step.
         observation_size: height and width of a frame, pixels.
         shrink: side of the squares of the engine's screen whose mean is a pixel.
-        judged_after: steps from the vanishing of the pillar to the first judged step.
+        eval_after: steps from the vanishing of the pillar to the first evaluated step.
         policy: by default :class:`~memup_lightning.envs.two_colors.policy.TwoColorsPolicy` or ``TwoColorsDelayPolicy``.
         outcome, n_steps, discount: see :class:`~memup_lightning.datamodules.recorded.rewards.RewardDataModule`.
         tolerance: a predicted reward counts as right within this distance. By default half of what lies between the two
@@ -83,7 +84,7 @@ class TwoColorsDataModule(GymnasiumDataModule):
         frame_skip: int = 4,
         observation_size: tuple[int, int] = (32, 56),
         shrink: int = 2,
-        judged_after: int = 300,
+        eval_after: int = 300,
         policy: Policy | None = None,
         outcome: Literal["reward", "n_step", "return"] = "n_step",
         tolerance: float | None = None,
@@ -98,14 +99,14 @@ class TwoColorsDataModule(GymnasiumDataModule):
         room = variant == "room"
         self.rules = TwoColorsRules(**(rules or {})) if room else TwoColorsDelayRules(**(rules or {}))
         self.frame_skip = frame_skip
-        self.judged_after = judged_after
+        self.eval_after = eval_after
         apart = abs(self.rules.match_reward - self.rules.mismatch_reward)
         view = {"frame_skip": frame_skip, "observation_size": list(observation_size), "shrink": shrink}
         super().__init__(
             env_id="memup/TwoColors-v0" if room else "memup/TwoColorsDelay-v0",
             env_kwargs={**(rules or {}), **view, "tell_items": True},
             policy=policy or (TwoColorsPolicy() if room else TwoColorsDelayPolicy()),
-            judged="last",
+            eval_at="last",
             outcome=outcome,
             tolerance=apart / 2 if tolerance is None else tolerance,
             num_train=num_train,
@@ -117,13 +118,13 @@ class TwoColorsDataModule(GymnasiumDataModule):
 
     def episodes(self, split: Split) -> EpisodeSource:
         source = super().episodes(split)
-        return source if split == "train" else JudgedSubset(source, self._balanced(source, split))
+        return source if split == "train" else EvalSubset(source, self._balanced(source, split))
 
     @property
-    def stored_fields(self) -> dict[str, Field]:
-        return super().stored_fields | {INFO + name: Field() for name in self.kept_infos}
+    def stored_fields(self) -> dict[str, FieldSpec]:
+        return super().stored_fields | {INFO + name: FieldSpec() for name in self.kept_infos}
 
-    def judged_steps(self, arrays: Arrays, lengths: IntArray, terminated: BoolArray) -> BoolArray:
+    def eval_steps(self, arrays: Arrays, lengths: IntArray, terminated: BoolArray) -> BoolArray:
         """Steps at which a given vest is taken late; see the class.
 
         Args:
@@ -148,7 +149,7 @@ class TwoColorsDataModule(GymnasiumDataModule):
         ``SPEED`` times the tics of the step.
 
         Args:
-            arrays: see :meth:`judged_steps`.
+            arrays: see :meth:`eval_steps`.
         """
         reach = REACH + SPEED * self.frame_skip
         red, green = (arrays[f"{INFO}{name}_distance"] <= reach for name in ("red", "green"))  # NaN: none in view
@@ -178,7 +179,7 @@ class TwoColorsDataModule(GymnasiumDataModule):
         steps = self.n_steps if self.outcome == "n_step" else 1
         together = np.convolve(taken, np.ones(steps))[steps - 1 :]
         single: BoolArray = taken & (together == 1) & (np.abs(paid) < most + least / 2)
-        single[: -(-rules.pillar_tics // self.frame_skip) + self.judged_after] = False
+        single[: -(-rules.pillar_tics // self.frame_skip) + self.eval_after] = False
         return single
 
     def seen_alike(self, arrays: Arrays) -> IntArray:
@@ -200,17 +201,17 @@ class TwoColorsDataModule(GymnasiumDataModule):
         return (more * (len(ASIDE) + 1) + np.digitize(bearing, ASIDE)) * 2 + green
 
     def _balanced(self, source: EpisodeSource, split: Split) -> BoolArray:
-        """Of the judged steps that are seen alike as many that took a right as a wrong vest."""
-        names = [EVALUATE, HAS_OUTCOME, "reward", *(INFO + name for name in self.kept_infos)]
+        """Of the evaluated steps that are seen alike as many that took a right as a wrong vest."""
+        names = [EVAL_MASK, HAS_OUTCOME, "reward", *(INFO + name for name in self.kept_infos)]
         read = [source.gather(np.array([e]), np.array([0]), n, names) for e, n in enumerate(source.lengths.tolist())]
         arrays = {name: np.concatenate([part[name][0] for part in read]) for name in names}
         # Where time ran out soon after, there is no outcome, and nothing to be judged.
-        judged: BoolArray = np.asarray(arrays.pop(EVALUATE) & arrays.pop(HAS_OUTCOME), np.bool_)
-        steps = np.flatnonzero(judged)
+        eval_mask: BoolArray = np.asarray(arrays.pop(EVAL_MASK) & arrays.pop(HAS_OUTCOME), np.bool_)
+        steps = np.flatnonzero(eval_mask)
         right = self._right(arrays["reward"][steps])
         alike = self.seen_alike({name: x[steps] for name, x in arrays.items()})
         draw = rng.uniform(self.seed, steps)
-        balanced = np.zeros(len(judged), np.bool_)
+        balanced = np.zeros(len(eval_mask), np.bool_)
         for number in np.unique(alike).tolist():
             kinds = [np.flatnonzero((alike == number) & (right == kind)) for kind in (False, True)]
             fewest = min(map(len, kinds))
@@ -218,15 +219,15 @@ class TwoColorsDataModule(GymnasiumDataModule):
                 balanced[steps[kind[np.argsort(draw[kind])[:fewest]]]] = True
         if not balanced.any():
             _log.warning(
-                "the %s episodes hold %d right and %d wrong judged vests, and no two of both that are seen alike; they "
+                "the %s episodes hold %d right and %d wrong evaluated vests, and no two of both that are seen alike; they "
                 "cannot be balanced, so a guess may be right at more than half; give more episodes (num_%s)",
                 split,
                 right.sum(),
                 (~right).sum(),
                 split,
             )
-            return judged
+            return eval_mask
         return balanced
 
     def _parameters(self, split: Split) -> dict[str, Json]:
-        return {**super()._parameters(split), "judged_after": self.judged_after, "infos": list(self.kept_infos)}
+        return {**super()._parameters(split), "eval_after": self.eval_after, "infos": list(self.kept_infos)}

@@ -25,11 +25,11 @@ from pytorch_lightning.profilers import PassThroughProfiler
 from memup_lightning import __version__, callbacks, envs  # noqa: F401 (every class that is imported has a short name in configs)
 from memup_lightning.cli.messages import check_config_files, explain
 from memup_lightning.data import targets  # noqa: F401
-from memup_lightning.datamodules import TaskDataModule
-from memup_lightning.distributed import leave
+from memup_lightning.datamodules import BaseDataModule
+from memup_lightning.distributed import destroy_process_group
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models import memory, outcomes, predictors, uncertainty  # noqa: F401
-from memup_lightning.modules import TaskModule
+from memup_lightning.modules import BaseTask
 from memup_lightning.rl import algorithms  # noqa: F401
 from memup_lightning.runs.checkpoints import AtomicCheckpointIO, check_checkpoint, check_fits, last_checkpoint
 from memup_lightning.runs.profiler import NoProfiler
@@ -176,15 +176,15 @@ def main(args: Sequence[str] | None = None, extra_callbacks: Sequence[Callback] 
     Raises:
         SystemExit: after one sentence on stderr, where the input is at fault.
     """
-    atexit.register(leave)
+    atexit.register(destroy_process_group)
     for message in NOISE:
         warnings.filterwarnings("ignore", message=message)
     logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(_is_news)
     try:
         check_config_files(sys.argv[1:] if args is None else args)
         return MemUPCLI(
-            TaskModule,
-            TaskDataModule,
+            BaseTask,
+            BaseDataModule,
             subclass_mode_model=True,
             subclass_mode_data=True,
             save_config_callback=RunConfig,

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from memup_lightning.data.episodes import EVALUATE, HAS_OUTCOME, Arrays, IntArray, check_lengths
+from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, check_lengths
 from memup_lightning.exceptions import MemUPError
+from memup_lightning.typing import Arrays, IntArray
 
 Array = npt.NDArray[Any]
 EpisodeFunction = Callable[[], Iterable[tuple[Any, Any]]]
@@ -29,7 +30,7 @@ class OwnEpisodes:
         x: ``[steps, ...]``.
         y: ``[steps, ...]``; anything where ``flags`` say that there is no outcome.
         lengths: steps of each episode.
-        flags: ``has_outcome`` and ``evaluate`` (bool ``[steps]``), where they are known.
+        flags: ``has_outcome`` and ``eval_mask`` (bool ``[steps]``), where they are known.
     """
 
     x: Array
@@ -99,7 +100,7 @@ def _of_npz(path: Path, x: Sequence[str], y: str) -> OwnEpisodes:
     try:
         with np.load(path) as file:
             names = list(file)
-            wanted = [*x, y, *(name for name in (_LENGTHS, HAS_OUTCOME, EVALUATE) if name in names)]
+            wanted = [*x, y, *(name for name in (_LENGTHS, HAS_OUTCOME, EVAL_MASK) if name in names)]
             _check_names(path, wanted, names)
             arrays: Arrays = {name: file[name] for name in wanted}
     except (OSError, EOFError, zipfile.BadZipFile) as error:
@@ -121,7 +122,7 @@ def _of_npz(path: Path, x: Sequence[str], y: str) -> OwnEpisodes:
         for name, array in arrays.items():
             if array.shape[:2] == first.shape[:2]:
                 arrays[name] = array.reshape(-1, *array.shape[2:])
-    flags = {name: arrays[name] for name in (HAS_OUTCOME, EVALUATE) if name in arrays}
+    flags = {name: arrays[name] for name in (HAS_OUTCOME, EVAL_MASK) if name in arrays}
     return _finished(str(path), {name: arrays[name] for name in x}, arrays[y], lengths, flags)
 
 
@@ -213,5 +214,5 @@ def _finished(place: str, parts: Mapping[str, Array], y: Array, lengths: IntArra
         whole[last] = y
         at_end = np.zeros(steps, np.bool_)
         at_end[last] = True
-        y, flags = whole, {HAS_OUTCOME: at_end, EVALUATE: at_end.copy()} | flags
+        y, flags = whole, {HAS_OUTCOME: at_end, EVAL_MASK: at_end.copy()} | flags
     return OwnEpisodes(x, y, lengths, {name: flag.astype(np.bool_) for name, flag in flags.items()})

@@ -20,11 +20,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from memup_lightning.data.episodes import Arrays, Field
+from memup_lightning.data.episodes import FieldSpec
 from memup_lightning.data.fingerprint import Json, digest
 from memup_lightning.data.store import FORMAT as STORE_FORMAT
 from memup_lightning.data.store import EpisodeStore
 from memup_lightning.exceptions import MemUPError
+from memup_lightning.typing import Arrays
 
 FORMAT = 1
 """Part of every key: changes where the same parameters would give other episodes than before."""
@@ -34,7 +35,7 @@ def cached(
     folder: str | os.PathLike[str],
     name: str,
     parameters: Mapping[str, Json],
-    fields: Mapping[str, Field],
+    fields: Mapping[str, FieldSpec],
     episodes: Callable[[], Iterable[Arrays]],
 ) -> EpisodeStore:
     """The episodes that follow from the parameters, made where they are not there yet.
@@ -42,7 +43,7 @@ def cached(
     Args:
         folder: of all caches; made where there is none.
         name: begins the name of the folder, for human eyes.
-        parameters: everything that the episodes follow from, as :func:`~memup_lightning.data.fingerprint.identities`
+        parameters: everything that the episodes follow from, as :func:`~memup_lightning.data.fingerprint.fingerprints`
         gives it.
         fields: the named arrays of a step.
         episodes: makes them, one at a time, each field ``[length, *shape]``.
@@ -62,7 +63,7 @@ def cached(
 def _make(
     path: Path,
     parameters: Mapping[str, Json],
-    fields: Mapping[str, Field],
+    fields: Mapping[str, FieldSpec],
     episodes: Callable[[], Iterable[Arrays]],
 ) -> None:
     shutil.rmtree(path / "episodes", ignore_errors=True)
@@ -75,7 +76,7 @@ def _make(
         shutil.rmtree(path / "episodes", ignore_errors=True)
         raise
     store = EpisodeStore(path / "episodes")
-    _write(path / "finished.json", {"episodes": len(store), "steps": store.steps})
+    _write(path / "finished.json", {"episodes": len(store), "steps": store.total_steps})
 
 
 def _open(path: Path, parameters: Mapping[str, Json]) -> EpisodeStore:
@@ -84,7 +85,7 @@ def _open(path: Path, parameters: Mapping[str, Json]) -> EpisodeStore:
             raise MemUPError("parameters.json is not what it was")
         finished = json.loads((path / "finished.json").read_bytes())
         store = EpisodeStore(path / "episodes")
-        if finished != (there := {"episodes": len(store), "steps": store.steps}):
+        if finished != (there := {"episodes": len(store), "steps": store.total_steps}):
             raise MemUPError(f"finished.json says {finished}, the store holds {there}")
     except (MemUPError, OSError, ValueError) as error:
         raise MemUPError(

@@ -13,17 +13,15 @@ import numpy as np
 import numpy.typing as npt
 
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.specs import Field as Field
-
-IntArray = npt.NDArray[np.int64]
-Arrays = dict[str, npt.NDArray[Any]]
+from memup_lightning.specs import FieldSpec as FieldSpec
+from memup_lightning.typing import Arrays, IntArray
 
 OUTCOME = "outcome"
 """Field that holds y_k, what the predictor must explain."""
 HAS_OUTCOME = "has_outcome"
 """Optional boolean field: False where y_k does not exist (no label at this step, a return cut off by truncation)."""
-EVALUATE = "evaluate"
-"""Optional boolean field: True at the steps where the dependency ends, at which the memory is judged."""
+EVAL_MASK = "eval_mask"
+"""Optional boolean field: True at the steps where the dependency ends, at which the memory is evaluated."""
 
 
 class EpisodeSource(ABC):
@@ -34,14 +32,14 @@ class EpisodeSource(ABC):
         lengths: number of steps of each episode, int64 ``[episodes]``; all >= 1.
     """
 
-    fields: Mapping[str, Field]
+    fields: Mapping[str, FieldSpec]
     lengths: IntArray
 
     def __len__(self) -> int:
         return len(self.lengths)
 
     @property
-    def steps(self) -> int:
+    def total_steps(self) -> int:
         """Number of steps of all episodes together."""
         return int(self.lengths.sum())
 
@@ -108,13 +106,13 @@ class ArrayEpisodes(EpisodeSource):
         self,
         arrays: Mapping[str, npt.NDArray[Any]],
         lengths: Sequence[int] | IntArray,
-        fields: Mapping[str, Field] | None = None,
+        fields: Mapping[str, FieldSpec] | None = None,
     ) -> None:
         self.lengths = check_lengths(lengths)
         self.offsets = np.concatenate([[0], np.cumsum(self.lengths)])
         self.arrays = dict(arrays)
         self.fields = {
-            name: (fields or {}).get(name) or Field(tuple(array.shape[1:]), array.dtype.name)
+            name: (fields or {}).get(name) or FieldSpec(tuple(array.shape[1:]), array.dtype.name)
             for name, array in self.arrays.items()
         }
         for name, array in self.arrays.items():
@@ -165,10 +163,10 @@ def check_outcomes(arrays: Mapping[str, npt.NDArray[Any]], offsets: IntArray, fi
         )
 
 
-def check_classes(arrays: Mapping[str, npt.NDArray[Any]], fields: Mapping[str, Field]) -> None:
+def check_classes(arrays: Mapping[str, npt.NDArray[Any]], fields: Mapping[str, FieldSpec]) -> None:
     """Refuse class numbers outside ``0 <= number < classes``; an outcome counts only where it is said to exist."""
     for name, field in fields.items():
-        if field.kind != "token" or name not in arrays:
+        if field.type != "token" or name not in arrays:
             continue
         array = arrays[name]
         bad = ((array < 0) | (array >= field.classes)).reshape(len(array), -1).any(1)

@@ -32,7 +32,7 @@ class NoIdentity(ValueError):
     """An object of which another process could not tell that it is the same."""
 
 
-def identities(parameters: Mapping[str, Any]) -> dict[str, Json]:
+def fingerprints(parameters: Mapping[str, Any]) -> dict[str, Json]:
     """The identity of each parameter.
 
     Raises:
@@ -41,7 +41,7 @@ def identities(parameters: Mapping[str, Any]) -> dict[str, Json]:
     found = {}
     for name, value in parameters.items():
         try:
-            found[name] = identity(value)
+            found[name] = fingerprint(value)
         except NoIdentity as error:
             raise MemUPError(
                 f"episodes cannot be kept in cache_dir with {name}={value!r}: {error}; define it at the top level of a "
@@ -50,7 +50,7 @@ def identities(parameters: Mapping[str, Any]) -> dict[str, Json]:
     return found
 
 
-def identity(value: Any, within: tuple[int, ...] = ()) -> Json:
+def fingerprint(value: Any, within: tuple[int, ...] = ()) -> Json:
     """Plain JSON that says what ``value`` is; ``within`` are the objects that hold it.
 
     Raises:
@@ -66,7 +66,7 @@ def identity(value: Any, within: tuple[int, ...] = ()) -> Json:
         return _named(value)
     if id(value) in within:
         raise NoIdentity(f"its {type(value).__qualname__} holds itself")
-    part = functools.partial(identity, within=(*within, id(value)))
+    part = functools.partial(fingerprint, within=(*within, id(value)))
     if isinstance(value, list | tuple):
         return [part(x) for x in value]
     if isinstance(value, set | frozenset):

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from memup_lightning.chunk import Chunk, exchange
-from memup_lightning.data.episodes import IntArray
+from memup_lightning.chunk import Chunk, tree_map
 from memup_lightning.data.stream import ChunkStream
+from memup_lightning.typing import IntArray
 
 _ALIGNMENT = 64  # bytes
 _PREFETCH = 2  # blocks of a worker that are not handed out yet
@@ -135,7 +135,7 @@ def pack(chunk: Chunk, into: Packed | None = None) -> Packed:
         tensors.append((_Place(begin, begin + x.numel() * x.element_size(), x.dtype, x.shape), x))
         return tensors[-1][0]
 
-    frame = exchange(chunk, Tensor, place)
+    frame = tree_map(chunk, Tensor, place)
     if into is None or into.frame != frame:
         storage = torch.UntypedStorage._new_shared(tensors[-1][0].end)  # type: ignore[no-untyped-call]
         into = Packed(torch.empty(0, dtype=torch.uint8).set_(storage), frame)
@@ -146,5 +146,5 @@ def pack(chunk: Chunk, into: Packed | None = None) -> Packed:
 
 def unpack(packed: Packed) -> Chunk:
     """The chunk again; its tensors are views."""
-    chunk: Chunk = exchange(packed.frame, _Place, lambda at: at.view(packed.buffer))
+    chunk: Chunk = tree_map(packed.frame, _Place, lambda at: at.view(packed.buffer))
     return chunk

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from memup_lightning.data.episodes import Arrays, EpisodeSource, IntArray
+from memup_lightning.data.episodes import EpisodeSource
+from memup_lightning.typing import Arrays, IntArray
 
 
-class GeneratedEpisodes(EpisodeSource):
+class ProceduralEpisodes(EpisodeSource):
     """Episodes of which any step can be computed alone. A subclass sets ``fields`` and ``lengths`` and writes
     :meth:`generate`, as a pure function of episode and time: its random numbers come from
     :mod:`memup_lightning.rng`.

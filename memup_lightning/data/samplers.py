@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from memup_lightning import rng
-from memup_lightning.data.episodes import IntArray
 from memup_lightning.exceptions import MemUPError
+from memup_lightning.typing import IntArray
 
 _ORDER, _LEAVE, _STAGGER = 1, 2, 3  # separate streams of random numbers
 
@@ -33,7 +33,7 @@ class Positions(NamedTuple):
         return first
 
 
-class Schedule(ABC):
+class LaneSampler(ABC):
     """What :class:`~memup_lightning.data.stream.ChunkStream` asks for: the episode and first step of every lane's chunk."""
 
     lanes: int
@@ -50,7 +50,7 @@ class Schedule(ABC):
         """Positions of all lanes at the given steps of the run, ``[steps, lanes]``."""
 
 
-class LaneSchedule(Schedule):
+class ShuffledLaneSampler(LaneSampler):
     """Endless training schedule: each lane plays one episode after another.
 
     A lane goes through all episodes in an order of its own, then through all of them in another. A lane whose
@@ -150,19 +150,20 @@ class LaneSchedule(Schedule):
         return (factor * place + shift) % count
 
 
-class Curriculum(Schedule):
+class CurriculumSampler(LaneSampler):
     """A training schedule in stages: at first lanes play short episodes alone, and all episodes in the last stage.
 
-    Each stage is a :class:`LaneSchedule` over the episodes that it admits. Where it ends, all lanes leave their episodes.
+    Each stage is a :class:`ShuffledLaneSampler` over the episodes that it admits. Where it ends, all lanes leave
+    their episodes.
 
     Args:
         longest: steps of the longest episode that is played, until which update: ``{1000: 50, 3000: 200}`` plays episodes
             of at most 50 steps in the first 1,000 updates, of at most 200 until update 3,000, then all.
         lengths: steps of each episode.
-        **lanes: see :class:`LaneSchedule`.
+        **lanes: see :class:`ShuffledLaneSampler`.
 
     Raises:
-        MemUPError: updates or lengths that do not rise, a stage without an episode; see :class:`LaneSchedule`.
+        MemUPError: updates or lengths that do not rise, a stage without an episode; see :class:`ShuffledLaneSampler`.
     """
 
     def __init__(self, longest: Mapping[int, int], lengths: IntArray, **lanes: Any) -> None:
@@ -180,7 +181,7 @@ class Curriculum(Schedule):
             )
         self._begins = ends
         self._admitted = [*(np.flatnonzero(lengths <= limit) for limit in limits[1:]), np.arange(len(lengths))]
-        self._stages = [LaneSchedule(lengths[admitted], **lanes) for admitted in self._admitted]
+        self._stages = [ShuffledLaneSampler(lengths[admitted], **lanes) for admitted in self._admitted]
         first = self._stages[0]
         self.lanes, self.chunk_length, self.first_lane = first.lanes, first.chunk_length, first.first_lane
 
@@ -199,7 +200,7 @@ class Curriculum(Schedule):
         return Positions(episode, start)
 
 
-class OncePerEpisode(Schedule):
+class SequentialSampler(LaneSampler):
     """Every episode once, from its beginning to its end: for evaluation and for refreshing targets.
 
     Args:

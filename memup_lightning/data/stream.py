@@ -18,11 +18,12 @@ from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from memup_lightning import rng
-from memup_lightning.chunk import Chunk, Steps
-from memup_lightning.data.episodes import EVALUATE, HAS_OUTCOME, OUTCOME, Arrays, EpisodeSource, IntArray
-from memup_lightning.data.samplers import Schedule
+from memup_lightning.chunk import Chunk, StepBatch
+from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, OUTCOME, EpisodeSource
+from memup_lightning.data.samplers import LaneSampler
 from memup_lightning.data.targets import NOWHERE, TargetTable
-from memup_lightning.specs import Task
+from memup_lightning.specs import TaskSpec
+from memup_lightning.typing import Arrays, IntArray
 
 _PLAN = 64  # chunks whose targets are chosen and read at once
 _BLOCK_BYTES = 2 << 20  # of the chunks that are read at once: a lane's chunks lie beside each other ...
@@ -30,12 +31,12 @@ _BLOCK_CHUNKS = 64  # ... and no more chunks than these
 
 
 class StepReader:
-    """Reads single steps with their local context (:class:`~memup_lightning.chunk.Steps`) from a source."""
+    """Reads single steps with their local context (:class:`~memup_lightning.chunk.StepBatch`) from a source."""
 
-    def __init__(self, source: EpisodeSource, task: Task) -> None:
+    def __init__(self, source: EpisodeSource, task: TaskSpec) -> None:
         self.source = source
         self.task = task
-        self.names = [name for name in (OUTCOME, HAS_OUTCOME, EVALUATE) if name in source.fields]
+        self.names = [name for name in (OUTCOME, HAS_OUTCOME, EVAL_MASK) if name in source.fields]
 
     def read(self, episodes: IntArray, positions: IntArray) -> Arrays:
         """Each context field ``[rows, W, *shape]``, outcome and flags ``[rows, *shape]``."""
@@ -43,20 +44,20 @@ class StepReader:
         arrays = self.source.gather(episodes, positions - window + 1, window, [*self.task.context, *self.names])
         return {name: x[:, -1] if name in self.names else x for name, x in arrays.items()}
 
-    def steps(self, arrays: Arrays, position: IntArray, valid: np.ndarray, shape: tuple[int, ...]) -> Steps:
+    def steps(self, arrays: Arrays, position: IntArray, valid: np.ndarray, shape: tuple[int, ...]) -> StepBatch:
         """What :meth:`read` returned, as tensors whose rows are laid out in ``shape``."""
         ok = torch.from_numpy(valid.reshape(shape))
         outcome = _tensor(arrays[OUTCOME], shape)
         if HAS_OUTCOME in arrays:
             ok = ok & _tensor(arrays[HAS_OUTCOME], shape)
             outcome = _known(outcome, ok)
-        judged = _tensor(arrays[EVALUATE], shape) if EVALUATE in arrays else ok
-        return Steps(
+        eval_mask = _tensor(arrays[EVAL_MASK], shape) if EVAL_MASK in arrays else ok
+        return StepBatch(
             position=torch.from_numpy(position.reshape(shape)),
             valid=ok,
             context={name: _tensor(arrays[name], shape) for name in self.task.context},
             outcome=outcome,
-            judged=judged & ok,
+            eval_mask=eval_mask & ok,
         )
 
 
@@ -87,19 +88,19 @@ class ChunkStream(IterableDataset[Chunk]):
         contexts: whether chunks carry the local context and outcome of their own steps.
         probes: steps drawn from each lane's episode for the local predictor.
         seed: the probes follow from it.
-        held_out: which episodes teach nothing, bool ``[episodes]``; None: all of them teach.
+        loss_free: which episodes teach nothing, bool ``[episodes]``; None: all of them teach.
     """
 
     def __init__(
         self,
         source: EpisodeSource,
-        task: Task,
-        schedule: Schedule,
+        task: TaskSpec,
+        schedule: LaneSampler,
         epoch_length: int,
         contexts: bool = True,
         probes: int = 0,
         seed: int = 0,
-        held_out: npt.NDArray[np.bool_] | None = None,
+        loss_free: npt.NDArray[np.bool_] | None = None,
     ) -> None:
         self.source = source
         self.task = task
@@ -108,7 +109,7 @@ class ChunkStream(IterableDataset[Chunk]):
         self.contexts = contexts
         self.probes = probes
         self.seed = seed
-        self.held_out = held_out
+        self.loss_free = loss_free
         self.reader = StepReader(source, task)
         # Shared memory: persistent workers hold a copy of this object, and read here where the next epoch begins.
         self._range = torch.tensor([0, epoch_length]).share_memory_()  # type: ignore[no-untyped-call]
@@ -162,7 +163,7 @@ class ChunkStream(IterableDataset[Chunk]):
             episode=torch.from_numpy(np.where(nothing, -1, episode)),
             start=torch.from_numpy(start.copy()),
             valid=valid,
-            held_out=None if self.held_out is None else torch.from_numpy(self.held_out[episode]),
+            loss_free=None if self.loss_free is None else torch.from_numpy(self.loss_free[episode]),
             **self._fields(episode, start, valid),
         )
 
@@ -178,7 +179,7 @@ class ChunkStream(IterableDataset[Chunk]):
         nothing = torch.zeros(len(valid), 0)
         none = torch.zeros(len(valid), 0, dtype=torch.bool)
         if not self.contexts:
-            return {"inputs": inputs, "context": {}, "outcome": nothing, "has_outcome": none, "judged": none}
+            return {"inputs": inputs, "context": {}, "outcome": nothing, "has_outcome": none, "eval_mask": none}
         now = {name: tensors[name][:, history:] for name in self.reader.names}
         has_outcome, outcome = valid, now[OUTCOME]
         if HAS_OUTCOME in now:
@@ -189,16 +190,16 @@ class ChunkStream(IterableDataset[Chunk]):
             "context": {name: tensors[name][:, history - task.window + 1 :] for name in task.context},
             "outcome": outcome,
             "has_outcome": has_outcome,
-            "judged": now[EVALUATE] & has_outcome if EVALUATE in now else has_outcome,
+            "eval_mask": now[EVAL_MASK] & has_outcome if EVAL_MASK in now else has_outcome,
         }
 
-    def _probe(self, steps: IntArray, episode: IntArray) -> Steps:
+    def _probe(self, steps: IntArray, episode: IntArray) -> StepBatch:
         lanes = self.schedule.lanes
         # Numbered among the lanes of all ranks: the draws do not depend on the number of ranks.
         lane = np.tile(self.schedule.first_lane + np.arange(lanes), len(steps) // lanes)
         return self.probe(episode, rng.uniform(self.seed, steps[:, None], lane[:, None], np.arange(self.probes)))
 
-    def probe(self, episode: IntArray, draw: npt.NDArray[np.float64]) -> Steps:
+    def probe(self, episode: IntArray, draw: npt.NDArray[np.float64]) -> StepBatch:
         """Steps of some episodes, for each ``[rows]`` as many as there are draws from [0, 1), ``[rows, probes]``.
 
         Half of the probes lie anywhere; for the other half every distance from the end, on a logarithmic scale, is
@@ -225,7 +226,7 @@ class TargetJoin:
         schedule: that of the chunks.
     """
 
-    def __init__(self, source: EpisodeSource, task: Task, table: TargetTable, schedule: Schedule) -> None:
+    def __init__(self, source: EpisodeSource, task: TaskSpec, table: TargetTable, schedule: LaneSampler) -> None:
         self.table = table
         self.schedule = schedule
         self.reader = StepReader(source, task)
@@ -234,7 +235,7 @@ class TargetJoin:
         self._positions = np.zeros((0, 0, 0), np.int64)
         self._rows = np.zeros((0, 0), np.int64)  # where the targets of a planned step and lane stand in ...
         self._arrays: Arrays = {}  # ... these arrays, [rows, K, ...]
-        self._laid_out: dict[int, Steps] = {}  # step of the run -> its targets
+        self._laid_out: dict[int, StepBatch] = {}  # step of the run -> its targets
 
     def __call__(self, chunk: Chunk) -> Chunk:
         if self._version != self.table.version or chunk.step not in self._laid_out:
@@ -242,7 +243,7 @@ class TargetJoin:
         chunk.targets = self._laid_out[chunk.step]
         return chunk
 
-    def targets(self, episode: IntArray, start: IntArray) -> Steps:
+    def targets(self, episode: IntArray, start: IntArray) -> StepBatch:
         """The targets of chunks at the given places, ``[rows, K]``."""
         position = self.table.select(episode, start)
         arrays = self._read(episode, position)

@@ -1,4 +1,4 @@
-"""Parts of a source, as a source: some of its episodes (and which ones), some of its judged steps."""
+"""Parts of a source, as a source: some of its episodes (and which ones), some of its evaluated steps."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from memup_lightning import rng
-from memup_lightning.data.episodes import EVALUATE, ArrayEpisodes, Arrays, EpisodeSource, IntArray, check_lengths
+from memup_lightning.data.episodes import EVAL_MASK, ArrayEpisodes, EpisodeSource, check_lengths
 from memup_lightning.exceptions import MemUPError
+from memup_lightning.typing import Arrays, IntArray
 
 
 class EpisodeSubset(EpisodeSource):
@@ -36,27 +37,27 @@ class EpisodeSubset(EpisodeSource):
         return self.source.gather(self.numbers[episodes], starts, steps, names)
 
 
-class JudgedSubset(EpisodeSource):
-    """Episodes of another source, in which the memory is judged at other steps; nothing else is copied.
+class EvalSubset(EpisodeSource):
+    """Episodes of another source, in which the memory is evaluated at other steps; nothing else is copied.
 
     Args:
         source: the other source.
-        judged: the judged steps of all its episodes end to end, bool ``[sum(lengths)]``.
+        eval_mask: the evaluated steps of all its episodes end to end, bool ``[sum(lengths)]``.
     """
 
-    def __init__(self, source: EpisodeSource, judged: npt.NDArray[np.bool_]) -> None:
+    def __init__(self, source: EpisodeSource, eval_mask: npt.NDArray[np.bool_]) -> None:
         self.source = source
         self.fields, self.lengths = source.fields, source.lengths
-        flags = {EVALUATE: source.fields[EVALUATE]}
-        self.judged = ArrayEpisodes({EVALUATE: judged}, source.lengths, flags)
+        flags = {EVAL_MASK: source.fields[EVAL_MASK]}
+        self.eval_mask = ArrayEpisodes({EVAL_MASK: eval_mask}, source.lengths, flags)
 
     def read(self, episode: int, start: int, stop: int) -> Arrays:
-        return self.source.read(episode, start, stop) | self.judged.read(episode, start, stop)
+        return self.source.read(episode, start, stop) | self.eval_mask.read(episode, start, stop)
 
     def gather(self, episodes: IntArray, starts: IntArray, steps: int, names: Sequence[str]) -> Arrays:
-        found = self.source.gather(episodes, starts, steps, [name for name in names if name != EVALUATE])
-        if EVALUATE in names:
-            found |= self.judged.gather(episodes, starts, steps, [EVALUATE])
+        found = self.source.gather(episodes, starts, steps, [name for name in names if name != EVAL_MASK])
+        if EVAL_MASK in names:
+            found |= self.eval_mask.gather(episodes, starts, steps, [EVAL_MASK])
         return found
 
 

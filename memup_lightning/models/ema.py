@@ -10,7 +10,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 
 @torch.no_grad()
-def follow(copies: Iterable[nn.Module], learners: Iterable[nn.Module], keep: float) -> None:
+def update_ema(copies: Iterable[nn.Module], learners: Iterable[nn.Module], keep: float) -> None:
     """Let copies be the moving averages of modules that learn; their buffers (running means, say) are those of now.
 
     Args:

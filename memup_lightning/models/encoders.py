@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from memup_lightning.chunk import Fields
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.specs import Field
+from memup_lightning.specs import FieldSpec
 
 ONE_HOT_UP_TO = 32
 """Tokens of more classes are embedded."""
@@ -28,7 +28,7 @@ class TokenEncoder(nn.Module):
         one_hot: what stands for 1 in a one-hot token.
     """
 
-    def __init__(self, field: Field, embedding_size: int = 32, one_hot: float = 1.0) -> None:
+    def __init__(self, field: FieldSpec, embedding_size: int = 32, one_hot: float = 1.0) -> None:
         super().__init__()
         self.dims = len(field.shape)
         self.classes = field.classes
@@ -63,7 +63,7 @@ class ImageEncoder(nn.Module):
 
     least_side = 36  # pixels
 
-    def __init__(self, field: Field, output_size: int = 128, standardize: bool = False) -> None:
+    def __init__(self, field: FieldSpec, output_size: int = 128, standardize: bool = False) -> None:
         super().__init__()
         height, width, channels = field.shape
         least = self.least_side
@@ -110,13 +110,13 @@ class SmallImageEncoder(ImageEncoder):
         return nn.Sequential(nn.Conv2d(channels, 16, 8, 4), nn.ReLU(), nn.Conv2d(16, 32, 3, 2), nn.ReLU())
 
 
-ImageCallable: TypeAlias = Callable[[Field, int], ImageEncoder]
+ImageCallable: TypeAlias = Callable[[FieldSpec, int], ImageEncoder]
 
 
 class VectorEncoder(nn.Module):
     """Numbers ``[..., *shape]`` to ``[..., output_size]``, unchanged."""
 
-    def __init__(self, field: Field) -> None:
+    def __init__(self, field: FieldSpec) -> None:
         super().__init__()
         self.dims = len(field.shape)
         self.output_size = math.prod(field.shape)
@@ -142,7 +142,7 @@ class StepEncoder(nn.Module):
 
     def __init__(
         self,
-        fields: Mapping[str, Field],
+        fields: Mapping[str, FieldSpec],
         hidden_size: int = 0,
         embedding_size: int = 32,
         image_size: int = 128,
@@ -153,9 +153,9 @@ class StepEncoder(nn.Module):
         self.names = list(fields)
         encoders: list[TokenEncoder | ImageEncoder | VectorEncoder] = []
         for field in fields.values():
-            if field.kind == "token":
+            if field.type == "token":
                 encoders.append(TokenEncoder(field, embedding_size, one_hot))
-            elif field.kind == "image":
+            elif field.type == "image":
                 encoders.append(image(field, image_size))
             else:
                 encoders.append(VectorEncoder(field))
@@ -183,7 +183,7 @@ class WindowEncoder(nn.Module):
         step: encoder of one step.
     """
 
-    def __init__(self, fields: Mapping[str, Field], window: int, step: StepEncoder) -> None:
+    def __init__(self, fields: Mapping[str, FieldSpec], window: int, step: StepEncoder) -> None:
         super().__init__()
         self.window = window
         self.step = step

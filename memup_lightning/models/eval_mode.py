@@ -10,7 +10,7 @@ from torch import nn
 
 
 @contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
+def eval_mode(module: nn.Module) -> Iterator[None]:
     """Evaluation mode without gradients inside; afterwards every part is in the mode in which it was.
 
     ``module.train(module.training)`` would also bring a part into training mode that its owner keeps in evaluation mode: a

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.specs import Field
+from memup_lightning.specs import FieldSpec
 
 
 class Outcome(nn.Module, ABC):
@@ -24,7 +24,7 @@ class Outcome(nn.Module, ABC):
 
     Attributes:
         num_parameters: numbers that a network must put out for one outcome.
-        score_names: what :meth:`scores` gives; evaluation logs the mean of each over the judged steps.
+        score_names: what :meth:`scores` gives; evaluation logs the mean of each over the evaluated steps.
     """
 
     num_parameters: int
@@ -55,7 +55,7 @@ class Outcome(nn.Module, ABC):
         return {"accuracy": self.correct(params, outcome), "nll": self.nll(params, outcome)}
 
 
-class Categorical(Outcome):
+class CategoricalOutcome(Outcome):
     """One of several classes; cross-entropy, entropy, most probable class.
 
     Args:
@@ -66,9 +66,9 @@ class Categorical(Outcome):
         MemUPError: the outcome is a number.
     """
 
-    def __init__(self, field: Field, tolerance: float = 0.0) -> None:
+    def __init__(self, field: FieldSpec, tolerance: float = 0.0) -> None:
         super().__init__()
-        if field.kind != "token":
+        if field.type != "token":
             raise MemUPError(
                 f"Categorical needs class numbers, but this task's outcome is {_describe(field)}; "
                 "use Gaussian or Quantile"
@@ -92,7 +92,7 @@ class Categorical(Outcome):
         return (self.predict(params) == outcome).float()
 
 
-class Number(Outcome):
+class ContinuousOutcome(Outcome):
     """What the families over numbers and vectors share: right is what lies near enough, and errors are squared too.
 
     Args:
@@ -102,7 +102,7 @@ class Number(Outcome):
 
     score_names = ("accuracy", "nll", "mse")
 
-    def __init__(self, field: Field, tolerance: float) -> None:
+    def __init__(self, field: FieldSpec, tolerance: float) -> None:
         super().__init__()
         self.shape = field.shape
         self.size = math.prod(field.shape)
@@ -120,7 +120,7 @@ class Number(Outcome):
         return super().scores(params, outcome) | {"mse": self._errors(params, outcome).square().mean(-1)}
 
 
-class Gaussian(Number):
+class GaussianOutcome(ContinuousOutcome):
     """A number or vector with independent normal errors.
 
     Args:
@@ -135,10 +135,10 @@ class Gaussian(Number):
     """
 
     def __init__(
-        self, field: Field, tolerance: float = 0.3, learned_variance: bool = True, min_std: float = 0.1
+        self, field: FieldSpec, tolerance: float = 0.3, learned_variance: bool = True, min_std: float = 0.1
     ) -> None:
         super().__init__(field, tolerance)
-        if field.kind != "vector":
+        if field.type != "vector":
             raise MemUPError(f"Gaussian needs a number, but this task's outcome is {_describe(field)}; use Categorical")
         if not min_std > 0:
             raise MemUPError(f"min_std={min_std}: must be above 0")
@@ -166,7 +166,7 @@ class Gaussian(Number):
         return params[..., : self.size].reshape(*params.shape[:-1], *self.shape)
 
 
-class Quantile(Number):
+class QuantileOutcome(ContinuousOutcome):
     """A number, by its quantiles: no shape is assumed, several modes are kept (Dabney et al., AAAI 2018).
 
     Trained with the quantile Huber loss (their equation 10). The likelihood is that of the piecewise linear
@@ -187,14 +187,14 @@ class Quantile(Number):
 
     def __init__(
         self,
-        field: Field,
+        field: FieldSpec,
         tolerance: float = 0.3,
         num_quantiles: int = 16,
         kappa: float = 0.1,
         min_width: float = 0.02,
     ) -> None:
         super().__init__(field, tolerance)
-        if field.kind != "vector" or math.prod(field.shape) != 1:
+        if field.type != "vector" or math.prod(field.shape) != 1:
             raise MemUPError(
                 f"Quantile needs one number a step, but this task's outcome is {_describe(field)}; "
                 "use Categorical for classes, Gaussian for vectors"
@@ -237,7 +237,7 @@ class Quantile(Number):
         return params.mean(-1).reshape(*params.shape[:-1], *self.shape)
 
 
-def _describe(field: Field) -> str:
-    if field.kind == "token":
+def _describe(field: FieldSpec) -> str:
+    if field.type == "token":
         return f"one of {field.classes} classes"
-    return f"a {field.kind} of shape {list(field.shape)}" if field.shape else "a number"
+    return f"a {field.type} of shape {list(field.shape)}" if field.shape else "a number"

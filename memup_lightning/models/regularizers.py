@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from memup_lightning.distributed import sum_of_ranks
+from memup_lightning.distributed import all_reduce_sum
 
 _LEAST = 1e-12  # variance of an input that never changes
 
 
-def moves(memory: Tensor, x: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+def drift(memory: Tensor, x: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
     """How far the memory moves with every step but the first, less where the step's input is a rare one.
 
     Each move is the total variation ``|m_t - m_(t-1)|_1``, divided by ``1 + max z^2``, z the distance of the encoded
@@ -35,8 +35,8 @@ def moves(memory: Tensor, x: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
 def _rarity(x: Tensor, valid: Tensor) -> Tensor:
     """max z^2 of every step's input, ``[B, T]``; mean and variance are those of the valid steps of all ranks."""
     x, there = x.float(), valid.unsqueeze(-1)
-    number = sum_of_ranks(valid.sum()).clamp(min=1)
-    mean = sum_of_ranks(x.where(there, 0).sum((0, 1))) / number
+    number = all_reduce_sum(valid.sum()).clamp(min=1)
+    mean = all_reduce_sum(x.where(there, 0).sum((0, 1))) / number
     square = (x - mean).square()
-    variance = sum_of_ranks(square.where(there, 0).sum((0, 1))) / number
+    variance = all_reduce_sum(square.where(there, 0).sum((0, 1))) / number
     return (square / variance.clamp(min=_LEAST)).amax(-1)

@@ -12,17 +12,17 @@ from torch import Tensor, nn
 
 from memup_lightning.chunk import Chunk, Fields
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.models.ema import follow
+from memup_lightning.models.ema import update_ema
 from memup_lightning.models.encoders import ImageCallable, ImageEncoder, StepEncoder, WindowEncoder
 from memup_lightning.models.memory import State
-from memup_lightning.models.outcomes import Gaussian, Outcome
-from memup_lightning.specs import Field, Task
+from memup_lightning.models.outcomes import GaussianOutcome, Outcome
+from memup_lightning.specs import FieldSpec, TaskSpec
 
 
 class Networks(Protocol):
     """What an estimator sees of the model that is being trained; its other networks it finds by name."""
 
-    task: Task
+    task: TaskSpec
     outcome: Outcome
     local: LocalPredictor
 
@@ -45,7 +45,7 @@ class LocalPredictor(nn.Module):
 
     def __init__(
         self,
-        fields: Mapping[str, Field],
+        fields: Mapping[str, FieldSpec],
         window: int,
         num_parameters: int,
         hidden_size: int = 64,
@@ -115,7 +115,7 @@ class PredictiveUncertainty(Uncertainty):
     """Entropy (or spread) of the local predictor: no outcome and no memory goes in (MemUP, section 3.1)."""
 
     def attach(self, model: Networks) -> None:
-        if isinstance(model.outcome, Gaussian) and not model.outcome.learned_variance:
+        if isinstance(model.outcome, GaussianOutcome) and not model.outcome.learned_variance:
             raise MemUPError(
                 "the entropy of a Gaussian with fixed variance is the same at every step, so it selects nothing; "
                 "set outcome.init_args.learned_variance=true or take uncertainty: AverageSurprise"
@@ -148,7 +148,7 @@ class AverageSurprise(Uncertainty):
         self.average.requires_grad_(False)
 
     def update(self, model: Networks) -> None:
-        follow(self.average.values(), (getattr(model, name) for name in self.average), self.decay)
+        update_ema(self.average.values(), (getattr(model, name) for name in self.average), self.decay)
 
     def initial_state(self, lanes: int) -> State:
         state: State = self.average["memory"].initial_state(lanes)  # type: ignore[operator]

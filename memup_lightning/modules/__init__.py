@@ -1,9 +1,9 @@
 """LightningModules of memory training: MemUP, and truncated and full backpropagation through time as baselines."""
 
-from memup_lightning.modules.base import TaskModule
+from memup_lightning.modules.base import BaseTask
 from memup_lightning.modules.bptt import BPTT
-from memup_lightning.modules.memory_task import MemoryModule
+from memup_lightning.modules.memory_task import MemoryTask
 from memup_lightning.modules.memup import MemUP
 from memup_lightning.modules.tbptt import TBPTT
 
-__all__ = ["BPTT", "TBPTT", "MemUP", "MemoryModule", "TaskModule"]
+__all__ = ["BPTT", "TBPTT", "BaseTask", "MemUP", "MemoryTask"]

@@ -15,8 +15,8 @@ from pytorch_lightning.utilities import GradClipAlgorithmType
 from torch import Tensor
 from torch.optim import Adam, Optimizer
 
-from memup_lightning.distributed import gather, rank
-from memup_lightning.specs import Task
+from memup_lightning.distributed import all_gather_object, rank
+from memup_lightning.specs import TaskSpec
 
 OptimizerCallable: TypeAlias = Callable[[Iterable[Any]], Optimizer]
 
@@ -26,7 +26,7 @@ def adam(parameters: Iterable[Any]) -> Optimizer:
     return Adam(parameters, lr=2e-3)
 
 
-class TaskModule(LightningModule, ABC):
+class BaseTask(LightningModule, ABC):
     """A model of a task, with its optimizer. A checkpoint of it holds all that it was built from, and a resumed run goes
     on with its random numbers, its optimizer and its schedule, but for what was changed since.
 
@@ -37,7 +37,7 @@ class TaskModule(LightningModule, ABC):
     """
 
     def __init__(
-        self, task: Task | dict[str, Any], optimizer: OptimizerCallable, lr_scheduler: LRSchedulerCallable | None
+        self, task: TaskSpec | dict[str, Any], optimizer: OptimizerCallable, lr_scheduler: LRSchedulerCallable | None
     ) -> None:
         super().__init__()
         with warnings.catch_warnings():  # of a module among the arguments, which does not stay there
@@ -45,7 +45,7 @@ class TaskModule(LightningModule, ABC):
             self.save_hyperparameters(logger=False)
         if "_instantiator" not in self.hparams:  # built in Python: callables have no place in a checkpoint
             self.hparams.clear()
-        self.task = task if isinstance(task, Task) else Task.from_dict(task)
+        self.task = task if isinstance(task, TaskSpec) else TaskSpec.from_dict(task)
         self.hparams["task"] = self.task.to_dict()
         self._optimizer, self._lr_scheduler = optimizer, lr_scheduler
 
@@ -78,9 +78,9 @@ class TaskModule(LightningModule, ABC):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         # Rank zero writes what all ranks hold: the random numbers of each.
-        checkpoint["torch_rng"] = gather(torch.get_rng_state())
+        checkpoint["torch_rng"] = all_gather_object(torch.get_rng_state())
         if self.device.type == "cuda":
-            checkpoint["cuda_rng"] = gather(torch.cuda.get_rng_state(self.device))
+            checkpoint["cuda_rng"] = all_gather_object(torch.cuda.get_rng_state(self.device))
         checkpoint["optimizer_defaults"] = [_plain(opt.defaults) for opt in self.trainer.optimizers]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

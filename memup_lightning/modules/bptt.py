@@ -14,7 +14,7 @@ from memup_lightning.chunk import Chunk
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.memory import State
 from memup_lightning.modules.tbptt import TBPTT
-from memup_lightning.specs import Task
+from memup_lightning.specs import TaskSpec
 
 
 class BPTT(TBPTT):
@@ -30,13 +30,13 @@ class BPTT(TBPTT):
         task: what the data are; the command line takes it from the datamodule.
         checkpoint_every: steps of a segment that is computed again in the backward pass; None: all is stored.
         **parts: memory, outcome, predictor, encoder, context_encoder, local, optimizer, lr_scheduler: see
-            :class:`~memup_lightning.modules.memory_task.MemoryModule`.
+            :class:`~memup_lightning.modules.memory_task.MemoryTask`.
 
     Raises:
         MemUPError: a training episode is longer than a chunk.
     """
 
-    def __init__(self, task: Task | dict[str, Any], checkpoint_every: int | None = None, **parts: Any) -> None:
+    def __init__(self, task: TaskSpec | dict[str, Any], checkpoint_every: int | None = None, **parts: Any) -> None:
         super().__init__(task, **parts)
         if checkpoint_every is not None and checkpoint_every < 1:
             raise MemUPError(f"checkpoint_every={checkpoint_every}: must be at least 1 step, or null to store all")
@@ -52,8 +52,8 @@ class BPTT(TBPTT):
                 f"{data.chunk_length}; set --data.init_args.chunk_length={longest}"
             )
 
-    def remember(self, chunk: Chunk, state: State | None) -> tuple[Tensor, State]:
-        remember = super().remember
+    def unroll(self, chunk: Chunk, state: State | None) -> tuple[Tensor, State]:
+        remember = super().unroll
         if not self._in_segments(chunk):
             return remember(chunk, state)
         out = []
@@ -63,23 +63,23 @@ class BPTT(TBPTT):
         assert state is not None
         return torch.cat(out, dim=1), state
 
-    def _judged_loss(self, chunk: Chunk, memory: Tensor) -> Tensor:
-        loss = super()._judged_loss
+    def _outcome_loss(self, chunk: Chunk, memory: Tensor) -> Tensor:
+        loss = super()._outcome_loss
         if not self._in_segments(chunk):
             return loss(chunk, memory)
         segments = self._segments(chunk)
-        memories = torch.split(memory, [part.steps for part in segments], dim=1)
+        memories = torch.split(memory, [part.num_steps for part in segments], dim=1)
         return torch.cat([_recomputed(loss, *pair) for pair in zip(segments, memories, strict=True)])
 
     def _in_segments(self, chunk: Chunk) -> bool:
-        return self.checkpoint_every is not None and self.checkpoint_every < chunk.steps and torch.is_grad_enabled()
+        return self.checkpoint_every is not None and self.checkpoint_every < chunk.num_steps and torch.is_grad_enabled()
 
     def _segments(self, chunk: Chunk) -> list[Chunk]:
         """The chunk in stretches of ``checkpoint_every`` steps (views)."""
         assert self.checkpoint_every is not None
         segments = []
-        for begin in range(0, chunk.steps, self.checkpoint_every):
-            end = min(begin + self.checkpoint_every, chunk.steps)
+        for begin in range(0, chunk.num_steps, self.checkpoint_every):
+            end = min(begin + self.checkpoint_every, chunk.num_steps)
             part = replace(
                 chunk,
                 inputs={name: x[:, begin:end] for name, x in chunk.inputs.items()},
@@ -89,7 +89,7 @@ class BPTT(TBPTT):
                 context={name: x[:, begin : end + self.task.window - 1] for name, x in chunk.context.items()},
                 outcome=chunk.outcome[:, begin:end],
                 has_outcome=chunk.has_outcome[:, begin:end],
-                judged=chunk.judged[:, begin:end],
+                eval_mask=chunk.eval_mask[:, begin:end],
             )
             segments.append(part)
         return segments

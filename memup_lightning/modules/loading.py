@@ -11,13 +11,13 @@ import torch
 from pytorch_lightning.cli import instantiate_module
 
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.modules.base import TaskModule
+from memup_lightning.modules.base import BaseTask
 from memup_lightning.runs.checkpoints import check_checkpoint
 
-M = TypeVar("M", bound=TaskModule)
+M = TypeVar("M", bound=BaseTask)
 
 
-def build(kind: type[M], given: Mapping[str, Any]) -> M:
+def build_module(kind: type[M], given: Mapping[str, Any]) -> M:
     """A module from the hyperparameters that a run of the command line keeps in its checkpoints.
 
     Args:
@@ -31,7 +31,7 @@ def build(kind: type[M], given: Mapping[str, Any]) -> M:
     return module
 
 
-def load(path: str | Path, kind: type[M]) -> tuple[M, dict[str, Any]]:
+def load_module(path: str | Path, kind: type[M]) -> tuple[M, dict[str, Any]]:
     """The module of a checkpoint with its weights, on the CPU, and all else that the checkpoint holds.
 
     Raises:
@@ -47,7 +47,7 @@ def load(path: str | Path, kind: type[M]) -> tuple[M, dict[str, Any]]:
             "`python -m memup_lightning fit` (in Python, build the model and load the state_dict into it)"
         )
     try:
-        module = build(kind, given)
+        module = build_module(kind, given)
     except (ValueError, TypeError) as error:
         made = given.get("_class_path", "another module")
         raise MemUPError(f"{path}: cannot be built as {kind.__name__}, it holds {made}: {error}") from error

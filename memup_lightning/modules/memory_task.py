@@ -12,27 +12,27 @@ from pytorch_lightning.cli import LRSchedulerCallable
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
-from memup_lightning.chunk import Chunk, Fields, Steps
-from memup_lightning.distributed import gather, gather_rows, rank, share_of_lanes
+from memup_lightning.chunk import Chunk, Fields, StepBatch
+from memup_lightning.distributed import all_gather_cat, all_gather_object, rank, share_of_lanes
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.encoders import StepEncoder, WindowEncoder
 from memup_lightning.models.memory import LSTM, Memory, State, check_memory, detach, map_state
-from memup_lightning.models.outcomes import Categorical, Gaussian, Outcome
+from memup_lightning.models.outcomes import CategoricalOutcome, GaussianOutcome, Outcome
 from memup_lightning.models.predictors import MultiplicativePredictor, Predictor
 from memup_lightning.models.uncertainty import LocalPredictor
-from memup_lightning.modules.base import OptimizerCallable, TaskModule, adam
-from memup_lightning.specs import Field, Task
+from memup_lightning.modules.base import BaseTask, OptimizerCallable, adam
+from memup_lightning.specs import FieldSpec, TaskSpec
 
 BITS_PER_NAT = 1.4426950408889634
 
 MemoryCallable: TypeAlias = Callable[[int], Memory] | Callable[[int], nn.Module]  # the first: short class names
-EncoderCallable: TypeAlias = Callable[[Mapping[str, Field]], StepEncoder]
+EncoderCallable: TypeAlias = Callable[[Mapping[str, FieldSpec]], StepEncoder]
 PredictorCallable: TypeAlias = Callable[[int, int, int], Predictor]
-OutcomeCallable: TypeAlias = Callable[[Field, float], Outcome]
-LocalCallable: TypeAlias = Callable[[Mapping[str, Field], int, int], LocalPredictor]
+OutcomeCallable: TypeAlias = Callable[[FieldSpec, float], Outcome]
+LocalCallable: TypeAlias = Callable[[Mapping[str, FieldSpec], int, int], LocalPredictor]
 
 
-class MemoryModule(TaskModule):
+class MemoryTask(BaseTask):
     """A memory and a predictor on a stream of chunks. How they learn, a subclass says in :meth:`losses`.
 
     The parts are given as callables (a class, or a ``functools.partial`` of one) that get the sizes from the task. In a
@@ -55,7 +55,7 @@ class MemoryModule(TaskModule):
 
     def __init__(
         self,
-        task: Task | dict[str, Any],
+        task: TaskSpec | dict[str, Any],
         memory: MemoryCallable = LSTM,
         outcome: OutcomeCallable | None = None,
         predictor: PredictorCallable = MultiplicativePredictor,
@@ -68,7 +68,7 @@ class MemoryModule(TaskModule):
         super().__init__(task, optimizer, lr_scheduler)
         task = self.task
         if outcome is None:
-            outcome = Categorical if task.outcome.kind == "token" else Gaussian
+            outcome = CategoricalOutcome if task.outcome.type == "token" else GaussianOutcome
         self.outcome = outcome(task.outcome, task.tolerance)
         self.encoder = encoder(task.input_fields)
         self.memory: Any = memory(self.encoder.output_size)
@@ -100,11 +100,11 @@ class MemoryModule(TaskModule):
             Scalars by name; their sum is minimised.
         """
 
-    def _local_loss(self, probes: Steps) -> tuple[Tensor, Tensor]:
+    def _local_loss(self, probes: StepBatch) -> tuple[Tensor, Tensor]:
         """Loss of the predictor without memory at every probe, ``[B, K]``, and which of them count."""
         return self.outcome.loss(self.local(probes.context), probes.outcome), probes.valid
 
-    def remember(self, chunk: Chunk, state: State | None) -> tuple[Tensor, State]:
+    def unroll(self, chunk: Chunk, state: State | None) -> tuple[Tensor, State]:
         """Run encoder and memory over a chunk: m ``[B, T, output_size]`` and the state behind it."""
         if state is None:
             state = self.memory.initial_state(chunk.lanes)
@@ -112,7 +112,7 @@ class MemoryModule(TaskModule):
         return memory, state
 
     def training_step(self, chunk: Chunk, batch_idx: int) -> dict[str, Tensor]:
-        memory, state = self.remember(chunk, self.lane_state)
+        memory, state = self.unroll(chunk, self.lane_state)
         self.lane_state = detach(state)
         losses = self.losses(chunk, memory)
         out = {name: loss.detach() for name, loss in losses.items()}
@@ -129,10 +129,10 @@ class MemoryModule(TaskModule):
 
     def evaluate(self, chunk: Chunk) -> None:
         """Judge the memory where the task says that the dependency ends, with the state of that same step."""
-        memory, self._evaluation_state = self.remember(chunk, self._evaluation_state)
-        context, outcome = self._judged(chunk)
+        memory, self._evaluation_state = self.unroll(chunk, self._evaluation_state)
+        context, outcome = self._evaluated(chunk)
         if len(outcome):
-            params = self.predictor(self.context_encoder(context), memory[chunk.judged])
+            params = self.predictor(self.context_encoder(context), memory[chunk.eval_mask])
             for name, score in self.outcome.scores(params, outcome).items():
                 self.metrics[name].update(score)
         self.evaluate_gain(chunk, memory)
@@ -143,17 +143,17 @@ class MemoryModule(TaskModule):
         if targets is None or not targets.position.shape[1]:
             return
         place = targets.position - chunk.start[:, None]
-        here = targets.valid & (place >= 0) & (place < chunk.steps)
-        index = place.clamp(0, chunk.steps - 1)[..., None].expand(-1, -1, memory.shape[-1])
+        here = targets.valid & (place >= 0) & (place < chunk.num_steps)
+        index = place.clamp(0, chunk.num_steps - 1)[..., None].expand(-1, -1, memory.shape[-1])
         gain = self.gains(targets, memory.gather(1, index)).where(here, 0)
         self.metrics["memory_gain"].update(gain, here.float())
 
-    def _judged(self, chunk: Chunk) -> tuple[Fields, Tensor]:
-        """Local context and outcome of the steps at which the memory is judged, a row each."""
-        context = {name: x[chunk.judged] for name, x in chunk.windows(self.task.window).items()}
-        return context, chunk.outcome[chunk.judged]
+    def _evaluated(self, chunk: Chunk) -> tuple[Fields, Tensor]:
+        """Local context and outcome of the steps at which the memory is evaluated, a row each."""
+        context = {name: x[chunk.eval_mask] for name, x in chunk.windows(self.task.window).items()}
+        return context, chunk.outcome[chunk.eval_mask]
 
-    def gains(self, targets: Steps, memory: Tensor) -> Tensor:
+    def gains(self, targets: StepBatch, memory: Tensor) -> Tensor:
         """Bits that the memory explains of each target: local NLL minus NLL with memory, an estimate of I(y; m | c).
 
         Args:
@@ -178,7 +178,7 @@ class MemoryModule(TaskModule):
 
     def _end_evaluation(self, stage: str) -> None:
         self._evaluation_state = None
-        updates = gather([metric.update_count for metric in self.metrics.values()])
+        updates = all_gather_object([metric.update_count for metric in self.metrics.values()])
         for (name, metric), counts in zip(self.metrics.items(), zip(*updates, strict=True), strict=True):
             if any(counts):  # on any rank: what one logs all must log, or they wait for each other for ever
                 if not metric.update_count:
@@ -207,12 +207,12 @@ class MemoryModule(TaskModule):
         self._evaluation_state = None
 
     def predict_step(self, chunk: Chunk, batch_idx: int) -> dict[str, Tensor]:
-        """Predictions at the judged steps of a chunk: episode, step, outcome, prediction, right or not, uncertainty of
+        """Predictions at the evaluated steps of a chunk: episode, step, outcome, prediction, right or not, uncertainty of
         the local predictor, NLL with memory; one row each."""
-        memory, self._evaluation_state = self.remember(chunk, self._evaluation_state)
-        context, outcome = self._judged(chunk)
-        lane, place = chunk.judged.nonzero(as_tuple=True)
-        params = self.predictor(self.context_encoder(context), memory[chunk.judged])
+        memory, self._evaluation_state = self.unroll(chunk, self._evaluation_state)
+        context, outcome = self._evaluated(chunk)
+        lane, place = chunk.eval_mask.nonzero(as_tuple=True)
+        params = self.predictor(self.context_encoder(context), memory[chunk.eval_mask])
         return {
             "episode": chunk.episode[lane],
             "step": chunk.start[lane] + place,
@@ -230,7 +230,7 @@ class MemoryModule(TaskModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)
         # Rank zero writes the lanes of all.
-        checkpoint["lane_state"] = None if self.lane_state is None else map_state(gather_rows, self.lane_state)
+        checkpoint["lane_state"] = None if self.lane_state is None else map_state(all_gather_cat, self.lane_state)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if "lane_state" not in checkpoint:

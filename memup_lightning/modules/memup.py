@@ -8,25 +8,25 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from memup_lightning.chunk import Chunk, Fields, StepKinds, Steps
-from memup_lightning.distributed import gather_rows, means, rank
+from memup_lightning.chunk import Chunk, ClusterAssignment, Fields, StepBatch
+from memup_lightning.distributed import all_gather_cat, global_masked_mean, rank
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.models.context_clusters import Kinds
+from memup_lightning.models.context_clusters import ContextClusters
 from memup_lightning.models.memory import State
-from memup_lightning.models.regularizers import moves
+from memup_lightning.models.regularizers import drift
 from memup_lightning.models.uncertainty import PredictiveUncertainty, Uncertainty
-from memup_lightning.modules.memory_task import BITS_PER_NAT, MemoryModule
-from memup_lightning.specs import Task
+from memup_lightning.modules.memory_task import BITS_PER_NAT, MemoryTask
+from memup_lightning.specs import TaskSpec
 
 _OBSERVE = 16  # updates between two looks at what the memory explains: consecutive chunks have the same targets
 
 _MOST = 4.0  # bits of one observation, at most: a Gaussian that is sure and wrong loses thousands
 _STEPS = ("outcome", "position", "valid")
 _LEAST = 1e-6  # size of a memory that holds nothing
-_ROWS = 4096  # steps that are sorted into kinds at once
+_ROWS = 4096  # steps that are sorted into clusters at once
 
 
-class MemUP(MemoryModule):
+class MemUP(MemoryTask):
     """Memory trained by uncertain outcomes (Sorokin et al., "Explain My Surprise", NeurIPS 2022).
 
     For every prediction point t of a chunk and every selected target k >= t, predictor and memory minimise
@@ -41,23 +41,23 @@ class MemUP(MemoryModule):
         uncertainty: how steps are scored for selection.
         drift_penalty: weight of the memory's drift, a loss beside the others; 0: none. ``{2000: 5.0}``: none at first, and
             5 from update 2,000 on, for a memory that pays is slower to learn what to write. Drift is how far m moves with
-            a step on which nothing rare comes (:func:`~memup_lightning.models.regularizers.moves`), as a share of
+            a step on which nothing rare comes (:func:`~memup_lightning.models.regularizers.drift`), as a share of
             the size of m. The
             gradient of a chunk sees what its own steps do to the outcomes, not what a thousand like them add up to. A
             variant of temporal activation regularization (Merity, McCann & Socher, "Revisiting activation regularization
             for language RNNs", 2017), which squares the moves and counts all steps alike.
         **parts: memory, outcome, predictor, encoder, context_encoder, local, optimizer, lr_scheduler: see
-            :class:`~memup_lightning.modules.memory_task.MemoryModule`.
+            :class:`~memup_lightning.modules.memory_task.MemoryTask`.
     """
 
-    far_pairs: tuple[Tensor, Tensor]
+    target_losses: tuple[Tensor, Tensor]
     """Loss of every lane, prediction point and target of the last training chunk, and which of them count."""
-    kinds: Kinds | None
-    """Kinds of context, as the last refresh of a selector that asks for them found them."""
+    clusters: ContextClusters | None
+    """Clusters of context, as the last refresh of a selector that asks for them found them."""
 
     def __init__(
         self,
-        task: Task | dict[str, Any],
+        task: TaskSpec | dict[str, Any],
         predict_every: int = 1,
         uncertainty: Uncertainty | None = None,
         drift_penalty: float | dict[int, float] = 0.0,
@@ -73,7 +73,7 @@ class MemUP(MemoryModule):
                 "which on they hold, such as {2000: 5.0}"
             )
         self.predict_every = predict_every
-        self.kinds = None
+        self.clusters = None
         self.uncertainty = uncertainty or PredictiveUncertainty()
         self.uncertainty.attach(self)
 
@@ -84,7 +84,7 @@ class MemUP(MemoryModule):
                 "(trainer.fit(model, datamodule=...)), which joins them to every chunk"
             )
         loss, counts = self._far_loss(chunk, chunk.targets, memory)
-        self.far_pairs = loss.detach(), counts
+        self.target_losses = loss.detach(), counts
         terms = {
             "memory_loss": (loss, counts),
             "local_loss": self._local_loss(chunk.probes),
@@ -93,29 +93,36 @@ class MemUP(MemoryModule):
             terms["current_loss"] = self._current_loss(chunk, memory)
         if penalty := self._drift_penalty(chunk):
             terms |= self._drift(chunk, memory)
-        if chunk.held_out is not None:
-            taught = {name: on & ~chunk.held_out.view(-1, *[1] * (on.dim() - 1)) for name, (_, on) in terms.items()}
+        if chunk.loss_free is not None:
+            taught = {name: on & ~chunk.loss_free.view(-1, *[1] * (on.dim() - 1)) for name, (_, on) in terms.items()}
             terms = {name: (x, taught[name]) for name, (x, _) in terms.items()}
-            if self.kinds is not None and chunk.step % _OBSERVE == 0:
-                self._observe(self.kinds, chunk.held_out, chunk, (chunk.targets, chunk.probes), memory[:, -1:].detach())
-        losses = means(terms)
+            if self.clusters is not None and chunk.step % _OBSERVE == 0:
+                self._observe(
+                    self.clusters, chunk.loss_free, chunk, (chunk.targets, chunk.probes), memory[:, -1:].detach()
+                )
+        losses = global_masked_mean(terms)
         if penalty:
             losses["drift_loss"] = penalty * losses["drift_loss"] / losses.pop("size").clamp(min=_LEAST)
         return losses
 
     @torch.no_grad()
     def _observe(
-        self, kinds: Kinds, held_out: Tensor, chunk: Chunk, steps: tuple[Steps, Steps], memory: Tensor
+        self,
+        clusters: ContextClusters,
+        loss_free: Tensor,
+        chunk: Chunk,
+        steps: tuple[StepBatch, StepBatch],
+        memory: Tensor,
     ) -> None:
-        """Note of what kinds the targets are, and what the memory explains of targets and probes in episodes that it is
+        """Note of what clusters the targets are, and what the memory explains of targets and probes in episodes that it is
         not trained on."""
         targets, probes = steps
         context = {name: torch.cat([x, probes.context[name]], dim=1) for name, x in targets.context.items()}
         outcome, position, valid = (torch.cat([getattr(x, n) for x in steps], dim=1) for n in _STEPS)
-        kind = kinds(self.local.features(context))
-        kinds.choose(kind[:, : targets.valid.shape[1]], targets.valid)
-        gain, compared = self._explained_by_own(context, outcome, memory, chunk.episode.where(held_out, -1))
-        kinds.observe(kind, gain, valid & _ahead(chunk, position) & compared[:, None], chunk.episode)
+        cluster = clusters(self.local.features(context))
+        clusters.count_targets(cluster[:, : targets.valid.shape[1]], targets.valid)
+        gain, compared = self._explained_by_own(context, outcome, memory, chunk.episode.where(loss_free, -1))
+        clusters.observe(cluster, gain, valid & _ahead(chunk, position) & compared[:, None], chunk.episode)
 
     def _explained_by_own(
         self, context: Fields, outcome: Tensor, memory: Tensor, episode: Tensor
@@ -123,7 +130,8 @@ class MemUP(MemoryModule):
         """How many bits of outcomes are lost when the memory of an episode is exchanged for that of another.
 
         Where the memory tells nothing of the outcome the two are equally good on average, whatever the predictor has
-        learned of that kind, by heart or not at all. Against the local predictor a kind that was never a target loses.
+        learned of that cluster, by heart or not at all. Against the local predictor a cluster that was never a
+        target loses.
 
         Args:
             context: of the steps, each field ``[B, K, W, ...]``.
@@ -135,16 +143,16 @@ class MemUP(MemoryModule):
             The bits, ``[B, K]``, and whether a lane was compared with another episode's, ``[B]``.
         """
         lanes = len(episode)
-        episodes, memories = gather_rows(episode), gather_rows(memory)
+        episodes, memories = all_gather_cat(episode), all_gather_cat(memory)
         other = _next_of(episodes >= 0).narrow(0, rank() * lanes, lanes)
         params = self.predictor(self.context_encoder(context), torch.stack([memory, memories[other]]))
         ours, theirs = self.outcome.nll(params, outcome.expand(2, *outcome.shape))
         gain = ((theirs - ours) * BITS_PER_NAT).clamp(-_MOST, _MOST)
         return gain, (episode >= 0) & (episodes[other] != episode)
 
-    def _far_loss(self, chunk: Chunk, targets: Steps, memory: Tensor) -> tuple[Tensor, Tensor]:
-        points = slice((chunk.steps - 1) % self.predict_every, None, self.predict_every)
-        time = (chunk.start[:, None] + torch.arange(chunk.steps, device=memory.device))[:, points]
+    def _far_loss(self, chunk: Chunk, targets: StepBatch, memory: Tensor) -> tuple[Tensor, Tensor]:
+        points = slice((chunk.num_steps - 1) % self.predict_every, None, self.predict_every)
+        time = (chunk.start[:, None] + torch.arange(chunk.num_steps, device=memory.device))[:, points]
         context = self.context_encoder(targets.context)  # [B, K, C]: once, not once per pair
         params = self.predictor(context[:, None], memory[:, points, None])  # [B, P, K, parameters]
         outcome = targets.outcome[:, None].expand(*params.shape[:3], *targets.outcome.shape[2:])
@@ -157,7 +165,7 @@ class MemUP(MemoryModule):
 
     def _drift_penalty(self, chunk: Chunk) -> float:
         """What holds at a chunk's update."""
-        if chunk.steps < 2 and any(self._penalties.values()):
+        if chunk.num_steps < 2 and any(self._penalties.values()):
             raise MemUPError(
                 f"drift_penalty={self._penalties} compares the steps of a chunk, and chunk_length=1 leaves one; give "
                 "longer chunks, or drift_penalty=0"
@@ -169,14 +177,14 @@ class MemUP(MemoryModule):
         """How far the memory moves, and |m|: a share of it costs nothing to a memory that merely shrinks."""
         with torch.no_grad():
             x = self.encoder(chunk.inputs)
-        return {"drift_loss": moves(memory, x, chunk.valid), "size": (memory.float().abs().sum(-1), chunk.valid)}
+        return {"drift_loss": drift(memory, x, chunk.valid), "size": (memory.float().abs().sum(-1), chunk.valid)}
 
     def diagnostics(self, chunk: Chunk, memory: Tensor) -> dict[str, Tensor]:
         targets = chunk.targets
         if targets is None or not targets.position.shape[1]:
             return {}
         ahead = targets.valid & _ahead(chunk, targets.position)
-        return means({"train/memory_gain": (self.gains(targets, memory[:, -1:]), ahead)})
+        return global_masked_mean({"train/memory_gain": (self.gains(targets, memory[:, -1:]), ahead)})
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         super().optimizer_step(*args, **kwargs)
@@ -199,45 +207,47 @@ class MemUP(MemoryModule):
         return u, state
 
     @torch.no_grad()
-    def find_kinds(self, count: int, steps: Steps, seed: int) -> None:
-        """Divide contexts into kinds, anew from where they were.
+    def fit_clusters(self, count: int, steps: StepBatch, seed: int) -> None:
+        """Divide contexts into clusters, anew from where they were.
 
         Args:
-            count: number of kinds.
+            count: number of clusters.
             steps: whose contexts are divided.
-            seed: the first kinds follow from it.
+            seed: the first clusters follow from it.
         """
-        if self.kinds is None:
-            self.kinds = Kinds(count, self.device)
+        if self.clusters is None:
+            self.clusters = ContextClusters(count, self.device)
         context = {name: x[steps.valid] for name, x in steps.context.items()}
         features = self.local.features(context)
-        self.kinds.fit(features, self.outcome.uncertainty(self.local.head(features)), context, seed)
+        self.clusters.fit(features, self.outcome.uncertainty(self.local.head(features)), context, seed)
 
-    def sort(self, chunk: Chunk) -> StepKinds | None:
-        """The kind of every step of a chunk that carries its contexts; None where no kinds were found."""
-        if self.kinds is None:
+    def assign_clusters(self, chunk: Chunk) -> ClusterAssignment | None:
+        """The cluster of every step of a chunk that carries its contexts; None where no clusters were found."""
+        if self.clusters is None:
             return None
         with torch.no_grad():
             seen = self.local.encoder(chunk.windows(self.task.window))
             # A block of rows stays in the processor's cache.
-            kind = torch.cat([self.kinds(self.local.layers[:-1](block)) for block in seen.flatten(0, 1).split(_ROWS)])
-        return StepKinds(kind.view(chunk.lanes, -1), self.kinds.weights())
+            cluster = torch.cat(
+                [self.clusters(self.local.layers[:-1](block)) for block in seen.flatten(0, 1).split(_ROWS)]
+            )
+        return ClusterAssignment(cluster.view(chunk.lanes, -1), self.clusters.weights())
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)
-        if self.kinds is not None:
-            checkpoint["kinds"] = self.kinds.state_dict()
+        if self.clusters is not None:
+            checkpoint["clusters"] = self.clusters.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_load_checkpoint(checkpoint)
-        if "kinds" in checkpoint:
-            self.kinds = Kinds(0, self.device)
-            self.kinds.load_state_dict(checkpoint["kinds"], rank())
+        if "clusters" in checkpoint:
+            self.clusters = ContextClusters(0, self.device)
+            self.clusters.load_state_dict(checkpoint["clusters"], rank())
 
 
 def _ahead(chunk: Chunk, position: Tensor) -> Tensor:
     """Which steps ``[B, K]`` the chunk's last state must still explain; the outcomes of those before it has read."""
-    return position >= chunk.start[:, None] + chunk.steps - 1
+    return position >= chunk.start[:, None] + chunk.num_steps - 1
 
 
 def _next_of(some: Tensor) -> Tensor:

@@ -10,17 +10,17 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from memup_lightning.data.episodes import IntArray
-from memup_lightning.distributed import gather
+from memup_lightning.distributed import all_gather_object
 from memup_lightning.models.memory import State, map_state, take
+from memup_lightning.typing import IntArray
 
 Floats = npt.NDArray[np.float64]
 
-_KEEP = 0.8  # of the moving average of what visits taught
-_LEAST = 1e-6  # priority of a place from which nothing is expected: it is not ruled out
+_DECAY = 0.8  # of the moving average of what visits taught
+_MIN_PRIORITY = 1e-6  # priority of a place from which nothing is expected: it is not ruled out
 
 
-class Found(NamedTuple):
+class StateBatch(NamedTuple):
     """Places that a scan chose.
 
     Attributes:
@@ -34,7 +34,7 @@ class Found(NamedTuple):
     states: State
 
 
-class Rarest:
+class TopKStates:
     """The chunks with the rarest inputs of episodes that are played side by side, with the state before each.
 
     Args:
@@ -59,33 +59,35 @@ class Rarest:
             map_state(lambda kept, new: kept.index_put_(at, new[rows]), self._states, before)
 
     @property
-    def found(self) -> Found:
+    def found(self) -> StateBatch:
         ok = (self._rarity >= 0) & (self.episodes >= 0)[:, None]
         episode = self.episodes[:, None].expand_as(self._start)
         where = torch.stack([episode[ok], self._start[ok]], 1).cpu().numpy()
-        return Found(where, self._rarity[ok].log1p().cpu().numpy(), map_state(lambda x: x[ok].cpu(), self._states))
+        return StateBatch(where, self._rarity[ok].log1p().cpu().numpy(), map_state(lambda x: x[ok].cpu(), self._states))
 
 
-class Snapshots:
+class StateReplayBuffer:
     """Places in episodes with the state that the memory had there, drawn by priority.
 
     All ranks hold the same snapshots in the same order.
 
     Attributes:
         where: episode and first step of each, ``[N, 2]``.
-        born: update after which the state was made, ``[N]``.
+        created_at: update after which the state was made, ``[N]``.
         novelty: of its chunk's inputs, ``[N]``.
-        fall: how far the loss on the far targets fell within its chunk, a moving average over visits, ``[N]``.
+        learning_progress: how far the loss on the far targets fell within its chunk, a moving average over visits, ``[N]``.
         states: of the memory before the chunk, a row each, on the CPU.
     """
 
     def __init__(self) -> None:
         self.where: IntArray = np.zeros((0, 2), np.int64)
-        self.born: IntArray = np.zeros(0, np.int64)
+        self.created_at: IntArray = np.zeros(0, np.int64)
         self.novelty: Floats = np.zeros(0)
-        self.fall: Floats = np.zeros(0)
+        self.learning_progress: Floats = np.zeros(0)
         self.states: State = ()
-        self._taught = torch.zeros(2, 0)  # since the last settling: fall summed over visits, number of visits
+        self._recorded = torch.zeros(
+            2, 0
+        )  # since the last settling: learning_progress summed over visits, number of visits
 
     def __len__(self) -> int:
         return len(self.where)
@@ -93,7 +95,7 @@ class Snapshots:
     @property
     def priority(self) -> Floats:
         """In proportion to which :meth:`draw` draws, ``[N]``."""
-        return self.novelty + self.fall + _LEAST
+        return self.novelty + self.learning_progress + _MIN_PRIORITY
 
     def draw(self, uniform: Floats) -> IntArray:
         """Numbers of snapshots, one for each uniform number from [0, 1)."""
@@ -105,55 +107,57 @@ class Snapshots:
         """The states of some snapshots, a row each."""
         return take(self.states, torch.from_numpy(numbers))
 
-    def teach(self, numbers: Tensor, fall: Tensor) -> None:
-        """Note what the first chunk of some visits taught; it counts from the next :meth:`settle` on."""
-        self._taught = self._taught.to(fall.device)
-        self._taught.index_add_(1, numbers, torch.stack([fall, torch.ones_like(fall)]).to(self._taught))
+    def record(self, numbers: Tensor, learning_progress: Tensor) -> None:
+        """Note what the first chunk of some visits taught; it counts from the next :meth:`update_priorities` on."""
+        self._recorded = self._recorded.to(learning_progress.device)
+        self._recorded.index_add_(
+            1, numbers, torch.stack([learning_progress, torch.ones_like(learning_progress)]).to(self._recorded)
+        )
 
-    def settle(self) -> None:
+    def update_priorities(self) -> None:
         """Bring the priorities up to date with what all ranks noted."""
-        total, visits = np.sum(gather(self._taught.double().cpu().numpy()), axis=0)
-        now = _KEEP * self.fall + (1 - _KEEP) * total / np.maximum(visits, 1)
-        self.fall = np.where(visits > 0, now, self.fall)
-        self._taught.zero_()
+        total, visits = np.sum(all_gather_object(self._recorded.double().cpu().numpy()), axis=0)
+        now = _DECAY * self.learning_progress + (1 - _DECAY) * total / np.maximum(visits, 1)
+        self.learning_progress = np.where(visits > 0, now, self.learning_progress)
+        self._recorded.zero_()
 
-    def renew(self, found: Sequence[Found], now: int, oldest: int) -> None:
+    def refresh(self, found: Sequence[StateBatch], now: int, oldest: int) -> None:
         """Take in what a scan found.
 
         Args:
             found: places; they replace all of the same episodes.
             now: update after which they were found.
-            oldest: no snapshot stays that was born before this update.
+            oldest: no snapshot stays that was created_at before this update.
         """
-        self.settle()
+        self.update_priorities()
         found = [part for part in found if len(part.where)]
         where = np.concatenate([part.where for part in found]) if found else self.where[:0]
-        stay = np.flatnonzero(~np.isin(self.where[:, 0], where[:, 0]) & (self.born >= oldest))
-        fall = np.zeros(len(where))  # a place that is found again has taught what it taught
+        stay = np.flatnonzero(~np.isin(self.where[:, 0], where[:, 0]) & (self.created_at >= oldest))
+        learning_progress = np.zeros(len(where))  # a place that is found again has taught what it taught
         _, again, before = np.intersect1d(_key(where), _key(self.where), assume_unique=True, return_indices=True)
-        fall[again] = self.fall[before]
+        learning_progress[again] = self.learning_progress[before]
         where = np.concatenate([self.where[stay], where])
         order = np.argsort(_key(where))
         states = [*([self.state(stay)] if len(stay) else []), *(part.states for part in found)]
         self.where = where[order]
-        self.born = np.concatenate([self.born[stay], np.full(len(fall), now)])[order]
+        self.created_at = np.concatenate([self.created_at[stay], np.full(len(learning_progress), now)])[order]
         self.novelty = np.concatenate([self.novelty[stay], *(part.novelty for part in found)])[order]
-        self.fall = np.concatenate([self.fall[stay], fall])[order]
+        self.learning_progress = np.concatenate([self.learning_progress[stay], learning_progress])[order]
         joined = map_state(lambda *parts: torch.cat(parts), *states) if states else ()
         self.states = take(joined, torch.from_numpy(order))
-        self._taught = self._taught.new_zeros(2, len(order))
+        self._recorded = self._recorded.new_zeros(2, len(order))
 
     def state_dict(self) -> dict[str, Any]:
         arrays = {name: torch.from_numpy(getattr(self, name)) for name in _ARRAYS}
-        return {**arrays, "states": self.states, "taught": self._taught.cpu()}
+        return {**arrays, "states": self.states, "recorded": self._recorded.cpu()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         for name in _ARRAYS:
             setattr(self, name, state_dict[name].numpy().copy())
-        self.states, self._taught = map_state(lambda x: x.cpu(), state_dict["states"]), state_dict["taught"]
+        self.states, self._recorded = map_state(lambda x: x.cpu(), state_dict["states"]), state_dict["recorded"]
 
 
-_ARRAYS = ("where", "born", "novelty", "fall")
+_ARRAYS = ("where", "created_at", "novelty", "learning_progress")
 
 
 def _key(where: IntArray) -> IntArray:

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from memup_lightning.chunk import Chunk
-from memup_lightning.distributed import means
+from memup_lightning.distributed import global_masked_mean
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.modules.memory_task import MemoryModule
-from memup_lightning.specs import Task
+from memup_lightning.modules.memory_task import MemoryTask
+from memup_lightning.specs import TaskSpec
 
 
-class TBPTT(MemoryModule):
+class TBPTT(MemoryTask):
     """Memory trained by truncated backpropagation through time (Williams & Peng, Neural Computation 1990).
 
     The state of every step predicts the outcome of that same step: ``-log q_phi(y_t | c_t, m_t)``. The state goes on from
@@ -22,22 +22,22 @@ class TBPTT(MemoryModule):
     streams, optimiser and evaluation are those of :class:`~memup_lightning.modules.memup.MemUP`; the training method is
     all that differs.
 
-    The loss is the mean over the steps at which the memory is judged: those that the data mark, or else all with an
+    The loss is the mean over the steps at which the memory is evaluated: those that the data mark, or else all with an
     outcome. This helps the baseline twice. It is told which steps matter, which MemUP must find out; and the many steps
     that need no memory cannot drown the few that do. To see what becomes of it without that help, train
     :class:`~memup_lightning.modules.memup.MemUP` with the selector ``CurrentStep`` alone: truncated backpropagation with a
     loss at every step.
 
-    ``memory_gain`` is taken at the judged steps, for no targets are selected. The local predictor, which it is measured
+    ``memory_gain`` is taken at the evaluated steps, for no targets are selected. The local predictor, which it is measured
     against, learns beside the memory as it does in MemUP.
 
     Args:
         task: what the data are; the command line takes it from the datamodule.
         **parts: memory, outcome, predictor, encoder, context_encoder, local, optimizer, lr_scheduler: see
-            :class:`~memup_lightning.modules.memory_task.MemoryModule`.
+            :class:`~memup_lightning.modules.memory_task.MemoryTask`.
     """
 
-    def __init__(self, task: Task | dict[str, Any], **parts: Any) -> None:
+    def __init__(self, task: TaskSpec | dict[str, Any], **parts: Any) -> None:
         super().__init__(task, **parts)
 
     def losses(self, chunk: Chunk, memory: Tensor) -> dict[str, Tensor]:
@@ -46,20 +46,20 @@ class TBPTT(MemoryModule):
                 f"{type(self).__name__} learns from the outcomes of the chunk's own steps, and this chunk came without "
                 "them; set --data.init_args.selector=CurrentStep"
             )
-        loss = self._judged_loss(chunk, memory)
-        return means(
+        loss = self._outcome_loss(chunk, memory)
+        return global_masked_mean(
             {
-                "judged_loss": (loss, torch.ones_like(loss, dtype=torch.bool)),
+                "outcome_loss": (loss, torch.ones_like(loss, dtype=torch.bool)),
                 "local_loss": self._local_loss(chunk.probes),
             }
         )
 
-    def _judged_loss(self, chunk: Chunk, memory: Tensor) -> Tensor:
-        """Loss of the outcome of every judged step, predicted from the state of that same step, ``[rows]``."""
-        context, outcome = self._judged(chunk)
-        return self.outcome.loss(self.predictor(self.context_encoder(context), memory[chunk.judged]), outcome)
+    def _outcome_loss(self, chunk: Chunk, memory: Tensor) -> Tensor:
+        """Loss of the outcome of every evaluated step, predicted from the state of that same step, ``[rows]``."""
+        context, outcome = self._evaluated(chunk)
+        return self.outcome.loss(self.predictor(self.context_encoder(context), memory[chunk.eval_mask]), outcome)
 
     def evaluate_gain(self, chunk: Chunk, memory: Tensor) -> None:
-        context, outcome = self._judged(chunk)
+        context, outcome = self._evaluated(chunk)
         if len(outcome):
-            self.metrics["memory_gain"].update(self._explained(context, outcome, memory[chunk.judged]))
+            self.metrics["memory_gain"].update(self._explained(context, outcome, memory[chunk.eval_mask]))

@@ -13,10 +13,10 @@ from torch import Tensor
 from memup_lightning.chunk import Fields
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.memory import State
-from memup_lightning.modules.loading import load
+from memup_lightning.modules.loading import load_module
 from memup_lightning.rl.algorithms.actor_critic import ActorCritic
 from memup_lightning.rl.collectors import Leaves
-from memup_lightning.rl.rollouts import StepInputs, no_action, to_space
+from memup_lightning.rl.rollouts import MemoryInputs, no_action, to_space
 
 
 class AgentState(NamedTuple):
@@ -61,9 +61,9 @@ class Agent:
         self.starts = {name: np.asarray(start) for name, start in (starts or {}).items()}
         field = model.task.fields["action"]
         self.actions = actions or {"dtype": "int64", "start": 0}
-        if actions is None and field.kind == "vector":
+        if actions is None and field.type == "vector":
             self.actions = {"dtype": field.dtype, "low": -np.inf, "high": np.inf}
-        self._inputs = StepInputs(model.task, observed)
+        self._inputs = MemoryInputs(model.task, observed)
 
     @classmethod
     def load(cls, checkpoint: str | Path) -> Agent:
@@ -72,7 +72,7 @@ class Agent:
         Raises:
             MemUPError: no such checkpoint, or one of something else.
         """
-        model, held = load(checkpoint, ActorCritic)  # type: ignore[type-abstract]
+        model, held = load_module(checkpoint, ActorCritic)  # type: ignore[type-abstract]
         played = next((x for x in held.values() if isinstance(x, dict) and "actions" in x), {})  # the datamodule's
         return cls(model, played.get("observed"), played.get("actions"), played.get("starts"))
 
@@ -109,7 +109,7 @@ class Agent:
         chosen = to_space(self.actions, action)
         return chosen[0] if state.single else chosen, AgentState(memory, action, torch.zeros_like(first), state.single)
 
-    def belief(
+    def predict_outcomes(
         self,
         observation: Any,
         state: AgentState,
@@ -125,8 +125,8 @@ class Agent:
         """
         inputs, first = self._read(observation, state, reward, is_first)
         with torch.no_grad():
-            _, memory, _ = self.model.perceive(inputs, state.memory, first)
-        predicted: npt.NDArray[Any] = self.model.belief(inputs, memory).cpu().numpy()
+            _, memory, _ = self.model.encode_memory(inputs, state.memory, first)
+        predicted: npt.NDArray[Any] = self.model.predict_outcomes(inputs, memory).cpu().numpy()
         return predicted[0] if state.single else predicted
 
     def _read(

@@ -15,12 +15,12 @@ from torch import Tensor, nn
 
 from memup_lightning.chunk import Fields
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.models.ema import follow
+from memup_lightning.models.ema import update_ema
 from memup_lightning.models.memory import Memory, State, check_memory, take
-from memup_lightning.modules.loading import build, load
-from memup_lightning.modules.memory_task import EncoderCallable, MemoryCallable, MemoryModule
+from memup_lightning.modules.loading import build_module, load_module
+from memup_lightning.modules.memory_task import EncoderCallable, MemoryCallable, MemoryTask
 from memup_lightning.runs.checkpoints import newest_checkpoint
-from memup_lightning.specs import Task
+from memup_lightning.specs import TaskSpec
 
 _PADDED = 4  # times the steps that there are, at most, a core may be run over to run once
 _BUILT = "built:"  # before what a frozen memory is built from, where else a path stands
@@ -102,7 +102,7 @@ class RecurrentMemory(AgentMemory):
         return out.squeeze(1), state
 
 
-class TrainedMemory(RecurrentMemory):
+class LearnedMemory(RecurrentMemory):
     """A core that learns with the policy, by backpropagation through the rollout.
 
     Args:
@@ -113,7 +113,7 @@ class TrainedMemory(RecurrentMemory):
 
     learns = True
 
-    def __init__(self, task: Task, encoder: EncoderCallable, core: MemoryCallable) -> None:
+    def __init__(self, task: TaskSpec, encoder: EncoderCallable, core: MemoryCallable) -> None:
         features = encoder(task.input_fields)
         made = core(features.output_size)
         check_memory(made, features.output_size)
@@ -142,7 +142,7 @@ class FrozenMemory(RecurrentMemory):
 
     learns = False
 
-    def __init__(self, module: MemoryModule) -> None:
+    def __init__(self, module: MemoryTask) -> None:
         super().__init__(module.encoder, module.memory)
         self.task = module.task
         self.built_from = dict(module.hparams)
@@ -154,7 +154,7 @@ class FrozenMemory(RecurrentMemory):
         super().train(False)  # no dropout in what the policy reads, whatever the policy does
         return self
 
-    def follow(self, module: MemoryModule, average: float) -> None:
+    def follow(self, module: MemoryTask, average: float) -> None:
         """Become the moving average of a memory that learns.
 
         Args:
@@ -163,14 +163,14 @@ class FrozenMemory(RecurrentMemory):
         """
         ours = self.encoder, self.core, self.context_encoder, self.predictor
         theirs = module.encoder, module.memory, module.context_encoder, module.predictor
-        follow(ours, theirs, average)
+        update_ema(ours, theirs, average)
 
     @property
     def text(self) -> str:
         """What the memory is built from, for a checkpoint that holds its weights: see :func:`frozen_memory`."""
         return _BUILT + json.dumps(self.built_from, separators=(",", ":"))
 
-    def belief(self, context: Fields, memory: Tensor) -> Tensor:
+    def predict_outcomes(self, context: Fields, memory: Tensor) -> Tensor:
         """The outcome that is expected of a step, ``[..., *shape]``.
 
         Args:
@@ -180,7 +180,7 @@ class FrozenMemory(RecurrentMemory):
         return self.outcome.predict(self.predictor(self.context_encoder(context), memory))
 
 
-def frozen_memory(source: str, task: Task) -> FrozenMemory:
+def frozen_memory(source: str, task: TaskSpec) -> FrozenMemory:
     """The memory of a checkpoint of MemUP.
 
     Args:
@@ -192,7 +192,7 @@ def frozen_memory(source: str, task: Task) -> FrozenMemory:
         MemUPError: no such checkpoint, one that cannot be built again, or one that reads other inputs.
     """
     told = source.startswith(_BUILT)
-    module = build(MemoryModule, json.loads(source.removeprefix(_BUILT))) if told else _load(source)  # type: ignore[type-abstract]
+    module = build_module(MemoryTask, json.loads(source.removeprefix(_BUILT))) if told else _load(source)  # type: ignore[type-abstract]
     memory = FrozenMemory(module)
     ours, theirs = (_describe(x) for x in (task, memory.task))
     if ours != theirs:
@@ -203,17 +203,17 @@ def frozen_memory(source: str, task: Task) -> FrozenMemory:
     return memory
 
 
-def _load(path: str) -> MemoryModule:
+def _load(path: str) -> MemoryTask:
     if Path(path).is_dir():
         path = str(newest_checkpoint(path))
-    module, _ = load(path, MemoryModule)  # type: ignore[type-abstract]
+    module, _ = load_module(path, MemoryTask)  # type: ignore[type-abstract]
     return module
 
 
-def _describe(task: Task) -> str:
+def _describe(task: TaskSpec) -> str:
     def kind(name: str) -> str:
         field = task.fields[name]
-        return f"{field.classes} classes" if field.kind == "token" else f"{field.kind} {list(field.shape)}"
+        return f"{field.classes} classes" if field.type == "token" else f"{field.type} {list(field.shape)}"
 
     return ", ".join(f"{name} ({kind(name)}, lag {lag})" for name, lag in sorted(task.inputs.items()))
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
@@ -14,9 +13,10 @@ import numpy.typing as npt
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 
-from memup_lightning.data.episodes import Arrays, IntArray
+from memup_lightning.envs.policies import InformedPolicy, Policy
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.specs import Field
+from memup_lightning.specs import FieldSpec
+from memup_lightning.typing import Arrays, IntArray
 
 Leaves = dict[str, npt.NDArray[Any]]
 
@@ -27,31 +27,7 @@ _BLOCK_BYTES = 4 << 20  # of the steps that are held together
 INFO = "info."  # of the names under which infos of a step are kept
 
 
-class InformedPolicy(ABC):
-    """A policy that is told the infos too, such as a script that knows what an agent must find out."""
-
-    @abstractmethod
-    def __call__(self, observations: Any, action_space: gymnasium.Space[Any], infos: Mapping[str, Any]) -> Any:
-        """An action for each environment.
-
-        Args:
-            observations: of all environments.
-            action_space: their joint action space.
-            infos: what the vector environment returned with the observations.
-        """
-
-
-# Not a string: the command line finds a policy's class or function by the types that stand here.
-Policy: TypeAlias = Callable[[Any, gymnasium.Space[Any]], Any] | InformedPolicy
-"""From the observations of all environments and their joint action space to an action for each."""
-
-
-def random_policy(observations: Any, action_space: gymnasium.Space[Any]) -> Any:
-    """Every action equally likely; seeded with the environment."""
-    return action_space.sample()
-
-
-def space_fields(name: str, space: gymnasium.Space[Any]) -> dict[str, Field]:
+def space_fields(name: str, space: gymnasium.Space[Any]) -> dict[str, FieldSpec]:
     """The fields of a space: one, or one for each entry of a Dict or Tuple, named ``name.key``.
 
     Raises:
@@ -62,16 +38,16 @@ def space_fields(name: str, space: gymnasium.Space[Any]) -> dict[str, Field]:
     if isinstance(space, spaces.Tuple):
         return {key: f for n, sub in enumerate(space) for key, f in space_fields(f"{name}.{n}", sub).items()}
     if isinstance(space, spaces.Discrete):
-        return {name: Field((), "int32", "token", int(space.n))}
+        return {name: FieldSpec((), "int32", "token", int(space.n))}
     if isinstance(space, spaces.MultiDiscrete):
-        return {name: Field(tuple(space.shape), "int32", "token", int(space.nvec.max()))}
+        return {name: FieldSpec(tuple(space.shape), "int32", "token", int(space.nvec.max()))}
     if isinstance(space, spaces.MultiBinary):
-        return {name: Field(tuple(space.shape), "int8")}
+        return {name: FieldSpec(tuple(space.shape), "int8")}
     if isinstance(space, spaces.Box):
         if len(space.shape) == 3 and space.dtype == np.uint8:
-            return {name: Field(tuple(space.shape), "uint8", "image")}
+            return {name: FieldSpec(tuple(space.shape), "uint8", "image")}
         kept = space.dtype == np.float32 or np.dtype(space.dtype).kind in "iub"
-        return {name: Field(tuple(space.shape), np.dtype(space.dtype).name if kept else "float32")}
+        return {name: FieldSpec(tuple(space.shape), np.dtype(space.dtype).name if kept else "float32")}
     raise MemUPError(
         f"the {name} space {space} has no fixed shape; "
         "Box, Discrete, MultiBinary, MultiDiscrete, Dict and Tuple can be used: convert it with a wrapper"
@@ -152,7 +128,7 @@ class Episode(NamedTuple):
     terminated: bool
 
 
-def play(
+def collect(
     env: VectorEnv[Any, Any, Any],
     policy: Policy,
     episodes: int,
@@ -192,8 +168,8 @@ def play(
     age = np.zeros(env.num_envs, np.int64)
     resetting = np.zeros(env.num_envs, np.bool_)
     fields = space_fields("observation", env.single_observation_space)
-    fields |= space_fields("action", env.single_action_space) | {"reward": Field()}
-    fields |= {INFO + name: Field() for name in infos_kept}
+    fields |= space_fields("action", env.single_action_space) | {"reward": FieldSpec()}
+    fields |= {INFO + name: FieldSpec() for name in infos_kept}
     recent = RecentSteps(fields, env.num_envs)
     env.action_space.seed(seed)
     observation, infos = env.reset(seed=seed)
@@ -245,7 +221,7 @@ class RecentSteps:
         steps: number of steps that were completed.
     """
 
-    def __init__(self, fields: Mapping[str, Field], num_envs: int) -> None:
+    def __init__(self, fields: Mapping[str, FieldSpec], num_envs: int) -> None:
         step_bytes = sum(field.step_bytes for field in fields.values())
         self.fields, self.num_envs = fields, num_envs
         self.block = int(np.clip(_BLOCK_BYTES // (step_bytes * num_envs), 1, 1024))  # steps

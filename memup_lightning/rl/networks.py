@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution, Independent, Normal
 
 from memup_lightning.chunk import Fields
-from memup_lightning.distributed import sum_of_ranks
+from memup_lightning.distributed import all_reduce_sum
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.specs import Field
+from memup_lightning.specs import FieldSpec
 
 
 class Heads(nn.Module):
@@ -28,7 +28,7 @@ class Heads(nn.Module):
         num_layers: hidden layers.
     """
 
-    def __init__(self, feature_size: int, action: Field, hidden_size: int = 64, num_layers: int = 2) -> None:
+    def __init__(self, feature_size: int, action: FieldSpec, hidden_size: int = 64, num_layers: int = 2) -> None:
         super().__init__()
         if hidden_size < 1 or num_layers < 0:
             raise MemUPError(f"hidden_size={hidden_size}, num_layers={num_layers}: at least 1 unit and 0 layers")
@@ -36,7 +36,7 @@ class Heads(nn.Module):
         count = math.prod(action.shape)
         self.policy = _mlp(feature_size, hidden_size, num_layers, count * max(action.classes, 1), gain=0.01)
         self.value = _mlp(feature_size, hidden_size, num_layers, 1, gain=1.0)
-        self.log_std = nn.Parameter(torch.zeros(action.shape)) if action.kind == "vector" else None
+        self.log_std = nn.Parameter(torch.zeros(action.shape)) if action.type == "vector" else None
 
     def forward(self, features: Tensor) -> tuple[Distribution, Tensor]:
         """The actions' distribution over ``[...]``, and the value ``[...]``, from features ``[..., feature_size]``."""
@@ -44,13 +44,13 @@ class Heads(nn.Module):
         parameters, value = self.policy(features), self.value(features).squeeze(-1)
         if self.log_std is None:
             logits = parameters.view(*lead, *self.action.shape, self.action.classes)
-            choice: Distribution = Choice(logits=logits, validate_args=False)
+            choice: Distribution = GumbelCategorical(logits=logits, validate_args=False)
         else:
             choice = Normal(parameters.view(*lead, *self.action.shape), self.log_std.exp(), validate_args=False)
         return Independent(choice, dims, validate_args=False) if dims else choice, value
 
 
-class Choice(Categorical):
+class GumbelCategorical(Categorical):
     """A categorical distribution that draws by the Gumbel-max trick (Maddison et al., "A* sampling", NeurIPS 2014).
 
     For a few choices that takes half the time of ``torch.multinomial``, which first makes probabilities and checks them.
@@ -89,9 +89,9 @@ class RunningNormalizer(nn.Module):
 
     count: Tensor
 
-    def __init__(self, fields: Mapping[str, Field]) -> None:
+    def __init__(self, fields: Mapping[str, FieldSpec]) -> None:
         super().__init__()
-        self.names = [name for name, field in fields.items() if field.kind == "vector"]
+        self.names = [name for name, field in fields.items() if field.type == "vector"]
         self.register_buffer("count", torch.zeros((), dtype=torch.float64))
         for number, name in enumerate(self.names):
             self.register_buffer(f"mean_{number}", torch.zeros(fields[name].shape, dtype=torch.float64))
@@ -114,14 +114,14 @@ class RunningNormalizer(nn.Module):
         Args:
             normalised: as :meth:`forward` returned it by the moments as they are, each field ``[rows, *shape]``.
         """
-        rows = sum_of_ranks(torch.full_like(self.count, len(next(iter(normalised.values())))))
+        rows = all_reduce_sum(torch.full_like(self.count, len(next(iter(normalised.values())))))
         new = rows / (self.count + rows)
         for number, name in enumerate(self.names):
             x = normalised[name].double()
             mean, variance = self._moments(number)
             seen = x * (variance + 1e-8).sqrt() + mean
-            average = sum_of_ranks(seen.sum(0)) / rows
-            spread = sum_of_ranks((seen - average).square().sum(0)) / rows
+            average = all_reduce_sum(seen.sum(0)) / rows
+            spread = all_reduce_sum((seen - average).square().sum(0)) / rows
             shift = average - mean
             variance.lerp_(spread, new).add_(shift.square() * new * (1 - new))
             mean.add_(shift * new)

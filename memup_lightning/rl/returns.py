@@ -7,10 +7,10 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from memup_lightning.data.episodes import IntArray
 from memup_lightning.exceptions import MemUPError
+from memup_lightning.typing import IntArray
 
-OutcomeKind = Literal["reward", "n_step", "return"]
+RewardTarget = Literal["reward", "n_step", "return"]
 FloatArray = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
 
@@ -18,8 +18,8 @@ NEGLIGIBLE = 0.01
 """A discounted return counts as known where what lies past a truncation weighs less than this."""
 
 
-def outcomes(
-    kind: OutcomeKind, rewards: FloatArray, lengths: IntArray, terminated: BoolArray, n_steps: int, discount: float
+def reward_targets(
+    kind: RewardTarget, rewards: FloatArray, lengths: IntArray, terminated: BoolArray, n_steps: int, discount: float
 ) -> tuple[FloatArray, BoolArray]:
     """Outcome of every step, and whether it is known.
 

@@ -27,15 +27,15 @@ from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.memory import State, take
 from memup_lightning.models.memory.base import may_hold
 from memup_lightning.rl.collectors import Leaves, discarded_episodes, space_leaves
-from memup_lightning.rl.vector_envs import begin, reset_some, step
-from memup_lightning.specs import Field, Task
+from memup_lightning.rl.vector_envs import reset_env, reset_some, step_env
+from memup_lightning.specs import FieldSpec, TaskSpec
 
 _BLOCK = 32  # steps whose records are written together
 
 BoolArray = npt.NDArray[np.bool_]
 
 
-class Decision(NamedTuple):
+class ActorOutput(NamedTuple):
     """What an actor does at a step.
 
     Attributes:
@@ -56,7 +56,7 @@ class Actor(Protocol):
         """State at the beginning of an episode."""
         ...
 
-    def act(self, inputs: Fields, state: State, is_first: Tensor) -> Decision:
+    def act(self, inputs: Fields, state: State, is_first: Tensor) -> ActorOutput:
         """Choose the actions.
 
         Args:
@@ -96,7 +96,7 @@ class Rollout:
     state: State
 
     @property
-    def steps(self) -> int:
+    def num_valid_steps(self) -> int:
         """Steps that an environment really took."""
         return int(self.valid.sum())
 
@@ -115,7 +115,7 @@ class EpisodeResult(NamedTuple):
     length: int
 
 
-class StepInputs:
+class MemoryInputs:
     """What a memory reads at a step, from what an environment returned: as the datamodules lay it out in episodes.
 
     Args:
@@ -126,7 +126,7 @@ class StepInputs:
         MemUPError: inputs that an environment does not give at that step.
     """
 
-    def __init__(self, task: Task, observed: list[int] | None = None) -> None:
+    def __init__(self, task: TaskSpec, observed: list[int] | None = None) -> None:
         for name, lag in task.inputs.items():
             if lag != (0 if name.partition(".")[0] == "observation" else 1):
                 raise MemUPError(
@@ -158,11 +158,11 @@ class StepInputs:
         return fields
 
 
-def _filled(x: Tensor, field: Field, is_first: Tensor) -> Tensor:
+def _filled(x: Tensor, field: FieldSpec, is_first: Tensor) -> Tensor:
     return x.masked_fill(is_first.view(-1, *[1] * (x.dim() - 1)), field.fill)
 
 
-def no_action(field: Field, envs: int) -> Tensor:
+def no_action(field: FieldSpec, envs: int) -> Tensor:
     """What stands for the action before the first one."""
     return torch.full((envs, *field.shape), field.fill, dtype=getattr(torch, field.dtype))
 
@@ -180,7 +180,7 @@ class _Step(NamedTuple):
     cut_values: Tensor  # the value of what would have come next in each of them
 
 
-class Player:
+class RolloutCollector:
     """Plays a vector environment, and goes on where it stopped: episodes reach from one rollout into the next.
 
     Every autoreset mode of Gymnasium is followed. Under ``NEXT_STEP`` the call after an episode's end takes no action; it
@@ -203,7 +203,7 @@ class Player:
     def __init__(
         self,
         env: VectorEnv[Any, Any, Any],
-        task: Task,
+        task: TaskSpec,
         seed: int,
         observed: list[int] | None = None,
         device: torch.device | str = "cpu",
@@ -212,11 +212,11 @@ class Player:
         self.env, self.timeout = env, timeout
         self.mode = env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
         self.device = torch.device(device)
-        self.inputs = StepInputs(task, observed)
+        self.inputs = MemoryInputs(task, observed)
         self.finished: list[EpisodeResult] = []
         self._actions = describe_actions(env.single_action_space)
         n = env.num_envs
-        self._observation = self._leaves(begin(env, seed, timeout))
+        self._observation = self._leaves(reset_env(env, seed, timeout))
         self._action = no_action(task.fields["action"], n).to(self.device)
         self._reward = torch.zeros(n, device=self.device)
         self._is_first = torch.ones(n, dtype=torch.bool, device=self.device)
@@ -293,7 +293,7 @@ class Player:
     def _step(self, actor: Actor) -> _Step:
         is_first, resetting = self._is_first, self._resetting
         action, record, state = actor.act(self._read(), self._state_of(actor), is_first)
-        observation, reward, terminated, truncated, infos = step(
+        observation, reward, terminated, truncated, infos = step_env(
             self.env, to_space(self._actions, action), self.timeout
         )
         valid = ~resetting

@@ -23,7 +23,7 @@ _GRACE = 1.0  # seconds that a process has to end
 Wrapper = Callable[[gymnasium.Env[Any, Any]], gymnasium.Env[Any, Any]]
 
 
-def make_playable(
+def make_agent_env(
     env_id: str,
     num_envs: int,
     env_kwargs: dict[str, Any] | None = None,
@@ -68,7 +68,7 @@ def make_playable(
     return env
 
 
-def begin(env: VectorEnv[Any, Any, Any], seed: int, timeout: float) -> Any:
+def reset_env(env: VectorEnv[Any, Any, Any], seed: int, timeout: float) -> Any:
     """Begin the first episodes; the observations of all environments.
 
     Raises:
@@ -81,7 +81,7 @@ def begin(env: VectorEnv[Any, Any, Any], seed: int, timeout: float) -> Any:
     return env.reset(seed=seed)[0]
 
 
-def step(env: VectorEnv[Any, Any, Any], actions: npt.NDArray[Any], timeout: float) -> tuple[Any, ...]:
+def step_env(env: VectorEnv[Any, Any, Any], actions: npt.NDArray[Any], timeout: float) -> tuple[Any, ...]:
     """``env.step(actions)``; a process that died or does not answer ends in a sentence, not in a wait.
 
     Raises:

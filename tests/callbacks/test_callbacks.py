@@ -24,15 +24,15 @@ from memup_lightning.callbacks.memory_usage import SavedTensors, extrapolate, me
 from memup_lightning.callbacks.plots import pictures
 from memup_lightning.callbacks.plots.timeline import FRAME_GAP, MAX_FRAMES, follow_episode
 from memup_lightning.chunk import Chunk
-from memup_lightning.data.episodes import EVALUATE, OUTCOME, ArrayEpisodes, EpisodeSource
+from memup_lightning.data.episodes import EVAL_MASK, OUTCOME, ArrayEpisodes, EpisodeSource
 from memup_lightning.data.targets import TopK
 from memup_lightning.datamodules import EpisodeDataModule, TMazeDataModule
 from memup_lightning.models.encoders import SmallImageEncoder, StepEncoder
 from memup_lightning.models.memory import Memory, State
-from memup_lightning.models.outcomes import Quantile
+from memup_lightning.models.outcomes import QuantileOutcome
 from memup_lightning.models.uncertainty import AverageSurprise, LocalPredictor
 from memup_lightning.modules import MemUP
-from memup_lightning.specs import Field, Task
+from memup_lightning.specs import FieldSpec, TaskSpec
 
 pytestmark = pytest.mark.filterwarnings("error:RunReport")
 PICTURES = ("learning_curve.png", "memory.png", "uncertainty.png")
@@ -111,7 +111,7 @@ def test_the_summary_says_what_the_run_was_and_what_came_out(finished: Path) -> 
     assert summary["seed"] == 7
     data = maze()
     data.setup("fit")
-    assert summary["environment_steps"] == data.sources["train"].steps
+    assert summary["environment_steps"] == data.sources["train"].total_steps
     assert 0 < summary["seconds_training"] < summary["seconds_total"]
     assert 50 < summary["peak_rss_mb"] < 100_000
     assert summary["saved_tensor_bytes"] > 0
@@ -231,22 +231,22 @@ def test_the_seconds_of_a_sanity_check_are_no_training(tmp_path: Path) -> None:
 def test_without_a_logger_the_report_goes_to_the_root_folder(tmp_path: Path) -> None:
     fit(tmp_path, maze(), [MemoryUsage(), RunReport()], steps=4, logger=False)
     assert read_summary(tmp_path)["metrics"]["val/accuracy"] >= 0
-    assert is_a_picture(tmp_path / "uncertainty.png"), "nothing was selected yet: the judged step is drawn"
+    assert is_a_picture(tmp_path / "uncertainty.png"), "nothing was selected yet: the evaluated step is drawn"
 
 
 class Copy(EpisodeDataModule):
     """Symbols at the beginning are asked for at the end."""
 
-    judged = True
+    eval_mask = True
 
     @property
-    def task(self) -> Task:
-        return Task(
-            fields={"symbol": Field((), "int32", "token", 5), "clock": Field()},
+    def task(self) -> TaskSpec:
+        return TaskSpec(
+            fields={"symbol": FieldSpec((), "int32", "token", 5), "clock": FieldSpec()},
             inputs={"symbol": 0},
             context=("clock", "symbol"),
-            outcome=Field((), "int64", "token", 4),
-            judged=self.judged,
+            outcome=FieldSpec((), "int64", "token", 4),
+            has_eval_mask=self.eval_mask,
         )
 
     def episodes(self, split: str) -> EpisodeSource:
@@ -257,14 +257,14 @@ class Copy(EpisodeDataModule):
         symbol[:, :symbols] = outcome[:, -symbols:] = np.random.default_rng(0).integers(0, 4, (episodes, symbols))
         clock[:, -symbols:] = np.arange(1, symbols + 1)
         arrays: dict[str, Any] = {"symbol": symbol.ravel(), "clock": clock.ravel(), OUTCOME: outcome.ravel()}
-        fields = {**self.task.fields, OUTCOME: self.task.outcome, EVALUATE: Field((), "bool")}
-        if self.judged:
-            arrays[EVALUATE] = (clock > 0).ravel()
+        fields = {**self.task.fields, OUTCOME: self.task.outcome, EVAL_MASK: FieldSpec((), "bool")}
+        if self.eval_mask:
+            arrays[EVAL_MASK] = (clock > 0).ravel()
         return ArrayEpisodes(arrays, [steps] * episodes, fields)
 
 
 class UnjudgedCopy(Copy):
-    judged = False
+    eval_mask = False
 
 
 @pytest.mark.parametrize(
@@ -272,9 +272,9 @@ class UnjudgedCopy(Copy):
     [
         (lambda: Copy(lanes=8, selector=TopK(3)), {}),
         (lambda: UnjudgedCopy(lanes=8, selector=TopK(4)), {"uncertainty": AverageSurprise()}),
-        (lambda: maze(130, selector=TopK(2)), {"outcome": Quantile}),
+        (lambda: maze(130, selector=TopK(2)), {"outcome": QuantileOutcome}),
     ],
-    ids=["classes, K=3", "classes, no judged steps, K=4", "quantiles, K=2"],
+    ids=["classes, K=3", "classes, no evaluated steps, K=4", "quantiles, K=2"],
 )
 def test_every_kind_of_outcome_is_drawn(tmp_path: Path, data: Any, model: dict[str, Any]) -> None:
     fit(tmp_path, data(), [MemoryUsage(), RunReport()], steps=20, **model)
@@ -290,7 +290,7 @@ def test_the_timeline_shows_what_the_memory_says_at_every_step_up_to_the_target(
     line = follow_episode(model, data)
     length = int(data.sources["val"].lengths[0])
     assert line.steps == length
-    assert line.judged.tolist() == [length - 1]
+    assert line.eval_mask.tolist() == [length - 1]
     (belief,) = line.beliefs
     assert [belief.step] == line.targets.tolist()
     assert line.uncertainty[belief.step] == np.nanmax(line.uncertainty)
@@ -303,8 +303,8 @@ class Seen(Copy):
     """Every step looks like its own number."""
 
     @property
-    def task(self) -> Task:
-        look = Field((16, 20, 3), "uint8", "image")
+    def task(self) -> TaskSpec:
+        look = FieldSpec((16, 20, 3), "uint8", "image")
         return replace(super().task, fields={**super().task.fields, "look": look}, context=("clock", "look"))
 
     def episodes(self, split: str) -> EpisodeSource:

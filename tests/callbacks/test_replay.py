@@ -15,12 +15,12 @@ from torch import Tensor
 
 from memup_lightning.callbacks import Replay, TargetRefresh
 from memup_lightning.chunk import Chunk
-from memup_lightning.data.targets import CurrentStep, TopK, Union
+from memup_lightning.data.targets import CombinedSelector, CurrentStep, TopK
 from memup_lightning.datamodules import CopyDataModule, TMazeDataModule
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.memory import GRU, LSTM, take
 from memup_lightning.modules import BPTT, TBPTT, MemUP
-from memup_lightning.modules.state_replay import Found
+from memup_lightning.modules.state_replay import StateBatch
 from tests.training import quiet_trainer
 
 LANES, CHUNK, EVERY, UPDATES = 8, 5, 20, 60
@@ -44,7 +44,7 @@ class Watch(Callback):
         self.before.append(pl_module.lane_state)
         self.entered.append(self.replay._entered)
         if len(self.replay.snapshots):
-            self.oldest.append(batch.step - int(self.replay.snapshots.born.min()))
+            self.oldest.append(batch.step - int(self.replay.snapshots.created_at.min()))
 
     def on_before_zero_grad(self, trainer: Trainer, pl_module: LightningModule, optimizer: Any) -> None:
         assert isinstance(pl_module, MemUP)
@@ -141,7 +141,7 @@ def redirected(run: Run) -> list[int]:
 def test_a_snapshot_is_the_state_of_the_memory_that_plays_the_episode_to_that_place(memory: Any) -> None:
     run = Run(EVERY, memory=partial(memory, hidden_size=8))  # ends with a scan: no weight has changed since
     snapshots = run.replay.snapshots
-    young = np.flatnonzero(snapshots.born == EVERY)
+    young = np.flatnonzero(snapshots.created_at == EVERY)
     assert len(young) == len(snapshots) == 12 * 4
     with torch.no_grad():
         for number, (episode, start) in enumerate(snapshots.where):
@@ -191,7 +191,7 @@ def test_a_replayed_chunk_has_the_targets_of_the_table() -> None:
         assert np.array_equal(chunk.targets.outcome.numpy(), reward)
 
 
-@pytest.mark.parametrize("selector", [None, Union([TopK(1), CurrentStep()])])
+@pytest.mark.parametrize("selector", [None, CombinedSelector([TopK(1), CurrentStep()])])
 def test_the_other_lanes_play_on_as_the_schedule_says(selector: Any) -> None:
     run = Run(EVERY + 5, selector=selector)
     plain = run.data.training_stream.read(np.arange(len(run.watch.chunks)))
@@ -268,9 +268,9 @@ def test_the_hint_and_the_junction_are_the_most_novel_places_and_are_drawn_most(
 def test_what_visits_taught_raises_the_priority_of_their_place(run: Run) -> None:
     snapshots = run.replay.snapshots
     before = snapshots.priority
-    snapshots.teach(torch.tensor([3, 3, 5]), torch.tensor([1.0, 3.0, 0.0]))
+    snapshots.record(torch.tensor([3, 3, 5]), torch.tensor([1.0, 3.0, 0.0]))
     assert np.array_equal(snapshots.priority, before)
-    snapshots.settle()
+    snapshots.update_priorities()
     changed = np.flatnonzero(snapshots.priority != before)
     assert set(changed) <= {3, 5}
     assert snapshots.priority[3] > before[3]
@@ -307,26 +307,26 @@ def test_scans_and_visits_reach_longer_episodes_as_the_curriculum_goes_on() -> N
     assert max(int(lengths[chunk.episode[REPLAYING]].max()) for chunk in behind) > 40
 
 
-def test_the_fall_of_a_place_is_a_moving_average_of_what_its_visits_taught() -> None:
+def test_the_fall_of_a_place_is_a_moving_average_of_what_its_visits_recorded() -> None:
     run = Run()
-    replay, detour = run.replay, run.data.detour
-    assert detour is not None
-    replay.snapshots.settle()
-    before = replay.snapshots.fall.copy()
+    replay, lane_override = run.replay, run.data.lane_override
+    assert lane_override is not None
+    replay.snapshots.update_priorities()
+    before = replay.snapshots.learning_progress.copy()
     replay._own_rows, replay._entered = np.arange(4), np.array([2, 2, -1, 5])
     loss, counts = torch.zeros(LANES, 3, 1), torch.ones(LANES, 3, 1, dtype=torch.bool)
-    loss[detour.lanes, 0, 0] = torch.tensor([3.0, 1.0, 9.0, 4.0])
-    loss[detour.lanes, -1, 0] = torch.tensor([1.0, 5.0, 0.0, 0.0])  # falls by 2, rises, does not begin here
-    counts[detour.lanes[3], -1] = False  # and one whose target does not count at both ends
-    run.model.far_pairs = loss, counts
-    replay._learn(run.model, detour)
-    replay.snapshots.settle()
+    loss[lane_override.lanes, 0, 0] = torch.tensor([3.0, 1.0, 9.0, 4.0])
+    loss[lane_override.lanes, -1, 0] = torch.tensor([1.0, 5.0, 0.0, 0.0])  # falls by 2, rises, does not begin here
+    counts[lane_override.lanes[3], -1] = False  # and one whose target does not count at both ends
+    run.model.target_losses = loss, counts
+    replay._learn(run.model, lane_override)
+    replay.snapshots.update_priorities()
     expected = before.copy()
     expected[[2, 5]] = 0.8 * before[[2, 5]] + 0.2 * np.array([(2 + 0) / 2, 0])
-    np.testing.assert_allclose(replay.snapshots.fall, expected, atol=1e-6)
-    again = Found(replay.snapshots.where[[2]], np.ones(1), replay.snapshots.state(np.array([2])))
-    replay.snapshots.renew([again], 1000, 1000)
-    np.testing.assert_allclose(replay.snapshots.fall, expected[[2]], atol=1e-6)
+    np.testing.assert_allclose(replay.snapshots.learning_progress, expected, atol=1e-6)
+    again = StateBatch(replay.snapshots.where[[2]], np.ones(1), replay.snapshots.state(np.array([2])))
+    replay.snapshots.refresh([again], 1000, 1000)
+    np.testing.assert_allclose(replay.snapshots.learning_progress, expected[[2]], atol=1e-6)
 
 
 def test_two_runs_of_a_seed_are_equal_with_any_number_of_workers(run: Run) -> None:
@@ -377,7 +377,7 @@ def test_a_callback_that_is_used_again_begins_anew(run: Run) -> None:
     )
     trainer.fit(MemUP(data.task, memory=partial(LSTM, hidden_size=8)), data)
     assert not len(again.replay.snapshots)
-    assert data.detour is None
+    assert data.lane_override is None
 
 
 @pytest.mark.parametrize(
@@ -409,7 +409,7 @@ def test_beside_a_baseline_it_does_nothing(baseline: type[TBPTT], chunk_length: 
         data = TMazeDataModule(length=60, num_train=12, num_val=4, chunk_length=chunk_length, **lanes)
         model = baseline(data.task, memory=partial(LSTM, hidden_size=8))
         quiet_trainer(12, callbacks, limit_val_batches=0).fit(model, data)
-        assert data.detour is None
+        assert data.lane_override is None
         return model.state_dict()
 
     assert_same(weights(Replay(every=4)), weights())

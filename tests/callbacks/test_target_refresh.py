@@ -15,13 +15,13 @@ from pytorch_lightning.demos.boring_classes import BoringModel
 from memup_lightning.callbacks import TargetRefresh
 from memup_lightning.callbacks.target_refresh import score_episodes
 from memup_lightning.data.episodes import HAS_OUTCOME, OUTCOME, ArrayEpisodes, EpisodeSource
-from memup_lightning.data.samplers import LaneSchedule
+from memup_lightning.data.samplers import ShuffledLaneSampler
 from memup_lightning.data.targets import NOWHERE
 from memup_lightning.datamodules import EpisodeDataModule, TMazeDataModule
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.memory import LSTM
 from memup_lightning.modules import MemUP
-from memup_lightning.specs import Field, Task
+from memup_lightning.specs import FieldSpec, TaskSpec
 from tests.training import quiet_trainer
 
 
@@ -162,7 +162,7 @@ def test_under_a_budget_every_episode_gets_its_turn() -> None:
 def test_unscored_episodes_that_come_next_are_scored_first_even_past_the_budget() -> None:
     refresh = Recorded(every=30, settle=5, max_wait=10, max_steps=1)
     _, watch, data = fit(refresh, 100)
-    schedule: LaneSchedule = data.schedule
+    schedule: ShuffledLaneSampler = data.schedule
     for begin, episodes, scored in zip(changes(watch), refresh.episodes, refresh.scored_before, strict=True):
         upcoming = np.unique(schedule.at(np.arange(begin, begin + 30)).episode)
         unscored = upcoming[~scored[upcoming]]
@@ -210,7 +210,7 @@ def test_scored_episodes_hold_their_most_uncertain_step(lanes: int, chunk_length
 class Listed(EpisodeDataModule):
     """Episodes of several lengths whose last steps have no outcome."""
 
-    task = Task({"see": Field()}, {"see": 0}, ("see",), judged=False)
+    task = TaskSpec({"see": FieldSpec()}, {"see": 0}, ("see",), has_eval_mask=False)
 
     def episodes(self, split: Any) -> EpisodeSource:
         lengths = np.array([9, 30, 14, 5, 22])
@@ -229,7 +229,7 @@ def test_steps_that_do_not_exist_or_have_no_outcome_are_never_selected(lanes: in
         """The later, the more uncertain, also past the end of an episode."""
 
         def score(self, chunk: Any, state: Any) -> Any:
-            return (chunk.start[:, None] + torch.arange(chunk.steps)).float(), ()
+            return (chunk.start[:, None] + torch.arange(chunk.num_steps)).float(), ()
 
     score_episodes(data, Later(data.task), "train", np.arange(5), lanes)
     chosen = data.tables["train"].select(np.arange(5), np.zeros(5, np.int64))[:, 0]
@@ -245,7 +245,7 @@ def test_recall_is_the_share_of_true_steps_among_the_selected() -> None:
 
         def score(self, chunk: Any, state: Any) -> Any:
             even = (chunk.episode % 2 == 0)[:, None]
-            return torch.where(even, chunk.judged.float(), (~chunk.judged).float()), ()
+            return torch.where(even, chunk.eval_mask.float(), (~chunk.eval_mask).float()), ()
 
     model = Junction(data.task, memory=partial(LSTM, hidden_size=8))
     assert score_episodes(data, model, "train", np.arange(24), 64) == pytest.approx(0.5)

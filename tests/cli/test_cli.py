@@ -17,7 +17,7 @@ from wandb.proto import wandb_internal_pb2
 
 from memup_lightning import __version__
 from memup_lightning.cli.main import MemUPCLI, main
-from memup_lightning.rl.collectors import random_policy
+from memup_lightning.envs.policies import random_policy
 from tests.command_line import command, tiny
 
 LR = "--model.init_args.optimizer.init_args.lr"
@@ -71,7 +71,7 @@ def test_short_class_names_on_the_command_line(run: Run) -> None:
 
 
 def test_a_policy_is_a_function_by_its_path(run: Run) -> None:
-    policy = run("fit", "--data.init_args.policy=memup_lightning.rl.collectors.random_policy").datamodule.policy
+    policy = run("fit", "--data.init_args.policy=memup_lightning.envs.policies.random_policy").datamodule.policy
     assert policy is random_policy
 
 

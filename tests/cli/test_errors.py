@@ -148,7 +148,7 @@ def test_a_misspelt_key_of_a_config_is_answered_with_what_was_meant(
         ("--data=TMazeDataModul", "TMazeDataModule"),
         ("--model=MemUPP", "MemUP"),
         ("--model.init_args.memory=LSMT", "LSTM"),
-        ("--model.init_args.outcome=Gausian", "Gaussian"),
+        ("--model.init_args.outcome=Gausian", "GaussianOutcome"),
         ("--model.init_args.optimizer=torch.optim.Adm", "Adam"),
         ("--data.init_args.selector=TopJ", "TopK"),
         ("--trainer.logger=CSVLoger", "CSVLogger"),
@@ -274,7 +274,10 @@ def test_a_checkpoint_that_cannot_be_resumed_from_is_named(fails: Fails, tmp_pat
             ["--data.init_args.selector=TopK", "--data.init_args.selector.num_targets=0"],
             ["num_targets=0", "at least 1"],
         ),
-        (["--model.init_args.outcome=Categorical"], ["Categorical", "a number", "use Gaussian or Quantile"]),
+        (
+            ["--model.init_args.outcome=CategoricalOutcome"],
+            ["CategoricalOutcome", "a number", "use Gaussian or Quantile"],
+        ),
         ([*GYM, "--data.init_args.env_id=CartPol-v1"], ["'CartPol-v1'", "CartPole-v1"]),
         ([*GYM, "--data.init_args.env_id=nobody/Knows-v0"], ["nobody/Knows-v0", "imports"]),
         (["--data.init_args.chunk_length=0"], ["chunk_length=0", "at least 1"]),
@@ -297,7 +300,7 @@ def test_data_or_settings_that_cannot_be_learned_from(fails: Fails, options: lis
     ["trainer.logger.init_args.save_dir", "trainer.callbacks.init_args.dirpath", "trainer.default_root_dir"],
 )
 def test_a_folder_that_cannot_be_written_to_is_named_before_all_else(fails: Fails, folder: str, option: str) -> None:
-    wrong_too = "--model.init_args.outcome=Categorical"
+    wrong_too = "--model.init_args.outcome=CategoricalOutcome"
     more = ["--trainer.logger=true"] if "root" in option else []
     line = fails(*FIT, wrong_too, *more, f"--{option}={folder}")
     assert folder in line
@@ -314,7 +317,7 @@ def test_every_logger_is_checked(fails: Fails) -> None:
 
 def test_the_process_ends_with_one_line_and_a_status(tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(tiny(tmp_path)))
-    done = command(*FIT, "--model.init_args.outcome=Categorical", cwd=tmp_path)
+    done = command(*FIT, "--model.init_args.outcome=CategoricalOutcome", cwd=tmp_path)
     assert done.returncode == 2
     assert [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert "Traceback" not in done.stdout + done.stderr

@@ -22,16 +22,18 @@ from gymnasium.wrappers import TimeLimit
 from torch import nn
 
 from memup_lightning.data.cache import cached
-from memup_lightning.data.episodes import Arrays, EpisodeSource, Field
-from memup_lightning.data.fingerprint import NoIdentity, canonical, identities, identity
+from memup_lightning.data.episodes import EpisodeSource, FieldSpec
+from memup_lightning.data.fingerprint import NoIdentity, canonical, fingerprint, fingerprints
 from memup_lightning.data.store import EpisodeStore
 from memup_lightning.datamodules import GymnasiumDataModule
+from memup_lightning.envs.policies import random_policy
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.rl import collectors
-from memup_lightning.rl.collectors import play, random_policy
+from memup_lightning.rl.collectors import collect
+from memup_lightning.typing import Arrays
 
 ROOT = Path(__file__).parents[2]
-FIELDS = {"x": Field((2,)), "outcome": Field()}
+FIELDS = {"x": FieldSpec((2,)), "outcome": FieldSpec()}
 
 
 def some_episodes(seed: int = 0) -> Iterator[Arrays]:
@@ -215,7 +217,7 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
 
 
 def test_equal_objects_have_one_identity_in_every_process() -> None:
-    described = identities({"policy": Lean(1), "network": Network(3), "wrapper": functools.partial(TimeLimit, None)})
+    described = fingerprints({"policy": Lean(1), "network": Network(3), "wrapper": functools.partial(TimeLimit, None)})
     code = (
         "import functools, sys; sys.path.append('tests'); from gymnasium.wrappers import TimeLimit\n"
         "from memup_lightning.data.fingerprint import canonical, identities; from test_cache import Lean, Network\n"
@@ -235,7 +237,7 @@ DIFFERENT: list[Any] = [
 
 
 def test_different_objects_have_different_identities() -> None:
-    texts = [canonical(identity(x)) for x in DIFFERENT]
+    texts = [canonical(fingerprint(x)) for x in DIFFERENT]
     assert len(set(texts)) == len(texts)
 
 
@@ -244,9 +246,9 @@ def test_a_function_whose_source_was_edited_is_another_one(tmp_path: Path, monke
     (tmp_path / "my_policies.py").write_text("def left(observations, action_space):\n    return [0]\n")
     import my_policies  # type: ignore[import-not-found]
 
-    before = identity(my_policies.left)
+    before = fingerprint(my_policies.left)
     (tmp_path / "my_policies.py").write_text("def left(observations, action_space):\n    return [1]\n")
-    assert identity(my_policies.left) != before
+    assert fingerprint(my_policies.left) != before
 
 
 def itself() -> list[Any]:
@@ -258,7 +260,7 @@ def itself() -> list[Any]:
 @pytest.mark.parametrize("nameless", [lambda *_: 0, iter([]), itself(), np.array([object()]), object()], ids=type)
 def test_what_another_process_could_not_recognise_has_no_identity(nameless: Any) -> None:
     with pytest.raises(NoIdentity):
-        identity({"held": [nameless]})
+        fingerprint({"held": [nameless]})
 
 
 # --- the datamodule
@@ -270,7 +272,7 @@ def test_episodes_from_the_cache_are_those_from_memory(
 ) -> None:
     monkeypatch.setattr("memup_lightning.datamodules.recorded.rewards._BATCH", batch)
     monkeypatch.setattr(collectors, "_BLOCK_BYTES", 500)
-    given: dict[str, Any] = {"outcome": "return", "discount": 0.9, "judged": "last", "observed": [0, 2]}
+    given: dict[str, Any] = {"outcome": "return", "discount": 0.9, "eval_at": "last", "observed": [0, 2]}
     given["wrappers"] = [functools.partial(TimeLimit, max_episode_steps=20)]  # cut: some outcomes are not known
     on_disk, in_memory = cartpole(tmp_path, **given), cartpole(None, **given)
     for data in (on_disk, in_memory):
@@ -280,7 +282,7 @@ def test_episodes_from_the_cache_are_those_from_memory(
         assert isinstance(on_disk.sources[split], EpisodeStore)
         assert_same(on_disk.sources[split], in_memory.sources[split])
     assert not all(e["has_outcome"].all() for e in content(on_disk.sources["train"]))
-    assert [e["evaluate"].sum() for e in content(on_disk.sources["train"])] == [1] * 6
+    assert [e["eval_mask"].sum() for e in content(on_disk.sources["train"])] == [1] * 6
 
 
 def test_a_second_fit_plays_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -307,7 +309,7 @@ CHANGED: list[dict[str, Any]] = [
     {"outcome": "return"},
     {"outcome": "n_step", "n_steps": 3},
     {"discount": 0.9},
-    {"judged": "last"},
+    {"eval_at": "last"},
     {"env_kwargs": {"sutton_barto_reward": True}},
     {"wrappers": [functools.partial(TimeLimit, max_episode_steps=5)]},
     {"wrappers": [functools.partial(TimeLimit, max_episode_steps=6)]},
@@ -370,7 +372,7 @@ def test_only_the_episodes_in_play_are_held(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(collectors, "RecentSteps", Watched)
     monkeypatch.setattr(collectors, "_BLOCK_BYTES", 1000)
     env = collectors.make_vector_env("CartPole-v1", 2)
-    episodes = sum(1 for _ in play(env, random_policy, 300, 0))
+    episodes = sum(1 for _ in collect(env, random_policy, 300, 0))
     assert episodes == 300
     assert max(held[len(held) // 4 :]) <= max(held[: len(held) // 4]) * 4
     assert max(held) < 10_000, "of 300 episodes with 24 bytes a step, of which two are in play"

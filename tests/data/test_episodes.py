@@ -10,18 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memup_lightning.data.episodes import (
-    EVALUATE,
-    HAS_OUTCOME,
-    OUTCOME,
-    ArrayEpisodes,
-    Arrays,
-    EpisodeSource,
-    check_lengths,
-)
-from memup_lightning.data.subset import JudgedSubset
+from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, OUTCOME, ArrayEpisodes, EpisodeSource, check_lengths
+from memup_lightning.data.subset import EvalSubset
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.specs import Field, Task
+from memup_lightning.specs import FieldSpec, TaskSpec
+from memup_lightning.typing import Arrays
 
 LENGTHS = np.array([3, 1, 5])
 
@@ -36,7 +29,7 @@ def arrays(**given: Any) -> dict[str, npt.NDArray[Any]]:
     return out | given
 
 
-FIELDS = {"do": Field((), "int32", "token", 3)}
+FIELDS = {"do": FieldSpec((), "int32", "token", 3)}
 
 
 class OneByOne(EpisodeSource):
@@ -60,7 +53,7 @@ def test_an_episode_is_read_at_its_own_place() -> None:
 
 def test_length_and_steps_are_counted() -> None:
     source = ArrayEpisodes(arrays(), LENGTHS, FIELDS)
-    assert (len(source), source.steps) == (3, 9)
+    assert (len(source), source.total_steps) == (3, 9)
 
 
 @settings(max_examples=60, deadline=None)
@@ -89,8 +82,8 @@ def test_what_was_gathered_can_be_changed_without_changing_the_source() -> None:
 
 def test_fields_that_are_not_described_are_vectors_of_the_arrays_own_kind() -> None:
     source = ArrayEpisodes(arrays(flag=np.ones(9, np.bool_)), LENGTHS, FIELDS)
-    assert source.fields["see"] == Field((2,), "float32")
-    assert source.fields["flag"] == Field((), "bool")
+    assert source.fields["see"] == FieldSpec((2,), "float32")
+    assert source.fields["flag"] == FieldSpec((), "bool")
     assert source.fields["do"] == FIELDS["do"]
 
 
@@ -121,8 +114,8 @@ def test_no_or_empty_episodes_are_refused(lengths: list[int], said: str) -> None
     ("broken", "fields", "said"),
     [
         ({"see": np.zeros((8, 2), np.float32)}, FIELDS, "'see' has 8 steps, but the episode lengths add up to 9"),
-        ({}, {"see": Field((3,))}, r"'see' is declared float32\[3\] a step, but the array holds float32\[2\]"),
-        ({}, {"see": Field((2,), "float64")}, r"'see' is declared float64\[2\].*float32\[2\]"),
+        ({}, {"see": FieldSpec((3,))}, r"'see' is declared float32\[3\] a step, but the array holds float32\[2\]"),
+        ({}, {"see": FieldSpec((2,), "float64")}, r"'see' is declared float64\[2\].*float32\[2\]"),
     ],
 )
 def test_arrays_that_disagree_are_refused_with_both_sides(broken: Any, fields: Any, said: str) -> None:
@@ -160,12 +153,12 @@ def test_an_outcome_that_does_not_exist_may_be_anything() -> None:
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: Field((), "int32", "token"), "classes=0"),
-        (lambda: Field((3,), "uint8", "image"), r"\(3,\)"),
-        (lambda: Task({"a": Field()}, {"b": 0}, ("a",)), "no field 'b'; its fields are a"),
-        (lambda: Task({"a": Field()}, {"a": 0}, ("c",)), "no field 'c'"),
-        (lambda: Task({"a": Field()}, {"a": 0}, ("a",), window=0), "window=0"),
-        (lambda: Task({"a": Field()}, {}, ("a",)), "each names at least one field"),
+        (lambda: FieldSpec((), "int32", "token"), "classes=0"),
+        (lambda: FieldSpec((3,), "uint8", "image"), r"\(3,\)"),
+        (lambda: TaskSpec({"a": FieldSpec()}, {"b": 0}, ("a",)), "no field 'b'; its fields are a"),
+        (lambda: TaskSpec({"a": FieldSpec()}, {"a": 0}, ("c",)), "no field 'c'"),
+        (lambda: TaskSpec({"a": FieldSpec()}, {"a": 0}, ("a",), window=0), "window=0"),
+        (lambda: TaskSpec({"a": FieldSpec()}, {}, ("a",)), "each names at least one field"),
     ],
 )
 def test_a_broken_field_or_task_is_refused_with_its_value(make: Any, said: str) -> None:
@@ -174,22 +167,26 @@ def test_a_broken_field_or_task_is_refused_with_its_value(make: Any, said: str) 
 
 
 def test_a_task_comes_back_from_plain_values() -> None:
-    fields = {"a": Field((2,)), "b": Field((), "int32", "token", 3), "c": Field((40, 40, 3), "uint8", "image")}
-    task = Task(fields, {"a": 0, "b": 1}, ("a", "c"), Field((2,)), window=3, tolerance=0.1, judged=False)
-    assert Task.from_dict(task.to_dict()) == task
+    fields = {
+        "a": FieldSpec((2,)),
+        "b": FieldSpec((), "int32", "token", 3),
+        "c": FieldSpec((40, 40, 3), "uint8", "image"),
+    }
+    task = TaskSpec(fields, {"a": 0, "b": 1}, ("a", "c"), FieldSpec((2,)), window=3, tolerance=0.1, has_eval_mask=False)
+    assert TaskSpec.from_dict(task.to_dict()) == task
 
 
 def test_a_source_may_be_judged_at_other_steps() -> None:
     before, after = np.ones(9, np.bool_), np.arange(9) % 2 == 0
-    whole = ArrayEpisodes(arrays(**{EVALUATE: before}), LENGTHS)
-    part = JudgedSubset(whole, after)
-    assert [part.read(e, 0, int(n))[EVALUATE].tolist() for e, n in enumerate(LENGTHS)] == [
+    whole = ArrayEpisodes(arrays(**{EVAL_MASK: before}), LENGTHS)
+    part = EvalSubset(whole, after)
+    assert [part.read(e, 0, int(n))[EVAL_MASK].tolist() for e, n in enumerate(LENGTHS)] == [
         [True, False, True],
         [False],
         [True, False, True, False, True],
     ]
     np.testing.assert_array_equal(part.read(2, 1, 4)["see"], whole.read(2, 1, 4)["see"])
-    rows = part.gather(np.array([0, 2]), np.array([2, 3]), 2, ["see", EVALUATE])
+    rows = part.gather(np.array([0, 2]), np.array([2, 3]), 2, ["see", EVAL_MASK])
     np.testing.assert_array_equal(rows["see"], whole.gather(np.array([0, 2]), np.array([2, 3]), 2, ["see"])["see"])
-    assert rows[EVALUATE].tolist() == [[True, False], [False, True]]
+    assert rows[EVAL_MASK].tolist() == [[True, False], [False, True]]
     assert set(part.gather(np.array([0]), np.array([0]), 1, ["see"])) == {"see"}

@@ -1,4 +1,4 @@
-"""One target of each kind of context, those first that a memory explains: of every suffix, whatever the blocks."""
+"""One target of each context cluster, those first that a memory explains: of every suffix, whatever the blocks."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memup_lightning.chunk import StepKinds
-from memup_lightning.data.targets import NOWHERE, TargetTable, TopK, Union
+from memup_lightning.chunk import ClusterAssignment
+from memup_lightning.data.targets import NOWHERE, CombinedSelector, TargetTable, TopK
 from memup_lightning.data.targets.explainable import Explainable
 from memup_lightning.exceptions import MemUPError
 
@@ -22,28 +22,28 @@ IntArray = npt.NDArray[np.int64]
 
 
 def equal(count: int) -> torch.Tensor:
-    """Kinds of which nothing is known."""
+    """Clusters of which nothing is known."""
     return torch.ones(count)
 
 
 def table_for(
-    selector: Explainable | Union,
-    kind: IntArray,
+    selector: Explainable | CombinedSelector,
+    cluster: IntArray,
     weight: torch.Tensor,
     blocks: list[int] | None = None,
     refreshes: int = 1,
     capacity: int | None = None,
 ) -> TargetTable:
-    """The targets of episodes whose steps are of the given kinds, ``[episodes, steps]``; -1 marks unselectable ones."""
-    episodes, steps = kind.shape
+    """The targets of episodes whose steps are of the given clusters, ``[episodes, steps]``; -1 marks unselectable ones."""
+    episodes, steps = cluster.shape
     table = TargetTable(selector, np.full(episodes, steps), capacity)
     edges = [0, *sorted({min(b, steps) for b in blocks or []}), steps]
     for _ in range(refreshes):
         collector = table.collect(np.arange(episodes), CPU)
         for begin, end in pairwise(edges):
-            part = torch.from_numpy(kind[:, begin:end])
+            part = torch.from_numpy(cluster[:, begin:end])
             position = torch.arange(begin, end).expand(episodes, -1)
-            steps_of = StepKinds(part.clamp(min=0), weight)
+            steps_of = ClusterAssignment(part.clamp(min=0), weight)
             collector.extend(torch.zeros(part.shape), position, part >= 0, steps_of)
         collector.finish()
         table.version += 1
@@ -54,19 +54,21 @@ def chosen(table: TargetTable, episode: int, start: int) -> list[int]:
     return sorted(int(p) for p in table.select(np.array([episode]), np.array([start]))[0] if p != NOWHERE)
 
 
-def by_definition(selector: Explainable, kind: IntArray, weight: torch.Tensor, episode: int, start: int) -> list[int]:
-    """The best step of each kind with a weight that comes at or after ``start``; of these the K best."""
-    steps = kind.shape[1]
+def by_definition(
+    selector: Explainable, cluster: IntArray, weight: torch.Tensor, episode: int, start: int
+) -> list[int]:
+    """The best step of each cluster with a weight that comes at or after ``start``; of these the K best."""
+    steps = cluster.shape[1]
     scores = selector.score(
         torch.zeros(1, steps),
         torch.tensor([episode]),
         torch.arange(steps)[None],
         0,
-        StepKinds(torch.from_numpy(kind[episode : episode + 1]).clamp(min=0), weight),
+        ClusterAssignment(torch.from_numpy(cluster[episode : episode + 1]).clamp(min=0), weight),
     )[0].tolist()
     best: dict[int, int] = {}
     for step in range(start, steps):
-        of = int(kind[episode, step])
+        of = int(cluster[episode, step])
         if of >= 0 and weight[of] > 0 and (of not in best or scores[step] >= scores[best[of]]):
             best[of] = step
     return sorted(sorted(best.values(), key=lambda step: -scores[step])[: selector.num_targets])
@@ -81,34 +83,36 @@ def test_the_targets_of_every_suffix_are_those_of_the_definition(
     episodes: list[list[int]], k: int, blocks: list[int], seed: int
 ) -> None:
     steps = min(len(episode) for episode in episodes)
-    kind = np.array([episode[:steps] for episode in episodes])
-    selector, rng = Explainable(k, kinds=6, seed=seed), np.random.default_rng(seed)
+    cluster = np.array([episode[:steps] for episode in episodes])
+    selector, rng = Explainable(k, num_clusters=6, seed=seed), np.random.default_rng(seed)
     weight = torch.from_numpy(rng.random(6) * (rng.random(6) < 0.8)).float()
     idle = set((weight == 0).nonzero().flatten().tolist())
-    table = table_for(selector, kind, weight, blocks)
-    for episode in range(len(kind)):
+    table = table_for(selector, cluster, weight, blocks)
+    for episode in range(len(cluster)):
         for start in range(steps):
             found = chosen(table, episode, start)
-            assert found == by_definition(selector, kind, weight, episode, start)
-            kinds = [kind[episode, step] for step in found]
-            assert len(set(kinds)) == len(kinds)
-            assert len(kinds) == min(k, len(set(kind[episode, start:]) - {-1} - idle))
+            assert found == by_definition(selector, cluster, weight, episode, start)
+            clusters = [cluster[episode, step] for step in found]
+            assert len(set(clusters)) == len(clusters)
+            assert len(clusters) == min(k, len(set(cluster[episode, start:]) - {-1} - idle))
 
 
 def test_long_episodes_keep_few_candidates_and_lose_none_of_the_targets() -> None:
     rng = np.random.default_rng(0)
-    kind = rng.choice(16, size=(4, 20_000), p=[0.9, *[0.1 / 15] * 15]).astype(np.int64)
+    cluster = rng.choice(16, size=(4, 20_000), p=[0.9, *[0.1 / 15] * 15]).astype(np.int64)
     selector = Explainable(4)
-    table = table_for(selector, kind, equal(16), list(range(500, 20_000, 500)))
+    table = table_for(selector, cluster, equal(16), list(range(500, 20_000, 500)))
     assert table.candidates[0].position.shape == (4, 64)
     for episode in range(4):
         for start in (0, 17, 9_999, 19_000, 19_990, 19_999):
-            assert chosen(table, episode, start) == by_definition(selector, kind, equal(16), episode, start)
+            assert chosen(table, episode, start) == by_definition(selector, cluster, equal(16), episode, start)
 
 
 def test_a_kind_of_one_step_is_chosen_as_often_as_a_kind_of_thirty() -> None:
-    kind = np.tile(np.array([0] * 30 + [1]), (4000, 1))
-    found = table_for(Explainable(1, kinds=2), kind, equal(2)).select(np.arange(4000), np.zeros(4000, np.int64))
+    cluster = np.tile(np.array([0] * 30 + [1]), (4000, 1))
+    found = table_for(Explainable(1, num_clusters=2), cluster, equal(2)).select(
+        np.arange(4000), np.zeros(4000, np.int64)
+    )
     assert abs((found[:, 0] == 30).mean() - 0.5) < 0.03
     _, counts = np.unique(found[found != 30], return_counts=True)
     assert len(counts) == 30
@@ -116,17 +120,17 @@ def test_a_kind_of_one_step_is_chosen_as_often_as_a_kind_of_thirty() -> None:
 
 
 def test_kinds_come_first_in_proportion_to_their_weights_and_none_starves() -> None:
-    kind, weight = np.tile(np.arange(4), (4000, 1)), torch.tensor([16.0, 2.0, 1.0, 1.0])
-    found = table_for(Explainable(1, kinds=4), kind, weight).select(np.arange(4000), np.zeros(4000, np.int64))
+    cluster, weight = np.tile(np.arange(4), (4000, 1)), torch.tensor([16.0, 2.0, 1.0, 1.0])
+    found = table_for(Explainable(1, num_clusters=4), cluster, weight).select(np.arange(4000), np.zeros(4000, np.int64))
     share = np.bincount(found[:, 0], minlength=4) / 4000
     assert np.abs(share - np.array([0.8, 0.1, 0.05, 0.05])).max() < 0.025
 
 
 def test_draws_change_with_the_refresh_and_with_the_seed_and_with_nothing_else() -> None:
-    kind = np.tile(np.arange(16), (500, 1))
+    cluster = np.tile(np.arange(16), (500, 1))
 
     def choice(seed: int = 0, refreshes: int = 1) -> IntArray:
-        table = table_for(Explainable(1, kinds=16, seed=seed), kind, equal(16), refreshes=refreshes)
+        table = table_for(Explainable(1, num_clusters=16, seed=seed), cluster, equal(16), refreshes=refreshes)
         return table.select(np.arange(500), np.zeros(500, np.int64))
 
     once = choice()
@@ -136,29 +140,30 @@ def test_draws_change_with_the_refresh_and_with_the_seed_and_with_nothing_else()
 
 
 def test_a_union_with_another_selector_selects_both_their_targets() -> None:
-    kind = np.tile(np.arange(6), (2, 1))
-    union = Union([TopK(1), Explainable(2, kinds=6)])
-    assert (union.num_targets, union.kinds, union.held_out) == (3, 6, 1 / 16)
-    found = table_for(union, kind, equal(6)).select(np.arange(2), np.zeros(2, np.int64))
+    cluster = np.tile(np.arange(6), (2, 1))
+    union = CombinedSelector([TopK(1), Explainable(2, num_clusters=6)])
+    assert (union.num_targets, union.num_clusters, union.loss_free) == (3, 6, 1 / 16)
+    found = table_for(union, cluster, equal(6)).select(np.arange(2), np.zeros(2, np.int64))
     assert (found[:, 0] == 5).all()  # of equally uncertain steps the last
     assert np.array_equal(
-        found[:, 1:], table_for(Explainable(2, kinds=6), kind, equal(6)).select(np.arange(2), np.zeros(2, np.int64))
+        found[:, 1:],
+        table_for(Explainable(2, num_clusters=6), cluster, equal(6)).select(np.arange(2), np.zeros(2, np.int64)),
     )
 
 
 def test_selectors_of_a_union_share_the_kinds_of_the_one_that_tells_most_apart() -> None:
-    kind = np.tile(np.arange(8), (2, 1))
-    union = Union([Explainable(2), Explainable(1)])
-    assert union.kinds == 8
-    found = table_for(union, kind, equal(8)).select(np.arange(2), np.zeros(2, np.int64))
-    alone = table_for(Explainable(2), kind, equal(8)).select(np.arange(2), np.zeros(2, np.int64))
+    cluster = np.tile(np.arange(8), (2, 1))
+    union = CombinedSelector([Explainable(2), Explainable(1)])
+    assert union.num_clusters == 8
+    found = table_for(union, cluster, equal(8)).select(np.arange(2), np.zeros(2, np.int64))
+    alone = table_for(Explainable(2), cluster, equal(8)).select(np.arange(2), np.zeros(2, np.int64))
     assert np.array_equal(found[:, :2], alone)
     assert (found != NOWHERE).all()
 
 
 @pytest.mark.parametrize(
     ("given", "named"),
-    [({"num_targets": 0}, "num_targets=0"), ({"kinds": 3}, "kinds=3"), ({"held_out": 1.0}, "held_out=1")],
+    [({"num_targets": 0}, "num_targets=0"), ({"clusters": 3}, "clusters=3"), ({"loss_free": 1.0}, "loss_free=1")],
 )
 def test_an_impossible_selector_is_refused_with_its_value(given: dict[str, Any], named: str) -> None:
     with pytest.raises(MemUPError, match=named):

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memup_lightning.data.samplers import Curriculum, LaneSchedule, OncePerEpisode
+from memup_lightning.data.samplers import CurriculumSampler, SequentialSampler, ShuffledLaneSampler
 from memup_lightning.exceptions import MemUPError
 
 LENGTHS = np.array([7, 1, 12, 30, 5])
@@ -28,7 +28,7 @@ class Visit:
         self.starts = starts
 
 
-def visits_of(schedule: LaneSchedule, steps: int) -> list[list[Visit]]:
+def visits_of(schedule: ShuffledLaneSampler, steps: int) -> list[list[Visit]]:
     """The complete stays of every lane in the first steps of the run; the last one may go on and is left out."""
     at = schedule.at(np.arange(steps))
     lanes = []
@@ -58,7 +58,7 @@ def chunks_of(length: int, chunk_length: int) -> int:
 def test_a_visit_begins_at_step_0_and_goes_on_in_consecutive_chunks(
     lengths: Any, lanes: int, chunk_length: int, restart: tuple[float, ...], seed: int
 ) -> None:
-    schedule = LaneSchedule(lengths, lanes, chunk_length, restart, seed)
+    schedule = ShuffledLaneSampler(lengths, lanes, chunk_length, restart, seed)
     assert (schedule.at(np.array([0])).start == 0).all()
     for lane in visits_of(schedule, 300):
         for visit in lane:
@@ -70,7 +70,7 @@ def test_a_visit_begins_at_step_0_and_goes_on_in_consecutive_chunks(
 def test_no_chunk_begins_past_the_end_of_its_episode(
     lengths: Any, lanes: int, chunk_length: int, restart: tuple[float, ...], seed: int
 ) -> None:
-    at = LaneSchedule(lengths, lanes, chunk_length, restart, seed).at(np.arange(300))
+    at = ShuffledLaneSampler(lengths, lanes, chunk_length, restart, seed).at(np.arange(300))
     assert (at.start < lengths[at.episode]).all()
 
 
@@ -79,7 +79,7 @@ def test_no_chunk_begins_past_the_end_of_its_episode(
 def test_without_restarts_every_visit_but_the_first_goes_to_the_end(
     lengths: Any, lanes: int, chunk_length: int, seed: int
 ) -> None:
-    for lane in visits_of(LaneSchedule(lengths, lanes, chunk_length, seed=seed), 300):
+    for lane in visits_of(ShuffledLaneSampler(lengths, lanes, chunk_length, seed=seed), 300):
         for visit in lane[1:]:
             assert len(visit.starts) == chunks_of(int(lengths[visit.episode]), chunk_length)
 
@@ -89,7 +89,7 @@ def test_without_restarts_every_visit_but_the_first_goes_to_the_end(
 def test_each_pass_of_a_lane_begins_each_episode_once(
     lengths: Any, lanes: int, restart: tuple[float, ...], seed: int
 ) -> None:
-    schedule = LaneSchedule(lengths, lanes, 4, restart, seed)
+    schedule = ShuffledLaneSampler(lengths, lanes, 4, restart, seed)
     for lane in visits_of(schedule, 12 * int(lengths.sum())):
         episodes = [visit.episode for visit in lane]
         passes = [episodes[n : n + len(lengths)] for n in range(0, len(episodes), len(lengths))]
@@ -100,14 +100,14 @@ def test_each_pass_of_a_lane_begins_each_episode_once(
 
 def test_passes_and_lanes_differ_in_their_order() -> None:
     lengths = np.full(30, 4)
-    lanes = visits_of(LaneSchedule(lengths, 8, 4), 61)
+    lanes = visits_of(ShuffledLaneSampler(lengths, 8, 4), 61)
     orders = {tuple(v.episode for v in lane[n : n + 30]) for lane in lanes for n in (0, 30)}
     assert len(orders) == 16
 
 
 def test_another_seed_is_another_schedule() -> None:
     steps = np.arange(50)
-    first, second = (LaneSchedule(LENGTHS, 4, 3, seed=seed).at(steps) for seed in (1, 2))
+    first, second = (ShuffledLaneSampler(LENGTHS, 4, 3, seed=seed).at(steps) for seed in (1, 2))
     assert not np.array_equal(first.episode, second.episode)
 
 
@@ -116,8 +116,8 @@ def test_another_seed_is_another_schedule() -> None:
 def test_steps_asked_for_in_any_order_and_one_by_one_are_the_same(
     lengths: Any, restart: tuple[float, ...], steps: list[int]
 ) -> None:
-    whole = LaneSchedule(lengths, 3, 2, restart).at(np.arange(2001))
-    schedule = LaneSchedule(lengths, 3, 2, restart)
+    whole = ShuffledLaneSampler(lengths, 3, 2, restart).at(np.arange(2001))
+    schedule = ShuffledLaneSampler(lengths, 3, 2, restart)
     together = schedule.at(np.array(steps))
     assert np.array_equal(together.episode, whole.episode[steps])
     assert np.array_equal(together.start, whole.start[steps])
@@ -128,8 +128,8 @@ def test_steps_asked_for_in_any_order_and_one_by_one_are_the_same(
 
 
 def test_steps_asked_for_backwards_over_many_visits_are_the_same() -> None:
-    whole = LaneSchedule(LENGTHS, 4, 3, (0.4, 0.0)).at(np.arange(20_000))
-    schedule = LaneSchedule(LENGTHS, 4, 3, (0.4, 0.0))
+    whole = ShuffledLaneSampler(LENGTHS, 4, 3, (0.4, 0.0)).at(np.arange(20_000))
+    schedule = ShuffledLaneSampler(LENGTHS, 4, 3, (0.4, 0.0))
     for step in range(19_999, 0, -977):
         alone = schedule.at(np.array([step]))
         assert np.array_equal(alone.episode[0], whole.episode[step])
@@ -137,10 +137,10 @@ def test_steps_asked_for_backwards_over_many_visits_are_the_same() -> None:
 
 
 def test_a_step_beyond_many_visits_is_the_same_after_a_walk_and_after_a_jump() -> None:
-    walked = LaneSchedule(LENGTHS, 4, 3, (0.4, 0.0), seed=5)
+    walked = ShuffledLaneSampler(LENGTHS, 4, 3, (0.4, 0.0), seed=5)
     for step in range(0, 20_000, 250):
         walked.at(np.arange(step, step + 250))
-    jumped = LaneSchedule(LENGTHS, 4, 3, (0.4, 0.0), seed=5)
+    jumped = ShuffledLaneSampler(LENGTHS, 4, 3, (0.4, 0.0), seed=5)
     step = np.array([19_999])
     for one, other in zip(walked.at(step), jumped.at(step), strict=True):
         assert np.array_equal(one, other)
@@ -148,7 +148,7 @@ def test_a_step_beyond_many_visits_is_the_same_after_a_walk_and_after_a_jump() -
 
 def test_restarts_come_after_a_geometric_number_of_chunks() -> None:
     p = 0.2
-    lanes = visits_of(LaneSchedule(np.full(3, 10**9), 64, 10, (p,)), 1500)
+    lanes = visits_of(ShuffledLaneSampler(np.full(3, 10**9), 64, 10, (p,)), 1500)
     stay = np.array([len(visit.starts) for lane in lanes for visit in lane[1:]])
     assert len(stay) > 15_000
     for chunks in range(1, 8):
@@ -158,12 +158,12 @@ def test_restarts_come_after_a_geometric_number_of_chunks() -> None:
 
 
 def test_a_restart_never_prolongs_an_episode() -> None:
-    for lane in visits_of(LaneSchedule(np.full(4, 30), 16, 10, (0.05,)), 1000):
+    for lane in visits_of(ShuffledLaneSampler(np.full(4, 30), 16, 10, (0.05,)), 1000):
         assert {len(visit.starts) for visit in lane} == {1, 2, 3}
 
 
 def test_a_mixture_of_restarts_is_spread_evenly_over_the_lanes() -> None:
-    lanes = visits_of(LaneSchedule(np.full(5, 1000), 9, 10, (0.5, 0.1, 0.0)), 12_000)
+    lanes = visits_of(ShuffledLaneSampler(np.full(5, 1000), 9, 10, (0.5, 0.1, 0.0)), 12_000)
     mean = np.array([np.mean([len(visit.starts) for visit in lane[1:]]) for lane in lanes])
     assert np.allclose(mean[:3], 2, rtol=0.1)
     assert np.allclose(mean[3:6], 10, rtol=0.15)
@@ -171,7 +171,7 @@ def test_a_mixture_of_restarts_is_spread_evenly_over_the_lanes() -> None:
 
 
 def test_lanes_that_would_march_in_step_are_spread_over_the_episode() -> None:
-    at = LaneSchedule(np.full(10, 1000), 100, 10).at(np.array([1000]))
+    at = ShuffledLaneSampler(np.full(10, 1000), 100, 10).at(np.array([1000]))
     quarters = np.bincount(at.start[0] // 250, minlength=4)
     assert quarters.min() >= 12
 
@@ -180,11 +180,11 @@ def test_lanes_that_would_march_in_step_are_spread_over_the_episode() -> None:
 @pytest.mark.parametrize("ranks", [1, 2, 3])
 def test_ranks_play_the_rows_of_the_whole(restart: tuple[float, ...], ranks: int) -> None:
     steps = np.arange(400)
-    whole = LaneSchedule(LENGTHS, 12, 3, restart, seed=7).at(steps)
+    whole = ShuffledLaneSampler(LENGTHS, 12, 3, restart, seed=7).at(steps)
     each = 12 // ranks
     for rank in range(ranks):
         rows = slice(rank * each, (rank + 1) * each)
-        part = LaneSchedule(LENGTHS, each, 3, restart, 7, first_lane=rank * each, all_lanes=12).at(steps)
+        part = ShuffledLaneSampler(LENGTHS, each, 3, restart, 7, first_lane=rank * each, all_lanes=12).at(steps)
         assert np.array_equal(part.episode, whole.episode[:, rows])
         assert np.array_equal(part.start, whole.start[:, rows])
 
@@ -201,15 +201,15 @@ def test_ranks_play_the_rows_of_the_whole(restart: tuple[float, ...], ranks: int
 )
 def test_an_impossible_schedule_is_refused_with_its_value(wrong: dict[str, Any], named: str) -> None:
     with pytest.raises(MemUPError, match=named):
-        LaneSchedule(**{"lengths": LENGTHS, "lanes": 2, "chunk_length": 3} | wrong)
+        ShuffledLaneSampler(**{"lengths": LENGTHS, "lanes": 2, "chunk_length": 3} | wrong)
 
 
 # --- curriculum
 
 
-def curriculum(longest: dict[int, int], lengths: Any = LENGTHS, **more: Any) -> Curriculum:
+def curriculum(longest: dict[int, int], lengths: Any = LENGTHS, **more: Any) -> CurriculumSampler:
     lanes: dict[str, Any] = {"lanes": 6, "chunk_length": 3, "restart": (0.2, 0.0), "seed": 5}
-    return Curriculum(longest, lengths, **lanes | more)
+    return CurriculumSampler(longest, lengths, **lanes | more)
 
 
 some_stages = st.dictionaries(st.integers(1, 60), st.integers(1, 40), max_size=3).filter(
@@ -243,7 +243,7 @@ def test_where_a_stage_ends_all_lanes_begin_another_episode_and_later_all_episod
 
 def test_without_stages_a_curriculum_is_the_schedule_of_its_lanes() -> None:
     steps = np.arange(200)
-    plain = LaneSchedule(LENGTHS, 6, 3, (0.2, 0.0), seed=5).at(steps)
+    plain = ShuffledLaneSampler(LENGTHS, 6, 3, (0.2, 0.0), seed=5).at(steps)
     assert all(np.array_equal(a, b) for a, b in zip(curriculum({}).at(steps), plain, strict=True))
 
 
@@ -288,7 +288,7 @@ def test_a_curriculum_without_an_episode_for_its_first_stage_is_refused() -> Non
 
 
 def covered(
-    schedule: OncePerEpisode, lengths: npt.NDArray[np.int64], chunk_length: int
+    schedule: SequentialSampler, lengths: npt.NDArray[np.int64], chunk_length: int
 ) -> dict[int, list[tuple[int, int]]]:
     """(run step, episode step) of everything that is read, by episode."""
     at = schedule.at(np.arange(schedule.steps))
@@ -308,7 +308,7 @@ def test_evaluation_reads_each_step_of_each_episode_once_and_in_order(
     lengths: Any, lanes: int, chunk_length: int, data: st.DataObject
 ) -> None:
     subset = data.draw(st.none() | st.lists(st.integers(0, len(lengths) - 1), min_size=1, unique=True))
-    schedule = OncePerEpisode(lengths, lanes, chunk_length, None if subset is None else np.array(subset))
+    schedule = SequentialSampler(lengths, lanes, chunk_length, None if subset is None else np.array(subset))
     read = covered(schedule, lengths, chunk_length)
     assert set(read) == set(range(len(lengths)) if subset is None else subset)
     for episode, steps in read.items():
@@ -316,20 +316,20 @@ def test_evaluation_reads_each_step_of_each_episode_once_and_in_order(
 
 
 def test_evaluation_has_no_more_lanes_than_episodes() -> None:
-    assert OncePerEpisode(LENGTHS, 64, 3).lanes == len(LENGTHS)
+    assert SequentialSampler(LENGTHS, 64, 3).lanes == len(LENGTHS)
 
 
 def test_evaluation_of_equal_episodes_wastes_no_step() -> None:
-    schedule = OncePerEpisode(np.full(8, 20), 4, 5)
+    schedule = SequentialSampler(np.full(8, 20), 4, 5)
     assert schedule.steps == 8 * 20 // (4 * 5)
 
 
 def test_evaluation_of_no_episodes_has_no_steps() -> None:
-    assert OncePerEpisode(LENGTHS, 4, 3, np.zeros(0, np.int64)).steps == 0
+    assert SequentialSampler(LENGTHS, 4, 3, np.zeros(0, np.int64)).steps == 0
 
 
 def test_past_the_end_of_an_evaluation_every_lane_idles() -> None:
-    schedule = OncePerEpisode(LENGTHS, 2, 3)
+    schedule = SequentialSampler(LENGTHS, 2, 3)
     at = schedule.at(np.arange(schedule.steps + 5))
     assert (at.episode[: schedule.steps, 0] >= 0).all()
     assert (at.episode[schedule.steps :] == -1).all()

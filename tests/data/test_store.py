@@ -19,16 +19,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from memup_lightning.data.episodes import ArrayEpisodes, Arrays, Field
+from memup_lightning.data.episodes import ArrayEpisodes, FieldSpec
 from memup_lightning.data.store import EpisodeStore, reader
 from memup_lightning.exceptions import MemUPError
+from memup_lightning.typing import Arrays
 
 ROOT = Path(__file__).parents[2]
 FIELDS = {
-    "x": Field((2,)),
-    "action": Field((), "int16", "token", 5),
-    "outcome": Field(),
-    "has_outcome": Field((), "bool"),
+    "x": FieldSpec((2,)),
+    "action": FieldSpec((), "int16", "token", 5),
+    "outcome": FieldSpec(),
+    "has_outcome": FieldSpec((), "bool"),
 }
 relaxed = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 
@@ -74,16 +75,16 @@ def flip_a_bit(file: Path, place: int) -> None:
 dtypes = st.sampled_from(["bool", "uint8", "int16", "int64", "float16", "float32", "float64", ">f4"])
 fields_of_any_kind = st.dictionaries(
     st.text(max_size=8),
-    st.builds(Field, st.lists(st.integers(1, 3), max_size=3).map(tuple), dtypes),
+    st.builds(FieldSpec, st.lists(st.integers(1, 3), max_size=3).map(tuple), dtypes),
     min_size=1,
     max_size=4,
-).filter(lambda fields: not {"outcome", "has_outcome", "evaluate"} & fields.keys())
+).filter(lambda fields: not {"outcome", "has_outcome", "eval_mask"} & fields.keys())
 
 
 @relaxed
 @given(fields_of_any_kind, st.lists(st.lists(st.integers(0, 40), min_size=1).filter(any), max_size=5), st.data())
 def test_episodes_written_in_pieces_are_read_back(
-    fields: dict[str, Field], episodes: list[list[int]], data: st.DataObject
+    fields: dict[str, FieldSpec], episodes: list[list[int]], data: st.DataObject
 ) -> None:
     random = np.random.default_rng(0)
     written = []
@@ -270,7 +271,7 @@ def test_no_file_stays_open(tmp_path: Path) -> None:
     del store
     assert open_files() == before
     with pytest.raises(MemUPError):
-        EpisodeStore.writer(tmp_path, {"other": Field()})
+        EpisodeStore.writer(tmp_path, {"other": FieldSpec()})
     assert open_files() == before
     abandoned = EpisodeStore.writer(tmp_path, FIELDS)
     del abandoned
@@ -280,7 +281,7 @@ def test_no_file_stays_open(tmp_path: Path) -> None:
 
 def test_a_store_is_streamed_in_little_memory_and_address_space(tmp_path: Path) -> None:
     """256 MB, one chunk after the other, with 48 MB of address space more than the imports took."""
-    with EpisodeStore.writer(tmp_path, {"x": Field((8,))}, durable=False) as writer, writer.episode() as episode:
+    with EpisodeStore.writer(tmp_path, {"x": FieldSpec((8,))}, durable=False) as writer, writer.episode() as episode:
         for _ in range(64):
             episode.append({"x": np.ones((1 << 17, 8), np.float32)})
     code = (
@@ -455,14 +456,14 @@ def test_misuse_of_a_writer_is_refused(tmp_path: Path) -> None:
     ("fields", "message"),
     [
         ({}, "at least one field"),
-        ({"x": Field((), "object")}, "field 'x' has dtype 'object'; a store takes"),
-        ({"x": Field((), "nonsense")}, "field 'x' has dtype 'nonsense'"),
-        ({"x": Field((2, 0))}, r"field 'x' has shape \(2, 0\)"),
-        ({"has_outcome": Field((), "uint8")}, r"field 'has_outcome' is uint8\[\] a step; it must be one bool"),
-        ({"x" * 256: Field()}, "too long for a file name"),
+        ({"x": FieldSpec((), "object")}, "field 'x' has dtype 'object'; a store takes"),
+        ({"x": FieldSpec((), "nonsense")}, "field 'x' has dtype 'nonsense'"),
+        ({"x": FieldSpec((2, 0))}, r"field 'x' has shape \(2, 0\)"),
+        ({"has_outcome": FieldSpec((), "uint8")}, r"field 'has_outcome' is uint8\[\] a step; it must be one bool"),
+        ({"x" * 256: FieldSpec()}, "too long for a file name"),
     ],
 )
-def test_fields_that_cannot_be_stored_are_refused(tmp_path: Path, fields: dict[str, Field], message: str) -> None:
+def test_fields_that_cannot_be_stored_are_refused(tmp_path: Path, fields: dict[str, FieldSpec], message: str) -> None:
     with pytest.raises(MemUPError, match=message):
         EpisodeStore.writer(tmp_path / "store", fields)
     assert not (tmp_path / "store").exists()
@@ -471,9 +472,9 @@ def test_fields_that_cannot_be_stored_are_refused(tmp_path: Path, fields: dict[s
 def test_appending_other_fields_is_refused(tmp_path: Path) -> None:
     write(tmp_path, [4])
     with pytest.raises(MemUPError, match=r"was made with 'x' as Field\(shape=\(2,\).* not Field\(shape=\(3,\)"):
-        EpisodeStore.writer(tmp_path, {**FIELDS, "x": Field((3,))})
+        EpisodeStore.writer(tmp_path, {**FIELDS, "x": FieldSpec((3,))})
     with pytest.raises(MemUPError, match=r"was made with 'y' as no field, not Field\("):
-        EpisodeStore.writer(tmp_path, {**FIELDS, "y": Field()})
+        EpisodeStore.writer(tmp_path, {**FIELDS, "y": FieldSpec()})
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:

@@ -16,14 +16,14 @@ from torch.utils.data import DataLoader
 
 from memup_lightning.chunk import Chunk
 from memup_lightning.data import stream as stream_module
-from memup_lightning.data.episodes import EVALUATE, HAS_OUTCOME, OUTCOME, ArrayEpisodes
-from memup_lightning.data.samplers import LaneSchedule, OncePerEpisode, Schedule
+from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, OUTCOME, ArrayEpisodes
+from memup_lightning.data.samplers import LaneSampler, SequentialSampler, ShuffledLaneSampler
 from memup_lightning.data.stream import ChunkStream, TargetJoin
-from memup_lightning.data.targets import NOWHERE, CurrentStep, Selector, TargetTable, TopK, Union
+from memup_lightning.data.targets import NOWHERE, CombinedSelector, CurrentStep, Selector, TargetTable, TopK
 from memup_lightning.datamodules.recorded.tmaze import TMazeEpisodes
 from memup_lightning.envs import TMazeEnv, TMazeRules
 from memup_lightning.rl.collectors import space_fields
-from memup_lightning.specs import Field, Task
+from memup_lightning.specs import FieldSpec, TaskSpec
 
 LENGTHS = np.array([9, 1, 17, 30, 4, 12])
 
@@ -36,13 +36,13 @@ def episodes(lengths: npt.NDArray[np.int64] = LENGTHS, seed: int = 0) -> ArrayEp
         "do": rng.integers(0, 5, steps, np.int32),
         OUTCOME: rng.normal(size=steps).astype(np.float32),
         HAS_OUTCOME: rng.random(steps) < 0.8,
-        EVALUATE: rng.random(steps) < 0.5,
+        EVAL_MASK: rng.random(steps) < 0.5,
     }
-    return ArrayEpisodes(arrays, lengths, {"do": Field((), "int32", "token", 5)})
+    return ArrayEpisodes(arrays, lengths, {"do": FieldSpec((), "int32", "token", 5)})
 
 
-def task_of(source: ArrayEpisodes, window: int = 3, lag: int = 1) -> Task:
-    return Task(source.fields, inputs={"see": 0, "do": lag}, context=("see", "do"), window=window)
+def task_of(source: ArrayEpisodes, window: int = 3, lag: int = 1) -> TaskSpec:
+    return TaskSpec(source.fields, inputs={"see": 0, "do": lag}, context=("see", "do"), window=window)
 
 
 def step_of(source: ArrayEpisodes, name: str, episode: int, step: int) -> npt.NDArray[Any]:
@@ -53,7 +53,7 @@ def step_of(source: ArrayEpisodes, name: str, episode: int, step: int) -> npt.ND
     return array
 
 
-def stream_of(source: ArrayEpisodes, schedule: Schedule, epoch: int = 40, **kwargs: Any) -> ChunkStream:
+def stream_of(source: ArrayEpisodes, schedule: LaneSampler, epoch: int = 40, **kwargs: Any) -> ChunkStream:
     return ChunkStream(source, kwargs.pop("task", task_of(source)), schedule, epoch, **kwargs)
 
 
@@ -81,7 +81,7 @@ def assert_same(chunks: list[Chunk], others: list[Chunk]) -> None:
 # --- chunks against the source
 
 
-def run_over(schedule: Schedule, chunks: list[Chunk]) -> list[tuple[int, int, int, int, Chunk]]:
+def run_over(schedule: LaneSampler, chunks: list[Chunk]) -> list[tuple[int, int, int, int, Chunk]]:
     """(lane, place, episode, step, chunk) of every step that exists in the chunks."""
     at = schedule.at(np.arange(len(chunks)))
     return [
@@ -94,8 +94,8 @@ def run_over(schedule: Schedule, chunks: list[Chunk]) -> list[tuple[int, int, in
 
 
 SCHEDULES = {
-    "training": LaneSchedule(LENGTHS, 4, 5, (0.3, 0.0), seed=3),
-    "evaluation": OncePerEpisode(LENGTHS, 4, 7),
+    "training": ShuffledLaneSampler(LENGTHS, 4, 5, (0.3, 0.0), seed=3),
+    "evaluation": SequentialSampler(LENGTHS, 4, 7),
 }
 
 
@@ -112,7 +112,7 @@ def test_inputs_are_the_steps_of_the_source_at_their_lag(kind: str, lag: int) ->
 
 def test_before_the_first_step_stand_the_fill_values() -> None:
     source = episodes()
-    chunk = next(iter(stream_of(source, LaneSchedule(LENGTHS, 4, 5))))
+    chunk = next(iter(stream_of(source, ShuffledLaneSampler(LENGTHS, 4, 5))))
     assert (chunk.inputs["do"][:, 0] == -1).all()
     window = chunk.windows(3)
     assert (window["do"][:, 0, :2] == -1).all()
@@ -139,7 +139,7 @@ def test_outcomes_and_their_marks_are_the_sources(kind: str) -> None:
         exists = step_of(source, HAS_OUTCOME, episode, step)
         assert chunk.outcome[lane, place] == (step_of(source, OUTCOME, episode, step) if exists else 0)
         assert chunk.has_outcome[lane, place] == exists
-        assert chunk.judged[lane, place] == (exists & step_of(source, EVALUATE, episode, step))
+        assert chunk.eval_mask[lane, place] == (exists & step_of(source, EVAL_MASK, episode, step))
 
 
 @pytest.mark.parametrize("kind", SCHEDULES)
@@ -152,7 +152,7 @@ def test_valid_marks_the_steps_that_exist_and_no_other(kind: str) -> None:
         where[id(chunk)][lane, place] = True
     for chunk, mask in zip(chunks, expected, strict=True):
         assert torch.equal(chunk.valid, mask)
-        assert not chunk.judged[~chunk.valid].any()
+        assert not chunk.eval_mask[~chunk.valid].any()
         assert not chunk.has_outcome[~chunk.valid].any()
 
 
@@ -164,7 +164,7 @@ def test_is_first_marks_the_chunks_that_begin_an_episode(kind: str) -> None:
 
 
 def test_a_lane_with_nothing_left_to_play_has_no_episode_and_no_valid_step() -> None:
-    schedule = OncePerEpisode(np.array([20, 5]), 2, 5)
+    schedule = SequentialSampler(np.array([20, 5]), 2, 5)
     chunks = list(stream_of(episodes(np.array([20, 5])), schedule, schedule.steps))
     assert [chunk.episode.tolist() for chunk in chunks] == [[0, 1], [0, -1], [0, -1], [0, -1]]
     assert not any(chunk.valid[1].any() or chunk.is_first[1] for chunk in chunks[1:])
@@ -198,7 +198,7 @@ def test_the_number_of_workers_changes_nothing(workers: int) -> None:
 def test_a_stream_resumed_in_the_middle_yields_the_tail(workers: int) -> None:
     source = episodes()
     whole = list(stream_of(source, SCHEDULES["training"], 50, probes=2))
-    stream = stream_of(source, LaneSchedule(LENGTHS, 4, 5, (0.3, 0.0), seed=3), 50, probes=2)
+    stream = stream_of(source, ShuffledLaneSampler(LENGTHS, 4, 5, (0.3, 0.0), seed=3), 50, probes=2)
     stream.set_range(23, 50)
     assert_same(list(DataLoader(stream, batch_size=None, num_workers=workers)), whole[23:])
     assert len(stream) == 50
@@ -217,7 +217,7 @@ def test_persistent_workers_see_a_range_set_after_they_started() -> None:
 @given(st.lists(st.integers(1, 20), min_size=1, max_size=6).map(np.array), st.integers(1, 5), st.integers(1, 8))
 def test_an_evaluation_stream_yields_every_outcome_once(lengths: Any, lanes: int, chunk_length: int) -> None:
     source = episodes(lengths)
-    schedule = OncePerEpisode(lengths, lanes, chunk_length)
+    schedule = SequentialSampler(lengths, lanes, chunk_length)
     found = torch.cat([c.outcome[c.has_outcome] for c in stream_of(source, schedule, schedule.steps)])
     assert np.array_equal(np.sort(found.numpy()), np.sort(source.arrays[OUTCOME][source.arrays[HAS_OUTCOME]]))
 
@@ -261,7 +261,7 @@ def test_probes_are_steps_of_the_lanes_own_episode_with_their_context() -> None:
 
 def test_probes_see_every_step_and_the_last_ones_of_a_long_episode_often() -> None:
     lengths = np.full(2, 1000)
-    stream = stream_of(episodes(lengths), LaneSchedule(lengths, 8, 10), 400, probes=4)
+    stream = stream_of(episodes(lengths), ShuffledLaneSampler(lengths, 8, 10), 400, probes=4)
     position = torch.cat([c.probes.position.flatten() for c in stream if c.probes is not None])
     counts = np.bincount(position, minlength=1000) / len(position)
     assert counts[-1] > 0.02  # an evenly drawn probe would see it with probability 0.001
@@ -272,7 +272,7 @@ def test_probes_change_with_step_lane_and_seed() -> None:
     lengths = np.full(1, 10_000)
 
     def places(seed: int) -> Tensor:
-        stream = stream_of(episodes(lengths), LaneSchedule(lengths, 4, 5), 20, probes=2, seed=seed)
+        stream = stream_of(episodes(lengths), ShuffledLaneSampler(lengths, 4, 5), 20, probes=2, seed=seed)
         return torch.stack([c.probes.position for c in stream if c.probes is not None])
 
     first = places(0)
@@ -298,14 +298,14 @@ def refresh(table: TargetTable, source: ArrayEpisodes, seed: int, which: npt.NDA
 
 
 @pytest.mark.parametrize(
-    "selector", [TopK(1), TopK(3), Union([TopK(2), TopK(1), CurrentStep()])], ids=["one", "three", "union"]
+    "selector", [TopK(1), TopK(3), CombinedSelector([TopK(2), TopK(1), CurrentStep()])], ids=["one", "three", "union"]
 )
 @pytest.mark.parametrize("restart", [(0.0,), (0.4, 0.1, 0.0)])
 def test_joined_targets_are_those_selected_at_each_chunks_start(selector: Selector, restart: tuple[float, ...]) -> None:
     source = episodes(np.array([30, 9, 17, 40, 5, 12]))
     task = task_of(source)
     table = TargetTable(selector, source.lengths)
-    schedule = LaneSchedule(source.lengths, 5, 4, restart)
+    schedule = ShuffledLaneSampler(source.lengths, 5, 4, restart)
     join = TargetJoin(source, task, table, schedule)
     some = 0
     for step, chunk in enumerate(stream_of(source, schedule, 300)):
@@ -325,7 +325,7 @@ def test_joined_targets_are_those_selected_at_each_chunks_start(selector: Select
                     continue
                 some += 1
                 assert targets.outcome[lane, k] == (step_of(source, OUTCOME, episode, position) if exists else 0)
-                assert targets.judged[lane, k] == (exists and bool(step_of(source, EVALUATE, episode, position)))
+                assert targets.eval_mask[lane, k] == (exists and bool(step_of(source, EVAL_MASK, episode, position)))
                 for name in ("see", "do"):
                     wanted = [step_of(source, name, episode, t) for t in range(position - 2, position + 1)]
                     assert np.array_equal(targets.context[name][lane, k], np.stack(wanted))
@@ -333,7 +333,7 @@ def test_joined_targets_are_those_selected_at_each_chunks_start(selector: Select
 
 
 def test_joined_targets_do_not_depend_on_how_many_chunks_are_laid_out_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    source, schedule = episodes(), LaneSchedule(LENGTHS, 4, 5, (0.3, 0.0), seed=3)
+    source, schedule = episodes(), ShuffledLaneSampler(LENGTHS, 4, 5, (0.3, 0.0), seed=3)
     table = TargetTable(TopK(1), source.lengths)
     refresh(table, source, seed=1)
 
@@ -350,7 +350,7 @@ def test_evaluation_chunks_get_targets_and_idle_lanes_get_none() -> None:
     source = episodes()
     table = TargetTable(TopK(1), LENGTHS)
     refresh(table, source, 0)
-    schedule = OncePerEpisode(LENGTHS, 4, 7)
+    schedule = SequentialSampler(LENGTHS, 4, 7)
     join = TargetJoin(source, task_of(source), table, schedule)
     idle = 0
     for chunk in stream_of(source, schedule, schedule.steps):
@@ -380,7 +380,7 @@ def test_targets_that_were_handed_out_do_not_change_later() -> None:
 def test_a_refresh_takes_effect_with_the_next_chunk() -> None:
     source = episodes(np.array([1000]))
     table = TargetTable(TopK(1), source.lengths)
-    schedule = LaneSchedule(source.lengths, 1, 5)
+    schedule = ShuffledLaneSampler(source.lengths, 1, 5)
     join = TargetJoin(source, task_of(source), table, schedule)
     stream = iter(stream_of(source, schedule, 10))
     seen = []
@@ -395,7 +395,7 @@ def test_a_refresh_takes_effect_with_the_next_chunk() -> None:
 
 def test_targets_joined_from_the_middle_of_a_run_are_those_joined_all_along() -> None:
     source = episodes(np.array([30, 9, 17, 40, 5, 12]))
-    schedule = LaneSchedule(source.lengths, 5, 4, (0.2, 0.0))
+    schedule = ShuffledLaneSampler(source.lengths, 5, 4, (0.2, 0.0))
     table = TargetTable(TopK(2), source.lengths)
     refresh(table, source, 0)
     stream = stream_of(source, schedule, 60)
@@ -447,7 +447,7 @@ def test_a_generated_episode_is_what_the_environment_plays_under_its_seed(mode: 
             assert np.array_equal(arrays["observation"][step], observation)
             observation, reward, terminated, _, _ = env.step(action)
             assert arrays["reward"][step] == arrays[OUTCOME][step] == reward
-            assert arrays[EVALUATE][step] == terminated
+            assert arrays[EVAL_MASK][step] == terminated
         assert terminated
 
 
@@ -463,7 +463,7 @@ def test_generated_actions_are_fair_and_independent_of_hint_and_noise() -> None:
 def test_a_slice_at_the_end_of_a_million_steps_is_read_alone() -> None:
     source = TMazeEpisodes(TMazeRules(1_000_000, "LNR"), np.arange(2))
     last = int(source.lengths[0])
-    assert source.read(0, last - 3, last)[EVALUATE].tolist() == [False, False, True]
+    assert source.read(0, last - 3, last)[EVAL_MASK].tolist() == [False, False, True]
 
 
 def test_the_fields_of_generated_episodes_are_those_of_the_environment() -> None:

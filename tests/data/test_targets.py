@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from memup_lightning.data.targets import (
     NOWHERE,
+    CombinedSelector,
     CurrentStep,
     Proportional,
     Selector,
     SuffixMaxima,
     TargetTable,
     TopK,
-    Union,
 )
 from memup_lightning.datamodules import CopyDataModule
 from memup_lightning.exceptions import MemUPError
@@ -228,7 +228,7 @@ def test_a_low_temperature_chooses_like_top_k() -> None:
 def test_a_union_selects_what_its_parts_select() -> None:
     scores = [np.random.default_rng(e).random(12).astype(np.float32) for e in range(5)]
     parts: list[Selector] = [TopK(2), Proportional(1, 0.5)]
-    whole = table_for(Union([*parts, CurrentStep()]), scores, [5])
+    whole = table_for(CombinedSelector([*parts, CurrentStep()]), scores, [5])
     alone = [table_for(part, scores, [5]) for part in parts]
     episodes, start = np.arange(5), np.array([0, 3, 6, 10, 11])
     expected = np.concatenate([table.select(episodes, start) for table in alone], axis=1)
@@ -236,9 +236,9 @@ def test_a_union_selects_what_its_parts_select() -> None:
 
 
 def test_a_union_counts_targets_and_knows_the_current_step() -> None:
-    union = Union([TopK(2), Union([Proportional(1), CurrentStep()])])
+    union = CombinedSelector([TopK(2), CombinedSelector([Proportional(1), CurrentStep()])])
     assert (union.num_targets, union.current_step) == (3, True)
-    assert not Union([TopK(2), Proportional(1)]).current_step
+    assert not CombinedSelector([TopK(2), Proportional(1)]).current_step
 
 
 def test_the_current_step_alone_selects_no_later_step() -> None:
@@ -268,7 +268,7 @@ def test_an_episode_with_fewer_steps_than_targets_has_all_of_them() -> None:
         (lambda: TopK(0), "num_targets=0"),
         (lambda: Proportional(-1), "num_targets=-1"),
         (lambda: Proportional(1, temperature=0), "temperature=0"),
-        (lambda: Union([]), "Union of no selectors"),
+        (lambda: CombinedSelector([]), "Union of no selectors"),
     ],
 )
 def test_an_impossible_selector_is_refused_with_its_value(make: Any, named: str) -> None:
@@ -286,7 +286,7 @@ def through_a_file(state: dict[str, Any]) -> dict[str, Any]:
 
 def test_a_table_comes_back_from_a_checkpoint_as_it_was() -> None:
     scores = [np.random.default_rng(e).random(20).astype(np.float32) for e in range(3)]
-    selector = Union([TopK(2), Proportional(1)])
+    selector = CombinedSelector([TopK(2), Proportional(1)])
     table = table_for(selector, scores, [7])
     state = through_a_file(table.state_dict())
     other = TargetTable(selector, np.array([20, 20, 20]))

@@ -11,11 +11,11 @@ from pytorch_lightning import seed_everything
 
 from memup_lightning.callbacks import TargetRefresh
 from memup_lightning.chunk import Chunk
-from memup_lightning.data.episodes import EVALUATE, HAS_OUTCOME, OUTCOME
+from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, OUTCOME
 from memup_lightning.datamodules import AddingDataModule
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.memory import LSTM, State
-from memup_lightning.models.outcomes import Gaussian
+from memup_lightning.models.outcomes import GaussianOutcome
 from memup_lightning.models.predictors import AdditivePredictor
 from memup_lightning.modules import MemUP
 from tests.training import quiet_trainer
@@ -39,7 +39,7 @@ def test_one_step_of_each_half_is_marked_and_the_end_asks_for_the_sum_of_their_n
 
 def test_only_the_last_step_has_an_outcome_and_is_judged() -> None:
     arrays = episodes(12, 5)
-    for name in (HAS_OUTCOME, EVALUATE):
+    for name in (HAS_OUTCOME, EVAL_MASK):
         assert (arrays[name] == (np.arange(12) == 11)).all()
 
 
@@ -62,8 +62,8 @@ def test_an_adding_problem_of_nothing_is_refused(argument: str, value: int) -> N
 class Forgetful(MemUP):
     """The same model, its state at zero at the beginning of every chunk."""
 
-    def remember(self, chunk: Chunk, state: State | None) -> tuple[torch.Tensor, State]:
-        return super().remember(chunk, None)
+    def unroll(self, chunk: Chunk, state: State | None) -> tuple[torch.Tensor, State]:
+        return super().unroll(chunk, None)
 
 
 @pytest.mark.learning
@@ -76,7 +76,7 @@ def test_the_sum_is_learned_across_chunks_and_not_with_the_memory_cut(model_clas
     model = model_class(
         data.task,
         memory=partial(LSTM, hidden_size=32, chrono=20),
-        outcome=partial(Gaussian, min_std=0.05),
+        outcome=partial(GaussianOutcome, min_std=0.05),
         predictor=AdditivePredictor,
         optimizer=partial(torch.optim.Adam, lr=1e-2),
     )

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from memup_lightning.data.episodes import EVALUATE, HAS_OUTCOME, OUTCOME
+from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, OUTCOME
 from memup_lightning.datamodules import ArrayDataModule
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.specs import Field
+from memup_lightning.specs import FieldSpec
 
 pyarrow = pytest.importorskip("pyarrow")
 from pyarrow import feather, parquet  # noqa: E402 (only where it is installed)
@@ -81,8 +81,8 @@ def test_every_form_gives_the_same_episodes(write: Write | None, tmp_path: Path)
     assert arrays["x"] == pytest.approx(X)
     assert arrays[OUTCOME] == pytest.approx(STEPWISE)
     assert arrays[HAS_OUTCOME].all()
-    assert data.task.outcome == Field()
-    assert not data.task.judged
+    assert data.task.outcome == FieldSpec()
+    assert not data.task.has_eval_mask
 
 
 def test_one_outcome_an_episode_counts_at_its_last_step(tmp_path: Path) -> None:
@@ -93,9 +93,9 @@ def test_one_outcome_an_episode_counts_at_its_last_step(tmp_path: Path) -> None:
     for source in (write_npz(tmp_path, y=EACH), last):
         data = module(source)
         arrays = all_steps(data)
-        assert data.task.judged
+        assert data.task.has_eval_mask
         assert np.array_equal(np.flatnonzero(arrays[HAS_OUTCOME]), LAST)
-        assert np.array_equal(arrays[EVALUATE], arrays[HAS_OUTCOME])
+        assert np.array_equal(arrays[EVAL_MASK], arrays[HAS_OUTCOME])
         assert np.array_equal(arrays[OUTCOME][LAST], EACH)
 
 
@@ -108,9 +108,9 @@ def test_a_step_of_a_table_without_an_outcome_has_none(tmp_path: Path) -> None:
 
 def test_a_file_may_say_where_outcomes_exist_and_where_they_are_judged(tmp_path: Path) -> None:
     odd = np.arange(STEPS) % 2 == 1
-    arrays = all_steps(module(write_npz(tmp_path, has_outcome=odd, evaluate=odd & (np.arange(STEPS) > 5))))
+    arrays = all_steps(module(write_npz(tmp_path, has_outcome=odd, eval_mask=odd & (np.arange(STEPS) > 5))))
     assert np.array_equal(arrays[HAS_OUTCOME], odd)
-    assert np.flatnonzero(arrays[EVALUATE]).tolist() == [7, 9, 11, 13]
+    assert np.flatnonzero(arrays[EVAL_MASK]).tolist() == [7, 9, 11, 13]
 
 
 def test_without_lengths_an_array_is_episodes_of_equal_length(tmp_path: Path) -> None:
@@ -123,16 +123,16 @@ def test_without_lengths_an_array_is_episodes_of_equal_length(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("y", "kind", "outcome"),
     [
-        (EACH, None, Field((), "int64", "token", 3)),
-        (EACH == 2, None, Field((), "int64", "token", 2)),
-        (EACH.astype(np.float32), None, Field()),
-        (EACH, "vector", Field()),
-        (EACH.astype(np.float64), "token", Field((), "int64", "token", 3)),
-        (np.zeros((STEPS, 3)), None, Field((3,))),
+        (EACH, None, FieldSpec((), "int64", "token", 3)),
+        (EACH == 2, None, FieldSpec((), "int64", "token", 2)),
+        (EACH.astype(np.float32), None, FieldSpec()),
+        (EACH, "vector", FieldSpec()),
+        (EACH.astype(np.float64), "token", FieldSpec((), "int64", "token", 3)),
+        (np.zeros((STEPS, 3)), None, FieldSpec((3,))),
     ],
 )
 def test_integers_are_classes_and_fractions_numbers_unless_told_otherwise(
-    y: np.ndarray, kind: Any, outcome: Field, tmp_path: Path
+    y: np.ndarray, kind: Any, outcome: FieldSpec, tmp_path: Path
 ) -> None:
     assert module(write_npz(tmp_path, y=y), y_kind=kind).task.outcome == outcome
 
@@ -145,7 +145,7 @@ def test_columns_of_numbers_and_of_lists_are_joined(tmp_path: Path) -> None:
 
 def test_class_numbers_may_be_read_too(tmp_path: Path) -> None:
     data = module(write_npz(tmp_path, x=np.arange(STEPS) % 5), x_kind="token")
-    assert data.task.fields["x"] == Field((), "int64", "token", 5)
+    assert data.task.fields["x"] == FieldSpec((), "int64", "token", 5)
 
 
 def test_splits_by_share_are_fixed_by_the_seed_and_share_no_episode(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pytorch_lightning import seed_everything
 
 from memup_lightning.callbacks import TargetRefresh
 from memup_lightning.chunk import Chunk
-from memup_lightning.data.episodes import EVALUATE, OUTCOME, EpisodeSource
+from memup_lightning.data.episodes import EVAL_MASK, OUTCOME, EpisodeSource
 from memup_lightning.data.targets import TopK
 from memup_lightning.datamodules import CopyDataModule
 from memup_lightning.exceptions import MemUPError
@@ -40,7 +40,7 @@ def test_the_outcome_at_a_cue_is_the_symbol_of_the_same_number(scattered: bool, 
         assert (token[:-6] <= 5).all()
         assert np.array_equal(token[token < 5], outcome[-6:])
         assert (outcome[:-6] == 5).all()
-        assert arrays[EVALUATE].tolist() == [False] * (blanks + 6) + [True] * 6
+        assert arrays[EVAL_MASK].tolist() == [False] * (blanks + 6) + [True] * 6
 
 
 def test_shorter_episodes_are_of_every_order_of_magnitude_and_for_training_alone() -> None:
@@ -89,12 +89,12 @@ def test_a_shortest_episode_above_the_longest_is_refused() -> None:
 class Forgetful(MemUP):
     """The same model, its state at zero at the beginning of every chunk."""
 
-    def remember(self, chunk: Chunk, state: State | None) -> tuple[torch.Tensor, State]:
-        return super().remember(chunk, None)
+    def unroll(self, chunk: Chunk, state: State | None) -> tuple[torch.Tensor, State]:
+        return super().unroll(chunk, None)
 
 
 def learn(model_class: type[MemUP]) -> dict[str, float]:
-    """Metrics on held-out episodes: two symbols of four are copied over 20 blanks, gradients cross 4 steps."""
+    """Metrics on validation episodes: two symbols of four are copied over 20 blanks, gradients cross 4 steps."""
     seed_everything(1)
     data = CopyDataModule(
         length=20,

@@ -13,7 +13,7 @@ from gymnasium import spaces
 from memup_lightning.data.store import EpisodeStore
 from memup_lightning.datamodules import MinariDataModule
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.specs import Field
+from memup_lightning.specs import FieldSpec
 
 minari = pytest.importorskip("minari")
 pytest.importorskip("h5py")
@@ -79,7 +79,7 @@ def by_number(data: MinariDataModule) -> dict[int, tuple[str, dict[str, Any]]]:
 
 @pytest.mark.parametrize("on_disk", [False, True])
 def test_what_the_dataset_holds_is_streamed(dataset: str, tmp_path: Path, on_disk: bool) -> None:
-    found = by_number(module(dataset, tmp_path / "cache" if on_disk else None, outcome="return", judged="last"))
+    found = by_number(module(dataset, tmp_path / "cache" if on_disk else None, outcome="return", eval_at="last"))
     assert sorted(found) == list(range(10))
     for number, (_, content) in found.items():
         buffer, length = episode_of(number, nested=False), LENGTHS[number]
@@ -88,7 +88,7 @@ def test_what_the_dataset_holds_is_streamed(dataset: str, tmp_path: Path, on_dis
         np.testing.assert_array_equal(content["reward"], buffer.rewards)
         np.testing.assert_allclose(content["outcome"], np.cumsum(buffer.rewards[::-1])[::-1])
         assert content["has_outcome"].tolist() == [number % 2 == 0] * length, "known where the episode terminated"
-        assert content["evaluate"].tolist() == [False] * (length - 1) + [True]
+        assert content["eval_mask"].tolist() == [False] * (length - 1) + [True]
 
 
 def test_every_episode_is_in_one_split_and_the_seed_says_in_which(dataset: str) -> None:
@@ -105,10 +105,10 @@ def test_every_episode_is_in_one_split_and_the_seed_says_in_which(dataset: str) 
 def test_nested_spaces_become_fields(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = module(make(tmp_path, monkeypatch, nested=True))
     assert dict(data.task.fields) == {
-        "observation.place": Field((), "int32", "token", 9),
-        "observation.seen": Field((1,)),
-        "action": Field((), "int32", "token", 3),
-        "reward": Field(),
+        "observation.place": FieldSpec((), "int32", "token", 9),
+        "observation.seen": FieldSpec((1,)),
+        "action": FieldSpec((), "int32", "token", 3),
+        "reward": FieldSpec(),
     }
     content = data.sources["train"].read(0, 0, 1)
     assert content["observation.place"].tolist() == [0]

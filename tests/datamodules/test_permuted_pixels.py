@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from memup_lightning.data.episodes import EVALUATE, HAS_OUTCOME, OUTCOME
+from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, OUTCOME
 from memup_lightning.data.idx_images import idx_images, read_idx
 from memup_lightning.datamodules import PermutedPixelsDataModule
 from memup_lightning.datamodules.recorded import permuted_pixels
@@ -66,7 +66,7 @@ def test_the_class_is_asked_for_at_the_last_step_alone(folder: Path) -> None:
     data = module(folder)
     arrays = episodes(data, "val")
     assert np.array_equal(arrays[OUTCOME][:, -1], data.images["val"].labels)
-    for name in (HAS_OUTCOME, EVALUATE):
+    for name in (HAS_OUTCOME, EVAL_MASK):
         assert (arrays[name] == (np.arange(16) == 15)).all()
 
 

@@ -14,7 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memup_lightning.data.episodes import EVALUATE, HAS_OUTCOME, OUTCOME, EpisodeSource
+from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, OUTCOME, EpisodeSource
 from memup_lightning.datamodules import (
     AddingDataModule,
     ArrayDataModule,
@@ -91,7 +91,7 @@ def test_every_field_is_read_as_it_is_declared(name: str) -> None:
             field = source.fields[key]
             assert x.shape == (source.lengths[episode], *field.shape)
             assert x.dtype == np.dtype(field.dtype)
-            if field.kind == "token" and not (key == OUTCOME and HAS_OUTCOME in arrays):
+            if field.type == "token" and not (key == OUTCOME and HAS_OUTCOME in arrays):
                 assert x.min() >= 0
                 assert x.max() < field.classes
 
@@ -167,7 +167,7 @@ def test_the_chunks_of_a_stream_are_the_whole_episodes(name: str) -> None:
         for lane in (chunk.episode >= 0).nonzero().flatten().tolist():
             there = chunk.valid[lane]
             part = {key: x[lane, there].numpy() for key, x in chunk.inputs.items()}
-            part |= {"outcome": chunk.outcome[lane, there].numpy(), "judged": chunk.judged[lane, there].numpy()}
+            part |= {"outcome": chunk.outcome[lane, there].numpy(), EVAL_MASK: chunk.eval_mask[lane, there].numpy()}
             seen.setdefault(int(chunk.episode[lane]), []).append(part)
     assert sorted(seen) == list(range(len(source)))
     for episode, parts in seen.items():
@@ -179,7 +179,7 @@ def test_the_chunks_of_a_stream_are_the_whole_episodes(name: str) -> None:
         outcome = np.concatenate([part["outcome"] for part in parts])
         assert np.array_equal(outcome[known], arrays[OUTCOME][known])
         assert not outcome[~known].any()
-        assert np.array_equal(np.concatenate([part["judged"] for part in parts]), arrays[EVALUATE])
+        assert np.array_equal(np.concatenate([part[EVAL_MASK] for part in parts]), arrays[EVAL_MASK])
 
 
 @every_task
@@ -187,16 +187,16 @@ def test_every_episode_is_judged_at_steps_that_have_an_outcome_and_not_at_its_fi
     source = made(name).episodes("train")
     for episode in range(len(source)):
         arrays = whole(source, episode)
-        judged = arrays[EVALUATE]
-        assert judged.any()
-        assert not judged[0]
-        assert arrays.get(HAS_OUTCOME, np.ones(len(judged), bool))[judged].all()
+        eval_mask = arrays[EVAL_MASK]
+        assert eval_mask.any()
+        assert not eval_mask[0]
+        assert arrays.get(HAS_OUTCOME, np.ones(len(eval_mask), bool))[eval_mask].all()
 
 
 @every_task
 def test_what_is_judged_differs_between_episodes(name: str) -> None:
     source = made(name).episodes("train")
-    answers = {tuple(x[OUTCOME][x[EVALUATE]].ravel()) for x in (whole(source, i) for i in range(len(source)))}
+    answers = {tuple(x[OUTCOME][x[EVAL_MASK]].ravel()) for x in (whole(source, i) for i in range(len(source)))}
     assert len(answers) > 1
 
 
@@ -207,7 +207,7 @@ def test_a_model_built_from_the_task_has_a_finite_loss_on_its_chunks(name: str) 
     data.setup("fit")
     model = MemUP(data.task)
     chunk = data.join("train", next(iter(data.training_stream)))
-    memory, _ = model.remember(chunk, None)
+    memory, _ = model.unroll(chunk, None)
     losses = model.losses(chunk, memory)
     assert losses["local_loss"] > 0
     assert all(torch.isfinite(loss) for loss in losses.values())

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from memup_lightning.data.episodes import EVALUATE, HAS_OUTCOME, OUTCOME, ArrayEpisodes, Arrays
+from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, OUTCOME, ArrayEpisodes
 from memup_lightning.datamodules import TwoColorsDataModule
 from memup_lightning.datamodules.recorded.two_colors import COLOUR
 from memup_lightning.envs.two_colors.policy import TwoColorsPolicy
 from memup_lightning.exceptions import MemUPError
+from memup_lightning.typing import Arrays
 
 pytest.importorskip("vizdoom")
 
@@ -40,8 +41,8 @@ def episodes(rewards: list[float], green_pillar: bool, **seen: dict[int, float])
     return {"reward": reward, COLOUR: np.full(len(reward), green_pillar, np.float32), HAS_OUTCOME: known, **infos}
 
 
-def judged(data: TwoColorsDataModule, arrays: Arrays, terminated: bool = True) -> list[int]:
-    flags = data.judged_steps(arrays, np.array([len(arrays["reward"])]), np.array([terminated]))
+def eval_mask(data: TwoColorsDataModule, arrays: Arrays, terminated: bool = True) -> list[int]:
+    flags = data.eval_steps(arrays, np.array([len(arrays["reward"])]), np.array([terminated]))
     return np.flatnonzero(flags).tolist()
 
 
@@ -53,22 +54,22 @@ def episode(steps: int, paid: dict[int, float], living: float = 0.04) -> list[fl
 def test_late_vests_are_judged(green: bool) -> None:
     late = {323: 1.0, 340: -1.0, 350: 1.0}  # the pillar is seen in the first 23 steps
     arrays = episodes(episode(525, {100: 1.0, 322: -1.0} | late), green)
-    assert judged(module(), arrays, terminated=False) == list(late)
+    assert eval_mask(module(), arrays, terminated=False) == list(late)
 
 
 def test_a_vest_is_not_judged_where_its_outcome_holds_another() -> None:
     paid = {400: 1.0, 410: -1.0, 412: -1.0, 420: 2.0, 430: -1.0}
-    assert judged(module(n_steps=1), episodes(episode(525, paid), False)) == [400, 410, 412, 430]
-    assert judged(module(n_steps=3), episodes(episode(525, paid), False)) == [400, 412, 430]
+    assert eval_mask(module(n_steps=1), episodes(episode(525, paid), False)) == [400, 410, 412, 430]
+    assert eval_mask(module(n_steps=3), episodes(episode(525, paid), False)) == [400, 412, 430]
 
 
 def test_only_a_vest_that_the_last_frame_shows_alone_in_reach_is_judged() -> None:
     paid = {400: 1.0, 410: 1.0, 420: 1.0, 430: -1.0, 440: -1.0, 450: -1.0}
     red = {400: np.nan, 410: FAR, 420: NEAR}  # with a red pillar the first three are red
     green = {420: NEAR, 430: np.nan, 440: NEAR, 450: NEAR}
-    assert judged(module(), episodes(episode(525, paid), False, red=red, green=green)) == [440, 450]
+    assert eval_mask(module(), episodes(episode(525, paid), False, red=red, green=green)) == [440, 450]
     green[450] = FAR
-    assert judged(module(), episodes(episode(525, paid), False, red=red, green=green)) == [440]
+    assert eval_mask(module(), episodes(episode(525, paid), False, red=red, green=green)) == [440]
 
 
 def seen(data: TwoColorsDataModule, own: int, other: int, bearing: float, green: bool = True) -> int:
@@ -117,14 +118,14 @@ def test_as_many_vests_are_judged_right_as_wrong_of_those_seen_alike() -> None:
             right = np.array(reward) > 0
             part[f"info.{colour}_bearing"] = np.where(rng.random(400) < 0.3 + 0.4 * right, 0, 30).astype(np.float32)
         part[HAS_OUTCOME][-3:] = False  # the time is out
-        parts.append({**part, EVALUATE: rng.random(400) < 0.9})
+        parts.append({**part, EVAL_MASK: rng.random(400) < 0.9})
     arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     flags = data._balanced(ArrayEpisodes(arrays, [400, 400]), "val")
-    judged = arrays[EVALUATE] & arrays[HAS_OUTCOME]
-    assert (judged | ~flags).all()
+    eval_mask = arrays[EVAL_MASK] & arrays[HAS_OUTCOME]
+    assert (eval_mask | ~flags).all()
     alike, right = data.seen_alike(arrays), arrays["reward"] > 0
     for number in np.unique(alike):
-        there = judged & (alike == number)
+        there = eval_mask & (alike == number)
         fewest = min((there & right).sum(), (there & ~right).sum())
         assert (flags & there & right).sum() == (flags & there & ~right).sum() == fewest
     assert flags.sum() > 200
@@ -133,7 +134,7 @@ def test_as_many_vests_are_judged_right_as_wrong_of_those_seen_alike() -> None:
 
 def test_what_cannot_be_balanced_is_judged_as_it_is_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     arrays = episodes(episode(40, {5: 1.0, 10: 1.0, 20: -1.0}), True)  # the wrong one is red
-    arrays[EVALUATE] = np.abs(arrays["reward"]) > 0.5
+    arrays[EVAL_MASK] = np.abs(arrays["reward"]) > 0.5
     flags = module()._balanced(ArrayEpisodes(arrays, [40]), "val")
     assert np.flatnonzero(flags).tolist() == [5, 10, 20]
     assert "num_val" in caplog.text
@@ -142,10 +143,10 @@ def test_what_cannot_be_balanced_is_judged_as_it_is_with_a_warning(caplog: pytes
 def test_the_delay_variant_judges_choices_only() -> None:
     data = module(variant="delay")  # the choice comes at step 525
     right, none = episodes(episode(541, {540: 5.0}, living=0), True), episodes(episode(541, {}, living=0), True)
-    assert judged(data, right) == [540]
-    assert judged(data, none) == [540]  # the other vest pays nothing
-    assert judged(data, {name: x[:400] for name, x in none.items()}) == []  # died in the acid
-    assert judged(data, none, terminated=False) == []  # did not choose in time
+    assert eval_mask(data, right) == [540]
+    assert eval_mask(data, none) == [540]  # the other vest pays nothing
+    assert eval_mask(data, {name: x[:400] for name, x in none.items()}) == []  # died in the acid
+    assert eval_mask(data, none, terminated=False) == []  # did not choose in time
 
 
 def test_predictions_count_as_right_on_their_side_of_the_middle() -> None:
@@ -159,7 +160,7 @@ def test_an_unknown_variant_is_refused() -> None:
 
 
 def test_episodes_are_played_by_the_policy_and_kept_as_bytes(tmp_path: Any) -> None:
-    given: dict[str, Any] = {"rules": {"timeout": 400}, "judged_after": 20, "num_train": 2, "seed": 3}
+    given: dict[str, Any] = {"rules": {"timeout": 400}, "eval_after": 20, "num_train": 2, "seed": 3}
     data = module(**given, cache_dir=str(tmp_path), policy=TwoColorsPolicy(noise=0.0))
     source = data.episodes("train")
     assert source.fields["observation"].dtype == "uint8"
@@ -167,7 +168,7 @@ def test_episodes_are_played_by_the_policy_and_kept_as_bytes(tmp_path: Any) -> N
     read = source.read(0, 0, int(source.lengths[0]))
     assert (np.abs(read[OUTCOME]) > 0.5).sum() >= 3
     assert set(read["action"]) <= set(range(5))  # the script does not walk backwards
-    flags = np.concatenate([source.read(e, 0, int(n))[EVALUATE] for e, n in enumerate(source.lengths)])
+    flags = np.concatenate([source.read(e, 0, int(n))[EVAL_MASK] for e, n in enumerate(source.lengths)])
     assert flags.any()
     read_by_a_network = {*data.task.inputs, *data.task.context}
     assert read_by_a_network == {"observation", "action", "reward"}  # and nothing that is hidden from the player

@@ -21,9 +21,10 @@ import pytest
 import torch
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
 
+from memup_lightning.envs.policies import random_policy
 from memup_lightning.envs.two_colors.rules import FORWARD, LEFT
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.rl.collectors import play, random_policy
+from memup_lightning.rl.collectors import collect
 from tests.command_line import ROOT
 
 pytest.importorskip("vizdoom")
@@ -130,7 +131,7 @@ def test_engines_that_fail_again_and_again_end_the_run() -> None:
 
 def test_the_collector_leaves_out_the_episode_of_an_engine_that_died(caplog: pytest.LogCaptureFixture) -> None:
     env = SyncVectorEnv([partial(TwoColorsEnv, timeout=80)] * 2)
-    whole = list(play(env, random_policy, 4, seed=0))
+    whole = list(collect(env, random_policy, 4, seed=0))
     broken: list[bool] = []
 
     def policy(observations: Any, action_space: gymnasium.Space[Any]) -> Any:
@@ -139,7 +140,7 @@ def test_the_collector_leaves_out_the_episode_of_an_engine_that_died(caplog: pyt
             break_engine(env.envs[0], signal.SIGKILL)  # type: ignore[arg-type]
         return action_space.sample()
 
-    found = list(play(env, policy, 4, seed=0))
+    found = list(collect(env, policy, 4, seed=0))
     env.close()
     assert [len(e.arrays["reward"]) for e in found] == [len(e.arrays["reward"]) for e in whole] == [20] * 4
     assert "1 episodes were discarded" in caplog.text
@@ -273,9 +274,9 @@ AGENT = {
     "model.init_args.memory": "null",
     "data.init_args.env_kwargs.timeout": 100,
     "data.init_args.num_envs": 2,
-    "data.init_args.steps": 16,
-    "data.init_args.epochs": 1,
-    "data.init_args.minibatches": 1,
+    "data.init_args.num_steps": 16,
+    "data.init_args.update_epochs": 1,
+    "data.init_args.num_minibatches": 1,
     "data.init_args.num_val": 2,
     "data.init_args.vectorization": "async",
 }

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
+from memup_lightning.envs.policies import random_policy
 from memup_lightning.envs.two_colors.rules import ACTIONS
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.rl.collectors import play, random_policy
-from memup_lightning.rl.vector_envs import make_playable
+from memup_lightning.rl.collectors import collect
+from memup_lightning.rl.vector_envs import make_agent_env
 
 pytest.importorskip("vizdoom")
 
@@ -102,14 +103,14 @@ def test_what_was_returned_does_not_change_later(make: Made) -> None:
     ("name", "kind"), [("TwoColors", TwoColorsVectorEnv), ("TwoColorsDelay", TwoColorsDelayVectorEnv)]
 )
 def test_agents_and_collectors_are_given_threads(name: str, kind: type[DoomVectorEnv]) -> None:
-    for env in (gymnasium.make_vec(f"memup/{name}-v0", num_envs=2), make_playable(f"memup/{name}-v0", 2)):
+    for env in (gymnasium.make_vec(f"memup/{name}-v0", num_envs=2), make_agent_env(f"memup/{name}-v0", 2)):
         assert isinstance(env, kind)
         assert env.reset(seed=0)[0].shape == (2, 64, 112, 3)
         env.close()
 
 
 def test_the_episode_of_an_engine_that_dies_is_left_out_and_the_others_go_on(make: Made) -> None:
-    whole = list(play(make(2), random_policy, 4, seed=0))
+    whole = list(collect(make(2), random_policy, 4, seed=0))
     env = make(2)
     broken: list[bool] = []
 
@@ -119,7 +120,7 @@ def test_the_episode_of_an_engine_that_dies_is_left_out_and_the_others_go_on(mak
             os.kill(engine(env, 1), signal.SIGKILL)
         return action_space.sample()
 
-    found = list(play(env, policy, 4, seed=0))
+    found = list(collect(env, policy, 4, seed=0))
     assert [len(e.arrays["reward"]) for e in found] == [len(e.arrays["reward"]) for e in whole] == [15] * 4
 
 

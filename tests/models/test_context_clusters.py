@@ -1,4 +1,4 @@
-"""Kinds of context: clusters that follow the features, and an account that only held-out episodes enter."""
+"""Clusters of context: clusters that follow the features, and an account that only validation episodes enter."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from memup_lightning.models.context_clusters import Kinds
+from memup_lightning.models.context_clusters import ContextClusters
 
 CPU = torch.device("cpu")
 
@@ -21,118 +21,124 @@ def islands(count: int = 3, each: int = 50, apart: float = 10.0, seed: int = 0) 
     return apart * torch.eye(count)[group] + 0.1 * noise, group
 
 
-def fitted(features: torch.Tensor, uncertainty: torch.Tensor, count: int) -> Kinds:
-    kinds = Kinds(count, CPU)
-    kinds.fit(features, uncertainty, {"x": features[:, None]}, seed=0)
-    return kinds
+def fitted(features: torch.Tensor, uncertainty: torch.Tensor, count: int) -> ContextClusters:
+    clusters = ContextClusters(count, CPU)
+    clusters.fit(features, uncertainty, {"x": features[:, None]}, seed=0)
+    return clusters
 
 
 def test_contexts_that_look_alike_are_of_one_kind_and_others_of_another() -> None:
     features, group = islands()
-    kind = fitted(features, torch.ones(len(group)), 3)(features)
+    cluster = fitted(features, torch.ones(len(group)), 3)(features)
     for number in range(3):
-        assert len(kind[group == number].unique()) == 1
-    assert len(kind.unique()) == 3
+        assert len(cluster[group == number].unique()) == 1
+    assert len(cluster.unique()) == 3
 
 
 def test_a_few_uncertain_contexts_are_told_apart_and_many_certain_ones_are_not() -> None:
     features, group = islands(count=8, each=20)
     features = torch.cat([features, features[:40].repeat(50, 1) - 30])
     uncertainty = torch.cat([torch.ones(len(group)), torch.zeros(40 * 50)])
-    kind = fitted(features, uncertainty, 8)(features[: len(group)])
-    assert len({int(kind[group == number].mode().values) for number in range(8)}) >= 7
+    cluster = fitted(features, uncertainty, 8)(features[: len(group)])
+    assert len({int(cluster[group == number].mode().values) for number in range(8)}) >= 7
 
 
 def test_kinds_keep_their_numbers_while_the_features_drift() -> None:
     features, group = islands()
-    kinds = fitted(features, torch.ones(len(group)), 3)
-    before = kinds(features)
+    clusters = fitted(features, torch.ones(len(group)), 3)
+    before = clusters(features)
     for _ in range(10):
         features = features + torch.tensor([2.0, -1.0, 0.5])
-        kinds.fit(features, torch.ones(len(group)), {"x": features[:, None]}, seed=0)
-    assert torch.equal(kinds(features), before)
+        clusters.fit(features, torch.ones(len(group)), {"x": features[:, None]}, seed=0)
+    assert torch.equal(clusters(features), before)
 
 
-def observed(kinds: Kinds, kind: int, gain: float, episodes: int = 100, counts: bool = True) -> None:
-    """One step of that kind in each of some episodes."""
+def observed(clusters: ContextClusters, cluster: int, gain: float, episodes: int = 100, counts: bool = True) -> None:
+    """One step of that cluster in each of some episodes."""
     noise = 0.2 * (-1.0) ** torch.arange(episodes)
     shape = (episodes, 1)
-    kinds.observe(torch.full(shape, kind), gain + noise[:, None], torch.full(shape, counts), torch.arange(episodes))
+    clusters.observe(
+        torch.full(shape, cluster), gain + noise[:, None], torch.full(shape, counts), torch.arange(episodes)
+    )
 
 
-def refreshed(kinds: Kinds) -> Kinds:
+def refreshed(clusters: ContextClusters) -> ContextClusters:
     features, group = islands()
-    kinds.fit(features, torch.ones(len(group)), {"x": features[:, None]}, seed=0)
-    return kinds
+    clusters.fit(features, torch.ones(len(group)), {"x": features[:, None]}, seed=0)
+    return clusters
 
 
-def equally_uncertain() -> Kinds:
+def equally_uncertain() -> ContextClusters:
     features, group = islands()
     return fitted(features, torch.ones(len(group)), 3)
 
 
 def test_a_kind_weighs_more_the_surer_it_is_that_the_memory_explains_something_of_it() -> None:
-    kinds = equally_uncertain()
-    observed(kinds, 0, 0.03)  # 1.5 standard errors
-    observed(kinds, 1, -0.5)
-    few, none, unknown = refreshed(kinds).weights()
+    clusters = equally_uncertain()
+    observed(clusters, 0, 0.03)  # 1.5 standard errors
+    observed(clusters, 1, -0.5)
+    few, none, unknown = refreshed(clusters).weights()
     assert few / unknown == pytest.approx(math.exp(1.5), rel=0.05)
     assert none == unknown == 1
     for _ in range(3):
-        observed(kinds, 0, 2.0)
-        sure = refreshed(kinds).weights()
+        observed(clusters, 0, 2.0)
+        sure = refreshed(clusters).weights()
     assert sure[0] / sure[2] == pytest.approx(math.exp(5), rel=0.01)  # others are still drawn now and then
 
 
 def test_what_is_not_observed_any_more_is_forgotten() -> None:
-    kinds = equally_uncertain()
-    observed(kinds, 0, 0.1)
-    weights = [float(refreshed(kinds).weights()[0]) for _ in range(16)]
+    clusters = equally_uncertain()
+    observed(clusters, 0, 0.1)
+    weights = [float(refreshed(clusters).weights()[0]) for _ in range(16)]
     assert weights == sorted(weights, reverse=True)
     assert weights[-1] < 1.1
 
 
 def test_a_step_that_lanes_meet_again_and_again_is_one_observation() -> None:
-    kinds, again = equally_uncertain(), equally_uncertain()
-    observed(kinds, 0, 0.1, episodes=10)
+    clusters, again = equally_uncertain(), equally_uncertain()
+    observed(clusters, 0, 0.1, episodes=10)
     for _ in range(50):
         observed(again, 0, 0.1, episodes=10)
-    torch.testing.assert_close(refreshed(kinds).weights(), refreshed(again).weights())
+    torch.testing.assert_close(refreshed(clusters).weights(), refreshed(again).weights())
 
 
 def test_a_rare_kind_weighs_as_much_more_as_it_is_rare() -> None:
-    kinds = equally_uncertain()
+    clusters = equally_uncertain()
     for block in ([[0, 1, 1], [1, 1, 1]], [[1, 2, 2], [1, 0, 0]]):
-        kinds.meet(torch.tensor(block), torch.tensor([[True] * 3, [True, False, False]]))
-    assert refreshed(kinds).weights().tolist() == [4, 1, 4]
+        clusters.count_presence(torch.tensor(block), torch.tensor([[True] * 3, [True, False, False]]))
+    assert refreshed(clusters).weights().tolist() == [4, 1, 4]
 
 
 def test_a_certain_kind_weighs_next_to_nothing_and_nothing_where_it_is_common() -> None:
     features, group = islands()
-    kinds = fitted(features, (group == 0).float(), 3)
-    uncertain, common, rare = (int(kinds(features)[group == number][0]) for number in range(3))
-    kinds.meet(torch.tensor([[uncertain, common, rare]] + [[common] * 3] * 9), torch.ones(10, 3, dtype=torch.bool))
-    kinds.fit(features, (group == 0).float(), {"x": features[:, None]}, seed=0)
-    weights = kinds.weights()
+    clusters = fitted(features, (group == 0).float(), 3)
+    uncertain, common, rare = (int(clusters(features)[group == number][0]) for number in range(3))
+    clusters.count_presence(
+        torch.tensor([[uncertain, common, rare]] + [[common] * 3] * 9), torch.ones(10, 3, dtype=torch.bool)
+    )
+    clusters.fit(features, (group == 0).float(), {"x": features[:, None]}, seed=0)
+    weights = clusters.weights()
     assert weights[uncertain] == pytest.approx(10.0)
     assert weights[common] == 0
     assert 0 < weights[rare] < 0.1
 
 
 def test_targets_of_episodes_that_are_trained_on_do_not_enter() -> None:
-    kinds = equally_uncertain()
-    observed(kinds, 0, 5.0, counts=False)
-    assert refreshed(kinds).weights().tolist() == [1, 1, 1]
+    clusters = equally_uncertain()
+    observed(clusters, 0, 5.0, counts=False)
+    assert refreshed(clusters).weights().tolist() == [1, 1, 1]
 
 
 def test_the_account_names_each_kind_by_a_context_and_says_what_was_explained() -> None:
     features, group = islands()
-    kinds = fitted(features, torch.ones(len(group)), 3)
-    kind = int(kinds(features[:1]))
-    observed(kinds, kind, 2.0)
-    observed(kinds, (kind + 1) % 3, 0.0)
-    kinds.choose(torch.tensor([[kind, kind, kind, (kind + 1) % 3, kind]]), torch.tensor([[True] * 4 + [False]]))
-    first, second, last = kinds.account()
+    clusters = fitted(features, torch.ones(len(group)), 3)
+    cluster = int(clusters(features[:1]))
+    observed(clusters, cluster, 2.0)
+    observed(clusters, (cluster + 1) % 3, 0.0)
+    clusters.count_targets(
+        torch.tensor([[cluster, cluster, cluster, (cluster + 1) % 3, cluster]]), torch.tensor([[True] * 4 + [False]])
+    )
+    first, second, last = clusters.summary()
     assert first["example"].startswith(("x 10 ", "x 9.", "x 11 "))
     assert (first["gain"], first["share"]) == (pytest.approx(2.0), pytest.approx(0.75))
     assert first["error"] == pytest.approx(0.02, rel=0.01)
@@ -142,14 +148,14 @@ def test_the_account_names_each_kind_by_a_context_and_says_what_was_explained() 
 
 def test_kinds_come_back_from_a_checkpoint_as_they_were() -> None:
     features, group = islands()
-    kinds = fitted(features, torch.rand(len(group)), 3)
-    observed(kinds, 0, 1.0)
+    clusters = fitted(features, torch.rand(len(group)), 3)
+    observed(clusters, 0, 1.0)
     file = io.BytesIO()
-    torch.save(kinds.state_dict(), file)
+    torch.save(clusters.state_dict(), file)
     file.seek(0)
     state: dict[str, Any] = torch.load(file, weights_only=True)
-    other = Kinds(0, CPU)
+    other = ContextClusters(0, CPU)
     other.load_state_dict(state, rank=0)
-    assert torch.equal(other(features), kinds(features))
-    assert other.account() == kinds.account()
-    assert torch.equal(refreshed(kinds).weights(), refreshed(other).weights())
+    assert torch.equal(other(features), clusters(features))
+    assert other.summary() == clusters.summary()
+    assert torch.equal(refreshed(clusters).weights(), refreshed(other).weights())

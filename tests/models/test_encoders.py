@@ -15,13 +15,13 @@ from memup_lightning.models.encoders import (
     VectorEncoder,
     WindowEncoder,
 )
-from memup_lightning.specs import Field
+from memup_lightning.specs import FieldSpec
 
 
 @pytest.mark.parametrize("lead", [(5,), (2, 3), (2, 3, 4)])
 @pytest.mark.parametrize("shape", [(), (3,), (2, 3)])
 def test_a_vector_is_passed_on_flat_and_unchanged(lead: tuple[int, ...], shape: tuple[int, ...]) -> None:
-    encoder, x = VectorEncoder(Field(shape)), torch.randn(*lead, *shape)
+    encoder, x = VectorEncoder(FieldSpec(shape)), torch.randn(*lead, *shape)
     out = encoder(x)
     assert out.shape == (*lead, encoder.output_size)
     assert torch.equal(out.flatten(), x.flatten())
@@ -29,26 +29,26 @@ def test_a_vector_is_passed_on_flat_and_unchanged(lead: tuple[int, ...], shape: 
 
 @pytest.mark.parametrize("dtype", [torch.bool, torch.int8, torch.uint8, torch.int64])
 def test_whole_numbers_become_floats(dtype: torch.dtype) -> None:
-    out = VectorEncoder(Field((2,)))(torch.tensor([[1, 0]]).to(dtype))
+    out = VectorEncoder(FieldSpec((2,)))(torch.tensor([[1, 0]]).to(dtype))
     assert out.dtype == torch.float32
     assert out.tolist() == [[1.0, 0.0]]
 
 
 @pytest.mark.parametrize("dtype", [torch.int32, torch.int64])
 def test_a_token_of_few_classes_is_one_hot(dtype: torch.dtype) -> None:
-    encoder = TokenEncoder(Field((), "int32", "token", 3))
+    encoder = TokenEncoder(FieldSpec((), "int32", "token", 3))
     assert not list(encoder.parameters())
     assert encoder(torch.tensor([2, 0, 1], dtype=dtype)).tolist() == [[0, 0, 1], [1, 0, 0], [0, 1, 0]]
 
 
 def test_a_one_hot_token_is_as_large_as_asked_for() -> None:
-    encoder = StepEncoder({"token": Field((), "int64", "token", 3)}, one_hot=8.0)
+    encoder = StepEncoder({"token": FieldSpec((), "int64", "token", 3)}, one_hot=8.0)
     assert encoder({"token": torch.tensor([2, -1])}).tolist() == [[0, 0, 8], [0, 0, 0]]
 
 
 @pytest.mark.parametrize("classes", [3, ONE_HOT_UP_TO + 1])
 def test_a_token_that_is_not_there_is_zeros_and_no_class_is(classes: int) -> None:
-    encoder = TokenEncoder(Field((), "int32", "token", classes), embedding_size=5)
+    encoder = TokenEncoder(FieldSpec((), "int32", "token", classes), embedding_size=5)
     assert not encoder(torch.tensor([-1])).any()
     out = encoder(torch.arange(classes))
     assert out.any(-1).all()
@@ -56,15 +56,15 @@ def test_a_token_that_is_not_there_is_zeros_and_no_class_is(classes: int) -> Non
 
 
 def test_a_token_of_many_classes_is_embedded() -> None:
-    encoder = TokenEncoder(Field((), "int32", "token", 1000), embedding_size=5)
+    encoder = TokenEncoder(FieldSpec((), "int32", "token", 1000), embedding_size=5)
     assert encoder.output_size == 5
     assert encoder(torch.tensor([[999, 0]])).shape == (1, 2, 5)
 
 
 @pytest.mark.parametrize("classes", [3, 100])
 def test_several_tokens_of_a_step_stand_in_their_order(classes: int) -> None:
-    encoder = TokenEncoder(Field((2,), "int32", "token", classes), embedding_size=5)
-    one = TokenEncoder(Field((), "int32", "token", classes), embedding_size=5)
+    encoder = TokenEncoder(FieldSpec((2,), "int32", "token", classes), embedding_size=5)
+    one = TokenEncoder(FieldSpec((), "int32", "token", classes), embedding_size=5)
     one.load_state_dict(encoder.state_dict())
     x = torch.tensor([[2, 0], [1, -1]])
     assert torch.equal(encoder(x), torch.cat([one(x[:, 0]), one(x[:, 1])], -1))
@@ -72,7 +72,7 @@ def test_several_tokens_of_a_step_stand_in_their_order(classes: int) -> None:
 
 
 def test_an_image_gives_the_same_features_whatever_stands_before_it() -> None:
-    encoder = ImageEncoder(Field((40, 36, 3), "uint8", "image"), output_size=8)
+    encoder = ImageEncoder(FieldSpec((40, 36, 3), "uint8", "image"), output_size=8)
     x = torch.randint(0, 256, (2, 3, 40, 36, 3), dtype=torch.uint8)
     out = encoder(x)
     assert out.shape == (2, 3, 8)
@@ -81,24 +81,24 @@ def test_an_image_gives_the_same_features_whatever_stands_before_it() -> None:
 
 def test_bytes_are_scaled_like_floats_between_0_and_1() -> None:
     torch.manual_seed(0)
-    encoder = ImageEncoder(Field((36, 36, 1), "uint8", "image"), output_size=8)
-    floats = ImageEncoder(Field((36, 36, 1), "float32", "image"), output_size=8)
+    encoder = ImageEncoder(FieldSpec((36, 36, 1), "uint8", "image"), output_size=8)
+    floats = ImageEncoder(FieldSpec((36, 36, 1), "float32", "image"), output_size=8)
     floats.load_state_dict(encoder.state_dict())
     x = torch.randint(0, 256, (1, 36, 36, 1), dtype=torch.uint8)
     assert torch.allclose(encoder(x), floats(x / 255), atol=1e-6)
 
 
 def test_a_step_encoder_takes_the_image_encoder_that_it_is_given() -> None:
-    field = Field((20, 40, 3), "uint8", "image")
+    field = FieldSpec((20, 40, 3), "uint8", "image")
     encoder = StepEncoder({"look": field}, image_size=5, image=SmallImageEncoder)
     assert isinstance(encoder.encoders[0], SmallImageEncoder)
     assert encoder({"look": torch.zeros(2, 3, 20, 40, 3, dtype=torch.uint8)}).shape == (2, 3, 5)
     with pytest.raises(MemUPError, match=r"15x40 pixels.*SmallImageEncoder; it needs 16x16"):
-        SmallImageEncoder(Field((15, 40, 3), "uint8", "image"))
+        SmallImageEncoder(FieldSpec((15, 40, 3), "uint8", "image"))
 
 
 def test_a_standardised_image_is_seen_alike_in_any_light() -> None:
-    field = Field((16, 16, 3), "float32", "image")
+    field = FieldSpec((16, 16, 3), "float32", "image")
     encoder = SmallImageEncoder(field, output_size=8, standardize=True)
     image = torch.rand(4, 16, 16, 3)
     torch.testing.assert_close(encoder(0.2 * image + 0.5), encoder(image), atol=1e-3, rtol=1e-3)
@@ -108,14 +108,14 @@ def test_a_standardised_image_is_seen_alike_in_any_light() -> None:
 
 def test_an_image_that_is_too_small_is_refused_with_its_size() -> None:
     with pytest.raises(MemUPError, match=r"20x40 pixels.*36x36"):
-        ImageEncoder(Field((20, 40, 3), "uint8", "image"))
+        ImageEncoder(FieldSpec((20, 40, 3), "uint8", "image"))
 
 
 FIELDS = {
-    "see": Field((2,)),
-    "do": Field((), "int32", "token", 3),
-    "look": Field((36, 36, 1), "uint8", "image"),
-    "flag": Field((), "bool"),
+    "see": FieldSpec((2,)),
+    "do": FieldSpec((), "int32", "token", 3),
+    "look": FieldSpec((36, 36, 1), "uint8", "image"),
+    "flag": FieldSpec((), "bool"),
 }
 
 
@@ -147,7 +147,7 @@ def test_a_hidden_layer_has_the_size_asked_for() -> None:
 
 
 def test_a_window_is_its_steps_one_after_another() -> None:
-    step = StepEncoder({"see": Field((2,)), "do": Field((), "int32", "token", 3)}, hidden_size=4)
+    step = StepEncoder({"see": FieldSpec((2,)), "do": FieldSpec((), "int32", "token", 3)}, hidden_size=4)
     encoder = WindowEncoder({}, 3, step)
     x = {"see": torch.randn(5, 3, 2), "do": torch.tensor([[-1, 0, 2]]).expand(5, 3)}
     steps = [step({name: value[:, t] for name, value in x.items()}) for t in range(3)]
@@ -156,7 +156,7 @@ def test_a_window_is_its_steps_one_after_another() -> None:
 
 
 def test_a_token_that_is_not_there_stays_zeros_however_long_is_trained() -> None:
-    encoder = TokenEncoder(Field((), "int32", "token", 1000), embedding_size=5)
+    encoder = TokenEncoder(FieldSpec((), "int32", "token", 1000), embedding_size=5)
     optimizer = torch.optim.Adam(encoder.parameters(), 0.1)
     for _ in range(3):
         optimizer.zero_grad()
@@ -166,5 +166,5 @@ def test_a_token_that_is_not_there_stays_zeros_however_long_is_trained() -> None
 
 
 def test_a_token_of_many_classes_costs_its_embedding_and_no_table_beside_it() -> None:
-    encoder = TokenEncoder(Field((), "int32", "token", 100_000), embedding_size=4)
+    encoder = TokenEncoder(FieldSpec((), "int32", "token", 100_000), embedding_size=4)
     assert not list(encoder.buffers())

@@ -24,7 +24,7 @@ from memup_lightning.models.memory import (
     XLSTM,
     GTrXL,
     MinGRU,
-    ModuleMemory,
+    RNNAdapter,
     State,
     check_memory,
     detach,
@@ -78,8 +78,8 @@ CORES: dict[str, Callable[[int], Any]] = {
     "GTrXL-short-window": partial(GTrXL, hidden_size=8, num_layers=3, num_heads=2, window=5),
     "RMT": partial(RMT, hidden_size=8, num_heads=2, memory_tokens=2),
     "RMT-long-segment": partial(RMT, hidden_size=8, num_heads=2, memory_tokens=2, segment_length=30),
-    "ModuleMemory-RNN": partial(ModuleMemory, module=partial(nn.RNN, hidden_size=7, batch_first=True)),
-    "ModuleMemory-LeakyCell": partial(ModuleMemory, module=LeakyCell, state_shapes=[[6], [1, 1]]),
+    "RNNAdapter-RNN": partial(RNNAdapter, module=partial(nn.RNN, hidden_size=7, batch_first=True)),
+    "RNNAdapter-LeakyCell": partial(RNNAdapter, module=LeakyCell, state_shapes=[[6], [1, 1]]),
 }
 
 each_core = pytest.mark.parametrize("name", CORES)
@@ -389,7 +389,7 @@ def test_a_core_without_the_base_class_is_accepted() -> None:
 @pytest.mark.parametrize(
     ("core", "said"),
     [
-        (NoSize, "NoSize has no 'output_size'.*ModuleMemory"),
+        (NoSize, "NoSize has no 'output_size'.*RNNAdapter"),
         (NoInitialState, "NoInitialState has no 'initial_state'"),
         (WrongOutput, r"WrongOutput returned an output of shape \[2, 3, 2\].*\[2, 3, 3\]"),
         (StepsFirst, r"StepsFirst returned an output of shape \[3, 2, 2\]"),
@@ -416,13 +416,13 @@ def test_a_core_that_breaks_the_contract_is_refused_with_what_it_breaks(core: ty
         (lambda: XLSTM(4, hidden_size=12), "hidden_size=12, num_heads=4"),
         (lambda: GTrXL(4, hidden_size=12), "hidden_size=12, num_heads=4"),
         (lambda: RMT(4, hidden_size=10), "hidden_size=10 is no multiple of num_heads=4"),
-        (lambda: ModuleMemory(4, LeakyCell), "does not know the state of LeakyCell; give state_shapes"),
-        (lambda: ModuleMemory(4, partial(nn.GRU, hidden_size=3)), "batch_first=False"),
+        (lambda: RNNAdapter(4, LeakyCell), "does not know the state of LeakyCell; give state_shapes"),
+        (lambda: RNNAdapter(4, partial(nn.GRU, hidden_size=3)), "batch_first=False"),
         (
-            lambda: ModuleMemory(4, partial(nn.GRU, hidden_size=3, batch_first=True, bidirectional=True)),
+            lambda: RNNAdapter(4, partial(nn.GRU, hidden_size=3, batch_first=True, bidirectional=True)),
             "one direction",
         ),
-        (lambda: ModuleMemory(4, partial(nn.LSTM, hidden_size=3, batch_first=True, proj_size=2)), "proj_size=2"),
+        (lambda: RNNAdapter(4, partial(nn.LSTM, hidden_size=3, batch_first=True, proj_size=2)), "proj_size=2"),
     ],
 )
 def test_an_impossible_core_is_refused_with_its_value(make: Any, said: str) -> None:

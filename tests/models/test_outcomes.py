@@ -12,18 +12,18 @@ import torch
 from torch import Tensor
 
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.models.outcomes import Categorical, Gaussian, Outcome, Quantile
-from memup_lightning.specs import Field
+from memup_lightning.models.outcomes import CategoricalOutcome, GaussianOutcome, Outcome, QuantileOutcome
+from memup_lightning.specs import FieldSpec
 
-NUMBER, VECTOR, CLASSES = Field(), Field((3,)), Field((), "int32", "token", 4)
+NUMBER, VECTOR, CLASSES = FieldSpec(), FieldSpec((3,)), FieldSpec((), "int32", "token", 4)
 
-FAMILIES: dict[str, tuple[Field, Callable[[], Outcome]]] = {
-    "categorical": (CLASSES, partial(Categorical, CLASSES)),
-    "gaussian": (NUMBER, partial(Gaussian, NUMBER)),
-    "gaussian-fixed": (NUMBER, partial(Gaussian, NUMBER, learned_variance=False)),
-    "gaussian-vector": (VECTOR, partial(Gaussian, VECTOR)),
-    "quantile": (NUMBER, partial(Quantile, NUMBER)),
-    "quantile-1": (Field((1,)), partial(Quantile, Field((1,)))),
+FAMILIES: dict[str, tuple[FieldSpec, Callable[[], Outcome]]] = {
+    "categorical": (CLASSES, partial(CategoricalOutcome, CLASSES)),
+    "gaussian": (NUMBER, partial(GaussianOutcome, NUMBER)),
+    "gaussian-fixed": (NUMBER, partial(GaussianOutcome, NUMBER, learned_variance=False)),
+    "gaussian-vector": (VECTOR, partial(GaussianOutcome, VECTOR)),
+    "quantile": (NUMBER, partial(QuantileOutcome, NUMBER)),
+    "quantile-1": (FieldSpec((1,)), partial(QuantileOutcome, FieldSpec((1,)))),
 }
 
 each_family = pytest.mark.parametrize("name", FAMILIES)
@@ -33,9 +33,9 @@ def some_params(outcome: Outcome, *lead: int, scale: float = 1.0) -> Tensor:
     return torch.randn(*lead, outcome.num_parameters, generator=torch.Generator().manual_seed(0)) * scale
 
 
-def some_outcomes(field: Field, *lead: int) -> Tensor:
+def some_outcomes(field: FieldSpec, *lead: int) -> Tensor:
     generator = torch.Generator().manual_seed(1)
-    if field.kind == "token":
+    if field.type == "token":
         return torch.randint(0, field.classes, lead, generator=generator, dtype=torch.int32)
     return torch.randn(*lead, *field.shape, generator=generator)
 
@@ -73,7 +73,7 @@ def test_outcomes_are_scored_one_by_one(name: str) -> None:
 
 
 def test_a_vector_is_as_likely_as_its_components_together() -> None:
-    whole, part = Gaussian(VECTOR), Gaussian(NUMBER)
+    whole, part = GaussianOutcome(VECTOR), GaussianOutcome(NUMBER)
     params, y = some_params(whole, 5), some_outcomes(VECTOR, 5)
     parts = [part.nll(params[:, [i, i + 3]], y[:, i]) for i in range(3)]
     assert torch.allclose(whole.nll(params, y), torch.stack(parts).sum(0), atol=1e-5)
@@ -94,14 +94,14 @@ def test_a_density_integrates_to_one(name: str, scale: float) -> None:
 
 
 def test_the_probabilities_of_all_classes_sum_to_one() -> None:
-    outcome = Categorical(CLASSES)
+    outcome = CategoricalOutcome(CLASSES)
     params = some_params(outcome, 6)
     p = torch.stack([(-outcome.nll(params, torch.full((6,), c))).exp() for c in range(4)])
     assert torch.allclose(p.sum(0), torch.ones(6))
 
 
 def test_the_quantile_likelihood_puts_equal_mass_between_neighbouring_quantiles() -> None:
-    outcome = Quantile(NUMBER, num_quantiles=4)
+    outcome = QuantileOutcome(NUMBER, num_quantiles=4)
     params = torch.tensor([[-2.0, 0.0, 0.5, 3.0]])
     for low, high in ((-2.0, 0.0), (0.0, 0.5), (0.5, 3.0)):
         y = torch.linspace(low + 1e-4, high - 1e-4, 2001)
@@ -110,7 +110,7 @@ def test_the_quantile_likelihood_puts_equal_mass_between_neighbouring_quantiles(
 
 
 def test_quantiles_in_any_order_are_the_same_distribution() -> None:
-    outcome = Quantile(NUMBER, num_quantiles=4)
+    outcome = QuantileOutcome(NUMBER, num_quantiles=4)
     y = torch.linspace(-4, 4, 100)
     rising, mixed = torch.tensor([-2.0, 0.0, 0.5, 3.0]), torch.tensor([0.5, -2.0, 3.0, 0.0])
     assert torch.equal(outcome.nll(rising.expand(100, -1), y), outcome.nll(mixed.expand(100, -1), y))
@@ -120,14 +120,14 @@ def test_quantiles_in_any_order_are_the_same_distribution() -> None:
 
 
 def test_entropy_of_classes_is_that_of_the_definition() -> None:
-    outcome = Categorical(CLASSES)
+    outcome = CategoricalOutcome(CLASSES)
     p = torch.tensor([[0.25] * 4, [0.7, 0.1, 0.1, 0.1], [0.97, 0.01, 0.01, 0.01]])
     assert torch.allclose(outcome.uncertainty(p.log()), -(p * p.log()).sum(-1), atol=1e-6)
     assert outcome.uncertainty(p.log()).diff().max() < 0
 
 
 def test_entropy_of_a_gaussian_is_its_mean_nll() -> None:
-    outcome = Gaussian(NUMBER)
+    outcome = GaussianOutcome(NUMBER)
     params = torch.tensor([[0.7, 1.3]])
     std = torch.nn.functional.softplus(params[0, 1]) + 0.1
     y = 0.7 + std * torch.randn(200_000, generator=torch.Generator().manual_seed(0))
@@ -149,7 +149,7 @@ def test_uncertainty_rises_with_the_spread_and_not_with_the_mean(name: str) -> N
 
 
 def test_a_fixed_variance_is_as_uncertain_everywhere() -> None:
-    outcome = Gaussian(NUMBER, learned_variance=False)
+    outcome = GaussianOutcome(NUMBER, learned_variance=False)
     assert outcome.uncertainty(some_params(outcome, 9)).unique().numel() == 1
 
 
@@ -171,20 +171,20 @@ def fitted(outcome: Outcome, y: Tensor, updates: int = 600, lr: float = 0.05) ->
 
 def test_classes_are_fitted_to_their_frequencies() -> None:
     y = torch.tensor([0] * 10 + [1] * 40 + [2] * 20 + [3] * 30)
-    p = fitted(Categorical(CLASSES), y).softmax(-1)
+    p = fitted(CategoricalOutcome(CLASSES), y).softmax(-1)
     assert torch.allclose(p, torch.tensor([0.1, 0.4, 0.2, 0.3]), atol=0.01)
 
 
 def test_a_gaussian_is_fitted_to_mean_and_deviation() -> None:
     y = 1.5 + 0.8 * torch.randn(4000, generator=torch.Generator().manual_seed(0))
-    params = fitted(Gaussian(NUMBER), y)
+    params = fitted(GaussianOutcome(NUMBER), y)
     std = torch.nn.functional.softplus(params[1]) + 0.1
     assert params[0].item() == pytest.approx(y.mean().item(), abs=0.02)
     assert std.item() == pytest.approx(y.std().item(), abs=0.02)
 
 
 def test_quantiles_are_fitted_to_those_of_the_sample() -> None:
-    outcome = Quantile(NUMBER, num_quantiles=8, kappa=0.01)
+    outcome = QuantileOutcome(NUMBER, num_quantiles=8, kappa=0.01)
     y = torch.randn(4000, generator=torch.Generator().manual_seed(0)).exp()
     wanted = torch.quantile(y, outcome.taus)
     assert torch.allclose(fitted(outcome, y, 1500), wanted, atol=0.08, rtol=0.05)
@@ -192,9 +192,9 @@ def test_quantiles_are_fitted_to_those_of_the_sample() -> None:
 
 def test_quantiles_keep_two_modes_apart_where_a_gaussian_takes_the_middle() -> None:
     y = torch.tensor([4.0] * 50 + [-3.0] * 50)
-    q = fitted(Quantile(NUMBER, num_quantiles=8), y, 1500).sort().values
+    q = fitted(QuantileOutcome(NUMBER, num_quantiles=8), y, 1500).sort().values
     assert torch.allclose(q, torch.tensor([-3.0] * 4 + [4.0] * 4), atol=0.2)
-    assert fitted(Gaussian(NUMBER), y, 1500)[0].item() == pytest.approx(0.5, abs=0.05)
+    assert fitted(GaussianOutcome(NUMBER), y, 1500)[0].item() == pytest.approx(0.5, abs=0.05)
 
 
 @pytest.mark.parametrize("name", ["gaussian", "quantile"])
@@ -211,7 +211,7 @@ def test_far_outcomes_give_finite_losses_and_gradients(name: str) -> None:
 
 
 def test_the_most_probable_class_is_predicted() -> None:
-    outcome = Categorical(CLASSES)
+    outcome = CategoricalOutcome(CLASSES)
     params = torch.tensor([[0.0, 3, 1, 2], [9, 0, 0, 0]])
     assert outcome.predict(params).tolist() == [1, 0]
     assert outcome.correct(params, torch.tensor([1, 3])).tolist() == [1.0, 0.0]
@@ -220,7 +220,9 @@ def test_the_most_probable_class_is_predicted() -> None:
 @pytest.mark.parametrize("name", ["gaussian", "gaussian-fixed", "quantile"])
 def test_a_number_is_right_within_the_tolerance(name: str) -> None:
     field, _ = FAMILIES[name]
-    make: Any = {"gaussian": Gaussian, "quantile": Quantile}.get(name, partial(Gaussian, learned_variance=False))
+    make: Any = {"gaussian": GaussianOutcome, "quantile": QuantileOutcome}.get(
+        name, partial(GaussianOutcome, learned_variance=False)
+    )
     outcome = make(field, tolerance=0.5)
     params = torch.full((4, outcome.num_parameters), 2.0)
     assert outcome.predict(params).tolist() == [2.0] * 4
@@ -229,7 +231,7 @@ def test_a_number_is_right_within_the_tolerance(name: str) -> None:
 
 
 def test_a_vector_is_right_where_every_component_is() -> None:
-    outcome = Gaussian(VECTOR, tolerance=0.5)
+    outcome = GaussianOutcome(VECTOR, tolerance=0.5)
     params = torch.zeros(2, 6)
     y = torch.tensor([[0.4, -0.4, 0.0], [0.4, 0.6, 0.0]])
     assert outcome.correct(params, y).tolist() == [1.0, 0.0]
@@ -245,7 +247,7 @@ def test_numbers_are_scored_by_their_squared_error_too(name: str) -> None:
 
 
 def test_the_smallest_deviation_is_kept() -> None:
-    outcome = Gaussian(NUMBER, min_std=0.25)
+    outcome = GaussianOutcome(NUMBER, min_std=0.25)
     certain = outcome.nll(torch.tensor([[0.0, -100.0]]), torch.zeros(1))
     assert certain.item() == pytest.approx(math.log(0.25) + 0.5 * math.log(2 * math.pi), abs=1e-5)
 
@@ -256,14 +258,14 @@ def test_the_smallest_deviation_is_kept() -> None:
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: Categorical(NUMBER), "Categorical needs class numbers.*a number; use Gaussian or Quantile"),
-        (lambda: Categorical(Field((2,), "int32", "token", 4)), r"one class a step.*\[2\]"),
-        (lambda: Gaussian(CLASSES), "Gaussian needs a number.*one of 4 classes; use Categorical"),
-        (lambda: Gaussian(NUMBER, min_std=0), "min_std=0"),
-        (lambda: Quantile(CLASSES), "Quantile needs one number.*one of 4 classes"),
-        (lambda: Quantile(VECTOR), r"Quantile needs one number.*vector of shape \[3\]"),
-        (lambda: Quantile(NUMBER, num_quantiles=1), "num_quantiles=1"),
-        (lambda: Quantile(NUMBER, kappa=0), "kappa=0"),
+        (lambda: CategoricalOutcome(NUMBER), "Categorical needs class numbers.*a number; use Gaussian or Quantile"),
+        (lambda: CategoricalOutcome(FieldSpec((2,), "int32", "token", 4)), r"one class a step.*\[2\]"),
+        (lambda: GaussianOutcome(CLASSES), "Gaussian needs a number.*one of 4 classes; use Categorical"),
+        (lambda: GaussianOutcome(NUMBER, min_std=0), "min_std=0"),
+        (lambda: QuantileOutcome(CLASSES), "Quantile needs one number.*one of 4 classes"),
+        (lambda: QuantileOutcome(VECTOR), r"Quantile needs one number.*vector of shape \[3\]"),
+        (lambda: QuantileOutcome(NUMBER, num_quantiles=1), "num_quantiles=1"),
+        (lambda: QuantileOutcome(NUMBER, kappa=0), "kappa=0"),
     ],
 )
 def test_a_wrong_kind_or_value_is_refused_with_the_remedy(make: Any, said: str) -> None:

@@ -19,7 +19,7 @@ from memup_lightning.data.targets import TopK
 from memup_lightning.datamodules import TMazeDataModule
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.memory import LSTM
-from memup_lightning.models.regularizers import moves
+from memup_lightning.models.regularizers import drift
 from memup_lightning.modules import MemUP
 from tests.modules.test_memup import chunks_of, episodes, model_of, task_of
 from tests.training import quiet_trainer
@@ -41,7 +41,7 @@ def drawn(seed: int) -> tuple[Tensor, Tensor, Tensor]:
 @given(st.integers(0, 2**16))
 def test_every_move_is_the_total_variation_over_the_rarity_of_its_input(seed: int) -> None:
     memory, x, valid = drawn(seed)
-    move, counts = moves(memory, x, valid)
+    move, counts = drift(memory, x, valid)
     there = x[valid]
     for lane in range(B):
         for step in range(1, T):
@@ -57,8 +57,8 @@ def test_every_move_is_the_total_variation_over_the_rarity_of_its_input(seed: in
 def test_steps_that_belong_to_no_episode_change_nothing(seed: int, filler: float) -> None:
     memory, x, valid = drawn(seed)
     there = valid.unsqueeze(-1)
-    move, counts = moves(memory, x, valid)
-    other, same = moves(memory.where(there, filler), x.where(there, filler), valid)
+    move, counts = drift(memory, x, valid)
+    other, same = drift(memory.where(there, filler), x.where(there, filler), valid)
     assert torch.equal(counts, same)
     assert torch.allclose(move[counts], other[counts])
 
@@ -69,7 +69,7 @@ def test_what_a_rare_input_writes_counts_little() -> None:
     token[0, 2] = 1
     memory = (0.01 * torch.arange(6.0)).expand(50, 6)[..., None].clone()
     memory[0, 2:] += 1
-    move, _ = moves(memory, torch.nn.functional.one_hot(token, 2), torch.ones(50, 6, dtype=torch.bool))
+    move, _ = drift(memory, torch.nn.functional.one_hot(token, 2), torch.ones(50, 6, dtype=torch.bool))
     usual = move[1:]
     assert torch.allclose(usual, torch.full_like(usual, 0.01), rtol=0.05)
     assert move[0, 1] < 0.01  # a jump a hundred times as far
@@ -78,7 +78,7 @@ def test_what_a_rare_input_writes_counts_little() -> None:
 def test_gradients_do_not_reach_the_inputs() -> None:
     memory, x, valid = drawn(1)
     memory.requires_grad_(), x.requires_grad_()
-    moves(memory, x, valid)[0].sum().backward()
+    drift(memory, x, valid)[0].sum().backward()
     assert memory.grad is not None
     assert memory.grad.abs().sum() > 0
     assert x.grad is None
@@ -89,13 +89,13 @@ def first_chunk(**given: Any) -> tuple[MemUP, Any, Tensor]:
     task = task_of(source)
     model = model_of(task, **given)
     (chunk,) = chunks_of(source, task, TopK(1), 1)
-    return model, chunk, model.remember(chunk, None)[0]
+    return model, chunk, model.unroll(chunk, None)[0]
 
 
 def test_the_penalty_is_a_share_of_the_memorys_size() -> None:
     model, chunk, memory = first_chunk(drift_penalty=2.0)
     losses = model.losses(chunk, memory)
-    move, counts = moves(memory, model.encoder(chunk.inputs), chunk.valid)
+    move, counts = drift(memory, model.encoder(chunk.inputs), chunk.valid)
     size = memory.abs().sum(-1)[chunk.valid].mean()
     assert losses["drift_loss"].item() == pytest.approx((2 * move[counts].mean() / size).item(), rel=1e-5)
     # A memory that merely shrinks pays as much.
@@ -164,6 +164,6 @@ def moved_by(penalty: float) -> float:
     longer.setup("validate")
     chunk = next(iter(longer.evaluation_stream("val", chunk_length=451)))
     with torch.no_grad():
-        memory, _ = model.remember(chunk, None)
+        memory, _ = model.unroll(chunk, None)
     early, late = memory[:, 50], memory[:, 450]
     return ((late - early).abs().sum() / early.abs().sum()).item()

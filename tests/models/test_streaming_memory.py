@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from memup_lightning.data.episodes import Field
+from memup_lightning.data.episodes import FieldSpec
 from memup_lightning.data.store import EpisodeStore
 
 ROOT = Path(__file__).parents[2]
-FIELDS = {"x": Field((8,)), "outcome": Field(), "evaluate": Field((), "bool")}
+FIELDS = {"x": FieldSpec((8,)), "outcome": FieldSpec(), "eval_mask": FieldSpec((), "bool")}
 STEP_BYTES = sum(field.step_bytes for field in FIELDS.values())
 MARGIN = 160 << 20
 """Address space that training may take beyond its imports; a loaded data set needs more."""
@@ -25,7 +25,9 @@ MARGIN = 160 << 20
 
 def in_a_process(function: str, *arguments: Any, timeout: float = 120) -> subprocess.CompletedProcess[str]:
     """Call a function of this file in a process of its own; it prints its answer as JSON in the last line."""
-    code = f"import sys; sys.path.append('tests'); import test_streaming_memory as t; t.{function}(*{arguments!r})"
+    code = (
+        f"import sys; sys.path.append('tests/models'); import test_streaming_memory as t; t.{function}(*{arguments!r})"
+    )
     # One arena of malloc: each further one takes 64 MB of address space, used or not.
     environment = os.environ | {"OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1", "WANDB_MODE": "offline"}
     return subprocess.run(
@@ -59,12 +61,12 @@ def train_on_a_store(path: str, loaded: bool, margin: int) -> None:
 
     from memup_lightning.data.episodes import ArrayEpisodes, EpisodeSource
     from memup_lightning.datamodules import EpisodeDataModule
-    from memup_lightning.specs import Task
+    from memup_lightning.specs import TaskSpec
 
     class Stored(EpisodeDataModule):
         @property
-        def task(self) -> Task:
-            return Task(fields={"x": Field((8,))}, inputs={"x": 0}, context=("x",))
+        def task(self) -> TaskSpec:
+            return TaskSpec(fields={"x": FieldSpec((8,))}, inputs={"x": 0}, context=("x",))
 
         def episodes(self, split: str) -> EpisodeSource:
             store = EpisodeStore(path)
@@ -92,7 +94,7 @@ def write_store(path: Path, megabytes: int) -> None:
     piece = {
         "x": random.standard_normal((1 << 16, 8), np.float32),
         "outcome": random.standard_normal(1 << 16, np.float32),
-        "evaluate": np.ones(1 << 16, np.bool_),
+        "eval_mask": np.ones(1 << 16, np.bool_),
     }
     with EpisodeStore.writer(path, FIELDS, durable=False) as writer:
         while len(writer) < 4:

@@ -14,15 +14,15 @@ from torch import Tensor
 from memup_lightning.callbacks import MemoryUsage, TargetRefresh
 from memup_lightning.callbacks.memory_usage import SavedTensors, extrapolate, tensors
 from memup_lightning.chunk import Chunk
-from memup_lightning.data.episodes import EVALUATE, HAS_OUTCOME, OUTCOME, ArrayEpisodes
-from memup_lightning.data.samplers import LaneSchedule
+from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, OUTCOME, ArrayEpisodes
+from memup_lightning.data.samplers import ShuffledLaneSampler
 from memup_lightning.data.stream import ChunkStream
 from memup_lightning.data.targets import CurrentStep, TopK
 from memup_lightning.datamodules import TMazeDataModule
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.memory import LSTM
-from memup_lightning.modules import BPTT, TBPTT, MemoryModule, MemUP
-from memup_lightning.specs import Field, Task
+from memup_lightning.modules import BPTT, TBPTT, MemoryTask, MemUP
+from memup_lightning.specs import FieldSpec, TaskSpec
 from tests.training import quiet_trainer
 
 LENGTHS = np.array([23, 4, 9, 17, 5])
@@ -30,7 +30,7 @@ LONGEST = int(LENGTHS.max())
 LANES = 3
 
 
-def episodes(judged: bool = True) -> ArrayEpisodes:
+def episodes(eval_mask: bool = True) -> ArrayEpisodes:
     rng = np.random.default_rng(0)
     steps = int(LENGTHS.sum())
     arrays: dict[str, Any] = {
@@ -39,26 +39,28 @@ def episodes(judged: bool = True) -> ArrayEpisodes:
         OUTCOME: rng.normal(size=steps).astype(np.float32),
         HAS_OUTCOME: rng.random(steps) < 0.8,
     }
-    if judged:
-        arrays[EVALUATE] = rng.random(steps) < 0.3
-    return ArrayEpisodes(arrays, LENGTHS, {"do": Field((), "int32", "token", 3)})
+    if eval_mask:
+        arrays[EVAL_MASK] = rng.random(steps) < 0.3
+    return ArrayEpisodes(arrays, LENGTHS, {"do": FieldSpec((), "int32", "token", 3)})
 
 
-def model_of(source: ArrayEpisodes, kind: type[MemoryModule], **given: Any) -> Any:
+def model_of(source: ArrayEpisodes, kind: type[MemoryTask], **given: Any) -> Any:
     """A model with the same weights whatever its kind; it logs nothing, and so can be called without a Trainer."""
-    judged = EVALUATE in source.fields
-    task = Task(source.fields, {"see": 0, "do": 1}, ("see", "do"), source.fields[OUTCOME], window=2, judged=judged)
+    eval_mask = EVAL_MASK in source.fields
+    task = TaskSpec(
+        source.fields, {"see": 0, "do": 1}, ("see", "do"), source.fields[OUTCOME], window=2, has_eval_mask=eval_mask
+    )
     torch.manual_seed(0)
     return type("Quiet", (kind,), {"is_log_step": False})(task, memory=partial(LSTM, hidden_size=5), **given)
 
 
-def chunks_of(source: ArrayEpisodes, task: Task, chunk_length: int, count: int) -> list[Chunk]:
-    schedule = LaneSchedule(LENGTHS, LANES, chunk_length)
+def chunks_of(source: ArrayEpisodes, task: TaskSpec, chunk_length: int, count: int) -> list[Chunk]:
+    schedule = ShuffledLaneSampler(LENGTHS, LANES, chunk_length)
     return list(ChunkStream(source, task, schedule, count, contexts=True, probes=2))
 
 
-def plain_loss(model: MemoryModule, source: ArrayEpisodes, chunk: Chunk) -> Tensor:
-    """Mean over the judged steps of a chunk's whole episodes, read from the arrays and computed one after another."""
+def plain_loss(model: MemoryTask, source: ArrayEpisodes, chunk: Chunk) -> Tensor:
+    """Mean over the evaluated steps of a chunk's whole episodes, read from the arrays and computed one after another."""
     losses = []
     for episode in chunk.episode.tolist():
         state, is_first = model.memory.initial_state(1), torch.ones(1, dtype=torch.bool)
@@ -68,14 +70,14 @@ def plain_loss(model: MemoryModule, source: ArrayEpisodes, chunk: Chunk) -> Tens
             inputs = {"see": read["see"][:, 1:], "do": read["do"][:, :1]}
             memory, state = model.memory(model.encoder(inputs), state, is_first)
             is_first = torch.zeros(1, dtype=torch.bool)
-            if not read[HAS_OUTCOME][0, 1] or not read.get(EVALUATE, read[HAS_OUTCOME])[0, 1]:
+            if not read[HAS_OUTCOME][0, 1] or not read.get(EVAL_MASK, read[HAS_OUTCOME])[0, 1]:
                 continue
             params = model.predictor(model.context_encoder({name: read[name] for name in ("see", "do")}), memory[:, 0])
             losses.append(model.outcome.loss(params, read[OUTCOME][:, 1]))
     return torch.cat(losses).mean()
 
 
-def gradients(model: MemoryModule, loss: Tensor) -> dict[str, Tensor]:
+def gradients(model: MemoryTask, loss: Tensor) -> dict[str, Tensor]:
     model.zero_grad()
     loss.backward()
     return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None and "local" not in name}
@@ -88,10 +90,10 @@ def assert_same(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> None:
         assert torch.allclose(gradient, theirs[name], atol=1e-6), name
 
 
-@pytest.mark.parametrize("judged", [True, False])
+@pytest.mark.parametrize("eval_mask", [True, False])
 @pytest.mark.parametrize("checkpoint_every", [None, 1, 7, LONGEST])
-def test_bptt_has_the_gradient_of_the_plain_whole_episodes(checkpoint_every: int | None, judged: bool) -> None:
-    source = episodes(judged)
+def test_bptt_has_the_gradient_of_the_plain_whole_episodes(checkpoint_every: int | None, eval_mask: bool) -> None:
+    source = episodes(eval_mask)
     model = model_of(source, BPTT, checkpoint_every=checkpoint_every)
     for chunk in chunks_of(source, model.task, LONGEST, 4):
         assert bool(chunk.is_first.all())
@@ -109,7 +111,7 @@ def test_tbptt_over_whole_episodes_is_bptt() -> None:
 
 
 def test_tbptt_goes_on_with_the_state_and_keeps_gradients_in_the_chunk() -> None:
-    source = episodes(judged=False)
+    source = episodes(eval_mask=False)
     model = model_of(source, TBPTT)
     first, second = chunks_of(source, model.task, 3, 2)
     goes_on = ~second.is_first
@@ -145,9 +147,7 @@ def maze(length: int, chunk_length: int, **given: Any) -> TMazeDataModule:
     return TMazeDataModule(length=length, chunk_length=chunk_length, mode="LN", **sizes | given)
 
 
-def fit(
-    kind: type[MemoryModule], data: TMazeDataModule, updates: int, *callbacks: Any, **given: Any
-) -> dict[str, float]:
+def fit(kind: type[MemoryTask], data: TMazeDataModule, updates: int, *callbacks: Any, **given: Any) -> dict[str, float]:
     seed_everything(1)
     parts: dict[str, Any] = {"memory": partial(LSTM, hidden_size=32), "optimizer": partial(torch.optim.Adam, lr=5e-3)}
     model = kind(data.task, **parts | given)

@@ -19,7 +19,7 @@ from memup_lightning.chunk import Chunk
 from memup_lightning.data.targets import CurrentStep, Selector, TopK
 from memup_lightning.datamodules import TMazeDataModule
 from memup_lightning.models.memory import GRU, LSTM, State
-from memup_lightning.models.outcomes import Gaussian, Quantile
+from memup_lightning.models.outcomes import GaussianOutcome, QuantileOutcome
 from memup_lightning.modules import MemUP
 from tests.training import quiet_trainer
 
@@ -31,12 +31,12 @@ CHUNK = 5
 class Forgetful(MemUP):
     """The same model, its state at zero at the beginning of every chunk."""
 
-    def remember(self, chunk: Chunk, state: State | None) -> tuple[torch.Tensor, State]:
-        return super().remember(chunk, None)
+    def unroll(self, chunk: Chunk, state: State | None) -> tuple[torch.Tensor, State]:
+        return super().unroll(chunk, None)
 
 
 def learn(model_class: type[MemUP] = MemUP, *, updates: int, length: int = 40, **given: Any) -> dict[str, float]:
-    """Metrics on held-out mazes at the end of a run."""
+    """Metrics on validation mazes at the end of a run."""
     seed_everything(1)
     selector: Selector = given.pop("selector", None) or TopK(1)
     data = TMazeDataModule(
@@ -50,7 +50,7 @@ def learn(model_class: type[MemUP] = MemUP, *, updates: int, length: int = 40, *
         selector=selector,
         seed=1,
     )
-    given = {"memory": partial(LSTM, hidden_size=32), "outcome": Gaussian} | given
+    given = {"memory": partial(LSTM, hidden_size=32), "outcome": GaussianOutcome} | given
     model = model_class(data.task, optimizer=partial(torch.optim.Adam, lr=5e-3), **given)
     trainer = quiet_trainer(
         updates,
@@ -63,7 +63,7 @@ def learn(model_class: type[MemUP] = MemUP, *, updates: int, length: int = 40, *
 
 
 UPDATES = 1000
-OUTCOMES = {"gaussian": Gaussian, "quantile": partial(Quantile, num_quantiles=8)}
+OUTCOMES = {"gaussian": GaussianOutcome, "quantile": partial(QuantileOutcome, num_quantiles=8)}
 CHANCE = math.log(3.5) + 0.5 * math.log(2 * math.pi * math.e)
 """NLL at the junction of the best Gaussian that knows nothing: its outcome is +4 or -3, half of the time each."""
 

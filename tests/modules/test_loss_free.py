@@ -12,7 +12,7 @@ from pytorch_lightning import seed_everything
 
 from memup_lightning.callbacks import TargetRefresh
 from memup_lightning.chunk import Chunk
-from memup_lightning.data.targets import CurrentStep, Selector, TopK, Union
+from memup_lightning.data.targets import CombinedSelector, CurrentStep, Selector, TopK
 from memup_lightning.data.targets.explainable import Explainable
 from memup_lightning.datamodules import AddingDataModule, TMazeDataModule
 from memup_lightning.exceptions import MemUPError
@@ -24,7 +24,7 @@ from tests.training import quiet_trainer
 def data_of(selector: Selector | None = None, **given: Any) -> TMazeDataModule:
     small = {"length": 20, "num_train": 24, "num_val": 8, "chunk_length": 5, "lanes": 16, "chunks_per_epoch": 25}
     data = TMazeDataModule(
-        **small | {"selector": selector or Explainable(2, kinds=4, held_out=0.25), "seed": 1} | given
+        **small | {"selector": selector or Explainable(2, num_clusters=4, loss_free=0.25), "seed": 1} | given
     )
     data.setup("fit")
     return data
@@ -49,7 +49,7 @@ def model_for(data: TMazeDataModule) -> MemUP:
 
 
 def loss_of(model: MemUP, chunk: Chunk) -> torch.Tensor:
-    memory, _ = model.remember(chunk, None)
+    memory, _ = model.unroll(chunk, None)
     return torch.stack(list(model.losses(chunk, memory).values())).sum()
 
 
@@ -57,39 +57,39 @@ def test_the_wanted_share_of_the_episodes_is_held_out_whichever_lane_plays_them(
     data = data_of()
     held: dict[int, set[bool]] = {}
     for chunk in chunks(data, 200):
-        assert chunk.held_out is not None
-        for episode, out in zip(chunk.episode.tolist(), chunk.held_out.tolist(), strict=True):
+        assert chunk.loss_free is not None
+        for episode, out in zip(chunk.episode.tolist(), chunk.loss_free.tolist(), strict=True):
             held.setdefault(episode, set()).add(out)
     assert all(len(found) == 1 for found in held.values())
     assert sum(True in found for found in held.values()) == 6
 
 
-def test_without_need_no_episode_is_held_out() -> None:
-    assert chunks(data_of(TopK(1)))[0].held_out is None
+def test_without_need_no_episode_is_loss_free() -> None:
+    assert chunks(data_of(TopK(1)))[0].loss_free is None
 
 
 @pytest.mark.parametrize("current", [False, True])
 def test_held_out_episodes_enter_no_loss_and_give_no_gradient(current: bool) -> None:
-    data = data_of(Union([Explainable(1), CurrentStep()])) if current else data_of()
+    data = data_of(CombinedSelector([Explainable(1), CurrentStep()])) if current else data_of()
     model = model_for(data)
-    chunk = next(chunk for chunk in chunks(data) if chunk.held_out is not None and 0 < chunk.held_out.sum() < 16)
-    assert chunk.held_out is not None
+    chunk = next(chunk for chunk in chunks(data) if chunk.loss_free is not None and 0 < chunk.loss_free.sum() < 16)
+    assert chunk.loss_free is not None
     assert chunk.targets is not None
     assert chunk.probes is not None
     before = loss_of(model, chunk)
     before.backward()
     gradients = [None if p.grad is None else p.grad.clone() for p in model.parameters()]
     model.zero_grad()
-    chunk.targets.outcome[chunk.held_out] += 100
-    chunk.probes.outcome[chunk.held_out] -= 100
+    chunk.targets.outcome[chunk.loss_free] += 100
+    chunk.probes.outcome[chunk.loss_free] -= 100
     if current:
-        chunk.outcome[chunk.held_out] += 100
+        chunk.outcome[chunk.loss_free] += 100
     after = loss_of(model, chunk)
     after.backward()
     assert torch.equal(before, after)
     for p, was in zip(model.parameters(), gradients, strict=True):
         assert (p.grad is None and was is None) or torch.equal(p.grad, was)
-    chunk.targets.outcome[~chunk.held_out] += 100
+    chunk.targets.outcome[~chunk.loss_free] += 100
     assert loss_of(model, chunk) > after + 1
 
 
@@ -98,27 +98,27 @@ def test_what_is_known_of_the_kinds_comes_from_held_out_episodes_alone() -> None
     model = model_for(data)
     some = chunks(data)
 
-    def account(shift: float, held_out: bool) -> list[dict[str, Any]]:
+    def summary(shift: float, loss_free: bool) -> list[dict[str, Any]]:
         steps = data.training_stream.probe(np.arange(24), np.random.default_rng(0).random((24, 8)))
-        model.kinds = None
-        model.find_kinds(4, steps, seed=0)
+        model.clusters = None
+        model.fit_clusters(4, steps, seed=0)
         for chunk in some:
             assert chunk.targets is not None
-            assert chunk.held_out is not None
-            rows = chunk.held_out if held_out else ~chunk.held_out
+            assert chunk.loss_free is not None
+            rows = chunk.loss_free if loss_free else ~chunk.loss_free
             chunk.targets.outcome[rows] += shift
             loss_of(model, chunk)
             chunk.targets.outcome[rows] -= shift
-        assert model.kinds is not None
-        return model.kinds.account()
+        assert model.clusters is not None
+        return model.clusters.summary()
 
-    plain = account(0.0, False)
+    plain = summary(0.0, False)
     assert plain[0]["share"] > 0
-    assert account(64.0, held_out=False) == plain
-    assert account(64.0, held_out=True) != plain
+    assert summary(64.0, loss_free=False) == plain
+    assert summary(64.0, loss_free=True) != plain
 
 
-def test_one_episode_alone_cannot_be_held_out() -> None:
+def test_one_episode_alone_cannot_be_loss_free() -> None:
     data = data_of(num_train=1)
     with pytest.raises(MemUPError, match="only 1 to train on"):
         _ = data.training_stream
@@ -126,7 +126,7 @@ def test_one_episode_alone_cannot_be_held_out() -> None:
 
 @pytest.mark.learning
 @pytest.mark.parametrize(
-    ("selector", "solved"), [(Explainable(1, kinds=8), True), (TopK(1), False)], ids=["explainable", "top-k"]
+    ("selector", "solved"), [(Explainable(1, num_clusters=8), True), (TopK(1), False)], ids=["explainable", "top-k"]
 )
 def test_among_coin_tosses_a_memory_learns_where_targets_must_be_explainable(selector: Selector, solved: bool) -> None:
     seed_everything(1)
@@ -158,7 +158,7 @@ def test_the_only_outcome_of_an_episode_is_a_target_from_the_first_choice_on(see
         num_val=8,
         chunk_length=10,
         lanes=16,
-        selector=Explainable(1, held_out=0.25),
+        selector=Explainable(1, loss_free=0.25),
         chunks_per_epoch=25,
         seed=seed,
     )
@@ -166,5 +166,5 @@ def test_the_only_outcome_of_an_episode_is_a_target_from_the_first_choice_on(see
     quiet_trainer(40, [TargetRefresh(every=1_000_000, settle=10, max_wait=20)]).fit(model, data)
     selected = data.tables["train"].select(np.arange(64), np.zeros(64, np.int64))
     assert (selected == 39).all()
-    assert model.kinds is not None
-    assert model.kinds.presence.max() <= 0.5
+    assert model.clusters is not None
+    assert model.clusters.presence.max() <= 0.5

@@ -16,18 +16,18 @@ from torch import Tensor
 
 from memup_lightning.callbacks import TargetRefresh
 from memup_lightning.chunk import Chunk
-from memup_lightning.data.episodes import EVALUATE, HAS_OUTCOME, OUTCOME, ArrayEpisodes
-from memup_lightning.data.samplers import LaneSchedule, OncePerEpisode
+from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, OUTCOME, ArrayEpisodes
+from memup_lightning.data.samplers import SequentialSampler, ShuffledLaneSampler
 from memup_lightning.data.stream import ChunkStream, TargetJoin
-from memup_lightning.data.targets import NOWHERE, CurrentStep, Selector, TargetTable, TopK, Union
+from memup_lightning.data.targets import NOWHERE, CombinedSelector, CurrentStep, Selector, TargetTable, TopK
 from memup_lightning.datamodules import TMazeDataModule
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.models.ema import follow
+from memup_lightning.models.ema import update_ema
 from memup_lightning.models.memory import LSTM
-from memup_lightning.models.outcomes import Categorical, Gaussian, Quantile
+from memup_lightning.models.outcomes import CategoricalOutcome, GaussianOutcome, QuantileOutcome
 from memup_lightning.models.uncertainty import AverageSurprise
 from memup_lightning.modules import MemUP
-from memup_lightning.specs import Field, Task
+from memup_lightning.specs import FieldSpec, TaskSpec
 from tests.training import quiet_trainer
 
 LENGTHS = np.array([23, 4, 9, 17, 5])
@@ -49,25 +49,27 @@ def episodes(seed: int = 0, classes: int = 0) -> ArrayEpisodes:
         OUTCOME: rng.integers(0, classes, steps, np.int32) if classes else rng.normal(size=steps).astype(np.float32),
         HAS_OUTCOME: rng.random(steps) < 0.8,
     }
-    return ArrayEpisodes(arrays, LENGTHS, {"do": Field((), "int32", "token", 3), OUTCOME: outcome_field(classes)})
+    return ArrayEpisodes(arrays, LENGTHS, {"do": FieldSpec((), "int32", "token", 3), OUTCOME: outcome_field(classes)})
 
 
-def outcome_field(classes: int) -> Field:
-    return Field((), "int32", "token", classes) if classes else Field()
+def outcome_field(classes: int) -> FieldSpec:
+    return FieldSpec((), "int32", "token", classes) if classes else FieldSpec()
 
 
-def task_of(source: ArrayEpisodes, window: int = 2) -> Task:
-    return Task(source.fields, {"see": 0, "do": 1}, ("see", "do"), source.fields[OUTCOME], window, judged=False)
+def task_of(source: ArrayEpisodes, window: int = 2) -> TaskSpec:
+    return TaskSpec(
+        source.fields, {"see": 0, "do": 1}, ("see", "do"), source.fields[OUTCOME], window, has_eval_mask=False
+    )
 
 
-def model_of(task: Task, seed: int = 0, **parts: Any) -> Quiet:
+def model_of(task: TaskSpec, seed: int = 0, **parts: Any) -> Quiet:
     torch.manual_seed(seed)
     return Quiet(task, memory=partial(LSTM, hidden_size=5), **parts)
 
 
-def chunks_of(source: ArrayEpisodes, task: Task, selector: Selector, count: int) -> list[Chunk]:
+def chunks_of(source: ArrayEpisodes, task: TaskSpec, selector: Selector, count: int) -> list[Chunk]:
     """Training chunks of 3 lanes with targets by random scores."""
-    schedule = LaneSchedule(LENGTHS, 3, R, (0.2, 0.0))
+    schedule = ShuffledLaneSampler(LENGTHS, 3, R, (0.2, 0.0))
     join = TargetJoin(source, task, scored_table(selector), schedule)
     stream = ChunkStream(source, task, schedule, count, contexts=selector.current_step, probes=2)
     return [join(chunk) for chunk in stream]
@@ -89,7 +91,7 @@ def scored_table(selector: Selector) -> TargetTable:
 # --- the loss against its definition
 
 
-def context_of(source: ArrayEpisodes, task: Task, episode: int, step: int) -> dict[str, Tensor]:
+def context_of(source: ArrayEpisodes, task: TaskSpec, episode: int, step: int) -> dict[str, Tensor]:
     """c_k of one step, ``[1, W, ...]``, from the arrays."""
     at = source.gather(np.array([episode]), np.array([step - task.window + 1]), task.window, task.context)
     return {name: torch.from_numpy(x) for name, x in at.items()}
@@ -99,7 +101,7 @@ def memory_of(model: MemUP, chunk: Chunk, lane: int) -> Tensor:
     """m of every step of one lane, one step at a time, from the start of the chunk's episode: ``[T, hidden]``."""
     state = model.memory.initial_state(1)
     out = []
-    for place in range(chunk.steps):
+    for place in range(chunk.num_steps):
         x = model.encoder({name: value[lane : lane + 1, place : place + 1] for name, value in chunk.inputs.items()})
         m, state = model.memory(x, state, torch.zeros(1, dtype=torch.bool))
         out.append(m[0, 0])
@@ -113,7 +115,7 @@ def naive_far_loss(model: MemUP, source: ArrayEpisodes, chunk: Chunk) -> Tensor:
     for lane in range(chunk.lanes):
         episode, start = int(chunk.episode[lane]), int(chunk.start[lane])
         memory = memory_of(model, chunk, lane)
-        for place in range(chunk.steps - 1, -1, -model.predict_every):
+        for place in range(chunk.num_steps - 1, -1, -model.predict_every):
             if start + place >= LENGTHS[episode]:
                 continue
             for k in chunk.targets.position[lane].tolist():
@@ -126,7 +128,7 @@ def naive_far_loss(model: MemUP, source: ArrayEpisodes, chunk: Chunk) -> Tensor:
     return torch.stack(terms).mean() if terms else torch.zeros(())
 
 
-def first_chunks(source: ArrayEpisodes, task: Task, selector: Selector) -> list[Chunk]:
+def first_chunks(source: ArrayEpisodes, task: TaskSpec, selector: Selector) -> list[Chunk]:
     """Chunks in which every lane begins an episode, so that their memory is known without the chunks before."""
     chunks = [c for c in chunks_of(source, task, selector, 200) if bool(c.is_first.all())]
     assert len(chunks) >= 2
@@ -134,14 +136,14 @@ def first_chunks(source: ArrayEpisodes, task: Task, selector: Selector) -> list[
 
 
 @pytest.mark.parametrize("predict_every", [1, 3, R, 4])
-@pytest.mark.parametrize("outcome", [Gaussian, Quantile, Categorical])
+@pytest.mark.parametrize("outcome", [GaussianOutcome, QuantileOutcome, CategoricalOutcome])
 @pytest.mark.parametrize("k", [1, 3])
 def test_the_loss_is_the_mean_over_pairs_of_point_and_target(predict_every: int, outcome: Any, k: int) -> None:
-    source = episodes(classes=4 if outcome is Categorical else 0)
+    source = episodes(classes=4 if outcome is CategoricalOutcome else 0)
     task = task_of(source)
     model = model_of(task, predict_every=predict_every, outcome=outcome)
     for chunk in first_chunks(source, task, TopK(k)):
-        memory, _ = model.remember(chunk, None)
+        memory, _ = model.unroll(chunk, None)
         loss = model.losses(chunk, memory)["memory_loss"]
         assert torch.allclose(loss, naive_far_loss(model, source, chunk), atol=1e-5, rtol=1e-5)
 
@@ -150,11 +152,11 @@ def test_the_current_loss_is_the_mean_over_the_chunks_own_steps() -> None:
     source = episodes()
     task = task_of(source)
     model = model_of(task)
-    for chunk in first_chunks(source, task, Union([TopK(1), CurrentStep()])):
-        memory, _ = model.remember(chunk, None)
+    for chunk in first_chunks(source, task, CombinedSelector([TopK(1), CurrentStep()])):
+        memory, _ = model.unroll(chunk, None)
         terms = []
         for lane in range(chunk.lanes):
-            for place in range(chunk.steps):
+            for place in range(chunk.num_steps):
                 episode, step = int(chunk.episode[lane]), int(chunk.start[lane]) + place
                 if step >= LENGTHS[episode] or not source.read(episode, step, step + 1)[HAS_OUTCOME][0]:
                     continue
@@ -179,14 +181,14 @@ def test_the_local_loss_is_the_mean_over_the_probes() -> None:
             if at[HAS_OUTCOME][0]:
                 context = context_of(source, task, int(chunk.episode[lane]), step)
                 terms.append(model.outcome.loss(model.local(context), torch.from_numpy(at[OUTCOME]))[0])
-    loss = model.losses(chunk, model.remember(chunk, None)[0])["local_loss"]
+    loss = model.losses(chunk, model.unroll(chunk, None)[0])["local_loss"]
     assert torch.allclose(loss, torch.stack(terms).mean(), atol=1e-5)
 
 
 def test_the_loss_of_a_step_is_the_sum_of_its_parts() -> None:
     source = episodes()
     task = task_of(source)
-    (chunk,) = chunks_of(source, task, Union([TopK(1), CurrentStep()]), 1)
+    (chunk,) = chunks_of(source, task, CombinedSelector([TopK(1), CurrentStep()]), 1)
     out = model_of(task).training_step(chunk, 0)
     assert out["loss"].item() == pytest.approx(
         sum(out[n].item() for n in ("memory_loss", "local_loss", "current_loss"))
@@ -262,7 +264,7 @@ def test_the_last_point_teaches_the_first_step_of_its_chunk() -> None:
     assert bool(taught.any())
     assert not bool(taught.all())
     chunk.inputs["see"].requires_grad_()
-    model.losses(chunk, model.remember(chunk, None)[0])["memory_loss"].backward()
+    model.losses(chunk, model.unroll(chunk, None)[0])["memory_loss"].backward()
     grad = chunk.inputs["see"].grad
     assert grad is not None
     assert bool(grad[taught][:, 0].any())
@@ -281,7 +283,7 @@ def test_local_predictor_and_memory_learn_from_losses_of_their_own() -> None:
     task = task_of(source)
     model = model_of(task, encoder=partial_step(4), context_encoder=partial_step(4))
     (chunk,) = chunks_of(source, task, TopK(1), 1)
-    losses = model.losses(chunk, model.remember(chunk, None)[0])
+    losses = model.losses(chunk, model.unroll(chunk, None)[0])
     assert grads_of(model, losses["memory_loss"]) == {"encoder", "memory", "context_encoder", "predictor"}
     assert grads_of(model, losses["local_loss"]) == {"local"}
 
@@ -324,14 +326,14 @@ def test_an_episode_changes_neither_loss_nor_gradients_of_another_lane() -> None
 
 
 @pytest.mark.parametrize(("lanes", "chunk_length"), [(2, 7), (5, 50)])
-@pytest.mark.parametrize("outcome", [Gaussian, Categorical])
+@pytest.mark.parametrize("outcome", [GaussianOutcome, CategoricalOutcome])
 def test_a_memory_is_judged_at_the_judged_steps_with_the_state_of_the_same_step(
     lanes: int, chunk_length: int, outcome: Any
 ) -> None:
-    source = judged_episodes(classes=4 if outcome is Categorical else 0)
-    task = replace(task_of(source), judged=True, tolerance=0.8)
+    source = judged_episodes(classes=4 if outcome is CategoricalOutcome else 0)
+    task = replace(task_of(source), has_eval_mask=True, tolerance=0.8)
     model = model_of(task, outcome=outcome)
-    schedule = OncePerEpisode(LENGTHS, lanes, chunk_length)
+    schedule = SequentialSampler(LENGTHS, lanes, chunk_length)
     table = scored_table(TopK(2))
     join = TargetJoin(source, task, table, schedule)
     stream = ChunkStream(source, task, schedule, schedule.steps)
@@ -355,7 +357,7 @@ def test_a_memory_is_judged_at_the_judged_steps_with_the_state_of_the_same_step(
             context = context_of(source, task, episode, step)
             params = model.predictor(model.context_encoder(context), memory[step][None])
             y = torch.from_numpy(whole[OUTCOME][step : step + 1])
-            if whole[EVALUATE][step] and whole[HAS_OUTCOME][step]:
+            if whole[EVAL_MASK][step] and whole[HAS_OUTCOME][step]:
                 correct.append(model.outcome.correct(params, y).item())
                 nll.append(model.outcome.nll(params, y).item())
                 prediction[episode, step] = model.outcome.predict(params).item()
@@ -366,7 +368,7 @@ def test_a_memory_is_judged_at_the_judged_steps_with_the_state_of_the_same_step(
     assert 0 < np.mean(correct) < 1
     assert model.metrics["accuracy"].compute().item() == pytest.approx(np.mean(correct), abs=1e-5)
     assert model.metrics["nll"].compute().item() == pytest.approx(np.mean(nll), abs=1e-4)
-    if model.task.outcome.kind == "vector":
+    if model.task.outcome.type == "vector":
         assert model.metrics["mse"].compute().item() == pytest.approx(np.mean(squares), rel=1e-4)
     assert model.metrics["memory_gain"].compute().item() == pytest.approx(np.mean(gain), abs=1e-4)
     place = [torch.cat([part[name] for part in predicted]).tolist() for name in ("episode", "step", "prediction")]
@@ -375,8 +377,8 @@ def test_a_memory_is_judged_at_the_judged_steps_with_the_state_of_the_same_step(
 
 def judged_episodes(classes: int) -> ArrayEpisodes:
     source = episodes(classes=classes)
-    judged = np.random.default_rng(1).random(int(LENGTHS.sum())) < 0.6
-    return ArrayEpisodes(source.arrays | {EVALUATE: judged}, LENGTHS, source.fields)
+    eval_mask = np.random.default_rng(1).random(int(LENGTHS.sum())) < 0.6
+    return ArrayEpisodes(source.arrays | {EVAL_MASK: eval_mask}, LENGTHS, source.fields)
 
 
 def selected_in(table: TargetTable, episode: int, start: int, steps: int) -> list[int]:
@@ -391,7 +393,7 @@ def selected_in(table: TargetTable, episode: int, start: int, steps: int) -> lis
 def test_chunks_without_targets_are_refused_with_the_remedy() -> None:
     source = episodes()
     task = task_of(source)
-    schedule = LaneSchedule(LENGTHS, 3, R)
+    schedule = ShuffledLaneSampler(LENGTHS, 3, R)
     (chunk,) = ChunkStream(source, task, schedule, 1, probes=2)
     with pytest.raises(MemUPError, match=r"without targets or probes.*EpisodeDataModule"):
         model_of(task).training_step(chunk, 0)
@@ -405,12 +407,12 @@ def test_an_impossible_distance_of_points_is_refused(predict_every: int) -> None
 
 def test_an_outcome_of_the_wrong_kind_is_refused() -> None:
     with pytest.raises(MemUPError, match="Gaussian needs a number, but this task's outcome is one of 4 classes"):
-        model_of(task_of(episodes(classes=4)), outcome=Gaussian)
+        model_of(task_of(episodes(classes=4)), outcome=GaussianOutcome)
 
 
 def test_the_outcome_follows_from_the_task() -> None:
-    assert isinstance(model_of(task_of(episodes(classes=4))).outcome, Categorical)
-    assert isinstance(model_of(task_of(episodes())).outcome, Gaussian)
+    assert isinstance(model_of(task_of(episodes(classes=4))).outcome, CategoricalOutcome)
+    assert isinstance(model_of(task_of(episodes())).outcome, GaussianOutcome)
 
 
 # --- uncertainty
@@ -418,14 +420,14 @@ def test_the_outcome_follows_from_the_task() -> None:
 
 def test_predictive_uncertainty_refuses_a_fixed_variance() -> None:
     with pytest.raises(MemUPError, match=r"fixed variance.*learned_variance=true or take uncertainty: AverageSurprise"):
-        model_of(task_of(episodes()), outcome=partial(Gaussian, learned_variance=False))
+        model_of(task_of(episodes()), outcome=partial(GaussianOutcome, learned_variance=False))
 
 
 def test_predictive_uncertainty_is_the_local_entropy_of_each_step() -> None:
     source = episodes(classes=4)
     task = task_of(source)
     model = model_of(task)
-    chunk = next(iter(ChunkStream(source, task, LaneSchedule(LENGTHS, 3, R), 1)))
+    chunk = next(iter(ChunkStream(source, task, ShuffledLaneSampler(LENGTHS, 3, R), 1)))
     u, _ = model.score(chunk, None)
     for lane in range(3):
         for place in torch.nonzero(chunk.valid[lane]).flatten().tolist():
@@ -447,7 +449,7 @@ def test_average_surprise_is_the_nll_of_a_copy_that_lags_behind() -> None:
     average = model.uncertainty.average["memory"]
     for name, p in average.named_parameters():
         assert torch.allclose(p, start[name] + 0.5, atol=1e-6)
-    schedule = LaneSchedule(LENGTHS, 3, R)
+    schedule = ShuffledLaneSampler(LENGTHS, 3, R)
     chunks = list(ChunkStream(source, task, schedule, 3))
     lagging = model_of(task)
     for name in ("encoder", "memory", "context_encoder", "predictor"):
@@ -455,7 +457,7 @@ def test_average_surprise_is_the_nll_of_a_copy_that_lags_behind() -> None:
     state, theirs = None, None
     for chunk in chunks:
         u, state = model.score(chunk, state)
-        memory, theirs = lagging.remember(chunk, theirs)
+        memory, theirs = lagging.unroll(chunk, theirs)
         params = lagging.predictor(lagging.context_encoder(chunk.windows(task.window)), memory)
         assert torch.allclose(u, lagging.outcome.nll(params, chunk.outcome), atol=1e-6)
 
@@ -468,7 +470,7 @@ def test_a_copy_follows_with_the_mean_of_weights_and_the_buffers_of_now() -> Non
     with torch.no_grad():
         for p in learner.parameters():
             p.add_(1.0)
-    follow([copied], [learner], 0.75)
+    update_ema([copied], [learner], 0.75)
     for name, x in copied.named_parameters():
         torch.testing.assert_close(x, before[name] + 0.25)
     assert all(torch.equal(x, learner.get_buffer(name)) for name, x in copied.named_buffers())
@@ -568,8 +570,8 @@ def test_gradients_are_clipped_in_either_precision_with_a_fused_optimizer_too(
 
 
 @pytest.mark.parametrize("current", [False, True])
-@pytest.mark.parametrize("outcome", [Field(), Field((), "int32", "token", 3)], ids=["number", "class"])
-def test_what_stands_where_there_is_no_outcome_reaches_no_weight(outcome: Field, current: bool) -> None:
+@pytest.mark.parametrize("outcome", [FieldSpec(), FieldSpec((), "int32", "token", 3)], ids=["number", "class"])
+def test_what_stands_where_there_is_no_outcome_reaches_no_weight(outcome: FieldSpec, current: bool) -> None:
     def weights(nothing: float) -> dict[str, Tensor]:
         rng = np.random.default_rng(0)
         steps = int(LENGTHS.sum())
@@ -579,10 +581,10 @@ def test_what_stands_where_there_is_no_outcome_reaches_no_weight(outcome: Field,
         see = rng.normal(size=(steps, 2)).astype(np.float32)
         fields = {OUTCOME: outcome}
         source = ArrayEpisodes({"see": see, OUTCOME: given, HAS_OUTCOME: known}, LENGTHS, fields)
-        task = Task(source.fields, {"see": 0}, ("see",), outcome, window=2, judged=False)
+        task = TaskSpec(source.fields, {"see": 0}, ("see",), outcome, window=2, has_eval_mask=False)
         model = model_of(task)
         optimizer = torch.optim.Adam(model.parameters(), 0.01)
-        for chunk in chunks_of(source, task, Union([TopK(2), CurrentStep()]) if current else TopK(2), 12):
+        for chunk in chunks_of(source, task, CombinedSelector([TopK(2), CurrentStep()]) if current else TopK(2), 12):
             optimizer.zero_grad()
             model.training_step(chunk, 0)["loss"].backward()
             optimizer.step()
@@ -597,8 +599,8 @@ def test_memory_gain_counts_no_target_that_the_chunk_has_shown() -> None:
     model, chunk = model_of(task), chunks_of(episodes(), task, TopK(2), 1)[0]
     assert chunk.targets is not None
     chunk.targets = replace(chunk.targets, valid=torch.ones_like(chunk.targets.valid))
-    last = chunk.start[:, None] + chunk.steps - 1
-    memory, _ = model.remember(chunk, None)
+    last = chunk.start[:, None] + chunk.num_steps - 1
+    memory, _ = model.unroll(chunk, None)
     for before in (True, False):
         chunk.targets = replace(chunk.targets, position=last.expand_as(chunk.targets.valid) - int(before))
         gain = model.diagnostics(chunk, memory.detach())["train/memory_gain"]

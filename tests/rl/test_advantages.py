@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from memup_lightning.rl.algorithms.advantages import generalised_advantages, vtrace
+from memup_lightning.rl.algorithms.advantages import generalized_advantage_estimation, vtrace
 
 Data = dict[str, Tensor]
 
@@ -55,7 +55,7 @@ def difference(data: Data, t: int, env: int, discount: float) -> float:
 
 @given(rollouts(), numbers, numbers)
 def test_generalised_advantages_are_the_direct_sum(data: Data, discount: float, decay: float) -> None:
-    found = generalised_advantages(**data, discount=discount, decay=decay)
+    found = generalized_advantage_estimation(**data, discount=discount, decay=decay)
     for t in range(found.shape[0]):
         for env in range(found.shape[1]):
             steps = steps_to_the_end(data, t, env)
@@ -65,18 +65,18 @@ def test_generalised_advantages_are_the_direct_sum(data: Data, discount: float, 
 
 @given(rollouts(), st.integers(0, 2**31), numbers, numbers, st.floats(0.1, 2), st.floats(0.1, 2))
 def test_vtrace_is_its_definition(
-    data: Data, seed: int, discount: float, decay: float, clip_rho: float, clip_c: float
+    data: Data, seed: int, discount: float, decay: float, rho_clip: float, c_clip: float
 ) -> None:
     log_ratio = torch.randn(data["reward"].shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    target, advantage = vtrace(log_ratio, **data, discount=discount, decay=decay, clip_rho=clip_rho, clip_c=clip_c)
+    target, advantage = vtrace(log_ratio, **data, discount=discount, decay=decay, rho_clip=rho_clip, c_clip=c_clip)
     ratio = log_ratio.exp()
 
     def wanted(s: int, env: int) -> float:
         """v_s, their equation 1."""
         total = float(data["value"][s, env])
         for t in steps_to_the_end(data, s, env):
-            c = math.prod(decay * min(clip_c, float(ratio[i, env])) for i in range(s, t))
-            rho = min(clip_rho, float(ratio[t, env]))
+            c = math.prod(decay * min(c_clip, float(ratio[i, env])) for i in range(s, t))
+            rho = min(rho_clip, float(ratio[t, env]))
             total += discount ** (t - s) * c * rho * difference(data, t, env, discount)
         return total
 
@@ -91,7 +91,7 @@ def test_vtrace_is_its_definition(
             else:
                 behind = wanted(s + 1, env)
             expected = float(data["reward"][s, env]) + discount * behind - float(data["value"][s, env])
-            rho = min(clip_rho, float(ratio[s, env]))
+            rho = min(rho_clip, float(ratio[s, env]))
             assert float(advantage[s, env]) == pytest.approx(rho * expected, abs=1e-9)
 
 
@@ -102,4 +102,6 @@ def test_on_policy_vtrace_is_the_lambda_return() -> None:
     data["next_value"][:-1] = data["value"][1:]
     data |= {"terminated": torch.zeros(9, 2, dtype=torch.bool), "truncated": torch.zeros(9, 2, dtype=torch.bool)}
     target, _ = vtrace(torch.zeros(9, 2), **data, discount=0.9, decay=0.8)
-    torch.testing.assert_close(target, data["value"] + generalised_advantages(**data, discount=0.9, decay=0.8))
+    torch.testing.assert_close(
+        target, data["value"] + generalized_advantage_estimation(**data, discount=0.9, decay=0.8)
+    )

@@ -23,7 +23,7 @@ from memup_lightning.callbacks.episode_film import play_one
 from memup_lightning.cli.main import MemUPCLI, main
 from memup_lightning.datamodules import RolloutDataModule, TMazeDataModule
 from memup_lightning.datamodules.played.joint import RecentEpisodes
-from memup_lightning.datamodules.played.rollouts import deal
+from memup_lightning.datamodules.played.rollouts import iterate_minibatches
 from memup_lightning.envs import TMazeVectorEnv
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.memory import LSTM
@@ -31,9 +31,9 @@ from memup_lightning.modules import MemUP
 from memup_lightning.rl.agent import Agent
 from memup_lightning.rl.algorithms import IMPALA, PPO
 from memup_lightning.rl.networks import RunningNormalizer
-from memup_lightning.rl.rollouts import Player
+from memup_lightning.rl.rollouts import RolloutCollector
 from memup_lightning.runs.statistics import mean_interval, share_interval
-from memup_lightning.specs import Field
+from memup_lightning.specs import FieldSpec
 from tests.command_line import tiny
 from tests.training import quiet_trainer
 
@@ -47,9 +47,9 @@ PHASE_2: dict[str, Any] = {
             "env_id": "memup/TMaze-v0",
             "env_kwargs": {"length": 30},
             "num_envs": 4,
-            "steps": 10,
-            "epochs": 2,
-            "minibatches": 2,
+            "num_steps": 10,
+            "update_epochs": 2,
+            "num_minibatches": 2,
             "rollouts_per_epoch": 2,
             "num_val": 3,
             "num_test": 6,
@@ -115,7 +115,7 @@ def test_an_agent_is_loaded_from_its_checkpoint_alone_and_acts_as_in_training(ru
     path = last(run("fit"))
     Path("memory.ckpt").unlink()
     agent = Agent.load(path)
-    player = Player(TMazeVectorEnv(3, length=6), agent.model.task, seed=5)
+    player = RolloutCollector(TMazeVectorEnv(3, length=6), agent.model.task, seed=5)
     rollout = player.rollout(agent.model, 20)
     actions, m = rollout.record["action"], rollout.record["memory"]
     state = agent.initial_state(3)
@@ -123,8 +123,8 @@ def test_an_agent_is_loaded_from_its_checkpoint_alone_and_acts_as_in_training(ru
         reward = rollout.reward[t - 1] if t else 0.0
         seen = rollout.record["input.observation"][t].numpy()
         inputs, first = agent._read(seen, state, reward, rollout.is_first[t].numpy())
-        assert torch.allclose(agent.model.perceive(inputs, state.memory, first)[1], m[t], atol=1e-5)
-        belief = agent.belief(seen, state, reward, rollout.is_first[t].numpy())
+        assert torch.allclose(agent.model.encode_memory(inputs, state.memory, first)[1], m[t], atol=1e-5)
+        belief = agent.predict_outcomes(seen, state, reward, rollout.is_first[t].numpy())
         assert belief.shape == (3, 2)
         assert np.isfinite(belief).all()
         _, state = agent.act(seen, state, reward, rollout.is_first[t].numpy())
@@ -137,7 +137,7 @@ def test_an_agent_plays_one_environment_without_a_first_dimension(run: Run) -> N
     observation, _ = env.reset(seed=1)
     state, reward, over, steps = agent.initial_state(), 0.0, False, 0
     while not over:
-        assert agent.belief(observation, state, reward).shape == (2,)
+        assert agent.predict_outcomes(observation, state, reward).shape == (2,)
         action, state = agent.act(observation, state, reward)
         observation, reward, over, _, _ = env.step(action)  # type: ignore[assignment]
         steps += 1
@@ -228,14 +228,14 @@ def test_joint_training_moves_memory_and_policy_and_its_copy_follows(joint: Run)
     resumed = joint("fit", "--ckpt_path", path, "--trainer.max_steps=24")
     assert resumed.trainer.global_step == 24
     agent = Agent.load(path)
-    assert agent.belief(np.zeros((2, 3), np.float32), agent.initial_state(2)).shape == (2, 2)
+    assert agent.predict_outcomes(np.zeros((2, 3), np.float32), agent.initial_state(2)).shape == (2, 2)
 
 
 def test_the_newest_episodes_replace_the_oldest() -> None:
     seed_everything(1)
     recent = RecentEpisodes(3)
     task = TMazeDataModule(length=4, mode="L").task
-    player = Player(TMazeVectorEnv(2, length=4, mode="L"), task, 1)
+    player = RolloutCollector(TMazeVectorEnv(2, length=4, mode="L"), task, 1)
     agent = PPO(task)
     rollouts = [player.rollout(agent, 3) for _ in range(4)]  # ends in their midst: 4 steps and a reset
     kept = [recent.add(rollout) for rollout in rollouts]
@@ -281,18 +281,21 @@ def test_what_an_update_saves_is_measured_where_a_core_learns_and_where_none_doe
         (["--model.init_args.memory=runs/nothing.ckpt"], "nothing.ckpt: no such file"),
         (["--model.init_args.memory=empty"], "empty: there is no intact checkpoint in this folder"),
         (["--model=JointPPO", "--model.init_args.normalize_observations=true"], "normalize_observations=false"),
-        (["--model=IMPALA", "--model.init_args.clip_rho=0"], "clip_rho=0"),
+        (["--model=IMPALA", "--model.init_args.rho_clip=0"], "rho_clip=0"),
         (["--data=JointDataModule"], "JointDataModule trains JointPPO, not PPO"),
-        (["--data=JointDataModule", "--data.init_args.selector=Explainable"], "selector=Explainable tells kinds"),
+        (
+            ["--data=JointDataModule", "--data.init_args.selector=Explainable"],
+            "selector=Explainable tells context clusters",
+        ),
         (["--model.init_args.memory=memroy.ckpt"], "memroy.ckpt: no such file"),
         (["--model.init_args.memory=LSTMM"], "LSTMM.*did you mean.*LSTM"),
         (
             ["--data.init_args.env_id=CartPole-v1", "--data.init_args.env_kwargs={}"],
             r"reads .*vector \[3\].*gives.*\[4\]",
         ),
-        (["--data.init_args.minibatches=500"], "minibatches=500: a rollout has only 40 rows"),
-        (["--data.init_args.steps=0"], "steps=0: must be at least 1"),
-        (["--model.init_args.clip=0"], "clip=0"),
+        (["--data.init_args.num_minibatches=500"], "minibatches=500: a rollout has only 40 rows"),
+        (["--data.init_args.num_steps=0"], "steps=0: must be at least 1"),
+        (["--model.init_args.clip_range=0"], "clip_range=0"),
         (["--data=TMazeDataModule"], "give it a RolloutDataModule, not TMazeDataModule"),
         (["--model=MemUP", "--model.init_args.memory=LSTM"], "not with MemUP"),
     ],
@@ -324,11 +327,11 @@ def learn(memory: Any, updates: int, cls: Any = PPO, **given: Any) -> dict[str, 
         "memup/TMaze-v0",
         {"length": 6, "mode": "LN"},
         num_envs=32,
-        steps=21,
+        num_steps=21,
         success_return=0,
         num_val=100,
         seed=1,
-        **{"epochs": 4, "minibatches": 2} | given,
+        **{"update_epochs": 4, "num_minibatches": 2} | given,
     )
     if memory is MemUP:
         memory = MemUP(data.task, memory=partial(LSTM, hidden_size=32, chrono=20))
@@ -347,7 +350,7 @@ def test_an_agent_with_a_memory_learns_to_turn_the_right_way(memory: Any) -> Non
 @pytest.mark.learning
 def test_impala_learns_by_a_memory_of_its_own() -> None:
     # One pass over what was played, as published: V-trace corrects for a policy that is a few updates old, not for many.
-    assert learn(LSTM, 320, IMPALA, epochs=1)["val/success"] == 1.0
+    assert learn(LSTM, 320, IMPALA, update_epochs=1)["val/success"] == 1.0
 
 
 @pytest.mark.learning
@@ -375,8 +378,8 @@ class PaysAtFirst(gymnasium.Env[Any, Any]):
 def test_rollouts_that_pay_nothing_leave_the_policy_where_it_is() -> None:
     gymnasium.register("PaysAtFirst-v0", PaysAtFirst)
     seed_everything(1)
-    data = RolloutDataModule("PaysAtFirst-v0", num_envs=16, steps=34, epochs=4, minibatches=4, seed=1)
-    model = PPO(data.task, entropy_weight=0.0, optimizer=partial(torch.optim.Adam, lr=3e-3))
+    data = RolloutDataModule("PaysAtFirst-v0", num_envs=16, num_steps=34, update_epochs=4, num_minibatches=4, seed=1)
+    model = PPO(data.task, ent_coef=0.0, optimizer=partial(torch.optim.Adam, lr=3e-3))
     states = torch.rand(200, 2, generator=torch.Generator().manual_seed(1)) * 2 - 1
     found = []
 
@@ -393,7 +396,9 @@ def test_rollouts_that_pay_nothing_leave_the_policy_where_it_is() -> None:
 
 
 def test_a_rollout_is_played_by_the_weights_behind_the_last_update(monkeypatch: pytest.MonkeyPatch) -> None:
-    data = RolloutDataModule("memup/TMaze-v0", {"length": 6}, num_envs=2, steps=4, epochs=1, minibatches=2, seed=1)
+    data = RolloutDataModule(
+        "memup/TMaze-v0", {"length": 6}, num_envs=2, num_steps=4, update_epochs=1, num_minibatches=2, seed=1
+    )
     played: list[int] = []
     play = data.play
     monkeypatch.setattr(data, "play", lambda: played.append(data.trainer.global_step) or play())  # type: ignore[union-attr, func-returns-value]
@@ -407,7 +412,7 @@ def test_every_epoch_deals_every_row_once() -> None:
         "state": (torch.arange(10), (torch.arange(10),)),
         "valid": torch.arange(10) != 3,
     }
-    batches = list(deal(rows, 3, 4))
+    batches = list(iterate_minibatches(rows, 3, 4))
     assert len(batches) == 12
     for epoch in range(3):
         dealt = batches[4 * epoch : 4 * epoch + 4]
@@ -416,7 +421,7 @@ def test_every_epoch_deals_every_row_once() -> None:
 
 
 def test_observations_are_normalised_by_all_that_was_seen() -> None:
-    normalizer = RunningNormalizer({"x": Field((2,)), "kind": Field((), "int32", "token", 3)})
+    normalizer = RunningNormalizer({"x": FieldSpec((2,)), "kind": FieldSpec((), "int32", "token", 3)})
     batches = [torch.randn(n, 2) * torch.tensor([3.0, 0.1]) + torch.tensor([5.0, -2.0]) for n in (7, 40, 3)]
     for batch in batches:
         normalizer.learn(normalizer({"x": batch, "kind": torch.zeros(len(batch))}))

@@ -14,17 +14,10 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, Vecto
 from memup_lightning.data.episodes import ArrayEpisodes
 from memup_lightning.datamodules import GymnasiumDataModule
 from memup_lightning.envs import TMazeVectorEnv
+from memup_lightning.envs.policies import InformedPolicy, Policy, random_policy
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.rl.collectors import (
-    InformedPolicy,
-    Policy,
-    lay_end_to_end,
-    make_vector_env,
-    play,
-    random_policy,
-    space_fields,
-)
-from memup_lightning.specs import Field
+from memup_lightning.rl.collectors import collect, lay_end_to_end, make_vector_env, space_fields
+from memup_lightning.specs import FieldSpec
 
 Env = gymnasium.Env[Any, Any]
 
@@ -90,9 +83,9 @@ def as_steps(arrays: dict[str, Any], lengths: Any) -> list[list[tuple[Any, int, 
     return [list(zip(r["observation"].tolist(), r["action"].tolist(), r["reward"].tolist(), strict=True)) for r in read]
 
 
-def collect(env: VectorEnv[Any, Any, Any], policy: Policy, episodes: int, seed: int, max_steps: int = 1000) -> Any:
+def collect_all(env: VectorEnv[Any, Any, Any], policy: Policy, episodes: int, seed: int, max_steps: int = 1000) -> Any:
     """The fields of all episodes end to end, the episodes' lengths, whether each terminated."""
-    return lay_end_to_end(list(play(env, policy, episodes, seed, max_steps)))
+    return lay_end_to_end(list(collect(env, policy, episodes, seed, max_steps)))
 
 
 class Failing(Counting):
@@ -116,14 +109,14 @@ MODES = [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP]
 @pytest.mark.parametrize("lengths", [(3, 1, 5), (1,), (1, 1, 2)])
 def test_collected_episodes_are_those_of_single_environments(mode: AutoresetMode, lengths: tuple[int, ...]) -> None:
     env = counting(3, lengths, autoreset_mode=mode)
-    arrays, found, _ = collect(env, step_count, 7, seed=0)
+    arrays, found, _ = collect_all(env, step_count, 7, seed=0)
     wanted = [e for number, quota in enumerate((3, 2, 2)) for e in played_alone(number, quota, lengths)]
     assert sorted(as_steps(arrays, found)) == wanted
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_terminated_and_truncated_episodes_are_told_apart(mode: AutoresetMode) -> None:
-    arrays, lengths, terminated = collect(counting(2, autoreset_mode=mode), step_count, 8, seed=0)
+    arrays, lengths, terminated = collect_all(counting(2, autoreset_mode=mode), step_count, 8, seed=0)
     number = arrays["observation"][np.cumsum(lengths) - 1, 0]
     assert np.array_equal(terminated, number % 2 == 0)
 
@@ -131,9 +124,9 @@ def test_terminated_and_truncated_episodes_are_told_apart(mode: AutoresetMode) -
 @pytest.mark.parametrize("mode", MODES)
 def test_a_vectorised_maze_gives_the_same_episodes_under_both_modes(mode: AutoresetMode) -> None:
     env = TMazeVectorEnv(4, 10, "LNR", autoreset_mode=mode)
-    arrays, lengths, terminated = collect(env, lambda seen, space: (seen[:, 2] > 0).astype(np.int64), 11, seed=3)
+    arrays, lengths, terminated = collect_all(env, lambda seen, space: (seen[:, 2] > 0).astype(np.int64), 11, seed=3)
     other = TMazeVectorEnv(4, 10, "LNR", autoreset_mode=AutoresetMode.NEXT_STEP)
-    wanted, _, _ = collect(other, lambda seen, space: (seen[:, 2] > 0).astype(np.int64), 11, seed=3)
+    wanted, _, _ = collect_all(other, lambda seen, space: (seen[:, 2] > 0).astype(np.int64), 11, seed=3)
     assert terminated.all()
     assert len(lengths) == 11
     for name, array in arrays.items():
@@ -145,7 +138,7 @@ def test_a_vectorised_maze_gives_the_same_episodes_under_both_modes(mode: Autore
 
 def test_every_environment_contributes_as_many_episodes_so_that_short_ones_are_not_favoured() -> None:
     makers = [lambda n=n: Counting((1,) if n % 2 else (50,), n) for n in range(4)]
-    _, lengths, _ = collect(SyncVectorEnv(makers), step_count, 8, seed=0)
+    _, lengths, _ = collect_all(SyncVectorEnv(makers), step_count, 8, seed=0)
     assert sorted(lengths) == [1] * 4 + [50] * 4
 
 
@@ -156,19 +149,19 @@ def test_mean_length_of_a_random_walk_is_not_biased() -> None:
             return self.see(), 0.0, bool(self.np_random.random() < 0.05), False, {}
 
     env = SyncVectorEnv([Geometric] * 100)
-    _, lengths, _ = collect(env, random_policy, 200, seed=0)
+    _, lengths, _ = collect_all(env, random_policy, 200, seed=0)
     assert abs(lengths.mean() - 20) < 4 * 20 / np.sqrt(200)
 
 
 def test_fewer_episodes_than_environments_are_collected_too() -> None:
-    _, lengths, _ = collect(counting(5), step_count, 2, seed=0)
+    _, lengths, _ = collect_all(counting(5), step_count, 2, seed=0)
     assert len(lengths) == 2
 
 
 def test_the_seed_says_what_is_played() -> None:
     def played(seed: int) -> npt.NDArray[Any]:
         env = make_vector_env("CartPole-v1", 3)
-        return collect(env, random_policy, 4, seed)[0]["observation"]
+        return collect_all(env, random_policy, 4, seed)[0]["observation"]
 
     assert np.array_equal(played(1), played(1))
     assert not np.array_equal(played(1)[:5], played(2)[:5])
@@ -177,10 +170,10 @@ def test_the_seed_says_what_is_played() -> None:
 def test_subprocess_environments_are_collected_alike() -> None:
     env = AsyncVectorEnv([lambda n=n: Counting((3, 1, 5), n) for n in range(2)])
     try:
-        arrays, lengths, _ = collect(env, step_count, 5, seed=0)
+        arrays, lengths, _ = collect_all(env, step_count, 5, seed=0)
     finally:
         env.close()
-    wanted, _, _ = collect(counting(2), step_count, 5, seed=0)
+    wanted, _, _ = collect_all(counting(2), step_count, 5, seed=0)
     assert as_steps(arrays, lengths) == as_steps(wanted, lengths)
 
 
@@ -212,50 +205,54 @@ class Roundabout(Env):
 
 PAIR = spaces.Dict({"a": spaces.Discrete(3), "b": spaces.Box(-1, 1, (2,), np.float32)})
 
-OBSERVATIONS: list[tuple[spaces.Space[Any], dict[str, Field], Any]] = [
-    (spaces.Box(-1, 1, (2,), np.float32), {"observation": Field((2,))}, lambda x: [x]),
-    (spaces.Box(-1, 1, (2, 3), np.float64), {"observation": Field((2, 3))}, lambda x: [x]),
-    (spaces.Box(0, 9, (), np.int16), {"observation": Field((), "int16")}, lambda x: [x]),
-    (spaces.Box(0, 255, (40, 36, 3), np.uint8), {"observation": Field((40, 36, 3), "uint8", "image")}, lambda x: [x]),
-    (spaces.Discrete(4), {"observation": Field((), "int32", "token", 4)}, lambda x: [x]),
-    (spaces.Discrete(4, start=-2), {"observation": Field((), "int32", "token", 4)}, lambda x: [x + 2]),
-    (spaces.MultiBinary(3), {"observation": Field((3,), "int8")}, lambda x: [x]),
-    (spaces.MultiDiscrete([2, 5]), {"observation": Field((2,), "int32", "token", 5)}, lambda x: [x]),
+OBSERVATIONS: list[tuple[spaces.Space[Any], dict[str, FieldSpec], Any]] = [
+    (spaces.Box(-1, 1, (2,), np.float32), {"observation": FieldSpec((2,))}, lambda x: [x]),
+    (spaces.Box(-1, 1, (2, 3), np.float64), {"observation": FieldSpec((2, 3))}, lambda x: [x]),
+    (spaces.Box(0, 9, (), np.int16), {"observation": FieldSpec((), "int16")}, lambda x: [x]),
+    (
+        spaces.Box(0, 255, (40, 36, 3), np.uint8),
+        {"observation": FieldSpec((40, 36, 3), "uint8", "image")},
+        lambda x: [x],
+    ),
+    (spaces.Discrete(4), {"observation": FieldSpec((), "int32", "token", 4)}, lambda x: [x]),
+    (spaces.Discrete(4, start=-2), {"observation": FieldSpec((), "int32", "token", 4)}, lambda x: [x + 2]),
+    (spaces.MultiBinary(3), {"observation": FieldSpec((3,), "int8")}, lambda x: [x]),
+    (spaces.MultiDiscrete([2, 5]), {"observation": FieldSpec((2,), "int32", "token", 5)}, lambda x: [x]),
     (
         PAIR,
-        {"observation.a": Field((), "int32", "token", 3), "observation.b": Field((2,))},
+        {"observation.a": FieldSpec((), "int32", "token", 3), "observation.b": FieldSpec((2,))},
         lambda x: [x["a"], x["b"]],
     ),
     (
         spaces.Tuple([spaces.Discrete(3), spaces.Dict({"deep": PAIR})]),
         {
-            "observation.0": Field((), "int32", "token", 3),
-            "observation.1.deep.a": Field((), "int32", "token", 3),
-            "observation.1.deep.b": Field((2,)),
+            "observation.0": FieldSpec((), "int32", "token", 3),
+            "observation.1.deep.a": FieldSpec((), "int32", "token", 3),
+            "observation.1.deep.b": FieldSpec((2,)),
         },
         lambda x: [x[0], x[1]["deep"]["a"], x[1]["deep"]["b"]],
     ),
 ]
 
-ACTIONS: list[tuple[spaces.Space[Any], Field, Any]] = [
-    (spaces.Discrete(3), Field((), "int32", "token", 3), lambda x: x),
-    (spaces.Discrete(3, start=5), Field((), "int32", "token", 3), lambda x: x - 5),
-    (spaces.MultiDiscrete([2, 4]), Field((2,), "int32", "token", 4), lambda x: x),
-    (spaces.MultiBinary(2), Field((2,), "int8"), lambda x: x),
-    (spaces.Box(-1, 1, (2,), np.float32), Field((2,)), lambda x: x),
+ACTIONS: list[tuple[spaces.Space[Any], FieldSpec, Any]] = [
+    (spaces.Discrete(3), FieldSpec((), "int32", "token", 3), lambda x: x),
+    (spaces.Discrete(3, start=5), FieldSpec((), "int32", "token", 3), lambda x: x - 5),
+    (spaces.MultiDiscrete([2, 4]), FieldSpec((2,), "int32", "token", 4), lambda x: x),
+    (spaces.MultiBinary(2), FieldSpec((2,), "int8"), lambda x: x),
+    (spaces.Box(-1, 1, (2,), np.float32), FieldSpec((2,)), lambda x: x),
 ]
 
 
 def round_trip(observation: spaces.Space[Any], action: spaces.Space[Any]) -> tuple[dict[str, Any], Roundabout]:
     envs = [Roundabout(observation, action)]
-    arrays, lengths, _ = collect(SyncVectorEnv([lambda: envs[0]]), random_policy, 1, seed=0)
+    arrays, lengths, _ = collect_all(SyncVectorEnv([lambda: envs[0]]), random_policy, 1, seed=0)
     assert lengths.tolist() == [5]
     return arrays, envs[0]
 
 
 @pytest.mark.parametrize(("space", "fields", "parts"), OBSERVATIONS, ids=lambda x: str(x)[:40])
 def test_observations_of_any_space_are_kept_as_they_were_shown(
-    space: spaces.Space[Any], fields: dict[str, Field], parts: Any
+    space: spaces.Space[Any], fields: dict[str, FieldSpec], parts: Any
 ) -> None:
     assert space_fields("observation", space) == fields
     arrays, env = round_trip(space, spaces.Discrete(2))
@@ -266,7 +263,9 @@ def test_observations_of_any_space_are_kept_as_they_were_shown(
 
 
 @pytest.mark.parametrize(("space", "field", "kept"), ACTIONS, ids=lambda x: str(x)[:40])
-def test_actions_of_any_space_are_kept_as_they_were_taken(space: spaces.Space[Any], field: Field, kept: Any) -> None:
+def test_actions_of_any_space_are_kept_as_they_were_taken(
+    space: spaces.Space[Any], field: FieldSpec, kept: Any
+) -> None:
     assert space_fields("action", space) == {"action": field}
     arrays, env = round_trip(spaces.Discrete(2), space)
     assert arrays["action"].dtype == np.dtype(field.dtype)
@@ -293,17 +292,17 @@ def test_an_argument_that_the_environment_does_not_take_is_refused() -> None:
 
 def test_an_environment_that_does_not_reset_itself_is_refused() -> None:
     with pytest.raises(MemUPError, match="NEXT_STEP or SAME_STEP"):
-        collect(counting(2, autoreset_mode=AutoresetMode.DISABLED), step_count, 2, seed=0)
+        collect_all(counting(2, autoreset_mode=AutoresetMode.DISABLED), step_count, 2, seed=0)
 
 
 def test_an_episode_without_end_is_refused_with_the_remedy() -> None:
     with pytest.raises(MemUPError, match="longer than max_steps=20; wrap the environment in a TimeLimit"):
-        collect(counting(2, (3, 50)), step_count, 4, seed=0, max_steps=20)
+        collect_all(counting(2, (3, 50)), step_count, 4, seed=0, max_steps=20)
 
 
 def test_no_episode_is_refused() -> None:
     with pytest.raises(MemUPError, match="num_episodes=0"):
-        collect(counting(2), step_count, 0, seed=0)
+        collect_all(counting(2), step_count, 0, seed=0)
 
 
 # --- the datamodule on top
@@ -318,7 +317,7 @@ def cartpole(**given: Any) -> GymnasiumDataModule:
 def test_an_environment_of_others_goes_through_with_its_velocities_masked_out() -> None:
     data, whole = cartpole(observed=[0, 2]), cartpole()
     source, full = data.sources["train"], whole.sources["train"]
-    assert data.task.fields["observation"] == Field((2,))
+    assert data.task.fields["observation"] == FieldSpec((2,))
     seen, all_seen = (s.read(0, 0, 5)["observation"] for s in (source, full))
     assert np.array_equal(seen, all_seen[:, [0, 2]])
 
@@ -334,12 +333,12 @@ def test_splits_share_no_episode() -> None:
 
 
 def test_the_outcome_is_what_was_asked_for() -> None:
-    source = cartpole(outcome="return", discount=0.5, judged="last").sources["train"]
+    source = cartpole(outcome="return", discount=0.5, eval_at="last").sources["train"]
     length = int(source.lengths[0])
     read = source.read(0, 0, length)
     assert read["outcome"][-1] == 1
     assert read["outcome"][0] == pytest.approx(2 - 2.0 ** (1 - length))
-    assert read["evaluate"].tolist() == [False] * (length - 1) + [True]
+    assert read["eval_mask"].tolist() == [False] * (length - 1) + [True]
 
 
 @pytest.mark.parametrize(
@@ -360,14 +359,14 @@ def test_an_episode_that_its_environment_discards_is_replaced(
     mode: AutoresetMode, caplog: pytest.LogCaptureFixture
 ) -> None:
     env = SyncVectorEnv([lambda: Failing((4,))], autoreset_mode=mode)
-    arrays, lengths, _ = collect(env, step_count, 3, seed=0)
+    arrays, lengths, _ = collect_all(env, step_count, 3, seed=0)
     assert lengths.tolist() == [4, 4, 4]
     assert arrays["observation"][::4, 0].tolist() == [0, 2, 3]
     assert "1 episodes were discarded" in caplog.text
 
 
 def test_an_informed_policy_is_told_the_infos() -> None:
-    arrays, _, _ = collect(SyncVectorEnv([lambda: Failing((4,))]), Repeats(), 3, seed=0)
+    arrays, _, _ = collect_all(SyncVectorEnv([lambda: Failing((4,))]), Repeats(), 3, seed=0)
     assert arrays["action"].reshape(3, 4)[:, 1:].tolist() == [[0] * 3, [2] * 3, [0] * 3]
 
 
@@ -383,10 +382,10 @@ class Told(Counting):
 
 def test_infos_that_are_asked_for_are_kept_beside_the_observation_they_came_with() -> None:
     env = SyncVectorEnv([lambda n=n: Told(number=n) for n in range(2)])
-    for episode in play(env, step_count, 6, seed=0, infos_kept=("truth",)):
+    for episode in collect(env, step_count, 6, seed=0, infos_kept=("truth",)):
         np.testing.assert_array_equal(episode.arrays["info.truth"], episode.arrays["observation"][:, 1])
 
 
 def test_an_info_that_the_environment_does_not_give_is_named() -> None:
     with pytest.raises(MemUPError, match="no colour"):
-        next(play(counting(2), step_count, 2, seed=0, infos_kept=("colour",)))
+        next(collect(counting(2), step_count, 2, seed=0, infos_kept=("colour",)))

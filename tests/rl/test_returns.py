@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.rl.returns import NEGLIGIBLE, outcomes
+from memup_lightning.rl.returns import NEGLIGIBLE, reward_targets
 
 
 def discounted(rewards: list[float], discount: float) -> float:
@@ -28,7 +28,7 @@ def found(kind: Any, rewards: list[list[float]], ends: list[bool], n_steps: int 
     """Outcomes and flags of each episode."""
     lengths = np.array([len(r) for r in rewards])
     flat = np.concatenate(rewards).astype(np.float32)
-    value, known = outcomes(kind, flat, lengths, np.array(ends), n_steps, discount)
+    value, known = reward_targets(kind, flat, lengths, np.array(ends), n_steps, discount)
     assert value.dtype == np.float32
     assert known.dtype == np.bool_
     cuts = np.cumsum(lengths)[:-1]

@@ -21,20 +21,20 @@ from torch.distributions import Categorical
 
 from memup_lightning.chunk import Fields
 from memup_lightning.data.episodes import OUTCOME, ArrayEpisodes
-from memup_lightning.data.samplers import OncePerEpisode
+from memup_lightning.data.samplers import SequentialSampler
 from memup_lightning.data.stream import ChunkStream
 from memup_lightning.datamodules import TMazeDataModule
-from memup_lightning.datamodules.played.rollouts import deal
+from memup_lightning.datamodules.played.rollouts import iterate_minibatches
 from memup_lightning.envs import TMazeVectorEnv
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.memory import GRU, LSTM, State
 from memup_lightning.modules import MemUP
 from memup_lightning.rl.agent_memory import unroll
 from memup_lightning.rl.algorithms import IMPALA, PPO
-from memup_lightning.rl.algorithms.advantages import generalised_advantages, vtrace
-from memup_lightning.rl.networks import Choice
-from memup_lightning.rl.rollouts import Decision, EpisodeResult, Player, Rollout
-from memup_lightning.rl.vector_envs import make_playable
+from memup_lightning.rl.algorithms.advantages import generalized_advantage_estimation, vtrace
+from memup_lightning.rl.networks import GumbelCategorical
+from memup_lightning.rl.rollouts import ActorOutput, EpisodeResult, Rollout, RolloutCollector
+from memup_lightning.rl.vector_envs import make_agent_env
 
 MODES = [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP, AutoresetMode.DISABLED]
 TMAZE = TMazeDataModule(length=20).task
@@ -70,23 +70,23 @@ class Seer:
     def initial_state(self, envs: int) -> State:
         return torch.zeros(envs)
 
-    def act(self, inputs: Fields, state: State, is_first: Tensor) -> Decision:
+    def act(self, inputs: Fields, state: State, is_first: Tensor) -> ActorOutput:
         assert isinstance(state, Tensor)
         seen = inputs["observation"][:, 0]
         state = state.masked_fill(is_first, 0) + seen
         record = {"value": 10 * seen, "sum": state} | {f"read.{name}": x for name, x in inputs.items()}
-        return Decision(torch.zeros(len(seen), dtype=torch.int64), record, state)
+        return ActorOutput(torch.zeros(len(seen), dtype=torch.int64), record, state)
 
     def value(self, inputs: Fields, state: State, is_first: Tensor) -> Tensor:
         return 10 * inputs["observation"][:, 0]
 
 
-def counting(mode: AutoresetMode, *envs: tuple[int, bool]) -> Player:
+def counting(mode: AutoresetMode, *envs: tuple[int, bool]) -> RolloutCollector:
     from memup_lightning.datamodules.agent_task import agent_task
 
     env = SyncVectorEnv([partial(Counting, *given) for given in envs], autoreset_mode=mode)
     task = agent_task(env.single_observation_space, env.single_action_space, "Counting")
-    return Player(env, task, seed=1)
+    return RolloutCollector(env, task, seed=1)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -104,7 +104,7 @@ def test_every_step_is_played_once_and_reads_what_came_before_it(mode: Autoreset
         assert record["sum"][rows, env].tolist() == [sum(range(int(x) + 1)) for x in seen]
         assert rollout.reward[rows, env].tolist() == (seen + 1).tolist()
     lost = 3 if mode == AutoresetMode.NEXT_STEP else 0  # 9 calls: episodes of 3 and a reset; of 2 and a reset
-    assert rollout.steps == 18 - (2 + lost if lost else 0)
+    assert rollout.num_valid_steps == 18 - (2 + lost if lost else 0)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -171,7 +171,7 @@ def test_the_memory_of_a_step_is_that_of_the_chunked_pass(
 ) -> None:
     """Act by act, over resets in the middle of a rollout, against the way in which a memory is trained."""
     model = agent(core)
-    player = Player(TMazeVectorEnv(3, length=length, autoreset_mode=mode), TMAZE, seed)
+    player = RolloutCollector(TMazeVectorEnv(3, length=length, autoreset_mode=mode), TMAZE, seed)
     rollout = player.rollout(model, steps)
     played = [episode for env in range(3) for episode in episodes_of(rollout, env)]
     expected = np.concatenate([episode.pop("memory") for episode in played])
@@ -179,7 +179,7 @@ def test_the_memory_of_a_step_is_that_of_the_chunked_pass(
     arrays[OUTCOME] = arrays["reward"].copy()
     lengths = np.array([len(episode["reward"]) for episode in played])
     source = ArrayEpisodes(arrays, lengths, TMAZE.fields)
-    schedule = OncePerEpisode(source.lengths, len(played), chunk_length)
+    schedule = SequentialSampler(source.lengths, len(played), chunk_length)
     found: dict[tuple[int, int], Tensor] = {}
     state = model.initial_state(len(played))
     memory = model.memory
@@ -230,12 +230,14 @@ def test_one_long_stretch_does_not_make_short_ones_as_long() -> None:
 def test_an_agent_learns_from_no_step_that_only_resets(memory: Any) -> None:
     torch.manual_seed(0)
     model = PPO(TMAZE, memory=memory)
-    rollout = Player(TMazeVectorEnv(2, length=4, mode="L"), TMAZE, 1).rollout(model, 11)  # 4 steps and a reset
-    assert rollout.steps == 18
-    rows = model.learn_from(rollout)
+    rollout = RolloutCollector(TMazeVectorEnv(2, length=4, mode="L"), TMAZE, 1).rollout(
+        model, 11
+    )  # 4 steps and a reset
+    assert rollout.num_valid_steps == 18
+    rows = model.make_batches(rollout)
     assert int(rows["valid"].sum()) == 18
-    assert sum(int(batch["valid"].sum()) for batch in deal(rows, 1, 2)) == 18
-    assert all(batch["valid"].any(-1).all() for batch in deal(rows, 1, 2))
+    assert sum(int(batch["valid"].sum()) for batch in iterate_minibatches(rows, 1, 2)) == 18
+    assert all(batch["valid"].any(-1).all() for batch in iterate_minibatches(rows, 1, 2))
 
 
 def test_the_policy_that_played_is_the_one_that_learns_first() -> None:
@@ -243,11 +245,11 @@ def test_the_policy_that_played_is_the_one_that_learns_first() -> None:
     for memory in (None, LSTM, MemUP(TMAZE)):
         torch.manual_seed(0)
         model = PPO(TMAZE, memory=memory, normalize_observations=True)
-        player = Player(TMazeVectorEnv(5, length=4), TMAZE, 1)
+        player = RolloutCollector(TMazeVectorEnv(5, length=4), TMAZE, 1)
         for _ in range(2):  # the second begins in the middle of episodes, with moments that were learned
             rollout = player.rollout(model, 9)
             seen = {name.removeprefix("input."): x for name, x in rollout.record.items() if name.startswith("input.")}
-            rows = model.learn_from(rollout)
+            rows = model.make_batches(rollout)
             if memory is LSTM:
                 m = model.memory.unroll(  # type: ignore[union-attr, operator]
                     {name: x.transpose(0, 1) for name, x in seen.items()}, rows["state"], rows["is_first"]
@@ -265,19 +267,19 @@ def test_advantages_keep_their_scale_where_a_rollout_pays_nothing() -> None:
     found = {}
     for unit in (1.0, 100.0):
         model = PPO(TMAZE)
-        player = Player(TMazeVectorEnv(4, length=6), TMAZE, 1)
+        player = RolloutCollector(TMazeVectorEnv(4, length=6), TMAZE, 1)
         paid, unpaid = (player.rollout(model, 14) for _ in range(2))
         for rollout in (paid, unpaid):
             rollout.record["value"] *= 0.01
             rollout.next_value *= 0.01
         paid.reward = unit * torch.randn_like(paid.reward)
         unpaid.reward = torch.zeros_like(paid.reward)
-        advantage = model.credit(paid)["advantage"][paid.valid]
+        advantage = model.compute_advantages(paid)["advantage"][paid.valid]
         assert float(advantage.mean()) == pytest.approx(0, abs=1e-5)
         assert float(advantage.std(correction=0)) == pytest.approx(1, abs=1e-3)
-        quiet = model.credit(unpaid)["advantage"][unpaid.valid]
+        quiet = model.compute_advantages(unpaid)["advantage"][unpaid.valid]
         assert float(quiet.abs().max()) < 0.1
-        again = model.credit(paid)["advantage"][paid.valid]
+        again = model.compute_advantages(paid)["advantage"][paid.valid]
         torch.testing.assert_close(again, advantage)
         found[unit] = float(model.advantage_scale)
         assert "advantage_scale" in model.state_dict()  # a resumed run goes on with it
@@ -286,7 +288,7 @@ def test_advantages_keep_their_scale_where_a_rollout_pays_nothing() -> None:
 
 def test_actions_are_drawn_as_often_as_the_policy_says() -> None:
     torch.manual_seed(0)
-    choice = Choice(logits=torch.tensor([[0.0, 1.0, -1.0], [5.0, 5.0, -9.0]]))
+    choice = GumbelCategorical(logits=torch.tensor([[0.0, 1.0, -1.0], [5.0, 5.0, -9.0]]))
     drawn = torch.stack([choice.sample() for _ in range(4000)])
     shares = torch.stack([(drawn == action).float().mean(0) for action in range(3)], -1)
     torch.testing.assert_close(shares, choice.probs, atol=0.03, rtol=0)
@@ -311,7 +313,7 @@ def test_an_episode_that_its_environment_discards_is_no_result(mode: AutoresetMo
     from memup_lightning.datamodules.agent_task import agent_task
 
     env = SyncVectorEnv([Failing, Counting], autoreset_mode=mode)
-    player = Player(env, agent_task(Counting.observation_space, Counting.action_space, "Counting"), 1)
+    player = RolloutCollector(env, agent_task(Counting.observation_space, Counting.action_space, "Counting"), 1)
     assert [(x.env, x.length) for x in player.episodes(Seer(), 4)] == [(1, 3), (0, 3), (1, 3), (0, 3)]
 
 
@@ -344,7 +346,7 @@ def test_a_crashed_environment_process_ends_in_an_error_not_in_a_wait(how: str, 
     from memup_lightning.datamodules.agent_task import agent_task
 
     env = AsyncVectorEnv([Counting, partial(Crashing, how)])
-    player = Player(
+    player = RolloutCollector(
         env,
         agent_task(Counting.observation_space, Counting.action_space, "Counting"),
         1,
@@ -358,7 +360,7 @@ def test_a_crashed_environment_process_ends_in_an_error_not_in_a_wait(how: str, 
 def test_processes_of_environments_end_when_asked_whatever_the_trainer_does_at_sigterm() -> None:
     before = signal.signal(signal.SIGTERM, lambda *_: None)  # like Lightning, which only notes that it came
     try:
-        env = make_playable("memup/TMaze-v0", 2, {"length": 5}, vectorization="async")
+        env = make_agent_env("memup/TMaze-v0", 2, {"length": 5}, vectorization="async")
         assert callable(signal.getsignal(signal.SIGTERM)), "the trainer's own handler is there again"
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -400,10 +402,10 @@ def test_ppo_gives_credit_by_its_own_discount_and_decay() -> None:
     record = {"value": rows["value"]}
     ends = {name: rows[name] for name in ("valid", "reward", "terminated", "truncated", "next_value")}
     rollout = Rollout(record=record, is_first=rows["terminated"], state=(), **ends)
-    model = PPO(TMAZE, memory=None, discount=0.5, gae_decay=0.3, normalize_advantages=False)
+    model = PPO(TMAZE, memory=None, discount=0.5, gae_lambda=0.3, normalize_advantages=False)
     names = ("reward", "value", "next_value", "terminated", "truncated")
-    expected = generalised_advantages(*(rows[name] for name in names), 0.5, 0.3)
-    credit = model.credit(rollout)
+    expected = generalized_advantage_estimation(*(rows[name] for name in names), 0.5, 0.3)
+    credit = model.compute_advantages(rollout)
     torch.testing.assert_close(credit["advantage"], expected)
     torch.testing.assert_close(credit["target"], expected + rows["value"])
 
@@ -412,7 +414,7 @@ def test_impala_corrects_with_the_values_of_now_and_its_own_arguments() -> None:
     rows = {name: x.T for name, x in some_rows().items()}
     rows["action"] = torch.zeros(3, 7, dtype=torch.int64)
     policy = Categorical(logits=torch.randn(3, 7, 4))
-    given = {"trace_decay": 0.6, "clip_rho": 0.9, "clip_c": 0.8}
+    given = {"vtrace_lambda": 0.6, "rho_clip": 0.9, "c_clip": 0.8}
     model = IMPALA(TMAZE, memory=LSTM, discount=0.5, **given)
     value = torch.randn(3, 7)
     behind = rows["next_value"].clone()
@@ -423,12 +425,12 @@ def test_impala_corrects_with_the_values_of_now_and_its_own_arguments() -> None:
     target, advantage = vtrace(*(x.T for x in columns), 0.5, 0.6, 0.9, 0.8)
     losses = model.losses(rows, policy, value)
     torch.testing.assert_close(losses["policy_loss"], -(log_prob * advantage.T).mean())
-    torch.testing.assert_close(losses["value_loss"], model.value_weight * 0.5 * (value - target.T).square().mean())
+    torch.testing.assert_close(losses["value_loss"], model.vf_coef * 0.5 * (value - target.T).square().mean())
 
 
 def test_a_greedy_agent_always_takes_the_most_probable_action() -> None:
     class Torn(PPO):
-        def perceive(self, inputs: Any, state: Any, is_first: Any) -> Any:
+        def encode_memory(self, inputs: Any, state: Any, is_first: Any) -> Any:
             return dict.fromkeys(self.task.inputs, torch.zeros(200)), torch.zeros(200, 0), state
 
         def decide(self, seen: Any, memory: Any) -> Any:

@@ -19,12 +19,12 @@ import yaml
 from memup_lightning import distributed
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.rl.networks import RunningNormalizer
-from memup_lightning.specs import Field
+from memup_lightning.specs import FieldSpec
 from tests.command_line import ROOT, tiny
 
 LIMIT = 90  # seconds after which a command counts as hung
 UPDATES = 60
-KINDS = {"num_targets": 2, "kinds": 4, "held_out": 0.2}
+KINDS = {"num_targets": 2, "clusters": 4, "loss_free": 0.2}
 
 
 def command(
@@ -85,7 +85,7 @@ def config(folder: Path) -> dict[str, Any]:
         "evaluation_lanes": 4,
         "evaluation_chunk_length": 10,
         "selector": {
-            "class_path": "Union",
+            "class_path": "CombinedSelector",
             "init_args": {"selectors": [{"class_path": "TopK"}, {"class_path": "Explainable", "init_args": KINDS}]},
         },
     }
@@ -108,17 +108,17 @@ def checkpoint(folder: Path, name: str, step: int = UPDATES) -> Path:
 
 
 def assert_same(one: Path, other: Path, tolerance: float) -> None:
-    """Weights, Adam's moments, lanes, targets, and what was seen of each kind of context."""
+    """Weights, Adam's moments, lanes, targets, and what was seen of each context cluster."""
     a, b = torch.load(one, weights_only=True), torch.load(other, weights_only=True)
-    assert a["kinds"]["observed"].any()
-    assert a["kinds"].pop("examples") == b["kinds"].pop("examples")
+    assert a["clusters"]["observed"].any()
+    assert a["clusters"].pop("examples") == b["clusters"].pop("examples")
     assert a["TMazeDataModule"]["consumed"] == b["TMazeDataModule"]["consumed"] == UPDATES
     assert a["lane_state"][0].shape == b["lane_state"][0].shape == (16, 1, 8)
     ours, theirs = (saved["callbacks"]["Replay"] for saved in (a, b))
     assert len(ours["snapshots"]["where"])
     assert torch.equal(ours["snapshots"]["where"], theirs["snapshots"]["where"])
     assert all(torch.equal(x, theirs["visits"][name]) for name, x in ours["visits"].items())
-    for part in ("state_dict", "lane_state", "optimizer_states", "TMazeDataModule", "kinds"):
+    for part in ("state_dict", "lane_state", "optimizer_states", "TMazeDataModule", "clusters"):
         torch.testing.assert_close(
             a[part], b[part], rtol=tolerance, atol=tolerance, msg=lambda m, part=part: f"{part}: {m}"
         )
@@ -210,7 +210,7 @@ def test_lanes_that_cannot_be_split_are_refused(three_ranks: Callable[[int], Non
 def learn_a_share(number: int, folder: str, rows: list[int]) -> None:
     """What a rank's normaliser knows after its share of some batches."""
     torch.distributed.init_process_group("gloo", f"file://{folder}/meet", rank=number, world_size=2)
-    normalizer = RunningNormalizer({"x": Field((2,))})
+    normalizer = RunningNormalizer({"x": FieldSpec((2,))})
     for batch in batches(rows):
         share = batch.chunk(2)[number]
         normalizer.learn(normalizer({"x": share}))
@@ -226,7 +226,7 @@ def batches(rows: list[int]) -> list[torch.Tensor]:
 def test_observations_are_normalised_by_what_all_ranks_saw(tmp_path: Path) -> None:
     rows = [7, 40, 3]
     torch.multiprocessing.spawn(learn_a_share, (str(tmp_path), rows), nprocs=2)
-    alone = RunningNormalizer({"x": Field((2,))})
+    alone = RunningNormalizer({"x": FieldSpec((2,))})
     for batch in batches(rows):
         alone.learn(alone({"x": batch}))
     for number in (0, 1):

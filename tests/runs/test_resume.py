@@ -15,9 +15,9 @@ from memup_lightning.callbacks import TargetRefresh
 from memup_lightning.datamodules import TMazeDataModule
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.data.targets.explainable import Explainable
-from memup_lightning.models.memory import GRU, LSTM, ModuleMemory
+from memup_lightning.models.memory import GRU, LSTM, RNNAdapter
 from memup_lightning.modules import MemUP
-from memup_lightning.data.targets import CurrentStep, Proportional, TopK, Union
+from memup_lightning.data.targets import CurrentStep, Proportional, TopK, CombinedSelector
 from memup_lightning.models.uncertainty import AverageSurprise
 from tests.training import quiet_trainer
 
@@ -81,8 +81,8 @@ class Run:
         found |= {f"adam.{n}.{name}": x for n, part in optimizer.items() for name, x in part.items()}
         found |= {f"lane_state.{n}": x for n, x in enumerate([state] if isinstance(state, Tensor) else state)}  # type: ignore[misc]
         found |= {f"table.{name}.{n}": x for name in ("position", "score") for n, x in enumerate(table[name])}
-        if self.model.kinds is not None:
-            found |= {f"kinds.{name}": x for name, x in self.model.kinds.state_dict().items() if name != "examples"}
+        if self.model.clusters is not None:
+            found |= {f"kinds.{name}": x for name, x in self.model.clusters.state_dict().items() if name != "examples"}
         return found | {
             "table.version": torch.tensor(table["version"]),
             "table.scored": table["scored"],
@@ -115,7 +115,7 @@ def test_the_step_of_the_cut_does_not_matter(tmp_path: Path, at: int) -> None:
 
 
 def test_a_run_may_be_resumed_with_another_number_of_workers(tmp_path: Path) -> None:
-    straight_and_resumed(tmp_path, 37, {"num_workers": 2}, selector=Explainable(2, kinds=4, held_out=0.2))
+    straight_and_resumed(tmp_path, 37, {"num_workers": 2}, selector=Explainable(2, num_clusters=4, loss_free=0.2))
 
 
 @pytest.mark.parametrize(
@@ -123,13 +123,13 @@ def test_a_run_may_be_resumed_with_another_number_of_workers(tmp_path: Path) -> 
     [
         {"memory": partial(GRU, hidden_size=8)},
         {"uncertainty": AverageSurprise(decay=0.9)},
-        {"selector": Union([TopK(2), Proportional(1), CurrentStep()])},
-        {"selector": Explainable(2, kinds=4, held_out=0.2)},
+        {"selector": CombinedSelector([TopK(2), Proportional(1), CurrentStep()])},
+        {"selector": Explainable(2, num_clusters=4, loss_free=0.2)},
         {"when": {"every": 1, "unit": "epochs"}},
         {"when": {"every": 2}, "lanes": 2},
         {"when": {"settle": 30, "max_wait": 1000, "tolerance": 1e9}},
         {"lr_scheduler": partial(torch.optim.lr_scheduler.LinearLR, total_iters=80)},
-        {"memory": partial(ModuleMemory, module=DROPOUT)},
+        {"memory": partial(RNNAdapter, module=DROPOUT)},
         {"curriculum": {30: 40, 70: 60}},
     ],
     ids=["gru", "surprise", "union", "explainable", "epochs", "turn", "settling", "schedule", "dropout", "curriculum"],
@@ -147,7 +147,7 @@ def test_a_checkpoint_written_after_a_run_ended_goes_on_from_there(tmp_path: Pat
 
 def test_a_checkpoint_loads_as_weights_only(tmp_path: Path) -> None:
     ckpt = tmp_path / "cut.ckpt"
-    Run(37, save=SaveAt(37, ckpt), uncertainty=AverageSurprise(), selector=Union([TopK(1), Proportional(1)]))
+    Run(37, save=SaveAt(37, ckpt), uncertainty=AverageSurprise(), selector=CombinedSelector([TopK(1), Proportional(1)]))
     state = torch.load(ckpt, weights_only=True)
     assert state["TMazeDataModule"]["consumed"] == 37
     assert state["lane_state"][0].shape == (8, 1, 8)
@@ -175,7 +175,7 @@ def test_a_run_resumed_with_another_selector_is_refused(tmp_path: Path) -> None:
     ckpt = tmp_path / "cut.ckpt"
     Run(12, save=SaveAt(12, ckpt))
     with pytest.raises(MemUPError, match="same selector and number of episodes"):
-        Run(ckpt=ckpt, selector=Union([TopK(1), Proportional(1)]))
+        Run(ckpt=ckpt, selector=CombinedSelector([TopK(1), Proportional(1)]))
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.rng import hash64
-from memup_lightning.specs import Field
+from memup_lightning.specs import FieldSpec
 
 FORMAT = 1
 
@@ -31,7 +31,7 @@ def field_path(path: Path, name: str) -> Path:
     return path / "fields" / f"{quote(name, safe='')}.bin"
 
 
-def record_bytes(fields: Mapping[str, Field]) -> int:
+def record_bytes(fields: Mapping[str, FieldSpec]) -> int:
     return 8 * (3 + len(fields))
 
 
@@ -47,7 +47,7 @@ def sync_folder(path: Path) -> None:
         os.close(folder)
 
 
-def write_meta(path: Path, fields: Mapping[str, Field]) -> None:
+def write_meta(path: Path, fields: Mapping[str, FieldSpec]) -> None:
     meta: dict[str, Any] = {"format": FORMAT, "byteorder": sys.byteorder}
     meta["fields"] = {name: asdict(field) for name, field in fields.items()}
     meta["crc32"] = zlib.crc32(json.dumps(meta).encode())
@@ -58,7 +58,7 @@ def write_meta(path: Path, fields: Mapping[str, Field]) -> None:
     os.replace(path / "meta.json.new", path / "meta.json")
 
 
-def read_meta(path: Path) -> dict[str, Field]:
+def read_meta(path: Path) -> dict[str, FieldSpec]:
     file = path / "meta.json"
     try:
         meta = json.loads(file.read_bytes())
@@ -76,10 +76,10 @@ def read_meta(path: Path) -> dict[str, Field]:
         raise MemUPError(f"{file} is damaged (it does not match its checksum {crc32}); restore it from a copy")
     if meta["byteorder"] != sys.byteorder:
         raise MemUPError(f"{path} was written on a {meta['byteorder']}-endian machine; write it again on this one")
-    return {name: Field(**{**field, "shape": tuple(field["shape"])}) for name, field in meta["fields"].items()}
+    return {name: FieldSpec(**{**field, "shape": tuple(field["shape"])}) for name, field in meta["fields"].items()}
 
 
-def read_index(path: Path, fields: Mapping[str, Field], first: int | None = None) -> npt.NDArray[np.uint64]:
+def read_index(path: Path, fields: Mapping[str, FieldSpec], first: int | None = None) -> npt.NDArray[np.uint64]:
     """The records of the finished episodes, ``[episodes, 3 + fields]``, without what a killed writer left."""
     file, size = path / "index.bin", record_bytes(fields)
     try:

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from memup_lightning.data.episodes import Arrays, EpisodeSource, IntArray
+from memup_lightning.data.episodes import EpisodeSource
 from memup_lightning.data.store.format import as_bytes, field_path, read_index, read_meta
 from memup_lightning.data.store.writer import EpisodeWriter
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.specs import Field
+from memup_lightning.specs import FieldSpec
+from memup_lightning.typing import Arrays, IntArray
 
 _GAP = 4 << 10  # bytes between two rows that are read with them: cheaper than another system call
 _BLOCK = 4 << 20  # bytes that verify() holds at a time
@@ -47,7 +48,7 @@ class EpisodeStore(EpisodeSource):
         self.offsets, self.lengths = records[:, 0].astype(np.int64), records[:, 1].astype(np.int64)
 
     @staticmethod
-    def writer(path: str | os.PathLike[str], fields: Mapping[str, Field], durable: bool = True) -> EpisodeWriter:
+    def writer(path: str | os.PathLike[str], fields: Mapping[str, FieldSpec], durable: bool = True) -> EpisodeWriter:
         """A writer that makes the store or appends to it; see :class:`EpisodeWriter`."""
         return EpisodeWriter(path, fields, durable)
 

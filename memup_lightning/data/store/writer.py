@@ -14,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from memup_lightning.data.episodes import EVALUATE, HAS_OUTCOME, Arrays, check_outcomes
+from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, check_outcomes
 from memup_lightning.data.store.format import (
     as_bytes,
     field_path,
@@ -26,7 +26,8 @@ from memup_lightning.data.store.format import (
 )
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.rng import hash64
-from memup_lightning.specs import Field
+from memup_lightning.specs import FieldSpec
+from memup_lightning.typing import Arrays
 
 
 class EpisodeWriter:
@@ -48,7 +49,7 @@ class EpisodeWriter:
         MemUPError: another writer is at work, other fields, a damaged store, a folder that holds something else.
     """
 
-    def __init__(self, path: str | os.PathLike[str], fields: Mapping[str, Field], durable: bool = True) -> None:
+    def __init__(self, path: str | os.PathLike[str], fields: Mapping[str, FieldSpec], durable: bool = True) -> None:
         self.path, self.durable = Path(path), durable
         self._index = -1
         self._files: dict[str, int] = {}
@@ -132,7 +133,7 @@ class EpisodeWriter:
                 f"another writer is at work on {self.path}; wait until it is closed, or write to another folder"
             ) from None
 
-    def _create(self, fields: Mapping[str, Field]) -> None:
+    def _create(self, fields: Mapping[str, FieldSpec]) -> None:
         size = os.fstat(self._index).st_size
         if size:
             raise MemUPError(
@@ -214,7 +215,7 @@ class OpenEpisode:
         self.steps, self.checksums = self.steps + count, checksums
 
 
-def _check_fields(fields: Mapping[str, Field]) -> None:
+def _check_fields(fields: Mapping[str, FieldSpec]) -> None:
     if not fields:
         raise MemUPError("a store needs at least one field, got none")
     for name, field in fields.items():
@@ -226,13 +227,13 @@ def _check_fields(fields: Mapping[str, Field]) -> None:
             raise MemUPError(f"field {name!r} has dtype {field.dtype!r}; a store takes bool, integers and floats")
         if 0 in field.shape:
             raise MemUPError(f"field {name!r} has shape {field.shape}, which holds nothing; leave the field out")
-        if name in (HAS_OUTCOME, EVALUATE) and (kind != "b" or field.shape):
+        if name in (HAS_OUTCOME, EVAL_MASK) and (kind != "b" or field.shape):
             raise MemUPError(f"field {name!r} is {field.dtype}{list(field.shape)} a step; it must be one bool a step")
         if len(field_path(Path(), name).name) > 255:
             raise MemUPError(f"the field name {name!r} is too long for a file name; shorten it")
 
 
-def _check_same_fields(path: Path, stored: Mapping[str, Field], given: Mapping[str, Field]) -> None:
+def _check_same_fields(path: Path, stored: Mapping[str, FieldSpec], given: Mapping[str, FieldSpec]) -> None:
     for name in (*stored, *given):
         if stored.get(name) != given.get(name):
             raise MemUPError(
@@ -241,7 +242,7 @@ def _check_same_fields(path: Path, stored: Mapping[str, Field], given: Mapping[s
             )
 
 
-def _check_piece(fields: Mapping[str, Field], arrays: Mapping[str, npt.NDArray[Any]], number: int) -> Arrays:
+def _check_piece(fields: Mapping[str, FieldSpec], arrays: Mapping[str, npt.NDArray[Any]], number: int) -> Arrays:
     """The arrays in the order of the fields, contiguous; refused where they are not what the fields say."""
     if fields.keys() != arrays.keys():
         raise MemUPError(

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from memup_lightning.data.episodes import IntArray
+from memup_lightning.typing import FloatArray, IntArray
 
-FloatArray = npt.NDArray[np.float32]
 NOWHERE = np.iinfo(np.int64).max
 """Position of an empty place in a :class:`Candidates` table."""
 

@@ -20,14 +20,14 @@ class Selector(ABC):
     Attributes:
         num_targets: K, how many later steps a chunk gets as targets.
         current_step: whether every step of the chunk is a target of its own state too (the ``{t}`` of the loss).
-        kinds: number of kinds of context that it tells apart; 0: it does not ask for them.
-        held_out: share of the training episodes from which nothing is learned but what the memory explains.
+        num_clusters: number of context clusters that it tells apart; 0: it does not ask for them.
+        loss_free: share of the training episodes from which nothing is learned but what the memory explains.
     """
 
     num_targets: int = 0
     current_step: bool = False
-    kinds: int = 0
-    held_out: float = 0.0
+    num_clusters: int = 0
+    loss_free: float = 0.0
 
     @property
     def parts(self) -> Sequence[Selector]:
@@ -105,7 +105,7 @@ class CurrentStep(Selector):
         raise NotImplementedError("the current step needs no score")
 
 
-class Union(Selector):
+class CombinedSelector(Selector):
     """The targets of several selectors together, as ``U_t + {t}`` in the paper's loss.
 
     Args:
@@ -118,8 +118,8 @@ class Union(Selector):
         self.selectors = selectors
         self.num_targets = sum(selector.num_targets for selector in selectors)
         self.current_step = any(selector.current_step for selector in selectors)
-        self.kinds = max(selector.kinds for selector in selectors)
-        self.held_out = max(selector.held_out for selector in selectors)
+        self.num_clusters = max(selector.num_clusters for selector in selectors)
+        self.loss_free = max(selector.loss_free for selector in selectors)
 
     @property
     def parts(self) -> Sequence[Selector]:

@@ -15,11 +15,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from memup_lightning.chunk import StepKinds
-from memup_lightning.data.episodes import IntArray
-from memup_lightning.data.targets.candidates import FloatArray
+from memup_lightning.chunk import ClusterAssignment
 from memup_lightning.data.targets.selectors import Selector
 from memup_lightning.exceptions import MemUPError
+from memup_lightning.typing import FloatArray, IntArray
 
 
 class TargetTable:
@@ -93,10 +92,12 @@ class TargetCollector:
         self._episodes = torch.from_numpy(episodes).to(device)
         self.found = [part.maxima(len(episodes), table.capacity, device) for part in table.selector.parts]
 
-    def extend(self, uncertainty: Tensor, position: Tensor, selectable: Tensor, kinds: StepKinds | None = None) -> None:
+    def extend(
+        self, uncertainty: Tensor, position: Tensor, selectable: Tensor, clusters: ClusterAssignment | None = None
+    ) -> None:
         """Add the next steps of all episodes, each ``[rows, steps]``; unselectable steps never become targets."""
         for part, found in zip(self.table.selector.parts, self.found, strict=True):
-            asked = (kinds,) if part.kinds else ()
+            asked = (clusters,) if part.num_clusters else ()
             score = part.score(uncertainty, self._episodes, position, self.table.version, *asked)
             found.extend(score.masked_fill(~selectable, -torch.inf), position)
 

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from memup_lightning import rng
+from memup_lightning.envs.policies import InformedPolicy
 from memup_lightning.envs.two_colors.rules import ACTIONS, FORWARD, FORWARD_LEFT, FORWARD_RIGHT, LEFT, RIGHT
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.rl.collectors import InformedPolicy
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]

@@ -1,6 +1,6 @@
 """Memory cores: one file each. A class path in the config is all it takes to use another, your own included."""
 
-from memup_lightning.models.memory.adapter import ModuleMemory
+from memup_lightning.models.memory.adapter import RNNAdapter
 from memup_lightning.models.memory.amrl import AMRL
 from memup_lightning.models.memory.base import Memory, State, check_memory, detach, map_state, put, reset, take
 from memup_lightning.models.memory.dnc import DNC
@@ -25,7 +25,7 @@ __all__ = [
     "GTrXL",
     "Memory",
     "MinGRU",
-    "ModuleMemory",
+    "RNNAdapter",
     "State",
     "check_memory",
     "detach",

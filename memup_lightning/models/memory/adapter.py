@@ -11,7 +11,7 @@ from memup_lightning.models.memory.base import Memory, State
 from memup_lightning.models.memory.layers.torch_rnn import TorchRNN
 
 
-class ModuleMemory(Memory):
+class RNNAdapter(Memory):
     """Adapter for a bare recurrent module of your own.
 
     The module is called as torch's are, ``module(x, state) -> (output, state)``, with x ``[lanes, steps, features]``.
@@ -41,7 +41,7 @@ class ModuleMemory(Memory):
             self.module = TorchRNN(self.module)
         elif not self.state_shapes:
             raise MemUPError(
-                f"ModuleMemory does not know the state of {type(self.module).__name__}; give state_shapes, "
+                f"RNNAdapter does not know the state of {type(self.module).__name__}; give state_shapes, "
                 "the shape of each state tensor of one lane, for example [[64]]"
             )
         with torch.no_grad():

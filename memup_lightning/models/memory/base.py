@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.models.eval_mode import evaluating
+from memup_lightning.models.eval_mode import eval_mode
 
 State: TypeAlias = "Tensor | tuple[State, ...]"
 """State of all lanes: a tensor or a (nested) tuple of tensors, the lane dimension first in each."""
@@ -120,11 +120,11 @@ def check_memory(memory: Any, input_size: int) -> int:
             raise MemUPError(
                 f"{name} has no {member!r}: a memory core has output_size, initial_state(lanes) and "
                 "forward(x, state, is_first); subclass memup_lightning.models.memory.Memory or wrap a torch.nn module in "
-                "memup_lightning.models.memory.ModuleMemory"
+                "memup_lightning.models.memory.RNNAdapter"
             )
     reference = next(memory.parameters(), torch.zeros(()))
     x = torch.zeros(2, 3, input_size, device=reference.device, dtype=reference.dtype)
-    with evaluating(memory):
+    with eval_mode(memory):
         state = memory.initial_state(2)
         out, after = memory(x, state, torch.ones(2, dtype=torch.bool, device=x.device))
     if tuple(out.shape) != (2, 3, memory.output_size):

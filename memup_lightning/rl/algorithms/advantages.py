@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 
-def generalised_advantages(
+def generalized_advantage_estimation(
     reward: Tensor,
     value: Tensor,
     next_value: Tensor,
@@ -51,8 +51,8 @@ def vtrace(
     truncated: Tensor,
     discount: float = 0.99,
     decay: float = 1.0,
-    clip_rho: float = 1.0,
-    clip_c: float = 1.0,
+    rho_clip: float = 1.0,
+    c_clip: float = 1.0,
 ) -> tuple[Tensor, Tensor]:
     """V-trace (Espeholt et al., "IMPALA", ICML 2018, equation 1 and section 4.2).
 
@@ -60,20 +60,20 @@ def vtrace(
         log_ratio: log pi(a_t | s_t) - log mu(a_t | s_t), of the policy that learns to the one that played.
         reward: r_t.
         value: V(s_t).
-        next_value: V(s_{t+1}), as for :func:`generalised_advantages`.
+        next_value: V(s_{t+1}), as for :func:`generalized_advantage_estimation`.
         terminated: whether the episode ended by itself at this step, bool.
         truncated: whether it was cut off behind this step, bool.
         discount: gamma.
         decay: lambda, a factor of every c (their remark 2).
-        clip_rho: largest importance weight of a temporal difference.
-        clip_c: largest importance weight that is handed back.
+        rho_clip: largest importance weight of a temporal difference.
+        c_clip: largest importance weight that is handed back.
 
     Returns:
         Targets v_s of the value function, and advantages ``rho_s (r_s + discount * v_{s+1} - V(s_s))`` of the policy
         gradient, each ``[steps, envs]``.
     """
     ratio = log_ratio.exp()
-    rho, c = ratio.clamp(max=clip_rho), decay * ratio.clamp(max=clip_c)
+    rho, c = ratio.clamp(max=rho_clip), decay * ratio.clamp(max=c_clip)
     ends = terminated | truncated
     behind = next_value.masked_fill(terminated, 0)
     delta = rho * (reward + discount * behind - value)

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from memup_lightning.distributed import means
+from memup_lightning.distributed import global_masked_mean
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.rl.algorithms.actor_critic import ActorCritic, Rows
+from memup_lightning.rl.algorithms.actor_critic import ActorCritic, RolloutBatch
 from memup_lightning.rl.algorithms.advantages import vtrace
 from memup_lightning.rl.rollouts import Rollout
-from memup_lightning.specs import Task
+from memup_lightning.specs import TaskSpec
 
 
 class IMPALA(ActorCritic):
@@ -27,32 +27,32 @@ class IMPALA(ActorCritic):
 
     Args:
         task: what the environment gives; the command line takes it from the datamodule.
-        trace_decay: lambda, a factor of the weights c.
-        clip_rho: largest importance weight of a temporal difference.
-        clip_c: largest importance weight that is handed back.
-        **agent: memory, heads, encoder, observation_encoder, normalize_observations, discount, value_weight,
-            entropy_weight, optimizer, lr_scheduler: see :class:`~memup_lightning.rl.algorithms.actor_critic.ActorCritic`.
+        vtrace_lambda: lambda, a factor of the weights c.
+        rho_clip: largest importance weight of a temporal difference.
+        c_clip: largest importance weight that is handed back.
+        **agent: memory, heads, encoder, observation_encoder, normalize_observations, discount, vf_coef,
+            ent_coef, optimizer, lr_scheduler: see :class:`~memup_lightning.rl.algorithms.actor_critic.ActorCritic`.
     """
 
     sequences = True
 
     def __init__(
         self,
-        task: Task | dict[str, Any],
-        trace_decay: float = 1.0,
-        clip_rho: float = 1.0,
-        clip_c: float = 1.0,
+        task: TaskSpec | dict[str, Any],
+        vtrace_lambda: float = 1.0,
+        rho_clip: float = 1.0,
+        c_clip: float = 1.0,
         **agent: Any,
     ) -> None:
         super().__init__(task, **agent)
-        if not 0 <= trace_decay <= 1 or not clip_rho > 0 or not clip_c > 0:
+        if not 0 <= vtrace_lambda <= 1 or not rho_clip > 0 or not c_clip > 0:
             raise MemUPError(
-                f"trace_decay={trace_decay}, clip_rho={clip_rho}, clip_c={clip_c}: the first between 0 and 1, the others "
-                "above 0"
+                f"vtrace_lambda={vtrace_lambda}, rho_clip={rho_clip}, c_clip={c_clip}: the first must lie in [0, 1], the "
+                "others above 0"
             )
-        self.trace_decay, self.clip_rho, self.clip_c = trace_decay, clip_rho, clip_c
+        self.vtrace_lambda, self.rho_clip, self.c_clip = vtrace_lambda, rho_clip, c_clip
 
-    def credit(self, rollout: Rollout) -> dict[str, Tensor]:
+    def compute_advantages(self, rollout: Rollout) -> dict[str, Tensor]:
         return {
             "reward": rollout.reward,
             "terminated": rollout.terminated,
@@ -60,7 +60,7 @@ class IMPALA(ActorCritic):
             "next_value": rollout.next_value,
         }
 
-    def losses(self, rows: Rows, policy: Distribution, value: Tensor) -> dict[str, Tensor]:
+    def losses(self, rows: RolloutBatch, policy: Distribution, value: Tensor) -> dict[str, Tensor]:
         log_prob = policy.log_prob(rows["action"])
         with torch.no_grad():
             goes_on = ~(rows["terminated"] | rows["truncated"])[:, :-1]
@@ -74,20 +74,20 @@ class IMPALA(ActorCritic):
                 rows["terminated"].T,
                 rows["truncated"].T,
                 self.discount,
-                self.trace_decay,
-                self.clip_rho,
-                self.clip_c,
+                self.vtrace_lambda,
+                self.rho_clip,
+                self.c_clip,
             )
         counts = rows["valid"]
         terms = {
             "policy_loss": (-log_prob * advantage.T, counts),
-            "value_loss": (self.value_weight * 0.5 * (value - target.T).square(), counts),
-            "entropy_loss": (-self.entropy_weight * policy.entropy(), counts),
+            "value_loss": (self.vf_coef * 0.5 * (value - target.T).square(), counts),
+            "entropy_loss": (-self.ent_coef * policy.entropy(), counts),
         }
-        return means(terms)
+        return global_masked_mean(terms)
 
-    def diagnostics(self, rows: Rows, policy: Distribution) -> dict[str, Tensor]:
+    def diagnostics(self, rows: RolloutBatch, policy: Distribution) -> dict[str, Tensor]:
         """The entropy, and the mean importance weight, 1 where the policy that learns is the one that played."""
         with torch.no_grad():
             ratio = (policy.log_prob(rows["action"]) - rows["log_prob"]).exp()
-            return means({"entropy": (policy.entropy(), rows["valid"]), "ratio": (ratio, rows["valid"])})
+            return global_masked_mean({"entropy": (policy.entropy(), rows["valid"]), "ratio": (ratio, rows["valid"])})

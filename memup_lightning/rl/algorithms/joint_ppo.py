@@ -15,11 +15,11 @@ from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.memory import detach
 from memup_lightning.modules.memup import MemUP
 from memup_lightning.rl.agent_memory import FrozenMemory
-from memup_lightning.rl.algorithms.actor_critic import Rows
+from memup_lightning.rl.algorithms.actor_critic import RolloutBatch
 from memup_lightning.rl.algorithms.ppo import PPO
-from memup_lightning.specs import Task
+from memup_lightning.specs import TaskSpec
 
-MemUPCallable: TypeAlias = Callable[[Task], MemUP]
+MemUPCallable: TypeAlias = Callable[[TaskSpec], MemUP]
 
 
 class JointPPO(PPO):
@@ -34,7 +34,7 @@ class JointPPO(PPO):
     Args:
         task: what the environment gives; the command line takes it from the datamodule.
         memup: ``(task) -> MemUP``: the memory and how it learns. Its own optimizer is not used.
-        average: share that the copy keeps of itself at each of the memory's updates.
+        ema_decay: share that the copy keeps of itself at each of the memory's updates.
         **agent: see :class:`~memup_lightning.rl.algorithms.ppo.PPO`; without ``memory``, and observations are not
         normalised.
 
@@ -45,24 +45,24 @@ class JointPPO(PPO):
     memory: FrozenMemory
 
     def __init__(
-        self, task: Task | dict[str, Any], memup: MemUPCallable = MemUP, average: float = 0.99, **agent: Any
+        self, task: TaskSpec | dict[str, Any], memup: MemUPCallable = MemUP, ema_decay: float = 0.99, **agent: Any
     ) -> None:
-        if not 0 <= average < 1:
-            raise MemUPError(f"average={average}: the share that the copy keeps of itself; give 0 <= average < 1")
-        made = memup(task if isinstance(task, Task) else Task.from_dict(task))
+        if not 0 <= ema_decay < 1:
+            raise MemUPError(f"ema_decay={ema_decay}: the share that the copy keeps of itself; give 0 <= ema_decay < 1")
+        made = memup(task if isinstance(task, TaskSpec) else TaskSpec.from_dict(task))
         super().__init__(task, memory=copy.deepcopy(made), **agent)
         if self.normalizer is not None:
             raise MemUPError(
                 "JointPPO keeps what it saw for its memory, which reads it raw; normalize_observations=false"
             )
-        self.memup, self.average = made, average
+        self.memup, self.ema_decay = made, ema_decay
 
-    def training_step(self, batch: Rows | Chunk, batch_idx: int) -> dict[str, Tensor]:
+    def training_step(self, batch: RolloutBatch | Chunk, batch_idx: int) -> dict[str, Tensor]:
         if not isinstance(batch, Chunk):
             return super().training_step(batch, batch_idx)
         if batch.step == 0:  # the lanes begin episodes that were played since
             self.memup.lane_state = None
-        memory, state = self.memup.remember(batch, self.memup.lane_state)
+        memory, state = self.memup.unroll(batch, self.memup.lane_state)
         self.memup.lane_state = detach(state)
         losses = self.memup.losses(batch, memory)
         out = {name: loss.detach() for name, loss in losses.items()}
@@ -72,7 +72,7 @@ class JointPPO(PPO):
             self.log_dict(logged, batch_size=batch.lanes)
         return out
 
-    def on_train_batch_end(self, outputs: Any, batch: Rows | Chunk, batch_idx: int) -> None:
+    def on_train_batch_end(self, outputs: Any, batch: RolloutBatch | Chunk, batch_idx: int) -> None:
         if isinstance(batch, Chunk):
             self.memup.uncertainty.update(self.memup)
-            self.memory.follow(self.memup, self.average)
+            self.memory.follow(self.memup, self.ema_decay)

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from memup_lightning.distributed import means
+from memup_lightning.distributed import global_masked_mean
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.rl.algorithms.actor_critic import ActorCritic, Rows
-from memup_lightning.rl.algorithms.advantages import generalised_advantages
+from memup_lightning.rl.algorithms.actor_critic import ActorCritic, RolloutBatch
+from memup_lightning.rl.algorithms.advantages import generalized_advantage_estimation
 from memup_lightning.rl.rollouts import Rollout
-from memup_lightning.specs import Task
+from memup_lightning.specs import TaskSpec
 
 _KEEP = 0.99  # of the scale of the rollouts before, at each rollout
 
@@ -33,68 +33,70 @@ class PPO(ActorCritic):
 
     Args:
         task: what the environment gives; the command line takes it from the datamodule.
-        gae_decay: lambda of generalised advantage estimation.
-        clip: how far the ratio of new and old probability may leave 1.
+        gae_lambda: lambda of generalised advantage estimation.
+        clip_range: how far the ratio of new and old probability may leave 1.
         normalize_advantages: whether advantages are brought to that scale.
-        **agent: memory, heads, encoder, observation_encoder, normalize_observations, discount, value_weight,
-            entropy_weight, optimizer, lr_scheduler: see :class:`~memup_lightning.rl.algorithms.actor_critic.ActorCritic`.
+        **agent: memory, heads, encoder, observation_encoder, normalize_observations, discount, vf_coef,
+            ent_coef, optimizer, lr_scheduler: see :class:`~memup_lightning.rl.algorithms.actor_critic.ActorCritic`.
     """
 
     advantage_scale: Tensor
 
     def __init__(
         self,
-        task: Task | dict[str, Any],
-        gae_decay: float = 0.95,
-        clip: float = 0.2,
+        task: TaskSpec | dict[str, Any],
+        gae_lambda: float = 0.95,
+        clip_range: float = 0.2,
         normalize_advantages: bool = True,
         **agent: Any,
     ) -> None:
         super().__init__(task, **agent)
-        if not 0 <= gae_decay <= 1 or not clip > 0:
-            raise MemUPError(f"gae_decay={gae_decay}, clip={clip}: the first between 0 and 1, the second above 0")
-        self.gae_decay, self.clip, self.normalize_advantages = gae_decay, clip, normalize_advantages
+        if not 0 <= gae_lambda <= 1 or not clip_range > 0:
+            raise MemUPError(
+                f"gae_lambda={gae_lambda}, clip_range={clip_range}: the first between 0 and 1, the second above 0"
+            )
+        self.gae_lambda, self.clip_range, self.normalize_advantages = gae_lambda, clip_range, normalize_advantages
         self.register_buffer("advantage_scale", torch.zeros(()))
 
-    def credit(self, rollout: Rollout) -> dict[str, Tensor]:
-        advantage = generalised_advantages(
+    def compute_advantages(self, rollout: Rollout) -> dict[str, Tensor]:
+        advantage = generalized_advantage_estimation(
             rollout.reward,
             rollout.record["value"],
             rollout.next_value,
             rollout.terminated,
             rollout.truncated,
             self.discount,
-            self.gae_decay,
+            self.gae_lambda,
         )
         target = advantage + rollout.record["value"]
         if self.normalize_advantages:
-            mean = means({"mean": (advantage, rollout.valid)})["mean"]
-            size = means({"square": ((advantage - mean).square(), rollout.valid)})["square"].sqrt()
+            mean = global_masked_mean({"mean": (advantage, rollout.valid)})["mean"]
+            size = global_masked_mean({"square": ((advantage - mean).square(), rollout.valid)})["square"].sqrt()
             self.advantage_scale.copy_(torch.maximum(size, _KEEP * self.advantage_scale))
             advantage = (advantage - mean) / (self.advantage_scale + 1e-8)
         return {"advantage": advantage, "target": target}
 
-    def losses(self, rows: Rows, policy: Distribution, value: Tensor) -> dict[str, Tensor]:
+    def losses(self, rows: RolloutBatch, policy: Distribution, value: Tensor) -> dict[str, Tensor]:
         advantage, counts = rows["advantage"], rows["valid"]
         ratio = (policy.log_prob(rows["action"]) - rows["log_prob"]).exp()
-        gain = torch.minimum(ratio * advantage, ratio.clamp(1 - self.clip, 1 + self.clip) * advantage)
+        gain = torch.minimum(ratio * advantage, ratio.clamp(1 - self.clip_range, 1 + self.clip_range) * advantage)
         terms = {
             "policy_loss": (-gain, counts),
-            "value_loss": (self.value_weight * 0.5 * (value - rows["target"]).square(), counts),
-            "entropy_loss": (-self.entropy_weight * policy.entropy(), counts),
+            "value_loss": (self.vf_coef * 0.5 * (value - rows["target"]).square(), counts),
+            "entropy_loss": (-self.ent_coef * policy.entropy(), counts),
         }
-        return means(terms)
+        return global_masked_mean(terms)
 
-    def diagnostics(self, rows: Rows, policy: Distribution) -> dict[str, Tensor]:
+    def diagnostics(self, rows: RolloutBatch, policy: Distribution) -> dict[str, Tensor]:
         """Approximate KL divergence from the policy that played (http://joschu.net/blog/kl-approx.html), the share of steps
         whose ratio was clipped, and the entropy."""
         with torch.no_grad():
             log_ratio, counts = policy.log_prob(rows["action"]) - rows["log_prob"], rows["valid"]
             ratio = log_ratio.exp()
-            return means(
+            return global_masked_mean(
                 {
                     "kl": (ratio - 1 - log_ratio, counts),
-                    "clipped": (((ratio - 1).abs() > self.clip).float(), counts),
+                    "clipped": (((ratio - 1).abs() > self.clip_range).float(), counts),
                     "entropy": (policy.entropy(), counts),
                 }
             )

@@ -1,0 +1,1 @@
+"""The Protocols by which layers know each other."""
