@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import torch
 
-from memup_lightning.runs.checkpoints import AtomicCheckpointIO, check_checkpoint, last_checkpoint
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.memory import RNNAdapter
+from memup_lightning.runs.checkpoints import AtomicCheckpointIO, check_checkpoint, last_checkpoint
 from tests.runs.test_resume import DROPOUT, Run, SaveAt, assert_same
 from tests.torture_resume import torture
 

@@ -12,13 +12,13 @@ from pytorch_lightning import Callback, Trainer, seed_everything
 from torch import Tensor
 
 from memup_lightning.callbacks import TargetRefresh
+from memup_lightning.data.targets import CombinedSelector, CurrentStep, Proportional, TopK
+from memup_lightning.data.targets.explainable import Explainable
 from memup_lightning.datamodules import TMazeDataModule
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.data.targets.explainable import Explainable
 from memup_lightning.models.memory import GRU, LSTM, RNNAdapter
-from memup_lightning.modules import MemUP
-from memup_lightning.data.targets import CurrentStep, Proportional, TopK, CombinedSelector
 from memup_lightning.models.uncertainty import AverageSurprise
+from memup_lightning.modules import MemUP
 from tests.training import quiet_trainer
 
 UPDATES, EPOCH = 100, 40

@@ -1,0 +1,1 @@
+"""Run infrastructure: checkpoints, run folders, loggers, statistics."""
