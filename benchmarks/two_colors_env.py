@@ -38,7 +38,7 @@ from benchmarks.report import Row, arguments, publish
 from memup_lightning.envs.two_colors.engine import Engine
 from memup_lightning.envs.two_colors.env import TwoColorsEnv
 from memup_lightning.envs.two_colors.rules import ACTIONS
-from memup_lightning.envs.two_colors.vector import Crew, TwoColorsVectorEnv
+from memup_lightning.envs.two_colors.vector_env import Crew, TwoColorsVectorEnv
 
 FRAME_SKIP = 4
 QUIET = 0.05

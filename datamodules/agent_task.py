@@ -7,7 +7,7 @@ from typing import Any
 import gymnasium
 
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.rl.collectors import space_fields
+from memup_lightning.rl.spaces import space_fields
 from memup_lightning.specs import FieldSpec, TaskSpec
 
 

@@ -79,7 +79,7 @@ class JointDataModule(RolloutDataModule):
             "restart": restart,
             "outcome": outcome,
             "n_steps": n_steps,
-            "discount": outcome_discount,
+            "gamma": outcome_discount,
         }
         self._rounds = 0  # with chunks
 

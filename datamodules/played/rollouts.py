@@ -19,8 +19,8 @@ from memup_lightning.distributed import rank, share_of_lanes, world_size
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.memory import State, map_state
 from memup_lightning.rl.algorithms.actor_critic import ActorCritic, RolloutBatch
-from memup_lightning.rl.collectors import space_starts
 from memup_lightning.rl.rollouts import Actor, ActorOutput, EpisodeResult, Rollout, RolloutCollector, describe_actions
+from memup_lightning.rl.spaces import space_starts
 from memup_lightning.rl.vector_envs import Vectorization, make_agent_env
 from memup_lightning.rng import hash64
 from memup_lightning.specs import TaskSpec

@@ -14,7 +14,8 @@ from memup_lightning.data.fingerprint import Json, fingerprints
 from memup_lightning.data.subset import EpisodeSubset, split_by_share
 from memup_lightning.datamodules.recorded.rewards import RewardDataModule
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.rl.collectors import Episode, space_fields, space_leaves
+from memup_lightning.rl.collectors import Episode
+from memup_lightning.rl.spaces import space_fields, space_leaves
 from memup_lightning.specs import FieldSpec
 from memup_lightning.typing import Split
 

@@ -33,7 +33,7 @@ class RewardDataModule(EpisodeDataModule):
         observed: entries of a flat Box observation that are seen; the others are masked out.
         outcome: ``reward``, ``n_step`` (sum of n_steps rewards) or ``return`` (to the end of the episode).
         n_steps: of ``n_step``.
-        discount: gamma of ``n_step`` and ``return``.
+        gamma: discount of later rewards in ``n_step`` and ``return``.
         eval_at: where the memory is evaluated: at ``all`` steps with an outcome, or at the ``last`` step of each episode.
         tolerance: a predicted outcome counts as right within this distance.
         window: steps of the local context.
@@ -47,7 +47,7 @@ class RewardDataModule(EpisodeDataModule):
         observed: list[int] | None = None,
         outcome: RewardTarget = "reward",
         n_steps: int = 1,
-        discount: float = 1.0,
+        gamma: float = 1.0,
         eval_at: Literal["all", "last"] = "all",
         tolerance: float = 0.3,
         window: int = 1,
@@ -58,7 +58,7 @@ class RewardDataModule(EpisodeDataModule):
         self.observed = observed
         self.outcome: RewardTarget = outcome
         self.n_steps = n_steps
-        self.discount = discount
+        self.gamma = gamma
         self.eval_at = eval_at
         self.tolerance = tolerance
         self.window = window
@@ -110,7 +110,7 @@ class RewardDataModule(EpisodeDataModule):
             "observed": self.observed,
             "outcome": self.outcome,
             "n_steps": self.n_steps,
-            "discount": self.discount,
+            "gamma": self.gamma,
             "eval_at": self.eval_at,
         }
         return cached(self.cache_dir, name, made_of, self.stored_fields, lambda: self._finished(played()))
@@ -139,7 +139,7 @@ class RewardDataModule(EpisodeDataModule):
         if self.observed is not None:
             arrays["observation"] = np.ascontiguousarray(arrays["observation"][:, self.observed])
         arrays[OUTCOME], arrays[HAS_OUTCOME] = reward_targets(
-            self.outcome, arrays["reward"], lengths, terminated, self.n_steps, self.discount
+            self.outcome, arrays["reward"], lengths, terminated, self.n_steps, self.gamma
         )
         if self.eval_at == "last":
             arrays[EVAL_MASK] = self.eval_steps(arrays, lengths, terminated)

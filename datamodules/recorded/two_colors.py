@@ -61,7 +61,7 @@ class TwoColorsDataModule(GymnasiumDataModule):
         shrink: side of the squares of the engine's screen whose mean is a pixel.
         eval_after: steps from the vanishing of the pillar to the first evaluated step.
         policy: by default :class:`~memup_lightning.envs.two_colors.policy.TwoColorsPolicy` or ``TwoColorsDelayPolicy``.
-        outcome, n_steps, discount: see :class:`~memup_lightning.datamodules.recorded.rewards.RewardDataModule`.
+        outcome, n_steps, gamma: see :class:`~memup_lightning.datamodules.recorded.rewards.RewardDataModule`.
         tolerance: a predicted reward counts as right within this distance. By default half of what lies between the two
             vests: a prediction is right on its side of the middle, by sign.
         num_train, num_val, num_test: episodes of each split.
@@ -104,7 +104,7 @@ class TwoColorsDataModule(GymnasiumDataModule):
         view = {"frame_skip": frame_skip, "observation_size": list(observation_size), "shrink": shrink}
         super().__init__(
             env_id="memup/TwoColors-v0" if room else "memup/TwoColorsDelay-v0",
-            env_kwargs={**(rules or {}), **view, "tell_items": True},
+            env_kwargs={**(rules or {}), **view, "item_info": True},
             policy=policy or (TwoColorsPolicy() if room else TwoColorsDelayPolicy()),
             eval_at="last",
             outcome=outcome,

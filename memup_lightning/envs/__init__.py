@@ -19,5 +19,5 @@ for name in ("TwoColors", "TwoColorsDelay"):
     gymnasium.register(
         id=f"memup/{name}-v0",
         entry_point=f"memup_lightning.envs.two_colors.env:{name}Env",
-        vector_entry_point=f"memup_lightning.envs.two_colors.vector:{name}VectorEnv",
+        vector_entry_point=f"memup_lightning.envs.two_colors.vector_env:{name}VectorEnv",
     )

@@ -15,8 +15,8 @@ from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.memory import State
 from memup_lightning.modules.loading import load_module
 from memup_lightning.rl.algorithms.actor_critic import ActorCritic
-from memup_lightning.rl.collectors import Leaves
 from memup_lightning.rl.rollouts import MemoryInputs, no_action, to_space
+from memup_lightning.rl.spaces import Leaves
 
 
 class AgentState(NamedTuple):
@@ -150,7 +150,7 @@ class Agent:
 
 
 def _leaves(name: str, observation: Any, single: bool) -> Leaves:
-    """The arrays ``[envs, ...]`` of an observation, named as :func:`~memup_lightning.rl.collectors.space_leaves` does."""
+    """The arrays ``[envs, ...]`` of an observation, named as :func:`~memup_lightning.rl.spaces.space_leaves` does."""
     if isinstance(observation, dict):
         return {k: x for key, sub in observation.items() for k, x in _leaves(f"{name}.{key}", sub, single).items()}
     if isinstance(observation, tuple):

@@ -4,116 +4,24 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import gymnasium
 import numpy as np
 import numpy.typing as npt
-from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 from memup_lightning.envs.policies import InformedPolicy, Policy
 from memup_lightning.exceptions import MemUPError
+from memup_lightning.rl.spaces import Leaves, space_fields, space_leaves
 from memup_lightning.specs import FieldSpec
 from memup_lightning.typing import Arrays, IntArray
-
-Leaves = dict[str, npt.NDArray[Any]]
 
 _log = logging.getLogger(__name__)
 
 _BLOCK_BYTES = 4 << 20  # of the steps that are held together
 
 INFO = "info."  # of the names under which infos of a step are kept
-
-
-def space_fields(name: str, space: gymnasium.Space[Any]) -> dict[str, FieldSpec]:
-    """The fields of a space: one, or one for each entry of a Dict or Tuple, named ``name.key``.
-
-    Raises:
-        MemUPError: a space that has no fixed shape.
-    """
-    if isinstance(space, spaces.Dict):
-        return {key: f for part, sub in space.items() for key, f in space_fields(f"{name}.{part}", sub).items()}
-    if isinstance(space, spaces.Tuple):
-        return {key: f for n, sub in enumerate(space) for key, f in space_fields(f"{name}.{n}", sub).items()}
-    if isinstance(space, spaces.Discrete):
-        return {name: FieldSpec((), "int32", "token", int(space.n))}
-    if isinstance(space, spaces.MultiDiscrete):
-        return {name: FieldSpec(tuple(space.shape), "int32", "token", int(space.nvec.max()))}
-    if isinstance(space, spaces.MultiBinary):
-        return {name: FieldSpec(tuple(space.shape), "int8")}
-    if isinstance(space, spaces.Box):
-        if len(space.shape) == 3 and space.dtype == np.uint8:
-            return {name: FieldSpec(tuple(space.shape), "uint8", "image")}
-        kept = space.dtype == np.float32 or np.dtype(space.dtype).kind in "iub"
-        return {name: FieldSpec(tuple(space.shape), np.dtype(space.dtype).name if kept else "float32")}
-    raise MemUPError(
-        f"the {name} space {space} has no fixed shape; "
-        "Box, Discrete, MultiBinary, MultiDiscrete, Dict and Tuple can be used: convert it with a wrapper"
-    )
-
-
-def space_leaves(name: str, space: gymnasium.Space[Any], batch: Any) -> Leaves:
-    """The arrays ``[envs, ...]`` behind the fields of :func:`space_fields`, from a batch of a vector environment."""
-    if isinstance(space, spaces.Dict):
-        return {k: x for key, sub in space.items() for k, x in space_leaves(f"{name}.{key}", sub, batch[key]).items()}
-    if isinstance(space, spaces.Tuple):
-        return {k: x for n, sub in enumerate(space) for k, x in space_leaves(f"{name}.{n}", sub, batch[n]).items()}
-    array = np.asarray(batch)
-    if isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
-        array = array - np.asarray(space.start)
-    return {name: array}
-
-
-def space_starts(name: str, space: gymnasium.Space[Any]) -> dict[str, Any]:
-    """What :func:`space_leaves` takes off the class numbers of each Discrete and MultiDiscrete entry, in plain values."""
-    if isinstance(space, spaces.Dict):
-        return {key: x for part, sub in space.items() for key, x in space_starts(f"{name}.{part}", sub).items()}
-    if isinstance(space, spaces.Tuple):
-        return {key: x for n, sub in enumerate(space) for key, x in space_starts(f"{name}.{n}", sub).items()}
-    if isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
-        return {name: np.asarray(space.start).tolist()}
-    return {}
-
-
-def make_vector_env(
-    env_id: str,
-    num_envs: int,
-    env_kwargs: dict[str, Any] | None = None,
-    wrappers: Sequence[Callable[[gymnasium.Env[Any, Any]], gymnasium.Env[Any, Any]]] = (),
-) -> VectorEnv[Any, Any, Any]:
-    """A vector environment: the environment's own where it has one and no wrapper is asked for.
-
-    Raises:
-        MemUPError: an unknown environment (with the nearest name there is), or arguments it does not take.
-    """
-    from memup_lightning import envs  # noqa: F401 (registers memup/...)
-
-    try:
-        spec = gymnasium.spec(env_id)
-        native = spec.vector_entry_point is not None and not wrappers
-        return gymnasium.make_vec(
-            env_id,
-            num_envs=num_envs,
-            vectorization_mode="vector_entry_point" if native else "sync",
-            wrappers=None if native else list(wrappers),  # type: ignore[arg-type]
-            **(env_kwargs or {}),
-        )
-    except (gymnasium.error.Error, ModuleNotFoundError) as error:
-        reason = " ".join(str(error).split())
-        raise MemUPError(f"environment {env_id!r} cannot be made: {reason}{_nearest(env_id)}") from error
-    except TypeError as error:
-        raise MemUPError(f"environment {env_id!r} does not take env_kwargs={env_kwargs}: {error}") from error
-
-
-def _nearest(env_id: str) -> str:
-    import difflib
-
-    near = difflib.get_close_matches(env_id, list(gymnasium.registry), n=1)
-    if near and near[0] != env_id:
-        return f"; did you mean {near[0]!r}?"
-    return "; install or import the package that registers it (config key: imports)" if not near else ""
 
 
 class Episode(NamedTuple):

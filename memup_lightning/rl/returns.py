@@ -19,7 +19,7 @@ NEGLIGIBLE = 0.01
 
 
 def reward_targets(
-    kind: RewardTarget, rewards: FloatArray, lengths: IntArray, terminated: BoolArray, n_steps: int, discount: float
+    kind: RewardTarget, rewards: FloatArray, lengths: IntArray, terminated: BoolArray, n_steps: int, gamma: float
 ) -> tuple[FloatArray, BoolArray]:
     """Outcome of every step, and whether it is known.
 
@@ -33,16 +33,16 @@ def reward_targets(
         lengths: steps of each episode.
         terminated: whether each episode ended by itself, ``[episodes]``.
         n_steps: n.
-        discount: gamma.
+        gamma: discount of later rewards, 0 to 1.
 
     Returns:
         Outcomes and flags, ``[sum(lengths)]`` each.
 
     Raises:
-        MemUPError: ``n_steps`` below 1, ``discount`` outside [0, 1], a reward that is not finite.
+        MemUPError: ``n_steps`` below 1, ``gamma`` outside [0, 1], a reward that is not finite.
     """
-    if n_steps < 1 or not 0 <= discount <= 1:
-        raise MemUPError(f"n_steps={n_steps}, discount={discount}: need n_steps >= 1 and 0 <= discount <= 1")
+    if n_steps < 1 or not 0 <= gamma <= 1:
+        raise MemUPError(f"n_steps={n_steps}, gamma={gamma}: need n_steps >= 1 and 0 <= gamma <= 1")
     ends = np.repeat(np.cumsum(lengths), lengths)
     left = ends - np.arange(len(rewards))  # steps to the end of the episode, this one counted
     if not np.isfinite(rewards).all():
@@ -60,15 +60,15 @@ def reward_targets(
         total = np.zeros(len(rewards))
         for n in range(min(n_steps, int(lengths.max()))):
             inside = left > n
-            total[inside] += discount**n * rewards[np.flatnonzero(inside) + n]
+            total[inside] += gamma**n * rewards[np.flatnonzero(inside) + n]
         return total.astype(np.float32), ~(open_end & (left < n_steps))
     if kind != "return":
         raise MemUPError(f"outcome={kind!r} is not known; choose 'reward', 'n_step' or 'return'")
-    total = _discounted(rewards, lengths, discount)
-    return total.astype(np.float32), ~(open_end & (discount ** left.astype(float) > NEGLIGIBLE))
+    total = _discounted(rewards, lengths, gamma)
+    return total.astype(np.float32), ~(open_end & (gamma ** left.astype(float) > NEGLIGIBLE))
 
 
-def _discounted(rewards: FloatArray, lengths: IntArray, discount: float) -> npt.NDArray[np.float64]:
+def _discounted(rewards: FloatArray, lengths: IntArray, gamma: float) -> npt.NDArray[np.float64]:
     """Discounted sums to the end of each episode: one step from the end of all episodes at a time."""
     total = rewards.astype(np.float64)
     ends = np.cumsum(lengths)
@@ -76,5 +76,5 @@ def _discounted(rewards: FloatArray, lengths: IntArray, discount: float) -> npt.
     ends, sizes = ends[order], lengths[order]
     for back in range(2, int(sizes[0]) + 1):
         at = ends[: np.searchsorted(-sizes, -back, side="right")] - back
-        total[at] += discount * total[at + 1]
+        total[at] += gamma * total[at + 1]
     return total

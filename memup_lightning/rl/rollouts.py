@@ -26,7 +26,8 @@ from memup_lightning.chunk import Fields
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.memory import State, take
 from memup_lightning.models.memory.base import may_hold
-from memup_lightning.rl.collectors import Leaves, discarded_episodes, space_leaves
+from memup_lightning.rl.collectors import discarded_episodes
+from memup_lightning.rl.spaces import Leaves, space_leaves
 from memup_lightning.rl.vector_envs import reset_env, reset_some, step_env
 from memup_lightning.specs import FieldSpec, TaskSpec
 
@@ -140,7 +141,7 @@ class MemoryInputs:
         """The fields ``[N, ...]``.
 
         Args:
-            observation: of this step, as :func:`~memup_lightning.rl.collectors.space_leaves` gives it.
+            observation: of this step, as :func:`~memup_lightning.rl.spaces.space_leaves` gives it.
             action: of the step before, ``[N, ...]``; of no account where the episode begins.
             reward: of the step before, ``[N]``.
             is_first: where the episode begins, bool ``[N]``.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,12 +16,47 @@ import numpy.typing as npt
 from gymnasium import spaces
 from gymnasium.vector import AsyncVectorEnv, VectorEnv
 
+import memup_lightning.envs  # noqa: F401 (registers memup/...)
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.rl.collectors import make_vector_env
 
 Vectorization = Literal["native", "sync", "async"]
 _GRACE = 1.0  # seconds that a process has to end
 Wrapper = Callable[[gymnasium.Env[Any, Any]], gymnasium.Env[Any, Any]]
+
+
+def make_vector_env(
+    env_id: str,
+    num_envs: int,
+    env_kwargs: dict[str, Any] | None = None,
+    wrappers: Sequence[Callable[[gymnasium.Env[Any, Any]], gymnasium.Env[Any, Any]]] = (),
+) -> VectorEnv[Any, Any, Any]:
+    """A vector environment: the environment's own where it has one and no wrapper is asked for.
+
+    Raises:
+        MemUPError: an unknown environment (with the nearest name there is), or arguments it does not take.
+    """
+    try:
+        spec = gymnasium.spec(env_id)
+        native = spec.vector_entry_point is not None and not wrappers
+        return gymnasium.make_vec(
+            env_id,
+            num_envs=num_envs,
+            vectorization_mode="vector_entry_point" if native else "sync",
+            wrappers=None if native else list(wrappers),  # type: ignore[arg-type]
+            **(env_kwargs or {}),
+        )
+    except (gymnasium.error.Error, ModuleNotFoundError) as error:
+        reason = " ".join(str(error).split())
+        raise MemUPError(f"environment {env_id!r} cannot be made: {reason}{_nearest(env_id)}") from error
+    except TypeError as error:
+        raise MemUPError(f"environment {env_id!r} does not take env_kwargs={env_kwargs}: {error}") from error
+
+
+def _nearest(env_id: str) -> str:
+    near = difflib.get_close_matches(env_id, list(gymnasium.registry), n=1)
+    if near and near[0] != env_id:
+        return f"; did you mean {near[0]!r}?"
+    return "; install or import the package that registers it (config key: imports)" if not near else ""
 
 
 def make_agent_env(

@@ -30,6 +30,7 @@ from memup_lightning.envs.policies import random_policy
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.rl import collectors
 from memup_lightning.rl.collectors import collect
+from memup_lightning.rl.vector_envs import make_vector_env
 from memup_lightning.typing import Arrays
 
 ROOT = Path(__file__).parents[2]
@@ -272,7 +273,7 @@ def test_episodes_from_the_cache_are_those_from_memory(
 ) -> None:
     monkeypatch.setattr("memup_lightning.datamodules.recorded.rewards._BATCH", batch)
     monkeypatch.setattr(collectors, "_BLOCK_BYTES", 500)
-    given: dict[str, Any] = {"outcome": "return", "discount": 0.9, "eval_at": "last", "observed": [0, 2]}
+    given: dict[str, Any] = {"outcome": "return", "gamma": 0.9, "eval_at": "last", "observed": [0, 2]}
     given["wrappers"] = [functools.partial(TimeLimit, max_episode_steps=20)]  # cut: some outcomes are not known
     on_disk, in_memory = cartpole(tmp_path, **given), cartpole(None, **given)
     for data in (on_disk, in_memory):
@@ -308,7 +309,7 @@ CHANGED: list[dict[str, Any]] = [
     {"observed": [0, 2]},
     {"outcome": "return"},
     {"outcome": "n_step", "n_steps": 3},
-    {"discount": 0.9},
+    {"gamma": 0.9},
     {"eval_at": "last"},
     {"env_kwargs": {"sutton_barto_reward": True}},
     {"wrappers": [functools.partial(TimeLimit, max_episode_steps=5)]},
@@ -371,7 +372,7 @@ def test_only_the_episodes_in_play_are_held(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(collectors, "RecentSteps", Watched)
     monkeypatch.setattr(collectors, "_BLOCK_BYTES", 1000)
-    env = collectors.make_vector_env("CartPole-v1", 2)
+    env = make_vector_env("CartPole-v1", 2)
     episodes = sum(1 for _ in collect(env, random_policy, 300, 0))
     assert episodes == 300
     assert max(held[len(held) // 4 :]) <= max(held[: len(held) // 4]) * 4

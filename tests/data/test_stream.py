@@ -22,7 +22,7 @@ from memup_lightning.data.stream import ChunkStream, TargetJoin
 from memup_lightning.data.targets import NOWHERE, CombinedSelector, CurrentStep, Selector, TargetTable, TopK
 from memup_lightning.datamodules.recorded.tmaze import TMazeEpisodes
 from memup_lightning.envs import TMazeEnv, TMazeRules
-from memup_lightning.rl.collectors import space_fields
+from memup_lightning.rl.spaces import space_fields
 from memup_lightning.specs import FieldSpec, TaskSpec
 
 LENGTHS = np.array([9, 1, 17, 30, 4, 12])

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from memup_lightning.envs.two_colors.env import DoomEnv, TwoColorsEnv
+from memup_lightning.envs.two_colors.base import DoomEnv
+from memup_lightning.envs.two_colors.env import TwoColorsEnv
 from memup_lightning.envs.two_colors.policy import TwoColorsPolicy
 from memup_lightning.envs.two_colors.rules import FULL_HEALTH, TwoColorsRules
 
@@ -31,8 +32,8 @@ class CountingEnv(TwoColorsEnv):
         super()._configure(game, path)
         game.set_objects_info_enabled(True)
 
-    def _look(self) -> dict[str, Any]:
-        info = super()._look()
+    def _read_info(self, engine: Any) -> dict[str, Any]:
+        info = super()._read_info(engine)
         if self._state is not None:
             names = Counter(thing.name for thing in self._state.objects)
             info |= {"red": names["TCRedVest"], "green": names["TCGreenVest"]}
@@ -117,7 +118,7 @@ def check_episode(env: CountingEnv, policy: TwoColorsPolicy, seed: int) -> dict[
 
 def check(episodes: int, first_seed: int = 0) -> list[dict[str, Any]]:
     """Play and compare some episodes; one in five is played at random."""
-    env = CountingEnv(frame_skip=1, tell_items=True)
+    env = CountingEnv(frame_skip=1, item_info=True)
     policy = TwoColorsPolicy(random_share=0.2)
     try:
         return [check_episode(env, policy, first_seed + number) for number in range(episodes)]

@@ -16,14 +16,15 @@ from gymnasium.utils.env_checker import check_env
 
 import memup_lightning.envs  # noqa: F401 (registers memup/...)
 from memup_lightning.envs.two_colors.policy import TwoColorsDelayPolicy, TwoColorsPolicy
-from memup_lightning.envs.two_colors.rules import ACTIONS, LEFT, RIGHT, TwoColorsDelayRules, TwoColorsRules
-from memup_lightning.envs.two_colors.scenario import Rules, build, scenario, shipped
-from memup_lightning.envs.two_colors.sprites import sprites
+from memup_lightning.envs.two_colors.rules import ACTIONS, LEFT, RIGHT, Rules, TwoColorsDelayRules, TwoColorsRules
+from memup_lightning.envs.two_colors.scenario.build import build, scenario, shipped
+from memup_lightning.envs.two_colors.scenario.sprites import sprites
 from memup_lightning.exceptions import MemUPError
 
 pytest.importorskip("vizdoom")
 
-from memup_lightning.envs.two_colors.env import DoomEnv, TwoColorsDelayEnv, TwoColorsEnv
+from memup_lightning.envs.two_colors.base import DoomEnv
+from memup_lightning.envs.two_colors.env import TwoColorsDelayEnv, TwoColorsEnv
 from tests.envs.rules_two_colors import act, check, pillar_pixels
 
 Step = tuple[npt.NDArray[np.uint8], float, bool, bool, dict[str, Any]]
@@ -108,7 +109,7 @@ def test_gymnasium_finds_nothing_to_complain_of(name: str) -> None:
 
 @pytest.mark.parametrize("kind", [TwoColorsEnv, TwoColorsDelayEnv])
 def test_engines_with_one_seed_play_one_episode(kind: type[DoomEnv], made: list[DoomEnv]) -> None:
-    made += [kind(tell_items=True), kind(tell_items=True)]
+    made += [kind(item_info=True), kind(item_info=True)]
     list(play(made[1], random_actions(5), seed=3))  # one engine has played before
     one, other = (list(play(env, random_actions(700), seed=7)) for env in made)
     assert len(one) == len(other) > 100
@@ -221,7 +222,7 @@ def test_an_unknown_action_is_refused(action: Any, made: list[DoomEnv]) -> None:
 
 
 def test_the_items_in_view_are_counted(made: list[DoomEnv]) -> None:
-    made.append(TwoColorsEnv(tell_items=True))
+    made.append(TwoColorsEnv(item_info=True))
     counts = []
     for _, _, _, _, info in play(made[0], random_actions(60)):
         for name in ("red", "green", "medikit"):
@@ -235,7 +236,7 @@ def test_the_items_in_view_are_counted(made: list[DoomEnv]) -> None:
 
 
 def test_the_delay_variant_ends_with_one_choice(made: list[DoomEnv]) -> None:
-    made.append(TwoColorsDelayEnv(delay=200, timeout=500, tell_items=True))
+    made.append(TwoColorsDelayEnv(delay=200, timeout=500, item_info=True))
     env, policy = made[0], TwoColorsDelayPolicy(noise=0.0)
     rooms, ends = set(), []
     for seed in range(8):
@@ -266,7 +267,7 @@ def test_the_choice_can_be_missed(made: list[DoomEnv]) -> None:
 
 
 def test_the_script_takes_about_as_many_vests_of_either_colour(made: list[DoomEnv]) -> None:
-    made.append(TwoColorsEnv(tell_items=True))
+    made.append(TwoColorsEnv(item_info=True))
     env, policy = made[0], TwoColorsPolicy()
     for seed in range(3, 8):
         frame, info = env.reset(options={"episode_seed": seed})
@@ -282,7 +283,7 @@ def test_the_script_takes_about_as_many_vests_of_either_colour(made: list[DoomEn
 
 
 def test_a_policy_that_is_not_told_of_items_says_so() -> None:
-    with pytest.raises(MemUPError, match="tell_items"):
+    with pytest.raises(MemUPError, match="item_info"):
         TwoColorsPolicy()(np.zeros(1), gymnasium.spaces.Discrete(8), {"tic": np.zeros(1)})
 
 

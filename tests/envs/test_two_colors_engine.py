@@ -31,7 +31,7 @@ pytest.importorskip("vizdoom")
 
 from memup_lightning.envs.two_colors.engine import sweep
 from memup_lightning.envs.two_colors.env import TwoColorsEnv
-from memup_lightning.envs.two_colors.vector import TwoColorsVectorEnv
+from memup_lightning.envs.two_colors.vector_env import TwoColorsVectorEnv
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="what is promised here is Linux's to keep")
 LIMIT = 30.0  # seconds until something that must happen counts as not happening
@@ -190,7 +190,7 @@ def test_nothing_is_left_of_engines_that_threads_have_started(end: str, tmp_path
     program = f"""
 import os, signal, sys
 import numpy as np
-from memup_lightning.envs.two_colors.vector import TwoColorsVectorEnv
+from memup_lightning.envs.two_colors.vector_env import TwoColorsVectorEnv
 env = TwoColorsVectorEnv(3, threads=3)
 env.reset(seed=0)
 env.step(np.zeros(3, np.int64))

@@ -23,7 +23,7 @@ from memup_lightning.rl.vector_envs import make_agent_env
 pytest.importorskip("vizdoom")
 
 from memup_lightning.envs.two_colors.env import TwoColorsEnv
-from memup_lightning.envs.two_colors.vector import DoomVectorEnv, TwoColorsDelayVectorEnv, TwoColorsVectorEnv
+from memup_lightning.envs.two_colors.vector_env import DoomVectorEnv, TwoColorsDelayVectorEnv, TwoColorsVectorEnv
 
 Made = Callable[..., TwoColorsVectorEnv]
 
@@ -69,7 +69,7 @@ def engine(env: DoomVectorEnv, number: int) -> int:
 
 @pytest.mark.parametrize("mode", list(AutoresetMode))
 def test_threads_play_what_gymnasium_plays_one_after_another(mode: AutoresetMode, make: Made) -> None:
-    given: dict[str, Any] = {"timeout": 60, "tell_items": True}
+    given: dict[str, Any] = {"timeout": 60, "item_info": True}
     env = make(3, threads=2, autoreset_mode=mode, **given)
     reference = SyncVectorEnv([partial(TwoColorsEnv, **given)] * 3, autoreset_mode=mode)
     assert env.metadata == reference.metadata

@@ -16,7 +16,9 @@ from memup_lightning.datamodules import GymnasiumDataModule
 from memup_lightning.envs import TMazeVectorEnv
 from memup_lightning.envs.policies import InformedPolicy, Policy, random_policy
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.rl.collectors import collect, lay_end_to_end, make_vector_env, space_fields
+from memup_lightning.rl.collectors import collect, lay_end_to_end
+from memup_lightning.rl.spaces import space_fields
+from memup_lightning.rl.vector_envs import make_vector_env
 from memup_lightning.specs import FieldSpec
 
 Env = gymnasium.Env[Any, Any]
@@ -333,7 +335,7 @@ def test_splits_share_no_episode() -> None:
 
 
 def test_the_outcome_is_what_was_asked_for() -> None:
-    source = cartpole(outcome="return", discount=0.5, eval_at="last").sources["train"]
+    source = cartpole(outcome="return", gamma=0.5, eval_at="last").sources["train"]
     length = int(source.lengths[0])
     read = source.read(0, 0, length)
     assert read["outcome"][-1] == 1

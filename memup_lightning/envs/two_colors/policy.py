@@ -52,7 +52,7 @@ class ItemPolicy(InformedPolicy, ABC):
         self, observations: Any, action_space: gymnasium.Space[Any], infos: Mapping[str, Any]
     ) -> npt.NDArray[np.int64]:
         if "red_bearing" not in infos:
-            raise MemUPError(f"{type(self).__name__} needs to be told of items; give env_kwargs tell_items: true")
+            raise MemUPError(f"{type(self).__name__} needs to be told of items; give env_kwargs item_info: true")
         episode, tic = episode_seeds(infos), np.asarray(infos["tic"]).astype(np.int64)
         random = (self.draw(_ACTION, episode, tic) * len(ACTIONS)).astype(np.int64)
         by_chance = self.draw(_RANDOM_EPISODE, episode) < self.random_share

@@ -115,6 +115,8 @@ class TwoColorsDelayRules:
             )
 
 
+Rules = TwoColorsRules | TwoColorsDelayRules
+
 _RANGES = {
     "decay": (0, 1000),
     "decay_interval": (1, 100_000),
@@ -129,7 +131,7 @@ _RANGES = {
 }
 
 
-def _check(rules: TwoColorsRules | TwoColorsDelayRules) -> None:
+def _check(rules: Rules) -> None:
     for field in fields(rules):
         value = getattr(rules, field.name)
         if field.name not in _RANGES:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from memup_lightning.envs.two_colors.wad import Image, Lump, png
+from memup_lightning.envs.two_colors.scenario.wad import Image, Lump, png
 
 Colour = tuple[int, int, int]
 RED: Colour = (220, 20, 20)

@@ -18,7 +18,9 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from memup_lightning.envs.two_colors.env import DoomEnv, Frame, TwoColorsDelayEnv, TwoColorsEnv
+from memup_lightning.envs.two_colors.base import DoomEnv
+from memup_lightning.envs.two_colors.env import TwoColorsDelayEnv, TwoColorsEnv
+from memup_lightning.envs.two_colors.view import Frame
 from memup_lightning.exceptions import MemUPError
 
 Info = dict[str, Any]

@@ -1,6 +1,4 @@
-"""The scenario: rules to a WAD that ViZDoom plays, with no compiler.
-
-    python -m memup_lightning.envs.two_colors.scenario    # writes the two WADs of the package anew
+"""Actors of the scenario, in ZDoom's DECORATE.
 
 Actors that nobody sees carry out the rules: one chooses the colour, one lets vests appear, one is the acid. They reach
 the player through inventory, and what they count there (as ammunition, which ViZDoom reads: AMMO1 and so on) is the
@@ -10,61 +8,22 @@ one.
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from memup_lightning.envs.two_colors.rules import FULL_HEALTH, TwoColorsDelayRules, TwoColorsRules
-from memup_lightning.envs.two_colors.sprites import sprites, textures
-from memup_lightning.envs.two_colors.wad import Lump, Room, Thing, textmap, wad
-
-Rules = TwoColorsRules | TwoColorsDelayRules
+from memup_lightning.envs.two_colors.rules import FULL_HEALTH, Rules, TwoColorsDelayRules
 
 COUNTERS = ("TCMatched", "TCMismatched", "TCColour")
 """What is counted, read as AMMO1, AMMO2, AMMO3: vests of the right and of the wrong colour; 1: red, 2: green."""
 
-_PLAYER, _TELEPORT_EXIT, _PILLAR, _ITEMS, _ACID, _GUIDE, _CHOICE = 1, 14, 14000, 14001, 14002, 14003, 14004
-_MARGIN = 48  # from a wall to the nearest item
-_SIGHT = 160  # from the player to the pillar
-_ACID_TAG, _CHOICE_TAG = 1, 2
+PILLAR, ITEMS, ACID, GUIDE, CHOICE = 14000, 14001, 14002, 14003, 14004
+"""Numbers of the actors that a map places."""
+ACID_TAG, CHOICE_TAG = 1, 2
+"""Tags of the places to which the player is taken in the delay variant."""
+
+_WALL_MARGIN = 48  # map units from a wall to the nearest item
 
 
-def build(rules: Rules) -> bytes:
-    """The WAD of some rules; the same bytes for the same rules."""
-    if isinstance(rules, TwoColorsDelayRules):
-        actors, world = _delay(rules), _delay_map(rules)
-    else:
-        actors, world = _room(rules), _room_map(rules)
-    lumps: list[Lump] = [
-        ("DECORATE", (_common(rules) + actors).encode("ascii")),
-        ("ZMAPINFO", _MAPINFO.encode("ascii")),
-        ("S_START", b""),
-        *sprites(),
-        ("S_END", b""),
-        ("TX_START", b""),
-        *textures(),
-        ("TX_END", b""),
-        ("MAP01", b""),
-        ("TEXTMAP", world),
-        ("ENDMAP", b""),
-    ]
-    return wad(lumps)
-
-
-def shipped(rules: Rules) -> Path:
-    """Where the package keeps the WAD of the default rules."""
-    return Path(__file__).with_name(
-        "two_colors_delay.wad" if isinstance(rules, TwoColorsDelayRules) else "two_colors.wad"
-    )
-
-
-def scenario(rules: Rules) -> bytes:
-    """The WAD of some rules: that of the package where they are the default ones."""
-    return shipped(rules).read_bytes() if rules == type(rules)() else build(rules)
-
-
-_MAPINFO = """
-gameinfo { PlayerClasses = "TCPlayer" }
-map MAP01 "Two-Colors" { NoJump NoCrouch }
-"""
+def decorate(rules: Rules) -> str:
+    """All actors of some rules."""
+    return _common(rules) + (_delay(rules) if isinstance(rules, TwoColorsDelayRules) else _room(rules))
 
 
 def _common(rules: Rules) -> str:
@@ -112,7 +71,7 @@ actor TCPlayer : DoomPlayer {{
 {counters}
 {pillars}
 actor TCRed : Inventory {{ Inventory.MaxAmount 1 }}
-actor TCPillarSource {_PILLAR} {{
+actor TCPillarSource {PILLAR} {{
   +NOINTERACTION
   States {{
   Spawn:
@@ -170,7 +129,7 @@ actor TC{colour}Vest : CustomInventory {{
 
 def _spawn(kind: str, rules: Rules, duration: int = 0) -> str:
     """A state that lets one item appear at a random place of the room in whose centre the actor stands."""
-    reach = rules.room_size // 2 - _MARGIN
+    reach = rules.room_size // 2 - _WALL_MARGIN
     place = f"frandom(-{reach}, {reach}), frandom(-{reach}, {reach}), 0"
     return f'TNT1 A {duration} A_SpawnItemEx("{kind}", {place}, 0, 0, 0, 0, SXF_NOCHECKPOSITION)'
 
@@ -181,7 +140,7 @@ def _room(rules: Rules) -> str:
     wrong = f'TNT1 A 0 A_DamageSelf({rules.item_health}, "Slime", DMSS_FOILINVUL)'
     return f"""
 {_vests(right, wrong)}
-actor TCVestSource {_ITEMS} {{
+actor TCVestSource {ITEMS} {{
   +NOINTERACTION
   States {{
   Spawn:
@@ -195,7 +154,7 @@ actor TCVestSource {_ITEMS} {{
     Loop
   }}
 }}
-actor TCAcid {_ACID} {{
+actor TCAcid {ACID} {{
   +NOINTERACTION
   States {{
   Spawn:
@@ -207,12 +166,6 @@ actor TCAcid {_ACID} {{
   }}
 }}
 """
-
-
-def _room_map(rules: Rules) -> bytes:
-    room = Room(0, rules.room_size, "TCACID", "TCCEIL", "TCWALL")
-    kinds = [Thing(_ITEMS, 0), Thing(_ACID, 0)]
-    return textmap([room], [Thing(_PLAYER, 0), Thing(_PILLAR, _SIGHT), *kinds])
 
 
 def _delay(rules: TwoColorsDelayRules) -> str:
@@ -232,7 +185,7 @@ actor TCTravel{tag} : CustomInventory {{
     Stop
   }}
 }}"""
-        for tag in (_ACID_TAG, _CHOICE_TAG)
+        for tag in (ACID_TAG, CHOICE_TAG)
     )
     return f"""
 {_vests(leave, leave)}
@@ -249,7 +202,7 @@ actor TCMedikit : CustomInventory {{
     Stop
   }}
 }}
-actor TCMedikitSource {_ITEMS} {{
+actor TCMedikitSource {ITEMS} {{
   +NOINTERACTION
   States {{
   Spawn:
@@ -261,7 +214,7 @@ actor TCMedikitSource {_ITEMS} {{
     Loop
   }}
 }}
-actor TCAcid {_ACID} {{
+actor TCAcid {ACID} {{
   +NOINTERACTION
   States {{
   Spawn:
@@ -271,19 +224,19 @@ actor TCAcid {_ACID} {{
     Stop
   }}
 }}
-actor TCGuide {_GUIDE} {{
+actor TCGuide {GUIDE} {{
   +NOINTERACTION
   States {{
   Spawn:
     TNT1 A 0
     TNT1 A {rules.pillar_room_tics}
-    TNT1 A 0 A_GiveInventory("TCTravel{_ACID_TAG}", 1, AAPTR_PLAYER1)
+    TNT1 A 0 A_GiveInventory("TCTravel{ACID_TAG}", 1, AAPTR_PLAYER1)
     TNT1 A {rules.delay}
-    TNT1 A 0 A_GiveInventory("TCTravel{_CHOICE_TAG}", 1, AAPTR_PLAYER1)
+    TNT1 A 0 A_GiveInventory("TCTravel{CHOICE_TAG}", 1, AAPTR_PLAYER1)
     Stop
   }}
 }}
-actor TCChoice {_CHOICE} {{
+actor TCChoice {CHOICE} {{
   +NOINTERACTION
   States {{
   Spawn:
@@ -299,30 +252,3 @@ actor TCChoice {_CHOICE} {{
   }}
 }}
 """
-
-
-def _delay_map(rules: TwoColorsDelayRules) -> bytes:
-    small, apart = 512, 12_000  # sides of the first and the last room; from room to room
-    rooms = [
-        Room(-apart, small, "TCCEIL", "TCCEIL", "TCWALL"),
-        Room(0, rules.room_size, "TCACID", "TCCEIL", "TCWALL"),
-        Room(apart, small, "TCCEIL", "TCCEIL", "TCWALL"),
-    ]
-    here = -apart - _SIGHT // 2
-    things = [
-        Thing(_PLAYER, here),
-        Thing(_PILLAR, here + _SIGHT),
-        Thing(_GUIDE, here),
-        Thing(_TELEPORT_EXIT, 0, tag=_ACID_TAG),
-        Thing(_ITEMS, 0),
-        Thing(_ACID, 0),
-        Thing(_TELEPORT_EXIT, apart - small // 2 + 64, tag=_CHOICE_TAG),
-        Thing(_CHOICE, apart + 64),
-    ]
-    return textmap(rooms, things)
-
-
-if __name__ == "__main__":
-    for default in (TwoColorsRules(), TwoColorsDelayRules()):
-        shipped(default).write_bytes(build(default))
-        print(f"{shipped(default)}: {shipped(default).stat().st_size:,} bytes")

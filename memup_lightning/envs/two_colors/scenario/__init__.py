@@ -1,0 +1,1 @@
+"""The scenario that ViZDoom plays, made from rules: actors, maps, pictures, and the WAD that holds them."""
