@@ -49,8 +49,9 @@ class EpisodeDataModule(BaseDataModule):
         lanes: episodes that are played side by side, B: the batch size. It counts the lanes of all ranks together, which
             split it evenly: the run is the same on any number of them.
         selector: which later steps a chunk gets as targets.
-        restart: probabilities for a lane to leave its episode at a chunk's end, spread over the lanes. A mixture such as
-            ``[0.999, 0.3, 0.05, 0]`` keeps many lanes near the beginning of long episodes; ``[0]`` always plays to the end.
+        restart: probabilities for a lane to leave its episode at a chunk's end, spread over the lanes; ``[0]``: all play to
+            the end. By default every lane has a horizon of its own, between a chunk and twice the longest episode
+            (:func:`~memup_lightning.data.samplers.restart_probabilities`).
         curriculum: longest training episode that is played, in steps, until which update: ``{1000: 50, 3000: 200}`` plays
             those of at most 50 steps in the first 1,000 updates, of at most 200 until update 3,000, then all. A memory that
             must write many things, one behind the other, learns that where all of them lie within a chunk.
@@ -90,7 +91,7 @@ class EpisodeDataModule(BaseDataModule):
         self.chunk_length = chunk_length
         self.lanes = lanes
         self.selector = selector or TopK()
-        self.restart = [0.0] if restart is None else restart
+        self.restart = restart
         self.curriculum = curriculum or {}
         self.chunks_per_epoch = chunks_per_epoch
         self.probes = probes
@@ -305,7 +306,7 @@ class EpisodeDataModule(BaseDataModule):
     def _schedule_settings(self) -> dict[str, Any]:
         """What decides where a lane stands after so many chunks."""
         settings = {"seed": self.seed, "lanes": self.lanes, "chunk_length": self.chunk_length}
-        return settings | {"restart": list(self.restart), "curriculum": dict(self.curriculum)}
+        return settings | {"restart": self.restart and list(self.restart), "curriculum": dict(self.curriculum)}
 
 
 class _EpochLoader(ChunkLoader):

@@ -19,6 +19,7 @@ from memup_lightning.exceptions import MemUPError
 from memup_lightning.typing import IntArray
 
 _ORDER, _LEAVE, _STAGGER = 1, 2, 3  # separate streams of random numbers
+_MAX_RESTART = 0.999  # a lane of this probability plays almost nothing but first chunks
 
 
 class Positions(NamedTuple):
@@ -63,7 +64,8 @@ class ShuffledLaneSampler(LaneSampler):
         lengths: steps of each episode.
         lanes: episodes played side by side, B.
         chunk_length: steps of a chunk, r.
-        restart: probabilities to leave an episode at a chunk's end, spread evenly over the lanes.
+        restart: probabilities to leave an episode at a chunk's end, spread evenly over the lanes; None: horizons (see
+            :func:`restart_probabilities`).
         seed: every lane's path follows from it.
         first_lane: number of the first lane that this process plays, of ``all_lanes`` (for several ranks).
         all_lanes: lanes of all processes together; by default ``lanes``.
@@ -79,22 +81,25 @@ class ShuffledLaneSampler(LaneSampler):
         lengths: IntArray,
         lanes: int,
         chunk_length: int,
-        restart: Sequence[float] = (0.0,),
+        restart: Sequence[float] | None = None,
         seed: int = 0,
         first_lane: int = 0,
         all_lanes: int | None = None,
     ) -> None:
         if lanes < 1 or chunk_length < 1:
             raise MemUPError(f"lanes={lanes}, chunk_length={chunk_length}: both must be at least 1")
-        if not restart or any(not 0 <= p < 1 for p in restart):
+        if restart is not None and (not len(restart) or any(not 0 <= p < 1 for p in restart)):
             raise MemUPError(f"restart={list(restart)}: give probabilities p with 0 <= p < 1, at least one")
         self.lengths = lengths
         self.lanes = lanes
         self.chunk_length = chunk_length
         self.seed = seed
         self.first_lane = first_lane
-        spread = self.lane * len(restart) // (lanes if all_lanes is None else all_lanes)
-        self.restart = np.asarray(restart, float)[spread]
+        all_lanes = lanes if all_lanes is None else all_lanes
+        if restart is None:
+            self.restart = restart_probabilities(int(lengths.max()), all_lanes, chunk_length)[self.lane]
+        else:
+            self.restart = np.asarray(restart, float)[self.lane * len(restart) // all_lanes]
         self._rewind()
 
     def at(self, steps: IntArray) -> Positions:
@@ -148,6 +153,26 @@ class ShuffledLaneSampler(LaneSampler):
             factor = np.where(shared, factor % count + 1, factor)
         shift = rng.integers(count, self.seed, _ORDER, lane, turn, 1)
         return (factor * place + shift) % count
+
+
+def restart_probabilities(longest: int, lanes: int, chunk_length: int) -> npt.NDArray[np.float64]:
+    """Return the probability of every lane to leave its episode after a chunk, so that all time scales get their share.
+
+    Each lane has a horizon h, in steps; horizons are spaced evenly in log h from one chunk to twice the longest episode,
+    and a lane with horizon h leaves with probability ``chunk_length / h``. The first lanes see many beginnings, the last
+    ones keep the state to the end of their episodes.
+
+    Args:
+        longest: steps of the longest episode.
+        lanes: lanes of all processes together.
+        chunk_length: steps of a chunk, r.
+
+    Returns:
+        Probabilities, falling, ``[lanes]``.
+    """
+    share = np.linspace(0, 1, lanes) if lanes > 1 else np.ones(1)
+    horizon = chunk_length * (max(2 * longest, chunk_length) / chunk_length) ** share
+    return np.minimum(chunk_length / horizon, _MAX_RESTART)
 
 
 class CurriculumSampler(LaneSampler):

@@ -11,7 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memup_lightning.data.samplers import CurriculumSampler, SequentialSampler, ShuffledLaneSampler
+from memup_lightning.data.samplers import (
+    CurriculumSampler,
+    SequentialSampler,
+    ShuffledLaneSampler,
+    restart_probabilities,
+)
 from memup_lightning.exceptions import MemUPError
 
 LENGTHS = np.array([7, 1, 12, 30, 5])
@@ -79,7 +84,7 @@ def test_no_chunk_begins_past_the_end_of_its_episode(
 def test_without_restarts_every_visit_but_the_first_goes_to_the_end(
     lengths: Any, lanes: int, chunk_length: int, seed: int
 ) -> None:
-    for lane in visits_of(ShuffledLaneSampler(lengths, lanes, chunk_length, seed=seed), 300):
+    for lane in visits_of(ShuffledLaneSampler(lengths, lanes, chunk_length, [0.0], seed), 300):
         for visit in lane[1:]:
             assert len(visit.starts) == chunks_of(int(lengths[visit.episode]), chunk_length)
 
@@ -171,7 +176,7 @@ def test_a_mixture_of_restarts_is_spread_evenly_over_the_lanes() -> None:
 
 
 def test_lanes_that_would_march_in_step_are_spread_over_the_episode() -> None:
-    at = ShuffledLaneSampler(np.full(10, 1000), 100, 10).at(np.array([1000]))
+    at = ShuffledLaneSampler(np.full(10, 1000), 100, 10, [0.0]).at(np.array([1000]))
     quarters = np.bincount(at.start[0] // 250, minlength=4)
     assert quarters.min() >= 12
 
@@ -333,3 +338,26 @@ def test_past_the_end_of_an_evaluation_every_lane_idles() -> None:
     at = schedule.at(np.arange(schedule.steps + 5))
     assert (at.episode[: schedule.steps, 0] >= 0).all()
     assert (at.episode[schedule.steps :] == -1).all()
+
+
+@given(st.integers(1, 10**6), st.integers(1, 300), st.integers(1, 100))
+def test_default_horizons_reach_from_a_chunk_to_twice_the_longest_episode(
+    longest: int, lanes: int, chunk_length: int
+) -> None:
+    found = restart_probabilities(longest, lanes, chunk_length)
+    assert found.shape == (lanes,)
+    assert ((found > 0) & (found < 1)).all()
+    assert (np.diff(found) <= 0).all()
+    if lanes > 1:
+        assert found[0] == pytest.approx(0.999)
+    assert found[-1] == pytest.approx(min(0.999, chunk_length / max(2 * longest, chunk_length)))
+
+
+def test_lanes_have_horizons_of_their_own_by_default() -> None:
+    lengths = np.full(50, 1000)
+    starts = ShuffledLaneSampler(lengths, 64, 10).at(np.arange(3000)).start
+    assert (starts[:, 0] == 0).mean() > 0.99  # one lane does nothing but begin
+    assert (starts[:, -1] > 500).mean() > 0.3  # the last one plays far into its episodes
+    ranks = [ShuffledLaneSampler(lengths, 32, 10, first_lane=first, all_lanes=64) for first in (0, 32)]
+    halves = [sampler.at(np.arange(3000)).start for sampler in ranks]
+    np.testing.assert_array_equal(np.concatenate(halves, axis=1), starts)
