@@ -6,10 +6,11 @@ from abc import ABC, abstractmethod
 
 from pytorch_lightning import LightningDataModule
 
+from memup_lightning.runs.trust import CheckedLoading
 from memup_lightning.specs import TaskSpec
 
 
-class BaseDataModule(LightningDataModule, ABC):
+class BaseDataModule(CheckedLoading, LightningDataModule, ABC):  # type: ignore[misc]
     """Data that say what is to be learned from them: a model is built from their task."""
 
     @property

@@ -41,6 +41,7 @@ from memup_lightning.runs.run_folder import (
     run_folder,
     wandb_sync_line,
 )
+from memup_lightning.runs.trust import trust
 
 PROGRAM = "python -m memup_lightning"
 NOISE = (
@@ -100,7 +101,7 @@ class MemUPCLI(LightningCLI):
             "--imports",
             type=list[str],
             default=[],
-            help="Modules to import first, such as one that registers your env.",
+            help="Modules to import first, such as one that registers your env; checkpoints may name their classes.",
         )
         parser.link_arguments("data.task", "model.init_args.task", apply_on="instantiate")
 
@@ -134,6 +135,7 @@ class MemUPCLI(LightningCLI):
                 raise MemUPError(
                     f"imports={name}: cannot be imported ({error}); install it, or put its folder on PYTHONPATH"
                 ) from error
+        trust(*given.imports)
         keep_wandb_quiet(given.trainer)
 
     def instantiate_classes(self) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.optim import Adam, Optimizer
 
 from memup_lightning.distributed import all_gather_object, rank
+from memup_lightning.runs.trust import CheckedLoading
 from memup_lightning.specs import TaskSpec
 
 OptimizerCallable: TypeAlias = Callable[[Iterable[Any]], Optimizer]
@@ -26,7 +27,7 @@ def adam(parameters: Iterable[Any]) -> Optimizer:
     return Adam(parameters, lr=2e-3)
 
 
-class BaseTask(LightningModule, ABC):
+class BaseTask(CheckedLoading, LightningModule, ABC):  # type: ignore[misc]
     """A model of a task, with its optimizer. A checkpoint of it holds all that it was built from, and a resumed run goes
     on with its random numbers, its optimizer and its schedule, but for what was changed since.
 

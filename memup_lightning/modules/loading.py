@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import copy
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,43 +14,58 @@ from pytorch_lightning.cli import instantiate_module
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.modules.base import BaseTask
 from memup_lightning.runs.checkpoints import check_checkpoint
+from memup_lightning.runs.trust import check_hyperparameters
 
 M = TypeVar("M", bound=BaseTask)
 
 
-def build_module(kind: type[M], given: Mapping[str, Any]) -> M:
-    """A module from the hyperparameters that a run of the command line keeps in its checkpoints.
+def build_module(kind: type[M], hyperparameters: Mapping[str, Any], path: str | Path) -> M:
+    """Build a module from the hyperparameters that a run of the command line keeps in its checkpoints.
 
     Args:
-        kind: what it must be.
-        given: the hyperparameters; they stay as they are.
+        kind: base class of the module.
+        hyperparameters: of the checkpoint; they are not changed.
+        path: of the checkpoint, for messages.
+
+    Raises:
+        MemUPError: they name a class that is not trusted, or do not fit the classes that they name.
     """
-    kept = {key: copy.deepcopy(x) for key, x in given.items() if key != "_instantiator"}
-    module: M = instantiate_module(kind, kept)
+    check_hyperparameters(hyperparameters, path)
+    arguments = {key: copy.deepcopy(x) for key, x in hyperparameters.items() if key != "_instantiator"}
+    try:
+        module: M = instantiate_module(kind, arguments)
+    except (ValueError, TypeError, argparse.ArgumentError) as error:
+        if (ours := _own_error(error)) is not None:
+            raise MemUPError(f"{path}: {ours}") from error
+        made = hyperparameters.get("_class_path", "another module")
+        raise MemUPError(f"{path}: cannot be built as {kind.__name__}, it holds {made}: {error}") from error
     module.hparams.clear()  # built while another module is built, it would take that one's for its own
-    module.hparams.update(given)
+    module.hparams.update(hyperparameters)
     return module
 
 
 def load_module(path: str | Path, kind: type[M]) -> tuple[M, dict[str, Any]]:
-    """The module of a checkpoint with its weights, on the CPU, and all else that the checkpoint holds.
+    """Load the module of a checkpoint with its weights, on the CPU, and all else that the checkpoint holds.
 
     Raises:
-        MemUPError: no such file, a torn one, one of another kind of module, or one of a module that was built in Python,
-            by callables that have no place in a checkpoint.
+        MemUPError: no such file, a torn one, one of another kind of module, one that names a class that is not trusted,
+            or one of a module that was built in Python, by callables that have no place in a checkpoint.
     """
     check_checkpoint(path, "the checkpoint")
     checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    given = checkpoint.get("hyper_parameters", {})
-    if "_instantiator" not in given:
+    hyperparameters = checkpoint.get("hyper_parameters", {})
+    if "_instantiator" not in hyperparameters:
         raise MemUPError(
             f"{path}: the checkpoint does not say what its model is built from; it must come from "
             "`python -m memup_lightning fit` (in Python, build the model and load the state_dict into it)"
         )
-    try:
-        module = build_module(kind, given)
-    except (ValueError, TypeError) as error:
-        made = given.get("_class_path", "another module")
-        raise MemUPError(f"{path}: cannot be built as {kind.__name__}, it holds {made}: {error}") from error
+    module = build_module(kind, hyperparameters, path)
     module.load_state_dict(checkpoint["state_dict"])
     return module, checkpoint
+
+
+def _own_error(error: BaseException | None) -> MemUPError | None:
+    """The error of ours that jsonargparse wrapped, if there is one."""
+    while error is not None and not isinstance(error, MemUPError):
+        error = error.__cause__
+    return error

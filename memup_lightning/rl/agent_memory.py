@@ -191,8 +191,10 @@ def frozen_memory(source: str, task: TaskSpec) -> FrozenMemory:
     Raises:
         MemUPError: no such checkpoint, one that cannot be built again, or one that reads other inputs.
     """
-    told = source.startswith(_BUILT)
-    module = build_module(MemoryTask, json.loads(source.removeprefix(_BUILT))) if told else _load(source)  # type: ignore[type-abstract]
+    if source.startswith(_BUILT):
+        module = build_module(MemoryTask, json.loads(source.removeprefix(_BUILT)), "the memory of the agent")  # type: ignore[type-abstract]
+    else:
+        module = _load(source)
     memory = FrozenMemory(module)
     ours, theirs = (_describe(x) for x in (task, memory.task))
     if ours != theirs:
