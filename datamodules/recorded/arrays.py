@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 
-from memup_lightning.data.array_files import Array, EpisodeFunction, OwnEpisodes, read_episodes
+from memup_lightning.data.array_files import Columns, EpisodeFunction, UserEpisodes, read_episodes
 from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, OUTCOME, ArrayEpisodes, EpisodeSource
 from memup_lightning.data.subset import EpisodeSubset, split_by_share
 from memup_lightning.datamodules.recorded.base import SPLITS, EpisodeDataModule
@@ -15,38 +17,41 @@ from memup_lightning.exceptions import MemUPError
 from memup_lightning.specs import FieldSpec, FieldType, TaskSpec
 from memup_lightning.typing import Split
 
+_SPARSE_CLASSES = 1000  # from so many on, at least half of the class numbers must occur
+
 
 class ArrayDataModule(EpisodeDataModule):
     """Episodes of your own, kept in memory; they may differ in length.
 
     The memory reads x. The local context is x of the last ``window`` steps. The outcome is y: one for each step, or one for
     each episode, which counts at its last step. The memory is evaluated where ``eval_mask`` says so, else at every step
-    with an
-    outcome.
+    with an outcome.
 
-    - ``.npz``: ``x`` and ``y`` of all episodes end to end with their ``lengths``, or without ``lengths`` as
+    - ``.npz``: ``x`` and ``y`` of all episodes concatenated with their ``lengths``, or without ``lengths`` as
       ``[episodes, steps, ...]``; y may be ``[episodes]``. Optional: ``has_outcome`` and ``eval_mask``, bool for each step.
-    - ``.parquet``, ``.arrow``, ``.feather`` (extra ``arrow``): a row a step, the rows of an episode (column ``episode``)
-      behind each other. A step without y has no outcome.
+    - ``.parquet``, ``.arrow``, ``.feather`` (extra ``arrow``): a row a step; the rows of an episode (column ``episode``)
+      follow each other. Where y is null there is no outcome. Optional columns: ``has_outcome`` and ``eval_mask``.
+      Also a folder of parquet files, partitioned or not, and a pattern (``data/*.parquet``): files are read in the order
+      of their names, with numbers in them by value.
     - the import path of a function that yields ``(x, y)`` for each episode, or of a class whose objects do when called.
 
     Args:
-        train: file or function.
-        val, test: file or function; None: a share of ``train``.
+        train: file, folder, pattern or function.
+        val, test: the same; None: a share of ``train``.
         val_share, test_share: of the episodes of ``train``; which ones follows from ``seed``.
         x: arrays or columns that the memory reads; several are joined.
         y: array or column of the outcome.
         episode: column of a table that says to which episode a row belongs.
-        x_kind: ``vector`` (numbers), ``token`` (class numbers from 0 on) or ``image`` (height, width, channels).
-        y_kind: ``token`` (one of several classes) or ``vector`` (a number or vector); None: integers and booleans are
-            classes, what has a fraction is a number.
+        x_type: ``vector`` (numbers), ``token`` (class numbers from 0 on) or ``image`` (height, width, channels).
+        y_type: ``token`` (one of several classes) or ``vector`` (a number or vector); None: integers and booleans are
+            classes, floats are numbers.
         window: steps of the local context.
         tolerance: a predicted number counts as right within this distance.
         **stream: see :class:`~memup_lightning.datamodules.recorded.base.EpisodeDataModule`.
 
     Raises:
         MemUPError: a file, array or column that is not there, lengths that disagree, no or empty episodes, anything in
-            them but finite numbers.
+            them but finite numbers, no outcome at all.
     """
 
     def __init__(
@@ -59,20 +64,22 @@ class ArrayDataModule(EpisodeDataModule):
         x: list[str] | None = None,
         y: str = "y",
         episode: str = "episode",
-        x_kind: FieldType = "vector",
-        y_kind: Literal["vector", "token"] | None = None,
+        x_type: FieldType = "vector",
+        y_type: Literal["vector", "token"] | None = None,
         window: int = 1,
         tolerance: float = 0.3,
         **stream: Any,
     ) -> None:
         super().__init__(**stream)
+        if x is not None and not x:
+            raise MemUPError("x=[] names no array or column; name those that the memory reads")
         self.given: dict[Split, EpisodeFunction | str | None] = {"train": train, "val": val, "test": test}
         self.shares: dict[Split, float] = {"val": val_share, "test": test_share}
-        self.x = x or ["x"]
+        self.x = ["x"] if x is None else x
         self.y = y
         self.episode = episode
-        self.x_kind: FieldType = x_kind
-        self.y_kind = y_kind
+        self.x_type: FieldType = x_type
+        self.y_type = y_type
         self.window = window
         self.tolerance = tolerance
 
@@ -84,12 +91,11 @@ class ArrayDataModule(EpisodeDataModule):
     @property
     def task(self) -> TaskSpec:
         fields = self._sources["train"].fields
-        outcome = fields[OUTCOME]
         return TaskSpec(
             {"x": fields["x"]},
             {"x": 0},
             ("x",),
-            outcome,
+            fields[OUTCOME],
             self.window,
             self.tolerance,
             has_eval_mask=EVAL_MASK in fields,
@@ -100,19 +106,20 @@ class ArrayDataModule(EpisodeDataModule):
 
     @cached_property
     def _sources(self) -> dict[Split, EpisodeSource]:
-        read: dict[Split, OwnEpisodes] = {
-            split: read_episodes(source, self.x, self.y, self.episode)
-            for split, source in self.given.items()
-            if source is not None
-        }
-        y_kind = self.y_kind or ("token" if read["train"].y.dtype.kind in "iub" else "vector")
+        read: dict[Split, UserEpisodes] = {}
+        y_type: FieldType | None = self.y_type
+        for split, source in self.given.items():
+            if source is not None:
+                columns = Columns(tuple(self.x), self.y, self.episode, self.x_type, y_type)
+                read[split] = read_episodes(source, columns)
+                y_type = y_type or ("token" if read[split].y.dtype == np.int64 else "vector")  # of train for all
         fields = {
-            "x": _field("x", {split: own.x for split, own in read.items()}, self.x_kind),
-            OUTCOME: _field("y", {split: own.y for split, own in read.items()}, y_kind),
+            "x": _field("x", {split: user.x for split, user in read.items()}, self.x_type),
+            OUTCOME: _field("y", {split: user.y for split, user in read.items()}, y_type or "vector"),
         }
-        eval_mask = any(EVAL_MASK in own.flags for own in read.values())
+        has_eval_mask = any(EVAL_MASK in user.flags for user in read.values())
         sources: dict[Split, EpisodeSource] = {
-            split: _source(self._name(split), own, fields, eval_mask) for split, own in read.items()
+            split: _source(self._name(split), user, fields, has_eval_mask) for split, user in read.items()
         }
         missing = [split for split in SPLITS if split not in sources]
         parts = split_by_share(len(sources["train"]), [self.shares[split] for split in missing], self.seed)
@@ -126,40 +133,52 @@ class ArrayDataModule(EpisodeDataModule):
         return given if isinstance(given, str) else f"the function of {split}"
 
 
-def _field(name: str, arrays: dict[Split, Array], kind: FieldType) -> FieldSpec:
-    """What an array holds, in all splits: of class numbers, as many classes as occur."""
+def _field(name: str, arrays: dict[Split, np.ndarray[Any, Any]], type: FieldType) -> FieldSpec:
+    """Describe an array in all splits: of class numbers, as many classes as the largest number asks for."""
     train = arrays["train"]
+    shape = train.shape[1:]
     for split, array in arrays.items():
-        if array.shape[1:] != train.shape[1:]:
+        if array.shape[1:] != shape:
+            raise MemUPError(f"{name} has shape {list(shape)} a step in train, but {list(array.shape[1:])} in {split}")
+    if not math.prod(shape):
+        raise MemUPError(f"{name} has shape {list(shape)} a step, which holds no number; give at least one column")
+    if type == "image":
+        _check_image(name, shape)
+    if type != "token":
+        return FieldSpec(shape, train.dtype.name, type)
+    classes = int(max(array.max() for array in arrays.values())) + 1
+    if classes > _SPARSE_CLASSES:
+        occurring = len(np.unique(np.concatenate([np.unique(array) for array in arrays.values()])))
+        if classes > 2 * occurring:
             raise MemUPError(
-                f"{name} has shape {list(train.shape[1:])} a step in train, but {list(array.shape[1:])} in {split}"
+                f"{name} has class numbers up to {classes - 1}, of which {occurring} occur, a model has weights for all; "
+                f"renumber them from 0 on (np.unique({name}, return_inverse=True)[1]) or read numbers: {name}_type=vector"
             )
-    if kind != "token":
-        keep = kind == "image" and train.dtype == np.uint8  # the encoder scales bytes
-        return FieldSpec(train.shape[1:], "uint8" if keep else "float32", kind)
-    for split, array in arrays.items():
-        if array.dtype.kind == "f" and not np.array_equal(array, np.round(array)):
-            raise MemUPError(
-                f"{name} of {split} holds {array[array != np.round(array)].flat[0]}, which is no class number; "
-                f"set {name}_kind=vector"
-            )
-    return FieldSpec(train.shape[1:], "int64", "token", int(max(array.max() for array in arrays.values())) + 1)
+    return FieldSpec(shape, "int64", "token", classes)
 
 
-def _source(name: str, own: OwnEpisodes, fields: dict[str, FieldSpec], eval_mask: bool) -> ArrayEpisodes:
-    arrays = {"x": own.x.astype(fields["x"].dtype), OUTCOME: own.y.astype(fields[OUTCOME].dtype)}
-    arrays[HAS_OUTCOME] = own.flags.get(HAS_OUTCOME, np.ones(len(own.x), np.bool_))
-    if eval_mask:
-        arrays[EVAL_MASK] = own.flags.get(EVAL_MASK, arrays[HAS_OUTCOME])
-    bad = ~np.isfinite(arrays["x"].reshape(len(own.x), -1)).all(1)
-    if bad.any():
-        step = int(bad.argmax())
-        begins = np.concatenate([[0], np.cumsum(own.lengths)])
-        episode = int(np.searchsorted(begins, step, side="right")) - 1
+def _check_image(name: str, shape: tuple[int, ...]) -> None:
+    channels = (1, 3, 4)
+    if len(shape) == 2:
+        raise MemUPError(f"{name} has frames of shape {list(shape)}; give [height, width, channels]: {name}[..., None]")
+    if len(shape) == 3 and shape[0] in channels and shape[2] not in channels:
         raise MemUPError(
-            f"{name}: x of episode {episode} at step {step - begins[episode]} is {own.x[step]}; give numbers"
+            f"{name} has frames of shape {list(shape)}, channels first; give [height, width, channels]: "
+            f"np.moveaxis({name}, -3, -1)"
         )
-    try:
-        return ArrayEpisodes(arrays, own.lengths, fields)
-    except MemUPError as error:
-        raise MemUPError(f"{name}: {error}") from error
+
+
+def _source(name: str, user: UserEpisodes, fields: dict[str, FieldSpec], has_eval_mask: bool) -> ArrayEpisodes:
+    arrays = {"x": user.x, OUTCOME: user.y}
+    arrays[HAS_OUTCOME] = user.flags.get(HAS_OUTCOME, np.ones(len(user.x), np.bool_))
+    if has_eval_mask:
+        arrays[EVAL_MASK] = user.flags.get(EVAL_MASK, arrays[HAS_OUTCOME])
+        if not (arrays[EVAL_MASK] & arrays[HAS_OUTCOME]).any():
+            warnings.warn(
+                f"{name}: {EVAL_MASK} is true at no step with an outcome, so the memory is not evaluated on them; "
+                "mark the steps where it is to be evaluated, or leave the array out",
+                stacklevel=2,
+            )
+    for field in ("x", OUTCOME):  # images of bytes in one split, of floats in another
+        arrays[field] = arrays[field].astype(fields[field].dtype, copy=False)
+    return ArrayEpisodes(arrays, user.lengths, fields)

@@ -1,6 +1,6 @@
-"""Where episodes come from: the one interface that the stream reads, and its implementation over arrays.
+"""Sources of episodes: the interface that the stream reads, its implementation over arrays, and checks of their values.
 
-Nothing downstream knows whether an episode lies on disk, in arrays, or is computed when read.
+What reads an episode does not know whether it is on disk, in arrays, or computed when read.
 """
 
 from __future__ import annotations
@@ -17,15 +17,19 @@ from memup_lightning.specs import FieldSpec as FieldSpec
 from memup_lightning.typing import Arrays, IntArray
 
 OUTCOME = "outcome"
-"""Field that holds y_k, what the predictor must explain."""
+"""Field of the outcome y_k, which the predictor explains."""
 HAS_OUTCOME = "has_outcome"
 """Optional boolean field: False where y_k does not exist (no label at this step, a return cut off by truncation)."""
 EVAL_MASK = "eval_mask"
 """Optional boolean field: True at the steps where the dependency ends, at which the memory is evaluated."""
+MAX_MAGNITUDE = 1e12
+"""Largest magnitude of a number in a field. A gradient holds products of three numbers (a squared error times an input),
+and float32 ends at 3.4e38."""
+_MAX_STEPS = 1 << 48  # of an episode; sums of lengths stay far from the end of int64
 
 
 class EpisodeSource(ABC):
-    """Episodes that can be read at any place.
+    """Episodes of which any steps can be read.
 
     Attributes:
         fields: the named arrays of a step.
@@ -45,13 +49,13 @@ class EpisodeSource(ABC):
 
     @abstractmethod
     def read(self, episode: int, start: int, stop: int) -> Arrays:
-        """Steps ``start <= t < stop`` of one episode, each field ``[stop - start, *shape]``.
+        """Read the steps ``start <= t < stop`` of one episode, each field ``[stop - start, *shape]``.
 
         The caller keeps to ``0 <= start <= stop <= lengths[episode]``.
         """
 
     def gather(self, episodes: IntArray, starts: IntArray, steps: int, names: Sequence[str]) -> Arrays:
-        """The same number of steps from many places at once.
+        """Read the same number of steps from many places at once.
 
         Args:
             episodes: episode of each row, ``[rows]``.
@@ -60,7 +64,7 @@ class EpisodeSource(ABC):
             names: the fields to read.
 
         Returns:
-            Each field ``[rows, steps, *shape]``; where a row leaves its episode stands :attr:`Field.fill`.
+            Each field ``[rows, steps, *shape]``, with :attr:`FieldSpec.fill` outside of the episode.
         """
         out = {name: self.empty(name, len(episodes), steps) for name in names}
         stops = np.minimum(starts + steps, self.lengths[episodes])
@@ -74,24 +78,13 @@ class EpisodeSource(ABC):
         return out
 
     def empty(self, name: str, rows: int, steps: int) -> npt.NDArray[Any]:
-        """An array ``[rows, steps, *shape]`` of the field's :attr:`Field.fill`."""
+        """Make an array ``[rows, steps, *shape]`` of the field's :attr:`FieldSpec.fill`."""
         field = self.fields[name]
         return np.full((rows, steps, *field.shape), field.fill, field.dtype)
 
 
-def check_lengths(lengths: Sequence[int] | IntArray) -> IntArray:
-    """Episode lengths as int64, refused where there is no episode or an empty one."""
-    array = np.asarray(lengths, np.int64)
-    if array.size == 0:
-        raise MemUPError("there are no episodes; give at least one (num_episodes >= 1)")
-    if array.min() < 1:
-        where = int(array.argmin())
-        raise MemUPError(f"episode {where} has {array[where]} steps; drop empty episodes, each needs at least one step")
-    return array
-
-
 class ArrayEpisodes(EpisodeSource):
-    """Episodes in arrays (in memory or memory-mapped), laid end to end.
+    """Episodes in arrays (in memory or memory-mapped), concatenated.
 
     Args:
         arrays: each field of all episodes, ``[sum(lengths), *shape]``.
@@ -99,7 +92,7 @@ class ArrayEpisodes(EpisodeSource):
         fields: description of each array; by default a vector field of the array's own shape and dtype.
 
     Raises:
-        MemUPError: an empty episode, arrays whose lengths disagree, an outcome that is not a number.
+        MemUPError: an empty episode, arrays whose lengths disagree, a value outside of its field's range.
     """
 
     def __init__(
@@ -126,8 +119,7 @@ class ArrayEpisodes(EpisodeSource):
                     f"field {name!r} is declared {field.dtype}{list(field.shape)} a step, "
                     f"but the array holds {array.dtype}{list(array.shape[1:])}"
                 )
-        check_outcomes(self.arrays, self.offsets)
-        check_classes(self.arrays, self.fields)
+        check_values(self.arrays, self.fields, self.offsets)
 
     def read(self, episode: int, start: int, stop: int) -> Arrays:
         offset = self.offsets[episode]
@@ -146,35 +138,73 @@ class ArrayEpisodes(EpisodeSource):
         return out
 
 
-def check_outcomes(arrays: Mapping[str, npt.NDArray[Any]], offsets: IntArray, first_episode: int = 0) -> None:
-    """Refuse outcomes that are NaN or infinite where they are said to exist; ``first_episode`` begins at offset 0."""
-    outcome = arrays.get(OUTCOME)
-    if outcome is None or outcome.dtype.kind != "f":
-        return
-    bad = ~np.isfinite(outcome.reshape(len(outcome), -1)).all(1)
-    if HAS_OUTCOME in arrays:
-        bad &= arrays[HAS_OUTCOME]
+def check_lengths(lengths: Sequence[int] | npt.NDArray[Any]) -> IntArray:
+    """Return episode lengths as int64.
+
+    Args:
+        lengths: number of steps of each episode, ``[episodes]``; floats must be whole numbers.
+
+    Raises:
+        MemUPError: no episode, an empty one, another shape, anything but whole numbers.
+    """
+    array = np.asarray(lengths)
+    if array.ndim != 1:
+        raise MemUPError(f"lengths has shape {list(array.shape)}; give one number for each episode, [episodes]")
+    if array.size == 0:
+        raise MemUPError("there are no episodes; give at least one (num_episodes >= 1)")
+    if array.dtype.kind not in "iuf":
+        raise MemUPError(f"lengths holds {array.dtype}; give the number of steps of each episode")
+    bad = ~(array == np.floor(array)) | (np.abs(array) > _MAX_STEPS)
     if bad.any():
-        flat = int(bad.argmax())
-        episode = int(np.searchsorted(offsets, flat, side="right")) - 1
-        raise MemUPError(
-            f"the outcome of episode {first_episode + episode} at step {flat - offsets[episode]} is {outcome[flat]}; "
-            f"give finite outcomes, or mark steps without one by {HAS_OUTCOME}=False"
-        )
+        where = int(bad.argmax())
+        raise MemUPError(f"the length of episode {where} is {array[where]}; give a whole number of steps")
+    array = array.astype(np.int64)
+    if array.min() < 1:
+        where = int(array.argmin())
+        raise MemUPError(f"episode {where} has {array[where]} steps; drop empty episodes, each needs at least one step")
+    return array
 
 
-def check_classes(arrays: Mapping[str, npt.NDArray[Any]], fields: Mapping[str, FieldSpec]) -> None:
-    """Refuse class numbers outside ``0 <= number < classes``; an outcome counts only where it is said to exist."""
-    for name, field in fields.items():
-        if field.type != "token" or name not in arrays:
+def check_values(
+    arrays: Mapping[str, npt.NDArray[Any]],
+    fields: Mapping[str, FieldSpec],
+    offsets: IntArray,
+    first_episode: int = 0,
+) -> None:
+    """Refuse numbers that are not finite or too large, and class numbers outside ``0 <= number < classes``.
+
+    An outcome is checked only where it exists. A field without such values is read twice and not copied.
+
+    Args:
+        arrays: each field of some episodes, ``[steps, *shape]``.
+        fields: description of each array.
+        offsets: first step of each episode in the arrays, and the end of the last one.
+        first_episode: number of the first episode.
+
+    Raises:
+        MemUPError: naming field, episode, step and value.
+    """
+    for name, array in arrays.items():
+        field = fields[name]
+        if field.type == "token":
+            lowest, highest = 0.0, field.classes - 1.0
+            advice = f"its classes are 0 to {field.classes - 1}: fix the data, or declare more classes"
+        elif array.dtype.kind == "f":
+            lowest, highest = -MAX_MAGNITUDE, MAX_MAGNITUDE
+            advice = f"give finite numbers of magnitude {MAX_MAGNITUDE:g} at most"
+        else:
             continue
-        array = arrays[name]
-        bad = ((array < 0) | (array >= field.classes)).reshape(len(array), -1).any(1)
-        if name == OUTCOME and HAS_OUTCOME in arrays:
-            bad &= arrays[HAS_OUTCOME]
+        if not array.size or (array.min() >= lowest and array.max() <= highest):  # False for NaN
+            continue
+        bad = ~((array >= lowest) & (array <= highest))
+        if name == OUTCOME:
+            advice += f", or mark steps without an outcome by {HAS_OUTCOME}=False"
+            if HAS_OUTCOME in arrays:
+                bad &= arrays[HAS_OUTCOME].reshape(-1, *[1] * len(field.shape))
         if bad.any():
-            step = int(bad.argmax())
+            flat, *component = (int(index[0]) for index in bad.nonzero())
+            episode = int(np.searchsorted(offsets, flat, side="right")) - 1
             raise MemUPError(
-                f"field {name!r} is {array[step]} at step {step} of all, but its classes are 0 to {field.classes - 1}; "
-                "mend the data, or declare more classes"
+                f"field {name!r}{component or ''} of episode {first_episode + episode} at step {flat - offsets[episode]} "
+                f"is {array[(flat, *component)]!s}; {advice}"
             )

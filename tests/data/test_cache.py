@@ -220,9 +220,9 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
 def test_equal_objects_have_one_identity_in_every_process() -> None:
     described = fingerprints({"policy": Lean(1), "network": Network(3), "wrapper": functools.partial(TimeLimit, None)})
     code = (
-        "import functools, sys; sys.path.append('tests'); from gymnasium.wrappers import TimeLimit\n"
-        "from memup_lightning.data.fingerprint import canonical, identities; from test_cache import Lean, Network\n"
-        "print(canonical(identities({'wrapper': functools.partial(TimeLimit, None),"
+        "import functools, sys; sys.path.append('tests/data'); from gymnasium.wrappers import TimeLimit\n"
+        "from memup_lightning.data.fingerprint import canonical, fingerprints; from test_cache import Lean, Network\n"
+        "print(canonical(fingerprints({'wrapper': functools.partial(TimeLimit, None),"
         " 'network': Network(3), 'policy': Lean(1)})))"
     )
     other = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
@@ -237,7 +237,7 @@ DIFFERENT: list[Any] = [
 ]  # fmt: skip
 
 
-def test_different_objects_have_different_identities() -> None:
+def test_different_objects_have_different_fingerprints() -> None:
     texts = [canonical(fingerprint(x)) for x in DIFFERENT]
     assert len(set(texts)) == len(texts)
 
@@ -293,7 +293,7 @@ def test_a_second_fit_plays_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     def refuse(*_: Any, **__: Any) -> Any:
         raise AssertionError("the environment was played")
 
-    monkeypatch.setattr("memup_lightning.datamodules.recorded.gymnasium.play", refuse)
+    monkeypatch.setattr("memup_lightning.datamodules.recorded.gymnasium.collect", refuse)
     second = cartpole(tmp_path, policy=Lean())
     second.setup("fit")
     for split in ("train", "val"):

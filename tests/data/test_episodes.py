@@ -103,9 +103,13 @@ def test_memory_mapped_arrays_are_read_too(tmp_path: Any) -> None:
         ([], "there are no episodes"),
         ([3, 0, 2], "episode 1 has 0 steps; drop empty episodes"),
         ([3, 2, -1], "episode 2 has -1 steps"),
+        ([3, 2.5], "the length of episode 1 is 2.5; give a whole number of steps"),
+        ([3, 1 << 62], "the length of episode 1 is 4611686018427387904; give"),
+        ([[3], [2]], r"lengths has shape \[2, 1\]; give one number for each episode"),
+        (["3"], "lengths holds <U1"),
     ],
 )
-def test_no_or_empty_episodes_are_refused(lengths: list[int], said: str) -> None:
+def test_lengths_of_no_or_empty_or_no_whole_episodes_are_refused(lengths: Any, said: str) -> None:
     with pytest.raises(MemUPError, match=said):
         check_lengths(lengths)
 
@@ -128,15 +132,34 @@ def test_arrays_that_disagree_are_refused_with_both_sides(broken: Any, fields: A
 def test_an_outcome_that_is_no_number_is_refused_with_its_place(bad: float, flat: int, episode: int, step: int) -> None:
     outcome = arrays()[OUTCOME]
     outcome[flat] = bad
-    with pytest.raises(MemUPError, match=f"outcome of episode {episode} at step {step} is {bad}"):
+    with pytest.raises(MemUPError, match=f"field 'outcome' of episode {episode} at step {step} is {bad}; give finite"):
         ArrayEpisodes(arrays(**{OUTCOME: outcome}), LENGTHS)
 
 
 def test_one_component_that_is_no_number_is_refused_too() -> None:
     outcome = np.zeros((9, 2), np.float32)
     outcome[4, 1] = np.nan
-    with pytest.raises(MemUPError, match="outcome of episode 2 at step 0"):
+    with pytest.raises(MemUPError, match=r"field 'outcome'\[1\] of episode 2 at step 0 is nan"):
         ArrayEpisodes(arrays(**{OUTCOME: outcome}), LENGTHS)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e30])
+def test_any_number_that_float32_cannot_be_trained_on_is_refused_with_its_place(bad: float) -> None:
+    see = arrays()["see"]
+    see[4, 1] = bad
+    with pytest.raises(
+        MemUPError, match=rf"field 'see'\[1\] of episode 2 at step 0 is {str(bad)[:3]}.*; give finite numbers"
+    ):
+        ArrayEpisodes(arrays(see=see), LENGTHS)
+
+
+def test_a_class_that_does_not_exist_is_refused_with_its_place() -> None:
+    do = arrays()["do"]
+    do[4] = 3
+    with pytest.raises(
+        MemUPError, match=r"field 'do' of episode 2 at step 0 is 3; its classes are 0 to 2: fix the data"
+    ):
+        ArrayEpisodes(arrays(do=do), LENGTHS, FIELDS)
 
 
 def test_an_outcome_that_does_not_exist_may_be_anything() -> None:
@@ -176,7 +199,7 @@ def test_a_task_comes_back_from_plain_values() -> None:
     assert TaskSpec.from_dict(task.to_dict()) == task
 
 
-def test_a_source_may_be_judged_at_other_steps() -> None:
+def test_a_source_may_be_evaluated_at_other_steps() -> None:
     before, after = np.ones(9, np.bool_), np.arange(9) % 2 == 0
     whole = ArrayEpisodes(arrays(**{EVAL_MASK: before}), LENGTHS)
     part = EvalSubset(whole, after)

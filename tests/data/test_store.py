@@ -237,7 +237,7 @@ def test_two_writers_are_refused(tmp_path: Path) -> None:
         with pytest.raises(MemUPError, match=r"another writer is at work on .*wait until"):
             EpisodeStore.writer(tmp_path, FIELDS)
         code = (
-            "import sys; from memup_lightning.data.store import EpisodeStore; from memup_lightning.specs import Field\n"
+            "import sys; from memup_lightning.data.store import EpisodeStore; from memup_lightning.specs import FieldSpec\n"
             f"EpisodeStore.writer({str(tmp_path)!r}, {FIELDS!r})"
         )
         other = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
@@ -397,8 +397,13 @@ BAD_PIECES = [
     (change("x", np.zeros((3, 1), np.float32)), r"got float32\[3, 1\]"),
     (change("outcome", np.float32(1)), r"field 'outcome': got float32\[\]"),
     (change("outcome", np.zeros(2, np.float32)), r"differ in their number of steps: .*'outcome': 2"),
-    (change("outcome", NOT_A_NUMBER), r"the outcome of episode 1 at step 4 is nan; give finite outcomes"),
-    (change("outcome", np.full(3, -np.inf, np.float32)), r"the outcome of episode 1 at step 3 is -inf"),
+    (change("outcome", NOT_A_NUMBER), r"field 'outcome' of episode 1 at step 4 is nan; give finite"),
+    (change("action", np.full(3, 5, np.int16)), r"field 'action' of episode 1 at step 3 is 5; its classes are 0 to 4"),
+    (
+        change("x", np.full((3, 2), 1e30, np.float32)),
+        r"field 'x'\[0\] of episode 1 at step 3 is 1e\+30; give finite numbers",
+    ),
+    (change("outcome", np.full(3, -np.inf, np.float32)), r"field 'outcome' of episode 1 at step 3 is -inf"),
 ]
 
 
@@ -471,9 +476,9 @@ def test_fields_that_cannot_be_stored_are_refused(tmp_path: Path, fields: dict[s
 
 def test_appending_other_fields_is_refused(tmp_path: Path) -> None:
     write(tmp_path, [4])
-    with pytest.raises(MemUPError, match=r"was made with 'x' as Field\(shape=\(2,\).* not Field\(shape=\(3,\)"):
+    with pytest.raises(MemUPError, match=r"was made with 'x' as FieldSpec\(shape=\(2,\).* not FieldSpec\(shape=\(3,\)"):
         EpisodeStore.writer(tmp_path, {**FIELDS, "x": FieldSpec((3,))})
-    with pytest.raises(MemUPError, match=r"was made with 'y' as no field, not Field\("):
+    with pytest.raises(MemUPError, match=r"was made with 'y' as no field, not FieldSpec\("):
         EpisodeStore.writer(tmp_path, {**FIELDS, "y": FieldSpec()})
 
 

@@ -134,7 +134,7 @@ def test_without_lengths_an_array_is_episodes_of_equal_length(tmp_path: Path) ->
 def test_integers_are_classes_and_fractions_numbers_unless_told_otherwise(
     y: np.ndarray, kind: Any, outcome: FieldSpec, tmp_path: Path
 ) -> None:
-    assert module(write_npz(tmp_path, y=y), y_kind=kind).task.outcome == outcome
+    assert module(write_npz(tmp_path, y=y), y_type=kind).task.outcome == outcome
 
 
 def test_columns_of_numbers_and_of_lists_are_joined(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_columns_of_numbers_and_of_lists_are_joined(tmp_path: Path) -> None:
 
 
 def test_class_numbers_may_be_read_too(tmp_path: Path) -> None:
-    data = module(write_npz(tmp_path, x=np.arange(STEPS) % 5), x_kind="token")
+    data = module(write_npz(tmp_path, x=np.arange(STEPS) % 5), x_type="token")
     assert data.task.fields["x"] == FieldSpec((), "int64", "token", 5)
 
 
@@ -173,29 +173,109 @@ def test_a_file_of_its_own_takes_nothing_from_training(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"y": np.where(np.arange(STEPS) == 4, np.nan, 1.0)}, r"own.npz: the outcome of episode 1 at step 1 is nan"),
-        ({"x": np.where(X[4] == X, np.inf, X)}, r"own.npz: x of episode 1 at step 1 is \[inf inf\]"),
+        (
+            {"y": np.where(np.arange(STEPS) == 4, np.nan, 1.0)},
+            r"npz: 'y' of episode 1 at step 1 .* is nan, which is not",
+        ),
+        ({"x": np.where(X[4, 1] == X, np.inf, X)}, r"own.npz: 'x'\[1\] of episode 1 at step 1 \(row 4\) is inf"),
+        (
+            {"x": np.where(X[4, 1] == X, 1e30, X)},
+            r"'x'\[1\] of episode 1 at step 1 .* is 1e\+30, but .* 1e\+12 at most",
+        ),
+        ({"y": np.where(np.arange(STEPS) == 4, -1e30, 1.0)}, r"'y' of episode 1 at step 1 .* is -1e\+30, but numbers"),
+        ({"lengths": [3, 5, 2, 4.7]}, r"the length of episode 3 is 4.7; give a whole number"),
+        ({"lengths": [3, 5, 2, np.nan]}, r"the length of episode 3 is nan"),
+        ({"lengths": LENGTHS[:, None]}, r"'lengths' has shape \[4, 1\]; give one number of steps for each episode"),
+        ({"lengths": np.array(14)}, r"'lengths' has shape \[\]; give one number"),
+        (
+            {"has_outcome": np.where(np.arange(STEPS) == 4, np.nan, 1.0)},
+            r"'has_outcome' of episode 1 at step 1 .* is nan",
+        ),
+        ({"has_outcome": np.zeros(STEPS)}, r"own.npz: no step has an outcome, so there is nothing to learn"),
+        ({"eval_mask": np.full(STEPS, 2)}, r"'eval_mask' of episode 0 at step 0 .* is 2; give true or false"),
+        (
+            {"y": EACH, "has_outcome": np.ones(STEPS)},
+            "has_outcome is true in episode 0 at step 0 .* one outcome for each",
+        ),
+        ({"x": np.zeros((STEPS, 0))}, r"x has shape \[0\] a step, which holds no number; give at least one column"),
+        (
+            {"y": np.array([2_000_000_000, 5] * 7)},
+            r"y has class numbers up to 2000000000, of which 2 occur.*y_type=vector",
+        ),
+        (
+            {"y": np.array([2.5, 5] * 7), "y_type": "token"},
+            "'y' of episode 0 at step 0 .* is 2.5, which is no class",
+        ),
+        (
+            {"y": np.full(STEPS, "2026-01-01", "M8[s]")},
+            r"'y' holds datetime64\[s\], not numbers; give seconds as numbers",
+        ),
+        (
+            {"x": np.zeros((STEPS, 3, 8, 8)), "x_type": "image"},
+            r"\[3, 8, 8\], channels first; .*np.moveaxis\(x, -3, -1\)",
+        ),
+        (
+            {"x": np.zeros((STEPS, 8, 8)), "x_type": "image"},
+            r"frames of shape \[8, 8\]; give \[height, width, channels\]",
+        ),
+        ({"has_outcomes": np.ones(STEPS)}, r"has an array 'has_outcomes', which is not read; name it 'has_outcome'"),
+        ({"length": LENGTHS}, r"has an array 'length', which is not read; name it 'lengths'"),
         ({"lengths": [3, 0, 11]}, "episode 1 has 0 steps; drop empty episodes"),
-        ({"lengths": [3, 5]}, "'x' has 14 steps, but the episodes have 8 together"),
-        ({"y": np.zeros(5)}, "y has 5 entries; give one for each of the 14 steps, or one for each of the 4 episodes"),
-        ({"y": np.array(["cat"] * STEPS)}, "'y' holds <U3; give numbers"),
-        ({"y": np.array([{}] * STEPS)}, "holds arrays of Python objects"),
-        ({"has_outcome": np.ones(3, bool)}, "'has_outcome' has 3 steps, but the episodes have 14"),
-        ({"y": np.arange(STEPS) - 1}, "'outcome' is -1 at step 0 of all"),
+        ({"lengths": [3, 5]}, r"'x' has shape \[14, 2\], that is 14 steps, but the episodes have 8 together"),
+        ({"y": np.zeros(5)}, "'y' has 5 entries; give one for each of the 14 steps, or one for each of the 4 episodes"),
+        ({"y": np.array(["cat"] * STEPS)}, "'y' holds <U3, not numbers; number its categories"),
+        ({"y": np.array([{}] * STEPS)}, "'y' holds Python objects; concatenate"),
+        ({"has_outcome": np.ones(3, bool)}, r"'has_outcome' has shape \[3\], but the episodes have 14"),
+        (
+            {"y": np.arange(STEPS) - 1},
+            "'y' of episode 0 at step 0 .* is -1, but classes are numbered from 0 on; renumber",
+        ),
     ],
 )
 def test_broken_arrays_are_refused_with_their_place(given: dict[str, Any], said: str, tmp_path: Path) -> None:
+    types = {name: given.pop(name) for name in ("x_type", "y_type") if name in given}
     with pytest.raises(MemUPError, match=said):
-        _ = module(write_npz(tmp_path, **given)).task
+        _ = module(write_npz(tmp_path, **given), **types).task
 
 
 @pytest.mark.parametrize(
     ("columns", "said"),
     [
-        ({"a": ["cat"] * STEPS}, "column 'a' holds string; give numbers"),
-        ({"a": [None] + [1.0] * (STEPS - 1)}, "column 'a' is empty at row 0; only 'y' may be"),
-        ({"a": [[1.0]] * (STEPS - 1) + [[1.0, 2.0]]}, "the lists of column 'a' differ in length"),
-        ({"episode": [1] * 3 + [2] * 9 + [1] * 2}, "episode 1 goes on at row 12, behind another one; sort the table"),
+        ({"a": ["cat"] * STEPS}, r"own.parquet: 'a' holds string, not numbers; number its categories .*cat.codes"),
+        ({"a": pyarrow.array(["cat"] * STEPS).dictionary_encode()}, "'a' holds string, not numbers; number"),
+        (
+            {"a": np.full(STEPS, "2026-01-01", "M8[s]")},
+            r"'a' holds timestamp\[.*\], not numbers; give seconds as numbers",
+        ),
+        (
+            {"a": [None] + [1.0] * (STEPS - 1)},
+            r"column 'a' is empty in episode 0 at step 0 .*interpolate\(\)\) or drop",
+        ),
+        (
+            {"a": [1.0] * (STEPS - 1) + [float("nan")]},
+            r"'a' of episode 3 at step 3 \(row 13\) is nan, which is not finite",
+        ),
+        ({"a": [1e30] + [1.0] * (STEPS - 1)}, r"'a' of episode 0 at step 0 .* is 1e\+30, but numbers"),
+        (
+            {"a": [[1.0]] * (STEPS - 1) + [[1.0, 2.0]]},
+            r"lists of column 'a' differ in length \(1, and 2 in episode 3 at",
+        ),
+        (
+            {"a": [[1.0, 2.0]] * 3 + [[1.0, None]] * (STEPS - 3)},
+            r"'a'\[1\] of episode 1 at step 0 \(row 3\) is empty",
+        ),
+        (
+            {"y": [[1.0, 2.0]] * 3 + [[1.0, None]] * (STEPS - 3)},
+            r"'y'\[1\] of episode 1 at step 0 .* make the whole list",
+        ),
+        ({"y": [None] * STEPS}, "column 'y' is empty in every row; give outcomes"),
+        (
+            {"y": [None, *STEPWISE[1:]], "has_outcome": [True] * STEPS},
+            "'has_outcome' is true, but 'y' is empty",
+        ),
+        ({"has_outcome": [False] * STEPS}, "no step has an outcome"),
+        ({"episode": [1] * 3 + [2] * 9 + [1] * 2}, "episode 1 continues at row 12, after another one; sort the table"),
+        ({"episode": [1] * 3 + [None] * 11}, "column 'episode' is empty at row 3; name the episode of each row"),
     ],
 )
 def test_broken_tables_are_refused_with_their_place(columns: dict[str, Any], said: str, tmp_path: Path) -> None:
@@ -214,8 +294,10 @@ def test_a_name_that_is_not_there_is_answered_with_those_that_are(tmp_path: Path
     ("name", "content", "said"),
     [
         ("none.npz", None, "no such file"),
-        ("own.csv", b"x,y", "a file of kind .csv cannot be read; give one of .npz, .parquet"),
-        ("cut.npz", b"PK\x03\x04", "cut.npz cannot be read"),
+        ("own.csv", b"x,y", "files of kind .csv cannot be read; give one of .npz, .parquet"),
+        ("cut.npz", b"PK\x03\x04", "cut.npz cannot be read .*: it is cut short or damaged; write it again"),
+        ("table.npz", b"x,y\n1,2\n", "table.npz is no npz file but another kind of file; write it by np.savez"),
+        ("array.npz", b"\x93NUMPY\x01\x00", "array.npz is no npz file but a .npy file, which holds one array"),
         ("cut.parquet", b"PAR1", "cut.parquet cannot be read"),
         ("cut.arrow", b"ARROW1", "cut.arrow cannot be read"),
     ],
@@ -242,6 +324,11 @@ def test_without_pyarrow_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.
         (lambda: iter([(np.zeros((3, 2)), 1), (np.zeros((3, 4)), 1)]), r"x has steps of shapes \[2\], \[4\]"),
         (lambda: iter([(np.zeros((3, 2)), 1), (np.zeros((3, 2)), [1, 2, 3])]), "y has steps of shapes"),
         (lambda: iter([]), "there are no episodes"),
+        (lambda: iter([([[1.0], [1.0, 2.0]], 1)]), "x of episode 0 is no array: .*; give numbers of one shape"),
+        (lambda: iter([(np.zeros((3, 2)), None)]), "'y of episode 0' holds object, not numbers"),
+        (lambda: iter([([[1.0]], 1), ([[0.0, np.nan]], 1)]), r"x has steps of shapes \[1\], \[2\]"),
+        (lambda: iter([(X[:3], 1.0), (np.full((2, 2), np.nan), 1.0)]), r"'x'\[0\] of episode 1 at step 0 .* is nan"),
+        (lambda: iter([(X[:3], 1.0), (X[:3], np.inf)]), "'y' of episode 1 is inf, which is not finite"),
     ],
 )
 def test_a_function_that_yields_something_else_is_refused(given: Any, said: str) -> None:
@@ -253,3 +340,77 @@ def test_splits_of_different_shape_are_refused(tmp_path: Path) -> None:
     (tmp_path / "val").mkdir()
     with pytest.raises(MemUPError, match=r"x has shape \[2\] a step in train, but \[\] in val"):
         _ = module(write_npz(tmp_path), val=write_npz(tmp_path / "val", x=X[:, 0])).task
+
+
+def test_a_step_of_a_table_is_left_out_by_a_null_list(tmp_path: Path) -> None:
+    for kind in (
+        pyarrow.list_(pyarrow.float64()),
+        pyarrow.large_list(pyarrow.float32()),
+        pyarrow.list_(pyarrow.float64(), 2),
+    ):
+        y = pyarrow.array([None if step % 3 else [float(step), 0.5] for step in range(STEPS)], kind)
+        arrays = all_steps(module(write_parquet(tmp_path, y=y), x=["a"]))
+        assert np.array_equal(arrays[HAS_OUTCOME], np.arange(STEPS) % 3 == 0)
+        assert np.array_equal(arrays[OUTCOME][::3], [[step, 0.5] for step in range(0, STEPS, 3)])
+
+
+@pytest.mark.parametrize(
+    ("values", "read"),
+    [
+        (pyarrow.array([True, False] * 7), [1, 0] * 7),
+        (pyarrow.array([5, 3] * 7).dictionary_encode(), [5, 3] * 7),
+        (pyarrow.array([5, 3] * 7, pyarrow.decimal128(5, 2)), [5, 3] * 7),
+        (pyarrow.array([5, 3] * 7, pyarrow.uint64()), [5, 3] * 7),
+        (pyarrow.array([[[5.0], [3.0]]] * STEPS), [[[5.0], [3.0]]] * STEPS),
+        (pyarrow.array([[5, 3]] * STEPS, pyarrow.large_list(pyarrow.int32())), [[5, 3]] * STEPS),
+    ],
+    ids=["bool", "categories", "decimal", "uint64", "nested", "large_list"],
+)
+def test_every_column_of_numbers_can_be_read(values: Any, read: list[Any], tmp_path: Path) -> None:
+    assert np.array_equal(all_steps(module(write_parquet(tmp_path, a=values), x=["a"]))["x"], read)
+
+
+def test_a_table_may_say_where_outcomes_exist_and_where_they_are_evaluated(tmp_path: Path) -> None:
+    odd = np.arange(STEPS) % 2 == 1
+    arrays = all_steps(module(write_feather(tmp_path, has_outcome=odd, eval_mask=odd.astype(int)), x=["a"]))
+    assert np.array_equal(arrays[HAS_OUTCOME], odd)
+    assert np.array_equal(arrays[EVAL_MASK], odd)
+
+
+def test_an_eval_mask_without_a_step_is_warned_of(tmp_path: Path) -> None:
+    even = np.arange(STEPS) % 2 == 0
+    with pytest.warns(UserWarning, match=r"own.npz: eval_mask is true at no step with an outcome"):
+        _ = module(write_npz(tmp_path, has_outcome=even, eval_mask=~even)).task
+
+
+def test_files_of_one_table_are_read_in_the_order_of_the_numbers_in_their_names(tmp_path: Path) -> None:
+    given = table()
+    for part, begin in {2: 0, 10: 4, 11: 9}.items():  # episodes that cross the ends of files
+        parquet.write_table(
+            given.slice(begin, 5 if part == 10 else STEPS if part == 11 else 4), tmp_path / f"part-{part}.parquet"
+        )
+    (tmp_path / "_SUCCESS").touch()
+    for source in (tmp_path, tmp_path / "part-*.parquet"):
+        data = module(str(source), x=["a", "b"])
+        assert np.array_equal(data.episodes("train").lengths, LENGTHS)
+        assert all_steps(data)["x"] == pytest.approx(X)
+    for path in tmp_path.glob("*.parquet"):
+        feather.write_feather(parquet.read_table(path), str(path.with_suffix(".feather")))
+    assert all_steps(module(str(tmp_path / "*.feather"), x=["a", "b"]))["x"] == pytest.approx(X)
+
+
+def test_a_folder_partitioned_by_episode_is_a_table(tmp_path: Path) -> None:
+    parquet.write_to_dataset(table(), tmp_path, partition_cols=["episode"])
+    data = module(str(tmp_path), x=["a", "b"])
+    assert data.episodes("train").lengths.tolist() == [5, 4, 3, 2]  # episodes 3, 4, 7 and 9
+    assert all_steps(data)["x"][:5] == pytest.approx(X[3:8])
+
+
+def test_a_class_number_beside_an_outcome_that_does_not_exist_is_ignored(tmp_path: Path) -> None:
+    y = np.where(np.arange(STEPS) % 2, -100, np.arange(STEPS) % 3)
+    data = module(write_npz(tmp_path, y=y, has_outcome=np.arange(STEPS) % 2 == 0))
+    assert data.task.outcome.classes == 3
+
+
+def test_an_array_in_fortran_order_is_read(tmp_path: Path) -> None:
+    assert np.array_equal(all_steps(module(write_npz(tmp_path, x=np.asfortranarray(X))))["x"], X.astype(np.float32))

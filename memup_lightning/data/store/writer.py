@@ -14,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, check_outcomes
+from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, check_values
 from memup_lightning.data.store.format import (
     as_bytes,
     field_path,
@@ -206,7 +206,7 @@ class OpenEpisode:
         count = len(next(iter(pieces.values())))
         if count == 0:
             return
-        check_outcomes(pieces, np.array([-self.steps, count]), number)
+        check_values(pieces, writer.fields, np.array([-self.steps, count]), number)
         checksums = {}
         for name, piece in pieces.items():
             view, position = as_bytes(piece), (writer._end + self.steps) * writer.fields[name].step_bytes

@@ -1,0 +1,72 @@
+"""Users' own episodes: npz, parquet and Arrow files, or a function that yields them.
+
+``npz``, ``table`` and ``function`` read the three forms; ``columns`` converts and checks values; ``layout`` holds what is
+read.
+"""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from memup_lightning.data.array_files.columns import convert_type
+from memup_lightning.data.array_files.function import EpisodeFunction, read_function
+from memup_lightning.data.array_files.layout import Columns, UserEpisodes
+from memup_lightning.data.array_files.npz import read_npz
+from memup_lightning.data.array_files.table import TABLE_SUFFIXES, read_tables
+from memup_lightning.exceptions import MemUPError
+
+__all__ = ["Columns", "EpisodeFunction", "UserEpisodes", "convert_type", "read_episodes"]
+
+_SUFFIXES = (".npz", *TABLE_SUFFIXES)
+
+
+def read_episodes(source: str | EpisodeFunction, columns: Columns) -> UserEpisodes:
+    """Read all episodes of a file, several files or a function.
+
+    Args:
+        source: path of a ``.npz``, ``.parquet``, ``.arrow`` or ``.feather`` file; a folder of parquet files (partitioned
+            or not); a pattern such as ``data/*.parquet``; or the function.
+        columns: what is read, and as which type.
+
+    Raises:
+        MemUPError: no such file, array or column, a damaged file, anything but numbers, lengths that disagree.
+    """
+    if not isinstance(source, str):
+        return read_function(source, columns)
+    path = Path(source).expanduser()
+    if path.is_file():
+        files, base = [path], None
+    elif path.is_dir():
+        files, base = _in_order(path.rglob("*.parquet")), path
+        if not files:
+            raise MemUPError(f"{source}: the folder holds no .parquet file; give a folder of parquet files or one file")
+    else:
+        files, base = _in_order(Path(name) for name in glob.glob(str(path), recursive=True)), None
+        if not files:
+            raise MemUPError(
+                f"{source}: no such file, and no function of that name can be imported; give a file "
+                f"({', '.join(_SUFFIXES)}), a folder of parquet files, a pattern such as 'data/*.parquet', or the import "
+                "path of a function that yields (x, y)"
+            )
+    suffixes = sorted({file.suffix for file in files})
+    if len(suffixes) > 1 or suffixes[0] not in _SUFFIXES:
+        raise MemUPError(
+            f"{source}: files of kind {', '.join(suffix or 'without ending' for suffix in suffixes)} cannot be read; give "
+            f"one of {', '.join(_SUFFIXES)}"
+        )
+    if suffixes[0] != ".npz":
+        return read_tables(source, files, base, columns)
+    if len(files) > 1:
+        raise MemUPError(
+            f"{source}: {len(files)} npz files; several files can be read as tables only, join these into one"
+        )
+    return read_npz(files[0], columns)
+
+
+def _in_order(files: Iterable[Path]) -> list[Path]:
+    """Sort paths by name, with the numbers in them by value: part-2 before part-10. Hidden files are left out."""
+    visible = (file for file in files if file.is_file() and not file.name.startswith(("_", ".")))
+    return sorted(visible, key=lambda file: [int(x) if x.isdigit() else x for x in re.split(r"(\d+)", str(file))])

@@ -1,0 +1,153 @@
+"""Conversion of users' columns to the arrays that are kept, block by block, with a check of every value."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import psutil
+
+from memup_lightning.data.array_files.layout import Array, Layout, UserEpisodes
+from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, MAX_MAGNITUDE
+from memup_lightning.exceptions import MemUPError
+from memup_lightning.specs import FieldType
+from memup_lightning.typing import Arrays
+
+_MAX_CLASS = 1 << 53  # floats hold the whole numbers up to here
+_ADVICE = {
+    "O": "convert them to numbers",
+    "U": "number its categories (pandas: table[c].astype('category').cat.codes) or give a column for each "
+    "(pandas.get_dummies)",
+    "M": "give seconds as numbers (pandas: table[c].diff().dt.total_seconds() for those since the row before)",
+    "c": "give real and imaginary parts as two columns",
+}
+_ADVICE |= {"S": _ADVICE["U"], "m": _ADVICE["M"]}
+
+
+def convert_type(dtype: np.dtype[Any], type: FieldType | None) -> tuple[str, FieldType]:
+    """Choose the dtype that is kept of a column, and its type where none is given."""
+    type = type or ("vector" if dtype.kind == "f" else "token")
+    if type == "token":
+        return "int64", type
+    return ("uint8" if type == "image" and dtype == np.uint8 else "float32"), type  # encoders scale bytes
+
+
+def allocate(source: str, shape: tuple[int, ...], dtype: str) -> Array:
+    """Make an array of zeros, which takes memory only as it is filled.
+
+    Raises:
+        MemUPError: it takes more memory than is available (as psutil reports it).
+    """
+    size, available = math.prod(shape) * np.dtype(dtype).itemsize, psutil.virtual_memory().available
+    if size > available:
+        raise MemUPError(
+            f"{source}: its arrays take {size / 1e9:.3g} GB unpacked, but {available / 1e9:.3g} GB of memory are free; "
+            "give fewer episodes, or write them to an EpisodeStore, which is read from disk"
+        )
+    return np.zeros(shape, dtype)
+
+
+def check_numeric(source: str, name: str, kind: str, content: object) -> None:
+    """Refuse a column that does not hold numbers.
+
+    Args:
+        kind: kind of its NumPy dtype.
+        content: what it holds, as the message says it.
+    """
+    if kind not in "iufb":
+        raise MemUPError(f"{source}: {name!r} holds {content}, not numbers; {_ADVICE.get(kind, 'give numbers')}")
+
+
+def put(
+    out: Array, begin: int, values: Array, name: str, layout: Layout, exists: npt.NDArray[np.bool_] | None = None
+) -> None:
+    """Convert the next rows of a column.
+
+    Args:
+        out: float32, uint8 or int64 ``[rows, ...]``; written from row ``begin`` on.
+        values: numbers, ``[n, ...]``.
+        exists: rows that are checked and written, ``[n]``; None: all.
+
+    Raises:
+        MemUPError: a value that is not finite, too large, or no class number, with its place.
+    """
+    target = out[begin : begin + len(values)]
+    if out.dtype == np.int64:
+        limits = (0.0, float(_MAX_CLASS))
+    elif out.dtype == np.uint8 or values.dtype.kind != "f":
+        limits = (-math.inf, math.inf)
+    else:
+        limits = (-MAX_MAGNITUDE, MAX_MAGNITUDE)
+    bad = None
+    if not values.size:
+        return
+    if not (values.min() >= limits[0] and values.max() <= limits[1]):  # False for NaN
+        bad = ~((values >= limits[0]) & (values <= limits[1]))
+    if out.dtype == np.int64 and values.dtype.kind == "f":
+        bad = ~((values >= limits[0]) & (values <= limits[1]) & (values == np.floor(values)))
+    if exists is not None and not exists.all():
+        if bad is not None:
+            bad &= exists.reshape(-1, *[1] * (values.ndim - 1))
+        values = np.where(exists.reshape(-1, *[1] * (values.ndim - 1)), values, 0)
+    if bad is not None and bad.any():
+        row, *component = (int(index[0]) for index in bad.nonzero())
+        value = values[(row, *component)]
+        raise MemUPError(
+            f"{layout.source}: {name!r}{component or ''} of {layout.place(begin + row)} is {value!s}, "
+            + _advice(value, out.dtype == np.int64)
+        )
+    np.copyto(target, values, casting="unsafe")
+
+
+def _advice(value: Any, is_class: bool) -> str:
+    if not np.isfinite(value):
+        return "which is not finite; fill it in or drop its episode, or leave out an outcome that is not known"
+    if not is_class:
+        return f"but numbers may have a magnitude of {MAX_MAGNITUDE:g} at most; scale this column"
+    if value < 0:
+        return (
+            "but classes are numbered from 0 on; renumber them (np.unique(y, return_inverse=True)[1]), set "
+            f"{HAS_OUTCOME}=False where there is no outcome, or read numbers: x_type or y_type=vector"
+        )
+    return "which is no class number; give whole numbers from 0 on, or read numbers: x_type or y_type=vector"
+
+
+def put_flag(out: npt.NDArray[np.bool_], begin: int, values: Array, name: str, layout: Layout) -> None:
+    """Convert the next rows of ``has_outcome`` or ``eval_mask``: booleans, or numbers that are 0 or 1."""
+    if values.dtype.kind != "b":
+        check_numeric(layout.source, name, values.dtype.kind, values.dtype)
+        bad = (values != 0) & (values != 1)
+        if bad.any():
+            row = int(bad.argmax())
+            raise MemUPError(
+                f"{layout.source}: {name!r} of {layout.place(begin + row)} is {values[row]}; give true or false (1 or 0)"
+            )
+    out[begin : begin + len(values)] = values.astype(np.bool_)
+
+
+def finish(layout: Layout, x: Array, y: Array, flags: Arrays, one_an_episode: bool) -> UserEpisodes:
+    """Put an outcome that each episode has one of at its last step, and check the flags.
+
+    Args:
+        x: ``[steps, ...]``.
+        y: ``[steps, ...]``, or ``[episodes, ...]`` with ``one_an_episode``.
+        flags: ``has_outcome`` and ``eval_mask`` where they were given, ``[steps]``.
+    """
+    if one_an_episode:
+        last = layout.offsets[1:] - 1
+        whole = np.zeros((len(x), *y.shape[1:]), y.dtype)
+        whole[last] = y
+        at_end = np.zeros(len(x), np.bool_)
+        at_end[last] = True
+        if HAS_OUTCOME in flags and (flags[HAS_OUTCOME] & ~at_end).any():
+            row = int((flags[HAS_OUTCOME] & ~at_end).argmax())
+            raise MemUPError(
+                f"{layout.source}: {HAS_OUTCOME} is true in {layout.place(row)}, but y holds one outcome for each episode, "
+                "which counts at its last step; give y for each step"
+            )
+        y, flags = whole, {HAS_OUTCOME: at_end, EVAL_MASK: at_end.copy()} | flags
+    if HAS_OUTCOME in flags and not flags[HAS_OUTCOME].any():
+        raise MemUPError(f"{layout.source}: no step has an outcome, so there is nothing to learn; give outcomes")
+    return UserEpisodes(x, y, layout.lengths, flags)

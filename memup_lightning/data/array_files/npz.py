@@ -1,0 +1,202 @@
+"""Episodes in an npz file, read block by block; a damaged or forged file is refused."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from memup_lightning.data.array_files.columns import allocate, check_numeric, convert_type, finish, put, put_flag
+from memup_lightning.data.array_files.layout import Array, Columns, Layout, UserEpisodes
+from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, check_lengths
+from memup_lightning.exceptions import MemUPError
+from memup_lightning.specs import FieldType
+from memup_lightning.typing import IntArray
+
+_LENGTHS = "lengths"
+_OPTIONAL = (_LENGTHS, HAS_OUTCOME, EVAL_MASK)
+_BLOCK = 4 << 20  # bytes that are read at once
+
+
+def read_npz(path: Path, columns: Columns) -> UserEpisodes:
+    """Read all episodes of an npz file; raises as :func:`~memup_lightning.data.array_files.read_episodes` does."""
+    with _readable(path), zipfile.ZipFile(path) as archive:
+        members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+        _check_names(path, members.keys(), columns)
+        arrays = {name: _Member(path, archive, name, info) for name, info in members.items()}
+        if _LENGTHS in arrays:
+            lengths, leading = _lengths(path, arrays[_LENGTHS]), 1
+        else:  # of equal length: [episodes, steps, ...]
+            first = arrays[columns.x[0]]
+            if len(first.shape) < 2:
+                raise MemUPError(
+                    f"{path}: {columns.x[0]!r} has shape {list(first.shape)}; without an array {_LENGTHS!r} (steps of each "
+                    "episode) it must be [episodes, steps, ...]"
+                )
+            lengths, leading = check_lengths(np.full(first.shape[0], first.shape[1])), 2
+        layout = Layout(str(path), lengths)
+        flags = {name: arrays[name].flag(layout, leading) for name in (HAS_OUTCOME, EVAL_MASK) if name in arrays}
+        x = _join([arrays[name] for name in columns.x], layout, leading, columns.x_type)
+        y, one_an_episode = _outcome(arrays[columns.y], layout, leading, columns.y_type, flags.get(HAS_OUTCOME))
+        return finish(layout, x, y, flags, one_an_episode)
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Refuse a file that is no npz file, or is damaged."""
+    with open(path, "rb") as file:
+        begin = file.read(6)
+    if begin[:2] != b"PK":
+        found = "a .npy file, which holds one array" if begin == b"\x93NUMPY" else "another kind of file"
+        raise MemUPError(f"{path} is no npz file but {found}; write it by np.savez(path, x=x, y=y, lengths=lengths)")
+    try:
+        yield
+    except MemUPError:
+        raise
+    except Exception as error:  # of damaged bytes zipfile, zlib, lzma and NumPy's parser of headers raise anything
+        raise MemUPError(f"{path} cannot be read ({error!r}): it is cut short or damaged; write it again") from error
+
+
+def _check_names(path: Path, found: Any, columns: Columns) -> None:
+    there = ", ".join(map(repr, found)) or "nothing"
+    for name in (*columns.x, columns.y):
+        if name not in found:
+            raise MemUPError(f"{path} has no {name!r}; it holds {there}")
+    for name in found:
+        near = difflib.get_close_matches(name, _OPTIONAL, 1, 0.8)
+        if near and name not in (*_OPTIONAL, *columns.x, columns.y):
+            raise MemUPError(f"{path} has an array {name!r}, which is not read; name it {near[0]!r} or leave it out")
+
+
+class _Member:
+    """An array in an npz file, whose header has been read and checked."""
+
+    def __init__(self, path: Path, archive: zipfile.ZipFile, name: str, info: zipfile.ZipInfo) -> None:
+        self.path, self.archive, self.name, self.info = path, archive, name, info
+        self.shape: tuple[int, ...] = ()
+        self.dtype: np.dtype[Any] = np.dtype("V")
+        self.fortran, self.header = False, 0
+        with archive.open(info) as file:
+            if not info.filename.endswith(".npy"):
+                return
+            version = np.lib.format.read_magic(file)
+            if version == (1, 0):
+                header = np.lib.format.read_array_header_1_0(file)
+            elif version == (2, 0):
+                header = np.lib.format.read_array_header_2_0(file)
+            else:
+                raise MemUPError(f"{path}: {name!r} has version {version} of the npy format; write it by np.savez")
+            self.header = file.tell()
+        self.shape, self.fortran, self.dtype = header
+        if self.dtype.hasobject:
+            raise MemUPError(
+                f"{path}: {name!r} holds Python objects; concatenate the episodes to one array and give their {_LENGTHS!r}"
+            )
+        size = math.prod(self.shape) * self.dtype.itemsize
+        if min(self.shape, default=0) < 0 or self.header + size != info.file_size:
+            raise MemUPError(
+                f"{path}: {name!r} says that it is {self.dtype}{list(self.shape)}, which are {size} bytes, but "
+                f"{info.file_size - self.header} are there: the file is damaged; write it again"
+            )
+
+    def rows(self, layout: Layout, leading: int) -> int | None:
+        """Number of rows with as many leading dimensions joined; None where it has too few dimensions."""
+        return math.prod(self.shape[:leading]) if len(self.shape) >= leading else None
+
+    def blocks(self, leading: int) -> Iterator[tuple[int, Array]]:
+        """Yield the first row and the values ``[rows, ...]`` of each block."""
+        check_numeric(str(self.path), self.name, self.dtype.kind, self.dtype)
+        rows, shape = math.prod(self.shape[:leading]), self.shape[leading:]
+        row_bytes = math.prod(shape) * self.dtype.itemsize
+        with self.archive.open(self.info) as file:
+            _read(file, self.header)
+            if self.fortran and len(self.shape) > 1:
+                allocate(str(self.path), self.shape, self.dtype.name)
+                content = _read(file, rows * row_bytes)
+                yield 0, np.frombuffer(content, self.dtype).reshape(self.shape[::-1]).T.reshape(rows, *shape)
+            else:
+                at_once = max(1, _BLOCK // max(row_bytes, 1))
+                for begin in range(0, rows, at_once):
+                    count = min(at_once, rows - begin)
+                    yield begin, np.frombuffer(_read(file, count * row_bytes), self.dtype).reshape(count, *shape)
+            if file.read(1):  # at the end, zipfile compares the checksum
+                raise MemUPError(f"{self.path}: {self.name!r} is longer than it says; write the file again")
+
+    def flag(self, layout: Layout, leading: int) -> Array:
+        """Read ``has_outcome`` or ``eval_mask``."""
+        if len(self.shape) != leading or math.prod(self.shape) != layout.rows:
+            raise MemUPError(
+                f"{self.path}: {self.name!r} has shape {list(self.shape)}, but the episodes have {layout.rows} steps "
+                "together; give one value for each step"
+            )
+        out = np.zeros(layout.rows, np.bool_)
+        for begin, values in self.blocks(leading):
+            put_flag(out, begin, values, self.name, layout)
+        return out
+
+
+def _read(file: IO[bytes], count: int) -> bytes:
+    content = file.read(count)
+    if len(content) != count:
+        raise EOFError(f"{count} bytes expected, {len(content)} there")
+    return content
+
+
+def _lengths(path: Path, member: _Member) -> IntArray:
+    if len(member.shape) != 1:
+        raise MemUPError(
+            f"{path}: {_LENGTHS!r} has shape {list(member.shape)}; give one number of steps for each episode, [episodes]"
+        )
+    allocate(str(path), member.shape, "int64")
+    return check_lengths(np.concatenate([values for _, values in member.blocks(1)] or [np.zeros(0)]))
+
+
+def _join(members: list[_Member], layout: Layout, leading: int, type: FieldType) -> Array:
+    """Read x; several arrays are joined to one vector a step."""
+    for member in members:
+        rows = member.rows(layout, leading)
+        if rows != layout.rows:
+            raise MemUPError(
+                f"{member.path}: {member.name!r} has shape {list(member.shape)}, that is "
+                f"{'too few dimensions' if rows is None else f'{rows} steps'}, but the episodes have {layout.rows} together"
+            )
+    shapes = [member.shape[leading:] for member in members]
+    widths = [math.prod(shape) for shape in shapes]
+    dtype = convert_type(np.result_type(*(member.dtype for member in members)), type)[0]
+    if len(members) == 1:
+        out = allocate(layout.source, (layout.rows, *shapes[0]), dtype)
+        parts = [out]
+    else:
+        out = allocate(layout.source, (layout.rows, sum(widths)), dtype)
+        parts = [out[:, end - width : end] for end, width in zip(np.cumsum(widths), widths, strict=True)]
+    for member, part in zip(members, parts, strict=True):
+        for begin, values in member.blocks(leading):
+            put(part, begin, values if len(members) == 1 else values.reshape(len(values), -1), member.name, layout)
+    return out
+
+
+def _outcome(
+    member: _Member, layout: Layout, leading: int, type: FieldType | None, exists: Array | None
+) -> tuple[Array, bool]:
+    """Read y, and say whether each episode has one."""
+    one_an_episode = False
+    if member.rows(layout, leading) != layout.rows:
+        one_an_episode, leading = True, 1
+    rows = member.rows(layout, leading)
+    if rows not in (layout.rows, len(layout.lengths)):
+        raise MemUPError(
+            f"{member.path}: {member.name!r} has {rows or 'no'} entries; give one for each of the {layout.rows} steps, or "
+            f"one for each of the {len(layout.lengths)} episodes"
+        )
+    y_layout = Layout(layout.source, layout.lengths, one_an_episode)
+    out = allocate(layout.source, (y_layout.rows, *member.shape[leading:]), convert_type(member.dtype, type)[0])
+    for begin, values in member.blocks(leading):
+        there = None if exists is None or one_an_episode else exists[begin : begin + len(values)]
+        put(out, begin, values, member.name, y_layout, there)
+    return out, one_an_episode
