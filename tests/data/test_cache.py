@@ -220,8 +220,8 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
 def test_equal_objects_have_one_identity_in_every_process() -> None:
     described = fingerprints({"policy": Lean(1), "network": Network(3), "wrapper": functools.partial(TimeLimit, None)})
     code = (
-        "import functools, sys; sys.path.append('tests/data'); from gymnasium.wrappers import TimeLimit\n"
-        "from memup_lightning.data.fingerprint import canonical, fingerprints; from test_cache import Lean, Network\n"
+        "import functools; from gymnasium.wrappers import TimeLimit\n"
+        "from memup_lightning.data.fingerprint import canonical, fingerprints; from tests.data.test_cache import Lean, Network\n"
         "print(canonical(fingerprints({'wrapper': functools.partial(TimeLimit, None),"
         " 'network': Network(3), 'policy': Lean(1)})))"
     )
