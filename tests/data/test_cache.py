@@ -221,7 +221,8 @@ def test_equal_objects_have_one_identity_in_every_process() -> None:
     described = fingerprints({"policy": Lean(1), "network": Network(3), "wrapper": functools.partial(TimeLimit, None)})
     code = (
         "import functools; from gymnasium.wrappers import TimeLimit\n"
-        "from memup_lightning.data.fingerprint import canonical, fingerprints; from tests.data.test_cache import Lean, Network\n"
+        "from memup_lightning.data.fingerprint import canonical, fingerprints\n"
+        "from tests.data.test_cache import Lean, Network\n"
         "print(canonical(fingerprints({'wrapper': functools.partial(TimeLimit, None),"
         " 'network': Network(3), 'policy': Lean(1)})))"
     )
