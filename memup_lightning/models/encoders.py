@@ -140,6 +140,8 @@ class StepEncoder(nn.Module):
             hardly sees a token that comes once and alone; a larger number makes it seen.
     """
 
+    _dtype: Tensor
+
     def __init__(
         self,
         fields: Mapping[str, FieldSpec],
@@ -162,13 +164,14 @@ class StepEncoder(nn.Module):
         self.encoders = nn.ModuleList(encoders)
         self.joined_size = sum(encoder.output_size for encoder in encoders)
         self.output_size = hidden_size or self.joined_size
+        self.register_buffer("_dtype", torch.empty(0), persistent=False)  # follows module.to(dtype)
         self.hidden: nn.Module | None = None
         if hidden_size:
             self.hidden = nn.Sequential(nn.Linear(self.joined_size, hidden_size), nn.ReLU())
 
     def forward(self, fields: Fields) -> Tensor:
         parts = [encoder(fields[name]) for name, encoder in zip(self.names, self.encoders, strict=True)]
-        joined = parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
+        joined = (parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)).to(self._dtype.dtype)
         return joined if self.hidden is None else self.hidden(joined)
 
 

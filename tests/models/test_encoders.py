@@ -168,3 +168,11 @@ def test_a_token_that_is_not_there_stays_zeros_however_long_is_trained() -> None
 def test_a_token_of_many_classes_costs_its_embedding_and_no_table_beside_it() -> None:
     encoder = TokenEncoder(FieldSpec((), "int32", "token", 100_000), embedding_size=4)
     assert not list(encoder.buffers())
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
+def test_a_step_encoder_gives_its_own_dtype_whatever_the_fields_dtypes(dtype: torch.dtype) -> None:
+    fields = {"see": FieldSpec((2,)), "count": FieldSpec((), "int32"), "do": FieldSpec((), "int32", "token", 3)}
+    step = {"see": torch.rand(4, 2), "count": torch.arange(4), "do": torch.arange(4) - 1}
+    for hidden_size in (0, 5):
+        assert StepEncoder(fields, hidden_size).to(dtype)(step).dtype == dtype

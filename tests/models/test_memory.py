@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -32,6 +32,7 @@ from memup_lightning.models.memory import (
     take,
 )
 from memup_lightning.models.memory.dnc import _allocation
+from memup_lightning.models.memory.layers import torch_rnn
 from memup_lightning.models.memory.layers.scan import linear_scan
 from memup_lightning.models.memory.xlstm import _matrix_memory
 
@@ -266,18 +267,31 @@ def dtypes(state: State) -> list[torch.dtype]:
     return [leaf.dtype for leaf in leaves(state)]
 
 
+@pytest.fixture(params=[torch.float64, torch.bfloat16, torch.float16], ids=["64-true", "bf16-true", "16-true"])
+def dtype(request: pytest.FixtureRequest) -> Iterator[torch.dtype]:
+    """Lightning's true precisions: they convert the parameters and set the default dtype while the model runs."""
+    torch.set_default_dtype(request.param)
+    yield request.param
+    torch.set_default_dtype(torch.float32)
+
+
 @each_core
-def test_bfloat16_parameters_give_a_bfloat16_output_and_keep_the_states_types(name: str) -> None:
-    core = core_of(name).to(torch.bfloat16)
-    x = inputs().bfloat16().requires_grad_()
+def test_true_precisions_give_an_output_of_their_dtype_and_keep_the_states_dtypes(
+    name: str, dtype: torch.dtype
+) -> None:
+    core = core_of(name).to(dtype)
+    x = inputs().to(dtype).requires_grad_()
     state = core.initial_state(LANES)
+    torch.set_default_dtype(torch.float32)
+    assert dtypes(core.initial_state(LANES)) == dtypes(state)  # they follow the parameters, not the default
+    torch.set_default_dtype(dtype)
     out, after = core(x, state, NEVER)
-    assert out.dtype == torch.bfloat16
+    assert out.dtype == dtype
     assert out.isfinite().all()
     assert dtypes(after) == dtypes(state)
     out.sum().backward()
     assert x.grad is not None
-    assert x.grad.isfinite().all()
+    assert all(grad.isfinite().all() for grad in (x.grad, *(p.grad for p in core.parameters())))
 
 
 @each_core
@@ -428,6 +442,28 @@ def test_a_core_that_breaks_the_contract_is_refused_with_what_it_breaks(core: ty
 def test_an_impossible_core_is_refused_with_its_value(make: Any, said: str) -> None:
     with pytest.raises(MemUPError, match=said):
         make()
+
+
+def test_a_cpu_without_an_lstm_kernel_for_bfloat16_runs_it_in_float32_and_says_so_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lstm = torch.lstm
+
+    def without_avx512(x: Tensor, *rest: Any) -> Any:
+        if torch.is_autocast_enabled("cpu"):
+            raise RuntimeError("could not create a primitive descriptor for the LSTM forward propagation primitive")
+        return lstm(x, *rest)
+
+    monkeypatch.setattr(torch, "lstm", without_avx512)
+    monkeypatch.setattr(nn.modules.rnn._VF, "lstm", without_avx512, raising=False)
+    torch_rnn._lstm_supports.cache_clear()
+    core = core_of("LSTM")
+    with torch.autocast("cpu", torch.bfloat16), pytest.warns(UserWarning, match="no bfloat16 kernel.*float32") as said:
+        outs = [core(inputs().bfloat16(), core.initial_state(LANES), NEVER)[0] for _ in range(2)]
+    torch_rnn._lstm_supports.cache_clear()
+    assert len(said) == 1
+    assert torch.equal(outs[0], outs[1])
+    assert torch.allclose(outs[0], core(inputs(), core.initial_state(LANES), NEVER)[0], atol=0.01)
 
 
 # --- chrono initialisation

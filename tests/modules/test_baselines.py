@@ -20,7 +20,7 @@ from memup_lightning.data.stream import ChunkStream
 from memup_lightning.data.targets import CurrentStep, TopK
 from memup_lightning.datamodules import TMazeDataModule
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.models.memory import LSTM
+from memup_lightning.models.memory import LSTM, XLSTM
 from memup_lightning.modules import BPTT, TBPTT, MemoryTask, MemUP
 from memup_lightning.specs import FieldSpec, TaskSpec
 from tests.training import quiet_trainer
@@ -214,3 +214,13 @@ def test_bptt_and_memup_learn_what_truncated_backpropagation_does_not() -> None:
         assert found["val/memory_gain"] > 0.7  # the hint is one bit
     assert tbptt["val/accuracy"] <= 0.65
     assert abs(tbptt["val/memory_gain"]) < 0.5
+
+
+@pytest.mark.parametrize("precision", ["64-true", "bf16-true"])
+def test_training_and_evaluation_run_in_true_precisions(precision: Any) -> None:
+    data = TMazeDataModule(length=10, lanes=4, num_train=8, num_val=2, num_test=2, seed=1)
+    model = MemUP(data.task, memory=partial(XLSTM, hidden_size=8))
+    trainer = quiet_trainer(4, [TargetRefresh(every=2)], precision=precision, val_check_interval=2)
+    trainer.fit(model, data)
+    assert all(parameter.isfinite().all() for parameter in model.parameters())
+    assert trainer.callback_metrics["val/nll"].isfinite()

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.models.memory.base import Memory, State, check_sizes
+from memup_lightning.models.memory.base import Memory, State, accumulation_dtype, check_sizes
 from memup_lightning.models.memory.layers.torch_rnn import TorchRNN
 
 Aggregator = Literal["max", "avg"]
@@ -42,18 +42,16 @@ class AMRL(Memory):
         self.output_size = hidden_size
 
     def initial_state(self, lanes: int) -> State:
-        device, half = self.out.weight.device, self.output_size // 2
+        weight, half = self.out.weight, self.output_size // 2
         lowest = -1.0 if self.aggregator == "max" else 0.0  # of a unit of an LSTM; the sum of no step
-        aggregate = torch.full((lanes, half), lowest, device=device)
-        return self.lstm.initial_state(lanes), aggregate, torch.zeros(lanes, dtype=torch.int64, device=device)
+        aggregate = weight.new_full((lanes, half), lowest, dtype=accumulation_dtype(weight.dtype))
+        return self.lstm.initial_state(lanes), aggregate, weight.new_zeros(lanes, dtype=torch.int64)
 
-    def scan(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+    def scan(self, x: Tensor, state: tuple[State, Tensor, Tensor]) -> tuple[Tensor, State]:
         lstm, before, seen = state
-        assert isinstance(before, Tensor)
-        assert isinstance(seen, Tensor)
         h, lstm = self.lstm.scan(x, lstm)
         own, shared = h.chunk(2, dim=-1)
-        shared = shared.float()
+        shared = shared.to(before.dtype)
         total = shared.cumsum(1)
         if self.aggregator == "max":
             running = torch.maximum(shared.detach().cummax(1).values, before[:, None])

@@ -34,7 +34,7 @@ class Memory(nn.Module, ABC):
         """State at the beginning of an episode, for all lanes, on the device of the parameters."""
 
     @abstractmethod
-    def scan(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+    def scan(self, x: Tensor, state: Any) -> tuple[Tensor, State]:
         """Run over a chunk.
 
         Args:
@@ -92,6 +92,11 @@ def take(state: State, lanes: Tensor) -> State:
 def put(state: State, lanes: Tensor, new: State) -> State:
     """The state with some lanes (int64 ``[rows]``) replaced by the rows of another."""
     return map_state(lambda s, n: s.index_copy(0, lanes, n.to(s, non_blocking=True)), state, new)
+
+
+def accumulation_dtype(dtype: torch.dtype) -> torch.dtype:
+    """Return the dtype of a state that sums over many steps, for parameters of ``dtype``: at least float32."""
+    return torch.promote_types(dtype, torch.float32)
 
 
 def check_sizes(core: nn.Module, **sizes: int) -> None:

@@ -47,11 +47,8 @@ class DNC(Memory):
         shapes = (reads * width,), (slots, width), (slots,), (slots,), (slots, slots), (reads, slots), (slots,)
         return zero, zero, *(zero.new_zeros(lanes, *shape) for shape in shapes)
 
-    def scan(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        hidden, cell, *parts = state
-        assert isinstance(hidden, Tensor)
-        assert isinstance(cell, Tensor)
-        read, *store = (part for part in parts if isinstance(part, Tensor))
+    def scan(self, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, State]:
+        hidden, cell, read, *store = state
         out = []
         for inward in self.controller.inward(x).unbind(1):
             hidden, cell = self.controller(inward, read, hidden, cell)

@@ -58,10 +58,8 @@ class GTrXL(Memory):
         inputs = self.embed.weight.new_zeros(lanes, len(self.layers), self.window, self.output_size)
         return inputs, torch.zeros(lanes, dtype=torch.int64, device=inputs.device)
 
-    def scan(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+    def scan(self, x: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, State]:
         inputs, seen = state
-        assert isinstance(inputs, Tensor)
-        assert isinstance(seen, Tensor)
         h = self.embed(x)
         kept = []
         for layer, before in zip(self.layers, inputs.unbind(1), strict=True):

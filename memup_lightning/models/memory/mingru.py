@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from memup_lightning.models.memory.base import Memory, State, check_sizes
+from memup_lightning.models.memory.base import Memory, State, accumulation_dtype, check_sizes
 from memup_lightning.models.memory.layers.scan import linear_scan
 
 
@@ -14,7 +14,7 @@ class MinGRU(Memory):
     so that a chunk is one parallel scan. The paper scans in the logarithm, which needs positive candidates; the
     scan here (:func:`~memup_lightning.models.memory.layers.scan.linear_scan`) is stable for any, so the candidate is
     left linear. The
-    state is kept in float32 whatever the dtype of the parameters.
+    state is float32, or float64 for parameters of that dtype.
 
     Args:
         input_size: features of a step; the model fills it in.
@@ -36,15 +36,15 @@ class MinGRU(Memory):
                 layer.bias.copy_(gates)  # type: ignore[operator]
 
     def initial_state(self, lanes: int) -> State:
-        device = next(self.parameters()).device
-        return torch.zeros(lanes, len(self.layers), self.output_size, device=device)
+        weight = next(self.parameters())
+        dtype = accumulation_dtype(weight.dtype)
+        return weight.new_zeros(lanes, len(self.layers), self.output_size, dtype=dtype)
 
-    def scan(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        assert isinstance(state, Tensor)
+    def scan(self, x: Tensor, state: Tensor) -> tuple[Tensor, State]:
         dtype = x.dtype
         after = []
         for layer, before in zip(self.layers, state.unbind(1), strict=True):
-            gate, candidate = layer(x).float().chunk(2, dim=-1)
+            gate, candidate = layer(x).to(state.dtype).chunk(2, dim=-1)
             update = gate.sigmoid()
             h = linear_scan(1 - update, update * candidate, before)
             after.append(h[:, -1])

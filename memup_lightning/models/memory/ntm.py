@@ -42,13 +42,8 @@ class NTM(Memory):
         place[..., 0] = 1
         return zero, zero, zero.new_zeros(lanes, (self.heads - 1) * self.width), memory, place
 
-    def scan(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+    def scan(self, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, State]:
         hidden, cell, read, memory, place = state
-        assert isinstance(hidden, Tensor)
-        assert isinstance(cell, Tensor)
-        assert isinstance(read, Tensor)
-        assert isinstance(memory, Tensor)
-        assert isinstance(place, Tensor)
         out = []
         for inward in self.controller.inward(x).unbind(1):
             hidden, cell = self.controller(inward, read, hidden, cell)

@@ -73,11 +73,8 @@ class RMT(Memory):
         steps = self.first_memory.new_zeros(lanes, self.segment_length, self.input_size)
         return memory, steps, torch.zeros(lanes, dtype=torch.int64, device=memory.device)
 
-    def scan(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+    def scan(self, x: Tensor, state: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, State]:
         memory, begun, count = state
-        assert isinstance(memory, Tensor)
-        assert isinstance(begun, Tensor)
-        assert isinstance(count, Tensor)
         size, steps = self.segment_length, x.shape[1]
         segments = -(-(size - 1 + steps) // size)  # that a lane may touch, wherever it stands in its segment
         place = count[:, None] + torch.arange(steps, device=x.device)  # of the chunk's steps, from the begun segment on

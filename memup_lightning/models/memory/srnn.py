@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from memup_lightning.models.memory.base import Memory, State, check_sizes
+from memup_lightning.models.memory.base import Memory, State, accumulation_dtype, check_sizes
 
 
 class SRNN(Memory):
@@ -14,7 +14,8 @@ class SRNN(Memory):
 
     In a frame that moves with the units, P is gone and what is left is a sum that is cut at zero. Its closed form,
     ``S_t - min(-h_0, min_{s <= t} S_s)`` with S the running sum of b, takes the place of a loop over the steps. The sums
-    are formed in float32 and differ from the loop's by float32 rounding of the largest S of a chunk. The state is float32.
+    differ from the loop's by the rounding of the largest S of a chunk. They and the state are float32, or float64 for
+    parameters of that dtype.
 
     Args:
         input_size: features of a step; the model fills it in.
@@ -33,11 +34,11 @@ class SRNN(Memory):
         nn.init.constant_(self.gate.bias, gate_bias)
 
     def initial_state(self, lanes: int) -> State:
-        return torch.zeros(lanes, self.output_size, device=self.gate.weight.device)
+        weight = self.gate.weight
+        return weight.new_zeros(lanes, self.output_size, dtype=accumulation_dtype(weight.dtype))
 
-    def scan(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        assert isinstance(state, Tensor)
-        b = (self.mlp(x) * self.gate(x).sigmoid()).float()
+    def scan(self, x: Tensor, state: Tensor) -> tuple[Tensor, State]:
+        b = (self.mlp(x) * self.gate(x).sigmoid()).to(state.dtype)
         total = self._turned(b, 1).cumsum(1)
         lowest = torch.minimum(total.cummin(1).values, -state[:, None])
         h = self._turned(total - lowest, -1)

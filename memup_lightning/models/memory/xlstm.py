@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.models.memory.base import Memory, State, check_sizes
+from memup_lightning.models.memory.base import Memory, State, accumulation_dtype, check_sizes
 
 _BLOCK = 64
 """Steps that are computed at once: the work of a step grows with it, the number of kernels falls."""
@@ -16,7 +16,8 @@ class XLSTM(Memory):
 
     Each head keeps a matrix ``C_t = f_t C_{t-1} + i_t v_t k_t^T`` and reads it by ``C_t q_t / max(|n_t q_t|, 1)`` (section
     2.3, equations 19-27), with exponential input gates kept in range by m_t (equation 15). No gate sees the state, so that
-    64 steps are a few matrix products. The state is float32 whatever the dtype of the parameters.
+    64 steps are a few matrix products. The state is float32, or float64 for parameters of that
+    dtype.
 
     The ``xlstm`` package did not serve: its PyTorch-only cells take no state and more than one step, and the kernels of
     its larger model stand under a licence that asks more of users than this project's does.
@@ -44,15 +45,16 @@ class XLSTM(Memory):
         self.norm = nn.LayerNorm(hidden_size)
 
     def initial_state(self, lanes: int) -> State:
-        value, device = self.output_size // self.heads, self.embed.weight.device
+        value, weight = self.output_size // self.heads, self.embed.weight
         shapes = (value // 2, value), (value // 2,), ()  # C, n, m of a head
-        return tuple(torch.zeros(lanes, len(self.layers), self.heads, *shape, device=device) for shape in shapes)
+        lead, dtype = (lanes, len(self.layers), self.heads), accumulation_dtype(weight.dtype)
+        return tuple(weight.new_zeros(*lead, *shape, dtype=dtype) for shape in shapes)
 
-    def scan(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+    def scan(self, x: Tensor, state: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, State]:
         h = self.embed(x)
         after = []
         for number, layer in enumerate(self.layers):
-            h, end = layer(h, tuple(part[:, number] for part in state))  # type: ignore[call-overload]
+            h, end = layer(h, tuple(part[:, number] for part in state))
             after.append(end)
         return self.norm(h), tuple(torch.stack(parts, 1) for parts in zip(*after, strict=True))
 
@@ -75,10 +77,11 @@ class _Block(nn.Module):
 
     def forward(self, x: Tensor, state: _Cell) -> tuple[Tensor, _Cell]:
         y = self.cell_norm(x)
-        query, key = (self._heads(part) for part in self.query_key(y).chunk(2, dim=-1))
+        dtype = state[0].dtype
+        query, key = (self._heads(part).to(dtype) for part in self.query_key(y).chunk(2, dim=-1))
         value, out_gate = self.value_out(y).chunk(2, dim=-1)
-        into, forget = self.gates(y).float().transpose(1, 2).chunk(2, dim=1)
-        parts = query, key * key.shape[-1] ** -0.5, self._heads(value), into, F.logsigmoid(forget)
+        into, forget = self.gates(y).to(dtype).transpose(1, 2).chunk(2, dim=1)
+        parts = query, key * key.shape[-1] ** -0.5, self._heads(value).to(dtype), into, F.logsigmoid(forget)
         read = []
         for block in zip(*(part.split(_BLOCK, dim=2) for part in parts), strict=True):
             h, state = _matrix_memory(*block, *state)  # type: ignore[call-arg]
@@ -90,7 +93,7 @@ class _Block(nn.Module):
         return x + self.contract(F.silu(gate) * up), state
 
     def _heads(self, x: Tensor) -> Tensor:
-        return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2).float()
+        return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)
 
 
 def _matrix_memory(

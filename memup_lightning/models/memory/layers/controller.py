@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from memup_lightning.models.memory.base import accumulation_dtype
+
 
 class Controller(nn.Module):
     """LSTM cell on the step's input and on what was read at the step before.
@@ -59,5 +61,6 @@ def by_content(memory: Tensor, keys: Tensor, strength: Tensor) -> Tensor:
 
 
 def unit(x: Tensor) -> Tensor:
-    """Vectors of length 1; one near zero stays near zero, and its gradient finite."""
-    return x * (x.square().sum(-1, keepdim=True) + 1e-6).rsqrt()
+    """Scale vectors to length 1; one near zero stays near zero, and its gradient finite (in float16 it would not be)."""
+    wide = x.to(accumulation_dtype(x.dtype))
+    return (wide * (wide.square().sum(-1, keepdim=True) + 1e-6).rsqrt()).to(x.dtype)

@@ -1,6 +1,9 @@
-"""What LSTM and GRU share: torch's own kernels behind the interface of a memory core."""
+"""Recurrent modules of torch.nn (LSTM, GRU, RNN) as memory cores."""
 
 from __future__ import annotations
+
+import warnings
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +17,9 @@ class TorchRNN(Memory):
 
     Args:
         rnn: the module, with ``batch_first=True``, in one direction and without projection.
+
+    Raises:
+        MemUPError: a module with other settings.
     """
 
     def __init__(self, rnn: nn.RNNBase) -> None:
@@ -29,15 +35,23 @@ class TorchRNN(Memory):
         self._has_cell_kernel = isinstance(rnn, nn.LSTM | nn.GRU) and rnn.num_layers == 1 and rnn.bias
 
     def initial_state(self, lanes: int) -> State:
-        weight = self.rnn.weight_hh_l0
-        assert isinstance(weight, Tensor)
+        weight: Tensor = next(self.rnn.parameters())
         zero = weight.new_zeros(lanes, self.rnn.num_layers, self.rnn.hidden_size)
         return (zero, zero) if self.has_cell else zero
 
     def scan(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        on_cpu = x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
-        if x.shape[1] == 1 and on_cpu and self._has_cell_kernel:
+        if x.device.type != "cpu":
+            return self._sequence(x, state)
+        if torch.is_autocast_enabled("cpu"):
+            if not self.has_cell or _lstm_supports(torch.get_autocast_dtype("cpu")):
+                return self._sequence(x, state)
+            with torch.autocast("cpu", enabled=False):
+                return self._sequence(x.to(next(self.rnn.parameters()).dtype), state)
+        if x.shape[1] == 1 and self._has_cell_kernel:
             return self._step(x, state)
+        return self._sequence(x, state)
+
+    def _sequence(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         if isinstance(state, Tensor):
             out, hidden = self.rnn(x, state.transpose(0, 1).contiguous())
             return out, hidden.transpose(0, 1)
@@ -45,7 +59,7 @@ class TorchRNN(Memory):
         return out, tuple(part.transpose(0, 1) for part in after)
 
     def _step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        """A chunk of one step, without what the kernel for sequences does once a call: half its time on a CPU."""
+        """Compute a chunk of one step without the fixed cost of the kernel for sequences: half the time on a CPU."""
         weights = [getattr(self.rnn, name) for name in ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")]
         if isinstance(state, Tensor):
             hidden = torch.gru_cell(x[:, 0], state[:, 0], *weights).unsqueeze(1)
@@ -55,15 +69,36 @@ class TorchRNN(Memory):
         return hidden, (hidden, cell)
 
 
+@cache
+def _lstm_supports(dtype: torch.dtype) -> bool:
+    """Whether oneDNN's LSTM, which autocast calls, runs with this dtype on this CPU: tried once. Warn where it does not."""
+    zero = torch.zeros
+    weights = [zero(4, 1), zero(4, 1), zero(4), zero(4)]
+    try:
+        with torch.inference_mode(), torch.autocast("cpu", dtype):
+            torch.lstm(zero(1, 1, 1), [zero(1, 1, 1)] * 2, weights, True, 1, 0.0, True, False, True)
+    except RuntimeError:
+        warnings.warn(
+            f"this CPU has no {str(dtype).removeprefix('torch.')} kernel for the LSTM (oneDNN needs AVX-512): it runs in "
+            "float32, which is slower and takes more memory than mixed precision does elsewhere",
+            stacklevel=2,
+        )
+        return False
+    return True
+
+
 def check_hidden_size(hidden_size: int, num_layers: int) -> None:
     if hidden_size < 1 or num_layers < 1:
         raise MemUPError(f"hidden_size={hidden_size}, num_layers={num_layers}: both must be at least 1")
 
 
 def chrono_time_constants(chrono: int, hidden_size: int) -> Tensor:
-    """Log of the time constants of chrono initialisation, ``log U{1, ..., chrono - 1}``, one for each unit.
+    """Draw the logarithms of the time constants of chrono initialisation, ``log U{1, ..., chrono - 1}``, one for each unit.
 
     Source: Tallec & Ollivier, "Can recurrent neural networks warp time?", ICLR 2018, section 3.
+
+    Raises:
+        MemUPError: a longest dependency below 3 steps.
     """
     if chrono < 3:
         raise MemUPError(f"chrono={chrono}: give the longest dependency in steps (at least 3), or 0 to leave it out")
