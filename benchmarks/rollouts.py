@@ -3,7 +3,8 @@
     python -m benchmarks.rollouts [--quick] [--json PATH]
 
 *Rollouts*: environment steps a second of 256 native mazes (T-Maze-LNR-1000) with a frozen LSTM-64, policy and value,
-through our Player and PPO, against the same arithmetic in a bare loop of torch and numpy that keeps the same tensors.
+through our RolloutCollector and PPO, against the same arithmetic in a bare loop of torch and numpy that keeps the same
+tensors.
 *Updates*: one PPO epoch on a rollout (forward, backward, Adam) with the memory's states as they were recorded, against
 PPO-LSTM, which runs its LSTM over the same steps. Both pairs take turns in this process, on one thread; medians of the
 processor's seconds are compared, which other work on the machine does not count in.
@@ -24,13 +25,12 @@ from torch import Tensor, nn
 
 from benchmarks.report import Row, arguments, publish
 from memup_lightning.datamodules import TMazeDataModule
-from memup_lightning.datamodules.played.rollouts import iterate_minibatches
 from memup_lightning.envs import TMazeVectorEnv
 from memup_lightning.models.memory import LSTM
 from memup_lightning.modules import MemUP
-from memup_lightning.rl.agent_memory import LearnedMemory
 from memup_lightning.rl.algorithms import PPO
-from memup_lightning.rl.rollouts import RolloutCollector
+from memup_lightning.rl.minibatches import iterate_minibatches
+from memup_lightning.rl.rollout_collector import RolloutCollector
 
 ENVS, LENGTH, HIDDEN = 256, 1000, 64
 
@@ -103,7 +103,7 @@ def rollouts(steps: int, turns: int, seed: int) -> Row:
     torch.manual_seed(seed)
     agent = PPO(task, memory=MemUP(task, memory=partial(LSTM, hidden_size=HIDDEN)))
     player, bare = RolloutCollector(TMazeVectorEnv(ENVS, length=LENGTH), task, seed), BareLoop(seed)
-    ours, theirs = in_turn(turns, lambda: player.rollout(agent, steps), lambda: bare.rollout(steps))
+    ours, theirs = in_turn(turns, lambda: player.collect(agent, steps), lambda: bare.rollout(steps))
     return {"what": "rollout", "unit": "steps/s", "ours": ENVS * steps / ours, "other": ENVS * steps / theirs}
 
 
@@ -114,7 +114,7 @@ def updates(steps: int, turns: int, seed: int) -> Row:
     for memory in (MemUP(task, memory=partial(LSTM, hidden_size=HIDDEN)), partial(LSTM, hidden_size=HIDDEN)):
         agent = PPO(task, memory=memory)
         rows = agent.make_batches(
-            RolloutCollector(TMazeVectorEnv(ENVS, length=LENGTH), task, seed).rollout(agent, steps)
+            RolloutCollector(TMazeVectorEnv(ENVS, length=LENGTH), task, seed).collect(agent, steps)
         )
         works.append(partial(epoch, agent, rows))
     ours, theirs = in_turn(turns, *works)
@@ -125,13 +125,7 @@ def epoch(agent: PPO, rows: dict[str, Any]) -> None:
     """One pass over a rollout in eight batches."""
     optimizer = torch.optim.Adam((p for p in agent.parameters() if p.requires_grad), lr=1e-3)
     for batch in iterate_minibatches(rows, 1, 8):
-        seen = {name.removeprefix("input."): x for name, x in batch.items() if name.startswith("input.")}
-        if isinstance(agent.memory, LearnedMemory):
-            memory = agent.memory.unroll(seen, batch["state"], batch["is_first"])
-        else:
-            memory = batch["memory"]
-        loss = sum(agent.losses(batch, *agent.decide(seen, memory)).values())
-        assert isinstance(loss, Tensor)
+        loss = torch.stack([*agent.losses(batch, *agent.evaluate_batch(batch)).values()]).sum()
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()

@@ -1,9 +1,9 @@
-"""JointDataModule: the episodes that an agent plays, for its policy and, as they are over, for its memory too."""
+"""JointDataModule: the episodes that an agent plays, to train its policy and, when they have ended, its memory."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any
 
@@ -13,44 +13,76 @@ import numpy as np
 from memup_lightning.chunk import Chunk
 from memup_lightning.data.episodes import ArrayEpisodes, EpisodeSource
 from memup_lightning.data.targets import Selector
-from memup_lightning.datamodules.played.rollouts import RolloutDataModule, iterate_minibatches
+from memup_lightning.datamodules.played.rollouts import RolloutDataModule
 from memup_lightning.datamodules.recorded.rewards import RewardDataModule
 from memup_lightning.datamodules.scoring import score
 from memup_lightning.exceptions import MemUPError
+from memup_lightning.protocols import MemoryLearner
 from memup_lightning.rl.algorithms.actor_critic import INPUT
-from memup_lightning.rl.algorithms.joint_ppo import JointPPO
 from memup_lightning.rl.collectors import Episode
+from memup_lightning.rl.minibatches import iterate_minibatches
 from memup_lightning.rl.returns import RewardTarget
 from memup_lightning.rl.rollouts import Rollout
+from memup_lightning.rl.vector_envs import Vectorization
 from memup_lightning.rng import hash64
 from memup_lightning.specs import TaskSpec
 from memup_lightning.typing import Arrays, IntArray, Split
 
 
 class JointDataModule(RolloutDataModule):
-    """Hands out batches of two kinds in turn: a rollout for the policy, then chunks of the newest episodes for the memory.
+    """Yields batches for policy and memory: minibatches of a rollout, then chunks of the newest episodes.
 
-    After every rollout the episodes that ended in it replace the oldest of those that are kept; all are scored by the
-    memory's uncertainty, and ``memory_updates`` chunks of them follow, with targets from the second time on: before that
-    the local predictor has learned nothing to score by.
+    After every rollout the episodes that ended in it replace the oldest of those that are kept. All are scored by the
+    memory's uncertainty, and ``memory_updates`` chunks of them follow. The first time they carry no targets, since the
+    local predictor that scores them is untrained.
 
     Args:
-        env_id: see :class:`~memup_lightning.datamodules.played.rollouts.RolloutDataModule`.
+        env_id: a registered environment with Discrete, MultiDiscrete or Box actions.
+        env_kwargs: arguments of the environment.
+        wrappers: class paths of wrappers, the innermost first.
+        observed: entries of a flat Box observation that the agent reads; the others are masked out.
+        num_envs: environments played side by side. It counts those of all ranks together, which share them evenly.
+        num_steps: steps of a rollout, in each environment.
+        update_epochs: passes over a rollout.
+        num_minibatches: minibatches of a pass.
+        rollouts_per_epoch: rollouts of an epoch of the Trainer.
+        vectorization: ``native``: the environment's own, where it has one; ``sync``: one after another; ``async``: each in
+            a process of its own.
+        timeout: seconds to wait for a step of environments in processes of their own.
+        num_val: episodes of an evaluation.
+        num_test: episodes of ``test`` and ``predict``.
+        greedy: whether evaluation takes the most probable actions instead of drawing them.
+        success_return: least return of an episode that counts as a success; by default success is not reported.
+        seed: of the environments; by default that of ``seed_everything``.
         memory_updates: chunks after each rollout.
-        num_episodes: episodes that are kept.
+        num_episodes: newest episodes that are kept for the memory.
         chunk_length: steps of a chunk, r.
-        lanes: episodes that the chunks are from, side by side.
+        lanes: episodes that the chunks come from, side by side.
         selector: which later steps a chunk gets as targets.
         restart: see :class:`~memup_lightning.datamodules.recorded.base.EpisodeDataModule`.
         outcome: ``reward``, ``n_step`` or ``return``.
         n_steps: of ``n_step``.
-        outcome_discount: gamma of ``n_step`` and ``return``.
-        **rollouts: see :class:`~memup_lightning.datamodules.played.rollouts.RolloutDataModule`.
+        outcome_gamma: discount factor of ``n_step`` and ``return``.
     """
 
     def __init__(
         self,
         env_id: str,
+        env_kwargs: dict[str, Any] | None = None,
+        wrappers: list[Callable[[gymnasium.Env[Any, Any]], gymnasium.Env[Any, Any]]] | None = None,
+        observed: list[int] | None = None,
+        num_envs: int = 64,
+        num_steps: int = 128,
+        update_epochs: int = 4,
+        num_minibatches: int = 4,
+        rollouts_per_epoch: int = 10,
+        vectorization: Vectorization = "native",
+        timeout: float = 300.0,
+        num_val: int = 100,
+        num_test: int = 200,
+        greedy: bool = True,
+        success_return: float | None = None,
+        seed: int | None = None,
         memory_updates: int = 200,
         num_episodes: int = 256,
         chunk_length: int = 10,
@@ -59,16 +91,32 @@ class JointDataModule(RolloutDataModule):
         restart: list[float] | None = None,
         outcome: RewardTarget = "reward",
         n_steps: int = 1,
-        outcome_discount: float = 1.0,
-        **rollouts: Any,
+        outcome_gamma: float = 1.0,
     ) -> None:
-        super().__init__(env_id, **rollouts)
+        super().__init__(
+            env_id,
+            env_kwargs=env_kwargs,
+            wrappers=wrappers,
+            observed=observed,
+            num_envs=num_envs,
+            num_steps=num_steps,
+            update_epochs=update_epochs,
+            num_minibatches=num_minibatches,
+            rollouts_per_epoch=rollouts_per_epoch,
+            vectorization=vectorization,
+            timeout=timeout,
+            num_val=num_val,
+            num_test=num_test,
+            greedy=greedy,
+            success_return=success_return,
+            seed=seed,
+        )
         if memory_updates < 1 or num_episodes < 1:
             raise MemUPError(f"memory_updates={memory_updates}, num_episodes={num_episodes}: both must be at least 1")
         if selector is not None and selector.num_clusters:
             raise MemUPError(
-                f"JointDataModule selector={type(selector).__name__} tells context clusters apart, which TargetRefresh "
-                "finds in episodes that stay; an agent's do not: take TopK or Proportional"
+                f"JointDataModule selector={type(selector).__name__} needs context clusters, which TargetRefresh finds in "
+                "episodes that stay; an agent's episodes are replaced: use TopK or Proportional"
             )
         self.memory_updates = memory_updates
         self.recent = RecentEpisodes(num_episodes)
@@ -79,9 +127,9 @@ class JointDataModule(RolloutDataModule):
             "restart": restart,
             "outcome": outcome,
             "n_steps": n_steps,
-            "gamma": outcome_discount,
+            "gamma": outcome_gamma,
         }
-        self._rounds = 0  # with chunks
+        self._rounds = 0  # rollouts that were followed by chunks
 
     @property
     def updates_per_rollout(self) -> int:
@@ -89,23 +137,28 @@ class JointDataModule(RolloutDataModule):
 
     def batches(self) -> Iterator[Any]:
         agent = self.agent
-        if not isinstance(agent, JointPPO):
-            raise MemUPError(
-                f"JointDataModule trains JointPPO, not {type(agent).__name__}; give that a RolloutDataModule"
-            )
-        rollout = self.play()
-        while not self.recent.add(rollout):  # the first episodes are still under way
-            rollout = self.play()
+        rollout = self.collect()
+        while not self.recent.add(rollout):  # the first episodes have not ended yet
+            rollout = self.collect()
         yield from iterate_minibatches(agent.make_batches(rollout), self.update_epochs, self.num_minibatches)
         yield from self._memory_batches(agent)
 
-    def _memory_batches(self, agent: JointPPO) -> Iterator[Chunk]:
-        data = _Recorded(self.task, self.spaces, list(self.recent.episodes), self._chunks, self.memory_updates)
+    @property
+    def agent(self) -> MemoryLearner:
+        agent = super().agent
+        if not isinstance(agent, MemoryLearner):
+            raise MemUPError(
+                f"JointDataModule trains JointPPO, not {type(agent).__name__}; give that a RolloutDataModule"
+            )
+        return agent
+
+    def _memory_batches(self, agent: MemoryLearner) -> Iterator[Chunk]:
+        data = _RecordedEpisodes(self.task, self.spaces, list(self.recent.episodes), self._chunks, self.memory_updates)
         data.seed = int(hash64(self.seed, self.consumed)) >> 33
         data.setup("fit")
         if self._rounds:
             episodes = np.arange(len(self.recent.episodes))
-            score(data, agent.memup, "train", episodes, lanes=len(episodes))
+            score(data, agent.memory_task(), "train", episodes, lanes=len(episodes))
             data.tables["train"].version += 1
         self._rounds += 1
         for chunk in data.training_stream:
@@ -131,23 +184,23 @@ class RecentEpisodes:
 
     def __init__(self, capacity: int) -> None:
         self.episodes: deque[Episode] = deque(maxlen=capacity)
-        self._open: list[list[Arrays]] = []  # parts of each environment's episode that is under way
+        self._open: list[list[Arrays]] = []  # parts of each environment's episode that has not ended
 
     def add(self, rollout: Rollout) -> int:
-        """Take in the next rollout; returns how many episodes are kept now."""
-        steps, envs = rollout.valid.shape
-        self._open = self._open or [[] for _ in range(envs)]
+        """Add the next rollout; returns how many episodes are kept now."""
+        num_steps, num_envs = rollout.valid.shape
+        self._open = self._open or [[] for _ in range(num_envs)]
         fields = {name.removeprefix(INPUT): x for name, x in rollout.record.items() if name.startswith(INPUT)}
         arrays = {name: x.cpu().numpy() for name, x in {**fields, "reward": rollout.reward}.items()}
         action = rollout.record["action"].cpu().numpy()
         arrays["action"] = action.astype(np.int32) if action.dtype.kind == "i" else action
         valid, terminated = rollout.valid.cpu().numpy(), rollout.terminated.cpu().numpy()
         over = (rollout.terminated | rollout.truncated).cpu().numpy() & valid
-        for env in range(envs):
+        for env in range(num_envs):
             begin = 0
-            for end in [*(np.flatnonzero(over[:, env]) + 1).tolist(), steps]:
-                rows = begin + np.flatnonzero(valid[begin:end, env])
-                self._open[env].append({name: x[rows, env] for name, x in arrays.items()})
+            for end in [*(np.flatnonzero(over[:, env]) + 1).tolist(), num_steps]:
+                steps = begin + np.flatnonzero(valid[begin:end, env])
+                self._open[env].append({name: x[steps, env] for name, x in arrays.items()})
                 if end > begin and over[end - 1, env]:
                     self.episodes.append(_joined(self._open[env], bool(terminated[end - 1, env])))
                     self._open[env] = []
@@ -159,19 +212,19 @@ def _joined(parts: list[Arrays], terminated: bool) -> Episode:
     return Episode({name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, terminated)
 
 
-class _Recorded(RewardDataModule):
-    """Episodes that were played, as a source of chunks."""
+class _RecordedEpisodes(RewardDataModule):
+    """Episodes that an agent played, as a source of chunks."""
 
     def __init__(
         self,
         task: TaskSpec,
         spaces: tuple[gymnasium.Space[Any], gymnasium.Space[Any]],
-        played: list[Episode],
+        episodes: list[Episode],
         chunks: dict[str, Any],
         updates: int,
     ) -> None:
         super().__init__(**chunks, chunks_per_epoch=updates)
-        self._task, self._spaces, self.played = task, spaces, played
+        self._task, self._spaces, self._episodes = task, spaces, episodes
 
     @property
     def origin(self) -> str:
@@ -184,8 +237,8 @@ class _Recorded(RewardDataModule):
         return self._source
 
     def check_targets(self, lengths: IntArray) -> None:
-        """An agent may end an episode at any time; all of its steps are targets then."""
+        """Accept every length: an agent may end an episode at any step."""
 
     @cached_property
     def _source(self) -> EpisodeSource:
-        return ArrayEpisodes(*self._with_outcomes(self.played), self.stored_fields)
+        return ArrayEpisodes(*self._with_outcomes(self._episodes), self.stored_fields)

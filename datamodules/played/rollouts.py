@@ -1,15 +1,15 @@
-"""RolloutDataModule: episodes that the model itself plays, as batches to learn from."""
+"""RolloutDataModule: episodes that the model itself plays, as minibatches to learn from."""
 
 from __future__ import annotations
 
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import gymnasium
 import torch
-from pytorch_lightning import LightningModule
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
@@ -17,47 +17,48 @@ from memup_lightning.datamodules.agent_task import agent_task
 from memup_lightning.datamodules.task import BaseDataModule
 from memup_lightning.distributed import rank, share_of_lanes, world_size
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.models.memory import State, map_state
-from memup_lightning.rl.algorithms.actor_critic import ActorCritic, RolloutBatch
-from memup_lightning.rl.rollouts import Actor, ActorOutput, EpisodeResult, Rollout, RolloutCollector, describe_actions
+from memup_lightning.protocols import Actor, RolloutLearner
+from memup_lightning.rl.memory_inputs import describe_actions
+from memup_lightning.rl.minibatches import iterate_minibatches
+from memup_lightning.rl.rollout_collector import RolloutCollector
+from memup_lightning.rl.rollouts import EpisodeResult, Rollout
 from memup_lightning.rl.spaces import space_starts
-from memup_lightning.rl.vector_envs import Vectorization, make_agent_env
+from memup_lightning.rl.vector_envs import Vectorization, check_action_space, make_vector_env
 from memup_lightning.rng import hash64
 from memup_lightning.specs import TaskSpec
 
-_RECENT = 100  # episodes that the running return is the mean of
-_TRAIN, _VAL, _TEST = range(3)
+_NUM_RECENT = 100  # episodes of which the training progress is the mean
+_TRAIN, _VAL, _TEST = range(3)  # purposes of environments: each has seeds of its own
 
 
 class RolloutDataModule(BaseDataModule):
-    """Plays a vector environment with the model that is trained, and hands out what was played in batches.
+    """Plays a vector environment with the model that is trained, and yields minibatches of what was played.
 
-    A rollout is ``num_steps`` steps of ``num_envs`` environments; episodes go on from one to the next. The model
-    makes rows of
-    it (single steps, or whole sequences), which are dealt anew into ``minibatches`` batches in each of
-    ``update_epochs`` passes;
-    then the next rollout is played, by the model as it is then. One batch is one update of the Trainer. Evaluation plays
-    whole episodes in environments of its own.
+    A rollout is ``num_steps`` steps of ``num_envs`` environments; episodes continue from one to the next. The model makes
+    rows of it (single steps, or whole sequences), which are divided into ``num_minibatches`` minibatches in each of
+    ``update_epochs`` passes; then the next rollout is played with the present weights. One minibatch is one batch of the
+    Trainer. Evaluation plays whole episodes in environments of its own.
 
-    A resumed run begins new episodes: what an environment was in the middle of cannot be saved in general.
+    A resumed run begins new episodes: the state of an environment cannot be saved in general.
 
     Args:
         env_id: a registered environment with Discrete, MultiDiscrete or Box actions.
         env_kwargs: arguments of the environment.
         wrappers: class paths of wrappers, the innermost first.
-        observed: entries of a flat Box observation that are seen; the others are masked out.
-        num_envs: environments played side by side. It counts those of all ranks together, which split it evenly.
+        observed: entries of a flat Box observation that the agent reads; the others are masked out.
+        num_envs: environments played side by side. It counts those of all ranks together, which share them evenly.
         num_steps: steps of a rollout, in each environment.
         update_epochs: passes over a rollout.
-        minibatches: batches of a pass.
+        num_minibatches: minibatches of a pass.
         rollouts_per_epoch: rollouts of an epoch of the Trainer.
         vectorization: ``native``: the environment's own, where it has one; ``sync``: one after another; ``async``: each in
             a process of its own.
         timeout: seconds to wait for a step of environments in processes of their own.
-        num_val, num_test: episodes of an evaluation, and of ``test`` and ``predict``.
-        greedy: whether evaluation takes the most probable actions, not drawn ones.
-        success_return: the return from which on an episode counts as a success; by default no episode does.
-        seed: the environments follow from it; by default that of ``seed_everything``.
+        num_val: episodes of an evaluation.
+        num_test: episodes of ``test`` and ``predict``.
+        greedy: whether evaluation takes the most probable actions instead of drawing them.
+        success_return: least return of an episode that counts as a success; by default success is not reported.
+        seed: of the environments; by default that of ``seed_everything``.
 
     Attributes:
         environment_steps: steps taken for training so far, on this rank.
@@ -83,23 +84,15 @@ class RolloutDataModule(BaseDataModule):
         seed: int | None = None,
     ) -> None:
         super().__init__()
-        counts = {
-            "num_steps": num_steps,
-            "update_epochs": update_epochs,
-            "minibatches": num_minibatches,
-            "num_val": num_val,
-        }
-        for name, value in {**counts, "num_test": num_test, "rollouts_per_epoch": rollouts_per_epoch}.items():
+        counts = {"num_envs": num_envs, "num_steps": num_steps, "update_epochs": update_epochs}
+        counts |= {"num_minibatches": num_minibatches, "rollouts_per_epoch": rollouts_per_epoch}
+        for name, value in {**counts, "num_val": num_val, "num_test": num_test}.items():
             if value < 1:
                 raise MemUPError(f"{name}={value}: must be at least 1")
         self.env_id, self.env_kwargs, self.wrappers = env_id, env_kwargs or {}, wrappers or []
         self.observed = observed
-        self.num_envs, self.num_steps, self.update_epochs, self.num_minibatches = (
-            num_envs,
-            num_steps,
-            update_epochs,
-            num_minibatches,
-        )
+        self.num_envs, self.num_steps = num_envs, num_steps
+        self.update_epochs, self.num_minibatches = update_epochs, num_minibatches
         self.rollouts_per_epoch = rollouts_per_epoch
         self.vectorization: Vectorization = vectorization
         self.timeout = timeout
@@ -107,9 +100,9 @@ class RolloutDataModule(BaseDataModule):
         self.seed = int(os.environ.get("PL_GLOBAL_SEED", 0)) if seed is None else seed
         self.consumed = 0  # batches handed out
         self.environment_steps = 0
-        self._recent: deque[EpisodeResult] = deque(maxlen=_RECENT)
+        self._recent: deque[EpisodeResult] = deque(maxlen=_NUM_RECENT)
         self._spaces: tuple[gymnasium.Space[Any], gymnasium.Space[Any]] | None = None
-        self._player: RolloutCollector | None = None
+        self._collector: RolloutCollector | None = None
 
     @property
     def task(self) -> TaskSpec:
@@ -119,8 +112,9 @@ class RolloutDataModule(BaseDataModule):
     def spaces(self) -> tuple[gymnasium.Space[Any], gymnasium.Space[Any]]:
         """Of an observation and of an action."""
         if self._spaces is None:
-            env = make_agent_env(self.env_id, 1, self.env_kwargs, self.wrappers)
+            env = make_vector_env(self.env_id, 1, self.env_kwargs, self.wrappers)
             env.close()
+            check_action_space(env.single_action_space, self.env_id)
             self._spaces = env.single_observation_space, env.single_action_space
         return self._spaces
 
@@ -128,25 +122,37 @@ class RolloutDataModule(BaseDataModule):
     def updates_per_rollout(self) -> int:
         return self.update_epochs * self.num_minibatches
 
-    @property
-    def progress(self) -> dict[str, float]:
-        """How the training is going: steps taken, and means over the last 100 episodes."""
-        found: dict[str, float] = {"environment_steps": self.environment_steps}
-        if self._recent:
-            found["return"] = sum(x.episode_return for x in self._recent) / len(self._recent)
-            found["length"] = sum(x.length for x in self._recent) / len(self._recent)
+    def training_progress(self) -> dict[str, float]:
+        """Environment steps taken so far, and means over the last 100 training episodes."""
+        progress: dict[str, float] = {"environment_steps": self.environment_steps}
+        if count := len(self._recent):
+            progress["return"] = sum(x.episode_return for x in self._recent) / count
+            progress["length"] = sum(x.length for x in self._recent) / count
             if self.success_return is not None:
-                found["success"] = sum(self.succeeds(x) for x in self._recent) / len(self._recent)
-        return found
+                progress["success"] = sum(self.is_success(x) for x in self._recent) / count
+        return progress
 
-    def succeeds(self, episode: EpisodeResult) -> bool:
+    def is_success(self, episode: EpisodeResult) -> bool:
         return self.success_return is not None and episode.episode_return >= self.success_return
 
-    def player(self, num_envs: int, purpose: int, number: int = 0) -> RolloutCollector:
-        """New environments, at the beginning of episodes that follow from the seed."""
-        env = make_agent_env(self.env_id, num_envs, self.env_kwargs, self.wrappers, self.vectorization)
-        seed = int(hash64(self.seed, purpose, number, rank())) >> 33  # 31 bits
-        return RolloutCollector(env, self.task, seed, self.observed, self.agent.device, self.timeout)
+    @contextmanager
+    def evaluation_collector(self, num_envs: int, purpose: int) -> Iterator[RolloutCollector]:
+        """New environments, closed at the end."""
+        collector = self._new_collector(num_envs, purpose)
+        try:
+            yield collector
+        finally:
+            collector.env.close()
+
+    def play_episode(self, actor: Actor) -> float:
+        """Play one episode in an environment of its own, and return the sum of its rewards."""
+        env = make_vector_env(self.env_id, 1, self.env_kwargs, self.wrappers)
+        try:
+            collector = RolloutCollector(env, self.task, self.seed, self.observed, self._device)
+            (result,) = collector.episodes(actor, 1)
+        finally:
+            env.close()
+        return result.episode_return
 
     def train_dataloader(self) -> _Rollouts:
         return _Rollouts(self)
@@ -160,57 +166,69 @@ class RolloutDataModule(BaseDataModule):
     def predict_dataloader(self) -> _Episodes:
         return _Episodes(self, self.num_test, _TEST)
 
-    def play(self) -> Rollout:
-        """The next rollout, played by the model as it is now."""
-        model = self.agent
-        if self._player is None:
+    def collect(self) -> Rollout:
+        """The next rollout, played with the model's present weights."""
+        if self._collector is None:
             envs = share_of_lanes(self.num_envs, "data.init_args.num_envs")
-            self._player = self.player(envs, _TRAIN, self.consumed)
-        rollout = self._player.rollout(model, self.num_steps)
+            self._collector = self._new_collector(envs, _TRAIN, self.consumed)
+        rollout = self._collector.collect(self.agent, self.num_steps)
         self.environment_steps += rollout.num_valid_steps
-        self._recent.extend(self._player.take_finished())
+        self._recent.extend(self._collector.take_finished())
         return rollout
 
     def batches(self) -> Iterator[Any]:
-        """Play a rollout, and share it out: as many batches as :attr:`updates_per_rollout`."""
-        return iterate_minibatches(self.agent.make_batches(self.play()), self.update_epochs, self.num_minibatches)
+        """Play a rollout, and divide it into :attr:`updates_per_rollout` batches."""
+        return iterate_minibatches(self.agent.make_batches(self.collect()), self.update_epochs, self.num_minibatches)
 
     @property
-    def agent(self) -> ActorCritic:
+    def agent(self) -> RolloutLearner:
         """The model that plays.
 
         Raises:
-            MemUPError: it is none.
+            MemUPError: a model that does not play.
         """
-        model: LightningModule | None = self.trainer.lightning_module if self.trainer is not None else None
-        if not isinstance(model, ActorCritic):
+        model = self._model
+        if not isinstance(model, RolloutLearner):
             raise MemUPError(
                 f"RolloutDataModule plays with an agent (PPO, ...), not with {type(model).__name__}; "
                 "give that a datamodule of recorded episodes (TMazeDataModule, GymnasiumDataModule, ...)"
             )
         return model
 
+    @property
+    def _model(self) -> Any:
+        return self.trainer.lightning_module if self.trainer is not None else None
+
+    @property
+    def _device(self) -> torch.device | str:
+        return "cpu" if self._model is None else self._model.device
+
+    def _new_collector(self, num_envs: int, purpose: int, number: int = 0) -> RolloutCollector:
+        env = make_vector_env(self.env_id, num_envs, self.env_kwargs, self.wrappers, self.vectorization)
+        seed = int(hash64(self.seed, purpose, number, rank())) >> 33  # 31 bits
+        return RolloutCollector(env, self.task, seed, self.observed, self._device, self.timeout)
+
     def setup(self, stage: str) -> None:
-        _ = self.agent  # says what does not fit
+        _ = self.agent  # refuses other models
 
     def teardown(self, stage: str) -> None:
-        if self._player is not None:
-            self._player.env.close()
-            self._player = None
+        if self._collector is not None:
+            self._collector.env.close()
+            self._collector = None
 
     def state_dict(self) -> dict[str, Any]:
         counts = {"consumed": self.consumed, "environment_steps": self.environment_steps}
         observation, action = self.spaces
-        acts = {"actions": describe_actions(action), "starts": space_starts("observation", observation)}
-        return {**counts, **acts, "observed": self.observed}
+        spaces = {"actions": describe_actions(action), "starts": space_starts("observation", observation)}
+        return {**counts, **spaces, "observed": self.observed}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.consumed, self.environment_steps = state_dict["consumed"], state_dict["environment_steps"]
 
 
 class _Rollouts(IterableDataset[Any]):
-    """The batches of an epoch. It has a length, so that Lightning asks for a batch only when it is due: a rollout is played
-    by the weights behind the update before it."""
+    """The batches of an epoch. It has a length, so that Lightning does not fetch a batch before the previous one was used,
+    and a rollout is played with the weights after the last update."""
 
     def __init__(self, data: RolloutDataModule) -> None:
         self.data = data
@@ -220,70 +238,35 @@ class _Rollouts(IterableDataset[Any]):
 
     def __iter__(self) -> Iterator[Any]:
         data = self.data
-        each = data.updates_per_rollout
+        updates = data.updates_per_rollout
         first = data.consumed % len(self)  # of a resumed run
-        for number in range(first // each, data.rollouts_per_epoch):
+        for number in range(first // updates, data.rollouts_per_epoch):
             for update, batch in enumerate(data.batches()):
-                if number * each + update >= first:
+                if number * updates + update >= first:
                     data.consumed += 1
                     yield batch
 
 
-def iterate_minibatches(rows: RolloutBatch, epochs: int, num_minibatches: int) -> Iterator[RolloutBatch]:
-    """Batches of rows: in each epoch all rows of which any step counts (``valid``), in a new random order.
-
-    Raises:
-        MemUPError: fewer rows than batches.
-    """
-    which = rows["valid"].flatten(1).any(1) if rows["valid"].dim() > 1 else rows["valid"]
-    counting = which.nonzero().flatten()
-    count = len(counting)
-    if count < num_minibatches:
-        raise MemUPError(
-            f"num_minibatches={num_minibatches}: a rollout has only {count} rows (environments for a memory "
-            "that learns with the policy, else steps); give fewer, or more num_envs or steps"
-        )
-    for _ in range(epochs):
-        order = counting[torch.randperm(count, device=counting.device)]
-        for picked in order.tensor_split(num_minibatches):
-            yield {name: map_state(lambda x, at=picked: x[at], part) for name, part in rows.items()}
-
-
-class _Greedy:
-    """An agent that takes its most probable actions."""
-
-    def __init__(self, agent: ActorCritic) -> None:
-        self.agent = agent
-        self.initial_state, self.value = agent.initial_state, agent.value
-
-    def act(self, inputs: dict[str, Tensor], state: State, is_first: Tensor) -> ActorOutput:
-        return self.agent.act(inputs, state, is_first, greedy=True)
-
-
 class _Episodes(IterableDataset[dict[str, Tensor]]):
-    """Whole episodes, played by the model as it is; a batch is one of them, when it ends."""
+    """Whole episodes, played with the model's present weights; each is a batch when it ends."""
 
-    def __init__(self, data: RolloutDataModule, episodes: int, purpose: int) -> None:
+    def __init__(self, data: RolloutDataModule, num_episodes: int, purpose: int) -> None:
         self.data, self.purpose = data, purpose
-        self.episodes = -(-episodes // world_size())  # as many on every rank
+        self.num_episodes = -(-num_episodes // world_size())  # as many on every rank
 
     def __len__(self) -> int:
-        return self.episodes
+        return self.num_episodes
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         data = self.data
-        model = data.agent
-        actor: Actor = _Greedy(model) if data.greedy else model
-        player = data.player(min(data.num_envs, self.episodes), self.purpose)
-        try:
-            for number, result in enumerate(player.episodes(actor, self.episodes)):
-                found = {
+        actor: Actor = data.agent.greedy_actor() if data.greedy else data.agent
+        with data.evaluation_collector(min(data.num_envs, self.num_episodes), self.purpose) as collector:
+            for number, result in enumerate(collector.episodes(actor, self.num_episodes)):
+                episode = {
                     "episode": torch.tensor([number]),
                     "return": torch.tensor([result.episode_return]),
                     "length": torch.tensor([result.length]),
                 }
                 if data.success_return is not None:
-                    found["success"] = torch.tensor([float(data.succeeds(result))])
-                yield found
-        finally:
-            player.env.close()
+                    episode["success"] = torch.tensor([float(data.is_success(result))])
+                yield episode

@@ -1,4 +1,4 @@
-"""Agent: one that is trained, for those who only want it to act."""
+"""Agent: a trained agent that acts, without a Trainer."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.memory import State
 from memup_lightning.modules.loading import load_module
 from memup_lightning.rl.algorithms.actor_critic import ActorCritic
-from memup_lightning.rl.rollouts import MemoryInputs, no_action, to_space
+from memup_lightning.rl.env_driver import check_finite
+from memup_lightning.rl.memory_inputs import MemoryInputs, no_action, to_space
 from memup_lightning.rl.spaces import Leaves
 
 
 class AgentState(NamedTuple):
-    """What an agent carries from one act to the next.
+    """State that is carried from one act to the next.
 
     Attributes:
         memory: the memory's state.
-        action: the last action of each environment, as the memory reads it.
+        action: the previous action of each environment, as the memory reads it.
         is_first: whether the episode begins, bool ``[envs]``.
-        single: whether it plays one environment, whose observations and actions have no first dimension.
+        single: whether it plays one environment, whose observations and actions have no environment dimension.
     """
 
     memory: State
@@ -40,14 +41,14 @@ class Agent:
 
         agent = Agent.load("runs/tmaze_ppo/version_0/checkpoints/last.ckpt")
         state = agent.initial_state()
-        action, state = agent.act(observation, state)  # and from the second step on with the last reward
+        action, state = agent.act(observation, state)  # from the second step on with the previous reward
         action, state = agent.act(observation, state, reward)
 
     Args:
         model: the trained module.
-        observed: entries of a flat observation that it sees; None: all.
-        actions: how its actions become those of the environment, see :func:`~memup_lightning.rl.rollouts.describe_actions`.
-        starts: the first class numbers of what it sees, see :func:`~memup_lightning.rl.collectors.space_starts`.
+        observed: entries of a flat observation that it reads; None: all.
+        actions: how its actions become the environment's, see :func:`~memup_lightning.rl.memory_inputs.describe_actions`.
+        starts: the first class numbers of token observations, see :func:`~memup_lightning.rl.spaces.space_starts`.
     """
 
     def __init__(
@@ -67,17 +68,19 @@ class Agent:
 
     @classmethod
     def load(cls, checkpoint: str | Path) -> Agent:
-        """The agent of a checkpoint that `python -m memup_lightning fit` wrote; it needs no other file.
+        """Load the agent of a checkpoint that `python -m memup_lightning fit` wrote; it needs no other file.
 
         Raises:
             MemUPError: no such checkpoint, or one of something else.
         """
-        model, held = load_module(checkpoint, ActorCritic)  # type: ignore[type-abstract]
-        played = next((x for x in held.values() if isinstance(x, dict) and "actions" in x), {})  # the datamodule's
-        return cls(model, played.get("observed"), played.get("actions"), played.get("starts"))
+        model, saved = load_module(checkpoint, ActorCritic)  # type: ignore[type-abstract]
+        data = next(
+            (x for x in saved.values() if isinstance(x, dict) and "actions" in x), {}
+        )  # state of the datamodule
+        return cls(model, data.get("observed"), data.get("actions"), data.get("starts"))
 
     def initial_state(self, envs: int | None = None) -> AgentState:
-        """State at the beginning of an episode: of one environment, or of a number of them side by side."""
+        """State at the beginning of an episode: of one environment, or of ``envs`` of them side by side."""
         n = envs or 1
         device = self.model.device
         action = no_action(self.model.task.fields["action"], n).to(device)
@@ -96,18 +99,23 @@ class Agent:
 
         Args:
             observation: as the environment gave it, of one environment or ``[envs, ...]``.
-            state: what the act before returned, or :meth:`initial_state`.
-            reward: what the act before was paid, one number or ``[envs]``; of no account where an episode begins.
+            state: as the previous act returned it, or :meth:`initial_state`.
+            reward: of the previous action, one number or ``[envs]``; ignored where an episode begins.
             is_first: environments that have begun a new episode, bool ``[envs]``.
-            greedy: the most probable action, not one that is drawn.
+            greedy: take the most probable action instead of drawing one.
 
         Returns:
             The action, for ``env.step``, and the state for the next act.
+
+        Raises:
+            MemUPError: an observation of other fields or of another number of environments, one that is not finite.
         """
         inputs, first = self._read(observation, state, reward, is_first)
         action, _, memory = self.model.act(inputs, state.memory, first, greedy)
-        chosen = to_space(self.actions, action)
-        return chosen[0] if state.single else chosen, AgentState(memory, action, torch.zeros_like(first), state.single)
+        actions = to_space(self.actions, action)
+        return actions[0] if state.single else actions, AgentState(
+            memory, action, torch.zeros_like(first), state.single
+        )
 
     def predict_outcomes(
         self,
@@ -116,17 +124,17 @@ class Agent:
         reward: float | npt.ArrayLike = 0.0,
         is_first: npt.ArrayLike | None = None,
     ) -> npt.NDArray[Any]:
-        """The outcome that a MemUP memory predicts of each action, ``[actions]`` or ``[envs, actions]``.
+        """The outcome that a MemUP memory predicts for each action, ``[actions]`` or ``[envs, actions]``.
 
-        Args: see :meth:`act`; it goes before it, with the same state.
+        Args: those of :meth:`act`; call it before, with the same state.
 
         Raises:
-            MemUPError: the agent's memory predicts nothing, or not from one step and one choice.
+            MemUPError: a memory that predicts no outcomes, or not from one step and one choice.
         """
         inputs, first = self._read(observation, state, reward, is_first)
         with torch.no_grad():
             _, memory, _ = self.model.encode_memory(inputs, state.memory, first)
-        predicted: npt.NDArray[Any] = self.model.predict_outcomes(inputs, memory).cpu().numpy()
+        predicted: npt.NDArray[Any] = self.model.memory.predict_outcomes(inputs, memory).cpu().numpy()
         return predicted[0] if state.single else predicted
 
     def _read(
@@ -137,16 +145,20 @@ class Agent:
             first = first | torch.as_tensor(np.atleast_1d(is_first), device=first.device)
         leaves = _leaves("observation", observation, state.single)
         leaves |= {name: leaves[name] - start for name, start in self.starts.items() if name in leaves}
-        missing = [name for name in self.model.seen if name not in leaves]
+        fields = self.model.observation_fields
+        missing = [name for name in fields if name not in leaves]
         short = [name for name, x in leaves.items() if len(x) != len(first)]
         if missing or short:
             given = {name: list(x.shape) for name, x in leaves.items()}
             raise MemUPError(
-                f"the observation holds {given}; an agent in this state takes {', '.join(self.model.seen)} of "
-                f"{len(first)} environments (initial_state(envs) says of how many)"
+                f"the observation holds {given}; an agent in this state takes {', '.join(fields)} of "
+                f"{len(first)} environments (initial_state(envs) sets how many)"
             )
-        paid = torch.as_tensor(np.atleast_1d(reward), dtype=torch.float32, device=first.device).expand(len(first))
-        return self._inputs(leaves, state.action, paid, first), first
+        rewards = np.broadcast_to(np.atleast_1d(np.asarray(reward, np.float32)), len(first))
+        selected = self._inputs.select(leaves)
+        check_finite({**selected, "reward": rewards})
+        previous = torch.tensor(rewards, device=first.device)
+        return self._inputs(selected, state.action, previous, first), first
 
 
 def _leaves(name: str, observation: Any, single: bool) -> Leaves:

@@ -1,11 +1,11 @@
-"""The memory of an agent: none, one that MemUP trained and that stays as it is, or one that learns with the policy."""
+"""Memories of an agent: none, one that MemUP trained and that stays fixed, or one that learns with the policy."""
 
 from __future__ import annotations
 
 import json
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -16,27 +16,28 @@ from torch import Tensor, nn
 from memup_lightning.chunk import Fields
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.ema import update_ema
-from memup_lightning.models.memory import Memory, State, check_memory, take
+from memup_lightning.models.memory import Memory, State, check_memory
 from memup_lightning.modules.loading import build_module, load_module
 from memup_lightning.modules.memory_task import EncoderCallable, MemoryCallable, MemoryTask
+from memup_lightning.rl.unroll import unroll
 from memup_lightning.runs.checkpoints import newest_checkpoint
 from memup_lightning.specs import TaskSpec
 
-_PADDED = 4  # times the steps that there are, at most, a core may be run over to run once
-_BUILT = "built:"  # before what a frozen memory is built from, where else a path stands
+_BUILT_PREFIX = "built:"  # of the hyperparameters of a frozen memory, which a checkpoint holds in place of a path
 
 
 class MemoryPath(str):
     """Path of a checkpoint of MemUP, or of a folder with runs.
 
-    The command line must tell a path from the name of a class: it is what ends in ``.ckpt``, has a slash, or is there.
+    The command line takes a text that ends in ``.ckpt``, contains a slash or names an existing file for a path, and any
+    other text for the name of a class.
     """
 
     @classmethod
     def read(cls, text: Any) -> MemoryPath:
-        is_path = isinstance(text, str) and (text.startswith(_BUILT) or text.endswith(".ckpt") or os.sep in text)
+        is_path = isinstance(text, str) and (text.startswith(_BUILT_PREFIX) or text.endswith(".ckpt") or os.sep in text)
         if not is_path and not (isinstance(text, str) and Path(text).exists()):
-            raise ValueError(f"{text}: no path of a checkpoint or folder")
+            raise ValueError(f"{text}: not the path of a checkpoint or folder")
         return cls(text)
 
 
@@ -47,16 +48,25 @@ MemoryChoice: TypeAlias = MemoryPath | Callable[[int], Memory] | Callable[[int],
 
 
 class AgentMemory(nn.Module, ABC):
-    """What an agent carries from step to step.
+    """State of an agent that is carried from step to step.
 
     Attributes:
         output_size: size of m_t.
-        learns: whether the policy's loss trains it. Then updates run on sequences, and the inputs of every step are kept;
-            else m_t is computed once, when the step is played, and updates run on single steps.
+        learns: whether the policy's loss trains it. Then updates run on sequences, and the inputs of every step are
+            recorded; else m_t is computed once, when the step is played, and updates run on single steps.
+        reads_raw: whether it reads observations without normalisation, because it was trained on them.
+        can_predict_outcomes: whether it predicts the outcome of each action from the present step alone.
     """
 
     output_size: int
     learns: bool
+    reads_raw = False
+    can_predict_outcomes = False
+
+    @property
+    def text(self) -> str | None:
+        """What a checkpoint holds in place of a path, so that the memory can be built without its own checkpoint."""
+        return None
 
     @abstractmethod
     def initial_state(self, envs: int) -> State:
@@ -64,11 +74,36 @@ class AgentMemory(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, inputs: Fields, state: State, is_first: Tensor) -> tuple[Tensor, State]:
-        """One step of every environment: inputs ``[N, ...]`` to m ``[N, output_size]``, and the state behind it."""
+        """Take one step in every environment: inputs ``[N, ...]`` to m ``[N, output_size]``, and the state after it."""
+
+    def encode_batch(self, inputs: Fields, batch: Mapping[str, Any]) -> Tensor:
+        """m of every step of a minibatch, ``[rows, ..., output_size]``, recorded or computed again with its graph.
+
+        Args:
+            inputs: of its steps, each field ``[rows, ...]``.
+            batch: the minibatch.
+        """
+        recorded: Tensor = batch["memory"]
+        return recorded
+
+    def predict_outcomes(self, inputs: Fields, memory: Tensor) -> Tensor:
+        """The outcome that the memory predicts for each action, ``[N, actions, *shape]``.
+
+        Args:
+            inputs: of this step, each field ``[N, ...]``.
+            memory: m of this step, ``[N, output_size]``.
+
+        Raises:
+            MemUPError: see :attr:`can_predict_outcomes`.
+        """
+        raise MemUPError(
+            "only an agent with a MemUP memory, a context window of 1 and one Discrete action predicts the outcome of each "
+            "action"
+        )
 
 
 class NoMemory(AgentMemory):
-    """The agent sees the present observation alone."""
+    """No memory: the policy reads the present observation alone."""
 
     output_size = 0
     learns = False
@@ -84,7 +119,7 @@ class RecurrentMemory(AgentMemory):
     """An encoder and a recurrent core.
 
     Args:
-        encoder: of what the core reads.
+        encoder: of the core's inputs.
         core: see :class:`~memup_lightning.models.memory.Memory`.
     """
 
@@ -106,7 +141,7 @@ class LearnedMemory(RecurrentMemory):
     """A core that learns with the policy, by backpropagation through the rollout.
 
     Args:
-        task: what it reads.
+        task: its inputs.
         encoder: ``(fields) -> encoder``.
         core: ``(input_size) -> core``.
     """
@@ -115,91 +150,109 @@ class LearnedMemory(RecurrentMemory):
 
     def __init__(self, task: TaskSpec, encoder: EncoderCallable, core: MemoryCallable) -> None:
         features = encoder(task.input_fields)
-        made = core(features.output_size)
-        check_memory(made, features.output_size)
-        super().__init__(features, made)
+        built = core(features.output_size)
+        check_memory(built, features.output_size)
+        super().__init__(features, built)
 
-    def unroll(self, inputs: Fields, state: State, is_first: Tensor) -> Tensor:
-        """m of every step of some sequences, with its graph.
-
-        Args:
-            inputs: each field ``[rows, steps, ...]``.
-            state: state before the first step of each row.
-            is_first: where an episode begins, bool ``[rows, steps]``.
-
-        Returns:
-            ``[rows, steps, output_size]``.
-        """
-        return unroll(self.core, self.encoder(inputs), state, is_first)
+    def encode_batch(self, inputs: Fields, batch: Mapping[str, Any]) -> Tensor:
+        return unroll(self.core, self.encoder(inputs), batch["state"], batch["is_first"])
 
 
 class FrozenMemory(RecurrentMemory):
-    """What MemUP trained: encoder and core, and the predictor that says what will come of an action. None of it learns.
+    """A memory that MemUP trained: encoder and core, and the predictor of outcomes. None of it learns.
 
     Args:
-        module: taken apart; its own parts are used, not copies.
+        module: its own parts are used, not copies.
     """
 
     learns = False
+    reads_raw = True
 
     def __init__(self, module: MemoryTask) -> None:
         super().__init__(module.encoder, module.memory)
         self.task = module.task
-        self.built_from = dict(module.hparams)
+        action = self.task.fields["action"]
+        self.can_predict_outcomes = self.task.window == 1 and action.type == "token" and not action.shape
+        self.hyperparameters = dict(module.hparams)
         self.outcome, self.context_encoder, self.predictor = module.outcome, module.context_encoder, module.predictor
         self.requires_grad_(False)
         self.eval()
 
     def train(self, mode: bool = True) -> FrozenMemory:
-        super().train(False)  # no dropout in what the policy reads, whatever the policy does
+        super().train(False)  # dropout would change what the policy reads
         return self
 
-    def follow(self, module: MemoryTask, average: float) -> None:
-        """Become the moving average of a memory that learns.
+    def update_ema(self, module: MemoryTask, ema_decay: float) -> None:
+        """Move the weights towards those of a memory that learns (exponential moving average).
 
         Args:
             module: of the same parts.
-            average: share that the weights keep of themselves.
+            ema_decay: share that the weights keep of themselves.
         """
-        ours = self.encoder, self.core, self.context_encoder, self.predictor
-        theirs = module.encoder, module.memory, module.context_encoder, module.predictor
-        update_ema(ours, theirs, average)
+        copies = self.encoder, self.core, self.context_encoder, self.predictor
+        learners = module.encoder, module.memory, module.context_encoder, module.predictor
+        update_ema(copies, learners, ema_decay)
 
     @property
     def text(self) -> str:
-        """What the memory is built from, for a checkpoint that holds its weights: see :func:`frozen_memory`."""
-        return _BUILT + json.dumps(self.built_from, separators=(",", ":"))
+        """Hyperparameters of the memory, for a checkpoint that holds its weights: see :func:`frozen_memory`."""
+        return _BUILT_PREFIX + json.dumps(self.hyperparameters, separators=(",", ":"))
 
-    def predict_outcomes(self, context: Fields, memory: Tensor) -> Tensor:
-        """The outcome that is expected of a step, ``[..., *shape]``.
+    def predict_outcomes(self, inputs: Fields, memory: Tensor) -> Tensor:
+        if not self.can_predict_outcomes:
+            return super().predict_outcomes(inputs, memory)
+        context = {name: inputs[name].unsqueeze(1) for name in self.task.context if name != "action"}
+        count = self.task.fields["action"].classes
+        actions = torch.arange(count, device=memory.device)[:, None].expand(count, len(memory))
+        outcomes = [self._predict({**context, "action": action.unsqueeze(1)}, memory) for action in actions]
+        return torch.stack(outcomes, 1)
 
-        Args:
-            context: the local context c, each field ``[..., W, *shape]``.
-            memory: m, ``[..., output_size]``.
-        """
+    def _predict(self, context: Fields, memory: Tensor) -> Tensor:
+        """The outcome of a step from its local context, each field ``[N, W, *shape]``, and m ``[N, output_size]``."""
         return self.outcome.predict(self.predictor(self.context_encoder(context), memory))
 
 
-def frozen_memory(source: str, task: TaskSpec) -> FrozenMemory:
-    """The memory of a checkpoint of MemUP.
+def agent_memory(memory: MemoryChoice | MemoryTask, task: TaskSpec, encoder: EncoderCallable) -> AgentMemory:
+    """Make the memory of an agent.
 
     Args:
-        source: path of the checkpoint, or of a folder with runs, whose newest is taken; or what :attr:`FrozenMemory.text`
-            gave: then its weights are not known yet.
+        memory: see :class:`~memup_lightning.rl.algorithms.actor_critic.ActorCritic`.
+        task: of the agent.
+        encoder: ``(fields) -> encoder`` of the inputs of a core that learns.
+
+    Raises:
+        MemUPError: a memory that cannot be loaded, reads other inputs, or breaks its contract.
+    """
+    if memory is None:
+        return NoMemory()
+    if isinstance(memory, MemoryTask):
+        return FrozenMemory(memory)
+    if isinstance(memory, str):
+        return frozen_memory(memory, task)
+    return LearnedMemory(task, encoder, memory)
+
+
+def frozen_memory(source: str, task: TaskSpec) -> FrozenMemory:
+    """Load the memory of a checkpoint of MemUP.
+
+    Args:
+        source: path of the checkpoint, or of a folder with runs, whose newest is taken; or :attr:`FrozenMemory.text`, whose
+            weights are loaded later.
         task: of the agent.
 
     Raises:
         MemUPError: no such checkpoint, one that cannot be built again, or one that reads other inputs.
     """
-    if source.startswith(_BUILT):
-        module = build_module(MemoryTask, json.loads(source.removeprefix(_BUILT)), "the memory of the agent")  # type: ignore[type-abstract]
+    if source.startswith(_BUILT_PREFIX):
+        hyperparameters = json.loads(source.removeprefix(_BUILT_PREFIX))
+        module = build_module(MemoryTask, hyperparameters, "the memory of the agent")  # type: ignore[type-abstract]
     else:
         module = _load(source)
     memory = FrozenMemory(module)
-    ours, theirs = (_describe(x) for x in (task, memory.task))
-    if ours != theirs:
+    given, read = (_describe(x) for x in (task, memory.task))
+    if given != read:
         raise MemUPError(
-            f"the memory of {source[:200]} reads {theirs}, this agent's environment gives {ours}; "
+            f"the memory of {source[:200]} reads {read}, but this agent's environment gives {given}; "
             "train the memory on episodes of the same environment, with the same `observed`"
         )
     return memory
@@ -213,49 +266,8 @@ def _load(path: str) -> MemoryTask:
 
 
 def _describe(task: TaskSpec) -> str:
-    def kind(name: str) -> str:
+    def describe(name: str) -> str:
         field = task.fields[name]
         return f"{field.classes} classes" if field.type == "token" else f"{field.type} {list(field.shape)}"
 
-    return ", ".join(f"{name} ({kind(name)}, lag {lag})" for name, lag in sorted(task.inputs.items()))
-
-
-def unroll(core: Any, x: Tensor, state: State, is_first: Tensor) -> Tensor:
-    """Run a core over sequences in which episodes begin anywhere.
-
-    Each stretch of an episode becomes a row of its own, so that the core runs once, whatever begins where. Where one long
-    stretch would have many short ones padded to its length, the core runs once for each power of two of their lengths.
-
-    Args:
-        core: see :class:`~memup_lightning.models.memory.Memory`.
-        x: ``[rows, steps, features]``.
-        state: state before the first step of each row.
-        is_first: where an episode begins, bool ``[rows, steps]``.
-
-    Returns:
-        m of every step, ``[rows, steps, output_size]``.
-    """
-    if not is_first[:, 1:].any():
-        out: Tensor = core(x, state, is_first[:, 0])[0]
-        return out
-    begins = is_first.clone()
-    begins[:, 0] = True
-    row, start = begins.nonzero(as_tuple=True)
-    steps = x.shape[1]
-    stretch = begins.flatten().cumsum(0).view_as(begins) - 1  # the number of each step's stretch
-    place = torch.arange(steps, device=x.device) - start[stretch]
-    lengths = stretch.flatten().bincount().tolist()
-    padded = len(lengths) * max(lengths)
-    together = [(length - 1).bit_length() if padded > _PADDED * is_first.numel() else 0 for length in lengths]
-    found, offset, rows = [], torch.zeros_like(row), 0  # what the core put out, and where each stretch begins in it
-    for size in sorted(set(together)):
-        numbers = [number for number, its in enumerate(together) if its == size]
-        longest = max(lengths[number] for number in numbers)
-        chosen = torch.tensor(numbers, device=x.device)
-        at = (start[chosen, None] + torch.arange(longest, device=x.device)).clamp(max=steps - 1)
-        of = row[chosen]
-        out = core(x[of[:, None], at], take(state, of), is_first[of, start[chosen]])[0]
-        offset[chosen] = rows + longest * torch.arange(len(chosen), device=x.device)
-        rows += out.shape[0] * longest
-        found.append(out.flatten(0, 1))
-    return torch.cat(found)[offset[stretch] + place]
+    return ", ".join(f"{name} ({describe(name)}, lag {lag})" for name, lag in sorted(task.inputs.items()))

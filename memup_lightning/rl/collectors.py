@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector import VectorEnv
 
 from memup_lightning.envs.policies import InformedPolicy, Policy
 from memup_lightning.exceptions import MemUPError
+from memup_lightning.rl.env_driver import EnvDriver, check_finite, episode_quota
 from memup_lightning.rl.spaces import Leaves, space_fields, space_leaves
 from memup_lightning.specs import FieldSpec
 from memup_lightning.typing import Arrays, IntArray
@@ -63,59 +64,50 @@ def collect(
         end.
 
     Raises:
-        MemUPError: no episode asked for, an episode that does not end, an autoreset mode that cannot be followed, an info
-            that the environment does not give.
+        MemUPError: no episode asked for, an episode that does not end, an unknown autoreset mode, a number that is not
+            finite, an info that the environment does not give.
     """
     if episodes < 1:
         raise MemUPError(f"num_episodes={episodes}: collect at least one episode")
-    mode = env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
-    if mode == AutoresetMode.DISABLED:
-        raise MemUPError("the vector environment does not reset itself; use AutoresetMode.NEXT_STEP or SAME_STEP")
-    quota = np.full(env.num_envs, episodes // env.num_envs) + (np.arange(env.num_envs) < episodes % env.num_envs)
+    driver = EnvDriver(env)
+    quota = episode_quota(env.num_envs, episodes)
     done = np.zeros(env.num_envs, np.int64)
     age = np.zeros(env.num_envs, np.int64)
-    resetting = np.zeros(env.num_envs, np.bool_)
     fields = space_fields("observation", env.single_observation_space)
     fields |= space_fields("action", env.single_action_space) | {"reward": FieldSpec()}
     fields |= {INFO + name: FieldSpec() for name in infos_kept}
     recent = RecentSteps(fields, env.num_envs)
     env.action_space.seed(seed)
-    observation, infos = env.reset(seed=seed)
+    observation, infos = driver.reset(seed)
     if missing := [name for name in infos_kept if name not in infos]:
         raise MemUPError(f"the environment's infos hold no {', '.join(missing)}; they hold {', '.join(infos)}")
     discarded = 0
     while (done < quota).any():
         told = (infos,) if isinstance(policy, InformedPolicy) else ()
         action = policy(observation, env.action_space, *told)
-        recent.add(space_leaves("observation", env.single_observation_space, observation))
+        leaves = space_leaves("observation", env.single_observation_space, observation)
+        check_finite(leaves, driver.step_index)
+        recent.add(leaves)
         recent.add(space_leaves("action", env.single_action_space, action))
         recent.add({INFO + name: np.asarray(infos[name]) for name in infos_kept})
-        observation, reward, terminated, truncated, infos = env.step(action)
-        recent.add({"reward": np.asarray(reward)})
+        step = driver.step(action)
+        observation, infos = step.observation, step.infos
+        recent.add({"reward": step.reward})
         recent.steps += 1
-        over, playing = terminated | truncated, ~resetting & (done < quota)
+        over, playing = step.terminated | step.truncated, step.valid & (done < quota)
         age += playing
         if age.max() > max_steps:
             raise MemUPError(f"an episode is longer than max_steps={max_steps}; wrap the environment in a TimeLimit")
-        useless = discarded_episodes(infos, env.num_envs)
         for n in np.flatnonzero(over & playing).tolist():
-            if useless[n]:
+            if step.discarded[n]:
                 discarded += 1
             else:
-                yield Episode(recent.last(n, int(age[n])), bool(terminated[n]))
+                yield Episode(recent.last(n, int(age[n])), bool(step.terminated[n]))
                 done[n] += 1
             age[n] = 0
         recent.forget(int(age.max()))
-        if mode == AutoresetMode.NEXT_STEP:
-            resetting = over & ~resetting
     if discarded:
         _log.warning("%d episodes were discarded by their environment, and others played instead", discarded)
-
-
-def discarded_episodes(infos: Mapping[str, Any], num_envs: int) -> npt.NDArray[np.bool_]:
-    """Which environments say that the episode which has just ended is of no use, ``[envs]``."""
-    told = infos.get("final_info", infos)  # where an environment resets itself at once
-    return np.asarray(told.get("discarded", np.zeros(num_envs)), np.bool_)
 
 
 class RecentSteps:

@@ -1,4 +1,4 @@
-"""What an agent does with what it sees and remembers: a distribution over actions, and a value."""
+"""Networks of an agent: policy and value heads, and the normalisation of observations."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from memup_lightning.specs import FieldSpec
 class Heads(nn.Module):
     """Policy and value, each a multilayer perceptron of its own on the same features.
 
-    Weights begin orthogonal, the last layer of the policy small, so that it begins near uniform (Andrychowicz et al.,
-    "What matters in on-policy reinforcement learning?", ICLR 2021, sections 3.2 and 3.3).
+    Weights are orthogonal at first, and the last layer of the policy is small, so that it is near uniform (Andrychowicz et
+    al., "What matters in on-policy reinforcement learning?", ICLR 2021, sections 3.2 and 3.3).
 
     Args:
-        feature_size: features of a step; the model fills it in.
-        action: field of an action: a token (Discrete, MultiDiscrete) or a vector (Box); the model fills it in.
+        feature_size: features of a step; the model gives it.
+        action: field of an action: a token (Discrete, MultiDiscrete) or a vector (Box); the model gives it.
         hidden_size: units of a hidden layer.
         num_layers: hidden layers.
     """
@@ -39,7 +39,7 @@ class Heads(nn.Module):
         self.log_std = nn.Parameter(torch.zeros(action.shape)) if action.type == "vector" else None
 
     def forward(self, features: Tensor) -> tuple[Distribution, Tensor]:
-        """The actions' distribution over ``[...]``, and the value ``[...]``, from features ``[..., feature_size]``."""
+        """The distribution of actions over ``[...]``, and the value ``[...]``, from features ``[..., feature_size]``."""
         lead, dims = features.shape[:-1], len(self.action.shape)
         parameters, value = self.policy(features), self.value(features).squeeze(-1)
         if self.log_std is None:
@@ -51,7 +51,7 @@ class Heads(nn.Module):
 
 
 class GumbelCategorical(Categorical):
-    """A categorical distribution that draws by the Gumbel-max trick (Maddison et al., "A* sampling", NeurIPS 2014).
+    """A categorical distribution that samples by the Gumbel-max trick (Maddison et al., "A* sampling", NeurIPS 2014).
 
     For a few choices that takes half the time of ``torch.multinomial``, which first makes probabilities and checks them.
     """
@@ -81,10 +81,10 @@ def _linear(size: int, output_size: int, gain: float) -> nn.Linear:
 
 
 class RunningNormalizer(nn.Module):
-    """Brings numbers to mean 0 and standard deviation 1, by what was seen so far.
+    """Normalisation of numbers to mean 0 and standard deviation 1, by all observations so far.
 
     Args:
-        fields: those of kind ``vector`` are normalised; others pass.
+        fields: those of type ``vector`` are normalised; others pass unchanged.
     """
 
     count: Tensor
@@ -102,27 +102,26 @@ class RunningNormalizer(nn.Module):
 
     def forward(self, fields: Fields) -> Fields:
         """The same fields ``[..., *shape]``, normalised."""
-        changed: Fields = {}
+        normalized: Fields = {}
         for number, name in enumerate(self.names):
             mean, variance = self._moments(number)
-            changed[name] = ((fields[name] - mean) * (variance + 1e-8).rsqrt()).float()
-        return {**fields, **changed}
+            normalized[name] = ((fields[name] - mean) * (variance + 1e-8).rsqrt()).float()
+        return {**fields, **normalized}
 
-    def learn(self, normalised: Fields) -> None:
-        """Take what was seen into account, on all ranks together.
+    def update(self, normalized: Fields) -> None:
+        """Add observations to the moments, on all ranks together.
 
         Args:
-            normalised: as :meth:`forward` returned it by the moments as they are, each field ``[rows, *shape]``.
+            normalized: as :meth:`forward` returned them with the present moments, each field ``[rows, *shape]``.
         """
-        rows = all_reduce_sum(torch.full_like(self.count, len(next(iter(normalised.values())))))
-        new = rows / (self.count + rows)
+        rows = all_reduce_sum(torch.full_like(self.count, len(next(iter(normalized.values())))))
+        share = rows / (self.count + rows)  # of the new observations
         for number, name in enumerate(self.names):
-            x = normalised[name].double()
             mean, variance = self._moments(number)
-            seen = x * (variance + 1e-8).sqrt() + mean
-            average = all_reduce_sum(seen.sum(0)) / rows
-            spread = all_reduce_sum((seen - average).square().sum(0)) / rows
-            shift = average - mean
-            variance.lerp_(spread, new).add_(shift.square() * new * (1 - new))
-            mean.add_(shift * new)
+            x = normalized[name].double() * (variance + 1e-8).sqrt() + mean
+            new_mean = all_reduce_sum(x.sum(0)) / rows
+            new_variance = all_reduce_sum((x - new_mean).square().sum(0)) / rows
+            shift = new_mean - mean
+            variance.lerp_(new_variance, share).add_(shift.square() * share * (1 - share))
+            mean.add_(shift * share)
         self.count += rows

@@ -1,4 +1,4 @@
-"""Vector environments that an agent plays: how they are made, and what happens when one of their processes dies."""
+"""Vector environments: how they are made, reset and stepped, and what happens when one of their processes dies."""
 
 from __future__ import annotations
 
@@ -28,23 +28,38 @@ def make_vector_env(
     env_id: str,
     num_envs: int,
     env_kwargs: dict[str, Any] | None = None,
-    wrappers: Sequence[Callable[[gymnasium.Env[Any, Any]], gymnasium.Env[Any, Any]]] = (),
+    wrappers: Sequence[Wrapper] = (),
+    vectorization: Vectorization = "native",
 ) -> VectorEnv[Any, Any, Any]:
-    """A vector environment: the environment's own where it has one and no wrapper is asked for.
+    """Make a vector environment.
+
+    Args:
+        env_id: a registered environment.
+        num_envs: number of environments.
+        env_kwargs: arguments of the environment.
+        wrappers: the innermost first.
+        vectorization: ``native``: the environment's own, where it has one and no wrapper is asked for, else as ``sync``;
+            ``sync``: one after another in this process; ``async``: each in a process of its own.
 
     Raises:
-        MemUPError: an unknown environment (with the nearest name there is), or arguments it does not take.
+        MemUPError: no environment asked for, an unknown environment (with the nearest name there is), or arguments it does
+            not take.
     """
+    if num_envs < 1:
+        raise MemUPError(f"num_envs={num_envs}: must be at least 1")
     try:
-        spec = gymnasium.spec(env_id)
-        native = spec.vector_entry_point is not None and not wrappers
-        return gymnasium.make_vec(
-            env_id,
-            num_envs=num_envs,
-            vectorization_mode="vector_entry_point" if native else "sync",
-            wrappers=None if native else list(wrappers),  # type: ignore[arg-type]
-            **(env_kwargs or {}),
-        )
+        if vectorization == "async":
+            make_vector_env(env_id, 1, env_kwargs, wrappers, "sync").close()  # says what is wrong with the arguments
+        native = vectorization == "native" and gymnasium.spec(env_id).vector_entry_point is not None and not wrappers
+        mode = "sync" if vectorization == "native" else vectorization
+        with _processes_that_can_be_ended():
+            return gymnasium.make_vec(
+                env_id,
+                num_envs=num_envs,
+                vectorization_mode="vector_entry_point" if native else mode,
+                wrappers=None if native else list(wrappers),  # type: ignore[arg-type]
+                **(env_kwargs or {}),
+            )
     except (gymnasium.error.Error, ModuleNotFoundError) as error:
         reason = " ".join(str(error).split())
         raise MemUPError(f"environment {env_id!r} cannot be made: {reason}{_nearest(env_id)}") from error
@@ -59,53 +74,22 @@ def _nearest(env_id: str) -> str:
     return "; install or import the package that registers it (config key: imports)" if not near else ""
 
 
-def make_agent_env(
-    env_id: str,
-    num_envs: int,
-    env_kwargs: dict[str, Any] | None = None,
-    wrappers: Sequence[Wrapper] = (),
-    vectorization: Vectorization = "native",
-) -> VectorEnv[Any, Any, Any]:
-    """A vector environment for an agent.
-
-    Args:
-        env_id: a registered environment.
-        num_envs: number of environments.
-        env_kwargs: arguments of the environment.
-        wrappers: the innermost first.
-        vectorization: ``native``: the environment's own, where it has one and no wrapper is asked for, else as ``sync``;
-            ``sync``: one after another in this process; ``async``: each in a process of its own.
+def check_action_space(space: gymnasium.Space[Any], env_id: str) -> None:
+    """Refuse an action space that an agent cannot choose from.
 
     Raises:
-        MemUPError: an unknown environment, or an action space that an agent cannot choose from.
+        MemUPError: see above.
     """
-    if num_envs < 1:
-        raise MemUPError(f"num_envs={num_envs}: must be at least 1")
-    if vectorization == "native":
-        env = make_vector_env(env_id, num_envs, env_kwargs, wrappers)
-    else:
-        make_vector_env(env_id, 1, env_kwargs, wrappers).close()  # says what is wrong with the arguments
-        with _processes_that_can_be_ended():
-            env = gymnasium.make_vec(
-                env_id,
-                num_envs=num_envs,
-                vectorization_mode=vectorization,
-                wrappers=list(wrappers),  # type: ignore[arg-type]
-                **(env_kwargs or {}),
-            )
-    space = env.single_action_space
     equal = isinstance(space, spaces.MultiDiscrete) and len(set(space.nvec.ravel().tolist())) == 1
     if not (equal or isinstance(space, spaces.Discrete | spaces.Box)):
-        env.close()
         raise MemUPError(
             f"the action space {space} of {env_id!r} cannot be played; an agent chooses from Discrete, Box, or "
             "MultiDiscrete with as many choices in each entry: convert it with a wrapper"
         )
-    return env
 
 
-def reset_env(env: VectorEnv[Any, Any, Any], seed: int, timeout: float) -> Any:
-    """Begin the first episodes; the observations of all environments.
+def reset_env(env: VectorEnv[Any, Any, Any], seed: int, timeout: float) -> tuple[Any, dict[str, Any]]:
+    """Begin the first episodes; the observations of all environments, and the infos.
 
     Raises:
         MemUPError: a process died or does not answer.
@@ -113,8 +97,8 @@ def reset_env(env: VectorEnv[Any, Any, Any], seed: int, timeout: float) -> Any:
     if isinstance(env, AsyncVectorEnv):
         with _watch(env, timeout):
             env.reset_async(seed=seed)
-            return env.reset_wait(timeout)[0]
-    return env.reset(seed=seed)[0]
+            return env.reset_wait(timeout)
+    return env.reset(seed=seed)
 
 
 def step_env(env: VectorEnv[Any, Any, Any], actions: npt.NDArray[Any], timeout: float) -> tuple[Any, ...]:
@@ -130,10 +114,9 @@ def step_env(env: VectorEnv[Any, Any, Any], actions: npt.NDArray[Any], timeout: 
         return env.step_wait(timeout)
 
 
-def reset_some(env: VectorEnv[Any, Any, Any], which: npt.NDArray[np.bool_]) -> Any:
-    """Begin new episodes in some environments of one that does not do so itself; the observations of all."""
-    observation, _ = env.reset(options={"reset_mask": which})
-    return observation
+def reset_some(env: VectorEnv[Any, Any, Any], which: npt.NDArray[np.bool_]) -> tuple[Any, dict[str, Any]]:
+    """Begin new episodes in some environments of one that does not do so itself; the observations of all, and the infos."""
+    return env.reset(options={"reset_mask": which})
 
 
 @contextmanager

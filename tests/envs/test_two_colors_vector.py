@@ -18,7 +18,7 @@ from memup_lightning.envs.policies import random_policy
 from memup_lightning.envs.two_colors.rules import ACTIONS
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.rl.collectors import collect
-from memup_lightning.rl.vector_envs import make_agent_env
+from memup_lightning.rl.vector_envs import make_vector_env
 
 pytest.importorskip("vizdoom")
 
@@ -103,7 +103,7 @@ def test_what_was_returned_does_not_change_later(make: Made) -> None:
     ("name", "kind"), [("TwoColors", TwoColorsVectorEnv), ("TwoColorsDelay", TwoColorsDelayVectorEnv)]
 )
 def test_agents_and_collectors_are_given_threads(name: str, kind: type[DoomVectorEnv]) -> None:
-    for env in (gymnasium.make_vec(f"memup/{name}-v0", num_envs=2), make_agent_env(f"memup/{name}-v0", 2)):
+    for env in (gymnasium.make_vec(f"memup/{name}-v0", num_envs=2), make_vector_env(f"memup/{name}-v0", 2)):
         assert isinstance(env, kind)
         assert env.reset(seed=0)[0].shape == (2, 64, 112, 3)
         env.close()

@@ -48,36 +48,37 @@ def steps_to_the_end(data: Data, t: int, env: int) -> range:
     return range(t, end + 1)
 
 
-def difference(data: Data, t: int, env: int, discount: float) -> float:
+def difference(data: Data, t: int, env: int, gamma: float) -> float:
     behind = 0.0 if data["terminated"][t, env] else float(data["next_value"][t, env])
-    return float(data["reward"][t, env]) + discount * behind - float(data["value"][t, env])
+    return float(data["reward"][t, env]) + gamma * behind - float(data["value"][t, env])
 
 
 @given(rollouts(), numbers, numbers)
-def test_generalised_advantages_are_the_direct_sum(data: Data, discount: float, decay: float) -> None:
-    found = generalized_advantage_estimation(**data, discount=discount, decay=decay)
+def test_generalised_advantages_are_the_direct_sum(data: Data, gamma: float, gae_lambda: float) -> None:
+    found = generalized_advantage_estimation(**data, gamma=gamma, gae_lambda=gae_lambda)
     for t in range(found.shape[0]):
         for env in range(found.shape[1]):
             steps = steps_to_the_end(data, t, env)
-            expected = sum((discount * decay) ** (k - t) * difference(data, k, env, discount) for k in steps)
+            expected = sum((gamma * gae_lambda) ** (k - t) * difference(data, k, env, gamma) for k in steps)
             assert float(found[t, env]) == pytest.approx(expected, abs=1e-9)
 
 
 @given(rollouts(), st.integers(0, 2**31), numbers, numbers, st.floats(0.1, 2), st.floats(0.1, 2))
 def test_vtrace_is_its_definition(
-    data: Data, seed: int, discount: float, decay: float, rho_clip: float, c_clip: float
+    data: Data, seed: int, gamma: float, vtrace_lambda: float, rho_clip: float, c_clip: float
 ) -> None:
     log_ratio = torch.randn(data["reward"].shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    target, advantage = vtrace(log_ratio, **data, discount=discount, decay=decay, rho_clip=rho_clip, c_clip=c_clip)
+    clips = {"rho_clip": rho_clip, "c_clip": c_clip}
+    target, advantage = vtrace(log_ratio, **data, gamma=gamma, vtrace_lambda=vtrace_lambda, **clips)
     ratio = log_ratio.exp()
 
     def wanted(s: int, env: int) -> float:
         """v_s, their equation 1."""
         total = float(data["value"][s, env])
         for t in steps_to_the_end(data, s, env):
-            c = math.prod(decay * min(c_clip, float(ratio[i, env])) for i in range(s, t))
+            c = math.prod(vtrace_lambda * min(c_clip, float(ratio[i, env])) for i in range(s, t))
             rho = min(rho_clip, float(ratio[t, env]))
-            total += discount ** (t - s) * c * rho * difference(data, t, env, discount)
+            total += gamma ** (t - s) * c * rho * difference(data, t, env, gamma)
         return total
 
     steps, envs = log_ratio.shape
@@ -90,7 +91,7 @@ def test_vtrace_is_its_definition(
                 behind = float(data["next_value"][s, env])
             else:
                 behind = wanted(s + 1, env)
-            expected = float(data["reward"][s, env]) + discount * behind - float(data["value"][s, env])
+            expected = float(data["reward"][s, env]) + gamma * behind - float(data["value"][s, env])
             rho = min(rho_clip, float(ratio[s, env]))
             assert float(advantage[s, env]) == pytest.approx(rho * expected, abs=1e-9)
 
@@ -101,7 +102,7 @@ def test_on_policy_vtrace_is_the_lambda_return() -> None:
     data: Any = {name: torch.randn(9, 2, generator=generator) for name in ("reward", "value", "next_value")}
     data["next_value"][:-1] = data["value"][1:]
     data |= {"terminated": torch.zeros(9, 2, dtype=torch.bool), "truncated": torch.zeros(9, 2, dtype=torch.bool)}
-    target, _ = vtrace(torch.zeros(9, 2), **data, discount=0.9, decay=0.8)
+    target, _ = vtrace(torch.zeros(9, 2), **data, gamma=0.9, vtrace_lambda=0.8)
     torch.testing.assert_close(
-        target, data["value"] + generalized_advantage_estimation(**data, discount=0.9, decay=0.8)
+        target, data["value"] + generalized_advantage_estimation(**data, gamma=0.9, gae_lambda=0.8)
     )

@@ -1,4 +1,4 @@
-"""Agents: they learn, need their memory, resume, are loaded and act; what does not fit together says so."""
+"""Agents: they learn, need their memory, resume, are loaded and act; what does not fit together is refused."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ import yaml
 from PIL import Image
 from pytorch_lightning import Callback, Trainer, seed_everything
 
-from memup_lightning.callbacks.episode_film import play_one
 from memup_lightning.cli.main import MemUPCLI, main
 from memup_lightning.datamodules import RolloutDataModule, TMazeDataModule
 from memup_lightning.datamodules.played.joint import RecentEpisodes
-from memup_lightning.datamodules.played.rollouts import iterate_minibatches
 from memup_lightning.envs import TMazeVectorEnv
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.memory import LSTM
 from memup_lightning.modules import MemUP
 from memup_lightning.rl.agent import Agent
 from memup_lightning.rl.algorithms import IMPALA, PPO
+from memup_lightning.rl.episode_recorder import EpisodeRecorder
+from memup_lightning.rl.minibatches import iterate_minibatches
 from memup_lightning.rl.networks import RunningNormalizer
-from memup_lightning.rl.rollouts import RolloutCollector
+from memup_lightning.rl.rollout_collector import RolloutCollector
 from memup_lightning.runs.statistics import mean_interval, share_interval
 from memup_lightning.specs import FieldSpec
 from tests.command_line import tiny
@@ -101,7 +101,7 @@ def test_a_resumed_agent_goes_on_where_it_was(run: Run) -> None:
     resumed = run("fit", "--ckpt_path", last(first), "--model.init_args.optimizer.init_args.lr=0.5")
     assert resumed.trainer.global_step == 10
     assert resumed.trainer.optimizers[0].param_groups[0]["lr"] == 0.5
-    assert resumed.datamodule.environment_steps == 80 + 2 * 40  # the rest of the second rollout is played anew
+    assert resumed.datamodule.environment_steps == 80 + 2 * 40  # the rest of the second rollout is played again
     assert resumed.datamodule.consumed == 10
 
 
@@ -116,7 +116,7 @@ def test_an_agent_is_loaded_from_its_checkpoint_alone_and_acts_as_in_training(ru
     Path("memory.ckpt").unlink()
     agent = Agent.load(path)
     player = RolloutCollector(TMazeVectorEnv(3, length=6), agent.model.task, seed=5)
-    rollout = player.rollout(agent.model, 20)
+    rollout = player.collect(agent.model, 20)
     actions, m = rollout.record["action"], rollout.record["memory"]
     state = agent.initial_state(3)
     for t in range(20):
@@ -124,9 +124,9 @@ def test_an_agent_is_loaded_from_its_checkpoint_alone_and_acts_as_in_training(ru
         seen = rollout.record["input.observation"][t].numpy()
         inputs, first = agent._read(seen, state, reward, rollout.is_first[t].numpy())
         assert torch.allclose(agent.model.encode_memory(inputs, state.memory, first)[1], m[t], atol=1e-5)
-        belief = agent.predict_outcomes(seen, state, reward, rollout.is_first[t].numpy())
-        assert belief.shape == (3, 2)
-        assert np.isfinite(belief).all()
+        outcomes = agent.predict_outcomes(seen, state, reward, rollout.is_first[t].numpy())
+        assert outcomes.shape == (3, 2)
+        assert np.isfinite(outcomes).all()
         _, state = agent.act(seen, state, reward, rollout.is_first[t].numpy())
         state = state._replace(action=actions[t])  # the one that was drawn in the rollout
 
@@ -237,7 +237,7 @@ def test_the_newest_episodes_replace_the_oldest() -> None:
     task = TMazeDataModule(length=4, mode="L").task
     player = RolloutCollector(TMazeVectorEnv(2, length=4, mode="L"), task, 1)
     agent = PPO(task)
-    rollouts = [player.rollout(agent, 3) for _ in range(4)]  # ends in their midst: 4 steps and a reset
+    rollouts = [player.collect(agent, 3) for _ in range(4)]  # ends in their midst: 4 steps and a reset
     kept = [recent.add(rollout) for rollout in rollouts]
     assert kept == [0, 2, 3, 3]
     hint = torch.cat([rollout.record["input.observation"][..., 0] for rollout in rollouts])
@@ -250,21 +250,21 @@ def test_the_newest_episodes_replace_the_oldest() -> None:
         assert episode.arrays["action"].dtype == np.int32
 
 
-def test_an_episode_is_drawn_with_what_the_agent_believes(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_episode_is_drawn_with_predicted_outcomes(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     path = last(run("fit"))
     film = ["--trainer.callbacks+=EpisodeFilm", "--trainer.callbacks.frames=3"]
     cli = run("test", "--ckpt_path", path, *film, "--data.init_args.env_kwargs.mode=L")
     assert "an episode of 30 steps" in capsys.readouterr().out
     with Image.open(Path(str(cli.trainer.log_dir)) / "episode.gif") as picture:
         assert picture.n_frames > 10  # type: ignore[attr-defined]
-    played = play_one(cli.model, cli.datamodule, 100)
-    assert played.belief is not None
-    assert played.belief.shape == played.probability.shape == (30, 2)
-    assert played.reward[:-1].tolist() == [0.0] * 29
-    assert played.reward[-1] in (4.0, -3.0)
-    assert played.observation[:, 1].tolist() == [0.0] * 29 + [1.0]
+    record = EpisodeRecorder(cli.model, 100).play(cli.datamodule)
+    assert record.predicted_outcome is not None
+    assert record.predicted_outcome.shape == record.probability.shape == (30, 2)
+    assert record.reward[:-1].tolist() == [0.0] * 29
+    assert record.reward[-1] in (4.0, -3.0)
+    assert record.observation[:, 1].tolist() == [0.0] * 29 + [1.0]
     with pytest.raises(MemUPError, match="longer than max_steps=7"):
-        play_one(cli.model, cli.datamodule, 7)
+        EpisodeRecorder(cli.model, 7).play(cli.datamodule)
 
 
 def test_what_an_update_saves_is_measured_where_a_core_learns_and_where_none_does(run: Run) -> None:
@@ -280,7 +280,6 @@ def test_what_an_update_saves_is_measured_where_a_core_learns_and_where_none_doe
     [
         (["--model.init_args.memory=runs/nothing.ckpt"], "nothing.ckpt: no such file"),
         (["--model.init_args.memory=empty"], "empty: there is no intact checkpoint in this folder"),
-        (["--model=JointPPO", "--model.init_args.normalize_observations=true"], "normalize_observations=false"),
         (["--model=IMPALA", "--model.init_args.rho_clip=0"], "rho_clip=0"),
         (["--data=JointDataModule"], "JointDataModule trains JointPPO, not PPO"),
         (
@@ -300,7 +299,7 @@ def test_what_an_update_saves_is_measured_where_a_core_learns_and_where_none_doe
         (["--model=MemUP", "--model.init_args.memory=LSTM"], "not with MemUP"),
     ],
 )
-def test_what_does_not_fit_together_says_so(
+def test_what_does_not_fit_together_is_refused(
     run: Run, options: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("empty").mkdir()
@@ -400,13 +399,13 @@ def test_a_rollout_is_played_by_the_weights_behind_the_last_update(monkeypatch: 
         "memup/TMaze-v0", {"length": 6}, num_envs=2, num_steps=4, update_epochs=1, num_minibatches=2, seed=1
     )
     played: list[int] = []
-    play = data.play
-    monkeypatch.setattr(data, "play", lambda: played.append(data.trainer.global_step) or play())  # type: ignore[union-attr, func-returns-value]
+    collect = data.collect
+    monkeypatch.setattr(data, "collect", lambda: played.append(data.trainer.global_step) or collect())  # type: ignore[union-attr, func-returns-value]
     quiet_trainer(7, [], limit_val_batches=0).fit(PPO(data.task), data)
     assert played == [0, 2, 4, 6]
 
 
-def test_every_epoch_deals_every_row_once() -> None:
+def test_every_epoch_yields_every_row_once() -> None:
     rows = {
         "action": torch.arange(10),
         "state": (torch.arange(10), (torch.arange(10),)),
@@ -415,16 +414,16 @@ def test_every_epoch_deals_every_row_once() -> None:
     batches = list(iterate_minibatches(rows, 3, 4))
     assert len(batches) == 12
     for epoch in range(3):
-        dealt = batches[4 * epoch : 4 * epoch + 4]
-        assert sorted(torch.cat([batch["action"] for batch in dealt]).tolist()) == [0, 1, 2, *range(4, 10)]
-        assert all(torch.equal(batch["action"], batch["state"][1][0]) for batch in dealt)
+        part = batches[4 * epoch : 4 * epoch + 4]
+        assert sorted(torch.cat([batch["action"] for batch in part]).tolist()) == [0, 1, 2, *range(4, 10)]
+        assert all(torch.equal(batch["action"], batch["state"][1][0]) for batch in part)
 
 
-def test_observations_are_normalised_by_all_that_was_seen() -> None:
+def test_observations_are_normalised_by_all_observations_so_far() -> None:
     normalizer = RunningNormalizer({"x": FieldSpec((2,)), "kind": FieldSpec((), "int32", "token", 3)})
     batches = [torch.randn(n, 2) * torch.tensor([3.0, 0.1]) + torch.tensor([5.0, -2.0]) for n in (7, 40, 3)]
     for batch in batches:
-        normalizer.learn(normalizer({"x": batch, "kind": torch.zeros(len(batch))}))
+        normalizer.update(normalizer({"x": batch, "kind": torch.zeros(len(batch))}))
     every = torch.cat(batches)
     found = normalizer({"x": every, "kind": torch.ones(50)})
     expected = (every - every.mean(0)) / every.std(0, correction=0)

@@ -1,4 +1,4 @@
-"""Rollouts: what an agent reads, keeps and is credited with, whatever begins and ends in the middle of them."""
+"""Rollouts: what an agent reads, records and learns from, whatever begins and ends in the middle of them."""
 
 from __future__ import annotations
 
@@ -24,17 +24,19 @@ from memup_lightning.data.episodes import OUTCOME, ArrayEpisodes
 from memup_lightning.data.samplers import SequentialSampler
 from memup_lightning.data.stream import ChunkStream
 from memup_lightning.datamodules import TMazeDataModule
-from memup_lightning.datamodules.played.rollouts import iterate_minibatches
 from memup_lightning.envs import TMazeVectorEnv
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.memory import GRU, LSTM, State
 from memup_lightning.modules import MemUP
-from memup_lightning.rl.agent_memory import unroll
+from memup_lightning.protocols import ActorOutput
 from memup_lightning.rl.algorithms import IMPALA, PPO
 from memup_lightning.rl.algorithms.advantages import generalized_advantage_estimation, vtrace
+from memup_lightning.rl.minibatches import iterate_minibatches
 from memup_lightning.rl.networks import GumbelCategorical
-from memup_lightning.rl.rollouts import ActorOutput, EpisodeResult, Rollout, RolloutCollector
-from memup_lightning.rl.vector_envs import make_agent_env
+from memup_lightning.rl.rollout_collector import RolloutCollector
+from memup_lightning.rl.rollouts import EpisodeResult, Rollout
+from memup_lightning.rl.unroll import unroll
+from memup_lightning.rl.vector_envs import make_vector_env
 
 MODES = [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP, AutoresetMode.DISABLED]
 TMAZE = TMazeDataModule(length=20).task
@@ -91,7 +93,7 @@ def counting(mode: AutoresetMode, *envs: tuple[int, bool]) -> RolloutCollector:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_every_step_is_played_once_and_reads_what_came_before_it(mode: AutoresetMode) -> None:
-    rollout = counting(mode, (3, False), (2, True)).rollout(Seer(), 9)
+    rollout = counting(mode, (3, False), (2, True)).collect(Seer(), 9)
     record = rollout.record
     for env, length in enumerate((3, 2)):
         rows = rollout.valid[:, env]
@@ -109,7 +111,7 @@ def test_every_step_is_played_once_and_reads_what_came_before_it(mode: Autoreset
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_truncated_episode_is_valued_by_what_it_would_have_seen_next(mode: AutoresetMode) -> None:
-    rollout = counting(mode, (3, False), (2, True)).rollout(Seer(), 9)
+    rollout = counting(mode, (3, False), (2, True)).collect(Seer(), 9)
     counts = rollout.valid & ~rollout.terminated
     seen = rollout.record["read.observation"][..., 0]
     assert torch.equal(rollout.next_value[counts], 10 * (seen[counts] + 1))
@@ -122,8 +124,8 @@ def test_a_truncated_episode_is_valued_by_what_it_would_have_seen_next(mode: Aut
 def test_episodes_go_on_from_one_rollout_to_the_next(mode: AutoresetMode) -> None:
     player, other = (counting(mode, (4, False), (3, True)) for _ in range(2))
     actor = Seer()
-    whole = player.rollout(actor, 11)
-    parts = [other.rollout(actor, steps) for steps in (2, 5, 4)]
+    whole = player.collect(actor, 11)
+    parts = [other.collect(actor, steps) for steps in (2, 5, 4)]
     for name in ("reward", "valid", "is_first", "terminated", "truncated", "next_value"):
         assert torch.equal(getattr(whole, name), torch.cat([getattr(part, name) for part in parts])), name
     assert torch.equal(whole.record["sum"], torch.cat([part.record["sum"] for part in parts]))
@@ -172,7 +174,7 @@ def test_the_memory_of_a_step_is_that_of_the_chunked_pass(
     """Act by act, over resets in the middle of a rollout, against the way in which a memory is trained."""
     model = agent(core)
     player = RolloutCollector(TMazeVectorEnv(3, length=length, autoreset_mode=mode), TMAZE, seed)
-    rollout = player.rollout(model, steps)
+    rollout = player.collect(model, steps)
     played = [episode for env in range(3) for episode in episodes_of(rollout, env)]
     expected = np.concatenate([episode.pop("memory") for episode in played])
     arrays = {name: np.concatenate([episode[name] for episode in played]) for name in played[0]}
@@ -230,7 +232,7 @@ def test_one_long_stretch_does_not_make_short_ones_as_long() -> None:
 def test_an_agent_learns_from_no_step_that_only_resets(memory: Any) -> None:
     torch.manual_seed(0)
     model = PPO(TMAZE, memory=memory)
-    rollout = RolloutCollector(TMazeVectorEnv(2, length=4, mode="L"), TMAZE, 1).rollout(
+    rollout = RolloutCollector(TMazeVectorEnv(2, length=4, mode="L"), TMAZE, 1).collect(
         model, 11
     )  # 4 steps and a reset
     assert rollout.num_valid_steps == 18
@@ -247,13 +249,13 @@ def test_the_policy_that_played_is_the_one_that_learns_first() -> None:
         model = PPO(TMAZE, memory=memory, normalize_observations=True)
         player = RolloutCollector(TMazeVectorEnv(5, length=4), TMAZE, 1)
         for _ in range(2):  # the second begins in the middle of episodes, with moments that were learned
-            rollout = player.rollout(model, 9)
+            rollout = player.collect(model, 9)
             seen = {name.removeprefix("input."): x for name, x in rollout.record.items() if name.startswith("input.")}
             rows = model.make_batches(rollout)
             if memory is LSTM:
-                m = model.memory.unroll(  # type: ignore[union-attr, operator]
-                    {name: x.transpose(0, 1) for name, x in seen.items()}, rows["state"], rows["is_first"]
-                ).transpose(0, 1)
+                m = model.memory.encode_batch({name: x.transpose(0, 1) for name, x in seen.items()}, rows).transpose(
+                    0, 1
+                )
             else:
                 m = rollout.record["memory"]
             policy, value = model.decide(seen, m)
@@ -268,7 +270,7 @@ def test_advantages_keep_their_scale_where_a_rollout_pays_nothing() -> None:
     for unit in (1.0, 100.0):
         model = PPO(TMAZE)
         player = RolloutCollector(TMazeVectorEnv(4, length=6), TMAZE, 1)
-        paid, unpaid = (player.rollout(model, 14) for _ in range(2))
+        paid, unpaid = (player.collect(model, 14) for _ in range(2))
         for rollout in (paid, unpaid):
             rollout.record["value"] *= 0.01
             rollout.next_value *= 0.01
@@ -353,14 +355,14 @@ def test_a_crashed_environment_process_ends_in_an_error_not_in_a_wait(how: str, 
         timeout=1 if how == "hang" else 30,
     )
     with pytest.raises(kind, match=message):
-        player.rollout(Seer(), 5)
+        player.collect(Seer(), 5)
     env.close()
 
 
 def test_processes_of_environments_end_when_asked_whatever_the_trainer_does_at_sigterm() -> None:
     before = signal.signal(signal.SIGTERM, lambda *_: None)  # like Lightning, which only notes that it came
     try:
-        env = make_agent_env("memup/TMaze-v0", 2, {"length": 5}, vectorization="async")
+        env = make_vector_env("memup/TMaze-v0", 2, {"length": 5}, vectorization="async")
         assert callable(signal.getsignal(signal.SIGTERM)), "the trainer's own handler is there again"
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -382,10 +384,10 @@ def test_a_reward_that_is_no_number_is_refused() -> None:
             return *super().step(action)[:1], float("nan"), False, False, {}
 
     player = counting(AutoresetMode.NEXT_STEP, (3, False))
-    player.env = SyncVectorEnv([NaN])
-    player.env.reset()
-    with pytest.raises(MemUPError, match="reward of nan"):
-        player.rollout(Seer(), 2)
+    player.driver.env = SyncVectorEnv([NaN])
+    player.driver.env.reset()
+    with pytest.raises(MemUPError, match=r"environment 0 gave nan at step 0 of its episode \(field reward\)"):
+        player.collect(Seer(), 2)
 
 
 def some_rows(steps: int = 7, envs: int = 3) -> dict[str, Tensor]:
@@ -397,17 +399,17 @@ def some_rows(steps: int = 7, envs: int = 3) -> dict[str, Tensor]:
     return rows | {"valid": torch.ones(steps, envs, dtype=torch.bool)}
 
 
-def test_ppo_gives_credit_by_its_own_discount_and_decay() -> None:
+def test_ppo_computes_advantages_with_its_own_gamma_and_lambda() -> None:
     rows = some_rows()
     record = {"value": rows["value"]}
     ends = {name: rows[name] for name in ("valid", "reward", "terminated", "truncated", "next_value")}
     rollout = Rollout(record=record, is_first=rows["terminated"], state=(), **ends)
-    model = PPO(TMAZE, memory=None, discount=0.5, gae_lambda=0.3, normalize_advantages=False)
+    model = PPO(TMAZE, memory=None, gamma=0.5, gae_lambda=0.3, normalize_advantages=False)
     names = ("reward", "value", "next_value", "terminated", "truncated")
     expected = generalized_advantage_estimation(*(rows[name] for name in names), 0.5, 0.3)
-    credit = model.compute_advantages(rollout)
-    torch.testing.assert_close(credit["advantage"], expected)
-    torch.testing.assert_close(credit["target"], expected + rows["value"])
+    computed = model.compute_advantages(rollout)
+    torch.testing.assert_close(computed["advantage"], expected)
+    torch.testing.assert_close(computed["target"], expected + rows["value"])
 
 
 def test_impala_corrects_with_the_values_of_now_and_its_own_arguments() -> None:
@@ -415,7 +417,7 @@ def test_impala_corrects_with_the_values_of_now_and_its_own_arguments() -> None:
     rows["action"] = torch.zeros(3, 7, dtype=torch.int64)
     policy = Categorical(logits=torch.randn(3, 7, 4))
     given = {"vtrace_lambda": 0.6, "rho_clip": 0.9, "c_clip": 0.8}
-    model = IMPALA(TMAZE, memory=LSTM, discount=0.5, **given)
+    model = IMPALA(TMAZE, memory=LSTM, gamma=0.5, **given)
     value = torch.randn(3, 7)
     behind = rows["next_value"].clone()
     for env, step in (~(rows["terminated"] | rows["truncated"]))[:, :-1].nonzero().tolist():

@@ -1,8 +1,8 @@
-"""How much better an action was than expected: generalised advantage estimation, and V-trace.
+"""Advantage estimators: generalised advantage estimation, and V-trace.
 
-All tensors are ``[steps, envs]``. A step's value and the value of what it led to are given apart, so that one rule holds
-for every way in which episodes end: behind a terminated step nothing is to be had, behind a truncated one the episode
-would have gone on, and neither hands anything to the episode that begins after it.
+All tensors are ``[steps, envs]``. The value of a step and the value of the next observation are separate arguments, so that
+one rule holds for every end of an episode: after a terminated step the value is zero, after a truncated one it is that of
+the episode's next observation, and neither crosses into the next episode.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ def generalized_advantage_estimation(
     next_value: Tensor,
     terminated: Tensor,
     truncated: Tensor,
-    discount: float = 0.99,
-    decay: float = 0.95,
+    gamma: float = 0.99,
+    gae_lambda: float = 0.95,
 ) -> Tensor:
-    """Generalised advantage estimation (Schulman et al., ICLR 2016, equation 16).
+    """Compute generalised advantages (Schulman et al., ICLR 2016, equation 16).
 
-    ``A_t = sum over l of (discount * decay)^l delta_{t+l}`` up to the end of the episode or of the tensors, with
-    ``delta_t = r_t + discount * V(s_{t+1}) - V(s_t)``.
+    ``A_t = sum over l of (gamma * gae_lambda)^l delta_{t+l}`` up to the end of the episode or of the tensors, with
+    ``delta_t = r_t + gamma * V(s_{t+1}) - V(s_t)``.
 
     Args:
         reward: r_t.
         value: V(s_t).
-        next_value: V(s_{t+1}) of the same episode, also where it was truncated and at the last step; behind a terminated
-            step it is not read.
+        next_value: V(s_{t+1}) of the same episode, also where it was truncated and at the last step; ignored after a
+            terminated step.
         terminated: whether the episode ended by itself at this step, bool.
-        truncated: whether it was cut off behind this step, bool.
-        discount: gamma.
-        decay: lambda.
+        truncated: whether it was cut off after this step, bool.
+        gamma: discount factor.
+        gae_lambda: lambda.
 
     Returns:
-        A, ``[steps, envs]``; ``A + value`` is what the value function should have said (the lambda-return).
+        A, ``[steps, envs]``; ``A + value`` is the lambda-return, the target of the value function.
     """
-    delta = reward + discount * next_value.masked_fill(terminated, 0) - value
-    return _sum_back(delta, discount * decay * (~(terminated | truncated)).to(delta))
+    delta = reward + gamma * next_value.masked_fill(terminated, 0) - value
+    return _discounted_sum(delta, gamma * gae_lambda * (~(terminated | truncated)).to(delta))
 
 
 def vtrace(
@@ -49,12 +49,12 @@ def vtrace(
     next_value: Tensor,
     terminated: Tensor,
     truncated: Tensor,
-    discount: float = 0.99,
-    decay: float = 1.0,
+    gamma: float = 0.99,
+    vtrace_lambda: float = 1.0,
     rho_clip: float = 1.0,
     c_clip: float = 1.0,
 ) -> tuple[Tensor, Tensor]:
-    """V-trace (Espeholt et al., "IMPALA", ICML 2018, equation 1 and section 4.2).
+    """Compute V-trace targets and advantages (Espeholt et al., "IMPALA", ICML 2018, equation 1 and section 4.2).
 
     Args:
         log_ratio: log pi(a_t | s_t) - log mu(a_t | s_t), of the policy that learns to the one that played.
@@ -62,31 +62,31 @@ def vtrace(
         value: V(s_t).
         next_value: V(s_{t+1}), as for :func:`generalized_advantage_estimation`.
         terminated: whether the episode ended by itself at this step, bool.
-        truncated: whether it was cut off behind this step, bool.
-        discount: gamma.
-        decay: lambda, a factor of every c (their remark 2).
-        rho_clip: largest importance weight of a temporal difference.
-        c_clip: largest importance weight that is handed back.
+        truncated: whether it was cut off after this step, bool.
+        gamma: discount factor.
+        vtrace_lambda: lambda, a factor of every c (their remark 2).
+        rho_clip: largest importance weight rho of a temporal difference.
+        c_clip: largest importance weight c, by which later temporal differences reach earlier steps.
 
     Returns:
-        Targets v_s of the value function, and advantages ``rho_s (r_s + discount * v_{s+1} - V(s_s))`` of the policy
+        Targets v_s of the value function, and advantages ``rho_s (r_s + gamma * v_{s+1} - V(s_s))`` of the policy
         gradient, each ``[steps, envs]``.
     """
     ratio = log_ratio.exp()
-    rho, c = ratio.clamp(max=rho_clip), decay * ratio.clamp(max=c_clip)
+    rho, c = ratio.clamp(max=rho_clip), vtrace_lambda * ratio.clamp(max=c_clip)
     ends = terminated | truncated
-    behind = next_value.masked_fill(terminated, 0)
-    delta = rho * (reward + discount * behind - value)
-    target = value + _sum_back(delta, discount * c * ~ends)
-    next_target = torch.cat([target[1:], behind[-1:]])
-    advantage = rho * (reward + discount * torch.where(ends, behind, next_target) - value)
+    bootstrap = next_value.masked_fill(terminated, 0)
+    delta = rho * (reward + gamma * bootstrap - value)
+    target = value + _discounted_sum(delta, gamma * c * ~ends)
+    next_target = torch.cat([target[1:], bootstrap[-1:]])
+    advantage = rho * (reward + gamma * torch.where(ends, bootstrap, next_target) - value)
     return target, advantage
 
 
-def _sum_back(delta: Tensor, keep: Tensor) -> Tensor:
-    """``x_t = delta_t + keep_t * x_{t+1}``, from the last step to the first."""
+def _discounted_sum(delta: Tensor, factor: Tensor) -> Tensor:
+    """``x_t = delta_t + factor_t * x_{t+1}``, from the last step to the first."""
     total = torch.empty_like(delta)
     last = torch.zeros_like(delta[0])
     for t in range(len(delta) - 1, -1, -1):
-        last = torch.addcmul(delta[t], keep[t], last, out=total[t])
+        last = torch.addcmul(delta[t], factor[t], last, out=total[t])
     return total

@@ -1,17 +1,23 @@
-"""IMPALA: an actor-critic whose updates are corrected for the policy that played being an older one."""
+"""IMPALA: an actor-critic that corrects its updates for the age of the policy that played."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import torch
+from pytorch_lightning.cli import LRSchedulerCallable
 from torch import Tensor
 from torch.distributions import Distribution
 
 from memup_lightning.distributed import global_masked_mean
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.rl.algorithms.actor_critic import ActorCritic, RolloutBatch
+from memup_lightning.models.encoders import StepEncoder
+from memup_lightning.modules.base import OptimizerCallable, adam
+from memup_lightning.modules.memory_task import EncoderCallable
+from memup_lightning.rl.agent_memory import MemoryChoice
+from memup_lightning.rl.algorithms.actor_critic import ActorCritic, HeadsCallable, RolloutBatch
 from memup_lightning.rl.algorithms.advantages import vtrace
+from memup_lightning.rl.networks import Heads
 from memup_lightning.rl.rollouts import Rollout
 from memup_lightning.specs import TaskSpec
 
@@ -21,34 +27,66 @@ class IMPALA(ActorCritic):
     architectures", ICML 2018, section 4). With ``memory=GTrXL`` it is the agent of "Stabilizing Transformers for
     reinforcement learning" (Parisotto et al., ICML 2020), which trains that core by V-MPO or V-trace.
 
-    There, actors play with weights that are some updates old. Here one process plays a rollout and then learns from it,
-    batch after batch: the later a batch, the older the weights that played it. V-trace corrects for that in both cases.
-    Values behind a truncation and behind the last step of a rollout are those of the policy that played.
+    In the paper, actors play with weights that are some updates old. Here one process plays a rollout and then learns from
+    it, minibatch after minibatch: the later a minibatch, the older the weights that played it. V-trace corrects for that
+    in both cases. Values after a truncation and after the last step of a rollout are those of the policy that played.
 
     Args:
         task: what the environment gives; the command line takes it from the datamodule.
+        memory: path of a checkpoint of MemUP, or a core that learns with the policy (``LSTM``, a class path), or null.
+        heads: ``(feature_size, action) -> policy and value``.
+        encoder: ``(fields) -> encoder`` of the inputs of a core that learns.
+        observation_encoder: ``(fields) -> encoder`` of the present observation.
+        normalize_observations: whether numbers in observations are brought to mean 0 and standard deviation 1.
+        gamma: discount factor.
         vtrace_lambda: lambda, a factor of the weights c.
-        rho_clip: largest importance weight of a temporal difference.
-        c_clip: largest importance weight that is handed back.
-        **agent: memory, heads, encoder, observation_encoder, normalize_observations, discount, vf_coef,
-            ent_coef, optimizer, lr_scheduler: see :class:`~memup_lightning.rl.algorithms.actor_critic.ActorCritic`.
+        rho_clip: largest importance weight rho of a temporal difference.
+        c_clip: largest importance weight c, by which later temporal differences reach earlier steps.
+        vf_coef: weight of the value loss.
+        ent_coef: weight of the entropy bonus.
+        optimizer: ``(parameters) -> optimizer``.
+        lr_scheduler: ``(optimizer) -> schedule``, stepped after every update.
+
+    Raises:
+        MemUPError: an unusable memory; ``vtrace_lambda``, ``rho_clip`` or ``c_clip`` out of range.
     """
 
-    sequences = True
+    needs_sequences = True
 
     def __init__(
         self,
         task: TaskSpec | dict[str, Any],
+        memory: MemoryChoice = None,
+        heads: HeadsCallable = Heads,
+        encoder: EncoderCallable = StepEncoder,
+        observation_encoder: EncoderCallable = StepEncoder,
+        normalize_observations: bool = False,
+        gamma: float = 0.99,
         vtrace_lambda: float = 1.0,
         rho_clip: float = 1.0,
         c_clip: float = 1.0,
-        **agent: Any,
+        vf_coef: float = 0.5,
+        ent_coef: float = 0.01,
+        optimizer: OptimizerCallable = adam,
+        lr_scheduler: LRSchedulerCallable | None = None,
     ) -> None:
-        super().__init__(task, **agent)
+        super().__init__(
+            task,
+            memory=memory,
+            heads=heads,
+            encoder=encoder,
+            observation_encoder=observation_encoder,
+            normalize_observations=normalize_observations,
+            gamma=gamma,
+            vf_coef=vf_coef,
+            ent_coef=ent_coef,
+            optimizer=optimizer,
+            lr_scheduler=lr_scheduler,
+        )
         if not 0 <= vtrace_lambda <= 1 or not rho_clip > 0 or not c_clip > 0:
             raise MemUPError(
-                f"vtrace_lambda={vtrace_lambda}, rho_clip={rho_clip}, c_clip={c_clip}: the first must lie in [0, 1], the "
-                "others above 0"
+                f"vtrace_lambda={vtrace_lambda}, rho_clip={rho_clip}, c_clip={c_clip}: the first must be in [0, 1], "
+                "the others above 0"
             )
         self.vtrace_lambda, self.rho_clip, self.c_clip = vtrace_lambda, rho_clip, c_clip
 
@@ -60,25 +98,25 @@ class IMPALA(ActorCritic):
             "next_value": rollout.next_value,
         }
 
-    def losses(self, rows: RolloutBatch, policy: Distribution, value: Tensor) -> dict[str, Tensor]:
-        log_prob = policy.log_prob(rows["action"])
+    def losses(self, batch: RolloutBatch, policy: Distribution, value: Tensor) -> dict[str, Tensor]:
+        log_prob = policy.log_prob(batch["action"])
         with torch.no_grad():
-            goes_on = ~(rows["terminated"] | rows["truncated"])[:, :-1]
-            next_value = rows["next_value"].clone()
-            next_value[:, :-1] = torch.where(goes_on, value[:, 1:], next_value[:, :-1])
+            continues = ~(batch["terminated"] | batch["truncated"])[:, :-1]
+            next_value = batch["next_value"].clone()
+            next_value[:, :-1] = torch.where(continues, value[:, 1:], next_value[:, :-1])
             target, advantage = vtrace(
-                (log_prob - rows["log_prob"]).T,
-                rows["reward"].T,
+                (log_prob - batch["log_prob"]).T,
+                batch["reward"].T,
                 value.T,
                 next_value.T,
-                rows["terminated"].T,
-                rows["truncated"].T,
-                self.discount,
+                batch["terminated"].T,
+                batch["truncated"].T,
+                self.gamma,
                 self.vtrace_lambda,
                 self.rho_clip,
                 self.c_clip,
             )
-        counts = rows["valid"]
+        counts = batch["valid"]
         terms = {
             "policy_loss": (-log_prob * advantage.T, counts),
             "value_loss": (self.vf_coef * 0.5 * (value - target.T).square(), counts),
@@ -86,8 +124,8 @@ class IMPALA(ActorCritic):
         }
         return global_masked_mean(terms)
 
-    def diagnostics(self, rows: RolloutBatch, policy: Distribution) -> dict[str, Tensor]:
+    def diagnostics(self, batch: RolloutBatch, policy: Distribution) -> dict[str, Tensor]:
         """The entropy, and the mean importance weight, 1 where the policy that learns is the one that played."""
         with torch.no_grad():
-            ratio = (policy.log_prob(rows["action"]) - rows["log_prob"]).exp()
-            return global_masked_mean({"entropy": (policy.entropy(), rows["valid"]), "ratio": (ratio, rows["valid"])})
+            ratio = (policy.log_prob(batch["action"]) - batch["log_prob"]).exp()
+            return global_masked_mean({"entropy": (policy.entropy(), batch["valid"]), "ratio": (ratio, batch["valid"])})

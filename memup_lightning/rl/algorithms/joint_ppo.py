@@ -1,4 +1,4 @@
-"""Memory and policy trained at the same time: MemUP on what the agent itself plays."""
+"""JointPPO: memory and policy trained at the same time, MemUP on the episodes that the agent itself plays."""
 
 from __future__ import annotations
 
@@ -8,59 +8,99 @@ from functools import reduce
 from typing import Any, TypeAlias
 
 import torch
+from pytorch_lightning.cli import LRSchedulerCallable
 from torch import Tensor
 
 from memup_lightning.chunk import Chunk
 from memup_lightning.exceptions import MemUPError
+from memup_lightning.models.encoders import StepEncoder
 from memup_lightning.models.memory import detach
+from memup_lightning.modules.base import OptimizerCallable, adam
+from memup_lightning.modules.memory_task import EncoderCallable
 from memup_lightning.modules.memup import MemUP
 from memup_lightning.rl.agent_memory import FrozenMemory
-from memup_lightning.rl.algorithms.actor_critic import RolloutBatch
+from memup_lightning.rl.algorithms.actor_critic import HeadsCallable, RolloutBatch
 from memup_lightning.rl.algorithms.ppo import PPO
+from memup_lightning.rl.networks import Heads
 from memup_lightning.specs import TaskSpec
 
 MemUPCallable: TypeAlias = Callable[[TaskSpec], MemUP]
 
 
 class JointPPO(PPO):
-    """PPO on a memory that MemUP trains beside it, on the episodes that PPO plays.
+    """PPO on a memory that MemUP trains at the same time, on the episodes that PPO plays.
 
-    A :class:`~memup_lightning.datamodules.played.joint.JointDataModule` hands out batches of both kinds, so that
-    chunks train the memory and steps
-    the policy, each under the one optimizer: it moves a weight only where the batch gave it a gradient. The policy reads a
-    slowly updated copy, an exponential moving average of the memory's weights (Polyak & Juditsky, 1992), so that its input
-    does not jump.
+    A :class:`~memup_lightning.datamodules.played.joint.JointDataModule` yields batches of both types: chunks train the
+    memory, and minibatches of a rollout train the policy, each under the one optimizer, which changes a weight only where
+    the batch gave it a gradient. The policy reads an exponential moving average of the memory's weights (Polyak &
+    Juditsky, 1992), so that its input changes slowly.
 
     Args:
         task: what the environment gives; the command line takes it from the datamodule.
         memup: ``(task) -> MemUP``: the memory and how it learns. Its own optimizer is not used.
-        ema_decay: share that the copy keeps of itself at each of the memory's updates.
-        **agent: see :class:`~memup_lightning.rl.algorithms.ppo.PPO`; without ``memory``, and observations are not
-        normalised.
+        ema_decay: share that the moving average keeps of itself at each update of the memory.
+        heads: ``(feature_size, action) -> policy and value``.
+        observation_encoder: ``(fields) -> encoder`` of the present observation.
+        gamma: discount factor.
+        gae_lambda: lambda of generalised advantage estimation.
+        clip_range: largest difference of the probability ratio from 1 that the objective rewards.
+        normalize_advantages: whether advantages are divided by their scale, see
+            :class:`~memup_lightning.rl.algorithms.ppo.PPO`.
+        vf_coef: weight of the value loss.
+        ent_coef: weight of the entropy bonus.
+        optimizer: ``(parameters) -> optimizer``, of memory and policy alike.
+        lr_scheduler: ``(optimizer) -> schedule``, stepped after every update.
 
     Raises:
-        MemUPError: an average that is no share; normalised observations.
+        MemUPError: ``ema_decay``, ``gae_lambda`` or ``clip_range`` out of range.
     """
 
     memory: FrozenMemory
 
     def __init__(
-        self, task: TaskSpec | dict[str, Any], memup: MemUPCallable = MemUP, ema_decay: float = 0.99, **agent: Any
+        self,
+        task: TaskSpec | dict[str, Any],
+        memup: MemUPCallable = MemUP,
+        ema_decay: float = 0.99,
+        heads: HeadsCallable = Heads,
+        observation_encoder: EncoderCallable = StepEncoder,
+        gamma: float = 0.99,
+        gae_lambda: float = 0.95,
+        clip_range: float = 0.2,
+        normalize_advantages: bool = True,
+        vf_coef: float = 0.5,
+        ent_coef: float = 0.01,
+        optimizer: OptimizerCallable = adam,
+        lr_scheduler: LRSchedulerCallable | None = None,
     ) -> None:
         if not 0 <= ema_decay < 1:
-            raise MemUPError(f"ema_decay={ema_decay}: the share that the copy keeps of itself; give 0 <= ema_decay < 1")
-        made = memup(task if isinstance(task, TaskSpec) else TaskSpec.from_dict(task))
-        super().__init__(task, memory=copy.deepcopy(made), **agent)
-        if self.normalizer is not None:
-            raise MemUPError(
-                "JointPPO keeps what it saw for its memory, which reads it raw; normalize_observations=false"
-            )
-        self.memup, self.ema_decay = made, ema_decay
+            raise MemUPError(f"ema_decay={ema_decay}: must be in [0, 1)")
+        learner = memup(task if isinstance(task, TaskSpec) else TaskSpec.from_dict(task))
+        super().__init__(
+            task,
+            memory=copy.deepcopy(learner),
+            heads=heads,
+            observation_encoder=observation_encoder,
+            gamma=gamma,
+            gae_lambda=gae_lambda,
+            clip_range=clip_range,
+            normalize_advantages=normalize_advantages,
+            vf_coef=vf_coef,
+            ent_coef=ent_coef,
+            optimizer=optimizer,
+            lr_scheduler=lr_scheduler,
+        )
+        self.memup, self.ema_decay = learner, ema_decay
+        self._memory_has_gradient = False  # whether a chunk took part in the coming optimizer step
+
+    def memory_task(self) -> MemUP:
+        return self.memup
 
     def training_step(self, batch: RolloutBatch | Chunk, batch_idx: int) -> dict[str, Tensor]:
         if not isinstance(batch, Chunk):
             return super().training_step(batch, batch_idx)
-        if batch.step == 0:  # the lanes begin episodes that were played since
+        self._memory_has_gradient = True
+        if batch.step == 0:  # the lanes begin with the newest episodes
             self.memup.lane_state = None
         memory, state = self.memup.unroll(batch, self.memup.lane_state)
         self.memup.lane_state = detach(state)
@@ -72,7 +112,9 @@ class JointPPO(PPO):
             self.log_dict(logged, batch_size=batch.lanes)
         return out
 
-    def on_train_batch_end(self, outputs: Any, batch: RolloutBatch | Chunk, batch_idx: int) -> None:
-        if isinstance(batch, Chunk):
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        super().optimizer_step(*args, **kwargs)
+        if self._memory_has_gradient:
+            self._memory_has_gradient = False
             self.memup.uncertainty.update(self.memup)
-            self.memory.follow(self.memup, self.ema_decay)
+            self.memory.update_ema(self.memup, self.ema_decay)

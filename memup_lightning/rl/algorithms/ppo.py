@@ -1,43 +1,61 @@
-"""Proximal policy optimisation, on a memory that MemUP trained, on one that learns with it, or on none."""
+"""PPO: proximal policy optimisation, on a memory that MemUP trained, on one that learns with it, or on none."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import torch
+from pytorch_lightning.cli import LRSchedulerCallable
 from torch import Tensor
 from torch.distributions import Distribution
 
 from memup_lightning.distributed import global_masked_mean
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.rl.algorithms.actor_critic import ActorCritic, RolloutBatch
+from memup_lightning.models.encoders import StepEncoder
+from memup_lightning.modules.base import OptimizerCallable, adam
+from memup_lightning.modules.memory_task import EncoderCallable
+from memup_lightning.rl.agent_memory import MemoryChoice
+from memup_lightning.rl.algorithms.actor_critic import ActorCritic, HeadsCallable, RolloutBatch
 from memup_lightning.rl.algorithms.advantages import generalized_advantage_estimation
+from memup_lightning.rl.networks import Heads
 from memup_lightning.rl.rollouts import Rollout
 from memup_lightning.specs import TaskSpec
 
-_KEEP = 0.99  # of the scale of the rollouts before, at each rollout
+_SCALE_DECAY = 0.99  # of the scale of the advantages, at each rollout
 
 
 class PPO(ActorCritic):
     """PPO with a clipped objective (Schulman et al., "Proximal policy optimization algorithms", 2017, equations 7 and 9).
 
     With a memory that MemUP trained (``memory=path``) m_t is computed once, when a step is played, and the epochs run on
-    plain batches of single steps: no recurrence, no sequences. With a core that learns (``memory=LSTM``: PPO-LSTM) they run
-    on whole rollouts of some environments, and gradients go back to a rollout's first step.
+    minibatches of single steps: no recurrence, no sequences. With a core that learns (``memory=LSTM``: PPO-LSTM) they run
+    on whole rollouts of some environments, and gradients reach a rollout's first step.
 
     The advantages of a rollout are brought to mean 0 and divided by their standard deviation, or by that of an earlier
     rollout, less 1% for each rollout since, if that is larger. Where rewards are rare, most rollouts hold none, and their
-    advantages are the errors of the value function alone: brought to a deviation of 1, batch by batch, as is usual, they
-    would take the policy anywhere. (For the same reason DreamerV3 scales large returns down, and small ones not up: Hafner
-    et al., "Mastering diverse domains through world models", 2023, section "Actor learning".)
+    advantages are errors of the value function. Divided by their own deviation in every minibatch, as is usual, such
+    errors would change the policy as much as rewards do. (For the same reason DreamerV3 scales large returns down, but
+    does not scale small ones up: Hafner et al., "Mastering diverse domains through world models", 2023, section "Actor
+    learning".)
 
     Args:
         task: what the environment gives; the command line takes it from the datamodule.
+        memory: path of a checkpoint of MemUP, or a core that learns with the policy (``LSTM``, a class path), or null.
+        heads: ``(feature_size, action) -> policy and value``.
+        encoder: ``(fields) -> encoder`` of the inputs of a core that learns.
+        observation_encoder: ``(fields) -> encoder`` of the present observation.
+        normalize_observations: whether numbers in observations are brought to mean 0 and standard deviation 1.
+        gamma: discount factor.
         gae_lambda: lambda of generalised advantage estimation.
-        clip_range: how far the ratio of new and old probability may leave 1.
+        clip_range: largest difference of the probability ratio from 1 that the objective rewards.
         normalize_advantages: whether advantages are brought to that scale.
-        **agent: memory, heads, encoder, observation_encoder, normalize_observations, discount, vf_coef,
-            ent_coef, optimizer, lr_scheduler: see :class:`~memup_lightning.rl.algorithms.actor_critic.ActorCritic`.
+        vf_coef: weight of the value loss.
+        ent_coef: weight of the entropy bonus.
+        optimizer: ``(parameters) -> optimizer``.
+        lr_scheduler: ``(optimizer) -> schedule``, stepped after every update.
+
+    Raises:
+        MemUPError: an unusable memory; ``gae_lambda`` or ``clip_range`` out of range.
     """
 
     advantage_scale: Tensor
@@ -45,12 +63,33 @@ class PPO(ActorCritic):
     def __init__(
         self,
         task: TaskSpec | dict[str, Any],
+        memory: MemoryChoice = None,
+        heads: HeadsCallable = Heads,
+        encoder: EncoderCallable = StepEncoder,
+        observation_encoder: EncoderCallable = StepEncoder,
+        normalize_observations: bool = False,
+        gamma: float = 0.99,
         gae_lambda: float = 0.95,
         clip_range: float = 0.2,
         normalize_advantages: bool = True,
-        **agent: Any,
+        vf_coef: float = 0.5,
+        ent_coef: float = 0.01,
+        optimizer: OptimizerCallable = adam,
+        lr_scheduler: LRSchedulerCallable | None = None,
     ) -> None:
-        super().__init__(task, **agent)
+        super().__init__(
+            task,
+            memory=memory,
+            heads=heads,
+            encoder=encoder,
+            observation_encoder=observation_encoder,
+            normalize_observations=normalize_observations,
+            gamma=gamma,
+            vf_coef=vf_coef,
+            ent_coef=ent_coef,
+            optimizer=optimizer,
+            lr_scheduler=lr_scheduler,
+        )
         if not 0 <= gae_lambda <= 1 or not clip_range > 0:
             raise MemUPError(
                 f"gae_lambda={gae_lambda}, clip_range={clip_range}: the first between 0 and 1, the second above 0"
@@ -65,33 +104,34 @@ class PPO(ActorCritic):
             rollout.next_value,
             rollout.terminated,
             rollout.truncated,
-            self.discount,
+            self.gamma,
             self.gae_lambda,
         )
         target = advantage + rollout.record["value"]
         if self.normalize_advantages:
             mean = global_masked_mean({"mean": (advantage, rollout.valid)})["mean"]
-            size = global_masked_mean({"square": ((advantage - mean).square(), rollout.valid)})["square"].sqrt()
-            self.advantage_scale.copy_(torch.maximum(size, _KEEP * self.advantage_scale))
+            std = global_masked_mean({"square": ((advantage - mean).square(), rollout.valid)})["square"].sqrt()
+            self.advantage_scale.copy_(torch.maximum(std, _SCALE_DECAY * self.advantage_scale))
             advantage = (advantage - mean) / (self.advantage_scale + 1e-8)
         return {"advantage": advantage, "target": target}
 
-    def losses(self, rows: RolloutBatch, policy: Distribution, value: Tensor) -> dict[str, Tensor]:
-        advantage, counts = rows["advantage"], rows["valid"]
-        ratio = (policy.log_prob(rows["action"]) - rows["log_prob"]).exp()
-        gain = torch.minimum(ratio * advantage, ratio.clamp(1 - self.clip_range, 1 + self.clip_range) * advantage)
+    def losses(self, batch: RolloutBatch, policy: Distribution, value: Tensor) -> dict[str, Tensor]:
+        advantage, counts = batch["advantage"], batch["valid"]
+        ratio = (policy.log_prob(batch["action"]) - batch["log_prob"]).exp()
+        clipped = ratio.clamp(1 - self.clip_range, 1 + self.clip_range)
+        objective = torch.minimum(ratio * advantage, clipped * advantage)
         terms = {
-            "policy_loss": (-gain, counts),
-            "value_loss": (self.vf_coef * 0.5 * (value - rows["target"]).square(), counts),
+            "policy_loss": (-objective, counts),
+            "value_loss": (self.vf_coef * 0.5 * (value - batch["target"]).square(), counts),
             "entropy_loss": (-self.ent_coef * policy.entropy(), counts),
         }
         return global_masked_mean(terms)
 
-    def diagnostics(self, rows: RolloutBatch, policy: Distribution) -> dict[str, Tensor]:
-        """Approximate KL divergence from the policy that played (http://joschu.net/blog/kl-approx.html), the share of steps
-        whose ratio was clipped, and the entropy."""
+    def diagnostics(self, batch: RolloutBatch, policy: Distribution) -> dict[str, Tensor]:
+        """Approximate KL divergence from the policy that played (http://joschu.net/blog/kl-approx.html), share of clipped
+        steps, entropy."""
         with torch.no_grad():
-            log_ratio, counts = policy.log_prob(rows["action"]) - rows["log_prob"], rows["valid"]
+            log_ratio, counts = policy.log_prob(batch["action"]) - batch["log_prob"], batch["valid"]
             ratio = log_ratio.exp()
             return global_masked_mean(
                 {

@@ -1,0 +1,99 @@
+"""Inputs of a memory at one step of an environment, and actions as an environment takes them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+import numpy.typing as npt
+import torch
+from gymnasium import spaces
+from torch import Tensor
+
+from memup_lightning.chunk import Fields
+from memup_lightning.exceptions import MemUPError
+from memup_lightning.models.memory.base import may_hold
+from memup_lightning.rl.spaces import Leaves
+from memup_lightning.specs import FieldSpec, TaskSpec
+from memup_lightning.typing import Arrays
+
+
+class MemoryInputs:
+    """What a memory reads at a step of N environments, laid out as the datamodules lay it out in recorded episodes: the
+    observation, the previous action and the previous reward, and the fields' fill at the first step of an episode.
+
+    Args:
+        task: its inputs: ``observation...`` of the same step, ``action`` and ``reward`` of the previous one.
+        observed: entries of a flat observation that the memory reads; None: all.
+
+    Raises:
+        MemUPError: inputs that an environment does not give at that step.
+    """
+
+    def __init__(self, task: TaskSpec, observed: list[int] | None = None) -> None:
+        for name, lag in task.inputs.items():
+            if lag != (0 if name.partition(".")[0] == "observation" else 1):
+                raise MemUPError(
+                    f"the input {name!r} is read with a lag of {lag} steps; an agent reads the observation of the same "
+                    "step, and action and reward of the previous one"
+                )
+        self.fields = task.input_fields
+        self.observed = observed
+
+    def select(self, observation: Leaves) -> Arrays:
+        """The observation fields that the memory reads, in their dtype, each ``[N, ...]``.
+
+        Args:
+            observation: as :func:`~memup_lightning.rl.spaces.space_leaves` returns it.
+        """
+        selected: Arrays = {}
+        for name, field in self.fields.items():
+            if name not in ("action", "reward"):
+                array = observation[name] if self.observed is None else observation[name][:, self.observed]
+                selected[name] = np.ascontiguousarray(array, dtype=field.dtype)
+        return selected
+
+    def __call__(self, observation: Arrays, action: Tensor, reward: Tensor, is_first: Tensor) -> Fields:
+        """All inputs, each ``[N, ...]``.
+
+        Args:
+            observation: as :meth:`select` returns it.
+            action: previous action, ``[N, ...]``; ignored where the episode begins.
+            reward: reward of the previous action, ``[N]``; ignored where the episode begins.
+            is_first: where the episode begins, bool ``[N]``.
+        """
+        inputs: Fields = {}
+        begins = may_hold(is_first)
+        for name, field in self.fields.items():
+            if name in observation:
+                inputs[name] = torch.from_numpy(observation[name]).to(is_first.device)
+            else:
+                previous = (action if name == "action" else reward).to(getattr(torch, field.dtype))
+                inputs[name] = _filled(previous, field, is_first) if begins else previous
+        return inputs
+
+
+def _filled(x: Tensor, field: FieldSpec, is_first: Tensor) -> Tensor:
+    return x.masked_fill(is_first.view(-1, *[1] * (x.dim() - 1)), field.fill)
+
+
+def no_action(field: FieldSpec, envs: int) -> Tensor:
+    """The previous action at the first step of an episode, ``[envs, ...]``."""
+    return torch.full((envs, *field.shape), field.fill, dtype=getattr(torch, field.dtype))
+
+
+def describe_actions(space: gymnasium.Space[Any]) -> dict[str, Any]:
+    """How an agent's actions become those of an action space, in plain values: for :func:`to_space`."""
+    if isinstance(space, spaces.Box):
+        return {"dtype": np.dtype(space.dtype).name, "low": space.low.tolist(), "high": space.high.tolist()}
+    start: Any = space.start  # type: ignore[attr-defined] # of Discrete or MultiDiscrete: the others are refused
+    return {"dtype": np.dtype(space.dtype).name, "start": np.asarray(start).tolist()}
+
+
+def to_space(actions: dict[str, Any], action: Tensor) -> npt.NDArray[Any]:
+    """Actions as the environment takes them: class numbers from the space's first one on, numbers within its bounds."""
+    array: npt.NDArray[Any] = action.cpu().numpy()
+    bounded = "low" in actions
+    array = np.clip(array, actions["low"], actions["high"]) if bounded else array + np.asarray(actions["start"])
+    return array.astype(actions["dtype"])
