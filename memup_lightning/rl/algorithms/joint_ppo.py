@@ -105,9 +105,11 @@ class JointPPO(PPO):
         memory, state = self.memup.unroll(batch, self.memup.lane_state)
         self.memup.lane_state = detach(state)
         losses = self.memup.losses(batch, memory)
+        self._finite_loss.add(losses, self.global_step)
         out = {name: loss.detach() for name, loss in losses.items()}
         out["loss"] = reduce(torch.add, losses.values())
         if self.is_log_step:
+            self._finite_loss.check(self.global_step)
             logged = {f"train/{name}": x for name, x in losses.items()} | self.memup.diagnostics(batch, memory.detach())
             self.log_dict(logged, batch_size=batch.lanes)
         return out
