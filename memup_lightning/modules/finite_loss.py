@@ -34,7 +34,7 @@ class FiniteLoss:
             for name, loss in losses.items():
                 finite = torch.isfinite(loss)
                 self._finite[name] = finite if name not in self._finite else self._finite[name] & finite
-        if finite.device.type == "cpu":
+        if _is_free_to_read(finite):
             self.check(update)
 
     def check(self, update: int) -> None:
@@ -54,3 +54,8 @@ class FiniteLoss:
                 f"{', '.join(wrong)} {'is' if len(wrong) == 1 else 'are'} not finite {when}; lower the learning rate, set "
                 "trainer.gradient_clip_val, or scale observations and rewards, and continue from the last checkpoint"
             )
+
+
+def _is_free_to_read(x: Tensor) -> bool:
+    """Whether a value can be read without waiting for an accelerator."""
+    return x.device.type == "cpu"
