@@ -25,7 +25,7 @@ from typing import NamedTuple
 from matplotlib import pyplot
 from matplotlib.ticker import FuncFormatter
 
-from benchmarks.report import Row, arguments, publish, with_earlier, write_json
+from benchmarks.report import Columns, Row, arguments, publish, with_earlier, write_json
 from benchmarks.runs import fit_alone
 
 BUDGET_GB = 8.0
@@ -149,7 +149,7 @@ def compare(problem: Problem, share: float, threads: int | None, seed: int) -> I
             yield row
         bptt = row
     beyond = foretold(problem, 10 * problem.lengths[-1], bptt)
-    if beyond is not None and row["ended"] != beyond["ended"]:  # it fitted so far
+    if beyond is not None and bptt is not None and bptt["ended"] != beyond["ended"]:  # it fitted so far
         yield beyond
 
 
@@ -193,7 +193,7 @@ def main() -> None:
     options = parser.parse_args()
     options.seeds = options.seeds[:1]
     share = 0.01 if options.quick else 1.0
-    columns = {
+    columns: Columns = {
         "task": str,
         "length": "{:,}".format,
         "method": str,

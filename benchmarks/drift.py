@@ -14,7 +14,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
-from benchmarks.report import Row, arguments, mean_and_range, publish
+from benchmarks.report import Columns, Row, arguments, mean_and_range, publish
 from benchmarks.runs import call, read, test
 from benchmarks.tasks import DATA, MODEL, updates
 from memup_lightning.callbacks.plots import pictures
@@ -88,7 +88,7 @@ def main() -> None:
         gather(penalty, [run(penalty, budget, options.quick, seed, options.threads) for seed in seeds])
         for penalty in PENALTIES
     ]
-    columns = {"drift_penalty": str} | {f"{length:,}": mean_and_range(3) for length in LENGTHS}
+    columns: Columns = {"drift_penalty": str} | {f"{length:,}": mean_and_range(3) for length in LENGTHS}
     title = f"{CONFIG}, {budget:,} updates with at most {TRAINED} blanks: accuracy among more; mean (range) over seeds"
     publish(title, rows, options, columns)
     if options.picture:

@@ -9,13 +9,13 @@ number of updates for every core. A run ends when it is solved, evaluated on 256
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from benchmarks.report import Row, arguments, publish, with_earlier
+from benchmarks.report import Columns, Row, arguments, publish, with_earlier
 from benchmarks.runs import fit_alone
 from memup_lightning.datamodules import CopyDataModule, TMazeDataModule
 from memup_lightning.models import memory
@@ -134,7 +134,7 @@ def main() -> None:
     options = parser.parse_args()
     short = ["--data.init_args.length=60", "--trainer.max_steps=300", "--trainer.val_check_interval=150"]
     rows: list[Row] = []
-    columns: dict[str, Callable[[Any], str]] = {
+    columns: Columns = {
         "task": str,
         "memory": str,
         "solved": str,

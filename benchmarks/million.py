@@ -8,10 +8,7 @@ episodes are evaluated at their full length. `--quick`: a corridor of 100,000 st
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-from benchmarks.report import Row, arguments, publish
+from benchmarks.report import Columns, Row, arguments, publish
 from benchmarks.runs import fit_alone
 
 CONFIG = "conf/tmaze_1m.yaml"
@@ -40,7 +37,7 @@ def main() -> None:
     for seed in seeds:
         rows.append(run(QUICK_LENGTH if options.quick else LENGTH, seed, options.threads))
         print(f"seed {seed}: accuracy {rows[-1]['accuracy']:.3f}, {rows[-1]['seconds']:.0f} s", flush=True)
-    columns: dict[str, Callable[[Any], str]] = {
+    columns: Columns = {
         "length": "{:,}".format,
         "seed": str,
         "accuracy": "{:.3f}".format,

@@ -25,7 +25,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 from torch import Tensor
 
-from benchmarks.report import Row, arguments, publish, with_earlier
+from benchmarks.report import Columns, Row, arguments, publish, with_earlier
 from benchmarks.runs import fit_alone
 from benchmarks.tasks import CORE, DATA, MODEL, PROBLEMS, Problem
 from memup_lightning.callbacks.plots import pictures
@@ -161,7 +161,7 @@ def main() -> None:
 
         return write
 
-    columns = {"task": str, "rule": str, "solved": str, "value": spread(".4f"), "recall": spread(".2f")}
+    columns: Columns = {"task": str, "rule": str, "solved": str, "value": spread(".4f"), "recall": spread(".2f")}
     columns |= {"updates": spread(",.0f"), "seconds": spread(",.0f"), "selection": spread(".3f")}
     title = "each task under each rule; median (range) over seeds; selection: share of the training time"
     publish(title, rows, options, columns)

@@ -32,32 +32,54 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.report import Row, arguments, publish
+from benchmarks.report import Columns, Row, arguments, publish
 from benchmarks.runs import fit
+from memup_lightning.chunk import StepBatch
 from memup_lightning.datamodules import TMazeDataModule
 
 TURN = 100  # updates
+
+
+Steps = tuple[Tensor, Tensor, Tensor, Tensor]  # observation, action, outcome, valid
+
+
+class Batch(NamedTuple):
+    """The tensors of one update."""
+
+    observation: Tensor
+    action: Tensor
+    reward: Tensor
+    is_first: Tensor
+    valid: Tensor
+    start: Tensor
+    targets: Steps
+    probes: Steps
+    position: Tensor
+
+
+def steps_of(batch: StepBatch) -> Steps:
+    return batch.context["observation"], batch.context["action"], batch.outcome, batch.valid
 
 
 class BareLoop:
     """The same arithmetic in plain torch, on the chunks of ``batches`` updates over and over; with arguments of Adam."""
 
     def __init__(self, data: TMazeDataModule, batches: int, hidden: int, **adam: Any) -> None:
-        self.batches = []
+        self.batches: list[Batch] = []
         for chunk in data.training_stream.read(np.arange(batches)):
             chunk = data.join("train", chunk)
             assert chunk.targets is not None
             assert chunk.probes is not None
             self.batches.append(
-                (
-                    *chunk.inputs.values(),
+                Batch(
+                    chunk.inputs["observation"],
+                    chunk.inputs["action"],
+                    chunk.inputs["reward"],
                     chunk.is_first,
                     chunk.valid,
                     chunk.start,
-                    *(
-                        (s.context["observation"], s.context["action"], s.outcome, s.valid)
-                        for s in (chunk.targets, chunk.probes)
-                    ),
+                    steps_of(chunk.targets),
+                    steps_of(chunk.probes),
                     chunk.targets.position,
                 )
             )
@@ -97,7 +119,7 @@ class BareLoop:
             features = torch.cat([p_obs, F.embedding(p_action.long() + 1, eye)], -1).flatten(-2)
             loss = loss + mean(nll(self.local(features), p_outcome), p_valid)
             self.optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
         self.updates += updates
 
@@ -156,7 +178,8 @@ def timed(loop: BareLoop) -> Seconds:
 
 def refresh_seconds(trainer: Trainer) -> float:
     """Seconds that target refreshes took so far."""
-    return sum(getattr(callback, "seconds", 0.0) for callback in trainer.callbacks if hasattr(callback, "refresh"))  # type: ignore[attr-defined]
+    callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
+    return sum(float(callback.seconds) for callback in callbacks if hasattr(callback, "refresh"))
 
 
 def measure(chunk_length: int, updates: int) -> Row:
@@ -182,7 +205,7 @@ def main() -> None:
     torch.set_num_threads(options.threads or 1)
     rows = [measure(r, 1000 if options.quick else 3000) for r in (10, 1)]
     number, share = "{:.0f}".format, "{:.2f}".format
-    columns = {"chunk_length": str} | dict.fromkeys(("fit", "bare", "fused_bare"), number)
+    columns: Columns = {"chunk_length": str} | dict.fromkeys(("fit", "bare", "fused_bare"), number)
     ratios = ("ratio", "cpu_ratio", "fused_ratio", "fused_cpu_ratio", "refresh_share")
     title = "updates per second: fit (conf/tmaze.yaml) against a bare PyTorch loop"
     publish(title, rows, options, columns | dict.fromkeys(ratios, share))

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 import memup_lightning.envs  # noqa: F401 - registers the maze
-from benchmarks.report import Row, arguments, publish
+from benchmarks.report import Columns, Row, arguments, publish
 from benchmarks.tmaze_agents import BUDGET, ENVS, SOLVED, rollout_steps, run
 
 
@@ -85,7 +85,7 @@ def main() -> None:
             row |= {key: middle[key] for key in ("environment_steps", "seconds")}
             row["solved"] = f"{sum(one['success'] >= SOLVED for one in found)}/{len(found)}"
             rows.append(row | {"tried": first if "sb3" in agent else None, "runs": found})
-    columns = {"agent": str, "length": str, "lr": "{:g}".format, "solved": str}
+    columns: Columns = {"agent": str, "length": str, "lr": "{:g}".format, "solved": str}
     columns |= {"environment_steps": "{:,}".format, "seconds": "{:,.0f}".format}
     publish("PPO-LSTM beside a kept implementation, T-Maze-LNR; medians", rows, options, columns)
 

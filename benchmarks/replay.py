@@ -20,7 +20,7 @@ import yaml
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
-from benchmarks.report import Row, arguments, publish
+from benchmarks.report import Columns, Row, arguments, publish
 from benchmarks.runs import fit_alone
 from memup_lightning.callbacks.plots import pictures
 
@@ -106,7 +106,7 @@ def main() -> None:
     def spread(form: str) -> Any:
         return lambda values: f"{median(values):{form}} ({min(values):{form}}-{max(values):{form}})"
 
-    columns = {
+    columns: Columns = {
         "schedule": str,
         "solved": str,
         "accuracy": spread(".3f"),

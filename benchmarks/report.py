@@ -22,6 +22,7 @@ from rich.table import Table
 import memup_lightning
 
 Row = dict[str, Any]
+Columns = dict[str, Callable[[Any], str]]  # key of a column -> how its values are written
 
 
 def arguments(description: str | None) -> argparse.ArgumentParser:
@@ -52,7 +53,7 @@ def _accelerator() -> str:
     return torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
 
 
-def publish(title: str, rows: list[Row], options: argparse.Namespace, columns: dict[str, Callable[[Any], str]]) -> None:
+def publish(title: str, rows: list[Row], options: argparse.Namespace, columns: Columns) -> None:
     """Print the rows as a table and write them as JSON.
 
     Args:

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks.report import Row, arguments, publish
+from benchmarks.report import Columns, Row, arguments, publish
 from memup_lightning.datamodules import TMazeDataModule
 from memup_lightning.envs import TMazeVectorEnv
 from memup_lightning.models.memory import LSTM
@@ -140,7 +140,7 @@ def main() -> None:
         row["ratio"] = row["ours"] / row["other"]
     number = "{:,.0f}".format
     title = "an agent with a frozen LSTM-64 against a bare loop (rollout), and against PPO-LSTM (epoch)"
-    columns = {"what": str, "unit": str, "ours": number, "other": number, "ratio": "{:.2f}".format}
+    columns: Columns = {"what": str, "unit": str, "ours": number, "other": number, "ratio": "{:.2f}".format}
     publish(title, rows, options, columns)
 
 

@@ -34,7 +34,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import EarlyStopping
 
 from benchmarks.overhead import refresh_seconds
-from benchmarks.report import Row, arguments, publish
+from benchmarks.report import Columns, Row, arguments, publish
 from benchmarks.runs import fit
 from memup_lightning.chunk import Chunk
 from memup_lightning.data.episodes import EVAL_MASK, OUTCOME
@@ -177,13 +177,14 @@ class WaitingStopwatch(Callback):
         self._pause()
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        trainer.callbacks = [callback for callback in trainer.callbacks if not isinstance(callback, EarlyStopping)]
-        data: Any = trainer.datamodule
+        run: Any = trainer  # Lightning sets callbacks and datamodule without declaring them
+        run.callbacks = [callback for callback in run.callbacks if not isinstance(callback, EarlyStopping)]
+        data = run.datamodule
         join, make_loader = data.join, data.train_dataloader
 
         def timed_join(split: str, chunk: Chunk) -> Chunk:
             begin = time.perf_counter()
-            joined = join(split, chunk)
+            joined: Chunk = join(split, chunk)
             if self._began is not None:
                 self.joining += time.perf_counter() - begin
             return joined
@@ -240,7 +241,14 @@ def main() -> None:
             for chunk_length in (1, 10, 100):
                 chunks = (1000 if options.quick else 5000) // (5 if chunk_length == 100 else 1)
                 rows += throughput(store, chunk_length, training, chunks, turns)
-        columns = {"read": str, "chunk_length": str, "workers": str, "stream": number, "plain": number, "ratio": share}
+        columns: Columns = {
+            "read": str,
+            "chunk_length": str,
+            "workers": str,
+            "stream": number,
+            "plain": number,
+            "ratio": share,
+        }
         publish("chunks per second (64 lanes)", rows, options, columns | {"megabytes_per_second": number})
         if options.json:
             options.json = options.json.with_stem(options.json.stem + "_waiting")

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from statistics import median
 
-from benchmarks.report import Row, arguments, publish
+from benchmarks.report import Columns, Row, arguments, publish
 from benchmarks.runs import fit_alone
 
 SETTINGS = [(length, chunk) for length in (100, 1_000, 20_000) for chunk in (1, 10, 20)]
@@ -64,7 +64,7 @@ def main() -> None:
         return f"{median(values):,.0f} ({min(values):,.0f}-{max(values):,.0f})"
 
     share = "{:.3f}".format
-    columns = {
+    columns: Columns = {
         "length": "{:,}".format,
         "chunk_length": str,
         "solved": str,

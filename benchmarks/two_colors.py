@@ -16,7 +16,7 @@ import argparse
 import torch
 from torch import Tensor
 
-from benchmarks.report import Row, arguments, publish, with_earlier
+from benchmarks.report import Columns, Row, arguments, publish, with_earlier
 from benchmarks.runs import fit_alone
 from memup_lightning.models.memory import Memory
 
@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("--cache", help="folder that keeps the episodes")
     parser.set_defaults(seeds=[1])
     options = parser.parse_args()
-    columns = {
+    columns: Columns = {
         "variant": str,
         "model": str,
         "seed": str,

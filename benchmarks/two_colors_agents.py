@@ -30,7 +30,7 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-from benchmarks.report import Row, arguments, publish, with_earlier
+from benchmarks.report import Columns, Row, arguments, publish, with_earlier
 from benchmarks.runs import call
 from memup_lightning.callbacks.plots import pictures
 from memup_lightning.envs.policies import random_policy
@@ -170,7 +170,7 @@ def main() -> None:
             rows.append(run(agent, seed, options))
             print(f"{agent}, seed {seed}: return {rows[-1]['return']:.2f}", flush=True)
     number = "{:,.0f}".format
-    columns = {
+    columns: Columns = {
         "agent": str,
         "seed": str,
         "return": "{:.2f}".format,

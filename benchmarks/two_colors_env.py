@@ -77,7 +77,7 @@ class BareLoop:
     @staticmethod
     def play(engine: Engine, action: int) -> None:
         engine.game.make_action(list(ACTIONS[action]), FRAME_SKIP)
-        state = engine.game.get_state()
+        state: Any = engine.game.get_state()  # None where the episode is over, which its stub does not say
         if state is None:
             engine.game.new_episode()
         else:

@@ -22,7 +22,7 @@ import yaml
 from jsonargparse import ArgumentParser
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from benchmarks.report import Row, arguments, publish
+from benchmarks.report import Columns, Row, arguments, publish
 from benchmarks.two_colors import CONFIGS
 from memup_lightning.data.episodes import EVAL_MASK
 from memup_lightning.datamodules import TwoColorsDataModule
@@ -117,7 +117,7 @@ def main() -> None:
     parser.set_defaults(seeds=[1])
     options = parser.parse_args()
     share = "{:.3f}".format
-    columns = {
+    columns: Columns = {
         "balanced": str,
         "seed": str,
         "accuracy": share,

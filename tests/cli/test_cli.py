@@ -51,7 +51,7 @@ def test_fit_leaves_one_config_file_with_every_key_resolved(run: Run, tmp_path: 
     assert [path.name for path in files] == ["config.yaml"]
     saved = yaml.safe_load(files[0].read_text())
     memory = saved["model"]["init_args"]["memory"]
-    assert memory["class_path"] == "memup_lightning.models.memory.LSTM"
+    assert memory["class_path"] == "memup_lightning.LSTM"
     assert memory["init_args"] == {"hidden_size": 16, "num_layers": 1, "chrono": 0, "chrono_input": True}
     assert saved["trainer"]["max_steps"] == 4
 
@@ -136,7 +136,7 @@ def test_predict_writes_a_row_for_each_judged_step(
         (["--version"], __version__),
         (["--help"], "{fit,validate,test,predict}"),
         (["fit", "--help"], "--num_threads"),
-        (["fit", "--config", "tiny.yaml", "--print_config"], "class_path: memup_lightning.models.memory.LSTM"),
+        (["fit", "--config", "tiny.yaml", "--print_config"], "class_path: memup_lightning.LSTM"),
     ],
 )
 def test_information_is_printed(run: Run, args: list[str], expected: str, capsys: pytest.CaptureFixture[str]) -> None:
