@@ -252,7 +252,7 @@ def round_trip(observation: spaces.Space[Any], action: spaces.Space[Any]) -> tup
     return arrays, envs[0]
 
 
-@pytest.mark.parametrize(("space", "fields", "parts"), OBSERVATIONS, ids=lambda x: str(x)[:40])
+@pytest.mark.parametrize(("space", "fields", "parts"), OBSERVATIONS, ids=[str(case[0])[:40] for case in OBSERVATIONS])
 def test_observations_of_any_space_are_kept_as_they_were_shown(
     space: spaces.Space[Any], fields: dict[str, FieldSpec], parts: Any
 ) -> None:
@@ -264,7 +264,7 @@ def test_observations_of_any_space_are_kept_as_they_were_shown(
         assert np.array_equal(arrays[name], shown.astype(field.dtype))
 
 
-@pytest.mark.parametrize(("space", "field", "kept"), ACTIONS, ids=lambda x: str(x)[:40])
+@pytest.mark.parametrize(("space", "field", "kept"), ACTIONS, ids=[str(case[0])[:40] for case in ACTIONS])
 def test_actions_of_any_space_are_kept_as_they_were_taken(
     space: spaces.Space[Any], field: FieldSpec, kept: Any
 ) -> None:
