@@ -33,7 +33,7 @@ class NoMemory(Memory):
     def initial_state(self, lanes: int) -> Tensor:
         return torch.zeros(lanes, 1)
 
-    def scan(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+    def scan(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         return x.new_zeros(*x.shape[:2], self.output_size), state
 
 
