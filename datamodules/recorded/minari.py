@@ -14,7 +14,7 @@ from memup_lightning.data.fingerprint import Json, fingerprints
 from memup_lightning.data.subset import EpisodeSubset, split_by_share
 from memup_lightning.datamodules.recorded.rewards import RewardDataModule
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.rl.collectors import Episode
+from memup_lightning.rl.collectors import Episode, check_episode, progress_bar
 from memup_lightning.rl.spaces import space_fields, space_leaves
 from memup_lightning.specs import FieldSpec
 from memup_lightning.typing import Split
@@ -88,20 +88,26 @@ class MinariDataModule(RewardDataModule):
     def _read(self) -> Iterator[Episode]:
         observation, action = self.spaces()
         fields = space_fields("observation", observation) | space_fields("action", action) | {"reward": FieldSpec()}
+        bar = progress_bar(self.opened.total_episodes)
         for episode in self.opened.iterate_episodes():
+            bar.update()
             steps = len(episode.rewards)
             if steps == 0:
                 continue
             leaves = space_leaves("observation", observation, episode.observations)
             leaves |= space_leaves("action", action, episode.actions) | {"reward": episode.rewards}
-            arrays = {name: leaves[name][:steps].astype(field.dtype) for name, field in fields.items()}
+            with np.errstate(over="ignore"):  # what float32 does not hold is infinite then, and refused below
+                arrays = {name: leaves[name][:steps].astype(field.dtype) for name, field in fields.items()}
             for name, field in fields.items():
                 if arrays[name].shape != (steps, *field.shape):
                     raise MemUPError(
                         f"{self.dataset}, episode {episode.id}: {name} has shape {arrays[name].shape}, but the space "
                         f"says {(steps, *field.shape)}"
                     )
-            yield Episode(arrays, bool(episode.terminations[-1]))
+            read = Episode(arrays, bool(episode.terminations[-1]))
+            check_episode(read, f"episode {episode.id} of {self.dataset}")
+            yield read
+        bar.close()
 
 
 def open_dataset(dataset: str) -> Any:

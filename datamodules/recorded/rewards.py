@@ -1,4 +1,4 @@
-"""What data of agents share: fields from spaces, outcomes from rewards, episodes in memory or in a cache on disk."""
+"""RewardDataModule: base class of recorded agents' episodes, with outcomes made of rewards."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from memup_lightning.data.cache import cached
 from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, OUTCOME, ArrayEpisodes, EpisodeSource
 from memup_lightning.data.fingerprint import Json
+from memup_lightning.data.growing_arrays import GrowingArrays
 from memup_lightning.datamodules.agent_task import agent_task
 from memup_lightning.datamodules.recorded.base import EpisodeDataModule
 from memup_lightning.rl.collectors import Episode, lay_end_to_end
@@ -20,7 +21,7 @@ from memup_lightning.rl.returns import RewardTarget, reward_targets
 from memup_lightning.specs import FieldSpec, TaskSpec
 from memup_lightning.typing import Arrays, IntArray
 
-_BATCH = 32 << 20  # bytes of finished episodes whose outcomes are worked out together, on their way to the disk
+_BATCH_BYTES = 8 << 20  # of episodes whose outcomes are computed together
 
 
 class RewardDataModule(EpisodeDataModule):
@@ -97,15 +98,18 @@ class RewardDataModule(EpisodeDataModule):
     def keep(
         self, name: str, parameters: Callable[[], dict[str, Json]], played: Callable[[], Iterable[Episode]]
     ) -> EpisodeSource:
-        """The episodes with their outcomes: in memory, or from the cache, into which they are written once.
+        """Keep episodes with their outcomes: in memory, or in the cache, into which they are written once.
 
         Args:
             name: of the folder in the cache.
-            parameters: what ``played`` follows from; asked for where there is a cache.
+            parameters: what ``played`` follows from; called where there is a cache.
             played: makes the episodes.
         """
         if self.cache_dir is None:
-            return ArrayEpisodes(*self._with_outcomes(list(played())), self.stored_fields)
+            kept = GrowingArrays(self.stored_fields)
+            for arrays in self._finished(played()):
+                kept.append(arrays)
+            return ArrayEpisodes(*kept.finish(), self.stored_fields)
         made_of = parameters() | {
             "observed": self.observed,
             "outcome": self.outcome,
@@ -116,13 +120,13 @@ class RewardDataModule(EpisodeDataModule):
         return cached(self.cache_dir, name, made_of, self.stored_fields, lambda: self._finished(played()))
 
     def _finished(self, played: Iterable[Episode]) -> Iterator[Arrays]:
-        """Episodes with their outcomes, one at a time."""
+        """The stored fields of each episode. Outcomes are computed for many at once: episodes may be short."""
         batch: list[Episode] = []
         held = 0
         for episode in played:
             batch.append(episode)
             held += sum(x.nbytes for x in episode.arrays.values())
-            if held >= _BATCH:
+            if held >= _BATCH_BYTES:
                 yield from self._finish(batch)
                 batch, held = [], 0
         if batch:
@@ -134,7 +138,7 @@ class RewardDataModule(EpisodeDataModule):
             yield {name: x[end - length : end] for name, x in arrays.items()}
 
     def _with_outcomes(self, played: list[Episode]) -> tuple[Arrays, IntArray]:
-        """The stored fields of all episodes end to end, and their lengths; what else came with them is dropped."""
+        """The stored fields of episodes, concatenated, and their lengths; what else came with them is dropped."""
         arrays, lengths, terminated = lay_end_to_end(played)
         if self.observed is not None:
             arrays["observation"] = np.ascontiguousarray(arrays["observation"][:, self.observed])
@@ -146,7 +150,7 @@ class RewardDataModule(EpisodeDataModule):
         return {name: arrays[name] for name in self.stored_fields}, lengths
 
     def eval_steps(self, arrays: Arrays, lengths: IntArray, terminated: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-        """The steps that ``judged: last`` marks; a subclass may know better ones.
+        """Steps at which ``eval_at: last`` evaluates the memory; a subclass may name others.
 
         Args:
             arrays: fields of whole episodes, end to end, ``[sum(lengths), *shape]``.

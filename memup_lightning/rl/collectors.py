@@ -1,8 +1,10 @@
-"""Episodes from a Gymnasium environment: spaces to fields, a vector environment and a policy to arrays."""
+"""Collection of whole episodes: a vector environment and a policy to arrays."""
 
 from __future__ import annotations
 
 import logging
+import sys
+import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -10,19 +12,25 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from gymnasium.vector import VectorEnv
+from tqdm import tqdm  # type: ignore[import-untyped]
 
+from memup_lightning.data.episodes import MAX_MAGNITUDE
+from memup_lightning.distributed import rank
 from memup_lightning.envs.policies import InformedPolicy, Policy
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.rl.env_driver import EnvDriver, check_finite, episode_quota
+from memup_lightning.rl.env_driver import EnvDriver, episode_quota
 from memup_lightning.rl.spaces import Leaves, space_fields, space_leaves
 from memup_lightning.specs import FieldSpec
 from memup_lightning.typing import Arrays, IntArray
 
 _log = logging.getLogger(__name__)
 
-_BLOCK_BYTES = 4 << 20  # of the steps that are held together
+INFO = "info."
+"""Prefix of the fields that hold infos of a step."""
 
-INFO = "info."  # of the names under which infos of a step are kept
+_BLOCK_BYTES = 4 << 20  # of the steps that are held together
+_PROGRESS_DELAY = 2.0  # seconds without a progress bar
+_PROGRESS_STEPS = 32  # steps between two updates of the speed that it shows
 
 
 class Episode(NamedTuple):
@@ -63,12 +71,14 @@ def collect(
         Episodes with the fields ``observation...``, ``action...``, ``reward`` and ``info.NAME``, in the order in which they
         end.
 
+    A progress bar shows episodes and steps a second where that takes longer than two seconds.
+
     Raises:
-        MemUPError: no episode asked for, an episode that does not end, an unknown autoreset mode, a number that is not
-            finite, an info that the environment does not give.
+        MemUPError: no episode asked for, an episode that does not end, an unknown autoreset mode, an info that the
+            environment does not give, a number that is not finite or too large.
     """
-    if episodes < 1:
-        raise MemUPError(f"num_episodes={episodes}: collect at least one episode")
+    if episodes < 1 or max_steps < 1:
+        raise MemUPError(f"num_episodes={episodes}, max_steps={max_steps}: each must be at least 1")
     driver = EnvDriver(env)
     quota = episode_quota(env.num_envs, episodes)
     done = np.zeros(env.num_envs, np.int64)
@@ -81,13 +91,12 @@ def collect(
     observation, infos = driver.reset(seed)
     if missing := [name for name in infos_kept if name not in infos]:
         raise MemUPError(f"the environment's infos hold no {', '.join(missing)}; they hold {', '.join(infos)}")
-    discarded = 0
+    discarded, began = 0, time.monotonic()
+    bar = progress_bar(episodes)
     while (done < quota).any():
-        told = (infos,) if isinstance(policy, InformedPolicy) else ()
-        action = policy(observation, env.action_space, *told)
-        leaves = space_leaves("observation", env.single_observation_space, observation)
-        check_finite(leaves, driver.step_index)
-        recent.add(leaves)
+        informed = (infos,) if isinstance(policy, InformedPolicy) else ()
+        action = policy(observation, env.action_space, *informed)
+        recent.add(space_leaves("observation", env.single_observation_space, observation))
         recent.add(space_leaves("action", env.single_action_space, action))
         recent.add({INFO + name: np.asarray(infos[name]) for name in infos_kept})
         step = driver.step(action)
@@ -97,17 +106,64 @@ def collect(
         over, playing = step.terminated | step.truncated, step.valid & (done < quota)
         age += playing
         if age.max() > max_steps:
-            raise MemUPError(f"an episode is longer than max_steps={max_steps}; wrap the environment in a TimeLimit")
+            raise MemUPError(
+                f"the episode of environment {age.argmax()} is longer than max_steps={max_steps}; give it a time limit "
+                "(env_kwargs: {max_episode_steps: N}), or raise max_steps"
+            )
         for n in np.flatnonzero(over & playing).tolist():
             if step.discarded[n]:
                 discarded += 1
             else:
-                yield Episode(recent.last(n, int(age[n])), bool(step.terminated[n]))
+                episode = Episode(recent.last(n, int(age[n])), bool(step.terminated[n]))
+                check_episode(episode, f"episode {done[n]} of environment {n}")
+                yield episode
+                bar.update()
                 done[n] += 1
             age[n] = 0
         recent.forget(int(age.max()))
+        if recent.steps % _PROGRESS_STEPS == 0:
+            speed = recent.steps * env.num_envs / (time.monotonic() - began)
+            bar.set_postfix_str(f"{speed:,.0f} steps/s", refresh=False)
+            bar.update(0)
+    bar.close()
     if discarded:
         _log.warning("%d episodes were discarded by their environment, and others played instead", discarded)
+
+
+def check_episode(episode: Episode, place: str) -> None:
+    """Refuse numbers that are not finite or too large to train on; infos are not checked, as no network reads them.
+
+    Args:
+        episode: an episode.
+        place: which one it is, for the message.
+
+    Raises:
+        MemUPError: naming field, place, step and value.
+    """
+    for name, array in episode.arrays.items():
+        if array.dtype.kind != "f" or name.startswith(INFO):
+            continue
+        if not array.size or (array.min() >= -MAX_MAGNITUDE and array.max() <= MAX_MAGNITUDE):  # False for NaN
+            continue
+        step, *entry = np.argwhere(~(np.abs(array) <= MAX_MAGNITUDE))[0].tolist()
+        raise MemUPError(
+            f"{name}{entry or ''} at step {step} of {place} is {array[(step, *entry)]:g}; give finite numbers of magnitude "
+            f"{MAX_MAGNITUDE:g} at most: correct or clip them with a wrapper"
+        )
+
+
+def progress_bar(episodes: int) -> tqdm[Any]:
+    """A progress bar over episodes, on rank zero; it appears after two seconds, and rarely where it goes to a file."""
+    interval = 0.2 if sys.stderr.isatty() else 10.0
+    return tqdm(
+        total=episodes,
+        desc="collecting",
+        unit=" episodes",
+        delay=_PROGRESS_DELAY,
+        mininterval=interval,
+        miniters=0,
+        disable=rank() > 0,
+    )
 
 
 class RecentSteps:
@@ -135,8 +191,11 @@ class RecentSteps:
         if block == len(self.blocks):
             size = (self.block, self.num_envs)
             self.blocks.append({name: np.empty((*size, *f.shape), f.dtype) for name, f in self.fields.items()})
-        for name, array in leaves.items():
-            self.blocks[block][name][row] = array
+        with np.errstate(
+            over="ignore"
+        ):  # what float32 does not hold is infinite then, and refused at the episode's end
+            for name, array in leaves.items():
+                self.blocks[block][name][row] = array
 
     def last(self, env: int, count: int) -> Arrays:
         """The last ``count`` steps of an environment, each field ``[count, *shape]``."""

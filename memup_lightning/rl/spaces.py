@@ -1,13 +1,17 @@
 """Spaces of Gymnasium as fields: which arrays a space holds, and the arrays of a batch.
 
 A Dict or Tuple is taken apart: each of its entries is a field of its own, named by its path (``observation.key``,
-``observation.0``). ``space_fields`` says what the fields are, ``space_leaves`` takes them from a batch of observations or
-actions, ``space_starts`` says what was subtracted from class numbers on the way.
+``observation.0``). A text among them, such as MiniGrid's ``mission``, is left out with a warning. An image whose channels
+come first is read with its channels last.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import logging
+from collections.abc import Hashable, Iterator
+from functools import cache, reduce
+from operator import getitem
+from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
@@ -18,53 +22,102 @@ from memup_lightning.exceptions import MemUPError
 from memup_lightning.specs import FieldSpec
 
 Leaves = dict[str, npt.NDArray[Any]]
+"""Arrays ``[envs, ...]`` by the name of their field."""
+
+_log = logging.getLogger(__name__)
 
 
 def space_fields(name: str, space: gymnasium.Space[Any]) -> dict[str, FieldSpec]:
-    """The fields of a space: one, or one for each entry of a Dict or Tuple, named ``name.key``.
+    """Fields of a space: one, or one for each entry of a Dict or Tuple, named ``name.key``.
 
     Raises:
-        MemUPError: a space that has no fixed shape.
+        MemUPError: a space without a fixed shape, or with nothing but text in it.
     """
-    if isinstance(space, spaces.Dict):
-        return {key: f for part, sub in space.items() for key, f in space_fields(f"{name}.{part}", sub).items()}
-    if isinstance(space, spaces.Tuple):
-        return {key: f for n, sub in enumerate(space) for key, f in space_fields(f"{name}.{n}", sub).items()}
+    fields = {}
+    for entry in _entries(name, space):
+        if _is_text(entry.space) and entry.keys:
+            _warn_once(f"{entry.name} is text, which no network reads here; it is left out")
+        else:
+            fields[entry.name] = _field(entry.name, entry.space)
+    if not fields:
+        raise MemUPError(f"the {name} space {space} holds no numbers; add some with a wrapper")
+    return fields
+
+
+def space_leaves(name: str, space: gymnasium.Space[Any], batch: Any) -> Leaves:
+    """The arrays ``[envs, ...]`` of the fields of :func:`space_fields`, from a batch of a vector environment."""
+    leaves = {}
+    for entry in _entries(name, space):
+        if not _is_text(entry.space):
+            array = np.asarray(reduce(getitem, entry.keys, batch))
+            if isinstance(entry.space, spaces.Discrete | spaces.MultiDiscrete):
+                array = array - np.asarray(entry.space.start)
+            elif _has_channels_first(entry.space):
+                array = np.moveaxis(array, -3, -1)
+            leaves[entry.name] = array
+    return leaves
+
+
+def space_starts(name: str, space: gymnasium.Space[Any]) -> dict[str, Any]:
+    """First class number of each Discrete and MultiDiscrete field, which :func:`space_leaves` subtracts; plain values."""
+    return {
+        entry.name: np.asarray(entry.space.start).tolist()
+        for entry in _entries(name, space)
+        if isinstance(entry.space, spaces.Discrete | spaces.MultiDiscrete)
+    }
+
+
+class _Entry(NamedTuple):
+    """A space that is not taken apart further, its path as a name and as the keys that lead to it."""
+
+    name: str
+    space: gymnasium.Space[Any]
+    keys: tuple[Any, ...]
+
+
+def _entries(name: str, space: gymnasium.Space[Any], keys: tuple[Any, ...] = ()) -> Iterator[_Entry]:
+    if isinstance(space, spaces.Dict | spaces.Tuple):
+        parts = space.items() if isinstance(space, spaces.Dict) else enumerate(space)
+        for key, part in parts:
+            yield from _entries(f"{name}.{key}", part, (*keys, key))
+    else:
+        yield _Entry(name, space, keys)
+
+
+def _field(name: str, space: gymnasium.Space[Any]) -> FieldSpec:
     if isinstance(space, spaces.Discrete):
-        return {name: FieldSpec((), "int32", "token", int(space.n))}
+        return FieldSpec((), "int32", "token", int(space.n))
     if isinstance(space, spaces.MultiDiscrete):
-        return {name: FieldSpec(tuple(space.shape), "int32", "token", int(space.nvec.max()))}
+        return FieldSpec(tuple(space.shape), "int32", "token", int(space.nvec.max()))
     if isinstance(space, spaces.MultiBinary):
-        return {name: FieldSpec(tuple(space.shape), "int8")}
+        return FieldSpec(tuple(space.shape), "int8")
     if isinstance(space, spaces.Box):
-        if len(space.shape) == 3 and space.dtype == np.uint8:
-            return {name: FieldSpec(tuple(space.shape), "uint8", "image")}
-        kept = space.dtype == np.float32 or np.dtype(space.dtype).kind in "iub"
-        return {name: FieldSpec(tuple(space.shape), np.dtype(space.dtype).name if kept else "float32")}
+        shape, dtype = tuple(space.shape), np.dtype(space.dtype)
+        if _has_channels_first(space):
+            last = (*shape[1:], shape[0])
+            _warn_once(f"{name} is an image of shape {shape}, channels first; it is read as {last}, channels last")
+            shape = last
+        if len(shape) == 3 and dtype == np.uint8:
+            return FieldSpec(shape, "uint8", "image")
+        return FieldSpec(shape, dtype.name if dtype == np.float32 or dtype.kind in "iub" else "float32")
     raise MemUPError(
         f"the {name} space {space} has no fixed shape; "
         "Box, Discrete, MultiBinary, MultiDiscrete, Dict and Tuple can be used: convert it with a wrapper"
     )
 
 
-def space_leaves(name: str, space: gymnasium.Space[Any], batch: Any) -> Leaves:
-    """The arrays ``[envs, ...]`` behind the fields of :func:`space_fields`, from a batch of a vector environment."""
-    if isinstance(space, spaces.Dict):
-        return {k: x for key, sub in space.items() for k, x in space_leaves(f"{name}.{key}", sub, batch[key]).items()}
-    if isinstance(space, spaces.Tuple):
-        return {k: x for n, sub in enumerate(space) for k, x in space_leaves(f"{name}.{n}", sub, batch[n]).items()}
-    array = np.asarray(batch)
-    if isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
-        array = array - np.asarray(space.start)
-    return {name: array}
+def _has_channels_first(space: gymnasium.Space[Any]) -> bool:
+    """Whether a space holds images ``(channels, height, width)``: few channels, and no few columns."""
+    if not isinstance(space, spaces.Box) or len(space.shape) != 3 or space.dtype != np.uint8:
+        return False
+    first, height, width = space.shape
+    return first < min(height, width) and width > 4
 
 
-def space_starts(name: str, space: gymnasium.Space[Any]) -> dict[str, Any]:
-    """What :func:`space_leaves` takes off the class numbers of each Discrete and MultiDiscrete entry, in plain values."""
-    if isinstance(space, spaces.Dict):
-        return {key: x for part, sub in space.items() for key, x in space_starts(f"{name}.{part}", sub).items()}
-    if isinstance(space, spaces.Tuple):
-        return {key: x for n, sub in enumerate(space) for key, x in space_starts(f"{name}.{n}", sub).items()}
-    if isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
-        return {name: np.asarray(space.start).tolist()}
-    return {}
+def _is_text(space: gymnasium.Space[Any]) -> bool:
+    return space.dtype is not None and np.dtype(space.dtype).kind == "U"  # Text, and MiniGrid's own space of missions
+
+
+@cache
+def _warn_once(message: Hashable) -> None:
+    _log.warning("%s", message)

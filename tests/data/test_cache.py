@@ -272,7 +272,7 @@ def test_what_another_process_could_not_recognise_has_no_identity(nameless: Any)
 def test_episodes_from_the_cache_are_those_from_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int
 ) -> None:
-    monkeypatch.setattr("memup_lightning.datamodules.recorded.rewards._BATCH", batch)
+    monkeypatch.setattr("memup_lightning.datamodules.recorded.rewards._BATCH_BYTES", batch)
     monkeypatch.setattr(collectors, "_BLOCK_BYTES", 500)
     given: dict[str, Any] = {"outcome": "return", "gamma": 0.9, "eval_at": "last", "observed": [0, 2]}
     given["wrappers"] = [functools.partial(TimeLimit, max_episode_steps=20)]  # cut: some outcomes are not known

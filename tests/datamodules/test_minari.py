@@ -146,6 +146,28 @@ def test_chunks_come_out_of_an_imported_dataset(dataset: str, tmp_path: Path) ->
     assert chunks[0].inputs["observation"].shape == (2, 2, 2)
 
 
+@pytest.mark.parametrize("on_disk", [False, True])
+@pytest.mark.parametrize("number", [np.nan, np.inf, 1e30])
+@pytest.mark.parametrize("field", ["observation", "reward"])
+def test_a_number_that_cannot_be_trained_on_is_refused_with_its_place(
+    field: str, number: float, on_disk: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = episode_of(2, nested=False)
+    if field == "observation":
+        broken.observations[3, 1] = number
+    else:
+        broken.rewards[3] = number  # type: ignore[index]
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
+    minari.create_dataset_from_buffers(
+        "some/steps-v0",
+        [episode_of(0, False), episode_of(1, False), broken],
+        observation_space=BOX,
+        action_space=spaces.Discrete(3, start=5),
+    )
+    with pytest.raises(MemUPError, match=rf"^{field}(\[1\])? at step 3 of episode 2 of some/steps-v0 is "):
+        module("some/steps-v0", tmp_path / "cache" if on_disk else None)
+
+
 def test_too_few_episodes_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(MemUPError, match="2 episodes cannot be split into 3 parts"):
         module(make(tmp_path, monkeypatch, episodes=2))

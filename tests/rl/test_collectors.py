@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import gymnasium
@@ -13,9 +14,11 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, Vecto
 
 from memup_lightning.data.episodes import ArrayEpisodes
 from memup_lightning.datamodules import GymnasiumDataModule
+from memup_lightning.datamodules.recorded import rewards
 from memup_lightning.envs import TMazeVectorEnv
 from memup_lightning.envs.policies import InformedPolicy, Policy, random_policy
 from memup_lightning.exceptions import MemUPError
+from memup_lightning.rl import collectors
 from memup_lightning.rl.collectors import collect, lay_end_to_end
 from memup_lightning.rl.spaces import space_fields
 from memup_lightning.rl.vector_envs import make_vector_env
@@ -275,8 +278,58 @@ def test_actions_of_any_space_are_kept_as_they_were_taken(
 
 
 def test_a_space_without_a_fixed_shape_is_refused_with_its_name() -> None:
-    with pytest.raises(MemUPError, match=r"the observation\.words space Text.*no fixed shape.*wrapper"):
+    with pytest.raises(MemUPError, match=r"the observation\.parts space Sequence.*no fixed shape.*wrapper"):
+        space_fields("observation", spaces.Dict({"parts": spaces.Sequence(spaces.Discrete(5))}))
+
+
+class MissionSpace(spaces.Space[str]):
+    """Texts, as MiniGrid declares them: a space of its own."""
+
+    def __init__(self) -> None:
+        super().__init__(dtype=str)
+
+    def sample(self, *_: Any, **__: Any) -> str:
+        return "get the key"
+
+    def contains(self, x: Any) -> bool:
+        return isinstance(x, str)
+
+
+@pytest.mark.parametrize("text", [spaces.Text(5), MissionSpace()], ids=["Text", "MissionSpace"])
+def test_a_text_among_the_observations_is_left_out_with_one_warning(
+    text: spaces.Space[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    name = type(text).__name__
+    space = spaces.Dict({"image": spaces.Box(0, 255, (7, 7, 3), np.uint8), name: text})
+    for _ in range(2):
+        assert space_fields("observation", space) == {"observation.image": FieldSpec((7, 7, 3), "uint8", "image")}
+    assert caplog.text.count(f"observation.{name} is text") == 1
+    arrays, env = round_trip(spaces.Tuple([spaces.Discrete(3), spaces.Text(5)]), spaces.Discrete(2))
+    assert arrays["observation.0"].tolist() == [shown[0] for shown in env.shown[:5]]
+    assert "observation.1" not in arrays
+
+
+def test_observations_of_text_alone_are_refused() -> None:
+    with pytest.raises(MemUPError, match="holds no numbers"):
         space_fields("observation", spaces.Dict({"words": spaces.Text(5)}))
+    with pytest.raises(MemUPError, match="no fixed shape"):
+        space_fields("observation", spaces.Text(5))
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4, 10])
+def test_an_image_with_its_channels_first_is_read_with_its_channels_last(
+    channels: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    space = spaces.Box(0, 255, (channels, 40, 36), np.uint8)
+    arrays, env = round_trip(space, spaces.Discrete(2))
+    assert space_fields("observation", space) == {"observation": FieldSpec((40, 36, channels), "uint8", "image")}
+    np.testing.assert_array_equal(arrays["observation"], np.stack(env.shown[:5]).transpose(0, 2, 3, 1))
+    assert caplog.text.count(f"({channels}, 40, 36), channels first; it is read as (40, 36, {channels})") == 1
+
+
+@pytest.mark.parametrize("shape", [(7, 7, 3), (40, 36, 1), (2, 40, 4), (64, 64, 12)])
+def test_an_image_with_its_channels_last_is_read_as_it_is(shape: tuple[int, ...]) -> None:
+    assert space_fields("observation", spaces.Box(0, 255, shape, np.uint8))["observation"].shape == shape
 
 
 # --- what is refused
@@ -293,13 +346,99 @@ def test_an_argument_that_the_environment_does_not_take_is_refused() -> None:
 
 
 def test_an_episode_without_end_is_refused_with_the_remedy() -> None:
-    with pytest.raises(MemUPError, match="longer than max_steps=20; wrap the environment in a TimeLimit"):
+    with pytest.raises(MemUPError, match=r"environment [01] is longer than max_steps=20; give it a time limit"):
         collect_all(counting(2, (3, 50)), step_count, 4, seed=0, max_steps=20)
 
 
 def test_no_episode_is_refused() -> None:
     with pytest.raises(MemUPError, match="num_episodes=0"):
         collect_all(counting(2), step_count, 0, seed=0)
+
+
+class Broken(Counting):
+    """Shows or pays a number that cannot be trained on, at step 2 of the second episode."""
+
+    observation_space = spaces.Dict({"a": spaces.Tuple([spaces.Box(-np.inf, np.inf, (2,), np.float64)])})  # type: ignore[assignment]
+
+    def __init__(self, number: float, place: str) -> None:
+        super().__init__((3, 4))
+        self.bad, self.place = number, place
+
+    def is_broken(self, place: str) -> bool:
+        return self.place == place and (self.episode, self.t) == (1, 2)
+
+    def see(self) -> Any:
+        return {"a": (np.array([0.0, self.bad if self.is_broken("observation") else 0.0]),)}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        pays = self.bad if self.is_broken("reward") else 0.0
+        observation, _, *rest = super().step(action)
+        return observation, pays, *rest  # type: ignore[return-value]
+
+
+class Frames(Counting):
+    """Shows a plain image."""
+
+    observation_space = spaces.Box(0, 255, (64, 64, 3), np.uint8)
+
+    def see(self) -> Any:
+        return np.full((64, 64, 3), self.t, np.uint8)
+
+
+gymnasium.register("tests/Broken-v0", Broken)
+gymnasium.register("tests/Counting-v0", Counting)
+gymnasium.register("tests/Frames-v0", lambda: Frames((12, 20)))
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+@pytest.mark.parametrize(("number", "shown"), [(np.nan, "nan"), (-np.inf, "-inf"), (1e30, "1e"), (1e300, "inf")])
+@pytest.mark.parametrize(("place", "field"), [("observation", r"observation\.a\.0\[1\]"), ("reward", "reward")])
+def test_a_number_that_cannot_be_trained_on_is_refused_with_its_place(
+    number: float, shown: str, place: str, field: str, on_disk: bool, tmp_path: Any
+) -> None:
+    data = GymnasiumDataModule(
+        "tests/Broken-v0",
+        {"number": number, "place": place},
+        num_train=3,
+        num_envs=1,
+        cache_dir=str(tmp_path) if on_disk else None,
+    )
+    with pytest.raises(MemUPError, match=rf"^{field} at step 2 of episode 1 of environment 0 is {shown}.*wrapper"):
+        data.episodes("train")
+
+
+def test_an_environment_can_be_given_a_time_limit_by_its_arguments() -> None:
+    data = GymnasiumDataModule(
+        "tests/Counting-v0", {"lengths": (50,), "max_episode_steps": 6}, num_train=2, num_envs=1, max_steps=6
+    )
+    assert data.episodes("train").lengths.tolist() == [6, 6]
+
+
+def test_collecting_takes_little_more_room_than_the_episodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rewards, "_BATCH_BYTES", 1 << 20)
+    data = GymnasiumDataModule("tests/Frames-v0", num_train=120, num_envs=4)
+    _ = data.task
+    tracemalloc.start()
+    try:
+        source = data.episodes("train")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    kept = source.total_steps * sum(field.step_bytes for field in source.fields.values())
+    assert kept > 20e6
+    assert peak < 1.3 * kept + 6e6  # and the blocks of the steps in play
+
+
+def test_a_collection_that_takes_long_shows_its_progress(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    collect_all(counting(2), step_count, 20, seed=0)
+    assert "collecting" not in capsys.readouterr().err
+    monkeypatch.setattr(collectors, "_PROGRESS_DELAY", 0.0)
+    collect_all(counting(2), step_count, 100, seed=0)
+    last = capsys.readouterr().err.split("\r")[-1]
+    assert "100/100" in last
+    assert "steps/s" in last
 
 
 # --- the datamodule on top
