@@ -152,7 +152,10 @@ class TwoColorsDataModule(GymnasiumDataModule):
             arrays: see :meth:`eval_steps`.
         """
         reach = REACH + SPEED * self.frame_skip
-        red, green = (arrays[f"{INFO}{name}_distance"] <= reach for name in ("red", "green"))  # NaN: none in view
+        red, green = (
+            (arrays[f"{INFO}{name}_count"] > 0) & (arrays[f"{INFO}{name}_distance"] <= reach)
+            for name in ("red", "green")
+        )
         is_green = self._is_green(arrays)
         return (is_green & green & ~red) | (~is_green & red & ~green)
 

@@ -33,10 +33,10 @@ def episodes(rewards: list[float], green_pillar: bool, **seen: dict[int, float])
     for colour, places in seen.items():
         for step, value in places.items():
             distance[colour][step] = value
-    infos = {f"info.{colour}_distance": x.astype(np.float32) for colour, x in distance.items()}
+    infos = {f"info.{colour}_distance": np.nan_to_num(x).astype(np.float32) for colour, x in distance.items()}
     for colour, x in distance.items():
         infos[f"info.{colour}_count"] = (~np.isnan(x)).astype(np.float32)
-        infos[f"info.{colour}_bearing"] = np.where(np.isnan(x), np.nan, 0).astype(np.float32)
+        infos[f"info.{colour}_bearing"] = np.zeros(len(x), np.float32)
     known = np.ones(len(reward), np.bool_)
     return {"reward": reward, COLOUR: np.full(len(reward), green_pillar, np.float32), HAS_OUTCOME: known, **infos}
 

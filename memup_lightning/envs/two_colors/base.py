@@ -10,7 +10,7 @@ The observation is what the player sees. All else is hidden from the agent, and 
 - ``discarded``: the engine failed and the episode ended there; a collector leaves it out. The next ``reset()`` plays
   the same episode in a new engine. ``engine_failures``: how often that happened.
 - with ``item_info``, for each kind of item (``red``, ``green``, ``medikit``): ``red_count``, how many are in view, and
-  where the nearest of them is: ``red_bearing`` in degrees, positive to the left, and ``red_distance`` in map units; NaN
+  where the nearest of them is: ``red_bearing`` in degrees, positive to the left, and ``red_distance`` in map units; 0
   where none is in view.
 
 Eight actions (:data:`~memup_lightning.envs.two_colors.rules.ACTIONS`): the combinations of turning left or right with

@@ -12,12 +12,14 @@ import numpy.typing as npt
 
 from memup_lightning import rng
 from memup_lightning.envs.policies import InformedPolicy
-from memup_lightning.envs.two_colors.rules import ACTIONS, FORWARD, FORWARD_LEFT, FORWARD_RIGHT, LEFT, RIGHT
+from memup_lightning.envs.two_colors.rules import ACTIONS, FORWARD, FORWARD_LEFT, FORWARD_RIGHT, ITEMS, LEFT, RIGHT
 from memup_lightning.exceptions import MemUPError
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
+StringArray = npt.NDArray[np.str_]
+
 
 _RANDOM_EPISODE, _RANDOM_STEP, _ACTION, _CHOICE, _SIDE = range(5)  # first key of the draws
 
@@ -52,7 +54,9 @@ class ItemPolicy(InformedPolicy, ABC):
         self, observations: Any, action_space: gymnasium.Space[Any], infos: Mapping[str, Any]
     ) -> npt.NDArray[np.int64]:
         if "red_bearing" not in infos:
-            raise MemUPError(f"{type(self).__name__} needs to be told of items; give env_kwargs item_info: true")
+            raise MemUPError(
+                f"{type(self).__name__} needs to know the items in view; give env_kwargs: {{item_info: true}}"
+            )
         episode, tic = episode_seeds(infos), np.asarray(infos["tic"]).astype(np.int64)
         random = (self.draw(_ACTION, episode, tic) * len(ACTIONS)).astype(np.int64)
         by_chance = self.draw(_RANDOM_EPISODE, episode) < self.random_share
@@ -87,19 +91,15 @@ class TwoColorsPolicy(ItemPolicy):
 
     def goal(self, infos: Mapping[str, Any]) -> tuple[FloatArray, FloatArray]:
         matching = np.asarray(infos["health"]) <= self.low_health
-        return _vest((np.asarray(infos["colour"]) == 1) == matching, infos)
+        return _nearest(_vest((np.asarray(infos["colour"]) == 1) == matching), infos)
 
 
 class TwoColorsDelayPolicy(ItemPolicy):
     """Takes medikits, and at the end one of the two vests by a coin toss."""
 
     def goal(self, infos: Mapping[str, Any]) -> tuple[FloatArray, FloatArray]:
-        bearing, distance = _vest(self.draw(_CHOICE, episode_seeds(infos)) < 0.5, infos)
-        medikit = ~np.isnan(infos["medikit_bearing"])
-        return (
-            np.where(medikit, infos["medikit_bearing"], bearing),
-            np.where(medikit, infos["medikit_distance"], distance),
-        )
+        green = self.draw(_CHOICE, episode_seeds(infos)) < 0.5
+        return _nearest(np.where(np.asarray(infos["medikit_count"]) > 0, "medikit", _vest(green)), infos)
 
 
 def episode_seeds(infos: Mapping[str, Any]) -> IntArray:
@@ -107,7 +107,15 @@ def episode_seeds(infos: Mapping[str, Any]) -> IntArray:
     return np.asarray(infos["episode_seed"]).astype(np.int64)
 
 
-def _vest(green: BoolArray, infos: Mapping[str, Any]) -> tuple[FloatArray, FloatArray]:
-    """Bearing and distance of the nearest vest of the wanted colour."""
-    bearing, distance = (np.where(green, infos[f"green_{x}"], infos[f"red_{x}"]) for x in ("bearing", "distance"))
+def _vest(green: BoolArray) -> StringArray:
+    return np.where(green, "green", "red")
+
+
+def _nearest(item: StringArray, infos: Mapping[str, Any]) -> tuple[FloatArray, FloatArray]:
+    """Bearing and distance of the nearest item of the kind that each environment wants; NaN where none is in view."""
+    bearing, distance = np.full(len(item), np.nan), np.full(len(item), np.nan)
+    for name in ITEMS:
+        wanted = (item == name) & (np.asarray(infos[f"{name}_count"]) > 0)
+        bearing[wanted] = np.asarray(infos[f"{name}_bearing"])[wanted]
+        distance[wanted] = np.asarray(infos[f"{name}_distance"])[wanted]
     return bearing, distance

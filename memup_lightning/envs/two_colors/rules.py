@@ -29,6 +29,8 @@ ACTIONS: tuple[tuple[int, int, int, int], ...] = (
     (0, 1, 0, 1),
 )
 """The buttons that each action presses, in the order of :data:`BUTTONS`."""
+ITEMS = {"red": "TCRedVest", "green": "TCGreenVest", "medikit": "TCMedikit"}
+"""Actor of each kind of item."""
 FORWARD, FORWARD_LEFT, FORWARD_RIGHT, LEFT, RIGHT, BACKWARD, BACKWARD_LEFT, BACKWARD_RIGHT = range(len(ACTIONS))
 
 

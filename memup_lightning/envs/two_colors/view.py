@@ -10,12 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from memup_lightning.envs.two_colors.engine import vizdoom
+from memup_lightning.envs.two_colors.rules import ITEMS
 from memup_lightning.exceptions import MemUPError
 
 Frame = npt.NDArray[np.uint8]
-
-ITEMS = {"red": "TCRedVest", "green": "TCGreenVest", "medikit": "TCMedikit"}
-"""Actor of each kind of item."""
 
 
 class View:
@@ -80,13 +78,13 @@ class View:
         return np.array(cut, order="C").reshape(self.shape)
 
     def items(self, labels: Iterable[Any], x: float, y: float) -> dict[str, float]:
-        """Count of each kind of item in the frame, and bearing and distance of the nearest; NaN where there is none.
+        """Count of each kind of item in the frame, and bearing and distance of the nearest; 0 where there is none.
 
         Args:
             labels: ViZDoom's labels of the things on the screen.
             x, y: place of the player, map units.
         """
-        nearest, counts = dict.fromkeys(ITEMS, (math.nan, math.nan)), dict.fromkeys(ITEMS, 0)
+        nearest, counts = dict.fromkeys(ITEMS, (0.0, 0.0)), dict.fromkeys(ITEMS, 0)
         names = {actor: name for name, actor in ITEMS.items()}
         for label in labels:
             name, column = names.get(label.object_name), label.x + label.width / 2
@@ -94,7 +92,7 @@ class View:
                 continue
             counts[name] += 1
             distance = math.hypot(label.object_position_x - x, label.object_position_y - y)
-            if not distance >= nearest[name][1]:  # true of the first one too, where the nearest is NaN
+            if counts[name] == 1 or distance < nearest[name][1]:
                 nearest[name] = math.degrees(math.atan((self._centre - column) / self._focal_length)), distance
         return {
             f"{name}_{what}": value
