@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium.vector import AutoresetMode, VectorEnv
 
+from memup_lightning.data.episodes import MAX_MAGNITUDE
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.rl.vector_envs import reset_env, reset_some, step_env
 from memup_lightning.typing import Arrays, BoolArray, FloatArray, IntArray
@@ -115,7 +116,7 @@ def autoreset_mode(env: VectorEnv[Any, Any, Any]) -> AutoresetMode:
 
 
 def check_finite(arrays: Arrays, step_index: IntArray | None = None, envs: IntArray | None = None) -> None:
-    """Refuse numbers that are NaN or infinite.
+    """Refuse numbers that are NaN, infinite or too large to train on.
 
     Args:
         arrays: fields of a step, each ``[N, ...]``.
@@ -126,13 +127,13 @@ def check_finite(arrays: Arrays, step_index: IntArray | None = None, envs: IntAr
         MemUPError: the first such number, with its environment, step and field.
     """
     for name, array in arrays.items():
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            row, *_ = place = np.argwhere(~np.isfinite(array))[0].tolist()
+        if array.dtype.kind == "f" and not (np.abs(array) <= MAX_MAGNITUDE).all():  # False for NaN
+            row, *_ = place = np.argwhere(~(np.abs(array) <= MAX_MAGNITUDE))[0].tolist()
             env = row if envs is None else int(envs[row])
             step = "" if step_index is None else f" at step {step_index[row]} of its episode"
             raise MemUPError(
-                f"environment {env} gave {array[tuple(place)]}{step} (field {name}); correct the environment, or replace "
-                "such numbers by a wrapper"
+                f"environment {env} gave {array[tuple(place)]:g}{step} (field {name}); correct the environment, or replace "
+                f"such numbers by a wrapper: give finite numbers of magnitude {MAX_MAGNITUDE:g} at most"
             )
 
 

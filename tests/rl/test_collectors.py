@@ -392,9 +392,9 @@ gymnasium.register("tests/Frames-v0", lambda: Frames((12, 20)))
 
 @pytest.mark.parametrize("on_disk", [False, True])
 @pytest.mark.parametrize(("number", "shown"), [(np.nan, "nan"), (-np.inf, "-inf"), (1e30, "1e"), (1e300, "inf")])
-@pytest.mark.parametrize(("place", "field"), [("observation", r"observation\.a\.0\[1\]"), ("reward", "reward")])
+@pytest.mark.parametrize("place", ["observation", "reward"])
 def test_a_number_that_cannot_be_trained_on_is_refused_with_its_place(
-    number: float, shown: str, place: str, field: str, on_disk: bool, tmp_path: Any
+    number: float, shown: str, place: str, on_disk: bool, tmp_path: Any
 ) -> None:
     data = GymnasiumDataModule(
         "tests/Broken-v0",
@@ -403,7 +403,11 @@ def test_a_number_that_cannot_be_trained_on_is_refused_with_its_place(
         num_envs=1,
         cache_dir=str(tmp_path) if on_disk else None,
     )
-    with pytest.raises(MemUPError, match=rf"^{field} at step 2 of episode 1 of environment 0 is {shown}.*wrapper"):
+    said = {
+        "observation": rf"observation\.a\.0\[1\] at step 2 of episode 1 of environment 0 is {shown}.*wrapper",
+        "reward": rf"environment 0 gave {shown}\S* at step 2 of its episode \(field reward\).*wrapper",
+    }
+    with pytest.raises(MemUPError, match=said[place]):
         data.episodes("train")
 
 
