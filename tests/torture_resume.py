@@ -52,9 +52,8 @@ def config(folder: Path, updates: int, workers: int) -> dict[str, Any]:
             },
         },
     ]
-    dropout = {"class_path": "torch.nn.LSTM", "init_args": {"hidden_size": 8, "num_layers": 2, "dropout": 0.2}}
-    dropout["init_args"] |= {"batch_first": True}
-    given["model"]["init_args"]["memory"] = {"class_path": "RNNAdapter", "init_args": {"module": dropout}}
+    dropout = {"module": "torch.nn.LSTM", "module_args": {"hidden_size": 8, "num_layers": 2, "dropout": 0.2}}
+    given["model"]["init_args"]["memory"] = {"class_path": "RNNAdapter", "init_args": dropout}
     given["data"]["init_args"] = {
         "length": 20,
         "lanes": 8,

@@ -16,7 +16,7 @@ from memup_lightning.chunk import Chunk, Fields, StepBatch
 from memup_lightning.distributed import all_gather_cat, all_gather_object, rank, share_of_lanes
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.encoders import StepEncoder, WindowEncoder
-from memup_lightning.models.memory import LSTM, Memory, State, check_memory, detach, map_state
+from memup_lightning.models.memory import LSTM, Memory, State, detach, make_memory, map_state
 from memup_lightning.models.outcomes import CategoricalOutcome, GaussianOutcome, Outcome
 from memup_lightning.models.predictors import MultiplicativePredictor, Predictor
 from memup_lightning.models.uncertainty import LocalPredictor
@@ -71,8 +71,7 @@ class MemoryTask(BaseTask):
             outcome = CategoricalOutcome if task.outcome.type == "token" else GaussianOutcome
         self.outcome = outcome(task.outcome, task.tolerance)
         self.encoder = encoder(task.input_fields)
-        self.memory: Any = memory(self.encoder.output_size)
-        memory_size = check_memory(self.memory, self.encoder.output_size)
+        self.memory, memory_size = make_memory(memory, self.encoder.output_size)
         self.context_encoder = WindowEncoder(task.context_fields, task.window, context_encoder(task.context_fields))
         self.predictor = predictor(self.context_encoder.output_size, memory_size, self.outcome.num_parameters)
         self.local = local(task.context_fields, task.window, self.outcome.num_parameters)

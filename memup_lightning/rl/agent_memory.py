@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from memup_lightning.chunk import Fields
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.ema import update_ema
-from memup_lightning.models.memory import Memory, State, check_memory
+from memup_lightning.models.memory import Memory, State, make_memory
 from memup_lightning.modules.loading import build_module, load_module
 from memup_lightning.modules.memory_task import EncoderCallable, MemoryCallable, MemoryTask
 from memup_lightning.rl.unroll import unroll
@@ -150,8 +150,7 @@ class LearnedMemory(RecurrentMemory):
 
     def __init__(self, task: TaskSpec, encoder: EncoderCallable, core: MemoryCallable) -> None:
         features = encoder(task.input_fields)
-        built = core(features.output_size)
-        check_memory(built, features.output_size)
+        built, _ = make_memory(core, features.output_size)
         super().__init__(features, built)
 
     def encode_batch(self, inputs: Fields, batch: Mapping[str, Any]) -> Tensor:

@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.models.memory import RNNAdapter
 from memup_lightning.runs.checkpoints import AtomicCheckpointIO, check_checkpoint, last_checkpoint
 from tests.runs.test_resume import DROPOUT, Run, SaveAt, assert_same
 from tests.torture_resume import torture
@@ -42,7 +41,7 @@ class Evaluations(SaveAt):
 def test_what_was_due_when_the_checkpoint_was_written_is_made_up_for(
     tmp_path: Path, at: int, when: dict[str, Any]
 ) -> None:
-    given = {"memory": partial(RNNAdapter, module=DROPOUT), "when": when}
+    given = {"memory": DROPOUT, "when": when}
     whole, rest = Evaluations(at, tmp_path / "cut.ckpt"), Evaluations(0, tmp_path / "none.ckpt")
     uncut = Run(save=whole, **dict(given)).outcome
     assert_same(Run(ckpt=whole.path, save=rest, seed=99, **dict(given)).outcome, uncut)

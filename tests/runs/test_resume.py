@@ -22,7 +22,9 @@ from memup_lightning.modules import MemUP
 from tests.training import quiet_trainer
 
 UPDATES, EPOCH = 100, 40
-DROPOUT = partial(torch.nn.LSTM, hidden_size=8, num_layers=2, dropout=0.3, batch_first=True)  # draws at every update
+DROPOUT = partial(  # draws at every update
+    RNNAdapter, module=torch.nn.LSTM, module_args={"hidden_size": 8, "num_layers": 2, "dropout": 0.3}
+)
 
 
 class SaveAt(Callback):
@@ -129,7 +131,7 @@ def test_a_run_may_be_resumed_with_another_number_of_workers(tmp_path: Path) -> 
         {"when": {"every": 2}, "lanes": 2},
         {"when": {"settle": 30, "max_wait": 1000, "tolerance": 1e9}},
         {"lr_scheduler": partial(torch.optim.lr_scheduler.LinearLR, total_iters=80)},
-        {"memory": partial(RNNAdapter, module=DROPOUT)},
+        {"memory": DROPOUT},
         {"curriculum": {30: 40, 70: 60}},
     ],
     ids=["gru", "surprise", "union", "explainable", "epochs", "turn", "settling", "schedule", "dropout", "curriculum"],

@@ -189,9 +189,7 @@ def test_what_a_run_keeps_is_built_again(tmp_path: Path, ran: Path) -> None:
         lr_scheduler={"class_path": "torch.optim.lr_scheduler.LinearLR", "init_args": {"total_iters": 3}},
         memory={
             "class_path": "memup_lightning.models.memory.RNNAdapter",
-            "init_args": {
-                "module": {"class_path": "torch.nn.LSTM", "init_args": {"hidden_size": 4, "batch_first": True}}
-            },
+            "init_args": {"module": "torch.nn.LSTM", "module_args": {"hidden_size": 4}},
         },
     )
     model = build_module(MemUP, kept, "x.ckpt")

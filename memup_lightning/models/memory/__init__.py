@@ -2,7 +2,8 @@
 
 from memup_lightning.models.memory.adapter import RNNAdapter
 from memup_lightning.models.memory.amrl import AMRL
-from memup_lightning.models.memory.base import Memory, State, check_memory, detach, map_state, put, reset, take
+from memup_lightning.models.memory.base import Memory, State, detach, map_state, put, reset, take
+from memup_lightning.models.memory.contract import check_memory, make_memory
 from memup_lightning.models.memory.dnc import DNC
 from memup_lightning.models.memory.gru import GRU
 from memup_lightning.models.memory.gtrxl import GTrXL
@@ -29,6 +30,7 @@ __all__ = [
     "State",
     "check_memory",
     "detach",
+    "make_memory",
     "map_state",
     "put",
     "reset",

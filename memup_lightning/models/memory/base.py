@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.models.eval_mode import eval_mode
 
 State: TypeAlias = "Tensor | tuple[State, ...]"
 """State of all lanes: a tensor or a (nested) tuple of tensors, the lane dimension first in each."""
@@ -108,45 +107,3 @@ def check_sizes(core: nn.Module, **sizes: int) -> None:
     for name, size in sizes.items():
         if size < 1:
             raise MemUPError(f"{type(core).__name__} {name}={size}: must be at least 1")
-
-
-def check_memory(memory: Any, input_size: int) -> int:
-    """Try a core on two lanes, three steps, and say in one sentence what it breaks of the contract.
-
-    Returns:
-        The core's ``output_size``.
-
-    Raises:
-        MemUPError: a missing member, an output or state of the wrong shape.
-    """
-    name = type(memory).__name__
-    for member in ("output_size", "initial_state"):
-        if not hasattr(memory, member):
-            raise MemUPError(
-                f"{name} has no {member!r}: a memory core has output_size, initial_state(lanes) and "
-                "forward(x, state, is_first); subclass memup_lightning.models.memory.Memory or wrap a torch.nn module in "
-                "memup_lightning.models.memory.RNNAdapter"
-            )
-    reference = next(memory.parameters(), torch.zeros(()))
-    x = torch.zeros(2, 3, input_size, device=reference.device, dtype=reference.dtype)
-    with eval_mode(memory):
-        state = memory.initial_state(2)
-        out, after = memory(x, state, torch.ones(2, dtype=torch.bool, device=x.device))
-    if tuple(out.shape) != (2, 3, memory.output_size):
-        raise MemUPError(
-            f"{name} returned an output of shape {list(out.shape)} for 2 lanes and 3 steps; "
-            f"it must be [lanes, steps, output_size] = [2, 3, {memory.output_size}]"
-        )
-    if (was := _shapes(state)) != (now := _shapes(after)):
-        raise MemUPError(f"{name} got a state of shapes {was} and returned one of {now}; they must be the same")
-    if any(shape[0] != 2 for shape in _flat(was)):
-        raise MemUPError(f"{name}.initial_state(2) has shapes {was}; the lane dimension must come first")
-    return int(memory.output_size)
-
-
-def _shapes(state: State) -> object:
-    return tuple(state.shape) if isinstance(state, Tensor) else [_shapes(part) for part in state]
-
-
-def _flat(shapes: object) -> list[tuple[int, ...]]:
-    return [shapes] if isinstance(shapes, tuple) else [leaf for part in shapes for leaf in _flat(part)]  # type: ignore[attr-defined]
