@@ -105,7 +105,7 @@ def run(problem: Problem, length: int, method: str, share: float, threads: int |
     ]
     own = list(problem.options)
     if method != "MemUP":
-        options += [f"--model={method}", "--data.init_args.selector=CurrentStep", "--data.init_args.restart=[0.0]"]
+        options += [f"--model={method}", "--data.init_args.restart=[0.0]"]
         own += problem.baselines
     options += [option.format(length=length, updates=updates) for option in own]
     summary, evaluations = fit_alone(problem.config, *options, seed=seed, threads=threads)

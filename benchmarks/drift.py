@@ -31,7 +31,7 @@ def run(penalty: str, budget: int, quick: bool, seed: int, threads: int | None) 
     """One run: accuracy at every length."""
     settings = [
         *updates(budget, budget),
-        f"{MODEL}.drift_penalty={PENALTIES[penalty]}",
+        f"{MODEL}.drift_weight={PENALTIES[penalty]}",
         f"{DATA}.length={TRAINED}",
         f"{DATA}.curriculum={CURRICULUM}",
         *([f"{DATA}.num_train=512"] if quick else []),

@@ -91,7 +91,6 @@ def pixels(method: str, *more: str) -> Problem:
 WHOLE_EPISODES = (  # 16 of 784 steps instead of 64 of 28: as many pixels in a seventh of the updates
     f"{DATA}.chunk_length=784",
     f"{DATA}.lanes=16",
-    f"{DATA}.selector=CurrentStep",
     "--trainer.max_steps=2143",
     "--trainer.val_check_interval=2143",
     f"{MODEL}.lr_scheduler.init_args.total_steps=2143",
@@ -104,7 +103,7 @@ PROBLEMS = [
     Problem("Scattered copy-5000, r=100", "conf/scattered_copy.yaml", [], 0.999, 25, long=True),
     Problem("Adding-5000, r=100", "conf/adding.yaml", [], 0.005, 20, "val/mse", smallest=True),
     pixels("MemUP"),
-    pixels("TBPTT", f"{DATA}.selector=CurrentStep"),
+    pixels("TBPTT"),
     pixels("BPTT", *WHOLE_EPISODES),
 ]
 QUICK = [copy(30, 20, 0.2, 1, *updates(400, 200), f"{DATA}.num_train=512")]

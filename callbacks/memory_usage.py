@@ -17,9 +17,9 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor, nn
 
-from memup_lightning.callbacks.run import log_now
 from memup_lightning.chunk import Chunk, StepBatch
 from memup_lightning.modules import BaseTask, MemoryTask
+from memup_lightning.runs.parts import log_now, recorded_data
 
 MEGABYTE = 1e6
 BPTT_LENGTHS = (64, 128, 256)
@@ -175,8 +175,8 @@ def extrapolate(bptt_bytes: dict[int, int], length: float) -> float:
 
 def mean_episode_length(trainer: Trainer) -> float | None:
     """Mean number of steps of the training episodes; None where the datamodule has none."""
-    sources = getattr(getattr(trainer, "datamodule", None), "sources", {})
-    return float(sources["train"].lengths.mean()) if "train" in sources else None
+    data = recorded_data(trainer)
+    return float(data.lengths("train").mean()) if data is not None and data.has_split("train") else None
 
 
 def tensors(batch: Any) -> Iterator[Tensor]:
@@ -209,8 +209,8 @@ def peak_resident_mb() -> float:
 
 
 def _has_targets(trainer: Trainer) -> bool:
-    tables = getattr(getattr(trainer, "datamodule", None), "tables", {})
-    return "train" in tables and tables["train"].version > 0
+    data = recorded_data(trainer)
+    return data is not None and not data.awaits_selection()
 
 
 def _standing(module: nn.Module) -> Iterator[Tensor]:

@@ -1,31 +1,28 @@
-"""Lanes that go back to the places of long episodes from which there is something to learn."""
+"""Replay: lanes that go back to the places of long episodes from which there is something to learn."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
 
 import numpy as np
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
-from torch import Tensor
+from torch import Tensor, nn
 
 from memup_lightning import rng
-from memup_lightning.callbacks.run import data_of, has_targets, log_now
 from memup_lightning.chunk import Chunk
-from memup_lightning.data.stream import ChunkStream
-from memup_lightning.datamodules.recorded.base import EpisodeDataModule, LaneOverride
 from memup_lightning.distributed import all_gather_object, share_of_episodes
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.eval_mode import eval_mode
-from memup_lightning.models.memory import put
-from memup_lightning.modules import MemUP
 from memup_lightning.modules.state_replay import StateBatch, StateReplayBuffer, TopKStates
+from memup_lightning.protocols import ChunkSource, LaneOwner
+from memup_lightning.runs.parts import chunk_source, has_targets, log_now
 from memup_lightning.typing import IntArray
 
 _VISIT, _SAMPLE = 11, 12  # separate streams of random numbers
-_SAMPLED = 4096  # steps from which it is told which inputs are usual
-_SETTLE = 20  # updates after which what the visits taught is read back from the device
+_NUM_SAMPLED = 4096  # steps from which it is known which inputs are usual
+_SETTLE = 20  # updates after which the learning progress of visits is read back from the device
 
 
 class Replay(Callback):
@@ -36,16 +33,15 @@ class Replay(Callback):
     gradients and keeps, of each, snapshots of its state before the chunks whose inputs are rarest. Some lanes, spread
     evenly over the batch, then play visits from snapshots, short and long, drawn in proportion to
 
-        novelty + fall
+        novelty + learning_progress
 
     novelty: ``log(1 + max z^2)`` of the chunk's encoded inputs, z their distance from the mean in standard deviations,
     both of steps drawn from all episodes, z^2 at most their number (such inputs change what the memory can know).
-    learning_progress: by how much the loss on the far targets is lower at the chunk's end than at its beginning, a
-    moving average
-    over visits (there the memory learns what it did not know); 0 where a chunk has one prediction point.
+    learning_progress: by how much the loss on the targets is lower at the chunk's end than at its beginning, a moving
+    average over visits (there the memory learns what it did not know); 0 where a chunk has one prediction point.
 
-    The other lanes play on as the schedule says. Snapshots are the same on any number of ranks, and so is the run. Beside a
-    baseline (TBPTT, BPTT), which learns nothing of far outcomes, it does nothing.
+    The other lanes play on as the schedule says. Snapshots are the same on any number of ranks, and so is the run. With a
+    baseline (TBPTT, BPTT), which learns nothing of later outcomes, it does nothing.
 
     Args:
         share: of the lanes.
@@ -92,7 +88,7 @@ class Replay(Callback):
         self.visits = np.asarray(visits, np.int64)
         self.max_age = max_age
         self.lanes = lanes
-        self._idle = False
+        self._model: LaneOwner | None = None  # None with a baseline
         self._clear()
 
     def _clear(self) -> None:
@@ -105,24 +101,29 @@ class Replay(Callback):
         self._entered: IntArray = np.zeros(0, np.int64)  # snapshot with which the visit begins at this chunk, else -1
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        self._idle = not has_targets(self, trainer, pl_module)
-        if self._idle:
+        self._model = None
+        if not has_targets(self, trainer, pl_module):
             return
-        data = data_of(trainer)
+        if not isinstance(pl_module, LaneOwner):
+            raise MemUPError(
+                f"Replay sets states of lanes, which {type(pl_module).__name__} does not own: give it the methods of "
+                "memup_lightning.protocols.LaneOwner, or remove Replay from trainer.callbacks"
+            )
+        self._model, data = pl_module, chunk_source(trainer)
         if stage == "fit" and not len(self.replaying(data)):
             raise MemUPError(f"Replay share={self.share} of {data.lanes} lanes is no lane; raise share or lanes")
 
-    def replaying(self, data: EpisodeDataModule) -> IntArray:
+    def replaying(self, data: ChunkSource) -> IntArray:
         """Numbers, among the lanes of all ranks, of those that replay."""
         turn = np.arange(data.lanes + 1) * round(self.share * data.lanes) // data.lanes
         return np.flatnonzero(np.diff(turn))
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._idle:
+        if self._model is None:
             return
-        data = data_of(trainer)
-        data.lane_override, data.away = None, False
-        if not data.consumed:  # a new run
+        data, lanes = chunk_source(trainer), chunk_source(trainer).training_lanes()
+        lanes.release_lanes()
+        if not lanes.num_consumed:  # a new run
             self._clear()
         if not len(self._left):
             return
@@ -131,106 +132,99 @@ class Replay(Callback):
                 f"Replay share={self.share} of {data.lanes} lanes is {count}, but in the checkpoint {len(self._left)} "
                 "lanes replay; resume with the same share and lanes"
             )
-        self._redirect(data)
+        lanes.override_lanes(self.replaying(data), self._episode, self._start)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if self._idle:
+        if self._model is None:
             return
-        assert isinstance(pl_module, MemUP)
-        data = data_of(trainer)
-        if data.lane_override is not None:
-            self._learn(pl_module, data.lane_override)
-        if data.consumed % _SETTLE == 0:
+        data = chunk_source(trainer)
+        consumed = data.training_lanes().num_consumed
+        self._learn(self._model, data)
+        if consumed % _SETTLE == 0:
             self.snapshots.update_priorities()
-        if data.tables["train"].version and (data.consumed % self.every == 0 or not len(self.snapshots)):
-            self._log(trainer, data)
-            self._scan(pl_module, data)
+        if not data.awaits_selection() and (consumed % self.every == 0 or not len(self.snapshots)):
+            self._log(trainer, consumed)
+            self._scan(self._model, data)
         if len(self.snapshots):
-            self._move_on(pl_module, data)
+            self._move_on(self._model, data)
 
-    def _learn(self, model: MemUP, lane_override: LaneOverride) -> None:
-        """Note what the first chunks of visits taught: how far the far loss fell within them."""
-        entered = self._entered[self._own_rows]
-        begun = np.flatnonzero(entered >= 0)
-        if not len(begun):
+    def _entering(self, data: ChunkSource) -> tuple[IntArray, IntArray]:
+        """This rank's lanes whose visit begins with this chunk: their numbers here, and their snapshots."""
+        rows, own = data.training_lanes().own_lanes(self.replaying(data))
+        entered = self._entered[rows]
+        begun = entered >= 0
+        return own[begun], entered[begun]
+
+    def _learn(self, model: LaneOwner, data: ChunkSource) -> None:
+        """Record the learning progress of the first chunks of visits."""
+        if not len(self._left):
             return
-        loss, counts = model.target_losses
-        lanes = torch.from_numpy(lane_override.lanes[begun]).to(loss.device, non_blocking=True)
-        loss, counts = loss[lanes], counts[lanes]
-        both = counts[:, 0] & counts[:, -1]
-        learning_progress = (loss[:, 0] - loss[:, -1]).where(both, 0).sum(1) / both.sum(1).clamp(min=1)
-        self.snapshots.record(
-            torch.from_numpy(entered[begun]).to(loss.device, non_blocking=True), learning_progress.clamp(min=0)
-        )
+        lanes, entered = self._entering(data)
+        if len(lanes):
+            at = torch.from_numpy(lanes).to(model.device, non_blocking=True)
+            self.snapshots.record(
+                torch.from_numpy(entered).to(model.device, non_blocking=True), model.learning_progress(at)
+            )
 
-    def _move_on(self, model: MemUP, data: EpisodeDataModule) -> None:
+    def _move_on(self, model: LaneOwner, data: ChunkSource) -> None:
         """The next chunk of every replaying lane: on with its visit, or the first of another."""
-        lanes = self.replaying(data)
+        lanes, schedule = self.replaying(data), data.training_lanes()
         if not len(self._left):
             self._episode, self._start, self._left = np.zeros((3, len(lanes)), np.int64)
         self._start = self._start + data.chunk_length
         self._left = self._left - 1
         self._entered = np.full(len(lanes), -1)
-        over = np.flatnonzero((self._left < 0) | (self._start >= data.sources["train"].lengths[self._episode]))
+        over = np.flatnonzero((self._left < 0) | (self._start >= data.lengths("train")[self._episode]))
         if len(over):
-            chosen = self.snapshots.draw(rng.uniform(data.seed, _VISIT, data.consumed, lanes[over]))
+            chosen = self.snapshots.draw(rng.uniform(data.seed, _VISIT, schedule.num_consumed, lanes[over]))
             self._entered[over] = chosen
             self._episode[over], self._start[over] = self.snapshots.where[chosen].T
             self._left[over] = self.visits[over * len(self.visits) // len(lanes)] - 1
-        self._redirect(data)
-        entered = self._entered[self._own_rows]
-        begun = np.flatnonzero(entered >= 0)
-        if data.lane_override is not None and len(begun):
-            assert model.lane_state is not None
-            at = torch.from_numpy(data.lane_override.lanes[begun]).to(model.device, non_blocking=True)
-            model.lane_state = put(model.lane_state, at, self.snapshots.state(entered[begun]))
+        schedule.override_lanes(lanes, self._episode, self._start)
+        own, entered = self._entering(data)
+        if len(own):
+            at = torch.from_numpy(own).to(model.device, non_blocking=True)
+            model.set_lane_states(at, self.snapshots.state(entered))
 
-    def _redirect(self, data: EpisodeDataModule) -> None:
-        """Send this rank's replaying lanes to their places."""
-        lanes = self.replaying(data)
-        own = self._own_rows = np.flatnonzero(np.isin(lanes, data.schedule.lane))
-        lane_override = LaneOverride(lanes[own] - data.schedule.first_lane, self._episode[own], self._start[own])
-        data.lane_override, data.away = lane_override if len(own) else None, True
-
-    def _scan(self, model: MemUP, data: EpisodeDataModule) -> None:
+    def _scan(self, model: LaneOwner, data: ChunkSource) -> None:
         """Play some episodes and keep snapshots of the states before their rarest chunks."""
-        lengths = data.sources["train"].lengths
-        episodes = share_of_episodes(self._next_episodes(data), lengths)
-        stream = data.evaluation_stream("train", episodes, self.lanes, data.chunk_length, contexts=False)
-        with eval_mode(model):
-            found = self._rarest(model, stream, *self._usual(model, data))
+        episodes = share_of_episodes(self._next_episodes(data), data.lengths("train"))
+        chunks = data.evaluation_chunks("train", episodes, self.lanes, data.chunk_length, contexts=False)
+        with eval_mode(cast(nn.Module, model)):
+            found = self._rarest(model, chunks, *self._usual(model, data))
         everywhere = [part for parts in all_gather_object(found) for part in parts]
         # What is kept must not grow too old before the scan after this one.
-        self.snapshots.refresh(everywhere, data.consumed, data.consumed + self.every - self.max_age)
+        now = data.training_lanes().num_consumed
+        self.snapshots.refresh(everywhere, now, now + self.every - self.max_age)
 
-    def _rarest(self, model: MemUP, stream: ChunkStream, mean: Tensor, deviation: Tensor) -> list[StateBatch]:
+    def _rarest(self, model: LaneOwner, chunks: Iterable[Chunk], mean: Tensor, deviation: Tensor) -> list[StateBatch]:
         """Play episodes; the rarest chunks of each by their distance from the mean of encoded inputs, in deviations."""
         found: list[StateBatch] = []
         kept: TopKStates | None = None
-        for chunk in stream:
+        for chunk in chunks:
             # Every lane begins another episode with this chunk, or has none left.
             new_round = bool(chunk.is_first.any())
             chunk = chunk.to(model.device)
             if new_round:
                 if kept is not None:
                     found.append(kept.found)
-                state = model.memory.initial_state(chunk.lanes)
+                state = model.initial_states(chunk.lanes)
                 kept = TopKStates(chunk.episode, self.per_episode, state)
             assert kept is not None
-            x = model.encoder(chunk.inputs)
-            distance = ((x.double() - mean) / deviation).square().amax(-1).clamp(max=_SAMPLED)
+            x = model.encode_inputs(chunk)
+            distance = ((x.double() - mean) / deviation).square().amax(-1).clamp(max=_NUM_SAMPLED)
             kept.offer(distance.where(chunk.valid, -1).amax(1), chunk.start, state)
-            _, state = model.memory(x, state, chunk.is_first)
+            state = model.advance(x, state, chunk.is_first)
         if kept is not None:
             found.append(kept.found)
         return found
 
-    def _next_episodes(self, data: EpisodeDataModule) -> IntArray:
+    def _next_episodes(self, data: ChunkSource) -> IntArray:
         """The episodes whose turn it is, of those that lanes may play; those without targets teach nothing."""
-        lengths, scored = data.sources["train"].lengths, data.tables["train"].scored
-        admitted = data.schedule.admitted(data.consumed)
+        lengths, scored = data.lengths("train"), data.targets("train").scored
+        admitted = data.training_lanes().admitted_episodes()
         queue = np.roll(admitted, -np.searchsorted(admitted, self._turn))
         queue = queue[scored[queue]]
         fits = np.cumsum(lengths[queue]) <= self.max_steps
@@ -239,21 +233,21 @@ class Replay(Callback):
         self._turn = int(chosen[-1] + 1) % len(lengths)
         return chosen
 
-    def _usual(self, model: MemUP, data: EpisodeDataModule) -> tuple[Tensor, Tensor]:
+    def _usual(self, model: LaneOwner, data: ChunkSource) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of the encoded inputs, of steps drawn from all episodes."""
-        ends = np.cumsum(data.sources["train"].lengths)
-        rows = max(1, _SAMPLED // data.chunk_length)
-        step = rng.integers(int(ends[-1]), data.seed, _SAMPLE, data.consumed, np.arange(rows))
+        ends, lanes = np.cumsum(data.lengths("train")), data.training_lanes()
+        rows = max(1, _NUM_SAMPLED // data.chunk_length)
+        step = rng.integers(int(ends[-1]), data.seed, _SAMPLE, lanes.num_consumed, np.arange(rows))
         episode = np.searchsorted(ends, step, side="right")
         start = step - np.concatenate([[0], ends])[episode]
-        chunk: Chunk = data.training_stream.rows(episode, start - start % data.chunk_length).to(model.device)
-        x = model.encoder(chunk.inputs)[chunk.valid].double()
+        chunk = lanes.rows(episode, start - start % data.chunk_length).to(model.device)
+        x = model.encode_inputs(chunk)[chunk.valid].double()
         return x.mean(0), x.var(0, correction=0).clamp(min=1e-12).sqrt()
 
-    def _log(self, trainer: Trainer, data: EpisodeDataModule) -> None:
+    def _log(self, trainer: Trainer, consumed: int) -> None:
         if not len(self.snapshots):
             return
-        age = data.consumed - self.snapshots.created_at
+        age = consumed - self.snapshots.created_at
         logged = {
             "replay/snapshots": float(len(self.snapshots)),
             "replay/age": float(age.mean()),

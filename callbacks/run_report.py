@@ -25,6 +25,8 @@ from rich.table import Table
 import memup_lightning
 from memup_lightning.callbacks.memory_usage import MemoryUsage, extrapolate, mean_episode_length, peak_resident_mb
 from memup_lightning.modules import MemUP
+from memup_lightning.protocols import TargetLearner
+from memup_lightning.runs.parts import recorded_data, run_data
 from memup_lightning.runs.run_folder import run_folder
 
 
@@ -134,22 +136,20 @@ class RunReport(Callback):
             trainer: of the run.
             reason: why it ended too early, if it did.
         """
-        data = getattr(trainer, "datamodule", None)
-        sources = getattr(data, "sources", {})
-        played = getattr(data, "environment_steps", None)  # by an agent; else what was recorded
+        data = run_data(trainer)
         usage = _memory_usage(trainer)
         seed = os.environ.get("PL_GLOBAL_SEED")
         return {
             "finished": reason is None,
             "reason": reason,
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
-            "data": getattr(data, "label", None),
+            "data": None if data is None else data.label,
             "metrics": last_metrics(trainer),
             "clusters": _cluster_rows(trainer.lightning_module),
             "updates": trainer.global_step,
             "seconds_total": round(self.seconds_total, 3),
             "seconds_training": round(self.seconds_training, 3),
-            "environment_steps": sources["train"].total_steps if "train" in sources else played,
+            "environment_steps": None if data is None else data.num_environment_steps(),
             "peak_rss_mb": round(peak_resident_mb(), 1),
             "saved_tensor_bytes": usage.saved_tensor_bytes if usage else None,
             "seed": int(seed) if seed else None,
@@ -183,7 +183,7 @@ class RunReport(Callback):
         figures = {}
         if self.history:
             figures["learning_curve"] = pictures.learning_curve(self.history)
-        data: Any = getattr(trainer, "datamodule", None)
+        data = recorded_data(trainer)
         if isinstance(model, MemUP) and data is not None:
             timeline = follow_episode(model, data, "val", self.episode)
             figures["uncertainty"] = pictures.uncertainty(timeline)
@@ -192,7 +192,7 @@ class RunReport(Callback):
             if rows := _cluster_rows(model):
                 figures["clusters"] = pictures.clusters(rows, uncertainty_unit(model))
         usage, length = _memory_usage(trainer), mean_episode_length(trainer)
-        if usage is not None and usage.saved_tensor_bytes and length is not None:
+        if usage is not None and usage.saved_tensor_bytes and length is not None and data is not None:
             bptt = usage.bptt_bytes
             lanes = data.lanes // trainer.world_size  # those of this rank, which were measured
             figures["memory"] = pictures.memory(
@@ -277,8 +277,7 @@ def print_clusters(rows: list[dict[str, Any]]) -> None:
 
 
 def _cluster_rows(model: LightningModule) -> list[dict[str, Any]] | None:
-    clusters = getattr(model, "clusters", None)
-    return None if clusters is None else clusters.summary()
+    return model.cluster_summary() if isinstance(model, TargetLearner) else None
 
 
 def _number(value: float | None, form: str, unit: str = "") -> str:

@@ -22,3 +22,7 @@ class BaseDataModule(CheckedLoading, LightningDataModule, ABC):  # type: ignore[
     def label(self) -> str:
         """What the data are, as results name it."""
         return type(self).__name__.removesuffix("DataModule")
+
+    def num_environment_steps(self) -> int | None:
+        """Steps that the run learns from, or has played so far; None where that is not known."""
+        return None

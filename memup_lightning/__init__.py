@@ -24,8 +24,6 @@ if TYPE_CHECKING:  # for editors and type checkers
     from memup_lightning.data.procedural import ProceduralEpisodes
     from memup_lightning.data.store import EpisodeStore, EpisodeWriter
     from memup_lightning.data.targets import (
-        CombinedSelector,
-        CurrentStep,
         Explainable,
         Proportional,
         Selector,
@@ -113,10 +111,8 @@ __all__ = [
     "BaseTask",
     "CategoricalOutcome",
     "Chunk",
-    "CombinedSelector",
     "ContinuousOutcome",
     "CopyDataModule",
-    "CurrentStep",
     "EpisodeDataModule",
     "EpisodeFilm",
     "EpisodeSource",
@@ -189,8 +185,6 @@ _PUBLIC_NAMES = {
     "data.procedural": ("ProceduralEpisodes",),
     "data.store": ("EpisodeStore", "EpisodeWriter"),
     "data.targets": (
-        "CombinedSelector",
-        "CurrentStep",
         "Explainable",
         "Proportional",
         "Selector",

@@ -30,7 +30,7 @@ from tests.command_line import ROOT, tiny
 
 EVERY = 10  # updates between two checkpoints
 LIMIT = 120  # seconds that a life may take
-COMPARED = ("state_dict", "optimizer_states", "lane_state", "torch_rng", "TMazeDataModule")
+COMPARED = ("state_dict", "optimizer_states", "lanes", "torch_rng", "TMazeDataModule")
 
 
 def config(folder: Path, updates: int, workers: int) -> dict[str, Any]:

@@ -12,14 +12,13 @@ import torch
 from torch import Tensor
 
 from memup_lightning.callbacks.memory_usage import untouched_random_numbers
-from memup_lightning.data.stream import StepReader
-from memup_lightning.data.targets import NOWHERE, TargetTable
-from memup_lightning.datamodules.recorded.base import EpisodeDataModule
+from memup_lightning.data.targets import NOWHERE
 from memup_lightning.models.eval_mode import eval_mode
 from memup_lightning.models.outcomes import GaussianOutcome, QuantileOutcome
 from memup_lightning.models.uncertainty import AverageSurprise
 from memup_lightning.modules import MemUP
-from memup_lightning.modules.memory_task import BITS_PER_NAT
+from memup_lightning.modules.evaluation import BITS_PER_NAT
+from memup_lightning.protocols import ChunkSource
 from memup_lightning.typing import Split
 
 FloatArray = npt.NDArray[np.float64]
@@ -94,7 +93,7 @@ class Timeline:
         return len(self.uncertainty)
 
 
-def follow_episode(model: MemUP, data: EpisodeDataModule, split: Split = "val", episode: int = 0) -> Timeline:
+def follow_episode(model: MemUP, data: ChunkSource, split: Split = "val", episode: int = 0) -> Timeline:
     """Stream one episode twice: once for uncertainty and targets, once for the memory's view of them.
 
     Targets are chosen as in training, by the model as it is now. Random numbers and the model's mode stay as they were.
@@ -123,7 +122,7 @@ def follow_episode(model: MemUP, data: EpisodeDataModule, split: Split = "val", 
     return timeline
 
 
-def _frames(data: EpisodeDataModule, split: Split, episode: int, timeline: Timeline) -> list[Frame]:
+def _frames(data: ChunkSource, split: Split, episode: int, timeline: Timeline) -> list[Frame]:
     name = next((name for name, field in data.task.fields.items() if field.type == "image"), None)
     if name is None:
         return []
@@ -133,47 +132,44 @@ def _frames(data: EpisodeDataModule, split: Split, episode: int, timeline: Timel
             break
         if min(abs(step - other) for other in steps) >= FRAME_GAP:
             steps.append(step)
-    source, chosen = data.sources[split], np.array(sorted(steps))
-    images = source.gather(np.full(len(chosen), episode), chosen, 1, [name])[name][:, 0]
+    chosen = np.array(sorted(steps))
+    images = data.read_field(split, episode, chosen, name)
     return [Frame(step, image, step in timeline.targets) for step, image in zip(chosen.tolist(), images, strict=True)]
 
 
 def _select(
-    model: MemUP, data: EpisodeDataModule, split: Split, episode: int
+    model: MemUP, data: ChunkSource, split: Split, episode: int
 ) -> tuple[FloatArray, npt.NDArray[np.bool_], IntArray]:
-    """Uncertainty and judged flag of every step, and the targets selected at the episode's beginning."""
-    table = TargetTable(data.selector, data.sources[split].lengths[[episode]], data.candidates)
-    table.version = data.tables["train"].version
+    """Uncertainty and evaluation flag of every step, and the targets selected at the episode's beginning."""
+    table, by_cluster = data.targets("train").empty(1), data.selects_by_cluster()
     collector = table.collect(np.zeros(1, np.int64), model.device)
     state, scores, eval_mask = None, [], []
-    for chunk in data.evaluation_stream(split, np.array([episode]), lanes=1):
+    for chunk in data.evaluation_chunks(split, np.array([episode]), lanes=1):
         moved = chunk.to(model.device)
         u, state = model.score(moved, state)
         position = moved.start[:, None] + torch.arange(chunk.num_steps, device=model.device)
-        clusters = model.assign_clusters(moved) if data.selector.num_clusters else None
-        if clusters is not None or not data.selector.num_clusters:  # before the first selection there are no clusters
+        clusters = model.assign_clusters(moved) if by_cluster and model.has_clusters() else None
+        if clusters is not None or not by_cluster:  # before the first selection there are no clusters
             collector.extend(u, position, moved.has_outcome, clusters)
         there = chunk.valid[0]
         scores.append(u.masked_fill(~moved.has_outcome, torch.nan).cpu()[0, there].double().numpy())
         eval_mask.append(chunk.eval_mask[0, there].numpy())
     collector.finish()
     targets = table.select(np.zeros(1, np.int64), np.zeros(1, np.int64))[0]
-    targets = np.unique(targets[targets != NOWHERE]) if table.version else np.zeros(0, np.int64)
+    targets = np.unique(targets[targets != NOWHERE]) if table.num_refreshes else np.zeros(0, np.int64)
     return np.concatenate(scores), np.concatenate(eval_mask), targets
 
 
 def _believe(
-    model: MemUP, data: EpisodeDataModule, split: Split, episode: int, positions: IntArray, length: int
+    model: MemUP, data: ChunkSource, split: Split, episode: int, positions: IntArray, length: int
 ) -> list[Belief]:
-    reader = StepReader(data.sources[split], data.task)
-    read = reader.read(np.full(len(positions), episode), positions)
-    steps = reader.steps(read, positions, np.ones(len(positions), np.bool_), (1, len(positions))).to(model.device)
+    steps = data.read_steps(split, episode, positions).to(model.device)
     context = model.context_encoder(steps.context)[:, None]  # [1, 1, K, C]
     local = model.local(steps.context)[:, None]
     spread = _spread(model, local[:, 0])
     without, truth = _say(model, local, local, steps.outcome[:, None])
     values, state = [], None
-    for chunk in data.evaluation_stream(split, np.array([episode]), lanes=1):
+    for chunk in data.evaluation_chunks(split, np.array([episode]), lanes=1):
         memory, state = model.unroll(chunk.to(model.device), state)
         params = model.predictor(context, memory[:, :, None])  # [1, T, K, parameters]
         outcome = steps.outcome[:, None].expand(*params.shape[:3], *steps.outcome.shape[2:])

@@ -15,9 +15,9 @@ from memup_lightning.data.episodes import ArrayEpisodes, EpisodeSource
 from memup_lightning.data.targets import Selector
 from memup_lightning.datamodules.played.rollouts import RolloutDataModule
 from memup_lightning.datamodules.recorded.rewards import RewardDataModule
-from memup_lightning.datamodules.scoring import score
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.protocols import MemoryLearner
+from memup_lightning.modules.scoring import score_episodes
+from memup_lightning.protocols import ChunkLearner, MemoryLearner
 from memup_lightning.rl.algorithms.actor_critic import INPUT
 from memup_lightning.rl.collectors import Episode
 from memup_lightning.rl.minibatches import iterate_minibatches
@@ -113,7 +113,7 @@ class JointDataModule(RolloutDataModule):
         )
         if memory_updates < 1 or num_episodes < 1:
             raise MemUPError(f"memory_updates={memory_updates}, num_episodes={num_episodes}: both must be at least 1")
-        if selector is not None and selector.num_clusters:
+        if selector is not None and selector.one_per_cluster:
             raise MemUPError(
                 f"JointDataModule selector={type(selector).__name__} needs context clusters, which TargetRefresh finds in "
                 "episodes that stay; an agent's episodes are replaced: use TopK or Proportional"
@@ -153,13 +153,16 @@ class JointDataModule(RolloutDataModule):
         return agent
 
     def _memory_batches(self, agent: MemoryLearner) -> Iterator[Chunk]:
-        data = _RecordedEpisodes(self.task, self.spaces, list(self.recent.episodes), self._chunks, self.memory_updates)
+        learner = agent.memory_task()
+        data = _RecordedEpisodes(
+            self.task, self.spaces, list(self.recent.episodes), self._chunks, self.memory_updates, learner
+        )
         data.seed = int(hash64(self.seed, self.consumed)) >> 33
         data.setup("fit")
         if self._rounds:
             episodes = np.arange(len(self.recent.episodes))
-            score(data, agent.memory_task(), "train", episodes, lanes=len(episodes))
-            data.tables["train"].version += 1
+            score_episodes(data, learner, "train", episodes, lanes=len(episodes))
+            data.targets("train").complete_refresh()
         self._rounds += 1
         for chunk in data.training_stream:
             yield data.join("train", chunk)
@@ -222,13 +225,18 @@ class _RecordedEpisodes(RewardDataModule):
         episodes: list[Episode],
         chunks: dict[str, Any],
         updates: int,
+        learner: ChunkLearner,
     ) -> None:
         super().__init__(**chunks, chunks_per_epoch=updates)
-        self._task, self._spaces, self._episodes = task, spaces, episodes
+        self._task, self._spaces, self._episodes, self._learner = task, spaces, episodes, learner
 
     @property
     def origin(self) -> str:
         return "the agent's episodes"
+
+    @property
+    def learner(self) -> ChunkLearner:
+        return self._learner
 
     def spaces(self) -> tuple[gymnasium.Space[Any], gymnasium.Space[Any]]:
         return self._spaces

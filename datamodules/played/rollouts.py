@@ -132,6 +132,9 @@ class RolloutDataModule(BaseDataModule):
                 progress["success"] = sum(self.is_success(x) for x in self._recent) / count
         return progress
 
+    def num_environment_steps(self) -> int:
+        return self.environment_steps
+
     def is_success(self, episode: EpisodeResult) -> bool:
         return self.success_return is not None and episode.episode_return >= self.success_return
 

@@ -3,42 +3,40 @@
 from __future__ import annotations
 
 import os
+import weakref
 from abc import abstractmethod
-from collections.abc import Iterator
-from functools import cached_property
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from pytorch_lightning import LightningModule
 
 from memup_lightning import rng
-from memup_lightning.chunk import Chunk
-from memup_lightning.data.episodes import EVAL_MASK, EpisodeSource
-from memup_lightning.data.loader import ChunkLoader
-from memup_lightning.data.samplers import CurriculumSampler, SequentialSampler
-from memup_lightning.data.stream import ChunkStream, TargetJoin
-from memup_lightning.data.targets import NOWHERE, Selector, TargetTable, TopK
+from memup_lightning.chunk import Chunk, StepBatch
+from memup_lightning.data.episodes import EpisodeSource
+from memup_lightning.data.loader import ChunkLoader, EpochLoader
+from memup_lightning.data.samplers import SequentialSampler
+from memup_lightning.data.step_reader import StepReader
+from memup_lightning.data.stream import ChunkStream
+from memup_lightning.data.subset import spread_share
+from memup_lightning.data.targets import Selector, TargetJoin, TargetTable, TopK
+from memup_lightning.data.training_lanes import TrainingLanes
 from memup_lightning.datamodules.task import BaseDataModule
-from memup_lightning.distributed import rank, share_of_episodes, share_of_lanes, world_size
+from memup_lightning.distributed import rank, share_of_episodes, world_size
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.typing import IntArray, Split
+from memup_lightning.protocols import ChunkLearner
+from memup_lightning.typing import BoolArray, IntArray, Split
 
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
+_LOSS_FREE = 1 / 16  # share of the training episodes in which the gain of a memory is measured
 STAGES: dict[str, tuple[Split, ...]] = {
     "fit": ("train", "val"),
     "validate": ("val",),
     "test": ("test",),
     "predict": ("test",),
 }
-
-
-class LaneOverride(NamedTuple):
-    """Lanes that play another place than the schedule's, ``[rows]`` each."""
-
-    lanes: IntArray
-    episode: IntArray
-    start: IntArray
 
 
 class EpisodeDataModule(BaseDataModule):
@@ -54,12 +52,14 @@ class EpisodeDataModule(BaseDataModule):
             (:func:`~memup_lightning.data.samplers.restart_probabilities`).
         curriculum: longest training episode that is played, in steps, until which update: ``{1000: 50, 3000: 200}`` plays
             those of at most 50 steps in the first 1,000 updates, of at most 200 until update 3,000, then all. A memory that
-            must write many things, one behind the other, learns that where all of them lie within a chunk.
+            must write many things, one after the other, learns that where all of them are within a chunk.
         chunks_per_epoch: updates of an epoch; a stream has no end of its own.
         probes: steps drawn from each lane's episode for the local predictor, at every update.
         evaluation_lanes: episodes evaluated side by side, on all ranks together.
-        evaluation_chunk_length: steps of a chunk in evaluation; there is no backward pass to pay for.
+        evaluation_chunk_length: steps of a chunk in evaluation; longer, since there is no backward pass.
         num_workers: processes that read ahead; the results do not depend on it.
+        loss_free: share of the training episodes without loss, in which only the gain of the memory is measured; by default
+            1/16 for a selector that takes one target of each context cluster, which needs them, and none for the others.
         candidates: steps kept for each episode to choose targets from; by default 64, or 16 K where that is more.
         seed: the episodes, their order and the places of the probes follow from it; by default that of
             ``seed_everything``.
@@ -77,6 +77,7 @@ class EpisodeDataModule(BaseDataModule):
         evaluation_lanes: int = 256,
         evaluation_chunk_length: int = 500,
         num_workers: int = 0,
+        loss_free: float | None = None,
         candidates: int | None = None,
         seed: int | None = None,
     ) -> None:
@@ -88,6 +89,8 @@ class EpisodeDataModule(BaseDataModule):
                 raise MemUPError(f"{name}={value}: must be at least 1")
         if probes < 1:
             raise MemUPError(f"probes={probes}: the local predictor needs at least 1 step a lane to learn from")
+        if loss_free is not None and not 0 <= loss_free < 1:
+            raise MemUPError(f"loss_free={loss_free}: give a share of the training episodes, at least 0 and below 1")
         self.chunk_length = chunk_length
         self.lanes = lanes
         self.selector = selector or TopK()
@@ -98,15 +101,17 @@ class EpisodeDataModule(BaseDataModule):
         self.evaluation_lanes = evaluation_lanes
         self.evaluation_chunk_length = evaluation_chunk_length
         self.num_workers = num_workers
+        self.loss_free = loss_free
         self.candidates = candidates
         self.seed = int(os.environ.get("PL_GLOBAL_SEED", 0)) if seed is None else seed
         self.sources: dict[Split, EpisodeSource] = {}
-        self.tables: dict[Split, TargetTable] = {}
+        self._tables: dict[Split, TargetTable] = {}
         self._joins: dict[Split, TargetJoin] = {}
-        self._schedule: CurriculumSampler | None = None
-        self.lane_override: LaneOverride | None = None  # lanes that leave the schedule for the next chunk
-        self.away = self._resumed_away = False  # whether lanes of any rank are on detours, here and in the checkpoint
-        self.consumed = 0  # training chunks handed out so far: all that a resumed run must know
+        self._lanes: TrainingLanes | None = None
+        self._stream: ChunkStream | None = None
+        self._trained: Callable[[], LightningModule | None] = lambda: (
+            None
+        )  # the module that the lanes were last played for
 
     @abstractmethod
     def episodes(self, split: Split) -> EpisodeSource:
@@ -121,15 +126,54 @@ class EpisodeDataModule(BaseDataModule):
         return (rng.hash64(self.split_seed(split), np.arange(number)) >> np.uint64(1)).astype(np.int64)
 
     def setup(self, stage: str) -> None:
+        module = None if self.trainer is None else self.trainer.lightning_module
+        if stage == "fit" and module is not None and module is not self._trained():
+            # Another model begins at the beginning: no targets and no places are left of the one before.
+            self._tables, self._joins, self._lanes, self._stream = {}, {}, None, None
+            self._trained = weakref.ref(module)
         for split in STAGES[stage]:
-            if split in self.sources:
-                continue
-            source = self.episodes(split)
-            self.check_targets(source.lengths)
-            self.sources[split] = source
-            self.tables[split] = TargetTable(self.selector, source.lengths, self.candidates)
-            schedule = self.schedule if split == "train" else self._evaluation(split).schedule
-            self._joins[split] = TargetJoin(source, self.task, self.tables[split], schedule)
+            if split not in self.sources:
+                source = self.episodes(split)
+                if self._needs_targets():
+                    self.check_targets(source.lengths)
+                self.sources[split] = source
+            if split not in self._tables:
+                self._start(split)
+
+    def _start(self, split: Split) -> None:
+        """Begin without targets, and the training lanes at the beginning of the schedule."""
+        source = self.sources[split]
+        self._tables[split] = table = TargetTable(self.selector, len(source), self.candidates)
+        if split != "train":
+            self._joins[split] = TargetJoin(source, self.task, table, self._evaluation(split).schedule)
+            return
+        share = (_LOSS_FREE if self.selector.one_per_cluster else 0.0) if self.loss_free is None else self.loss_free
+        self._lanes = TrainingLanes(
+            source,
+            self.task,
+            table,
+            self.lanes,
+            self.chunk_length,
+            self.restart,
+            self.curriculum,
+            self.probes,
+            self.seed,
+            spread_share(len(source), share) if share else None,
+        )
+        self._joins[split] = self._lanes.join
+
+    @property
+    def learner(self) -> ChunkLearner | None:
+        """The module of the run, if it learns from chunks."""
+        module = None if self.trainer is None else self.trainer.lightning_module
+        return module if isinstance(module, ChunkLearner) else None
+
+    def _needs_targets(self) -> bool:
+        return self.learner is None or self.learner.needs_targets()
+
+    def _needs_own_steps(self) -> bool:
+        """Whether training chunks carry context and outcome of their own steps."""
+        return self.learner is not None and self.learner.needs_own_steps()
 
     def check_targets(self, lengths: IntArray) -> None:
         """Refuse episodes that have fewer steps than targets are asked for.
@@ -144,68 +188,24 @@ class EpisodeDataModule(BaseDataModule):
                 f"ask for at most {lengths[shortest]} targets or drop shorter episodes"
             )
 
+    def training_lanes(self) -> TrainingLanes:
+        """Where the training lanes are, and what they play next."""
+        assert self._lanes is not None, "the training lanes exist once the data are set up for fit"
+        return self._lanes
+
     @property
-    def schedule(self) -> CurriculumSampler:
-        """Where the training lanes of this rank stand at every step."""
-        if self._schedule is None:
-            lanes = share_of_lanes(self.lanes, "data.init_args.lanes")
-            self._schedule = self._lanes(rank() * lanes, lanes)
-        return self._schedule
-
-    def upcoming(self, chunks: int) -> IntArray:
-        """The training episodes that the lanes of all ranks play during the next chunks."""
-        ahead = np.arange(self.consumed, self.consumed + max(1, chunks))
-        schedule = self.schedule if self.schedule.lanes == self.lanes else self._lanes(0, self.lanes)
-        return np.unique(schedule.at(ahead).episode)
-
-    def _lanes(self, first: int, lanes: int) -> CurriculumSampler:
-        return CurriculumSampler(
-            self.curriculum,
-            self.sources["train"].lengths,
-            lanes=lanes,
-            chunk_length=self.chunk_length,
-            restart=self.restart,
-            seed=self.seed,
-            first_lane=first,
-            all_lanes=self.lanes,
-        )
-
-    @cached_property
     def training_stream(self) -> ChunkStream:
         """The chunks of the training lanes, as the schedule has them."""
-        return ChunkStream(
-            self.sources["train"],
-            self.task,
-            self.schedule,
-            self.chunks_per_epoch,
-            contexts=self.selector.current_step,
-            probes=self.probes,
-            seed=self.seed,
-            loss_free=self._loss_free(),
-        )
+        contexts = self._needs_own_steps()
+        if self._stream is None or self._stream.contexts != contexts:
+            self._stream = self.training_lanes().stream(self.chunks_per_epoch, contexts)
+        return self._stream
 
-    def _loss_free(self) -> npt.NDArray[np.bool_] | None:
-        """The training episodes, evenly spread, from which nothing is learned; None where the selector needs none."""
-        share, count = self.selector.loss_free, len(self.sources["train"])
-        if not share:
-            return None
-        if count < 2:
-            raise MemUPError(
-                f"{type(self.selector).__name__} holds episodes out, but there is only {count} to train on; "
-                "give more episodes or take selector=TopK"
-            )
-        turn = np.arange(count + 1) * max(1, round(share * count)) // count
-        return np.diff(turn).astype(np.bool_)
+    def train_dataloader(self) -> EpochLoader:
+        self.training_lanes().check_override()
+        return EpochLoader(self.training_stream, self.num_workers, lambda: self.training_lanes().num_consumed)
 
-    def train_dataloader(self) -> _EpochLoader:
-        if self._resumed_away and not self.away:
-            raise MemUPError(
-                "the checkpoint was written under Replay: some of its lanes stand where Replay sent them, not where the "
-                "schedule has them; resume with Replay among trainer.callbacks, or start without --ckpt_path"
-            )
-        return _EpochLoader(self.training_stream, self)
-
-    def evaluation_stream(
+    def evaluation_chunks(
         self,
         split: Split,
         episodes: IntArray | None = None,
@@ -213,13 +213,10 @@ class EpisodeDataModule(BaseDataModule):
         chunk_length: int | None = None,
         contexts: bool = True,
     ) -> ChunkStream:
-        """Chunks of whole episodes, each played once; of all episodes of the split or of the given ones."""
+        """Chunks of some whole episodes (by default all of the split), each played once."""
         source = self.sources[split]
         schedule = SequentialSampler(
-            source.lengths,
-            lanes or self.evaluation_lanes,
-            chunk_length or self.evaluation_chunk_length,
-            episodes,
+            source.lengths, lanes or self.evaluation_lanes, chunk_length or self.evaluation_chunk_length, episodes
         )
         return ChunkStream(source, self.task, schedule, schedule.steps, contexts)
 
@@ -231,16 +228,6 @@ class EpisodeDataModule(BaseDataModule):
         shares = (share_of_episodes(episodes, lengths, number) for number in range(ranks))
         schedules = [SequentialSampler(lengths, lanes, chunk_length, share) for share in shares]
         return ChunkStream(source, self.task, schedules[rank()], max(schedule.steps for schedule in schedules))
-
-    def eval_mask_at(self, split: Split, episodes: IntArray, positions: IntArray) -> npt.NDArray[np.bool_]:
-        """Whether the memory is evaluated at the given steps, ``[rows, K]`` (False where there is no step)."""
-        source = self.sources[split]
-        there = positions != NOWHERE
-        rows = np.repeat(episodes, positions.shape[1])
-        at = np.where(there, positions, 0).ravel()
-        flags = source.gather(rows, at, 1, [EVAL_MASK])[EVAL_MASK]
-        eval_mask: npt.NDArray[np.bool_] = flags.reshape(positions.shape).astype(np.bool_) & there
-        return eval_mask
 
     def _evaluation_loader(self, split: Split) -> ChunkLoader:
         return ChunkLoader(self._evaluation(split), self.num_workers)
@@ -259,64 +246,66 @@ class EpisodeDataModule(BaseDataModule):
         trainer = self.trainer
         assert trainer is not None
         if trainer.training:
-            self.consumed += 1
-            chunk = self.join("train", batch)
-            return chunk if self.lane_override is None else self._override(chunk, self.lane_override)
+            return self.training_lanes().consume(batch, self._needs_targets())
         split: Split = "val" if trainer.validating or trainer.sanity_checking else "test"
-        return self.join(split, batch) if self.tables[split].version else batch
+        return self.join(split, batch) if self._tables[split].num_refreshes else batch
 
     def transfer_batch_to_device(self, batch: Chunk, device: torch.device, dataloader_idx: int) -> Chunk:
         """Queue the copies; Lightning would wait for each. CUDA has read pageable memory before a call returns."""
         return batch.to(device, non_blocking=True)
-
-    def _override(self, chunk: Chunk, lane_override: LaneOverride) -> Chunk:
-        """Replace the lanes of a detour by the places to which it leads, targets included."""
-        rows = self.training_stream.rows(lane_override.episode, lane_override.start)
-        rows.targets = self._joins["train"].targets(lane_override.episode, lane_override.start)
-        return chunk.with_lanes(torch.from_numpy(lane_override.lanes), rows)
 
     def join(self, split: Split, chunk: Chunk) -> Chunk:
         """Add the targets of the table as it is now."""
         return self._joins[split](chunk)
 
     def state_dict(self) -> dict[str, Any]:
-        if "train" not in self.tables:
+        if self._lanes is None:
             return {}
-        return {
-            "consumed": self.consumed,
-            "away": self.away,
-            "schedule": self._schedule_settings(),
-            "targets": self.tables["train"].state_dict(),
-        }
+        return {"lanes": self._lanes.state_dict(), "targets": self._tables["train"].state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        if "train" not in self.tables or not state_dict:
+        if self._lanes is None or not state_dict:
             return
-        for name, now in self._schedule_settings().items():
-            if (was := state_dict["schedule"].get(name)) != now:
-                option = "seed_everything" if name == "seed" else f"data.init_args.{name}"
-                raise MemUPError(
-                    f"the checkpoint was trained with {name}={was}, this run has {name}={now}, which sends its lanes to "
-                    f"other places than those that their states come from; resume with --{option}={was}, or start "
-                    "without --ckpt_path"
-                )
-        self.consumed, self._resumed_away = state_dict["consumed"], state_dict["away"]
-        self.tables["train"].load_state_dict(state_dict["targets"])
+        self._lanes.load_state_dict(state_dict["lanes"])
+        self._tables["train"].load_state_dict(state_dict["targets"])
 
-    def _schedule_settings(self) -> dict[str, Any]:
-        """What decides where a lane stands after so many chunks."""
-        settings = {"seed": self.seed, "lanes": self.lanes, "chunk_length": self.chunk_length}
-        return settings | {"restart": self.restart and list(self.restart), "curriculum": dict(self.curriculum)}
+    def num_environment_steps(self) -> int | None:
+        return self.sources["train"].total_steps if "train" in self.sources else None
 
+    def num_targets(self) -> int:
+        """K."""
+        return self.selector.num_targets
 
-class _EpochLoader(ChunkLoader):
-    """Each iteration yields the rest of the epoch in which the run stands."""
+    def selects_by_cluster(self) -> bool:
+        """Whether no two targets of a chunk are of one context cluster."""
+        return self.selector.one_per_cluster
 
-    def __init__(self, stream: ChunkStream, data: EpisodeDataModule) -> None:
-        super().__init__(stream, data.num_workers, persistent_workers=True)
-        self.data = data
+    def has_split(self, split: Split) -> bool:
+        """Whether the episodes of a split are there."""
+        return split in self.sources
 
-    def __iter__(self) -> Iterator[Chunk]:
-        epoch = self.data.consumed // self.stream.epoch_length
-        self.stream.set_range(self.data.consumed, (epoch + 1) * self.stream.epoch_length)
-        return super().__iter__()
+    def awaits_selection(self) -> bool:
+        """Whether the run trains, and no targets were selected yet."""
+        return "train" in self._tables and not self._tables["train"].num_refreshes
+
+    def lengths(self, split: Split) -> IntArray:
+        """Steps of each episode of a split."""
+        return self.sources[split].lengths
+
+    def targets(self, split: Split) -> TargetTable:
+        """The targets of a split."""
+        return self._tables[split]
+
+    def eval_mask_at(self, split: Split, episodes: IntArray, positions: IntArray) -> BoolArray:
+        """Whether the memory is evaluated at the given steps, ``[rows, K]``."""
+        return self._joins[split].eval_mask_at(episodes, positions)
+
+    def read_field(self, split: Split, episode: int, steps: IntArray, name: str) -> npt.NDArray[Any]:
+        """A field at some steps of an episode, ``[steps, *shape]``."""
+        return self.sources[split].gather(np.full(len(steps), episode), steps, 1, [name])[name][:, 0]
+
+    def read_steps(self, split: Split, episode: int, steps: IntArray) -> StepBatch:
+        """Some steps of an episode, ``[1, steps]``."""
+        reader = StepReader(self.sources[split], self.task)
+        read = reader.read(np.full(len(steps), episode), steps)
+        return reader.steps(read, steps, np.ones(len(steps), np.bool_), (1, len(steps)))

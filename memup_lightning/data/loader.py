@@ -8,7 +8,7 @@ training process takes a copy, so that a chunk stays what it is however long it 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -67,6 +67,25 @@ class ChunkLoader:
                 slots[sent.worker, sent.slot] = sent.packed
             buffer, frame = slots[sent.worker, sent.slot]
             yield from unpack(Packed(buffer.clone(), frame)).split(sent.steps.tolist())
+
+
+class EpochLoader(ChunkLoader):
+    """Each iteration yields the rest of the epoch in which the run stands.
+
+    Args:
+        stream: of the training lanes.
+        num_workers: processes that read ahead.
+        consumed: number of chunks handed out so far.
+    """
+
+    def __init__(self, stream: ChunkStream, num_workers: int, consumed: Callable[[], int]) -> None:
+        super().__init__(stream, num_workers, persistent_workers=True)
+        self._consumed = consumed
+
+    def __iter__(self) -> Iterator[Chunk]:
+        first, length = self._consumed(), self.stream.epoch_length
+        self.stream.set_range(first, (first // length + 1) * length)
+        return super().__iter__()
 
 
 class _Sent(NamedTuple):

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from memup_lightning import rng
 from memup_lightning.data.episodes import EVAL_MASK, ArrayEpisodes, EpisodeSource, check_lengths
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.typing import Arrays, IntArray
+from memup_lightning.typing import Arrays, BoolArray, IntArray
 
 
 class EpisodeSubset(EpisodeSource):
@@ -82,3 +82,22 @@ def split_by_share(count: int, shares: Sequence[float], seed: int) -> list[IntAr
         raise MemUPError(f"{count} episodes cannot be split into {len(sizes) + 1} parts of at least one each")
     shuffled = np.argsort(rng.hash64(seed, np.arange(count)), kind="stable")
     return [np.sort(part) for part in np.split(shuffled, np.cumsum(sizes))]
+
+
+def spread_share(count: int, share: float) -> BoolArray:
+    """A share of episodes, evenly spread over their numbers, ``[count]``; at least one episode.
+
+    Args:
+        count: number of all episodes.
+        share: above 0, below 1.
+
+    Raises:
+        MemUPError: there is only one episode.
+    """
+    if count < 2:
+        raise MemUPError(
+            f"loss_free={share:g} leaves training episodes without loss, but there is only {count} to train on; give "
+            "more episodes, or loss_free=0 and selector=TopK"
+        )
+    turn = np.arange(count + 1) * max(1, round(share * count)) // count
+    return np.diff(turn).astype(np.bool_)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -85,7 +85,14 @@ class LocalPredictor(nn.Module):
 
 
 class Uncertainty(nn.Module, ABC):
-    """Scores every step of an episode, chunk by chunk; the target selectors choose by these scores."""
+    """Scores every step of an episode, chunk by chunk; the target selectors choose by these scores.
+
+    Attributes:
+        from_context: whether the local context of a step says all that its score depends on. Then :meth:`of_contexts` gives
+            the score, and selectors by context cluster can use it.
+    """
+
+    from_context: ClassVar[bool] = False
 
     def attach(self, model: Networks) -> None:
         """Called once, when the model's networks exist."""
@@ -96,6 +103,10 @@ class Uncertainty(nn.Module, ABC):
     def initial_state(self, lanes: int) -> State:
         """State of the estimator before an episode; empty where it has none."""
         return ()
+
+    def of_contexts(self, model: Networks, context: Fields) -> Tensor:
+        """Scores of single steps, ``{name: [..., W, *shape]}`` to ``[...]``, where :attr:`from_context` says so."""
+        raise NotImplementedError(f"{type(self).__name__} scores whole episodes")
 
     @abstractmethod
     def forward(self, model: Networks, chunk: Chunk, state: State) -> tuple[Tensor, State]:
@@ -114,6 +125,8 @@ class Uncertainty(nn.Module, ABC):
 class PredictiveUncertainty(Uncertainty):
     """Entropy (or spread) of the local predictor: no outcome and no memory goes in (MemUP, section 3.1)."""
 
+    from_context = True
+
     def attach(self, model: Networks) -> None:
         if isinstance(model.outcome, GaussianOutcome) and not model.outcome.learned_variance:
             raise MemUPError(
@@ -122,7 +135,10 @@ class PredictiveUncertainty(Uncertainty):
             )
 
     def forward(self, model: Networks, chunk: Chunk, state: State) -> tuple[Tensor, State]:
-        return model.outcome.uncertainty(model.local(chunk.windows(model.task.window))), state
+        return self.of_contexts(model, chunk.windows(model.task.window)), state
+
+    def of_contexts(self, model: Networks, context: Fields) -> Tensor:
+        return model.outcome.uncertainty(model.local(context))
 
 
 class AverageSurprise(Uncertainty):

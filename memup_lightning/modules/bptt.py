@@ -14,6 +14,7 @@ from memup_lightning.chunk import Chunk
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.memory import State
 from memup_lightning.modules.tbptt import TBPTT
+from memup_lightning.runs.parts import recorded_data
 from memup_lightning.specs import TaskSpec
 
 
@@ -44,8 +45,10 @@ class BPTT(TBPTT):
 
     def on_fit_start(self) -> None:
         super().on_fit_start()
-        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
-        longest = int(data.sources["train"].lengths.max())
+        data = recorded_data(self.trainer)
+        if data is None:
+            return
+        longest = int(data.lengths("train").max())
         if data.chunk_length < longest:
             raise MemUPError(
                 f"BPTT goes back over whole episodes, and the longest has {longest} steps, but a chunk has "

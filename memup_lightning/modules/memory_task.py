@@ -1,29 +1,28 @@
-"""What every LightningModule of this collection shares: the networks, the lanes' state, evaluation, checkpoints."""
+"""Base class of memory-training tasks: networks, training lanes, checkpoints."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from functools import reduce
 from typing import Any, TypeAlias
 
-import torch
 from pytorch_lightning.cli import LRSchedulerCallable
 from torch import Tensor, nn
-from torchmetrics import MeanMetric
 
-from memup_lightning.chunk import Chunk, Fields, StepBatch
-from memup_lightning.distributed import all_gather_cat, all_gather_object, rank, share_of_lanes
+from memup_lightning.chunk import Chunk, StepBatch
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.encoders import StepEncoder, WindowEncoder
-from memup_lightning.models.memory import LSTM, Memory, State, detach, make_memory, map_state
+from memup_lightning.models.memory import LSTM, Memory, make_memory
 from memup_lightning.models.outcomes import CategoricalOutcome, GaussianOutcome, Outcome
 from memup_lightning.models.predictors import MultiplicativePredictor, Predictor
 from memup_lightning.models.uncertainty import LocalPredictor
-from memup_lightning.modules.base import BaseTask, OptimizerCallable, adam
+from memup_lightning.modules.base import OptimizerCallable, adam
+from memup_lightning.modules.evaluation import MemoryEvaluation
+from memup_lightning.modules.lane_states import LaneStates
+from memup_lightning.modules.losses import sum_losses
+from memup_lightning.protocols import ChunkSource
 from memup_lightning.specs import FieldSpec, TaskSpec
-
-BITS_PER_NAT = 1.4426950408889634
+from memup_lightning.typing import State
 
 MemoryCallable: TypeAlias = Callable[[int], Memory] | Callable[[int], nn.Module]  # the first: short class names
 EncoderCallable: TypeAlias = Callable[[Mapping[str, FieldSpec]], StepEncoder]
@@ -32,7 +31,7 @@ OutcomeCallable: TypeAlias = Callable[[FieldSpec, float], Outcome]
 LocalCallable: TypeAlias = Callable[[Mapping[str, FieldSpec], int, int], LocalPredictor]
 
 
-class MemoryTask(BaseTask):
+class MemoryTask(MemoryEvaluation):
     """A memory and a predictor on a stream of chunks. How they learn, a subclass says in :meth:`losses`.
 
     The parts are given as callables (a class, or a ``functools.partial`` of one) that get the sizes from the task. In a
@@ -75,10 +74,8 @@ class MemoryTask(BaseTask):
         self.context_encoder = WindowEncoder(task.context_fields, task.window, context_encoder(task.context_fields))
         self.predictor = predictor(self.context_encoder.output_size, memory_size, self.outcome.num_parameters)
         self.local = local(task.context_fields, task.window, self.outcome.num_parameters)
-        self.lane_state: State | None = None
-        self._evaluation_state: State | None = None
-        names = (*self.outcome.score_names, "memory_gain")
-        self.metrics: Any = nn.ModuleDict({name: MeanMetric() for name in names})  # what evaluation logs
+        self.lanes = LaneStates()
+        self.metrics = self.make_metrics()
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Lightning notes here which hook runs, 40 times an update. That needs none of the places that nn.Module searches.
@@ -110,14 +107,48 @@ class MemoryTask(BaseTask):
         memory, state = self.memory(self.encoder(chunk.inputs), state, chunk.is_first)
         return memory, state
 
+    def initial_states(self, lanes: int) -> State:
+        """States at the beginning of episodes."""
+        state: State = self.memory.initial_state(lanes)
+        return state
+
+    def encode_inputs(self, chunk: Chunk) -> Tensor:
+        """What the memory reads, ``[lanes, steps, features]``."""
+        x: Tensor = self.encoder(chunk.inputs)
+        return x
+
+    def advance(self, x: Tensor, state: State, is_first: Tensor) -> State:
+        """States after a chunk of encoded inputs."""
+        after: State = self.memory(x, state, is_first)[1]
+        return after
+
+    def set_lane_states(self, lanes: Tensor, states: State) -> None:
+        """Let some training lanes (int64 ``[rows]``) go on from other states."""
+        self.lanes.put(lanes, states)
+
+    def needs_targets(self) -> bool:
+        """Whether chunks must carry targets: later steps, chosen by their uncertainty."""
+        return False
+
+    def needs_own_steps(self) -> bool:
+        """Whether training chunks must carry context and outcome of their own steps."""
+        return False
+
+    def chunk_losses(self, chunk: Chunk) -> tuple[dict[str, Tensor], Tensor]:
+        """Move the lanes on by a chunk.
+
+        Returns:
+            The loss terms, and m of every step without its graph.
+        """
+        memory, state = self.unroll(chunk, self.lanes.begin(chunk.step))
+        self.lanes.end(state)
+        return self.losses(chunk, memory), memory.detach()
+
     def training_step(self, chunk: Chunk, batch_idx: int) -> dict[str, Tensor]:
-        memory, state = self.unroll(chunk, self.lane_state)
-        self.lane_state = detach(state)
-        losses = self.losses(chunk, memory)
-        out = {name: loss.detach() for name, loss in losses.items()}
-        out["loss"] = reduce(torch.add, losses.values())
+        losses, memory = self.chunk_losses(chunk)
+        out = sum_losses(losses)
         if self.is_log_step:
-            logged = {f"train/{name}": loss for name, loss in out.items()} | self.diagnostics(chunk, memory.detach())
+            logged = {f"train/{name}": loss for name, loss in out.items()} | self.diagnostics(chunk, memory)
             self.log_dict(logged, batch_size=chunk.lanes)
             self.log("loss", out["loss"], prog_bar=True, logger=False, batch_size=chunk.lanes)
         return out
@@ -126,125 +157,23 @@ class MemoryTask(BaseTask):
         """More to log, computed at logging steps only."""
         return {}
 
-    def evaluate(self, chunk: Chunk) -> None:
-        """Judge the memory where the task says that the dependency ends, with the state of that same step."""
-        memory, self._evaluation_state = self.unroll(chunk, self._evaluation_state)
-        context, outcome = self._evaluated(chunk)
-        if len(outcome):
-            params = self.predictor(self.context_encoder(context), memory[chunk.eval_mask])
-            for name, score in self.outcome.scores(params, outcome).items():
-                self.metrics[name].update(score)
-        self.evaluate_gain(chunk, memory)
-
-    def evaluate_gain(self, chunk: Chunk, memory: Tensor) -> None:
-        """What the memory explains of the selected targets, each with the state of its own step."""
-        targets = chunk.targets
-        if targets is None or not targets.position.shape[1]:
-            return
-        place = targets.position - chunk.start[:, None]
-        here = targets.valid & (place >= 0) & (place < chunk.num_steps)
-        index = place.clamp(0, chunk.num_steps - 1)[..., None].expand(-1, -1, memory.shape[-1])
-        gain = self.gains(targets, memory.gather(1, index)).where(here, 0)
-        self.metrics["memory_gain"].update(gain, here.float())
-
-    def _evaluated(self, chunk: Chunk) -> tuple[Fields, Tensor]:
-        """Local context and outcome of the steps at which the memory is evaluated, a row each."""
-        context = {name: x[chunk.eval_mask] for name, x in chunk.windows(self.task.window).items()}
-        return context, chunk.outcome[chunk.eval_mask]
-
-    def gains(self, targets: StepBatch, memory: Tensor) -> Tensor:
-        """Bits that the memory explains of each target: local NLL minus NLL with memory, an estimate of I(y; m | c).
-
-        Args:
-            targets: the steps.
-            memory: m for each of them, ``[B, K, output_size]``, or one state for all, ``[B, 1, output_size]``.
-
-        Returns:
-            ``[B, K]``.
-        """
-        return self._explained(targets.context, targets.outcome, memory)
-
-    def _explained(self, context: Fields, outcome: Tensor, memory: Tensor) -> Tensor:
-        with torch.no_grad():
-            local = self.outcome.nll(self.local(context), outcome)
-            ours = self.outcome.nll(self.predictor(self.context_encoder(context), memory), outcome)
-        return (local - ours) * BITS_PER_NAT
-
-    def _start_evaluation(self) -> None:
-        self._evaluation_state = None
-        for metric in self.metrics.values():
-            metric.reset()
-
-    def _end_evaluation(self, stage: str) -> None:
-        self._evaluation_state = None
-        updates = all_gather_object([metric.update_count for metric in self.metrics.values()])
-        for (name, metric), counts in zip(self.metrics.items(), zip(*updates, strict=True), strict=True):
-            if any(counts):  # on any rank: what one logs all must log, or they wait for each other for ever
-                if not metric.update_count:
-                    metric.update(0.0, 0.0)
-                self.log(f"{stage}/{name}", metric, prog_bar=name in ("accuracy", "memory_gain") and stage == "val")
-
-    def on_validation_epoch_start(self) -> None:
-        self._start_evaluation()
-
-    def validation_step(self, chunk: Chunk, batch_idx: int) -> None:
-        self.evaluate(chunk)
-
-    def on_validation_epoch_end(self) -> None:
-        self._end_evaluation("val")
-
-    def on_test_epoch_start(self) -> None:
-        self._start_evaluation()
-
-    def test_step(self, chunk: Chunk, batch_idx: int) -> None:
-        self.evaluate(chunk)
-
-    def on_test_epoch_end(self) -> None:
-        self._end_evaluation("test")
-
-    def on_predict_epoch_start(self) -> None:
-        self._evaluation_state = None
-
-    def predict_step(self, chunk: Chunk, batch_idx: int) -> dict[str, Tensor]:
-        """Predictions at the evaluated steps of a chunk: episode, step, outcome, prediction, right or not, uncertainty of
-        the local predictor, NLL with memory; one row each."""
-        memory, self._evaluation_state = self.unroll(chunk, self._evaluation_state)
-        context, outcome = self._evaluated(chunk)
-        lane, place = chunk.eval_mask.nonzero(as_tuple=True)
-        params = self.predictor(self.context_encoder(context), memory[chunk.eval_mask])
-        return {
-            "episode": chunk.episode[lane],
-            "step": chunk.start[lane] + place,
-            "outcome": outcome,
-            "prediction": self.outcome.predict(params),
-            "correct": self.outcome.correct(params, outcome),
-            "local_uncertainty": self.outcome.uncertainty(self.local(context)),
-            "nll": self.outcome.nll(params, outcome),
-        }
-
     def on_fit_start(self) -> None:
-        if self.trainer.ckpt_path is None and not getattr(self.trainer.datamodule, "consumed", 0):  # type: ignore[attr-defined]
-            self.lane_state = None  # lanes that were not played yet
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        if self.trainer.ckpt_path is None and not (
+            isinstance(data, ChunkSource) and data.training_lanes().num_consumed
+        ):
+            self.lanes.reset()  # lanes that were not played yet
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)
-        # Rank zero writes the lanes of all.
-        checkpoint["lane_state"] = None if self.lane_state is None else map_state(all_gather_cat, self.lane_state)
+        checkpoint["lanes"] = self.lanes.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        if "lane_state" not in checkpoint:
-            raise MemUPError("the checkpoint holds no lane_state: it was not written by a module of memup_lightning")
+        if "lanes" not in checkpoint:
+            raise MemUPError("the checkpoint holds no lanes: it was not written by a module of memup_lightning")
         super().on_load_checkpoint(checkpoint)
-        lanes = checkpoint["lane_state"]
-        self.lane_state = None if lanes is None else map_state(lambda x: _own_lanes(x).to(self.device), lanes)
+        self.lanes.load_state_dict(checkpoint["lanes"])
 
     def on_train_start(self) -> None:
-        if self.lane_state is not None:
-            self.lane_state = map_state(lambda x: x.to(self.device), self.lane_state)
+        self.lanes.to(self.device)
         super().on_train_start()
-
-
-def _own_lanes(state: Tensor) -> Tensor:
-    """This rank's rows of the lanes of all ranks."""
-    lanes = share_of_lanes(len(state), "the lanes of the checkpoint: lanes")
-    return state.narrow(0, rank() * lanes, lanes).clone()

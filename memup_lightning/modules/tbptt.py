@@ -25,8 +25,8 @@ class TBPTT(MemoryTask):
     The loss is the mean over the steps at which the memory is evaluated: those that the data mark, or else all with an
     outcome. This helps the baseline twice. It is told which steps matter, which MemUP must find out; and the many steps
     that need no memory cannot drown the few that do. To see what becomes of it without that help, train
-    :class:`~memup_lightning.modules.memup.MemUP` with the selector ``CurrentStep`` alone: truncated backpropagation with a
-    loss at every step.
+    :class:`~memup_lightning.modules.memup.MemUP` with ``current_step=True`` and the selector ``TopK(num_targets=0)``:
+    truncated backpropagation with a loss at every step.
 
     ``memory_gain`` is taken at the evaluated steps, for no targets are selected. The local predictor, which it is measured
     against, learns beside the memory as it does in MemUP.
@@ -40,11 +40,15 @@ class TBPTT(MemoryTask):
     def __init__(self, task: TaskSpec | dict[str, Any], **parts: Any) -> None:
         super().__init__(task, **parts)
 
+    def needs_own_steps(self) -> bool:
+        return True
+
     def losses(self, chunk: Chunk, memory: Tensor) -> dict[str, Tensor]:
         if not chunk.context or chunk.probes is None:
             raise MemUPError(
                 f"{type(self).__name__} learns from the outcomes of the chunk's own steps, and this chunk came without "
-                "them; set --data.init_args.selector=CurrentStep"
+                "them; train it with an EpisodeDataModule (trainer.fit(model, datamodule=...)), which asks what a chunk "
+                "must carry"
             )
         loss = self._outcome_loss(chunk, memory)
         return global_masked_mean(

@@ -285,7 +285,7 @@ def test_every_kind_of_outcome_is_drawn(tmp_path: Path, data: Any, model: dict[s
 def test_the_timeline_shows_what_the_memory_says_at_every_step_up_to_the_target() -> None:
     data = maze()
     data.setup("fit")
-    data.tables["train"].version = 1
+    data.targets("train").num_refreshes = 1
     model = MemUP(data.task)
     line = follow_episode(model, data)
     length = int(data.sources["val"].lengths[0])
@@ -318,7 +318,7 @@ class Seen(Copy):
 def test_the_timeline_keeps_the_images_of_uncertain_steps(tmp_path: Path) -> None:
     data = Seen(lanes=8, selector=TopK(3))
     data.setup("fit")
-    data.tables["train"].version = 1
+    data.targets("train").num_refreshes = 1
     encoder = partial(StepEncoder, image=SmallImageEncoder)
     local = partial(LocalPredictor, image=SmallImageEncoder)
     line = follow_episode(MemUP(data.task, encoder=encoder, context_encoder=encoder, local=local), data)
@@ -412,4 +412,4 @@ def test_measuring_full_bptt_leaves_gradients_alone() -> None:
     model = MemUP(data.task)
     measure_bptt(model, next(iter(data.train_dataloader())))
     assert all(parameter.grad is None for parameter in model.parameters())
-    assert model.lane_state is None
+    assert model.lanes.after is None

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from memup_lightning.callbacks import Replay, TargetRefresh
 from memup_lightning.chunk import Chunk
-from memup_lightning.data.targets import CombinedSelector, CurrentStep, TopK
 from memup_lightning.datamodules import CopyDataModule, TMazeDataModule
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.memory import GRU, LSTM, take
@@ -41,14 +40,14 @@ class Watch(Callback):
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Chunk, batch_idx: int) -> None:
         assert isinstance(pl_module, MemUP)
         self.chunks.append(batch)
-        self.before.append(pl_module.lane_state)
+        self.before.append(pl_module.lanes.after)
         self.entered.append(self.replay._entered)
         if len(self.replay.snapshots):
             self.oldest.append(batch.step - int(self.replay.snapshots.created_at.min()))
 
     def on_before_zero_grad(self, trainer: Trainer, pl_module: LightningModule, optimizer: Any) -> None:
         assert isinstance(pl_module, MemUP)
-        self.after.append(pl_module.lane_state)
+        self.after.append(pl_module.lanes.after)
 
     def on_train_batch_end(self, trainer: Trainer, *args: Any) -> None:
         if trainer.global_step == self.save_at:
@@ -92,7 +91,7 @@ class Run:
         found = dict(self.model.state_dict())
         found |= {f"adam.{n}.{name}": x for n, part in optimizer.items() for name, x in part.items()}
         held = self.replay.snapshots.state_dict()
-        states = {"lanes": self.model.lane_state, "snapshots": held.pop("states")}
+        states = {"lanes": self.model.lanes.after, "snapshots": held.pop("states")}
         found |= {f"{name}.{n}": x for name, parts in states.items() for n, x in enumerate(_tensors(parts))}
         visits: dict[str, Tensor] = self.replay.state_dict()["visits"]
         return found | held | visits
@@ -185,15 +184,15 @@ def test_a_replayed_chunk_has_the_targets_of_the_table() -> None:
         chunk = run.watch.chunks[n]
         assert chunk.targets is not None
         episode, start = chunk.episode.numpy(), chunk.start.numpy()
-        wanted = run.data.tables["train"].select(episode, start)
+        wanted = run.data.targets("train").select(episode, start)
         assert np.array_equal(chunk.targets.position.numpy(), wanted)
         reward = run.data.sources["train"].gather(episode, wanted[:, 0], 1, ["reward"])["reward"]
         assert np.array_equal(chunk.targets.outcome.numpy(), reward)
 
 
-@pytest.mark.parametrize("selector", [None, CombinedSelector([TopK(1), CurrentStep()])])
-def test_the_other_lanes_play_on_as_the_schedule_says(selector: Any) -> None:
-    run = Run(EVERY + 5, selector=selector)
+@pytest.mark.parametrize("current_step", [False, True])
+def test_the_other_lanes_play_on_as_the_schedule_says(current_step: bool) -> None:
+    run = Run(EVERY + 5, current_step=current_step)
     plain = run.data.training_stream.read(np.arange(len(run.watch.chunks)))
     for n, (chunk, scheduled) in enumerate(zip(run.watch.chunks, plain, strict=True)):
         lanes = SEQUENTIAL if n in redirected(run) else range(LANES)
@@ -309,17 +308,16 @@ def test_scans_and_visits_reach_longer_episodes_as_the_curriculum_goes_on() -> N
 
 def test_the_fall_of_a_place_is_a_moving_average_of_what_its_visits_recorded() -> None:
     run = Run()
-    replay, lane_override = run.replay, run.data.lane_override
-    assert lane_override is not None
+    replay = run.replay
     replay.snapshots.update_priorities()
     before = replay.snapshots.learning_progress.copy()
-    replay._own_rows, replay._entered = np.arange(4), np.array([2, 2, -1, 5])
+    replay._entered = np.array([2, 2, -1, 5])
     loss, counts = torch.zeros(LANES, 3, 1), torch.ones(LANES, 3, 1, dtype=torch.bool)
-    loss[lane_override.lanes, 0, 0] = torch.tensor([3.0, 1.0, 9.0, 4.0])
-    loss[lane_override.lanes, -1, 0] = torch.tensor([1.0, 5.0, 0.0, 0.0])  # falls by 2, rises, does not begin here
-    counts[lane_override.lanes[3], -1] = False  # and one whose target does not count at both ends
-    run.model.target_losses = loss, counts
-    replay._learn(run.model, lane_override)
+    loss[REPLAYING, 0, 0] = torch.tensor([3.0, 1.0, 9.0, 4.0])
+    loss[REPLAYING, -1, 0] = torch.tensor([1.0, 5.0, 0.0, 0.0])  # falls by 2, rises, does not begin here
+    counts[REPLAYING[3], -1] = False  # and one whose target does not count at both ends
+    run.model._target_losses = loss, counts
+    replay._learn(run.model, run.data)
     replay.snapshots.update_priorities()
     expected = before.copy()
     expected[[2, 5]] = 0.8 * before[[2, 5]] + 0.2 * np.array([(2 + 0) / 2, 0])
@@ -377,7 +375,7 @@ def test_a_callback_that_is_used_again_begins_anew(run: Run) -> None:
     )
     trainer.fit(MemUP(data.task, memory=partial(LSTM, hidden_size=8)), data)
     assert not len(again.replay.snapshots)
-    assert data.lane_override is None
+    assert not data.training_lanes().overridden
 
 
 @pytest.mark.parametrize(
@@ -405,11 +403,11 @@ def test_a_share_of_no_lane_is_refused() -> None:
 def test_beside_a_baseline_it_does_nothing(baseline: type[TBPTT], chunk_length: int) -> None:
     def weights(*callbacks: Callback) -> dict[str, Tensor]:
         seed_everything(1)
-        lanes: dict[str, Any] = {"lanes": LANES, "selector": CurrentStep(), "seed": 1}
+        lanes: dict[str, Any] = {"lanes": LANES, "seed": 1}
         data = TMazeDataModule(length=60, num_train=12, num_val=4, chunk_length=chunk_length, **lanes)
         model = baseline(data.task, memory=partial(LSTM, hidden_size=8))
         quiet_trainer(12, callbacks, limit_val_batches=0).fit(model, data)
-        assert data.lane_override is None
+        assert not data.training_lanes().overridden
         return model.state_dict()
 
     assert_same(weights(Replay(every=4)), weights())

@@ -13,7 +13,6 @@ from pytorch_lightning import Callback, LightningModule, Trainer, seed_everythin
 from pytorch_lightning.demos.boring_classes import BoringModel
 
 from memup_lightning.callbacks import TargetRefresh
-from memup_lightning.callbacks.target_refresh import score_episodes
 from memup_lightning.data.episodes import HAS_OUTCOME, OUTCOME, ArrayEpisodes, EpisodeSource
 from memup_lightning.data.samplers import ShuffledLaneSampler
 from memup_lightning.data.targets import NOWHERE
@@ -21,6 +20,7 @@ from memup_lightning.datamodules import EpisodeDataModule, TMazeDataModule
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.memory import LSTM
 from memup_lightning.modules import MemUP
+from memup_lightning.modules.scoring import score_on_all_ranks
 from memup_lightning.specs import FieldSpec, TaskSpec
 from tests.training import quiet_trainer
 
@@ -34,7 +34,7 @@ class Watch(Callback):
 
     def on_train_batch_end(self, trainer: Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         self.had_targets.append(bool(batch.targets.valid.any()))
-        self.version.append(trainer.datamodule.tables["train"].version)  # type: ignore[attr-defined]
+        self.version.append(trainer.datamodule.targets("train").num_refreshes)  # type: ignore[attr-defined]
 
 
 class Recorded(TargetRefresh):
@@ -45,9 +45,9 @@ class Recorded(TargetRefresh):
         self.episodes: list[npt.NDArray[np.int64]] = []
         self.scored_before: list[npt.NDArray[np.bool_]] = []
 
-    def _choose(self, trainer: Trainer, data: EpisodeDataModule) -> npt.NDArray[np.int64]:
-        self.scored_before.append(data.tables["train"].scored.copy())
-        self.episodes.append(super()._choose(trainer, data))
+    def _choose(self, data: EpisodeDataModule) -> npt.NDArray[np.int64]:
+        self.scored_before.append(data.targets("train").scored.copy())
+        self.episodes.append(super()._choose(data))
         return self.episodes[-1]
 
 
@@ -131,7 +131,7 @@ def test_after_the_first_selection_targets_are_chosen_anew_every_so_many_updates
 def test_epochs_are_counted_where_epochs_are_asked_for() -> None:
     _, watch, data = fit(TargetRefresh(every=2, unit="epochs", settle=5, max_wait=10), 110)
     assert changes(watch) == [10, 50, 100]  # epochs of 25 updates
-    assert data.tables["train"].version == 3
+    assert data.targets("train").num_refreshes == 3
 
 
 # --- how much
@@ -156,13 +156,13 @@ def test_a_refresh_keeps_to_its_budget_of_steps() -> None:
 def test_under_a_budget_every_episode_gets_its_turn() -> None:
     refresh = Recorded(every=10, settle=5, max_wait=10, max_steps=300)
     _, _, data = fit(refresh, 100)
-    assert data.tables["train"].scored.all()
+    assert data.targets("train").scored.all()
 
 
 def test_unscored_episodes_that_come_next_are_scored_first_even_past_the_budget() -> None:
     refresh = Recorded(every=30, settle=5, max_wait=10, max_steps=1)
     _, watch, data = fit(refresh, 100)
-    schedule: ShuffledLaneSampler = data.schedule
+    schedule: ShuffledLaneSampler = data.training_lanes().schedule
     for begin, episodes, scored in zip(changes(watch), refresh.episodes, refresh.scored_before, strict=True):
         upcoming = np.unique(schedule.at(np.arange(begin, begin + 30)).episode)
         unscored = upcoming[~scored[upcoming]]
@@ -173,9 +173,9 @@ def test_unscored_episodes_that_come_next_are_scored_first_even_past_the_budget(
 def test_upcoming_names_the_episodes_of_the_next_chunks() -> None:
     data = data_of()
     data.setup("fit")
-    data.consumed = 37
+    data.training_lanes().num_consumed = 37
     played = {int(c.episode[lane]) for c in data.train_dataloader().stream.read(np.arange(37, 47)) for lane in range(4)}
-    assert set(data.upcoming(10)) == played
+    assert set(data.training_lanes().upcoming_episodes(10)) == played
 
 
 # --- what
@@ -198,8 +198,8 @@ def test_scored_episodes_hold_their_most_uncertain_step(lanes: int, chunk_length
     torch.manual_seed(0)
     model = MemUP(data.task, memory=partial(LSTM, hidden_size=8))
     which = np.array([3, 0, 17, 11, 8, 9])
-    score_episodes(data, model, "train", which, lanes)
-    table, source = data.tables["train"], data.sources["train"]
+    score_on_all_ranks(data, model, "train", which, lanes)
+    table, source = data.targets("train"), data.sources["train"]
     assert np.flatnonzero(table.scored).tolist() == sorted(which)
     chosen = table.select(which, np.zeros(6, np.int64))[:, 0]
     assert chosen.tolist() == [brute_force(model, source, int(e)) for e in which]
@@ -231,8 +231,8 @@ def test_steps_that_do_not_exist_or_have_no_outcome_are_never_selected(lanes: in
         def score(self, chunk: Any, state: Any) -> Any:
             return (chunk.start[:, None] + torch.arange(chunk.num_steps)).float(), ()
 
-    score_episodes(data, Later(data.task), "train", np.arange(5), lanes)
-    chosen = data.tables["train"].select(np.arange(5), np.zeros(5, np.int64))[:, 0]
+    score_on_all_ranks(data, Later(data.task), "train", np.arange(5), lanes)
+    chosen = data.targets("train").select(np.arange(5), np.zeros(5, np.int64))[:, 0]
     assert chosen.tolist() == [5, 26, 10, 1, 18]
 
 
@@ -248,9 +248,9 @@ def test_recall_is_the_share_of_true_steps_among_the_selected() -> None:
             return torch.where(even, chunk.eval_mask.float(), (~chunk.eval_mask).float()), ()
 
     model = Junction(data.task, memory=partial(LSTM, hidden_size=8))
-    assert score_episodes(data, model, "train", np.arange(24), 64) == pytest.approx(0.5)
-    assert score_episodes(data, model, "train", np.arange(0, 24, 2), 64) == 1.0
-    assert score_episodes(data, model, "val", np.array([1, 3]), 64) == 0.0
+    assert score_on_all_ranks(data, model, "train", np.arange(24), 64) == pytest.approx(0.5)
+    assert score_on_all_ranks(data, model, "train", np.arange(0, 24, 2), 64) == 1.0
+    assert score_on_all_ranks(data, model, "val", np.array([1, 3]), 64) == 0.0
 
 
 def test_scoring_leaves_the_model_as_it_was() -> None:
@@ -258,7 +258,7 @@ def test_scoring_leaves_the_model_as_it_was() -> None:
     data.setup("fit")
     model = MemUP(data.task, memory=partial(LSTM, hidden_size=8)).train()
     before = torch.get_rng_state()
-    score_episodes(data, model, "train", np.arange(24), 8)
+    score_on_all_ranks(data, model, "train", np.arange(24), 8)
     assert model.training
     assert torch.equal(torch.get_rng_state(), before)
     assert all(p.grad is None for p in model.parameters())

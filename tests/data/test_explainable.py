@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memup_lightning.chunk import ClusterAssignment
-from memup_lightning.data.targets import NOWHERE, CombinedSelector, TargetTable, TopK
+from memup_lightning.data.targets import NOWHERE, Scorable, TargetTable
 from memup_lightning.data.targets.explainable import Explainable
 from memup_lightning.exceptions import MemUPError
 
@@ -27,7 +26,7 @@ def equal(count: int) -> torch.Tensor:
 
 
 def table_for(
-    selector: Explainable | CombinedSelector,
+    selector: Explainable,
     cluster: IntArray,
     weight: torch.Tensor,
     blocks: list[int] | None = None,
@@ -36,7 +35,7 @@ def table_for(
 ) -> TargetTable:
     """The targets of episodes whose steps are of the given clusters, ``[episodes, steps]``; -1 marks unselectable ones."""
     episodes, steps = cluster.shape
-    table = TargetTable(selector, np.full(episodes, steps), capacity)
+    table = TargetTable(selector, episodes, capacity)
     edges = [0, *sorted({min(b, steps) for b in blocks or []}), steps]
     for _ in range(refreshes):
         collector = table.collect(np.arange(episodes), CPU)
@@ -46,7 +45,7 @@ def table_for(
             steps_of = ClusterAssignment(part.clamp(min=0), weight)
             collector.extend(torch.zeros(part.shape), position, part >= 0, steps_of)
         collector.finish()
-        table.version += 1
+        table.complete_refresh()
     return table
 
 
@@ -59,13 +58,9 @@ def by_definition(
 ) -> list[int]:
     """The best step of each cluster with a weight that comes at or after ``start``; of these the K best."""
     steps = cluster.shape[1]
-    scores = selector.score(
-        torch.zeros(1, steps),
-        torch.tensor([episode]),
-        torch.arange(steps)[None],
-        0,
-        ClusterAssignment(torch.from_numpy(cluster[episode : episode + 1]).clamp(min=0), weight),
-    )[0].tolist()
+    clusters = ClusterAssignment(torch.from_numpy(cluster[episode : episode + 1]).clamp(min=0), weight)
+    scorable = Scorable(torch.zeros(1, steps), torch.tensor([episode]), torch.arange(steps)[None], 0, clusters)
+    scores = selector.score(scorable)[0].tolist()
     best: dict[int, int] = {}
     for step in range(start, steps):
         of = int(cluster[episode, step])
@@ -84,7 +79,7 @@ def test_the_targets_of_every_suffix_are_those_of_the_definition(
 ) -> None:
     steps = min(len(episode) for episode in episodes)
     cluster = np.array([episode[:steps] for episode in episodes])
-    selector, rng = Explainable(k, num_clusters=6, seed=seed), np.random.default_rng(seed)
+    selector, rng = Explainable(k, seed=seed), np.random.default_rng(seed)
     weight = torch.from_numpy(rng.random(6) * (rng.random(6) < 0.8)).float()
     idle = set((weight == 0).nonzero().flatten().tolist())
     table = table_for(selector, cluster, weight, blocks)
@@ -102,7 +97,7 @@ def test_long_episodes_keep_few_candidates_and_lose_none_of_the_targets() -> Non
     cluster = rng.choice(16, size=(4, 20_000), p=[0.9, *[0.1 / 15] * 15]).astype(np.int64)
     selector = Explainable(4)
     table = table_for(selector, cluster, equal(16), list(range(500, 20_000, 500)))
-    assert table.candidates[0].position.shape == (4, 64)
+    assert table.candidates.position.shape == (4, 64)
     for episode in range(4):
         for start in (0, 17, 9_999, 19_000, 19_990, 19_999):
             assert chosen(table, episode, start) == by_definition(selector, cluster, equal(16), episode, start)
@@ -110,9 +105,7 @@ def test_long_episodes_keep_few_candidates_and_lose_none_of_the_targets() -> Non
 
 def test_a_kind_of_one_step_is_chosen_as_often_as_a_kind_of_thirty() -> None:
     cluster = np.tile(np.array([0] * 30 + [1]), (4000, 1))
-    found = table_for(Explainable(1, num_clusters=2), cluster, equal(2)).select(
-        np.arange(4000), np.zeros(4000, np.int64)
-    )
+    found = table_for(Explainable(1), cluster, equal(2)).select(np.arange(4000), np.zeros(4000, np.int64))
     assert abs((found[:, 0] == 30).mean() - 0.5) < 0.03
     _, counts = np.unique(found[found != 30], return_counts=True)
     assert len(counts) == 30
@@ -121,7 +114,7 @@ def test_a_kind_of_one_step_is_chosen_as_often_as_a_kind_of_thirty() -> None:
 
 def test_kinds_come_first_in_proportion_to_their_weights_and_none_starves() -> None:
     cluster, weight = np.tile(np.arange(4), (4000, 1)), torch.tensor([16.0, 2.0, 1.0, 1.0])
-    found = table_for(Explainable(1, num_clusters=4), cluster, weight).select(np.arange(4000), np.zeros(4000, np.int64))
+    found = table_for(Explainable(1), cluster, weight).select(np.arange(4000), np.zeros(4000, np.int64))
     share = np.bincount(found[:, 0], minlength=4) / 4000
     assert np.abs(share - np.array([0.8, 0.1, 0.05, 0.05])).max() < 0.025
 
@@ -130,7 +123,7 @@ def test_draws_change_with_the_refresh_and_with_the_seed_and_with_nothing_else()
     cluster = np.tile(np.arange(16), (500, 1))
 
     def choice(seed: int = 0, refreshes: int = 1) -> IntArray:
-        table = table_for(Explainable(1, num_clusters=16, seed=seed), cluster, equal(16), refreshes=refreshes)
+        table = table_for(Explainable(1, seed=seed), cluster, equal(16), refreshes=refreshes)
         return table.select(np.arange(500), np.zeros(500, np.int64))
 
     once = choice()
@@ -139,32 +132,6 @@ def test_draws_change_with_the_refresh_and_with_the_seed_and_with_nothing_else()
     assert (once == choice(seed=1)).mean() < 0.2
 
 
-def test_a_union_with_another_selector_selects_both_their_targets() -> None:
-    cluster = np.tile(np.arange(6), (2, 1))
-    union = CombinedSelector([TopK(1), Explainable(2, num_clusters=6)])
-    assert (union.num_targets, union.num_clusters, union.loss_free) == (3, 6, 1 / 16)
-    found = table_for(union, cluster, equal(6)).select(np.arange(2), np.zeros(2, np.int64))
-    assert (found[:, 0] == 5).all()  # of equally uncertain steps the last
-    assert np.array_equal(
-        found[:, 1:],
-        table_for(Explainable(2, num_clusters=6), cluster, equal(6)).select(np.arange(2), np.zeros(2, np.int64)),
-    )
-
-
-def test_selectors_of_a_union_share_the_kinds_of_the_one_that_tells_most_apart() -> None:
-    cluster = np.tile(np.arange(8), (2, 1))
-    union = CombinedSelector([Explainable(2), Explainable(1)])
-    assert union.num_clusters == 8
-    found = table_for(union, cluster, equal(8)).select(np.arange(2), np.zeros(2, np.int64))
-    alone = table_for(Explainable(2), cluster, equal(8)).select(np.arange(2), np.zeros(2, np.int64))
-    assert np.array_equal(found[:, :2], alone)
-    assert (found != NOWHERE).all()
-
-
-@pytest.mark.parametrize(
-    ("given", "named"),
-    [({"num_targets": 0}, "num_targets=0"), ({"clusters": 3}, "clusters=3"), ({"loss_free": 1.0}, "loss_free=1")],
-)
-def test_an_impossible_selector_is_refused_with_its_value(given: dict[str, Any], named: str) -> None:
-    with pytest.raises(MemUPError, match=named):
-        Explainable(**given)
+def test_an_impossible_selector_is_refused_with_its_value() -> None:
+    with pytest.raises(MemUPError, match="num_targets=-1"):
+        Explainable(-1)

@@ -15,8 +15,6 @@ from hypothesis import strategies as st
 
 from memup_lightning.data.targets import (
     NOWHERE,
-    CombinedSelector,
-    CurrentStep,
     Proportional,
     Selector,
     SuffixMaxima,
@@ -49,7 +47,7 @@ def fill(table: TargetTable, scores: list[Scores], blocks: list[int]) -> None:
         position = torch.arange(begin, end).expand(len(scores), -1)
         collector.extend(u.nan_to_num(neginf=9.0), position, u > -torch.inf)
     collector.finish()
-    table.version += 1
+    table.complete_refresh()
 
 
 def selected(table: TargetTable, episode: int, start: int) -> list[int]:
@@ -57,7 +55,7 @@ def selected(table: TargetTable, episode: int, start: int) -> list[int]:
 
 
 def table_for(selector: Selector, scores: list[Scores], blocks: list[int], capacity: int = 64) -> TargetTable:
-    table = TargetTable(selector, np.array([len(score) for score in scores]), capacity)
+    table = TargetTable(selector, len(scores), capacity)
     fill(table, scores, blocks)
     return table
 
@@ -122,8 +120,8 @@ def test_an_episode_without_selectable_steps_has_no_targets() -> None:
 
 
 def test_before_the_first_refresh_there_are_no_targets() -> None:
-    table = TargetTable(TopK(2), np.array([5, 9]))
-    assert table.version == 0
+    table = TargetTable(TopK(2), 2)
+    assert table.num_refreshes == 0
     assert (table.select(np.array([0, 1]), np.array([0, 0])) == NOWHERE).all()
 
 
@@ -137,7 +135,7 @@ def test_a_refresh_replaces_the_targets_of_its_episodes_alone_and_not_before_its
 
 
 def test_scored_says_which_episodes_were() -> None:
-    table = TargetTable(TopK(1), np.array([3, 3, 3]))
+    table = TargetTable(TopK(1), 3)
     collector = table.collect(np.array([2]), CPU)
     collector.extend(torch.rand(1, 3), torch.arange(3)[None], torch.ones(1, 3, dtype=torch.bool))
     collector.finish()
@@ -154,7 +152,7 @@ def test_thinning_keeps_the_k_best_and_invents_no_step(k: int, capacity: int, bl
     score = [falling, np.floor(falling / 7), falling + np.random.default_rng(k).normal(size=120).astype(np.float32) * 5]
     table = table_for(TopK(k), [score[kind]], blocks, capacity)
     assert sorted(selected(table, 0, 0)) == sorted(best_of_suffix(score[kind], 0, k))
-    (part,) = table.candidates
+    part = table.candidates
     kept = part.position[0] != NOWHERE
     assert kept.sum() <= capacity
     assert np.array_equal(score[kind][part.position[0][kept]], part.score[0][kept])
@@ -182,7 +180,7 @@ U = np.array([0.0, 1.0, -0.5, 0.7, 0.2], np.float32)
 
 
 def drawn(selector: Selector, refreshes: int = 1) -> TargetTable:
-    table = TargetTable(selector, np.full(EPISODES, len(U)))
+    table = TargetTable(selector, EPISODES)
     for _ in range(refreshes):
         fill(table, [U] * EPISODES, [2])
     return table
@@ -225,24 +223,8 @@ def test_a_low_temperature_chooses_like_top_k() -> None:
     assert frequencies(drawn(Proportional(1, 1e-3)), 2).tolist() == [0, 0, 0, 1, 0]
 
 
-def test_a_union_selects_what_its_parts_select() -> None:
-    scores = [np.random.default_rng(e).random(12).astype(np.float32) for e in range(5)]
-    parts: list[Selector] = [TopK(2), Proportional(1, 0.5)]
-    whole = table_for(CombinedSelector([*parts, CurrentStep()]), scores, [5])
-    alone = [table_for(part, scores, [5]) for part in parts]
-    episodes, start = np.arange(5), np.array([0, 3, 6, 10, 11])
-    expected = np.concatenate([table.select(episodes, start) for table in alone], axis=1)
-    assert np.array_equal(whole.select(episodes, start), expected)
-
-
-def test_a_union_counts_targets_and_knows_the_current_step() -> None:
-    union = CombinedSelector([TopK(2), CombinedSelector([Proportional(1), CurrentStep()])])
-    assert (union.num_targets, union.current_step) == (3, True)
-    assert not CombinedSelector([TopK(2), Proportional(1)]).current_step
-
-
-def test_the_current_step_alone_selects_no_later_step() -> None:
-    table = table_for(CurrentStep(), [np.arange(4, dtype=np.float32)] * 2, [])
+def test_no_target_at_all_may_be_asked_for() -> None:
+    table = table_for(TopK(0), [np.arange(4, dtype=np.float32)] * 2, [])
     assert table.select(np.arange(2), np.zeros(2, np.int64)).shape == (2, 0)
     assert table.scored.all()
 
@@ -265,10 +247,9 @@ def test_an_episode_with_fewer_steps_than_targets_has_all_of_them() -> None:
 @pytest.mark.parametrize(
     ("make", "named"),
     [
-        (lambda: TopK(0), "num_targets=0"),
+        (lambda: TopK(-2), "num_targets=-2"),
         (lambda: Proportional(-1), "num_targets=-1"),
         (lambda: Proportional(1, temperature=0), "temperature=0"),
-        (lambda: CombinedSelector([]), "Union of no selectors"),
     ],
 )
 def test_an_impossible_selector_is_refused_with_its_value(make: Any, named: str) -> None:
@@ -286,12 +267,12 @@ def through_a_file(state: dict[str, Any]) -> dict[str, Any]:
 
 def test_a_table_comes_back_from_a_checkpoint_as_it_was() -> None:
     scores = [np.random.default_rng(e).random(20).astype(np.float32) for e in range(3)]
-    selector = CombinedSelector([TopK(2), Proportional(1)])
+    selector = Proportional(2)
     table = table_for(selector, scores, [7])
     state = through_a_file(table.state_dict())
-    other = TargetTable(selector, np.array([20, 20, 20]))
+    other = TargetTable(selector, 3)
     other.load_state_dict(state)
-    assert other.version == table.version
+    assert other.num_refreshes == table.num_refreshes
     assert other.scored.all()
     for start in range(20):
         here = np.full(3, start)
@@ -301,7 +282,7 @@ def test_a_table_comes_back_from_a_checkpoint_as_it_was() -> None:
 def test_a_restored_table_does_not_share_memory_with_the_checkpoint() -> None:
     table = table_for(TopK(1), [np.array([0, 9, 1], np.float32)], [])
     state = table.state_dict()
-    other = TargetTable(TopK(1), np.array([3]))
+    other = TargetTable(TopK(1), 1)
     other.load_state_dict(state)
     fill(other, [np.array([9, 0, 1], np.float32)], [])
     assert selected(table, 0, 0) == [1]
@@ -311,4 +292,4 @@ def test_a_restored_table_does_not_share_memory_with_the_checkpoint() -> None:
 def test_a_checkpoint_of_another_selector_is_refused() -> None:
     state = table_for(TopK(1), [np.zeros(9, np.float32)], []).state_dict()
     with pytest.raises(MemUPError, match="same selector and number of episodes"):
-        TargetTable(TopK(1), np.array([9, 9])).load_state_dict(state)
+        TargetTable(TopK(1), 2).load_state_dict(state)

@@ -51,7 +51,7 @@ def train(data: Any, updates: int) -> Any:
     )  # fmt: skip
     trainer.fit(MemUP(data.task, memory=lambda input_size: LSTM(input_size, 16)), datamodule=data)
     assert trainer.global_step == updates
-    assert data.tables["train"].version > 0
+    assert data.targets("train").num_refreshes > 0
     return usage
 
 

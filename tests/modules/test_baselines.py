@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from pytorch_lightning import seed_everything
+from pytorch_lightning import Callback, seed_everything
 from torch import Tensor
 
 from memup_lightning.callbacks import MemoryUsage, TargetRefresh
@@ -17,7 +18,7 @@ from memup_lightning.chunk import Chunk
 from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, OUTCOME, ArrayEpisodes
 from memup_lightning.data.samplers import ShuffledLaneSampler
 from memup_lightning.data.stream import ChunkStream
-from memup_lightning.data.targets import CurrentStep, TopK
+from memup_lightning.data.targets import TopK
 from memup_lightning.datamodules import TMazeDataModule
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.memory import LSTM, XLSTM
@@ -123,7 +124,7 @@ def test_tbptt_goes_on_with_the_state_and_keeps_gradients_in_the_chunk() -> None
     loss.backward()
     assert first.inputs["see"].grad is None
     assert second.inputs["see"].grad is not None
-    model.lane_state = None
+    model.lanes.reset()
     assert model.training_step(second, 1)["loss"] != loss
 
 
@@ -143,7 +144,7 @@ def test_checkpointing_stores_less() -> None:
 
 
 def maze(length: int, chunk_length: int, **given: Any) -> TMazeDataModule:
-    sizes: dict[str, Any] = {"num_train": 256, "num_val": 128, "lanes": 32, "seed": 1, "selector": CurrentStep()}
+    sizes: dict[str, Any] = {"num_train": 256, "num_val": 128, "lanes": 32, "seed": 1}
     return TMazeDataModule(length=length, chunk_length=chunk_length, mode="LN", **sizes | given)
 
 
@@ -159,7 +160,7 @@ def fit(kind: type[MemoryTask], data: TMazeDataModule, updates: int, *callbacks:
 def test_what_bptt_stores_is_what_memory_usage_foretold() -> None:
     length = 400
     foretold, found = MemoryUsage(), MemoryUsage()
-    fit(MemUP, maze(length, 5, selector=TopK(1)), 1, foretold)
+    fit(MemUP, maze(length, 5), 1, foretold)
     fit(BPTT, maze(length, length), 1, found)
     bound = extrapolate(foretold.bptt_bytes, length)
     assert found.bptt_bytes[length] == pytest.approx(bound, rel=0.02)  # of encoder and memory ...
@@ -180,15 +181,29 @@ def test_a_chunk_shorter_than_an_episode_is_refused_by_bptt() -> None:
 
 
 @pytest.mark.parametrize("kind", [TBPTT, BPTT])
-def test_data_without_the_chunks_own_outcomes_are_refused(kind: Any) -> None:
-    with pytest.raises(MemUPError, match=r"--data.init_args.selector=CurrentStep"):
-        fit(kind, maze(10, 10, selector=TopK(1)), 1)
+def test_a_chunk_without_its_own_outcomes_is_refused(kind: Any) -> None:
+    source = episodes()
+    model = model_of(source, kind)
+    (chunk,) = chunks_of(source, model.task, LONGEST, 1)
+    with pytest.raises(MemUPError, match="learns from the outcomes of the chunk's own steps"):
+        model.training_step(replace(chunk, context={}), 0)
+
+
+@pytest.mark.parametrize("kind", [TBPTT, BPTT])
+def test_a_baseline_learns_with_any_selector_and_gets_no_targets(kind: Any) -> None:
+    class Seen(Callback):
+        def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+            assert batch.targets is None
+            assert batch.context
+
+    found = fit(kind, maze(10, 10, selector=TopK(30)), 2, Seen())
+    assert "val/accuracy" in found
 
 
 def test_target_refresh_beside_a_baseline_does_nothing() -> None:
     data = maze(20, 5)
     found = fit(TBPTT, data, 20, TargetRefresh(every=5, settle=5, max_wait=5))
-    assert data.tables["train"].version == 0
+    assert data.targets("train").num_refreshes == 0
     assert "val/target_recall" not in found
     assert {"val/accuracy", "val/nll", "val/memory_gain"} <= found.keys()
 
@@ -208,7 +223,7 @@ def test_bptt_and_memup_learn_what_truncated_backpropagation_does_not() -> None:
     short = {"evaluation_chunk_length": CHUNK}
     bptt = fit(BPTT, maze(LENGTH, LENGTH), UPDATES, **parts)
     tbptt = fit(TBPTT, maze(LENGTH, CHUNK, **short), UPDATES, **parts)
-    memup = fit(MemUP, maze(LENGTH, CHUNK, selector=TopK(1), **short), UPDATES, TargetRefresh(50, settle=25), **parts)
+    memup = fit(MemUP, maze(LENGTH, CHUNK, **short), UPDATES, TargetRefresh(50, settle=25), **parts)
     for found in (bptt, memup):
         assert found["val/accuracy"] >= 0.99
         assert found["val/memory_gain"] > 0.7  # the hint is one bit

@@ -16,7 +16,7 @@ from pytorch_lightning import seed_everything
 
 from memup_lightning.callbacks import TargetRefresh
 from memup_lightning.chunk import Chunk
-from memup_lightning.data.targets import CurrentStep, Selector, TopK
+from memup_lightning.data.targets import Selector, TopK
 from memup_lightning.datamodules import TMazeDataModule
 from memup_lightning.models.memory import GRU, LSTM, State
 from memup_lightning.models.outcomes import GaussianOutcome, QuantileOutcome
@@ -88,6 +88,6 @@ def test_the_same_model_with_its_memory_cut_stays_at_chance(outcome: str) -> Non
 
 
 def test_without_far_targets_truncated_backpropagation_stays_at_chance() -> None:
-    found = learn(selector=CurrentStep(), updates=UPDATES)
+    found = learn(selector=TopK(0), current_step=True, updates=UPDATES)
     assert found["val/accuracy"] <= 0.65
     assert found["val/nll"] > CHANCE - 0.1

@@ -12,7 +12,7 @@ from pytorch_lightning import seed_everything
 
 from memup_lightning.callbacks import TargetRefresh
 from memup_lightning.chunk import Chunk
-from memup_lightning.data.targets import CombinedSelector, CurrentStep, Selector, TopK
+from memup_lightning.data.targets import Selector, TopK
 from memup_lightning.data.targets.explainable import Explainable
 from memup_lightning.datamodules import AddingDataModule, TMazeDataModule
 from memup_lightning.exceptions import MemUPError
@@ -24,28 +24,25 @@ from tests.training import quiet_trainer
 def data_of(selector: Selector | None = None, **given: Any) -> TMazeDataModule:
     small = {"length": 20, "num_train": 24, "num_val": 8, "chunk_length": 5, "lanes": 16, "chunks_per_epoch": 25}
     data = TMazeDataModule(
-        **small | {"selector": selector or Explainable(2, num_clusters=4, loss_free=0.25), "seed": 1} | given
+        **small | {"selector": selector or Explainable(2), "loss_free": None if selector else 0.25, "seed": 1} | given
     )
     data.setup("fit")
     return data
 
 
-def chunks(data: TMazeDataModule, count: int = 8) -> list[Chunk]:
+def chunks(data: TMazeDataModule, count: int = 8, contexts: bool = False) -> list[Chunk]:
     """Chunks whose targets are all of the next steps' last ones."""
-    length = 31
-    table = data.tables["train"]
+    table = data.targets("train")
     zeros = np.zeros(len(table.scored), np.int64)
     position = np.maximum(data.sources["train"].lengths - 1, 0)[:, None]
-    for part in table.candidates:
-        part.put(np.arange(len(zeros)), position, np.ones(position.shape, np.float32))
-    table.version = length
-    data.training_stream.set_range(0, count)
-    return [data.join("train", chunk) for chunk in data.training_stream]
+    table.put(np.arange(len(zeros)), (position, np.ones(position.shape, np.float32)))
+    table.complete_refresh()
+    return [data.join("train", chunk) for chunk in data.training_lanes().stream(count, contexts)]
 
 
-def model_for(data: TMazeDataModule) -> MemUP:
+def model_for(data: TMazeDataModule, **given: Any) -> MemUP:
     torch.manual_seed(0)
-    return MemUP(data.task, memory=partial(LSTM, hidden_size=8))
+    return MemUP(data.task, memory=partial(LSTM, hidden_size=8), num_clusters=4, **given)
 
 
 def loss_of(model: MemUP, chunk: Chunk) -> torch.Tensor:
@@ -70,9 +67,13 @@ def test_without_need_no_episode_is_loss_free() -> None:
 
 @pytest.mark.parametrize("current", [False, True])
 def test_held_out_episodes_enter_no_loss_and_give_no_gradient(current: bool) -> None:
-    data = data_of(CombinedSelector([Explainable(1), CurrentStep()])) if current else data_of()
-    model = model_for(data)
-    chunk = next(chunk for chunk in chunks(data) if chunk.loss_free is not None and 0 < chunk.loss_free.sum() < 16)
+    data = data_of()
+    model = model_for(data, current_step=current)
+    chunk = next(
+        chunk
+        for chunk in chunks(data, contexts=current)
+        if chunk.loss_free is not None and 0 < chunk.loss_free.sum() < 16
+    )
     assert chunk.loss_free is not None
     assert chunk.targets is not None
     assert chunk.probes is not None
@@ -101,7 +102,7 @@ def test_what_is_known_of_the_kinds_comes_from_held_out_episodes_alone() -> None
     def summary(shift: float, loss_free: bool) -> list[dict[str, Any]]:
         steps = data.training_stream.probe(np.arange(24), np.random.default_rng(0).random((24, 8)))
         model.clusters = None
-        model.fit_clusters(4, steps, seed=0)
+        model.fit_clusters(steps, seed=0)
         for chunk in some:
             assert chunk.targets is not None
             assert chunk.loss_free is not None
@@ -119,14 +120,13 @@ def test_what_is_known_of_the_kinds_comes_from_held_out_episodes_alone() -> None
 
 
 def test_one_episode_alone_cannot_be_loss_free() -> None:
-    data = data_of(num_train=1)
     with pytest.raises(MemUPError, match="only 1 to train on"):
-        _ = data.training_stream
+        data_of(num_train=1)
 
 
 @pytest.mark.learning
 @pytest.mark.parametrize(
-    ("selector", "solved"), [(Explainable(1, num_clusters=8), True), (TopK(1), False)], ids=["explainable", "top-k"]
+    ("selector", "solved"), [(Explainable(1), True), (TopK(1), False)], ids=["explainable", "top-k"]
 )
 def test_among_coin_tosses_a_memory_learns_where_targets_must_be_explainable(selector: Selector, solved: bool) -> None:
     seed_everything(1)
@@ -142,7 +142,9 @@ def test_among_coin_tosses_a_memory_learns_where_targets_must_be_explainable(sel
         selector=selector,
         seed=1,
     )
-    model = MemUP(data.task, memory=partial(LSTM, hidden_size=32), optimizer=partial(torch.optim.Adam, lr=5e-3))
+    model = MemUP(
+        data.task, memory=partial(LSTM, hidden_size=32), num_clusters=8, optimizer=partial(torch.optim.Adam, lr=5e-3)
+    )
     refresh = TargetRefresh(every=100, settle=50)
     trainer = quiet_trainer(1500, [refresh], val_check_interval=1500, check_val_every_n_epoch=None)
     trainer.fit(model, data)
@@ -158,13 +160,14 @@ def test_the_only_outcome_of_an_episode_is_a_target_from_the_first_choice_on(see
         num_val=8,
         chunk_length=10,
         lanes=16,
-        selector=Explainable(1, loss_free=0.25),
+        selector=Explainable(1),
+        loss_free=0.25,
         chunks_per_epoch=25,
         seed=seed,
     )
     model = MemUP(data.task, memory=partial(LSTM, hidden_size=8))
     quiet_trainer(40, [TargetRefresh(every=1_000_000, settle=10, max_wait=20)]).fit(model, data)
-    selected = data.tables["train"].select(np.arange(64), np.zeros(64, np.int64))
+    selected = data.targets("train").select(np.arange(64), np.zeros(64, np.int64))
     assert (selected == 39).all()
     assert model.clusters is not None
     assert model.clusters.presence.max() <= 0.5

@@ -18,8 +18,8 @@ from memup_lightning.callbacks import TargetRefresh
 from memup_lightning.chunk import Chunk
 from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, OUTCOME, ArrayEpisodes
 from memup_lightning.data.samplers import SequentialSampler, ShuffledLaneSampler
-from memup_lightning.data.stream import ChunkStream, TargetJoin
-from memup_lightning.data.targets import NOWHERE, CombinedSelector, CurrentStep, Selector, TargetTable, TopK
+from memup_lightning.data.stream import ChunkStream
+from memup_lightning.data.targets import NOWHERE, Selector, TargetJoin, TargetTable, TopK
 from memup_lightning.datamodules import TMazeDataModule
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.ema import update_ema
@@ -67,24 +67,26 @@ def model_of(task: TaskSpec, seed: int = 0, **parts: Any) -> Quiet:
     return Quiet(task, memory=partial(LSTM, hidden_size=5), **parts)
 
 
-def chunks_of(source: ArrayEpisodes, task: TaskSpec, selector: Selector, count: int) -> list[Chunk]:
+def chunks_of(
+    source: ArrayEpisodes, task: TaskSpec, selector: Selector, count: int, contexts: bool = False
+) -> list[Chunk]:
     """Training chunks of 3 lanes with targets by random scores."""
     schedule = ShuffledLaneSampler(LENGTHS, 3, R, (0.2, 0.0))
     join = TargetJoin(source, task, scored_table(selector), schedule)
-    stream = ChunkStream(source, task, schedule, count, contexts=selector.current_step, probes=2)
+    stream = ChunkStream(source, task, schedule, count, contexts=contexts, probes=2)
     return [join(chunk) for chunk in stream]
 
 
 def scored_table(selector: Selector) -> TargetTable:
     """Targets by random scores."""
-    table = TargetTable(selector, LENGTHS)
+    table = TargetTable(selector, len(LENGTHS))
     longest = int(LENGTHS.max())
     score = torch.rand(len(LENGTHS), longest, generator=torch.Generator().manual_seed(5))
     position = torch.arange(longest).expand(len(LENGTHS), -1)
     collector = table.collect(np.arange(len(LENGTHS)), torch.device("cpu"))
     collector.extend(score, position, position < torch.from_numpy(LENGTHS)[:, None])
     collector.finish()
-    table.version += 1
+    table.complete_refresh()
     return table
 
 
@@ -128,9 +130,9 @@ def naive_far_loss(model: MemUP, source: ArrayEpisodes, chunk: Chunk) -> Tensor:
     return torch.stack(terms).mean() if terms else torch.zeros(())
 
 
-def first_chunks(source: ArrayEpisodes, task: TaskSpec, selector: Selector) -> list[Chunk]:
+def first_chunks(source: ArrayEpisodes, task: TaskSpec, selector: Selector, contexts: bool = False) -> list[Chunk]:
     """Chunks in which every lane begins an episode, so that their memory is known without the chunks before."""
-    chunks = [c for c in chunks_of(source, task, selector, 200) if bool(c.is_first.all())]
+    chunks = [c for c in chunks_of(source, task, selector, 200, contexts) if bool(c.is_first.all())]
     assert len(chunks) >= 2
     return chunks[:4]
 
@@ -151,8 +153,8 @@ def test_the_loss_is_the_mean_over_pairs_of_point_and_target(predict_every: int,
 def test_the_current_loss_is_the_mean_over_the_chunks_own_steps() -> None:
     source = episodes()
     task = task_of(source)
-    model = model_of(task)
-    for chunk in first_chunks(source, task, CombinedSelector([TopK(1), CurrentStep()])):
+    model = model_of(task, current_step=True)
+    for chunk in first_chunks(source, task, TopK(1), contexts=True):
         memory, _ = model.unroll(chunk, None)
         terms = []
         for lane in range(chunk.lanes):
@@ -188,8 +190,8 @@ def test_the_local_loss_is_the_mean_over_the_probes() -> None:
 def test_the_loss_of_a_step_is_the_sum_of_its_parts() -> None:
     source = episodes()
     task = task_of(source)
-    (chunk,) = chunks_of(source, task, CombinedSelector([TopK(1), CurrentStep()]), 1)
-    out = model_of(task).training_step(chunk, 0)
+    (chunk,) = chunks_of(source, task, TopK(1), 1, contexts=True)
+    out = model_of(task, current_step=True).training_step(chunk, 0)
     assert out["loss"].item() == pytest.approx(
         sum(out[n].item() for n in ("memory_loss", "local_loss", "current_loss"))
     )
@@ -516,7 +518,7 @@ def fit(num_workers: int = 0, updates: int = 60, seed: int = 1, **parts: Any) ->
         check_val_every_n_epoch=None,
     )
     trainer.fit(model, data)
-    assert not updates or data.tables["train"].version >= updates // 10 - 1
+    assert not updates or data.targets("train").num_refreshes >= updates // 10 - 1
     return model, data
 
 
@@ -529,14 +531,12 @@ def same(model: MemUP, other: MemUP) -> bool:
 def test_the_same_seed_gives_the_same_weights_bit_for_bit_with_any_number_of_workers(num_workers: int) -> None:
     ours, theirs = fit(), fit(num_workers)
     assert same(ours[0], theirs[0])
-    assert np.array_equal(
-        ours[1].tables["train"].candidates[0].position, theirs[1].tables["train"].candidates[0].position
-    )
+    assert np.array_equal(ours[1].targets("train").candidates.position, theirs[1].targets("train").candidates.position)
 
 
 def test_average_surprise_finds_the_junction_and_follows_the_weights_through_a_fit() -> None:
     model, data = fit(uncertainty=AverageSurprise(decay=0.9), updates=120)
-    table, source = data.tables["train"], data.sources["train"]
+    table, source = data.targets("train"), data.sources["train"]
     chosen = table.select(np.arange(24), np.zeros(24, np.int64))[:, 0]
     assert (chosen == source.lengths - 1)[table.scored].mean() > 0.9
     assert isinstance(model.uncertainty, AverageSurprise)
@@ -582,9 +582,9 @@ def test_what_stands_where_there_is_no_outcome_reaches_no_weight(outcome: FieldS
         fields = {OUTCOME: outcome}
         source = ArrayEpisodes({"see": see, OUTCOME: given, HAS_OUTCOME: known}, LENGTHS, fields)
         task = TaskSpec(source.fields, {"see": 0}, ("see",), outcome, window=2, has_eval_mask=False)
-        model = model_of(task)
+        model = model_of(task, current_step=current)
         optimizer = torch.optim.Adam(model.parameters(), 0.01)
-        for chunk in chunks_of(source, task, CombinedSelector([TopK(2), CurrentStep()]) if current else TopK(2), 12):
+        for chunk in chunks_of(source, task, TopK(2), 12, contexts=current):
             optimizer.zero_grad()
             model.training_step(chunk, 0)["loss"].backward()
             optimizer.step()

@@ -24,7 +24,6 @@ from tests.command_line import ROOT, tiny
 
 LIMIT = 90  # seconds after which a command counts as hung
 UPDATES = 60
-KINDS = {"num_targets": 2, "clusters": 4, "loss_free": 0.2}
 
 
 def command(
@@ -72,7 +71,7 @@ def config(folder: Path) -> dict[str, Any]:
         {"class_path": "MemoryUsage"},
         {"class_path": "PredictionWriter"},
     ]
-    given["model"]["init_args"]["drift_penalty"] = {10: 1.0}
+    given["model"]["init_args"] |= {"drift_weight": {10: 1.0}, "num_clusters": 4}
     given["data"]["init_args"] = {
         "length": 20,
         "lanes": 16,
@@ -85,9 +84,10 @@ def config(folder: Path) -> dict[str, Any]:
         "evaluation_lanes": 4,
         "evaluation_chunk_length": 10,
         "selector": {
-            "class_path": "CombinedSelector",
-            "init_args": {"selectors": [{"class_path": "TopK"}, {"class_path": "Explainable", "init_args": KINDS}]},
+            "class_path": "Explainable",
+            "init_args": {"num_targets": 2},
         },
+        "loss_free": 0.2,
     }
     return given
 
@@ -112,13 +112,13 @@ def assert_same(one: Path, other: Path, tolerance: float) -> None:
     a, b = torch.load(one, weights_only=True), torch.load(other, weights_only=True)
     assert a["clusters"]["observed"].any()
     assert a["clusters"].pop("examples") == b["clusters"].pop("examples")
-    assert a["TMazeDataModule"]["consumed"] == b["TMazeDataModule"]["consumed"] == UPDATES
-    assert a["lane_state"][0].shape == b["lane_state"][0].shape == (16, 1, 8)
+    assert a["TMazeDataModule"]["lanes"]["consumed"] == b["TMazeDataModule"]["lanes"]["consumed"] == UPDATES
+    assert a["lanes"]["states"][0].shape == b["lanes"]["states"][0].shape == (16, 1, 8)
     ours, theirs = (saved["callbacks"]["Replay"] for saved in (a, b))
     assert len(ours["snapshots"]["where"])
     assert torch.equal(ours["snapshots"]["where"], theirs["snapshots"]["where"])
     assert all(torch.equal(x, theirs["visits"][name]) for name, x in ours["visits"].items())
-    for part in ("state_dict", "lane_state", "optimizer_states", "TMazeDataModule", "clusters"):
+    for part in ("state_dict", "lanes", "optimizer_states", "TMazeDataModule", "clusters"):
         torch.testing.assert_close(
             a[part], b[part], rtol=tolerance, atol=tolerance, msg=lambda m, part=part: f"{part}: {m}"
         )

@@ -12,7 +12,7 @@ from pytorch_lightning import Callback, Trainer, seed_everything
 from torch import Tensor
 
 from memup_lightning.callbacks import TargetRefresh
-from memup_lightning.data.targets import CombinedSelector, CurrentStep, Proportional, TopK
+from memup_lightning.data.targets import Proportional, TopK
 from memup_lightning.data.targets.explainable import Explainable
 from memup_lightning.datamodules import TMazeDataModule
 from memup_lightning.exceptions import MemUPError
@@ -58,6 +58,7 @@ class Run:
             num_workers=given.pop("num_workers", 0),
             seed=1,
             selector=given.pop("selector", None),
+            loss_free=given.pop("loss_free", None),
         )
         when = {"every": 20, "unit": "steps", "settle": 5, "max_wait": 10} | given.pop("when", {})
         # Less than a pass of all episodes fits a refresh: whose turn it is must come back too.
@@ -76,19 +77,19 @@ class Run:
     def outcome(self) -> dict[str, Tensor]:
         """All that the run has come to."""
         optimizer = self.trainer.optimizers[0].state_dict()["state"]
-        table = self.data.tables["train"].state_dict()
-        state = self.model.lane_state
+        table = self.data.targets("train").state_dict()
+        state = self.model.lanes.after
         assert state is not None
         found = {f"weights.{name}": x for name, x in self.model.state_dict().items()}
         found |= {f"adam.{n}.{name}": x for n, part in optimizer.items() for name, x in part.items()}
-        found |= {f"lane_state.{n}": x for n, x in enumerate([state] if isinstance(state, Tensor) else state)}  # type: ignore[misc]
-        found |= {f"table.{name}.{n}": x for name in ("position", "score") for n, x in enumerate(table[name])}
+        found |= {f"lanes.{n}": x for n, x in enumerate([state] if isinstance(state, Tensor) else state)}  # type: ignore[misc]
+        found |= {f"table.{name}": table[name] for name in ("position", "score")}
         if self.model.clusters is not None:
             found |= {f"kinds.{name}": x for name, x in self.model.clusters.state_dict().items() if name != "examples"}
         return found | {
-            "table.version": torch.tensor(table["version"]),
+            "table.version": torch.tensor(table["num_refreshes"]),
             "table.scored": table["scored"],
-            "consumed": torch.tensor(self.data.consumed),
+            "consumed": torch.tensor(self.data.training_lanes().num_consumed),
             "global_step": torch.tensor(self.trainer.global_step),
         }
 
@@ -117,7 +118,7 @@ def test_the_step_of_the_cut_does_not_matter(tmp_path: Path, at: int) -> None:
 
 
 def test_a_run_may_be_resumed_with_another_number_of_workers(tmp_path: Path) -> None:
-    straight_and_resumed(tmp_path, 37, {"num_workers": 2}, selector=Explainable(2, num_clusters=4, loss_free=0.2))
+    straight_and_resumed(tmp_path, 37, {"num_workers": 2}, selector=Explainable(2), loss_free=0.2, num_clusters=4)
 
 
 @pytest.mark.parametrize(
@@ -125,8 +126,8 @@ def test_a_run_may_be_resumed_with_another_number_of_workers(tmp_path: Path) -> 
     [
         {"memory": partial(GRU, hidden_size=8)},
         {"uncertainty": AverageSurprise(decay=0.9)},
-        {"selector": CombinedSelector([TopK(2), Proportional(1), CurrentStep()])},
-        {"selector": Explainable(2, num_clusters=4, loss_free=0.2)},
+        {"selector": Proportional(2), "current_step": True},
+        {"selector": Explainable(2), "loss_free": 0.2, "num_clusters": 4},
         {"when": {"every": 1, "unit": "epochs"}},
         {"when": {"every": 2}, "lanes": 2},
         {"when": {"settle": 30, "max_wait": 1000, "tolerance": 1e9}},
@@ -134,7 +135,18 @@ def test_a_run_may_be_resumed_with_another_number_of_workers(tmp_path: Path) -> 
         {"memory": DROPOUT},
         {"curriculum": {30: 40, 70: 60}},
     ],
-    ids=["gru", "surprise", "union", "explainable", "epochs", "turn", "settling", "schedule", "dropout", "curriculum"],
+    ids=[
+        "gru",
+        "surprise",
+        "proportional",
+        "explainable",
+        "epochs",
+        "turn",
+        "settling",
+        "schedule",
+        "dropout",
+        "curriculum",
+    ],
 )
 def test_every_part_of_a_run_comes_back(tmp_path: Path, given: dict[str, Any]) -> None:
     straight_and_resumed(tmp_path, 57, **given)
@@ -149,10 +161,10 @@ def test_a_checkpoint_written_after_a_run_ended_goes_on_from_there(tmp_path: Pat
 
 def test_a_checkpoint_loads_as_weights_only(tmp_path: Path) -> None:
     ckpt = tmp_path / "cut.ckpt"
-    Run(37, save=SaveAt(37, ckpt), uncertainty=AverageSurprise(), selector=CombinedSelector([TopK(1), Proportional(1)]))
+    Run(37, save=SaveAt(37, ckpt), uncertainty=AverageSurprise(), selector=TopK(3))
     state = torch.load(ckpt, weights_only=True)
-    assert state["TMazeDataModule"]["consumed"] == 37
-    assert state["lane_state"][0].shape == (8, 1, 8)
+    assert state["TMazeDataModule"]["lanes"]["consumed"] == 37
+    assert state["lanes"]["states"][0].shape == (8, 1, 8)
 
 
 def test_a_model_comes_back_from_its_checkpoint_alone(tmp_path: Path) -> None:
@@ -177,7 +189,7 @@ def test_a_run_resumed_with_another_selector_is_refused(tmp_path: Path) -> None:
     ckpt = tmp_path / "cut.ckpt"
     Run(12, save=SaveAt(12, ckpt))
     with pytest.raises(MemUPError, match="same selector and number of episodes"):
-        Run(ckpt=ckpt, selector=CombinedSelector([TopK(1), Proportional(1)]))
+        Run(ckpt=ckpt, selector=TopK(5))
 
 
 @pytest.mark.parametrize(
@@ -203,7 +215,7 @@ def test_a_foreign_checkpoint_is_refused(tmp_path: Path) -> None:
     ckpt = tmp_path / "cut.ckpt"
     Run(12, save=SaveAt(12, ckpt))
     state = torch.load(ckpt, weights_only=True)
-    del state["lane_state"]
+    del state["lanes"]
     torch.save(state, ckpt)
-    with pytest.raises(MemUPError, match="holds no lane_state"):
+    with pytest.raises(MemUPError, match="holds no lanes"):
         Run(ckpt=ckpt)

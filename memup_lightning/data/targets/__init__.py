@@ -2,19 +2,20 @@
 
 from memup_lightning.data.targets.candidates import NOWHERE, Candidates, SuffixMaxima
 from memup_lightning.data.targets.explainable import Explainable
-from memup_lightning.data.targets.selectors import CombinedSelector, CurrentStep, Proportional, Selector, TopK
+from memup_lightning.data.targets.join import TargetJoin
+from memup_lightning.data.targets.selectors import Proportional, Scorable, Selector, TopK
 from memup_lightning.data.targets.table import TargetCollector, TargetTable
 
 __all__ = [
     "NOWHERE",
     "Candidates",
-    "CombinedSelector",
-    "CurrentStep",
     "Explainable",
     "Proportional",
+    "Scorable",
     "Selector",
     "SuffixMaxima",
     "TargetCollector",
+    "TargetJoin",
     "TargetTable",
     "TopK",
 ]

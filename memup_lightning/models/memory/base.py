@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from memup_lightning.exceptions import MemUPError
-
-State: TypeAlias = "Tensor | tuple[State, ...]"
-"""State of all lanes: a tensor or a (nested) tuple of tensors, the lane dimension first in each."""
+from memup_lightning.typing import State as State
 
 
 class Memory(nn.Module, ABC):

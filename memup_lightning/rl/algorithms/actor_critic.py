@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from functools import reduce
 from typing import Any, TypeAlias
 
 import torch
@@ -15,8 +14,9 @@ from torch.distributions import Distribution
 from memup_lightning.chunk import Fields
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.encoders import StepEncoder
-from memup_lightning.modules.base import BaseTask, OptimizerCallable, adam
-from memup_lightning.modules.finite_loss import FiniteLoss
+from memup_lightning.modules.base import OptimizerCallable, adam
+from memup_lightning.modules.evaluation import EvaluationHooks
+from memup_lightning.modules.losses import sum_losses
 from memup_lightning.modules.memory_task import EncoderCallable
 from memup_lightning.protocols import Actor, ActorOutput, RolloutSource, State
 from memup_lightning.rl.agent_memory import MemoryChoice, agent_memory
@@ -33,7 +33,7 @@ RolloutBatch: TypeAlias = dict[str, Any]
 INPUT = "input."  # prefix of the inputs of a step in a record
 
 
-class ActorCritic(BaseTask):
+class ActorCritic(EvaluationHooks):
     """Policy and value on m_t and the encoded observation. A subclass says how they learn from a rollout.
 
     Args:
@@ -88,7 +88,6 @@ class ActorCritic(BaseTask):
         self.heads = heads(size, self.task.fields["action"])
         self.gamma, self.vf_coef, self.ent_coef = gamma, vf_coef, ent_coef
         self.episode_metrics = EpisodeMetrics()
-        self._finite_loss = FiniteLoss()
 
     def setup(self, stage: str) -> None:
         self._source()  # refuses other datamodules
@@ -185,11 +184,8 @@ class ActorCritic(BaseTask):
     def training_step(self, batch: RolloutBatch, batch_idx: int) -> dict[str, Tensor]:
         policy, value = self.evaluate_batch(batch)
         losses = self.losses(batch, policy, value)
-        self._finite_loss.add(losses, self.global_step)
-        out = {name: loss.detach() for name, loss in losses.items()}
-        out["loss"] = reduce(torch.add, losses.values())
+        out = sum_losses(losses)
         if self.is_log_step:
-            self._finite_loss.check(self.global_step)
             size = len(batch["action"])
             self.log_dict({f"train/{name}": x for name, x in out.items()}, batch_size=size)
             self.log_dict({f"train/{name}": x for name, x in self.diagnostics(batch, policy).items()}, batch_size=size)
@@ -205,14 +201,7 @@ class ActorCritic(BaseTask):
         """More to log, computed at logging steps only."""
         return {}
 
-    def on_train_end(self) -> None:
-        self._finite_loss.check(self.global_step)
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self._finite_loss.check(self.global_step)  # the last good checkpoint is not replaced
-        super().on_save_checkpoint(checkpoint)
-
-    def _end_evaluation(self, stage: str) -> None:
+    def end_evaluation(self, stage: str) -> None:
         for name, x in self.episode_metrics.means().items():
             self.log(f"{stage}/{name}", x, prog_bar=stage == "val" and name != "length")
         if stage == "test":
@@ -220,23 +209,11 @@ class ActorCritic(BaseTask):
                 self.log_dict({f"test/{name}_low": low, f"test/{name}_high": high})
             self.print(self.episode_metrics.summary())
 
-    def on_validation_epoch_start(self) -> None:
+    def start_evaluation(self) -> None:
         self.episode_metrics.reset()
 
-    def validation_step(self, episodes: dict[str, Tensor], batch_idx: int) -> None:
+    def evaluate(self, episodes: dict[str, Tensor]) -> None:
         self.episode_metrics.update(episodes)
-
-    def on_validation_epoch_end(self) -> None:
-        self._end_evaluation("val")
-
-    def on_test_epoch_start(self) -> None:
-        self.episode_metrics.reset()
-
-    def test_step(self, episodes: dict[str, Tensor], batch_idx: int) -> None:
-        self.episode_metrics.update(episodes)
-
-    def on_test_epoch_end(self) -> None:
-        self._end_evaluation("test")
 
     def predict_step(self, episodes: dict[str, Tensor], batch_idx: int) -> dict[str, Tensor]:
         """The episodes: number, return, length, and success where it is defined; one row each."""

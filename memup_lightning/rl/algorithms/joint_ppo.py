@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from functools import reduce
 from typing import Any, TypeAlias
 
-import torch
 from pytorch_lightning.cli import LRSchedulerCallable
 from torch import Tensor
 
 from memup_lightning.chunk import Chunk
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.encoders import StepEncoder
-from memup_lightning.models.memory import detach
 from memup_lightning.modules.base import OptimizerCallable, adam
+from memup_lightning.modules.losses import sum_losses
 from memup_lightning.modules.memory_task import EncoderCallable
 from memup_lightning.modules.memup import MemUP
 from memup_lightning.rl.agent_memory import FrozenMemory
@@ -101,16 +99,11 @@ class JointPPO(PPO):
             return super().training_step(batch, batch_idx)
         self._memory_has_gradient = True
         if batch.step == 0:  # the lanes begin with the newest episodes
-            self.memup.lane_state = None
-        memory, state = self.memup.unroll(batch, self.memup.lane_state)
-        self.memup.lane_state = detach(state)
-        losses = self.memup.losses(batch, memory)
-        self._finite_loss.add(losses, self.global_step)
-        out = {name: loss.detach() for name, loss in losses.items()}
-        out["loss"] = reduce(torch.add, losses.values())
+            self.memup.lanes.reset()
+        losses, memory = self.memup.chunk_losses(batch)
+        out = sum_losses(losses)
         if self.is_log_step:
-            self._finite_loss.check(self.global_step)
-            logged = {f"train/{name}": x for name, x in losses.items()} | self.memup.diagnostics(batch, memory.detach())
+            logged = {f"train/{name}": x for name, x in losses.items()} | self.memup.diagnostics(batch, memory)
             self.log_dict(logged, batch_size=batch.lanes)
         return out
 

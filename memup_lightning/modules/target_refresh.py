@@ -1,4 +1,4 @@
-"""Chooses the targets anew while the networks learn."""
+"""TargetRefresh: chooses the targets again and again while the networks learn."""
 
 from __future__ import annotations
 
@@ -9,18 +9,14 @@ import numpy as np
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from memup_lightning import rng
-from memup_lightning.callbacks.run import data_of, has_targets, log_now
-from memup_lightning.chunk import StepBatch
-from memup_lightning.datamodules.recorded.base import EpisodeDataModule
-from memup_lightning.datamodules.scoring import score
-from memup_lightning.distributed import all_gather_object, share_of_episodes, world_size
+from memup_lightning.distributed import world_size
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.modules import MemUP
+from memup_lightning.modules.scoring import score_on_all_ranks
+from memup_lightning.protocols import ChunkSource, TargetLearner
+from memup_lightning.runs.parts import chunk_source, has_targets, log_now
 from memup_lightning.typing import IntArray, Split
 
-_SAMPLED = 8192  # steps by which context clusters are told apart
-_EPISODE, _STEP = 21, 22  # separate streams of random numbers
+_NUM_SAMPLED = 8192  # steps by which context clusters are told apart
 
 
 class TargetRefresh(Callback):
@@ -28,8 +24,8 @@ class TargetRefresh(Callback):
 
     The first selection waits until the local predictor is fit to be used: its loss over the last ``settle`` updates is
     no longer better than over the ``settle`` before by more than ``tolerance``. Until then there are no targets, and only
-    the local predictor learns. A refresh takes effect with the next chunk, whatever workers have read ahead. Beside a
-    baseline (TBPTT, BPTT), which has no use for targets, it does nothing.
+    the local predictor learns. A refresh takes effect with the next chunk, whatever workers have read ahead. With a
+    baseline (TBPTT, BPTT), which has no use for targets, it does nothing. MemUP brings one where the trainer has none.
 
     Args:
         every: updates (or epochs, see ``unit``) between two refreshes.
@@ -75,16 +71,33 @@ class TargetRefresh(Callback):
         self.max_wait = max_wait
         self.validation_episodes = validation_episodes
         self.lanes = lanes
+        self._began = 0.0
+        self._learner: TargetLearner | None = None  # None with a baseline
+        self._clear()
+
+    def _clear(self) -> None:
         self.seconds = 0.0
         self._turn = 0
         self._loss: Tensor | None = None
         self._previous: float | None = None
         self._recall: dict[str, float] = {}
-        self._began = 0.0
-        self._idle = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        self._idle = not has_targets(self, trainer, pl_module)
+        self._learner = None
+        if not has_targets(self, trainer, pl_module):
+            return
+        if not isinstance(pl_module, TargetLearner):
+            raise MemUPError(
+                f"{type(pl_module).__name__} needs targets, but scores no steps to choose them from: give it the methods "
+                "of memup_lightning.protocols.TargetLearner"
+            )
+        self._learner = pl_module
+        if (data := chunk_source(trainer)).selects_by_cluster():
+            pl_module.prepare_clusters(data.num_targets())
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._learner is not None and not chunk_source(trainer).training_lanes().num_consumed:  # a new run
+            self._clear()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._began = time.perf_counter() - self.seconds  # seconds of an earlier run count on both sides
@@ -92,18 +105,18 @@ class TargetRefresh(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        data = data_of(trainer)
-        if self._idle:
+        if self._learner is None:
             return
-        if data.tables["train"].version == 0:
-            if self._settled(outputs["local_loss"], data.consumed):
+        data = chunk_source(trainer)
+        if data.awaits_selection():
+            if self._settled(outputs["local_loss"], data.training_lanes().num_consumed):
                 self.refresh(trainer, pl_module)
-        elif data.consumed % self._interval(data) == 0:
+        elif data.training_lanes().num_consumed % self._interval(data) == 0:
             # Here for epochs too: Lightning does not call on_train_epoch_end again where a run goes on from a checkpoint
             # that was written after the last update of an epoch.
             self.refresh(trainer, pl_module)
 
-    def _interval(self, data: EpisodeDataModule) -> int:
+    def _interval(self, data: ChunkSource) -> int:
         """Updates between two refreshes."""
         return self.every * (data.chunks_per_epoch if self.unit == "epochs" else 1)
 
@@ -119,22 +132,22 @@ class TargetRefresh(Callback):
     def refresh(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Score training episodes now and replace their targets."""
         begin = time.perf_counter()
-        data = data_of(trainer)
-        episodes = self._choose(trainer, data)
-        assert isinstance(pl_module, MemUP)
-        if data.selector.num_clusters:
-            sample = _sample(data).to(pl_module.device)
-            pl_module.fit_clusters(data.selector.num_clusters, sample, data.seed)
-            if not data.tables["train"].version:  # how common each cluster is must be known before the first choice
-                score_on_all_ranks(data, pl_module, "train", episodes[: self.lanes], self.lanes)
-                pl_module.fit_clusters(data.selector.num_clusters, sample, data.seed)
-        recall = score_on_all_ranks(data, pl_module, "train", episodes, self.lanes)
-        data.tables["train"].version += 1
+        data, model, store = chunk_source(trainer), self._learner, chunk_source(trainer).targets("train")
+        assert model is not None
+        episodes = self._choose(data)
+        if data.selects_by_cluster():
+            sample = data.training_lanes().sample_steps(_NUM_SAMPLED).to(model.device)
+            model.fit_clusters(sample, data.seed)
+            if not store.num_refreshes:  # how common each cluster is must be known before the first choice
+                score_on_all_ranks(data, model, "train", episodes[: self.lanes], self.lanes)
+                model.fit_clusters(sample, data.seed)
+        recall = score_on_all_ranks(data, model, "train", episodes, self.lanes)
+        store.complete_refresh()
         self.seconds += time.perf_counter() - begin
         logged = {
             "refresh/seconds": self.seconds,
             "refresh/share_of_training": self._share(),
-            "refresh/scored_share": float(data.tables["train"].scored.mean()),
+            "refresh/scored_share": float(store.scored.mean()),
         }
         if recall is not None:
             logged["train/target_recall"] = recall
@@ -147,12 +160,13 @@ class TargetRefresh(Callback):
         if self.seconds:
             log_now(trainer, {"refresh/share_of_training": self._share()})
 
-    def _choose(self, trainer: Trainer, data: EpisodeDataModule) -> IntArray:
-        lengths = data.sources["train"].lengths
+    def _choose(self, data: ChunkSource) -> IntArray:
+        """The episodes that are scored at this refresh."""
+        lengths = data.lengths("train")
         if self.max_steps is None or lengths.sum() <= self.max_steps:
             return np.arange(len(lengths))
-        upcoming = data.upcoming(self._interval(data))
-        scored = data.tables["train"].scored[upcoming]
+        upcoming = data.training_lanes().upcoming_episodes(self._interval(data))
+        scored = data.targets("train").scored[upcoming]
         in_turn = (self._turn + np.arange(len(lengths))) % len(lengths)
         queue = np.concatenate([upcoming[~scored], upcoming[scored], in_turn])
         _, first = np.unique(queue, return_index=True)
@@ -163,10 +177,10 @@ class TargetRefresh(Callback):
         return queue[fits]
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._score_validation(trainer, pl_module, "val")
+        self._score_validation(trainer, "val")
 
     def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._score_validation(trainer, pl_module, "test")
+        self._score_validation(trainer, "test")
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._log_recall(pl_module, "val")
@@ -174,17 +188,15 @@ class TargetRefresh(Callback):
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._log_recall(pl_module, "test")
 
-    def _score_validation(self, trainer: Trainer, pl_module: LightningModule, split: Split) -> None:
-        data = data_of(trainer)
-        training = data.tables.get("train")
-        if self._idle or (training is not None and training.version == 0):
-            return  # nothing is selected yet
-        if data.selector.num_clusters and getattr(pl_module, "clusters", None) is None:
+    def _score_validation(self, trainer: Trainer, split: Split) -> None:
+        data, model = chunk_source(trainer), self._learner
+        if model is None or data.awaits_selection():
+            return
+        if data.selects_by_cluster() and not model.has_clusters():
             return  # the checkpoint is of a run without
-        assert isinstance(pl_module, MemUP)
-        episodes = np.arange(min(self.validation_episodes, len(data.sources[split])))
-        recall = score_on_all_ranks(data, pl_module, split, episodes, self.lanes)
-        data.tables[split].version += 1
+        episodes = np.arange(min(self.validation_episodes, len(data.lengths(split))))
+        recall = score_on_all_ranks(data, model, split, episodes, self.lanes)
+        data.targets(split).complete_refresh()
         if recall is not None:
             self._recall[split] = recall
 
@@ -205,54 +217,3 @@ class TargetRefresh(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._turn, self.seconds = state_dict["turn"], state_dict["seconds"]
         self._previous, self._loss = state_dict["previous"], state_dict["loss"]
-
-
-def score_episodes(data: EpisodeDataModule, model: MemUP, split: Split, episodes: IntArray, lanes: int) -> float | None:
-    """Score whole episodes in this process and replace their targets.
-
-    Returns:
-        Share of the true steps found among the targets at an episode's beginning; None where the data mark no true steps.
-    """
-    return _recall(data, split, episodes, score(data, model, split, episodes, lanes))
-
-
-def score_on_all_ranks(
-    data: EpisodeDataModule, model: MemUP, split: Split, episodes: IntArray, lanes: int
-) -> float | None:
-    """The same, with the episodes shared out over the ranks; all of them end with the same table.
-
-    Args:
-        data: called on all ranks with the same weights.
-        model: scores the steps.
-        split: where the episodes are from.
-        episodes: all that are to be scored, the same on all ranks.
-        lanes: episodes that each rank scores side by side.
-    """
-    if world_size() == 1:
-        return score_episodes(data, model, split, episodes, lanes)
-    table = data.tables[split]
-    mine = share_of_episodes(episodes, data.sources[split].lengths)
-    eval_mask = score(data, model, split, mine, lanes)
-    for theirs, rows, counts in all_gather_object((mine, table.take(mine), eval_mask[mine])):
-        table.put(theirs, rows)
-        eval_mask[theirs] = counts
-    return _recall(data, split, episodes, eval_mask)
-
-
-def _sample(data: EpisodeDataModule) -> StepBatch:
-    """Steps of training episodes, drawn as the probes of the local predictor are: it knows no others."""
-    version, rows = data.tables["train"].version, np.arange(_SAMPLED // data.probes)
-    episodes = rng.integers(len(data.sources["train"]), data.seed, _EPISODE, version, rows)
-    draws = rng.uniform(data.seed, _STEP, version, rows[:, None], np.arange(data.probes))
-    return data.training_stream.probe(episodes, draws)
-
-
-def _recall(data: EpisodeDataModule, split: Split, episodes: IntArray, eval_mask: IntArray) -> float | None:
-    if not data.task.has_eval_mask:
-        return None
-    table = data.tables[split]
-    wanted = np.minimum(eval_mask[episodes], table.selector.num_targets).sum()
-    if not wanted:
-        return None
-    selected = table.select(episodes, np.zeros(len(episodes), np.int64))
-    return float(data.eval_mask_at(split, episodes, selected).sum() / wanted)

@@ -1,0 +1,185 @@
+"""Training lanes: where they are, and what they play next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from memup_lightning.chunk import Chunk, StepBatch
+from memup_lightning.data.episodes import EpisodeSource
+from memup_lightning.data.samplers import CurriculumSampler
+from memup_lightning.data.stream import ChunkStream
+from memup_lightning.data.targets import TargetJoin, TargetTable
+from memup_lightning.distributed import rank, share_of_lanes
+from memup_lightning.exceptions import MemUPError
+from memup_lightning.specs import TaskSpec
+from memup_lightning.typing import BoolArray, IntArray
+
+
+class LaneOverride(NamedTuple):
+    """Lanes of this rank that leave the schedule, and where their next chunks begin; ``[rows]`` each."""
+
+    lanes: IntArray
+    episode: IntArray
+    start: IntArray
+
+
+class TrainingLanes:
+    """The lanes of a run: the chunks that the schedule has for them, their targets, and places that override the schedule.
+
+    Args:
+        source: the training episodes.
+        task: what is input, context and outcome.
+        table: the targets of the episodes.
+        lanes: B, of all ranks together.
+        chunk_length: steps of a chunk.
+        restart: see :class:`~memup_lightning.data.samplers.ShuffledLaneSampler`.
+        curriculum: see :class:`~memup_lightning.data.samplers.CurriculumSampler`.
+        probes: steps drawn from each lane's episode for the local predictor.
+        seed: the order of the episodes and the probes follow from it.
+        loss_free: which episodes have no loss, bool ``[episodes]``; None: all have one.
+
+    Attributes:
+        schedule: where the lanes of this rank are at every step.
+        num_consumed: chunks handed out so far: all that a resumed run must know.
+    """
+
+    def __init__(
+        self,
+        source: EpisodeSource,
+        task: TaskSpec,
+        table: TargetTable,
+        lanes: int,
+        chunk_length: int,
+        restart: Sequence[float] | None,
+        curriculum: Mapping[int, int],
+        probes: int,
+        seed: int,
+        loss_free: BoolArray | None = None,
+    ) -> None:
+        self.source, self.task, self.table = source, task, table
+        self.lanes, self.chunk_length, self.restart, self.curriculum = lanes, chunk_length, restart, curriculum
+        self.probes, self.seed, self.loss_free = probes, seed, loss_free
+        own = share_of_lanes(lanes, "data.init_args.lanes")
+        self.schedule = self._schedule(rank() * own, own)
+        self.join = TargetJoin(source, task, table, self.schedule)
+        self.num_consumed = 0
+        self.overridden = False
+        """Whether lanes of any rank are overridden."""
+        self._override: LaneOverride | None = None
+        self._resumed_overridden = False
+        self._rows = self.stream(1)
+
+    def _schedule(self, first: int, lanes: int) -> CurriculumSampler:
+        return CurriculumSampler(
+            self.curriculum,
+            self.source.lengths,
+            lanes=lanes,
+            chunk_length=self.chunk_length,
+            restart=self.restart,
+            seed=self.seed,
+            first_lane=first,
+            all_lanes=self.lanes,
+        )
+
+    def stream(self, epoch_length: int, contexts: bool = False) -> ChunkStream:
+        """The chunks of the schedule.
+
+        Args:
+            epoch_length: number of chunks after which an epoch ends.
+            contexts: whether chunks carry context and outcome of their own steps.
+        """
+        self._rows = ChunkStream(
+            self.source,
+            self.task,
+            self.schedule,
+            epoch_length,
+            contexts=contexts,
+            probes=self.probes,
+            seed=self.seed,
+            loss_free=self.loss_free,
+        )
+        return self._rows
+
+    def consume(self, chunk: Chunk, targets: bool) -> Chunk:
+        """The next chunk of the stream, with its targets and with overridden lanes where they were sent.
+
+        Args:
+            chunk: of :meth:`stream`.
+            targets: whether it gets targets.
+        """
+        self.num_consumed += 1
+        if targets:
+            chunk = self.join(chunk)
+        if (override := self._override) is None:
+            return chunk
+        rows = self._rows.rows(override.episode, override.start)
+        rows.targets = self.join.targets(override.episode, override.start) if targets else None
+        return chunk.with_lanes(torch.from_numpy(override.lanes), rows)
+
+    def upcoming_episodes(self, chunks: int) -> IntArray:
+        """The episodes that the lanes of all ranks play during the next chunks."""
+        ahead = np.arange(self.num_consumed, self.num_consumed + max(1, chunks))
+        schedule = self.schedule if self.schedule.lanes == self.lanes else self._schedule(0, self.lanes)
+        return np.unique(schedule.at(ahead).episode)
+
+    def admitted_episodes(self) -> IntArray:
+        """The episodes that lanes may play now."""
+        return self.schedule.admitted(self.num_consumed)
+
+    def rows(self, episode: IntArray, start: IntArray) -> Chunk:
+        """A chunk whose lanes are at the given places."""
+        return self._rows.rows(episode, start)
+
+    def sample_steps(self, count: int) -> StepBatch:
+        """About so many steps of the episodes, drawn as the local predictor's are; other ones after each refresh."""
+        return self._rows.sample_steps(count, self.table.num_refreshes)
+
+    def own_lanes(self, lanes: IntArray) -> tuple[IntArray, IntArray]:
+        """Which of some lanes, numbered among those of all ranks, this rank plays: their rows, and their numbers here."""
+        rows = np.flatnonzero(np.isin(lanes, self.schedule.lane))
+        return rows, lanes[rows] - self.schedule.first_lane
+
+    def override_lanes(self, lanes: IntArray, episode: IntArray, start: IntArray) -> None:
+        """Send some lanes of all ranks, for the next chunks, to other places than the schedule's, ``[rows]`` each."""
+        rows, own = self.own_lanes(lanes)
+        self._override = LaneOverride(own, episode[rows], start[rows]) if len(own) else None
+        self.overridden = True
+
+    def release_lanes(self) -> None:
+        """Let every lane play what the schedule says."""
+        self._override, self.overridden = None, False
+
+    def check_override(self) -> None:
+        """Refuse to go on without the lanes that were overridden in the checkpoint.
+
+        Raises:
+            MemUPError: see above.
+        """
+        if self._resumed_overridden and not self.overridden:
+            raise MemUPError(
+                "the checkpoint was written under Replay: some of its lanes are where Replay sent them, not where the "
+                "schedule has them; resume with Replay among trainer.callbacks, or start without --ckpt_path"
+            )
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"consumed": self.num_consumed, "overridden": self.overridden, "schedule": self._settings()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        for name, now in self._settings().items():
+            if (was := state_dict["schedule"].get(name)) != now:
+                option = "seed_everything" if name == "seed" else f"data.init_args.{name}"
+                raise MemUPError(
+                    f"the checkpoint was trained with {name}={was}, this run has {name}={now}, which sends its lanes to "
+                    f"other places than those that their states come from; resume with --{option}={was}, or start "
+                    "without --ckpt_path"
+                )
+        self.num_consumed, self._resumed_overridden = state_dict["consumed"], state_dict["overridden"]
+
+    def _settings(self) -> dict[str, Any]:
+        """What decides where a lane is after so many chunks."""
+        settings = {"seed": self.seed, "lanes": self.lanes, "chunk_length": self.chunk_length}
+        return settings | {"restart": self.restart and list(self.restart), "curriculum": dict(self.curriculum)}

@@ -1,0 +1,152 @@
+"""Evaluation: the hooks of validation and test, and what they measure of a memory."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torchmetrics import MeanMetric
+
+from memup_lightning.chunk import Chunk, Fields, StepBatch
+from memup_lightning.distributed import all_gather_object
+from memup_lightning.models.outcomes import Outcome
+from memup_lightning.models.uncertainty import LocalPredictor
+from memup_lightning.modules.base import BaseTask
+from memup_lightning.specs import TaskSpec
+from memup_lightning.typing import State
+
+BITS_PER_NAT = 1.4426950408889634
+
+
+class EvaluationHooks(BaseTask):
+    """The hooks of Lightning's validation and test, as three methods."""
+
+    @abstractmethod
+    def start_evaluation(self) -> None:
+        """Forget what was measured before."""
+
+    @abstractmethod
+    def evaluate(self, batch: Any) -> None:
+        """Measure on a batch."""
+
+    @abstractmethod
+    def end_evaluation(self, stage: str) -> None:
+        """Log what was measured; ``stage`` is ``val`` or ``test``."""
+
+    def on_validation_epoch_start(self) -> None:
+        self.start_evaluation()
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        self.evaluate(batch)
+
+    def on_validation_epoch_end(self) -> None:
+        self.end_evaluation("val")
+
+    def on_test_epoch_start(self) -> None:
+        self.start_evaluation()
+
+    def test_step(self, batch: Any, batch_idx: int) -> None:
+        self.evaluate(batch)
+
+    def on_test_epoch_end(self) -> None:
+        self.end_evaluation("test")
+
+
+class MemoryEvaluation(EvaluationHooks):
+    """Evaluation of a memory on whole episodes, at the steps where the task says that the dependency ends."""
+
+    task: TaskSpec
+    outcome: Outcome
+    predictor: nn.Module
+    context_encoder: nn.Module
+    local: LocalPredictor
+    metrics: Any
+    _evaluation_state: State | None = None
+
+    if TYPE_CHECKING:
+
+        def unroll(self, chunk: Chunk, state: State | None) -> tuple[Tensor, State]: ...
+
+    def make_metrics(self) -> nn.ModuleDict:
+        """What evaluation logs, by name."""
+        return nn.ModuleDict({name: MeanMetric() for name in (*self.outcome.score_names, "memory_gain")})
+
+    def start_evaluation(self) -> None:
+        self._evaluation_state = None
+        for metric in self.metrics.values():
+            metric.reset()
+
+    def evaluate(self, chunk: Chunk) -> None:
+        """Evaluate the memory at the chunk's evaluated steps, with the state of that same step."""
+        memory, self._evaluation_state = self.unroll(chunk, self._evaluation_state)
+        context, outcome = self._evaluated(chunk)
+        if len(outcome):
+            params = self.predictor(self.context_encoder(context), memory[chunk.eval_mask])
+            for name, score in self.outcome.scores(params, outcome).items():
+                self.metrics[name].update(score)
+        self.evaluate_gain(chunk, memory)
+
+    def end_evaluation(self, stage: str) -> None:
+        self._evaluation_state = None
+        updates = all_gather_object([metric.update_count for metric in self.metrics.values()])
+        for (name, metric), counts in zip(self.metrics.items(), zip(*updates, strict=True), strict=True):
+            if any(counts):  # on any rank: what one logs all must log, or they wait for each other for ever
+                if not metric.update_count:
+                    metric.update(0.0, 0.0)
+                self.log(f"{stage}/{name}", metric, prog_bar=name in ("accuracy", "memory_gain") and stage == "val")
+
+    def evaluate_gain(self, chunk: Chunk, memory: Tensor) -> None:
+        """What the memory explains of the selected targets, each with the state of its own step."""
+        targets = chunk.targets
+        if targets is None or not targets.position.shape[1]:
+            return
+        place = targets.position - chunk.start[:, None]
+        here = targets.valid & (place >= 0) & (place < chunk.num_steps)
+        index = place.clamp(0, chunk.num_steps - 1)[..., None].expand(-1, -1, memory.shape[-1])
+        gain = self.gains(targets, memory.gather(1, index)).where(here, 0)
+        self.metrics["memory_gain"].update(gain, here.float())
+
+    def gains(self, targets: StepBatch, memory: Tensor) -> Tensor:
+        """Bits that the memory explains of each target: local NLL minus NLL with memory, an estimate of I(y; m | c).
+
+        Args:
+            targets: the steps.
+            memory: m for each of them, ``[B, K, output_size]``, or one state for all, ``[B, 1, output_size]``.
+
+        Returns:
+            ``[B, K]``.
+        """
+        return self._explained(targets.context, targets.outcome, memory)
+
+    def _evaluated(self, chunk: Chunk) -> tuple[Fields, Tensor]:
+        """Local context and outcome of the steps at which the memory is evaluated, a row each."""
+        context = {name: x[chunk.eval_mask] for name, x in chunk.windows(self.task.window).items()}
+        return context, chunk.outcome[chunk.eval_mask]
+
+    def _explained(self, context: Fields, outcome: Tensor, memory: Tensor) -> Tensor:
+        with torch.no_grad():
+            local = self.outcome.nll(self.local(context), outcome)
+            ours = self.outcome.nll(self.predictor(self.context_encoder(context), memory), outcome)
+        return (local - ours) * BITS_PER_NAT
+
+    def on_predict_epoch_start(self) -> None:
+        self._evaluation_state = None
+
+    def predict_step(self, chunk: Chunk, batch_idx: int) -> dict[str, Tensor]:
+        """Predictions at the evaluated steps of a chunk: episode, step, outcome, prediction, right or not, uncertainty of
+        the local predictor, NLL with memory; one row each."""
+        memory, self._evaluation_state = self.unroll(chunk, self._evaluation_state)
+        context, outcome = self._evaluated(chunk)
+        lane, place = chunk.eval_mask.nonzero(as_tuple=True)
+        params = self.predictor(self.context_encoder(context), memory[chunk.eval_mask])
+        return {
+            "episode": chunk.episode[lane],
+            "step": chunk.start[lane] + place,
+            "outcome": outcome,
+            "prediction": self.outcome.predict(params),
+            "correct": self.outcome.correct(params, outcome),
+            "local_uncertainty": self.outcome.uncertainty(self.local(context)),
+            "nll": self.outcome.nll(params, outcome),
+        }

@@ -1,0 +1,102 @@
+"""Scoring of episodes: how uncertain every step is, and the targets that follow from it."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import numpy as np
+import torch
+from torch import nn
+
+from memup_lightning.distributed import all_gather_object, share_of_episodes, world_size
+from memup_lightning.models.eval_mode import eval_mode
+from memup_lightning.protocols import ChunkSource, TargetLearner
+from memup_lightning.typing import IntArray, Split
+
+
+def score_episodes(data: ChunkSource, model: TargetLearner, split: Split, episodes: IntArray, lanes: int) -> IntArray:
+    """Replace the targets of some episodes of a split, in this process.
+
+    Args:
+        data: the episodes; its selector chooses.
+        model: says how uncertain each step is.
+        split: of the episodes.
+        episodes: their numbers.
+        lanes: episodes that are scored side by side.
+
+    Returns:
+        The number of evaluated steps of each episode of the split; 0 for those that were not scored.
+    """
+    store, by_cluster = data.targets(split), data.selects_by_cluster()
+    collector, state, num_evaluated = None, None, np.zeros(len(data.lengths(split)), np.int64)
+    with eval_mode(cast(nn.Module, model)):
+        for chunk in data.evaluation_chunks(split, episodes, lanes):
+            moved = chunk.to(model.device)
+            if bool(chunk.is_first.any()):  # every lane begins a new episode with this chunk, or has none left
+                if collector is not None:
+                    collector.finish()
+                state, rows = None, chunk.episode >= 0
+                playing = chunk.episode.numpy()[rows.numpy()]
+                collector = store.collect(playing, model.device)
+            assert collector is not None
+            position = moved.start[:, None] + torch.arange(chunk.num_steps, device=model.device)
+            on = rows.to(model.device)
+            selectable = moved.has_outcome[on]
+            if by_cluster:
+                u, clusters = torch.zeros(position.shape, device=model.device), model.assign_clusters(moved).rows(on)
+                if split == "train":
+                    model.count_presence(clusters.cluster, selectable)
+            else:
+                (u, state), clusters = model.score(moved, state), None
+            collector.extend(u[on], position[on], selectable, clusters)
+            np.add.at(num_evaluated, playing, chunk.eval_mask[rows].sum(1).numpy())
+    if collector is not None:
+        collector.finish()
+    return num_evaluated
+
+
+def score_on_all_ranks(
+    data: ChunkSource, model: TargetLearner, split: Split, episodes: IntArray, lanes: int
+) -> float | None:
+    """Replace the targets of some episodes, which are shared out over the ranks; all ranks end with the same targets.
+
+    Args:
+        data: called on all ranks with the same weights.
+        model: scores the steps.
+        split: where the episodes are from.
+        episodes: all that are to be scored, the same on all ranks.
+        lanes: episodes that each rank scores side by side.
+
+    Returns:
+        Share of the true steps found among the targets at an episode's beginning; None where the data mark no true steps.
+    """
+    if world_size() == 1:
+        return target_recall(data, split, episodes, score_episodes(data, model, split, episodes, lanes))
+    store = data.targets(split)
+    mine = share_of_episodes(episodes, data.lengths(split))
+    num_evaluated = score_episodes(data, model, split, mine, lanes)
+    for theirs, rows, counts in all_gather_object((mine, store.take(mine), num_evaluated[mine])):
+        store.put(theirs, rows)
+        num_evaluated[theirs] = counts
+    return target_recall(data, split, episodes, num_evaluated)
+
+
+def target_recall(data: ChunkSource, split: Split, episodes: IntArray, num_evaluated: IntArray) -> float | None:
+    """Share of the true steps among the targets at an episode's beginning; of K where there are more.
+
+    Args:
+        data: the episodes, scored.
+        split: where they are from.
+        episodes: which ones.
+        num_evaluated: evaluated steps of each episode of the split.
+
+    Returns:
+        None where the data mark no true steps.
+    """
+    if not data.task.has_eval_mask:
+        return None
+    wanted = np.minimum(num_evaluated[episodes], data.num_targets()).sum()
+    if not wanted:
+        return None
+    selected = data.targets(split).select(episodes, np.zeros(len(episodes), np.int64))
+    return float(data.eval_mask_at(split, episodes, selected).sum() / wanted)

@@ -1,0 +1,52 @@
+"""What callbacks ask of a run: its data, whether it has targets, a place to log outside of a training step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import cast
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from memup_lightning.exceptions import MemUPError
+from memup_lightning.protocols import ChunkLearner, ChunkSource, RunData
+
+
+def chunk_source(trainer: Trainer) -> ChunkSource:
+    """The datamodule of a run that :func:`has_targets` has looked at."""
+    return cast(ChunkSource, trainer.datamodule)  # type: ignore[attr-defined]
+
+
+def recorded_data(trainer: Trainer) -> ChunkSource | None:
+    """The datamodule, where it is one of recorded episodes."""
+    data = getattr(trainer, "datamodule", None)
+    return data if isinstance(data, ChunkSource) else None
+
+
+def run_data(trainer: Trainer) -> RunData | None:
+    """The datamodule, where it says what it is."""
+    data = getattr(trainer, "datamodule", None)
+    return data if isinstance(data, RunData) else None
+
+
+def has_targets(callback: Callback, trainer: Trainer, module: LightningModule) -> bool:
+    """Whether the run has targets for the callback to work on. A baseline's has none: there the callback does nothing, so
+    that any config becomes a baseline.
+
+    Raises:
+        MemUPError: the module does not learn from chunks, or the data are no recorded episodes.
+    """
+    data = getattr(trainer, "datamodule", None)
+    if not isinstance(module, ChunkLearner) or not isinstance(data, ChunkSource):
+        raise MemUPError(
+            f"{type(callback).__name__} works on MemUP with an EpisodeDataModule, not on {type(module).__name__} with "
+            f"{type(data).__name__}; remove it from trainer.callbacks"
+        )
+    return module.needs_targets()
+
+
+def log_now(trainer: Trainer, logged: Mapping[str, float]) -> None:
+    """Hand numbers to all loggers at the present update, and to the metrics that other callbacks see."""
+    for logger in trainer.loggers:
+        logger.log_metrics(dict(logged), step=trainer.global_step)
+    trainer.callback_metrics.update({name: torch.tensor(x, dtype=torch.float64) for name, x in logged.items()})
