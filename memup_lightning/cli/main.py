@@ -41,6 +41,7 @@ from memup_lightning.runs.run_folder import (
     run_folder,
     wandb_sync_line,
 )
+from memup_lightning.runs.signals import StopOnSignal
 from memup_lightning.runs.trust import trust
 
 PROGRAM = "python -m memup_lightning"
@@ -192,7 +193,11 @@ def main(args: Sequence[str] | None = None, extra_callbacks: Sequence[Callback] 
             save_config_callback=RunConfig,
             parser_class=Parser,
             parser_kwargs={"prog": PROGRAM, "description": "Train long-term memory.", "version": __version__},
-            trainer_defaults={"max_epochs": -1, "num_sanity_val_steps": 0, "callbacks": list(extra_callbacks)},
+            trainer_defaults={
+                "max_epochs": -1,
+                "num_sanity_val_steps": 0,
+                "callbacks": [*extra_callbacks, StopOnSignal()],
+            },
             auto_configure_optimizers=False,  # the model has its optimizer: model.init_args.optimizer
             args=None if args is None else list(args),
         )

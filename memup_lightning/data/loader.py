@@ -8,6 +8,9 @@ training process takes a copy, so that a chunk stays what it is however long it 
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -50,6 +53,7 @@ class ChunkLoader:
             prefetch_factor=_PREFETCH,
             persistent_workers=persistent_workers,
             generator=torch.Generator(),
+            worker_init_fn=_outlive_sigterm,
         )
 
     def __len__(self) -> int:
@@ -86,6 +90,20 @@ class EpochLoader(ChunkLoader):
         first, length = self._consumed(), self.stream.epoch_length
         self.stream.set_range(first, (first // length + 1) * length)
         return super().__iter__()
+
+
+def _outlive_sigterm(worker: int) -> None:
+    """Ignore a SIGTERM that all processes of a run get: the training process still reads chunks until it has written a
+    checkpoint. Only one that the training process itself sends ends the worker."""
+    if hasattr(signal, "sigwaitinfo"):  # not on macOS and Windows
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_exit_when_told_by_parent, daemon=True).start()
+
+
+def _exit_when_told_by_parent() -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(0)
 
 
 class _Sent(NamedTuple):

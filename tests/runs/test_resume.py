@@ -63,11 +63,13 @@ class Run:
         when = {"every": 20, "unit": "steps", "settle": 5, "max_wait": 10} | given.pop("when", {})
         # Less than a pass of all episodes fits a refresh: whose turn it is must come back too.
         refresh = TargetRefresh(max_steps=300, **when)
+        callbacks, root = given.pop("callbacks", []), given.pop("root", None)
         given = {"memory": partial(LSTM, hidden_size=8)} | given
         self.model = MemUP(self.data.task, **given)
         self.trainer = quiet_trainer(
             updates,
-            [refresh, *([save] if save else [])],
+            [refresh, *([save] if save else []), *callbacks],
+            default_root_dir=root,
             val_check_interval=30,
             check_val_every_n_epoch=None,
         )

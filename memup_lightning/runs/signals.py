@@ -1,0 +1,139 @@
+"""What a run does when it is told to stop: SIGTERM ends it with a checkpoint, SIGINT is never lost."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_utilities.core.rank_zero import rank_zero_only
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from memup_lightning.distributed import all_reduce_sum, world_size
+from memup_lightning.runs.run_folder import run_folder
+
+EXIT_STATUS = 128 + signal.SIGTERM  # 143, what a shell reports of a process that SIGTERM ended
+_say = rank_zero_only(print)
+
+
+class Terminated(SystemExit):
+    """A run that SIGTERM stopped; the process ends with status 143.
+
+    Args:
+        message: what was reached and written.
+        status: exit status of the process.
+    """
+
+    def __init__(self, message: str, status: int = EXIT_STATUS) -> None:
+        super().__init__(message)
+        self.code = status
+
+
+class StopOnSignal(Callback):
+    """Writes a checkpoint after SIGTERM and ends the process with status 143; makes sure that SIGINT arrives.
+
+    SIGTERM is noted. At the next whole update, or batch of a validation, all ranks agree to stop, write
+    ``sigterm-step=N.ckpt`` beside the other checkpoints and leave. A run that goes on from it ends like one that was
+    never stopped. Outside of training the process ends at once.
+
+    Lightning's own handler is replaced: it calls a collective from within the signal handler, which meets whatever
+    collective the other ranks are in, and then all of them wait for ever.
+
+    SIGINT raises KeyboardInterrupt as ever. Python drops an exception that is raised while an object is deleted, such as
+    the iterator of a DataLoader with workers at the end of an epoch; then it is raised again at the next batch.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._terminated = self._interrupted = False  # this process was told
+        self._agreed = False  # any rank was
+        self._training = False
+        self._trainer: Trainer | None = None
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        # The last of all callbacks, so that a checkpoint holds what the others did after the update. A new list, since
+        # Lightning is iterating over the old one.
+        others = [callback for callback in trainer.callbacks if callback is not self]  # type: ignore[attr-defined]
+        trainer.callbacks = [*others, self]  # type: ignore[attr-defined]
+        self._trainer = trainer
+        self._terminated = self._interrupted = self._agreed = self._training = False
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # Now, since Lightning sets its handlers just before; it sets those from before the run again when it ends.
+        self._training = True
+        trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._on_sigterm)
+            signal.signal(signal.SIGINT, self._on_sigint)
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
+        self._agree(pl_module)
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
+        if self._agreed and not trainer.fit_loop._should_accumulate():
+            self._stop(trainer)
+
+    def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
+        if not self._training:
+            return
+        self._agree(pl_module)
+        if self._agreed and not trainer.fit_loop._should_accumulate():
+            # Saved as if the validation had not begun: it is run as a whole when the run goes on.
+            progress = trainer.fit_loop.epoch_loop.batch_progress
+            progress.total.completed -= 1
+            progress.current.completed -= 1
+            self._stop(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._training = False
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self._training = False
+
+    def _agree(self, module: LightningModule) -> None:
+        """Note whether any rank was told to stop: one number is summed over the ranks and read back."""
+        if self._interrupted:
+            raise KeyboardInterrupt
+        told = self._terminated
+        if world_size() > 1:
+            told = bool(all_reduce_sum(torch.tensor(int(told), device=module.device)).item())
+        self._agreed = told
+
+    @staticmethod
+    def _stop(trainer: Trainer) -> None:
+        message = f"stopped by SIGTERM after update {trainer.global_step:,}"
+        if not getattr(trainer, "fast_dev_run", False):
+            path = _folder(trainer) / f"sigterm-step={trainer.global_step}.ckpt"
+            trainer.save_checkpoint(path)
+            message += f"; wrote {path}, go on from it with --ckpt_path=last"
+        _say(message)
+        raise Terminated(message, _status(trainer))
+
+    def _on_sigterm(self, signum: int, frame: FrameType | None) -> None:
+        self._terminated = True
+        assert self._trainer is not None
+        if (launcher := self._trainer.strategy.launcher) is not None:
+            launcher.kill(signum)  # to the ranks that this process started; only numbers are sent
+        if not self._training:
+            raise Terminated("stopped by SIGTERM outside of training", _status(self._trainer))
+
+    def _on_sigint(self, signum: int, frame: FrameType | None) -> None:
+        self._interrupted = True
+        raise KeyboardInterrupt
+
+
+def _folder(trainer: Trainer) -> Path:
+    """The folder of the run's checkpoints; all ranks ask."""
+    folder = getattr(trainer.checkpoint_callback, "dirpath", None)
+    return Path(folder) if folder else run_folder(trainer) / "checkpoints"
+
+
+def _status(trainer: Trainer) -> int:
+    """Exit status. A rank that Lightning started ends with 0: nobody sees it but Lightning's observer, which kills the
+    process that started it as soon as it finds another status."""
+    environment = trainer._accelerator_connector.cluster_environment
+    return 0 if type(environment) is LightningEnvironment and environment.local_rank() > 0 else EXIT_STATUS
