@@ -43,7 +43,7 @@ def stopped(folder: Path, sender: Callback, **given: Any) -> Path:
     with pytest.raises(Terminated) as caught:
         Run(callbacks=[sender, StopOnSignal()], root=folder, **given)
     assert caught.value.code == 143
-    (path,) = (folder / "checkpoints").glob("sigterm-*.ckpt")
+    (path,) = folder.rglob("sigterm-*.ckpt")
     assert str(path) in str(caught.value)
     return path
 
