@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export WANDB_SILENT ?= true
 
-.PHONY: setup tmaze tmaze-agent test lint wheel bench pictures clean
+.PHONY: setup tmaze tmaze-agent test test-all lint wheel mutation versions bench pictures clean
 .DEFAULT_GOAL := setup
 
 setup: $(VENV)/.installed
@@ -24,26 +24,45 @@ tmaze-agent: setup
 	$(BIN)/python -m memup_lightning fit --config conf/tmaze_ppo.yaml
 	$(BIN)/python -m memup_lightning test --config conf/tmaze_ppo.yaml --ckpt_path last
 
+# Tests run in as many processes as there are cores; each computes with one thread.
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
+
 test: setup
-	$(BIN)/python -m pytest
+	$(PYTEST) -m "not learning and not slow"
+
+# The rest as well: trainings until something is learned, kills, DDP, long streams.
+test-all: setup
+	$(PYTEST)
+
+# Breaks central functions in turn; the tests must notice each.
+mutation: setup
+	$(BIN)/python -m tests.mutation_check
+
+# Python 3.11 to 3.13, lowest and newest dependencies, in environments of their own.
+versions:
+	$(PYTHON) tools/check_versions.py
 
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
-	$(BIN)/mypy --scripts-are-modules examples/*.py
 
-# The package as a user gets it: a wheel in an empty environment, away from the checkout.
+# The package as a user gets it: a wheel, then an editable install, each in an empty environment, away from the checkout
+# and in a folder where the user has packages named callbacks and datamodules.
 wheel: setup
-	rm -rf dist && $(BIN)/python -m build --wheel --no-isolation --outdir dist . >/dev/null
-	@set -e; away=$$(mktemp -d); trap 'rm -rf "$$away"' EXIT; \
-	$(PYTHON) -m venv "$$away/venv"; \
-	"$$away/venv/bin/pip" install --quiet --disable-pip-version-check --constraint constraints.txt dist/*.whl; \
-	cp conf/tmaze.yaml "$$away"; cd "$$away"; \
-	WANDB_MODE=offline venv/bin/python -m memup_lightning fit --config tmaze.yaml --trainer.max_steps=20 \
-	  --trainer.val_check_interval=10 --data.init_args.length=30; \
-	test -s runs/tmaze/version_0/summary.json && echo "wheel: fit runs in an empty environment"
+	rm -rf dist && $(BIN)/python -m build --no-isolation --outdir dist . >/dev/null
+	@set -e; root=$$(pwd); away=$$(mktemp -d); trap 'rm -rf "$$away"' EXIT; \
+	$(PYTHON) -m venv "$$away/venv"; pip="$$away/venv/bin/pip --quiet --disable-pip-version-check"; \
+	$$pip install --constraint constraints.txt dist/*.whl; \
+	cp conf/tmaze.yaml "$$away"; cd "$$away"; mkdir callbacks; touch callbacks/__init__.py datamodules.py; \
+	fit="venv/bin/python -m memup_lightning fit --config tmaze.yaml --trainer.max_steps=20 \
+	  --trainer.val_check_interval=10 --data.init_args.length=30"; \
+	WANDB_MODE=offline $$fit; \
+	test -s runs/tmaze/version_0/summary.json && echo "wheel: fit runs in an empty environment"; \
+	$$pip uninstall --yes memup-lightning; $$pip install --no-deps --editable "$$root"; \
+	WANDB_MODE=offline $$fit; \
+	test -s runs/tmaze/version_1/summary.json && echo "editable install: fit runs away from the checkout"
 
 # The pictures in README and docs.
 pictures: setup

@@ -1,4 +1,4 @@
-"""What every test needs: one thread, and Weights & Biases offline and silent."""
+"""Settings of every test: one thread, Weights & Biases offline and silent, the markers of long tests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,19 @@ os.environ["WANDB_SILENT"] = "true"
 import pytest
 import torch
 
+from tests.long_tests import is_long
+
 torch.set_num_threads(1)
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest deselects by marker
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the long tests, and refuse ids that differ from process to process, in which parallel runs collect."""
+    for item in items:
+        if " at 0x" in item.nodeid:
+            raise pytest.UsageError(f"{item.nodeid}: the id holds an address; give ids to parametrize")
+        if is_long(item.nodeid):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(autouse=True)

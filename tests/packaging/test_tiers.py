@@ -1,0 +1,27 @@
+"""The tiers of the test suite: what `make test` leaves out exists, and is guarded by something."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.command_line import ROOT
+from tests.long_tests import LONG_TESTS, QUICK_TESTS, is_long
+
+
+@pytest.mark.parametrize("beginning", LONG_TESTS)
+def test_a_long_test_exists_and_is_guarded(beginning: str) -> None:
+    file, _, name = beginning.partition("::")
+    assert f"def {name}" in (ROOT / file).read_text()
+    assert LONG_TESTS[beginning]
+
+
+@pytest.mark.parametrize("test", QUICK_TESTS)
+def test_an_exception_is_one_of_a_long_test(test: str) -> None:
+    assert not is_long(test)
+    assert is_long(test.partition("[")[0])
+
+
+def test_ci_runs_every_test() -> None:
+    assert "make test-all" in (ROOT / ".ci" / "run").read_text()
+    recipe = (ROOT / "Makefile").read_text().partition("\ntest-all: setup\n")[2].partition("\n")[0]
+    assert recipe == "\t$(PYTEST)"

@@ -1,0 +1,96 @@
+"""Try the package with several Pythons and with the lowest and newest dependencies that pyproject.toml allows.
+
+    python tools/check_versions.py [--python 3.11 3.12 3.13] [--versions lowest newest] [--tests TESTS ...]
+
+Each combination gets an environment of its own in a temporary folder: the package is installed with its lowest bounds or
+with the newest releases, a short fit runs, then the tests that are named. A Python that is not on the machine is skipped
+and named. Only the standard library is needed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+FIT = "fit --config conf/tmaze.yaml --trainer.max_steps=20 --trainer.val_check_interval=10 --data.init_args.length=30"
+TESTS = ["tests/data/test_stream.py", "tests/modules/test_memup.py", "tests/cli/test_cli.py"]
+
+
+def find_python(version: str) -> str | None:
+    """Path of an interpreter, from PATH or from pyenv."""
+    candidates = [
+        shutil.which(f"python{version}"),
+        *map(str, Path.home().glob(f".pyenv/versions/{version}.*/bin/python")),
+    ]
+    for path in candidates:
+        if path and subprocess.run([path, "--version"], capture_output=True, check=False).returncode == 0:
+            return path
+    return None
+
+
+def lowest_bounds() -> list[str]:
+    """Every dependency at the lowest version that pyproject.toml allows, as constraints."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    bounds = [re.match(r"([\w-]+)(?:\[.*\])?>=([\w.]+)", line) for line in project["dependencies"]]
+    return [f"{bound[1]}=={bound[2]}" for bound in bounds if bound]
+
+
+def attempt(python: str, versions: str, tests: list[str], index: list[str]) -> str:
+    """Install, fit and test in a new environment.
+
+    Returns:
+        ``passes``, or the step that failed with its last line.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        away = Path(folder)
+        constraints = away / "constraints.txt"
+        constraints.write_text("\n".join(lowest_bounds()) if versions == "lowest" else "")
+        ours = str(away / "venv" / "bin" / "python")
+        install = [ours, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *index]
+        steps = {
+            "environment": [python, "-m", "venv", str(away / "venv")],
+            "install": [*install, "--constraint", str(constraints), str(ROOT), "pytest", "hypothesis"],
+            "fit": [ours, "-m", "memup_lightning", *FIT.replace("conf/", f"{ROOT}/conf/").split()],
+            "tests": [ours, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(ROOT)],
+        }
+        steps["tests"] += [str(ROOT / test) for test in tests]
+        for name, step in steps.items():
+            cwd = ROOT if name == "tests" else away
+            env = os.environ | {"WANDB_MODE": "offline", "OMP_NUM_THREADS": "1"}
+            done = subprocess.run(step, cwd=cwd, env=env, capture_output=True, text=True, check=False)
+            if done.returncode:
+                lines = (done.stdout + done.stderr).strip().splitlines() or [f"status {done.returncode}"]
+                return f"{name} fails: {lines[-1]}"
+    return "passes"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--python", nargs="+", default=["3.11", "3.12", "3.13"])
+    parser.add_argument("--versions", nargs="+", choices=["lowest", "newest"], default=["lowest", "newest"])
+    parser.add_argument("--tests", nargs="*", default=TESTS)
+    parser.add_argument(
+        "--pip", nargs="*", default=[], help="more arguments of pip, for example an index of CPU builds"
+    )
+    options = parser.parse_args()
+    results = []
+    for version in options.python:
+        python = find_python(version)
+        for versions in options.versions if python else []:
+            results.append(attempt(str(python), versions, options.tests, options.pip))
+            print(f"Python {version}, {versions} dependencies: {results[-1]}", flush=True)
+        if python is None:
+            print(f"Python {version}: not on this machine")
+    return int(any(result != "passes" for result in results) or not results)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
