@@ -18,6 +18,7 @@ from jsonargparse import Namespace
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.profilers import PassThroughProfiler
@@ -32,15 +33,9 @@ from memup_lightning.models import memory, outcomes, predictors, uncertainty  # 
 from memup_lightning.modules import BaseTask
 from memup_lightning.rl import algorithms  # noqa: F401
 from memup_lightning.runs.checkpoints import AtomicCheckpointIO, check_checkpoint, check_fits, last_checkpoint
+from memup_lightning.runs.loggers import keep_wandb_silent, set_wandb_mode, wandb_sync_line
 from memup_lightning.runs.profiler import NoProfiler
-from memup_lightning.runs.run_folder import (
-    check_writable,
-    configured_folders,
-    drop_deprecated,
-    keep_wandb_quiet,
-    run_folder,
-    wandb_sync_line,
-)
+from memup_lightning.runs.run_folder import check_writable, claim_versions, configured_folders, run_folder
 from memup_lightning.runs.signals import StopOnSignal
 from memup_lightning.runs.trust import trust
 
@@ -57,18 +52,23 @@ NOISE = (
 
 
 class RunConfig(SaveConfigCallback):
-    """The resolved config: once as ``config.yaml`` in the run folder, once, nested, to every logger but the CSV one."""
+    """The resolved config: once as ``config.yaml`` in the run folder, once, nested, to every logger but the CSV one.
+
+    It also sends checkpoints to the run folder, where their callback names no folder.
+    """
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if self.already_saved:
             return
         self.already_saved = True
         folder = run_folder(trainer)
-        check_writable(folder)
+        for callback in trainer.checkpoint_callbacks:
+            if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
+                callback.dirpath = str(folder / "checkpoints")
         if not trainer.is_global_zero:
             return
         if stage == "fit":
-            text = self.parser.dump(self.config, skip_none=False)
+            text = self.parser.dump(self.config, skip_unset=False)
             (folder / self.config_filename).write_text(text)
             for logger in trainer.loggers:
                 if not isinstance(logger, CSVLogger):  # it would write the same once more, into the same folder
@@ -137,7 +137,7 @@ class MemUPCLI(LightningCLI):
                     f"imports={name}: cannot be imported ({error}); install it, or put its folder on PYTHONPATH"
                 ) from error
         trust(*given.imports)
-        keep_wandb_quiet(given.trainer)
+        set_wandb_mode(given.trainer)
 
     def instantiate_classes(self) -> None:
         try:
@@ -157,13 +157,15 @@ class MemUPCLI(LightningCLI):
             raise MemUPError(f"the trainer refuses its settings: {error}") from error
 
     def after_instantiate_classes(self) -> None:
-        drop_deprecated(self.trainer)
+        keep_wandb_silent(self.trainer)
         if type(self.trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # not one that the config names
             self.trainer.strategy.checkpoint_io = AtomicCheckpointIO()
         if type(self.trainer.profiler) is PassThroughProfiler:  # type: ignore[attr-defined]
             self.trainer.profiler = NoProfiler()  # type: ignore[attr-defined]
         if self._checkpoint_shapes:
             check_fits(self._given.ckpt_path, self._checkpoint_shapes, self.model)
+        if self.trainer.is_global_zero:
+            claim_versions(self.trainer.loggers)
 
 
 def main(args: Sequence[str] | None = None, extra_callbacks: Sequence[Callback] = ()) -> MemUPCLI:

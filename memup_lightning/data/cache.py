@@ -1,4 +1,4 @@
-"""Episodes that are made once and kept on disk, found again by the parameters that they follow from.
+"""Cache of episodes on disk, found again by the parameters that they follow from.
 
     CACHE_DIR/NAME-KEY/parameters.json  what the episodes follow from; KEY is its checksum
     CACHE_DIR/NAME-KEY/episodes/        an EpisodeStore
@@ -6,13 +6,13 @@
     CACHE_DIR/NAME-KEY/lock             held while the episodes are made; other processes wait for it
 
 Another value of any parameter is another folder. A folder without ``finished.json`` was left by a process that was
-killed, and is made anew.
+killed, and is made again.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
+import logging
 import os
 import re
 import shutil
@@ -20,15 +20,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from memup_lightning.data.episodes import FieldSpec
 from memup_lightning.data.fingerprint import Json, digest
 from memup_lightning.data.store import FORMAT as STORE_FORMAT
 from memup_lightning.data.store import EpisodeStore
+from memup_lightning.data.store.files import write_whole, writing
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.typing import Arrays
 
 FORMAT = 1
 """Part of every key: changes where the same parameters would give other episodes than before."""
+_log = logging.getLogger(__name__)
 
 
 def cached(
@@ -38,18 +42,18 @@ def cached(
     fields: Mapping[str, FieldSpec],
     episodes: Callable[[], Iterable[Arrays]],
 ) -> EpisodeStore:
-    """The episodes that follow from the parameters, made where they are not there yet.
+    """Open the episodes that follow from the parameters; make them where they do not exist yet.
 
     Args:
         folder: of all caches; made where there is none.
-        name: begins the name of the folder, for human eyes.
-        parameters: everything that the episodes follow from, as :func:`~memup_lightning.data.fingerprint.fingerprints`
-        gives it.
+        name: begins the name of the folder, for people.
+        parameters: everything that the episodes follow from, as
+            :func:`~memup_lightning.data.fingerprint.fingerprints` gives it.
         fields: the named arrays of a step.
         episodes: makes them, one at a time, each field ``[length, *shape]``.
 
     Raises:
-        MemUPError: a folder that cannot be written, or a damaged cache, with what to do.
+        MemUPError: a folder that cannot be written, a full disk (nothing is left then), or a damaged cache.
     """
     parameters = {**parameters, "cache_format": FORMAT, "store_format": STORE_FORMAT}
     path = Path(folder) / f"{re.sub(r'[^A-Za-z0-9.]+', '-', name).strip('-')}-{digest(parameters)}"
@@ -67,16 +71,16 @@ def _make(
     episodes: Callable[[], Iterable[Arrays]],
 ) -> None:
     shutil.rmtree(path / "episodes", ignore_errors=True)
-    _write(path / "parameters.json", parameters)
     try:
+        _write(path / "parameters.json", parameters)
         with EpisodeStore.writer(path / "episodes", fields, durable=False) as writer:  # waits for the disk at its end
             for arrays in episodes():
                 writer.add(arrays)
+        store = EpisodeStore(path / "episodes")
+        _write(path / "finished.json", {"episodes": len(store), "steps": store.total_steps})
     except BaseException:
-        shutil.rmtree(path / "episodes", ignore_errors=True)
+        shutil.rmtree(path, ignore_errors=True)
         raise
-    store = EpisodeStore(path / "episodes")
-    _write(path / "finished.json", {"episodes": len(store), "steps": store.total_steps})
 
 
 def _open(path: Path, parameters: Mapping[str, Json]) -> EpisodeStore:
@@ -89,35 +93,30 @@ def _open(path: Path, parameters: Mapping[str, Json]) -> EpisodeStore:
             raise MemUPError(f"finished.json says {finished}, the store holds {there}")
     except (MemUPError, OSError, ValueError) as error:
         raise MemUPError(
-            f"the cached episodes in {path} are damaged ({error}); remove that folder, and they are made anew"
+            f"the cached episodes in {path} are damaged ({error}); remove that folder, and they are made again"
         ) from error
     return store
 
 
 def _write(path: Path, content: Mapping[str, Json]) -> None:
-    """All of the file or nothing, also after a power loss."""
-    new = path.with_name(path.name + ".new")
-    with open(new, "w") as file:
-        json.dump(content, file, indent=2, sort_keys=True)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(new, path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    with writing(path):
+        write_whole(path, json.dumps(content, indent=2, sort_keys=True) + "\n")
 
 
 @contextmanager
 def _lock(path: Path) -> Iterator[None]:
-    """Held by one process at a time; freed when it dies."""
+    """Hold the lock of a folder, which one process at a time does; it is freed when the process dies."""
+    lock = FileLock(path / "lock", thread_local=False)
     try:
         path.mkdir(parents=True, exist_ok=True)
-        file = open(path / "lock", "a")  # noqa: SIM115 (the block below closes it)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            _log.warning("waiting for another process, which makes the episodes in %s", path)
+            lock.acquire()
     except OSError as error:
         raise MemUPError(f"cache_dir={str(path.parent)!r} cannot be written: {error}; give another folder") from error
-    with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    try:
         yield
+    finally:
+        lock.release()

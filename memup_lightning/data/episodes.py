@@ -190,11 +190,12 @@ def check_values(
             lowest, highest = 0.0, field.classes - 1.0
             advice = f"its classes are 0 to {field.classes - 1}: fix the data, or declare more classes"
         elif array.dtype.kind == "f":
-            lowest, highest = -MAX_MAGNITUDE, MAX_MAGNITUDE
-            advice = f"give finite numbers of magnitude {MAX_MAGNITUDE:g} at most"
+            highest = min(MAX_MAGNITUDE, float(np.finfo(array.dtype).max))
+            lowest = -highest
+            advice = f"give finite numbers of magnitude {highest:g} at most"
         else:
             continue
-        if not array.size or (array.min() >= lowest and array.max() <= highest):  # False for NaN
+        if not array.size or (float(array.min()) >= lowest and float(array.max()) <= highest):  # False for NaN
             continue
         bad = ~((array >= lowest) & (array <= highest))
         if name == OUTCOME:

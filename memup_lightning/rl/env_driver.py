@@ -78,8 +78,8 @@ class EnvDriver:
         Raises:
             MemUPError: a reward that is not finite, a process that died or does not answer.
         """
-        observation, paid, terminated, truncated, infos = step_env(self.env, actions, self.timeout)
-        reward = np.asarray(paid, np.float32)
+        observation, rewards, terminated, truncated, infos = step_env(self.env, actions, self.timeout)
+        reward = np.asarray(rewards, np.float32)
         check_finite({"reward": reward}, self.step_index)
         over = terminated | truncated
         valid = ~self._resetting

@@ -15,6 +15,7 @@ from lightning_utilities.core.rank_zero import rank_zero_only
 from torch import Tensor, nn
 
 from memup_lightning.exceptions import MemUPError
+from memup_lightning.runs.run_folder import NO_LOGGER_FOLDER
 
 Shapes = dict[str, torch.Size]
 _say = rank_zero_only(print)
@@ -191,7 +192,7 @@ def _homes(trainer: Any) -> list[Path]:
     root, loggers = Path(trainer.get("default_root_dir") or "."), trainer.get("logger")
     first = loggers[0] if isinstance(loggers, list) and loggers else loggers
     if first is False or first == []:
-        return [root / "checkpoints"]
+        return [root / NO_LOGGER_FOLDER]
     options = getattr(first, "init_args", {})
     name = "project" if "WandbLogger" in getattr(first, "class_path", "") else "name"
     return [Path(options.get("save_dir") or root) / (options.get(name) or "lightning_logs")]

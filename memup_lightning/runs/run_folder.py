@@ -1,33 +1,75 @@
-"""Where a run leaves its files, and whether Weights & Biases can be reached from it."""
+"""The folder of a run: each run has one of its own, in which nothing existed before."""
 
 from __future__ import annotations
 
 import os
-import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
 
 from pytorch_lightning import Trainer
-from pytorch_lightning.loggers import WandbLogger
+from pytorch_lightning.loggers import Logger
 
 from memup_lightning.exceptions import MemUPError
+from memup_lightning.runs.lightning_private import forget_version, given_version
 
-_OFFLINE = ("offline", "dryrun")
+NO_LOGGER_FOLDER = "lightning_logs"
+"""Folder of the runs without a logger, below ``default_root_dir``; Lightning's own loggers have the same default."""
+
+_folders: WeakKeyDictionary[Trainer, Path] = WeakKeyDictionary()
 
 
 def run_folder(trainer: Trainer) -> Path:
-    """The one folder of this run: the first logger's, or the trainer's root folder."""
-    return Path(trainer.log_dir or trainer.default_root_dir)
+    """Return the folder of this run; the first call makes it, and all ranks must make that call.
+
+    It is the folder of the first logger: ``save_dir/name/version``. A logger that names no folder for each run (W&B) gets
+    ``save_dir/project/id``. Without a logger it is ``default_root_dir/lightning_logs/version_N``.
+
+    Args:
+        trainer: the trainer of the run.
+    """
+    if trainer not in _folders:
+        folder = _make_folder(trainer) if trainer.is_global_zero else Path()  # that of rank zero is sent to the others
+        _folders[trainer] = trainer.strategy.broadcast(folder)
+    return _folders[trainer]
+
+
+def claim_versions(loggers: Sequence[Logger]) -> None:
+    """Make the folder of each logger that numbers its runs, so that a run started at the same time takes another.
+
+    Call it on rank zero, before the loggers are used.
+
+    Args:
+        loggers: the loggers of the trainer; those of one run may share a folder.
+
+    Raises:
+        MemUPError: a logger was given the version of a run that exists.
+    """
+    given = [given_version(logger) for logger in loggers]
+    chosen = [logger.log_dir for logger in loggers]  # before the first folder is made: the loggers may share one
+    claimed: set[str] = set()
+    for logger, version, folder in zip(loggers, given, chosen, strict=True):
+        while folder is not None and folder not in claimed:
+            if _make_new(Path(folder)):
+                claimed.add(folder)
+            elif version is None:
+                forget_version(logger)
+                folder = logger.log_dir
+            else:
+                raise MemUPError(
+                    f"trainer.logger.init_args.version={version}: the run {folder} exists and would be overwritten; "
+                    "leave version out to get the next number, or give another"
+                )
 
 
 def configured_folders(trainer: Any) -> dict[str, str]:
-    """The folders that loggers and callbacks of a trainer's config write to: the option that sets it -> folder."""
+    """Return the folders to which loggers and callbacks of a trainer's config write: the option that sets it -> folder."""
     root = trainer.get("default_root_dir") or "."
     folders = {"trainer.default_root_dir": str(root)}
     for key, option in (("logger", "save_dir"), ("callbacks", "dirpath")):
-        for part in _list(trainer.get(key)):
+        for part in as_list(trainer.get(key)):
             folder = getattr(part, "init_args", {}).get(option)
             if folder:
                 folders[f"trainer.{key}.init_args.{option}"] = str(folder)
@@ -37,14 +79,14 @@ def configured_folders(trainer: Any) -> dict[str, str]:
 
 
 def check_writable(folder: Path, option: str = "trainer.logger.init_args.save_dir") -> None:
-    """Make the folder.
+    """Make a folder and check that files can be written to it.
 
     Args:
-        folder: it and what lies above it.
+        folder: the folder; missing parents are made too.
         option: the key that sets it, for the message.
 
     Raises:
-        MemUPError: it cannot be made or written to.
+        MemUPError: the folder cannot be made or written to.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -59,64 +101,34 @@ def check_writable(folder: Path, option: str = "trainer.logger.init_args.save_di
         ) from error
 
 
-def keep_wandb_quiet(trainer: Any) -> None:
-    """Keep W&B offline where it cannot be reached or nobody is logged in, and silent when it is offline.
-
-    It must never ask for a login, nor wait for a network.
-
-    Args:
-        trainer: the trainer's config.
-    """
-    loggers = [part for part in _list(trainer.get("logger")) if "WandbLogger" in getattr(part, "class_path", "")]
-    if not loggers:
-        return
-    offline = any(part.init_args.get("offline") for part in loggers)
-    if not offline and "WANDB_MODE" not in os.environ and not (_has_credentials() and _reachable()):
-        os.environ["WANDB_MODE"] = "offline"
-    if offline or os.environ.get("WANDB_MODE") in _OFFLINE:
-        os.environ.setdefault("WANDB_SILENT", "true")
-
-
-def drop_deprecated(trainer: Trainer) -> None:
-    """Lightning hands W&B an argument that W&B warns of, before it knows that it should be silent."""
-    for logger in trainer.loggers:
-        if isinstance(logger, WandbLogger):
-            logger._wandb_init.pop("anonymous", None)
-
-
-def wandb_sync_line(trainer: Trainer) -> str | None:
-    """How to send this run to W&B later; None where it is online already, or has no WandbLogger."""
-    for logger in trainer.loggers:
-        if isinstance(logger, WandbLogger):
-            run = logger.experiment
-            if getattr(run, "offline", False) and getattr(run, "dir", None):
-                folder = Path(run.dir).parent
-                near = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
-                return f"W&B is offline; send this run later with: wandb sync {near}"
-    return None
-
-
-def _list(parts: Any) -> Iterable[Any]:
+def as_list(parts: Any) -> list[Any]:
+    """Return the parts of a config key that takes one part, a list of them, or none."""
     return parts if isinstance(parts, list) else [] if parts is None else [parts]
 
 
-def _has_credentials() -> bool:
-    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
-        return True
-    netrc = Path(os.environ.get("NETRC", Path.home() / ".netrc"))
-    return netrc.is_file() and str(_server().hostname) in netrc.read_text()
+def _make_folder(trainer: Trainer) -> Path:
+    root = Path(trainer.default_root_dir)
+    if not trainer.loggers:
+        check_writable(root, "trainer.default_root_dir")
+        return _first_new(root / NO_LOGGER_FOLDER / f"version_{number}" for number in count())
+    first = trainer.loggers[0]
+    if first.log_dir is not None:
+        check_writable(folder := Path(first.log_dir))
+        return folder
+    version = first.version if isinstance(first.version, str) else f"version_{first.version}"
+    folder = Path(first.save_dir or root) / str(first.name) / version  # as ModelCheckpoint joins them
+    check_writable(folder.parent)
+    return _first_new(folder if number == 1 else folder.with_name(f"{version}-{number}") for number in count(1))
 
 
-def _reachable(seconds: float = 3) -> bool:
-    if os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy"):
-        return True
-    server = _server()
+def _first_new(folders: Iterable[Path]) -> Path:
+    return next(folder for folder in folders if _make_new(folder))
+
+
+def _make_new(folder: Path) -> bool:
+    """Make a folder; return False where it holds something already."""
     try:
-        socket.create_connection((server.hostname or "", server.port or 443), timeout=seconds).close()
-    except OSError:
+        folder.mkdir(parents=True)
+    except FileExistsError:
         return False
     return True
-
-
-def _server() -> Any:
-    return urlsplit(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai"))

@@ -146,18 +146,18 @@ def test_information_is_printed(run: Run, args: list[str], expected: str, capsys
     assert expected in capsys.readouterr().out
 
 
-def test_without_credentials_wandb_is_offline_and_says_how_to_sync(tmp_path: Path) -> None:
+def test_wandb_is_offline_by_default_and_says_how_to_sync(tmp_path: Path) -> None:
     config = tiny(tmp_path)
     config["trainer"]["logger"] = [
         config["trainer"]["logger"],
-        {"class_path": "WandbLogger", "init_args": {"project": "memup", "save_dir": "runs"}},
+        {"class_path": "WandbLogger", "init_args": {"project": "memup", "save_dir": "my runs"}},
     ]
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(config))
     done = command("fit", "--config", "tiny.yaml", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     lines = [line for line in (done.stdout + done.stderr).splitlines() if "wandb" in line.lower() or "W&B" in line]
-    (folder,) = (tmp_path / "runs" / "wandb").glob("offline-run-*")
-    assert lines == [f"W&B is offline; send this run later with: wandb sync runs/wandb/{folder.name}"]
+    (folder,) = (tmp_path / "my runs" / "wandb").glob("offline-run-*")
+    assert lines == [f"W&B is offline; send this run later with: wandb sync 'my runs/wandb/{folder.name}'"]
     logged = wandb_config(next(folder.glob("*.wandb")))
     saved = yaml.safe_load((tmp_path / "runs" / "tiny" / "version_0" / "config.yaml").read_text())
     assert logged["data"] == saved["data"]

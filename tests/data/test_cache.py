@@ -202,7 +202,7 @@ def test_a_damaged_cache_is_refused_with_its_folder_and_the_remedy(
 ) -> None:
     folder = cached(tmp_path, "things", {}, FIELDS, some_episodes).path.parent
     damage(folder)
-    with pytest.raises(MemUPError, match=rf"{folder} are damaged \(.*\); remove that folder, and they are made anew"):
+    with pytest.raises(MemUPError, match=rf"{folder} are damaged \(.*\); remove that folder, and they are made again"):
         cached(tmp_path, "things", {}, FIELDS, no_episodes)
     shutil.rmtree(folder)
     assert len(cached(tmp_path, "things", {}, FIELDS, some_episodes)) == 3

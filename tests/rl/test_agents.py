@@ -21,13 +21,14 @@ from pytorch_lightning import Callback, Trainer, seed_everything
 
 from memup_lightning.cli.main import MemUPCLI, main
 from memup_lightning.datamodules import RolloutDataModule, TMazeDataModule
-from memup_lightning.datamodules.played.joint import RecentEpisodes
+from memup_lightning.datamodules.played.joint import JointDataModule, RecentEpisodes
 from memup_lightning.envs import TMazeVectorEnv
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.memory import LSTM
 from memup_lightning.modules import MemUP
 from memup_lightning.rl.agent import Agent
-from memup_lightning.rl.algorithms import IMPALA, PPO
+from memup_lightning.rl.agent_memory import FrozenMemory
+from memup_lightning.rl.algorithms import IMPALA, PPO, JointPPO
 from memup_lightning.rl.episode_recorder import EpisodeRecorder
 from memup_lightning.rl.minibatches import iterate_minibatches
 from memup_lightning.rl.networks import RunningNormalizer
@@ -229,6 +230,45 @@ def test_joint_training_moves_memory_and_policy_and_its_copy_follows(joint: Run)
     assert resumed.trainer.global_step == 24
     agent = Agent.load(path)
     assert agent.predict_outcomes(np.zeros((2, 3), np.float32), agent.initial_state(2)).shape == (2, 2)
+
+
+def test_the_moving_average_moves_once_per_optimizer_step_of_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under gradient accumulation too, as MemUP's own average does."""
+    seed_everything(1)
+    given = {"num_steps": 10, "update_epochs": 2, "num_minibatches": 2, "rollouts_per_epoch": 2}
+    data = JointDataModule("memup/TMaze-v0", {"length": 5}, num_envs=4, memory_updates=4, seed=1, **given)
+    model = JointPPO(data.task)
+    updates: list[int] = []
+    update = FrozenMemory.update_ema
+    monkeypatch.setattr(
+        FrozenMemory, "update_ema", lambda *given: updates.append(data.trainer.global_step) or update(*given)
+    )
+    quiet_trainer(8, [], limit_val_batches=0, accumulate_grad_batches=2).fit(model, data)
+    assert data.consumed == 16  # of each rollout 4 minibatches of the policy, then 4 chunks
+    assert len(updates) == 4
+
+
+class Unscaled(gymnasium.Env[Any, Any]):
+    """Returns a finite reward whose square is not."""
+
+    observation_space, action_space = gymnasium.spaces.Box(-1, 1, (1,)), gymnasium.spaces.Discrete(2)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action: Any) -> Any:
+        return np.zeros(1, np.float32), 1e30, True, False, {}
+
+
+@pytest.mark.parametrize(("agent", "memory"), [(PPO, None), (PPO, LSTM), (IMPALA, LSTM)])
+def test_a_loss_that_is_not_finite_ends_the_run_before_it_changes_a_weight(agent: Any, memory: Any) -> None:
+    gymnasium.register("Unscaled-v0", Unscaled)
+    data = RolloutDataModule("Unscaled-v0", num_envs=2, num_steps=4, num_minibatches=1, seed=1)
+    model = agent(data.task, memory=memory)
+    before = [x.clone() for x in model.parameters()]
+    with pytest.raises(MemUPError, match=r"value_loss.*not finite at update 0; lower the learning rate"):
+        quiet_trainer(4, [], limit_val_batches=0).fit(model, data)
+    assert all(torch.equal(x, y) for x, y in zip(before, model.parameters(), strict=True))
 
 
 def test_the_newest_episodes_replace_the_oldest() -> None:

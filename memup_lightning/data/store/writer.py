@@ -1,8 +1,7 @@
-"""Appending episodes to a store. An episode is finished when its index record is there; all else is cut off."""
+"""Appending of episodes to a store. An episode is finished when its record is in the index; all else is cut off."""
 
 from __future__ import annotations
 
-import fcntl
 import os
 import zlib
 from collections.abc import Iterator, Mapping
@@ -13,15 +12,17 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+from filelock import BaseFileLock, FileLock, Timeout
 
-from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, check_values
+from memup_lightning.data.episodes import check_values
+from memup_lightning.data.store.files import open_file, sync_folder, write_at, writing
 from memup_lightning.data.store.format import (
     as_bytes,
+    check_fields,
     field_path,
     read_index,
     read_meta,
     record_bytes,
-    sync_folder,
     write_meta,
 )
 from memup_lightning.exceptions import MemUPError
@@ -31,9 +32,9 @@ from memup_lightning.typing import Arrays
 
 
 class EpisodeWriter:
-    """Appends episodes to a store, one at a time; a store has one writer at a time.
+    """Writer that appends episodes to a store, one at a time; a store has one writer at a time.
 
-        with EpisodeStore.writer(path, {"x": Field((3,)), "outcome": Field()}) as writer:
+        with EpisodeStore.writer(path, {"x": FieldSpec((3,)), "outcome": FieldSpec()}) as writer:
             with writer.episode() as episode:
                 episode.append({"x": x, "outcome": outcome})  # [n, 3], [n]; as many pieces as it takes
             writer.add({"x": x, "outcome": outcome})  # a whole episode
@@ -46,7 +47,8 @@ class EpisodeWriter:
             a power loss only once the writer was closed; short episodes are written many times faster.
 
     Raises:
-        MemUPError: another writer is at work, other fields, a damaged store, a folder that holds something else.
+        MemUPError: another writer is at work, other fields, a damaged store, a folder that holds something else or
+            cannot be written.
     """
 
     def __init__(self, path: str | os.PathLike[str], fields: Mapping[str, FieldSpec], durable: bool = True) -> None:
@@ -54,26 +56,14 @@ class EpisodeWriter:
         self._index = -1
         self._files: dict[str, int] = {}
         self._open: OpenEpisode | None = None
-        _check_fields(fields)
+        self._lock: BaseFileLock | None = None
+        check_fields(fields)
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except FileExistsError:
-            raise MemUPError(f"{self.path} is a file; give the folder of an episode store") from None
-        if not (self.path / "meta.json").exists():
-            strange = {entry.name for entry in self.path.iterdir()} - {"meta.json.new", "index.bin", "fields"}
-            if strange:
-                raise MemUPError(f"{self.path} holds {min(strange)!r}, but no store; give a folder of its own")
-        self._index = os.open(self.path / "index.bin", os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            self._lock()
-            if not (self.path / "meta.json").exists():
-                self._create(fields)
-            self.fields = read_meta(self.path)
-            _check_same_fields(self.path, self.fields, fields)
-            records = read_index(self.path, self.fields)
-            self._count, self._end = len(records), int(records[-1, :2].sum()) if len(records) else 0
-            self._files = {name: os.open(field_path(self.path, name), os.O_WRONLY) for name in self.fields}
-            self._discard()
+            if self.path.is_file():
+                raise MemUPError(f"{self.path} is a file; give the folder of an episode store")
+            with writing(self.path):
+                self.path.mkdir(parents=True, exist_ok=True)
+                self._open_files(fields)
         except BaseException:
             self._release()
             raise
@@ -84,7 +74,7 @@ class EpisodeWriter:
 
     @contextmanager
     def episode(self) -> Iterator[OpenEpisode]:
-        """An episode to append to. It is finished when the block ends; an exception inside discards it."""
+        """Begin an episode to append to. It is finished when the block ends; an exception inside discards it."""
         if self._index < 0:
             raise MemUPError(f"the writer of {self.path} is closed; open another one")
         if self._open is not None:
@@ -100,20 +90,20 @@ class EpisodeWriter:
             self._open.closed, self._open = True, None
 
     def add(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-        """A whole episode: each field ``[length, *shape]``. Raises as :meth:`OpenEpisode.append` does."""
+        """Append a whole episode, each field ``[length, *shape]``; raises as :meth:`OpenEpisode.append` does."""
         with self.episode() as episode:
             episode.append(arrays)
 
     def close(self) -> None:
-        """Let another writer come. The finished episodes are on the disk afterwards."""
+        """Free the store for another writer. The finished episodes are on the disk afterwards."""
         if self._open is not None:
             raise MemUPError(f"episode {self._count} of {self.path} is not finished; close the writer after its block")
         if self._index < 0:
             return
         try:
             if not self.durable:
-                self._sync()
-            fcntl.flock(self._index, fcntl.LOCK_UN)  # a forked child may hold the file open, and the lock with it
+                with writing(self.path):
+                    self._sync()
         finally:
             self._release()
 
@@ -125,39 +115,53 @@ class EpisodeWriter:
     ) -> None:
         self.close()
 
-    def _lock(self) -> None:
+    def _open_files(self, fields: Mapping[str, FieldSpec]) -> None:
+        if not (self.path / "meta.json").exists():
+            strange = {entry.name for entry in self.path.iterdir()} - {"meta.json.new", "index.bin", "fields", "lock"}
+            if strange:
+                raise MemUPError(f"{self.path} holds {min(strange)!r}, but no store; give a folder of its own")
+        self._lock = FileLock(self.path / "lock", timeout=0, thread_local=False)
         try:
-            fcntl.flock(self._index, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            self._lock.acquire()
+        except Timeout:
             raise MemUPError(
                 f"another writer is at work on {self.path}; wait until it is closed, or write to another folder"
             ) from None
+        self._index = open_file(self.path / "index.bin", os.O_RDWR | os.O_CREAT)
+        if not (self.path / "meta.json").exists():
+            self._create(fields)
+        self.fields = read_meta(self.path)
+        _check_same_fields(self.path, self.fields, fields)
+        records = read_index(self.path, self.fields)
+        self._count, self._end = len(records), int(records[-1, :2].sum()) if len(records) else 0
+        self._files = {name: open_file(field_path(self.path, name), os.O_RDWR) for name in self.fields}
+        self._discard()
 
     def _create(self, fields: Mapping[str, FieldSpec]) -> None:
         size = os.fstat(self._index).st_size
         if size:
             raise MemUPError(
                 f"{self.path / 'meta.json'} is missing, though index.bin holds {size} bytes; restore it, or remove "
-                f"the folder to start anew"
+                f"the folder to start again"
             )
         (self.path / "fields").mkdir(exist_ok=True)
         for name in fields:
-            os.close(os.open(field_path(self.path, name), os.O_WRONLY | os.O_CREAT, 0o666))
+            os.close(open_file(field_path(self.path, name), os.O_WRONLY | os.O_CREAT))
         sync_folder(self.path / "fields")
         write_meta(self.path, fields)
-        sync_folder(self.path)
         sync_folder(self.path.absolute().parent)
 
     def _finish(self, episode: OpenEpisode) -> None:
         if episode.steps == 0:
             raise MemUPError(f"episode {self._count} of {self.path} has no steps; append at least one, or leave it out")
-        if self.durable:
-            self._sync(index=False)
         numbers = [self._end, episode.steps, *episode.checksums.values()]
         record = np.array([*numbers, int(hash64(self._count, *numbers))], "<u8")
-        _write(self._index, memoryview(record.tobytes()), self._count * record.nbytes)  # the episode is finished here
-        if self.durable:
-            os.fsync(self._index)
+        with writing(self.path):
+            if self.durable:
+                self._sync(index=False)
+            write_at(self._index, memoryview(record.tobytes()), self._count * record.nbytes)  # finished from here on
+            if self.durable:
+                os.fsync(self._index)
         self._end, self._count = self._end + episode.steps, self._count + 1
 
     def _discard(self) -> None:
@@ -176,6 +180,8 @@ class EpisodeWriter:
         if self._index >= 0:
             os.close(self._index)
         self._index = -1
+        if self._lock is not None:
+            self._lock.release()  # unlocks, since a forked child may hold the file open
 
     def __del__(self) -> None:
         if hasattr(self, "_open"):
@@ -190,14 +196,14 @@ class OpenEpisode:
         self.checksums = dict.fromkeys(writer.fields, 0)
 
     def append(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-        """The next steps of the episode, as many as there are.
+        """Append the next steps of the episode, as many as there are.
 
         Args:
             arrays: each field of the store, ``[steps, *shape]`` in its dtype.
 
         Raises:
-            MemUPError: a missing or unknown field, another shape or dtype, an outcome that is not a number. Nothing
-                is written then; the episode goes on if the error is caught inside its block.
+            MemUPError: a missing or unknown field, another shape or dtype, a value outside of its field's range, a full
+                disk. The steps are not appended then; the episode continues if the error is caught inside its block.
         """
         writer, number = self._writer, self._writer._count
         if self.closed:
@@ -210,27 +216,10 @@ class OpenEpisode:
         checksums = {}
         for name, piece in pieces.items():
             view, position = as_bytes(piece), (writer._end + self.steps) * writer.fields[name].step_bytes
-            _write(writer._files[name], view, position)
+            with writing(writer.path):
+                write_at(writer._files[name], view, position)
             checksums[name] = zlib.crc32(view, self.checksums[name])
         self.steps, self.checksums = self.steps + count, checksums
-
-
-def _check_fields(fields: Mapping[str, FieldSpec]) -> None:
-    if not fields:
-        raise MemUPError("a store needs at least one field, got none")
-    for name, field in fields.items():
-        try:
-            kind: str = np.dtype(field.dtype).kind
-        except TypeError:
-            kind = "no dtype"
-        if kind not in "biuf":
-            raise MemUPError(f"field {name!r} has dtype {field.dtype!r}; a store takes bool, integers and floats")
-        if 0 in field.shape:
-            raise MemUPError(f"field {name!r} has shape {field.shape}, which holds nothing; leave the field out")
-        if name in (HAS_OUTCOME, EVAL_MASK) and (kind != "b" or field.shape):
-            raise MemUPError(f"field {name!r} is {field.dtype}{list(field.shape)} a step; it must be one bool a step")
-        if len(field_path(Path(), name).name) > 255:
-            raise MemUPError(f"the field name {name!r} is too long for a file name; shorten it")
 
 
 def _check_same_fields(path: Path, stored: Mapping[str, FieldSpec], given: Mapping[str, FieldSpec]) -> None:
@@ -264,9 +253,3 @@ def _check_piece(fields: Mapping[str, FieldSpec], arrays: Mapping[str, npt.NDArr
             f"episode {number}: the fields differ in their number of steps: {counts}; append them together"
         )
     return pieces
-
-
-def _write(file: int, view: memoryview, position: int) -> None:
-    while len(view):
-        done = os.pwrite(file, view, position)
-        view, position = view[done:], position + done

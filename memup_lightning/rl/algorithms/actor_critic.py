@@ -16,6 +16,7 @@ from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.encoders import StepEncoder
 from memup_lightning.modules.base import OptimizerCallable, adam
 from memup_lightning.modules.evaluation import EvaluationHooks
+from memup_lightning.modules.finite_loss import FiniteLoss
 from memup_lightning.modules.losses import sum_losses
 from memup_lightning.modules.memory_task import EncoderCallable
 from memup_lightning.protocols import Actor, ActorOutput, RolloutSource, State
@@ -88,6 +89,7 @@ class ActorCritic(EvaluationHooks):
         self.heads = heads(size, self.task.fields["action"])
         self.gamma, self.vf_coef, self.ent_coef = gamma, vf_coef, ent_coef
         self.episode_metrics = EpisodeMetrics()
+        self._finite_loss = FiniteLoss()
 
     def setup(self, stage: str) -> None:
         self._source()  # refuses other datamodules
@@ -184,8 +186,10 @@ class ActorCritic(EvaluationHooks):
     def training_step(self, batch: RolloutBatch, batch_idx: int) -> dict[str, Tensor]:
         policy, value = self.evaluate_batch(batch)
         losses = self.losses(batch, policy, value)
+        self._finite_loss.add(losses, self.global_step)
         out = sum_losses(losses)
         if self.is_log_step:
+            self._finite_loss.check(self.global_step)
             size = len(batch["action"])
             self.log_dict({f"train/{name}": x for name, x in out.items()}, batch_size=size)
             self.log_dict({f"train/{name}": x for name, x in self.diagnostics(batch, policy).items()}, batch_size=size)
@@ -200,6 +204,13 @@ class ActorCritic(EvaluationHooks):
     def diagnostics(self, batch: RolloutBatch, policy: Distribution) -> dict[str, Tensor]:
         """More to log, computed at logging steps only."""
         return {}
+
+    def on_train_end(self) -> None:
+        self._finite_loss.check(self.global_step)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._finite_loss.check(self.global_step)  # the last good checkpoint is not replaced
+        super().on_save_checkpoint(checkpoint)
 
     def end_evaluation(self, stage: str) -> None:
         for name, x in self.episode_metrics.means().items():

@@ -101,8 +101,10 @@ class JointPPO(PPO):
         if batch.step == 0:  # the lanes begin with the newest episodes
             self.memup.lanes.reset()
         losses, memory = self.memup.chunk_losses(batch)
+        self._finite_loss.add(losses, self.global_step)
         out = sum_losses(losses)
         if self.is_log_step:
+            self._finite_loss.check(self.global_step)
             logged = {f"train/{name}": x for name, x in losses.items()} | self.memup.diagnostics(batch, memory)
             self.log_dict(logged, batch_size=batch.lanes)
         return out

@@ -1,0 +1,61 @@
+"""A check that losses are finite, which does not wait for an accelerator at every step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from memup_lightning.exceptions import MemUPError
+
+
+class FiniteLoss:
+    """Ends a run whose loss is not finite. On a CPU every loss is checked before its gradients are computed; on an
+    accelerator the result stays on the device until :meth:`check`, to be called where the run waits for it anyway."""
+
+    def __init__(self) -> None:
+        self._finite: dict[str, Tensor] = {}
+        self._first = 0  # update of the first loss that is not checked yet
+
+    def add(self, losses: Mapping[str, Tensor], update: int) -> None:
+        """Note the losses of a step.
+
+        Args:
+            losses: scalars by name.
+            update: number of the optimizer step that they belong to.
+
+        Raises:
+            MemUPError: see :meth:`check`.
+        """
+        if not self._finite:
+            self._first = update
+        with torch.no_grad():
+            for name, loss in losses.items():
+                finite = torch.isfinite(loss)
+                self._finite[name] = finite if name not in self._finite else self._finite[name] & finite
+        if _is_free_to_read(finite):
+            self.check(update)
+
+    def check(self, update: int) -> None:
+        """Check all losses since the last check.
+
+        Args:
+            update: number of the present optimizer step.
+
+        Raises:
+            MemUPError: a loss that is not finite, with its name and update.
+        """
+        noted, self._finite = self._finite, {}
+        wrong = [name for name, finite in noted.items() if not bool(finite)]
+        if wrong:
+            when = f"at update {update}" if update == self._first else f"at an update from {self._first} to {update}"
+            raise MemUPError(
+                f"{', '.join(wrong)} {'is' if len(wrong) == 1 else 'are'} not finite {when}; lower the learning rate, set "
+                "trainer.gradient_clip_val, or scale observations and rewards, and continue from the last checkpoint"
+            )
+
+
+def _is_free_to_read(x: Tensor) -> bool:
+    """Whether a value can be read without waiting for an accelerator."""
+    return x.device.type == "cpu"
