@@ -16,7 +16,6 @@ import torch
 import yaml
 from jsonargparse import Namespace
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
-from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
@@ -24,7 +23,9 @@ from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.profilers import PassThroughProfiler
 
 from memup_lightning import __version__, callbacks, envs  # noqa: F401 (every class that is imported has a short name in configs)
-from memup_lightning.cli.messages import check_config_files, explain
+from memup_lightning.cli.arguments import check_config_files, config_files_first
+from memup_lightning.cli.errors import about_settings
+from memup_lightning.cli.messages import explain
 from memup_lightning.data import targets  # noqa: F401
 from memup_lightning.datamodules import BaseDataModule
 from memup_lightning.distributed import destroy_process_group
@@ -33,6 +34,7 @@ from memup_lightning.models import memory, outcomes, predictors, uncertainty  # 
 from memup_lightning.modules import BaseTask
 from memup_lightning.rl import algorithms  # noqa: F401
 from memup_lightning.runs.checkpoints import AtomicCheckpointIO, check_checkpoint, check_fits, last_checkpoint
+from memup_lightning.runs.lightning_private import failed_parser
 from memup_lightning.runs.loggers import keep_wandb_silent, set_wandb_mode, wandb_sync_line
 from memup_lightning.runs.profiler import NoProfiler
 from memup_lightning.runs.run_folder import check_writable, claim_versions, configured_folders, run_folder
@@ -78,17 +80,13 @@ class RunConfig(SaveConfigCallback):
 
 
 class Parser(LightningArgumentParser):
-    """Answers a misspelt key or class with what was meant."""
-
-    described: type | None = None
-    """The class whose arguments this parser takes."""
-
-    def add_class_arguments(self, theclass: type, *args: Any, **kwargs: Any) -> Any:
-        self.described = theclass
-        return super().add_class_arguments(theclass, *args, **kwargs)
+    """A parser that answers a misspelt key or class with what was meant."""
 
     def error(self, message: str, ex: Exception | None = None) -> Any:
-        raise MemUPError(explain(message, getattr(ex, "subcommand_parser", None) or self)) from ex
+        if not self.exit_on_error:  # of a class inside the config: the outermost parser makes the sentence
+            super().error(message, ex)
+        parser = failed_parser(self, ex)
+        raise MemUPError(explain(message, list(parser.get_defaults().keys()))) from ex
 
 
 class MemUPCLI(LightningCLI):
@@ -106,6 +104,9 @@ class MemUPCLI(LightningCLI):
         )
         parser.link_arguments("data.task", "model.init_args.task", apply_on="instantiate")
 
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        self.config = parser.parse_args(config_files_first(sys.argv[1:] if args is None else args))
+
     @property
     def _given(self) -> Namespace:
         given: Namespace = self.config[self.config.subcommand]
@@ -118,6 +119,10 @@ class MemUPCLI(LightningCLI):
         if given.get("ckpt_path") == "last":
             found = last_checkpoint(given.trainer, must_exist=self.config.subcommand != "fit")
             given["ckpt_path"], self._checkpoint_shapes = (str(found[0]), found[1]) if found else (None, {})
+        elif given.get("ckpt_path") == "best":
+            raise MemUPError(
+                "--ckpt_path best: only the process that trained knows its best checkpoint; give its path, or last"
+            )
         elif (path := given.get("ckpt_path")) and not _is_keyword(path):
             self._checkpoint_shapes = check_checkpoint(path)
         else:
@@ -139,24 +144,12 @@ class MemUPCLI(LightningCLI):
         trust(*given.imports)
         set_wandb_mode(given.trainer)
 
-    def instantiate_classes(self) -> None:
-        try:
-            super().instantiate_classes()
-        except ValueError as error:  # jsonargparse wraps what a class raises; our own sentence is somewhere inside
-            inside: BaseException | None = error
-            while inside is not None and not isinstance(inside, MemUPError):
-                inside = inside.__cause__
-            if inside is None:
-                raise
-            raise inside from None
-
-    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        try:
-            return super().instantiate_trainer(**kwargs)
-        except (TypeError, ValueError) as error:
-            raise MemUPError(f"the trainer refuses its settings: {error}") from error
-
     def after_instantiate_classes(self) -> None:
+        if self.trainer.precision == "16-true":
+            raise MemUPError(
+                "trainer.precision=16-true: float16 weights become NaN, since Adam's eps is 0 in float16; "
+                "take 16-mixed or bf16-mixed"
+            )
         keep_wandb_silent(self.trainer)
         if type(self.trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # not one that the config names
             self.trainer.strategy.checkpoint_io = AtomicCheckpointIO()
@@ -203,21 +196,17 @@ def main(args: Sequence[str] | None = None, extra_callbacks: Sequence[Callback] 
             auto_configure_optimizers=False,  # the model has its optimizer: model.init_args.optimizer
             args=None if args is None else list(args),
         )
-    except (MemUPError, MisconfigurationException, RuntimeError) as error:
-        if os.environ.get("MEMUP_TRACEBACK") or not _is_mendable(error):
+    except Exception as error:
+        sentence = about_settings(error)
+        if sentence is None or os.environ.get("MEMUP_TRACEBACK"):
             raise
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"error: {' '.join(sentence.split())}", file=sys.stderr)
         raise SystemExit(2) from error
 
 
 def _is_keyword(ckpt_path: str) -> bool:
     """Whether it is no path, but something that Lightning resolves."""
     return ckpt_path in ("best", "hpc", "registry") or ckpt_path.startswith("registry:")
-
-
-def _is_mendable(error: Exception) -> bool:
-    """Whether the message says all that a user needs; of all RuntimeErrors only EarlyStopping's does."""
-    return not isinstance(error, RuntimeError) or "conditioned on metric" in str(error)
 
 
 def _is_news(record: logging.LogRecord) -> bool:

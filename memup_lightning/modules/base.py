@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import torch
 from pytorch_lightning import LightningModule
-from pytorch_lightning.cli import LRSchedulerCallable
+from pytorch_lightning.cli import LRSchedulerCallable, ReduceLROnPlateau
 from pytorch_lightning.plugins import Precision
 from pytorch_lightning.utilities import GradClipAlgorithmType
 from torch import Tensor
@@ -34,7 +34,7 @@ class BaseTask(CheckedLoading, LightningModule, ABC):  # type: ignore[misc]
     Args:
         task: what the data are; the command line takes it from the datamodule.
         optimizer: ``(parameters) -> optimizer``.
-        lr_scheduler: ``(optimizer) -> schedule``, stepped after every update.
+        lr_scheduler: ``(optimizer) -> schedule``, stepped after every update (``ReduceLROnPlateau``: after every epoch).
     """
 
     def __init__(
@@ -60,10 +60,10 @@ class BaseTask(CheckedLoading, LightningModule, ABC):  # type: ignore[misc]
         optimizer = self._optimizer(p for p in self.parameters() if p.requires_grad)
         if self._lr_scheduler is None:
             return optimizer
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": self._lr_scheduler(optimizer), "interval": "step"},
-        }
+        scheduler = self._lr_scheduler(optimizer)
+        if isinstance(scheduler, ReduceLROnPlateau):  # it needs a validation, and counts its patience in epochs
+            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "monitor": scheduler.monitor}}
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def configure_gradient_clipping(
         self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None

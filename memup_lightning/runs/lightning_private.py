@@ -1,4 +1,4 @@
-"""Private parts of Lightning that this project relies on; nothing else touches any.
+"""Private parts of Lightning and jsonargparse that this project relies on; nothing else touches any.
 
 ``tests/runs/test_lightning_private.py`` fails where a new version of Lightning lacks one of them.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from jsonargparse import ArgumentParser
 from pytorch_lightning.loggers import Logger
 
 
@@ -24,3 +25,9 @@ def forget_version(logger: Logger) -> None:
 def drop_anonymous(logger: Any) -> None:
     """Remove an argument that WandbLogger hands to W&B, and of which W&B warns before it knows that it is silent."""
     logger._wandb_init.pop("anonymous", None)
+
+
+def failed_parser(parser: ArgumentParser, error: Exception | None) -> ArgumentParser:
+    """Return the parser of the subcommand in which an error arose, or the parser that reports it."""
+    found: ArgumentParser = getattr(error, "subcommand_parser", None) or parser
+    return found

@@ -11,7 +11,9 @@ import pytest
 import torch
 import yaml
 
-from memup_lightning.cli.main import _is_keyword, main
+from memup_lightning.cli.arguments import config_files_first
+from memup_lightning.cli.errors import about_settings
+from memup_lightning.cli.main import main
 from memup_lightning.cli.messages import explain
 from memup_lightning.datamodules import TMazeDataModule
 from memup_lightning.exceptions import MemUPError
@@ -188,10 +190,22 @@ def test_a_value_of_the_wrong_type_is_named_with_the_right_one(fails: Fails, opt
 
 
 def test_a_complaint_that_is_not_understood_passes_through() -> None:
-    from memup_lightning.cli.main import Parser
+    assert explain("the moon is full", []) == "the moon is full"
+    assert explain('Parser key "x": \n  something new', []) == 'Parser key "x": \n  something new'
 
-    assert explain("the moon is full", Parser()) == "the moon is full"
-    assert explain('Parser key "x": \n  something new', Parser()) == 'Parser key "x": \n  something new'
+
+def test_the_right_key_among_those_of_the_command_is_offered() -> None:
+    keys = ["trainer.max_steps", "trainer.logger", "model", "data"]
+    asked = "trainer.max_stepss: trainer has no key 'max_stepss'; did you mean 'max_steps'?"
+    assert explain("Subcommand 'fit' does not accept option 'trainer.max_stepss'", keys) == asked
+    assert explain("unrecognized arguments: --logger=x", keys).endswith("did you mean 'trainer.logger'?")
+
+
+def test_an_option_wins_over_a_config_file_wherever_it_is_written() -> None:
+    args = ["fit", "--trainer.max_steps=3", "--config", "a.yaml", "--data=X", "--config=b.yaml"]
+    first = ["fit", "--config", "a.yaml", "--config=b.yaml", "--trainer.max_steps=3", "--data=X"]
+    assert config_files_first(args) == first
+    assert config_files_first([]) == []
 
 
 # The command line as a whole, config files and checkpoints.
@@ -213,7 +227,7 @@ def test_a_complaint_that_is_not_understood_passes_through() -> None:
         (["fit", "--config", "nowhere/at/all.yaml"], ["nowhere/at/all.yaml: no such file", "path of a YAML file"]),
         (["fit", "--config=."], [".: is a folder"]),
         ([*FIT, "--imports=[no_such_module]"], ["imports=no_such_module", "PYTHONPATH"]),
-        ([*FIT, "--trainer.accelerator=cpux"], ["cpux", "cpu"]),
+        (["--trainer.max_steps=3", "fit"], ["--trainer.max_steps must follow the subcommand"]),
     ],
 )
 def test_a_wrong_command_line_is_answered_with_a_right_one(fails: Fails, args: list[str], named: list[str]) -> None:
@@ -223,7 +237,13 @@ def test_a_wrong_command_line_is_answered_with_a_right_one(fails: Fails, args: l
 
 @pytest.mark.parametrize(
     ("text", "named"),
-    [("model: [\n  a: b", "syntax error at line 2"), ("- a\n- b", "not keys"), ("a: \t{", "syntax error at line 1")],
+    [
+        ("trainer:\n  max_steps: 1\ntrainer:\n  devices: 1", "at line 3, column 1: the key 'trainer' is given twice"),
+        ("data:\n  class_path: X\n  length: 3", "data.length=3: the keys of X are written under its init_args"),
+        ("model: [\n  a: b", "syntax error at line 2"),
+        ("- a\n- b", "not keys"),
+        ("a: \t{", "syntax error at line 1"),
+    ],
 )
 def test_a_config_that_is_no_yaml_is_named_with_the_place(fails: Fails, tmp_path: Path, text: str, named: str) -> None:
     (tmp_path / "bad.yaml").write_text(text)
@@ -263,7 +283,7 @@ def test_a_checkpoint_that_cannot_be_resumed_from_is_named(fails: Fails, tmp_pat
         (["--data=broken.NaNOutcome"], ["episode 0 at step 0 is nan", "has_outcome=False"]),
         (
             [*GYM, "--imports=[broken]", "--data.init_args.env_id=NaNReward-v0"],
-            ["reward", "is nan", "wrapper"],
+            ["reward", "nan", "wrapper"],
         ),
         (["--data.init_args.num_train=0"], ["num_train=0", "at least one"]),
         (
@@ -276,7 +296,7 @@ def test_a_checkpoint_that_cannot_be_resumed_from_is_named(fails: Fails, tmp_pat
         ),
         (
             ["--model.init_args.outcome=CategoricalOutcome"],
-            ["CategoricalOutcome", "a number", "use Gaussian or Quantile"],
+            ["Categorical", "class numbers", "a number", "Gaussian"],
         ),
         ([*GYM, "--data.init_args.env_id=CartPol-v1"], ["'CartPol-v1'", "CartPole-v1"]),
         ([*GYM, "--data.init_args.env_id=nobody/Knows-v0"], ["nobody/Knows-v0", "imports"]),
@@ -336,9 +356,48 @@ def test_a_path_that_begins_like_one_of_lightnings_words_is_a_path(name: str, fa
     assert "no such file" in fails(*FIT, "--ckpt_path", name)
 
 
-@pytest.mark.parametrize("word", ["best", "hpc", "registry", "registry:mine"])
-def test_what_lightning_resolves_is_left_to_it(word: str) -> None:
-    assert _is_keyword(word)
+# Settings that Lightning, torch or W&B refuse.
+
+SCHEDULER = "--model.init_args.lr_scheduler"
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--trainer.accelerator=cpux"], ["cpux", "cpu"]),
+        (["--trainer.strategy=dpp"], ["dpp"]),
+        (["--trainer.precision=17"], ["trainer.precision=17: must be", "16-mixed"]),
+        (["--trainer.precision=16-true"], ["trainer.precision=16-true", "bf16-mixed"]),
+        (["--trainer.logger=CometLogger"], ["comet", "pip install"]),
+        (["--ckpt_path", "best"], ["--ckpt_path best", "give its path"]),
+        (["--ckpt_path", "hpc"], ["no HPC checkpoint was found"]),
+        (["--ckpt_path", "registry:mine"], ["registry:mine"]),
+        (["--model.init_args.optimizer.init_args.lr=-1"], ["model.init_args.optimizer", "-1"]),
+        ([f"{SCHEDULER}=StepLR", f"{SCHEDULER}.step_size=0"], ["model.init_args.lr_scheduler", "zero"]),
+        (["--trainer.check_val_every_n_epoch=1", "--trainer.val_check_interval=501"], ["val_check_interval", "501"]),
+        (
+            ["--trainer.callbacks+=ModelCheckpoint", "--trainer.callbacks.monitor=train/lss"],
+            ["'train/lss'", "'train/loss'"],
+        ),
+        (["--data.dict_kwargs.lenght=3"], ["no argument 'lenght'"]),
+    ],
+)
+def test_a_setting_that_lightning_or_torch_refuses_ends_in_its_sentence(
+    fails: Fails, options: list[str], named: list[str]
+) -> None:
+    line = fails(*FIT, *options)
+    assert all(part in line for part in named), line
+
+
+def test_an_error_of_ours_is_no_error_of_the_user() -> None:
+    def fail() -> None:
+        raise ValueError("a shape that we got wrong")
+
+    for error in (ValueError("x"), KeyError("x"), RuntimeError("mat1 and mat2 shapes cannot be multiplied")):
+        assert about_settings(error) is None
+    with pytest.raises(ValueError, match="a shape") as caught:
+        fail()
+    assert about_settings(caught.value) is None
 
 
 @pytest.mark.parametrize("option", ["evaluation_lanes", "evaluation_chunk_length", "candidates"])

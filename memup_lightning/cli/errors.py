@@ -1,0 +1,56 @@
+"""Which errors are about what the user gave: they end in one sentence. All others are ours, and end in a traceback."""
+
+from __future__ import annotations
+
+import re
+import traceback
+from collections.abc import Iterator
+
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+
+from memup_lightning.exceptions import MemUPError
+
+_CHECKED_BY = {
+    "torch.optim.lr_scheduler": "model.init_args.lr_scheduler: ",
+    "torch.optim": "model.init_args.optimizer: ",
+    "lightning_fabric": "",
+    "pytorch_lightning": "",
+    "wandb": "Weights & Biases: ",
+}
+"""Packages whose own errors are about settings -> the key to name."""
+_SETTINGS_ERRORS = (ValueError, ZeroDivisionError, ModuleNotFoundError, FileNotFoundError)
+
+
+def about_settings(error: BaseException) -> str | None:
+    """Return the sentence for an error that the user can correct; None for one of ours.
+
+    The user's are our own MemUPError, and what Lightning, torch's optimizers and W&B themselves raise about their settings.
+
+    Args:
+        error: what ended the command. jsonargparse wraps what a class raises, so its causes count too.
+    """
+    causes = list(_causes(error))
+    for cause in causes:
+        if isinstance(cause, MemUPError | MisconfigurationException):
+            return str(cause)
+    for cause in causes:
+        raised_in = _module_of(cause)
+        place = next((key for package, key in _CHECKED_BY.items() if f"{raised_in}.".startswith(f"{package}.")), None)
+        settings = isinstance(cause, _SETTINGS_ERRORS) or raised_in.startswith("wandb")
+        if place is not None and (settings or "conditioned on metric" in str(cause)):
+            return f"{place}{cause}"
+        if found := re.search(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", str(cause)):
+            return f"{found[1]} has no argument {found[2]!r}; remove it from dict_kwargs"
+    return None
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _module_of(error: BaseException) -> str:
+    """Return the module whose code raised an error."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return str(frames[-1].f_globals.get("__name__", "")) if frames else ""
