@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
 import torch
 from pytorch_lightning import LightningModule
-from pytorch_lightning.cli import LRSchedulerCallable, ReduceLROnPlateau
+from pytorch_lightning.cli import LRSchedulerCallable
 from pytorch_lightning.plugins import Precision
 from pytorch_lightning.utilities import GradClipAlgorithmType
 from torch import Tensor
 from torch.optim import Adam, Optimizer
 
 from memup_lightning.distributed import all_gather_object, rank
+from memup_lightning.exceptions import MemUPError
+from memup_lightning.modules.resume import optimizer_settings, restore_settings, scheduler_settings
 from memup_lightning.runs.trust import CheckedLoading
 from memup_lightning.specs import TaskSpec
 
@@ -34,7 +36,8 @@ class BaseTask(CheckedLoading, LightningModule, ABC):  # type: ignore[misc]
     Args:
         task: what the data are; the command line takes it from the datamodule.
         optimizer: ``(parameters) -> optimizer``.
-        lr_scheduler: ``(optimizer) -> schedule``, stepped after every update (``ReduceLROnPlateau``: after every epoch).
+        lr_scheduler: ``(optimizer) -> schedule``, stepped after every update; Lightning's ReduceLROnPlateau after every
+            epoch, by its ``monitor``.
     """
 
     def __init__(
@@ -58,12 +61,21 @@ class BaseTask(CheckedLoading, LightningModule, ABC):  # type: ignore[misc]
 
     def configure_optimizers(self) -> Any:
         optimizer = self._optimizer(p for p in self.parameters() if p.requires_grad)
-        if self._lr_scheduler is None:
+        scheduler: Any = None if self._lr_scheduler is None else self._lr_scheduler(optimizer)
+        self._settings = {
+            "optimizer": optimizer_settings(optimizer),
+            "scheduler": None if scheduler is None else scheduler_settings(scheduler),
+        }
+        if scheduler is None:
             return optimizer
-        scheduler = self._lr_scheduler(optimizer)
-        if isinstance(scheduler, ReduceLROnPlateau):  # it needs a validation, and counts its patience in epochs
-            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "monitor": scheduler.monitor}}
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        monitor = getattr(scheduler, "monitor", None)
+        if monitor is None and isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
+            raise MemUPError(
+                "lr_scheduler=torch.optim.lr_scheduler.ReduceLROnPlateau does not say which metric it follows; give "
+                "pytorch_lightning.cli.ReduceLROnPlateau with monitor=val/nll, say"
+            )
+        how = {"interval": "step"} if monitor is None else {"interval": "epoch", "monitor": monitor}
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler} | how}
 
     def configure_gradient_clipping(
         self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
@@ -82,11 +94,15 @@ class BaseTask(CheckedLoading, LightningModule, ABC):  # type: ignore[misc]
         checkpoint["torch_rng"] = all_gather_object(torch.get_rng_state())
         if self.device.type == "cuda":
             checkpoint["cuda_rng"] = all_gather_object(torch.cuda.get_rng_state(self.device))
-        checkpoint["optimizer_defaults"] = [_plain(opt.defaults) for opt in self.trainer.optimizers]
+        checkpoint["settings"] = self._settings
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self._resumed = {name: checkpoint[name] for name in ("torch_rng", "optimizer_defaults")}
-        self._resumed["cuda_rng"] = checkpoint.get("cuda_rng")
+        if not checkpoint.get("optimizer_states") and self._trainer is not None and self.trainer.state.fn == "fit":
+            raise MemUPError(
+                "the checkpoint holds weights alone (save_weights_only=True), so a run cannot be resumed from it; give one "
+                "that holds the whole state, or start a new run from its weights by the callback InitialWeights"
+            )
+        self._resumed = {name: checkpoint.get(name) for name in ("torch_rng", "cuda_rng", "settings")}
 
     def on_train_start(self) -> None:
         resumed = self.__dict__.pop("_resumed", None)
@@ -95,14 +111,12 @@ class BaseTask(CheckedLoading, LightningModule, ABC):  # type: ignore[misc]
         torch.set_rng_state(_own(resumed["torch_rng"]).cpu())
         if resumed["cuda_rng"] is not None and self.device.type == "cuda":
             torch.cuda.set_rng_state(_own(resumed["cuda_rng"]).cpu(), self.device)
-        for optimizer, before in zip(self.trainer.optimizers, resumed["optimizer_defaults"], strict=False):
-            # What was changed since, on the command line say, wins over what the checkpoint brought back.
-            changed = {key: x for key, x in _plain(optimizer.defaults).items() if before.get(key) != x}
-            schedules = [c.scheduler for c in self.trainer.lr_scheduler_configs if c.scheduler.optimizer is optimizer]
-            if schedules and "lr" in changed and before.get("lr"):
-                _rescale(optimizer, schedules, changed.pop("lr") / before["lr"])
-            for group in optimizer.param_groups:
-                group.update(changed)
+        (optimizer,) = self.trainer.optimizers
+        configs = self.trainer.lr_scheduler_configs
+        scheduler: Any = configs[0].scheduler if configs else None
+        scheduler = restore_settings(optimizer, scheduler, self._lr_scheduler, resumed["settings"], self._settings)
+        if configs:
+            configs[0].scheduler = scheduler
         self._catch_up_validation()
 
     def _catch_up_validation(self) -> None:
@@ -118,25 +132,6 @@ class BaseTask(CheckedLoading, LightningModule, ABC):  # type: ignore[misc]
         loop.val_loop.run()
         trainer.training = True
         trainer._logger_connector._first_loop_iter = first
-
-
-def _plain(defaults: Mapping[str, Any]) -> dict[str, Any]:
-    kinds = (int, float, bool, str, type(None))
-    return {
-        key: list(x) if isinstance(x, tuple) else x
-        for key, x in defaults.items()
-        if isinstance(x, kinds) or (isinstance(x, tuple) and all(isinstance(part, kinds) for part in x))
-    }
-
-
-def _rescale(optimizer: Optimizer, schedules: Iterable[Any], ratio: float) -> None:
-    """Another base rate under a schedule: it goes on where it stood."""
-    for group in optimizer.param_groups:
-        group["lr"] *= ratio
-        group["initial_lr"] *= ratio
-    for schedule in schedules:
-        if hasattr(schedule, "base_lrs"):
-            schedule.base_lrs = [rate * ratio for rate in schedule.base_lrs]
 
 
 def _own(states: Sequence[Tensor]) -> Tensor:
