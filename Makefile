@@ -70,6 +70,7 @@ pictures: setup
 	WANDB_MODE=offline "$$root/$(BIN)/python" -m memup_lightning fit --config "$$root/conf/tmaze.yaml"; \
 	cp runs/tmaze/version_0/*.png "$$root/docs/images/"
 	$(BIN)/python -m docs.figures
+	$(BIN)/python -m docs.layers
 
 # Every benchmark, one after another: some hours.
 bench: setup
