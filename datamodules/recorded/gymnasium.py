@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import fields
-from typing import Any
+from typing import Any, Literal
 
 import gymnasium
 from gymnasium.envs.registration import load_env_creator
@@ -17,12 +17,13 @@ from memup_lightning.datamodules.recorded.rewards import RewardDataModule
 from memup_lightning.envs.policies import Policy, random_policy
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.rl.collectors import Episode, collect
+from memup_lightning.rl.returns import RewardTarget
 from memup_lightning.rl.vector_envs import make_vector_env
 from memup_lightning.typing import Split
 
 
 class GymnasiumDataModule(RewardDataModule):
-    """Plays an environment, keeps the episodes in memory or on disk, and streams them.
+    """Episodes played in an environment, kept in memory or on disk, as a stream of chunks.
 
     The memory reads the observation, the action before it and the reward before it. The local context is the
     observation and the action taken, of the last ``window`` steps. The outcome is made of rewards.
@@ -36,8 +37,11 @@ class GymnasiumDataModule(RewardDataModule):
             function path; by default every action is equally likely.
         num_train, num_val, num_test: episodes of each split; the splits share none.
         num_envs: environments played side by side.
-        max_steps: longest episode that is accepted.
-        **rewards: see :class:`~memup_lightning.datamodules.recorded.rewards.RewardDataModule`.
+        max_steps: an episode longer than this is refused; a time limit ends it instead (``max_episode_steps`` among
+            ``env_kwargs``).
+        observed, outcome, n_steps, gamma, eval_at, tolerance, window, cache_dir: see
+            :class:`~memup_lightning.datamodules.recorded.rewards.RewardDataModule`.
+        **stream: see :class:`~memup_lightning.datamodules.recorded.base.EpisodeDataModule`.
 
     Raises:
         MemUPError: an unknown environment, a space that cannot be used, a reward that is not finite, a policy or
@@ -45,7 +49,7 @@ class GymnasiumDataModule(RewardDataModule):
     """
 
     kept_infos: tuple[str, ...] = ()
-    """Numbers of the environment's infos that :meth:`eval_steps` is told, as ``info.NAME``; a subclass names them."""
+    """Numbers of the environment's infos that are kept of a step, as ``info.NAME``, for :meth:`eval_steps`."""
 
     def __init__(
         self,
@@ -58,9 +62,27 @@ class GymnasiumDataModule(RewardDataModule):
         num_test: int = 256,
         num_envs: int = 64,
         max_steps: int = 1_000_000,
-        **rewards: Any,
+        observed: list[int] | None = None,
+        outcome: RewardTarget = "reward",
+        n_steps: int = 1,
+        gamma: float = 1.0,
+        eval_at: Literal["all", "last"] = "all",
+        tolerance: float = 0.3,
+        window: int = 1,
+        cache_dir: str | None = None,
+        **stream: Any,
     ) -> None:
-        super().__init__(**rewards)
+        super().__init__(
+            observed=observed,
+            outcome=outcome,
+            n_steps=n_steps,
+            gamma=gamma,
+            eval_at=eval_at,
+            tolerance=tolerance,
+            window=window,
+            cache_dir=cache_dir,
+            **stream,
+        )
         self.env_id = env_id
         self.env_kwargs = env_kwargs or {}
         self.wrappers = wrappers or []

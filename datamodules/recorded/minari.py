@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import gymnasium
 import numpy as np
@@ -15,17 +15,18 @@ from memup_lightning.data.subset import EpisodeSubset, split_by_share
 from memup_lightning.datamodules.recorded.rewards import RewardDataModule
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.rl.collectors import Episode, check_episode, progress_bar
+from memup_lightning.rl.returns import RewardTarget
 from memup_lightning.rl.spaces import space_fields, space_leaves
 from memup_lightning.specs import FieldSpec
 from memup_lightning.typing import Split
 
 
 class MinariDataModule(RewardDataModule):
-    """Streams a Minari dataset. Give a ``cache_dir`` where it does not fit into memory: it is copied there, once, into
-    files that can be read in slices, which Minari's own cannot.
+    """Episodes of a Minari dataset as a stream of chunks. Give a ``cache_dir`` where it does not fit into memory: it is
+    copied there, once, into files that can be read in slices, which Minari's own cannot.
 
     The memory reads the observation, the action before it and the reward before it. The local context is the
-    observation and the action taken, of the last ``window`` steps. The outcome is made of rewards. The observation behind
+    observation and the action taken, of the last ``window`` steps. The outcome is made of rewards. The observation after
     the last action of an episode is left out: no outcome follows it. An episode that neither terminated nor was truncated
     counts as truncated.
 
@@ -33,14 +34,40 @@ class MinariDataModule(RewardDataModule):
         dataset: id of a dataset in Minari's local folder (``minari download ID`` brings it there), such as
             ``D4RL/door/human-v2``; or a path of one.
         val_share, test_share: share of the episodes in these splits, at least one each; which ones follows from ``seed``.
-        **rewards: see :class:`~memup_lightning.datamodules.recorded.rewards.RewardDataModule`.
+        observed, outcome, n_steps, gamma, eval_at, tolerance, window, cache_dir: see
+            :class:`~memup_lightning.datamodules.recorded.rewards.RewardDataModule`.
+        **stream: see :class:`~memup_lightning.datamodules.recorded.base.EpisodeDataModule`.
 
     Raises:
         MemUPError: Minari is not installed, no such dataset, a space that cannot be used, fewer than three episodes.
     """
 
-    def __init__(self, dataset: str, val_share: float = 0.1, test_share: float = 0.1, **rewards: Any) -> None:
-        super().__init__(**rewards)
+    def __init__(
+        self,
+        dataset: str,
+        val_share: float = 0.1,
+        test_share: float = 0.1,
+        observed: list[int] | None = None,
+        outcome: RewardTarget = "reward",
+        n_steps: int = 1,
+        gamma: float = 1.0,
+        eval_at: Literal["all", "last"] = "all",
+        tolerance: float = 0.3,
+        window: int = 1,
+        cache_dir: str | None = None,
+        **stream: Any,
+    ) -> None:
+        super().__init__(
+            observed=observed,
+            outcome=outcome,
+            n_steps=n_steps,
+            gamma=gamma,
+            eval_at=eval_at,
+            tolerance=tolerance,
+            window=window,
+            cache_dir=cache_dir,
+            **stream,
+        )
         if min(val_share, test_share) <= 0 or val_share + test_share >= 1:
             raise MemUPError(f"val_share={val_share}, test_share={test_share}: give shares whose sum is below 1")
         self.dataset = dataset

@@ -1,8 +1,9 @@
-"""The T-Maze, with episodes made when they are read."""
+"""TMazeDataModule: episodes of the T-Maze, computed when they are read."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -10,12 +11,15 @@ import numpy as np
 from memup_lightning import rng
 from memup_lightning.data.episodes import EVAL_MASK, OUTCOME, EpisodeSource, check_lengths
 from memup_lightning.data.procedural import ProceduralEpisodes
-from memup_lightning.datamodules.recorded.gymnasium import GymnasiumDataModule
-from memup_lightning.envs.tmaze import TMazeRules
-from memup_lightning.specs import FieldSpec
+from memup_lightning.datamodules.agent_task import agent_task
+from memup_lightning.datamodules.recorded.base import EpisodeDataModule
+from memup_lightning.envs.tmaze.env import tmaze_spaces
+from memup_lightning.envs.tmaze.rules import TMazeRules
+from memup_lightning.exceptions import MemUPError
+from memup_lightning.specs import FieldSpec, TaskSpec
 from memup_lightning.typing import Arrays, IntArray, Split
 
-_ACTION = 7  # stream of random numbers
+_ACTION_STREAM = 7  # first key of the draws of actions
 
 
 class TMazeEpisodes(ProceduralEpisodes):
@@ -46,7 +50,7 @@ class TMazeEpisodes(ProceduralEpisodes):
         if "observation" in names:
             out["observation"] = self.rules.observe(layout, seeds, time)
         if {"action", "reward", OUTCOME} & set(names):
-            action = (rng.hash64(_ACTION, seeds[:, None], time) & np.uint64(1)).astype(np.int64)
+            action = (rng.hash64(_ACTION_STREAM, seeds[:, None], time) & np.uint64(1)).astype(np.int64)
             if "action" in names:
                 out["action"] = action.astype(np.int32)
             if {"reward", OUTCOME} & set(names):
@@ -57,12 +61,14 @@ class TMazeEpisodes(ProceduralEpisodes):
         return out
 
 
-class TMazeDataModule(GymnasiumDataModule):
-    """T-Maze-L, -LN and -LNR (see :mod:`memup_lightning.envs.tmaze`).
+class TMazeDataModule(EpisodeDataModule):
+    """T-Maze-L, -LN and -LNR (see :mod:`memup_lightning.envs.tmaze.rules`) under a uniformly random policy.
 
-    The outcome is the reward; the memory is evaluated at the junction. Under the random policy the corridor does not depend
-    on the actions, so episodes are computed when they are read and may be a million steps long. With a ``policy`` of
-    your own they are played in the environment and kept in memory.
+    The memory reads the observation, the action before it and the reward before it; the local context is the observation
+    and the action taken. The outcome is the reward; the memory is evaluated at the junction. The corridor does not depend
+    on the actions, so episodes are computed when they are read and may be a million steps long. For a policy, wrappers or
+    an outcome of your own take :class:`~memup_lightning.datamodules.recorded.gymnasium.GymnasiumDataModule` with
+    ``env_id: memup/TMaze-v0``.
 
     Args:
         length: steps of the corridor with its junction, the least number in mode LNR.
@@ -71,7 +77,9 @@ class TMazeDataModule(GymnasiumDataModule):
         hint_window: share of the corridor in which the hint comes, at a random step; 0: at step 0.
         distractor_noise: size of the random vector that a distractor step shows; no two of them then look alike.
         num_train, num_val, num_test: episodes of each split.
-        **gymnasium: see :class:`~memup_lightning.datamodules.recorded.gymnasium.GymnasiumDataModule`.
+        window: steps of the local context.
+        tolerance: a predicted reward counts as right within this distance.
+        **stream: see :class:`~memup_lightning.datamodules.recorded.base.EpisodeDataModule`.
     """
 
     def __init__(
@@ -84,27 +92,22 @@ class TMazeDataModule(GymnasiumDataModule):
         num_train: int = 256,
         num_val: int = 256,
         num_test: int = 256,
-        **gymnasium: Any,
+        window: int = 1,
+        tolerance: float = 0.3,
+        **stream: Any,
     ) -> None:
-        maze: dict[str, Any] = {
-            "length": length,
-            "mode": mode,
-            "distractors": distractors,
-            "hint_window": hint_window,
-            "distractor_noise": distractor_noise,
-        }
-        self.rules = TMazeRules(**maze)
-        super().__init__(
-            env_id="memup/TMaze-v0",
-            env_kwargs=maze,
-            eval_at="last",
-            num_train=num_train,
-            num_val=num_val,
-            num_test=num_test,
-            **gymnasium,
-        )
+        super().__init__(**stream)
+        self.rules = TMazeRules(length, mode, distractors, hint_window, distractor_noise)
+        self.num_episodes: dict[Split, int] = {"train": num_train, "val": num_val, "test": num_test}
+        for split, number in self.num_episodes.items():
+            if number < 1:
+                raise MemUPError(f"num_{split}={number}: at least one episode is needed")
+        self.window = window
+        self.tolerance = tolerance
+
+    @cached_property
+    def task(self) -> TaskSpec:
+        return agent_task(*tmaze_spaces(self.rules), "memup/TMaze-v0", window=self.window, tolerance=self.tolerance)
 
     def episodes(self, split: Split) -> EpisodeSource:
-        if self.policy is not None or self.wrappers or self.observed is not None or self.outcome != "reward":
-            return super().episodes(split)
         return TMazeEpisodes(self.rules, self.episode_seeds(split, self.num_episodes[split]))

@@ -61,12 +61,13 @@ class TwoColorsDataModule(GymnasiumDataModule):
         shrink: side of the squares of the engine's screen whose mean is a pixel.
         eval_after: steps from the vanishing of the pillar to the first evaluated step.
         policy: by default :class:`~memup_lightning.envs.two_colors.policy.TwoColorsPolicy` or ``TwoColorsDelayPolicy``.
-        outcome, n_steps, gamma: see :class:`~memup_lightning.datamodules.recorded.rewards.RewardDataModule`.
+        outcome, n_steps, gamma, window, cache_dir: see
+            :class:`~memup_lightning.datamodules.recorded.rewards.RewardDataModule`.
         tolerance: a predicted reward counts as right within this distance. By default half of what lies between the two
             vests: a prediction is right on its side of the middle, by sign.
         num_train, num_val, num_test: episodes of each split.
         num_envs: environments, each with an engine, played side by side.
-        **gymnasium: see :class:`~memup_lightning.datamodules.recorded.gymnasium.GymnasiumDataModule`.
+        **stream: see :class:`~memup_lightning.datamodules.recorded.base.EpisodeDataModule`.
 
     Raises:
         MemUPError: an unknown variant, rules out of their range.
@@ -92,7 +93,11 @@ class TwoColorsDataModule(GymnasiumDataModule):
         num_val: int = 32,
         num_test: int = 32,
         num_envs: int = 2,
-        **gymnasium: Any,
+        n_steps: int = 1,
+        gamma: float = 1.0,
+        window: int = 1,
+        cache_dir: str | None = None,
+        **stream: Any,
     ) -> None:
         if variant not in ("room", "delay"):
             raise MemUPError(f"variant={variant!r} is not known; choose 'room' or 'delay'")
@@ -113,7 +118,11 @@ class TwoColorsDataModule(GymnasiumDataModule):
             num_val=num_val,
             num_test=num_test,
             num_envs=num_envs,
-            **gymnasium,
+            n_steps=n_steps,
+            gamma=gamma,
+            window=window,
+            cache_dir=cache_dir,
+            **stream,
         )
 
     def episodes(self, split: Split) -> EpisodeSource:
