@@ -1,4 +1,4 @@
-"""ViZDoom-Two-Colors: episodes from pixels, judged where a vest is taken long after its meaning could be seen."""
+"""TwoColorsDataModule: episodes from pixels, evaluated where a vest is taken long after the pillar has vanished."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from memup_lightning.specs import FieldSpec
 from memup_lightning.typing import Arrays, IntArray, Split
 
 COLOUR = INFO + "colour"
-"""Field of the pillar's colour, 0 = red, 1 = green: hidden truth, kept to judge by and read by no network."""
+"""Field of the pillar's colour, 0 = red, 1 = green: hidden truth, kept for evaluation and read by no network."""
 
 MOST_MORE = 4
 """How many more vests of one colour than of the other are told apart in :meth:`TwoColorsDataModule.seen_alike`."""
@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 class TwoColorsDataModule(GymnasiumDataModule):
     """Two-Colors and its delay variant (see :mod:`memup_lightning.envs.two_colors.env`); ViZDoom is an extra.
 
-    The outcome is made of rewards. The memory is judged where it must have kept the colour of the pillar:
+    The outcome is made of rewards. The memory is evaluated where it must have kept the colour of the pillar:
 
     - *late*: at steps that take a vest, ``eval_after`` steps or more after the pillar has vanished, and no other one in
       the steps that the outcome sums up; in the delay variant at the step that makes the choice.
@@ -217,7 +217,7 @@ class TwoColorsDataModule(GymnasiumDataModule):
         names = [EVAL_MASK, HAS_OUTCOME, "reward", *(INFO + name for name in self.kept_infos)]
         read = [source.gather(np.array([e]), np.array([0]), n, names) for e, n in enumerate(source.lengths.tolist())]
         arrays = {name: np.concatenate([part[name][0] for part in read]) for name in names}
-        # Where time ran out soon after, there is no outcome, and nothing to be judged.
+        # Where time ran out soon after, there is no outcome, and nothing to evaluate.
         eval_mask: BoolArray = np.asarray(arrays.pop(EVAL_MASK) & arrays.pop(HAS_OUTCOME), np.bool_)
         steps = np.flatnonzero(eval_mask)
         right = self._right(arrays["reward"][steps])
