@@ -18,6 +18,7 @@ from torch.optim import Adam, Optimizer
 from memup_lightning.distributed import all_gather_object, rank
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.modules.resume import optimizer_settings, restore_settings, scheduler_settings
+from memup_lightning.runs.lightning_private import logs_are_due, run_missed_validation
 from memup_lightning.runs.trust import CheckedLoading
 from memup_lightning.specs import TaskSpec
 
@@ -56,8 +57,7 @@ class BaseTask(CheckedLoading, LightningModule, ABC):  # type: ignore[misc]
     @property
     def is_log_step(self) -> bool:
         """Whether Lightning will write what is logged now: to log at other steps costs time for nothing."""
-        due: bool = self.trainer._logger_connector.should_update_logs
-        return due
+        return logs_are_due(self.trainer)
 
     def configure_optimizers(self) -> Any:
         optimizer = self._optimizer(p for p in self.parameters() if p.requires_grad)
@@ -117,21 +117,7 @@ class BaseTask(CheckedLoading, LightningModule, ABC):  # type: ignore[misc]
         scheduler = restore_settings(optimizer, scheduler, self._lr_scheduler, resumed["settings"], self._settings)
         if configs:
             configs[0].scheduler = scheduler
-        self._catch_up_validation()
-
-    def _catch_up_validation(self) -> None:
-        """Run the validation that was due at the very update after which the checkpoint was written. Lightning leaves it
-        out, and a callback that decides by it (EarlyStopping) would decide otherwise than in the uncut run."""
-        trainer = self.trainer
-        loop = trainer.fit_loop.epoch_loop
-        if not loop.restarted_on_train_batch_end or not loop._should_check_val_fx(None):  # type: ignore[arg-type]
-            return
-        first = trainer._logger_connector._first_loop_iter
-        trainer.validating = True
-        loop.val_loop.restarting = False
-        loop.val_loop.run()
-        trainer.training = True
-        trainer._logger_connector._first_loop_iter = first
+        run_missed_validation(self.trainer)
 
 
 def _own(states: Sequence[Tensor]) -> Tensor:

@@ -1,4 +1,4 @@
-"""Private parts of Lightning and jsonargparse that this project relies on; nothing else touches any.
+"""Private parts of Lightning and jsonargparse that this project relies on.
 
 ``tests/runs/test_lightning_private.py`` fails where a new version of Lightning lacks one of them.
 """
@@ -8,7 +8,32 @@ from __future__ import annotations
 from typing import Any
 
 from jsonargparse import ArgumentParser
+from pytorch_lightning import Trainer
 from pytorch_lightning.loggers import Logger
+
+
+def logs_are_due(trainer: Trainer) -> bool:
+    """Return whether Lightning writes to the loggers at this step."""
+    due: bool = trainer._logger_connector.should_update_logs
+    return due
+
+
+def run_missed_validation(trainer: Trainer) -> None:
+    """Run the validation that was due at the update of the checkpoint from which the trainer resumes.
+
+    Lightning leaves it out, and a callback that decides by it (EarlyStopping) would decide otherwise than in the run that
+    was not interrupted.
+    """
+    loop = trainer.fit_loop.epoch_loop
+    if not loop.restarted_on_train_batch_end or not loop._should_check_val_fx(None):  # type: ignore[arg-type]
+        return
+    connector = trainer._logger_connector
+    first = connector._first_loop_iter
+    trainer.validating = True
+    loop.val_loop.restarting = False
+    loop.val_loop.run()
+    trainer.training = True
+    connector._first_loop_iter = first
 
 
 def given_version(logger: Logger) -> int | str | None:

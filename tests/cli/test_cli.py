@@ -109,6 +109,14 @@ def test_an_override_of_the_learning_rate_wins_under_a_schedule(run: Run) -> Non
     assert learning_rate(resumed) == pytest.approx(0.2 / 8)
 
 
+def test_a_scheduler_that_waits_for_a_metric_lowers_the_rate_after_an_epoch(run: Run) -> None:
+    scheduler = "--model.init_args.lr_scheduler"
+    plateau = [f"{scheduler}=pytorch_lightning.cli.ReduceLROnPlateau", f"{scheduler}.monitor=val/nll"]
+    never_better = [f"{scheduler}.threshold=1e9", f"{scheduler}.threshold_mode=abs", f"{scheduler}.patience=0"]
+    cli = run("fit", *plateau, *never_better, "--data.init_args.chunks_per_epoch=4", "--trainer.max_steps=8")
+    assert learning_rate(cli) == pytest.approx(0.0002)
+
+
 @pytest.mark.parametrize(("subcommand", "metric"), [("validate", "val/accuracy"), ("test", "test/accuracy")])
 def test_a_checkpoint_is_evaluated(run: Run, checkpoint: str, subcommand: str, metric: str) -> None:
     cli = run(subcommand, "--ckpt_path", checkpoint)

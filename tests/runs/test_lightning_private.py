@@ -1,0 +1,34 @@
+"""Private parts of Lightning and jsonargparse that this project relies on are still there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pytorch_lightning import Trainer
+from pytorch_lightning.loggers import CSVLogger, WandbLogger
+
+PARTS: dict[str, Callable[[Trainer], Any]] = {
+    "Trainer._logger_connector.should_update_logs": lambda trainer: type(trainer._logger_connector).should_update_logs,
+    "Trainer._logger_connector._first_loop_iter": lambda trainer: trainer._logger_connector._first_loop_iter,
+    "Trainer._accelerator_connector": lambda trainer: trainer._accelerator_connector.cluster_environment,
+    "fit_loop._should_accumulate": lambda trainer: trainer.fit_loop._should_accumulate,
+    "epoch_loop._should_check_val_fx": lambda trainer: trainer.fit_loop.epoch_loop._should_check_val_fx,
+    "epoch_loop._broadcast_sigterm_tensor": lambda trainer: trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor,
+    "epoch_loop.restarted_on_train_batch_end": lambda trainer: trainer.fit_loop.epoch_loop.restarted_on_train_batch_end,
+    "CSVLogger._version": lambda trainer: CSVLogger(trainer.default_root_dir)._version,
+    "WandbLogger._wandb_init": lambda trainer: WandbLogger(offline=True)._wandb_init["anonymous"],
+}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_lightning_still_has_the_private_part(part: str, tmp_path: Path) -> None:
+    trainer = Trainer(default_root_dir=tmp_path, logger=False, accelerator="cpu", enable_model_summary=False)
+    try:
+        PARTS[part](trainer)
+    except (AttributeError, KeyError) as error:
+        pytest.fail(
+            f"this version of Lightning has no {part} ({error}): correct memup_lightning/runs, or bound the version"
+        )
