@@ -1,6 +1,6 @@
-"""The ranks of a run: the few words that its processes exchange beside DDP's gradients.
+"""Collectives between the processes of a run, outside DDP's gradient averaging.
 
-Lightning starts the processes and averages their gradients. Without them, every function here is the identity.
+Lightning starts the processes and averages their gradients. In a run of one process every function returns its argument.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ T = TypeVar("T")
 
 
 def world_size() -> int:
-    """Number of ranks; 1 where nothing is distributed."""
+    """Return the number of ranks; 1 where nothing is distributed."""
     return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
 
 
 def rank() -> int:
-    """Number of this process, from 0."""
+    """Return the number of this process, from 0."""
     return distributed.get_rank() if world_size() > 1 else 0
 
 
 def destroy_process_group() -> None:
-    """Leave the ranks, if this process is one of several.
+    """Destroy the process group, if this process is one of several.
 
-    Lightning does so for NCCL alone. A process that exits while gloo's threads run may be aborted, with all its work done.
+    Lightning does so for NCCL alone. A process that exits while gloo's threads run may be aborted after all its work.
     """
     if world_size() > 1:
         distributed.destroy_process_group()
 
 
 def share_of_lanes(lanes: int, name: str = "lanes") -> int:
-    """Lanes of each rank.
+    """Return the number of lanes of each rank.
 
     Raises:
         MemUPError: they cannot be split evenly.
@@ -53,7 +53,7 @@ def share_of_lanes(lanes: int, name: str = "lanes") -> int:
 
 
 def share_of_episodes(episodes: IntArray, lengths: IntArray, of_rank: int | None = None) -> IntArray:
-    """The episodes of a rank: dealt out longest first, so that every rank has about as many steps.
+    """Return the episodes of a rank. They are distributed longest first, so that all ranks have about as many steps.
 
     Args:
         episodes: all of them.
@@ -62,12 +62,12 @@ def share_of_episodes(episodes: IntArray, lengths: IntArray, of_rank: int | None
     """
     if world_size() == 1:
         return episodes
-    dealt: IntArray = episodes[np.argsort(-lengths[episodes], kind="stable")]
-    return dealt[rank() if of_rank is None else of_rank :: world_size()]
+    ordered: IntArray = episodes[np.argsort(-lengths[episodes], kind="stable")]
+    return ordered[rank() if of_rank is None else of_rank :: world_size()]
 
 
 def all_gather_object(part: T) -> list[T]:
-    """What every rank hands in, in the order of the ranks; anything that can be pickled."""
+    """Return the objects of all ranks in the order of the ranks; anything that can be pickled."""
     if world_size() == 1:
         return [part]
     parts: list[Any] = [None] * world_size()
@@ -76,7 +76,7 @@ def all_gather_object(part: T) -> list[T]:
 
 
 def all_reduce_sum(part: Tensor) -> Tensor:
-    """The sum of what all ranks hand in; all of one shape."""
+    """Sum the tensors of all ranks, all of one shape."""
     if world_size() > 1:
         part = part.clone()
         distributed.all_reduce(part)
@@ -84,7 +84,7 @@ def all_reduce_sum(part: Tensor) -> Tensor:
 
 
 def all_gather_cat(part: Tensor) -> Tensor:
-    """The tensors of all ranks, one below the other; all of one shape."""
+    """Concatenate the tensors of all ranks, all of one shape, along the first dimension."""
     if world_size() == 1:
         return part
     parts = [torch.empty_like(part, memory_format=torch.contiguous_format) for _ in range(world_size())]

@@ -45,6 +45,15 @@ def uniform(*keys: int | npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
     return (hash64(*keys) >> np.uint64(11)).astype(np.float64) * (1.0 / (1 << 53))
 
 
+def gumbel(*keys: int | npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
+    """Draw from the standard Gumbel distribution, once for each element of the broadcast keys (see :func:`hash64`).
+
+    The k largest of ``log(w) + gumbel`` are a draw of k without replacement, in proportion to the weights w (Kool, van Hoof
+    & Welling, ICML 2019).
+    """
+    return -np.log(-np.log(np.clip(uniform(*keys), 1e-300, 1 - 1e-16)))
+
+
 def integers(high: int | npt.NDArray[np.integer], *keys: int | npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
     """Uniform integers from {0, ..., high - 1}, one for each element of the broadcast keys (see :func:`hash64`)."""
     return np.floor(uniform(*keys) * high).astype(np.int64)

@@ -1,4 +1,4 @@
-"""What a data set tells a model: the fields of a step, which of them memory and predictor see, what the outcome is."""
+"""Specification of a data set for models: fields of a step, fields that memory and predictor read, the outcome."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from memup_lightning.exceptions import MemUPError
+from memup_lightning.exceptions import MemUPError, check_at_least
 
 FieldType = Literal["vector", "token", "image"]
 
@@ -25,7 +25,7 @@ class FieldSpec:
         classes: number of classes of a ``token``.
 
     Raises:
-        MemUPError: a token without classes, an image that has not three dimensions.
+        MemUPError: a token without classes, an image without three dimensions or with the channels first.
     """
 
     shape: tuple[int, ...] = ()
@@ -39,10 +39,15 @@ class FieldSpec:
             raise MemUPError(f"a token field needs classes >= 1, got classes={self.classes}")
         if self.type == "image" and len(self.shape) != 3:
             raise MemUPError(f"an image field has shape (height, width, channels), got {self.shape}")
+        if self.type == "image" and self.shape[0] <= 4 < min(self.shape[1:]):
+            raise MemUPError(
+                f"an image field has shape (height, width, channels), and {self.shape} looks like channels first; move the "
+                "channels to the end, for example by numpy.moveaxis(frames, -3, -1)"
+            )
 
     @property
     def fill(self) -> int:
-        """What stands where no step is: before the first and past the last step of an episode."""
+        """Value before the first and after the last step of an episode."""
         return -1 if self.type == "token" else 0
 
     @property
@@ -53,14 +58,14 @@ class FieldSpec:
 
 @dataclass(frozen=True)
 class TaskSpec:
-    """The shape of a learning problem; a model is built from it, and a checkpoint carries it.
+    """Fields, inputs, context and outcome of a learning problem. A model is built from it, and its checkpoint holds it.
 
     Args:
         fields: the fields of a step that inputs, context and outcome are taken from.
         inputs: what the memory reads at step t: name of a field -> its lag in steps. In reinforcement learning
             ``{"observation": 0, "action": 1, "reward": 1}``: the observation, the action and reward before it.
-        context: fields of the local context c_k, what the predictor sees beside the memory.
-        outcome: what is to be predicted at a step, y_k: a number or vector (``vector``) or a class (``token``).
+        context: fields of the local context c_k, which the predictor reads in addition to the memory.
+        outcome: what is predicted at a step, y_k: a number or vector (``vector``) or a class (``token``).
         window: number of steps, up to and with k, that the local context spans.
         tolerance: a predicted number counts as right within this distance of the outcome.
         has_eval_mask: whether the data mark the steps at which a memory is evaluated (else every step with an
@@ -80,8 +85,7 @@ class TaskSpec:
         for name in (*self.inputs, *self.context):
             if name not in self.fields:
                 raise MemUPError(f"the task has no field {name!r}; its fields are {', '.join(self.fields)}")
-        if self.window < 1:
-            raise MemUPError(f"window={self.window}: the local context spans at least 1 step")
+        check_at_least(1, window=self.window)
         if not self.inputs or not self.context:
             raise MemUPError(f"inputs={dict(self.inputs)}, context={self.context}: each names at least one field")
 

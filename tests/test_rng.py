@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memup_lightning.rng import hash64, integers, uniform
+from memup_lightning.rng import gumbel, hash64, integers, uniform
 
 N = 40_000
 keys = st.integers(-(2**63), 2**63 - 1)
@@ -102,3 +102,9 @@ def test_integers_take_a_limit_for_each_draw() -> None:
 def test_draws_are_the_same_in_every_release() -> None:
     """Data sets, schedules and targets of old checkpoints follow from these numbers."""
     assert [hex(int(x)) for x in hash64(1, np.arange(2))] == ["0xf0954079b53bd679", "0x2c642ecee5e5e085"]
+
+
+def test_the_largest_of_log_weight_plus_gumbel_is_a_draw_in_proportion_to_the_weights() -> None:
+    weights = np.array([0.1, 0.2, 0.7])
+    drawn = (np.log(weights) + gumbel(3, np.arange(N)[:, None], np.arange(3))).argmax(1)
+    np.testing.assert_allclose(np.bincount(drawn) / N, weights, atol=0.01)

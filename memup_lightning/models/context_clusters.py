@@ -1,9 +1,9 @@
-"""Clusters of context: which steps look alike to the local predictor, and what a memory explains of each cluster.
+"""Clusters of similar local contexts, with statistics of what the memory explains of each.
 
-Ten steps of one cluster teach a memory what one of them teaches, and a cluster whose outcomes no memory explains teaches it
-nothing. So the steps of all episodes are divided into a few clusters by what the local predictor sees in their contexts,
-without labels, and an account of each cluster is kept: how uncertain its outcomes are, and how many bits of them the memory
-explains in episodes that it is not trained on. In those that it is trained on, memorised noise looks like gain.
+Ten targets of one cluster are worth little more than one of them, and targets whose outcomes no memory explains are worth
+nothing. So the steps of all episodes are divided into a few clusters by the local predictor's features of their contexts,
+without labels. Of each cluster two things are measured: how uncertain its outcomes are, and how many bits of them the
+memory explains in episodes that it is not trained on. In episodes that it is trained on, memorised noise looks like gain.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ from memup_lightning import rng
 from memup_lightning.chunk import Fields
 from memup_lightning.distributed import all_gather_object
 
-_KEEP = 0.5  # of what was observed before a refresh, counted after it: what the memory explains changes as it learns
-_ROUNDS = 10  # of Lloyd's algorithm at a refresh; the centres go on from where they were
-_PRIOR_GAIN = (
-    1.0  # bits: deviation of what the memory may explain of the most uncertain outcomes, before anything is observed
-)
-_LEAST_PRIOR_GAIN = 1e-3
-_CERTAIN, _COMMON = 0.02, 0.5  # a cluster of less hope that occurs in more of the blocks of steps gets no targets
-_NOISE = 1e-2  # bits: deviation of one observation, before there are any
-_SURE = 5.0  # standard errors: to be surer than that changes nothing any more
-_LEAST_WEIGHT = 0.01  # of a certain context: the certain ones need a cluster of their own, if not as many
-_EPISODES = 256  # that are told apart; others share their places
-_SHOWN = 8  # numbers of a field that an example shows
+_RETENTION = 0.5  # weight of earlier observations after a refresh: the gains change as the memory learns
+_ROUNDS = 10  # of Lloyd's algorithm at a refresh, from the centres of the refresh before
+_MIN_PRIOR_GAIN = 1e-3
+_MAX_CERTAIN_GAIN, _MIN_COMMON_PRESENCE = (
+    0.02,
+    0.5,
+)  # prior gain and share of blocks: a cluster below and above gets no targets
+_PRIOR_DEVIATION = 1e-2  # bits: standard deviation of one observation, before there are any
+_MAX_STANDARD_ERRORS = 5.0  # of a gain; more do not change a cluster's weight
+_MIN_WEIGHT = 0.01  # of a certain context in the clustering, so that certain contexts have a cluster of their own
+_EPISODE_SLOTS = 256  # episodes with the same number modulo this share a slot
+_MAX_NUMBERS = 8  # of a field in an example
 
 
 class ContextClusters:
-    """Clusters of contexts, moved on at every refresh from where they were, and what is known of each.
+    """Clusters of contexts, updated at every refresh, and statistics of each.
 
     The clusters are those of k-means over features of contexts, each weighted by its uncertainty (first centres:
-    k-means++, Arthur & Vassilvitskii, SODA 2007; then Lloyd's algorithm). Of each cluster the gains are kept that were
-    observed in episodes that the memory is not trained on, as a number, a sum and a sum of squares. They count half at
-    every refresh, so that the account follows the memory, and is unsure again where nothing is observed any more.
+    k-means++, Arthur & Vassilvitskii, SODA 2007; then Lloyd's algorithm). The statistics of a cluster are those of the
+    gains that were observed in episodes that the memory is not trained on: number, sum and sum of squares. They are halved
+    at every refresh, so that they follow the memory, and are uncertain again where nothing is observed any more.
 
     Args:
         count: M, number of clusters.
@@ -48,9 +48,11 @@ class ContextClusters:
     Attributes:
         centres: ``[M, features]``; no row before the first :meth:`fit`.
         uncertainty: mean over the contexts of each cluster, in the unit of the uncertainty, ``[M]``.
-        examples: a context of each cluster, in words.
+        prior_gain: mean of the uncertainties of each cluster, scaled to [0, 1] over all contexts: gain in bits that is
+            assumed before anything is observed, ``[M]``.
+        examples: a context of each cluster, as text.
         observed: number, sum and sum of squares of the gains of each cluster until the last refresh, ``[3, M]``.
-        chosen: number of targets of each cluster until the last refresh, ``[M]``.
+        chosen: decayed number of targets of each cluster until the last refresh, ``[M]``.
         presence: share of the blocks of steps in which each cluster occurred at the last refresh, ``[M]``.
     """
 
@@ -62,9 +64,9 @@ class ContextClusters:
         self.observed = torch.zeros(3, count, dtype=torch.float64, device=device)
         self.chosen = torch.zeros(count, dtype=torch.float64, device=device)
         self.presence = torch.ones(count, dtype=torch.float64, device=device)
-        # Since then, by this rank: number and sum of the gains by episode, number of targets, and of blocks of steps in
-        # which each cluster occurred.
-        self._gains = torch.zeros(2, _EPISODES, count, dtype=torch.float64, device=device)
+        # Since the last refresh, on this rank: number and sum of the gains by episode, number of targets, and of blocks of
+        # steps in which each cluster occurred.
+        self._gains = torch.zeros(2, _EPISODE_SLOTS, count, dtype=torch.float64, device=device)
         self._targets = torch.zeros_like(self.chosen)
         self._blocks = torch.zeros(2, count, dtype=torch.float64, device=device)
 
@@ -72,56 +74,58 @@ class ContextClusters:
         return len(self.examples)
 
     def __call__(self, features: Tensor) -> Tensor:
-        """The cluster of each context: ``[..., features]`` to int64 ``[...]``."""
+        """Return the cluster of each context: ``[..., features]`` to int64 ``[...]``."""
         flat = features.flatten(0, -2)
         nearest = torch.addmm(self.centres.square().sum(1), flat, self.centres.T, alpha=-2).argmin(1)
         return nearest.view(features.shape[:-1])
 
     def fit(self, features: Tensor, uncertainty: Tensor, context: Fields, seed: int) -> None:
-        """Move the centres to where contexts are now, and count what was observed before.
+        """Move the centres to the contexts, and add the observations since the last refresh to the statistics.
 
         Args:
             features: ``[contexts, features]``.
             uncertainty: ``[contexts]``.
             context: each field ``[contexts, W, ...]``, for the examples.
-            seed: of the first centres, and of those of clusters that have lost all their contexts.
+            seed: of the first centres, and of new centres for clusters without contexts.
         """
-        gains, targets, blocks = self._of_all_ranks()
-        self.observed, self.chosen = self._until_now(gains, targets)
+        gains, targets, blocks = self._sum_over_ranks()
+        self.observed, self.chosen = self._totals(gains, targets)
         self.presence = torch.where(blocks[1] > 0, blocks[0].clamp(min=1) / blocks[1].clamp(min=1), self.presence)
         for fresh in (self._gains, self._targets, self._blocks):
             fresh.zero_()
         low, high = uncertainty.aminmax()
         share = (uncertainty - low) / (high - low) if high > low else torch.ones_like(uncertainty)
-        weight = share.clamp(min=_LEAST_WEIGHT)
+        weight = share.clamp(min=_MIN_WEIGHT)
         draws = rng.uniform(seed, np.arange(len(self)))
         if not len(self.centres):
-            self.centres = features[_drawn(weight, draws[0])]
+            self.centres = features[_sample_row(weight, draws[0])]
             while len(self.centres) < len(self):
-                self.centres = torch.cat([self.centres, self._far_away(features, weight, draws[len(self.centres)])])
+                self.centres = torch.cat(
+                    [self.centres, self._sample_distant(features, weight, draws[len(self.centres)])]
+                )
         for _ in range(_ROUNDS):
             cluster = self(features)
             mass = torch.zeros_like(self.prior_gain).index_add_(0, cluster, weight)[:, None]
             total = torch.zeros_like(self.centres).index_add_(0, cluster, weight[:, None] * features)
             self.centres = torch.where(mass > 0, total / mass.clamp(min=1e-12), self.centres)
-        for lost in (torch.bincount(cluster, minlength=len(self)) == 0).nonzero().flatten().tolist():
-            self.centres[lost] = self._far_away(features, weight, draws[lost])[0]
-            self.observed[:, lost] = 0
+        for empty in (torch.bincount(cluster, minlength=len(self)) == 0).nonzero().flatten().tolist():
+            self.centres[empty] = self._sample_distant(features, weight, draws[empty])[0]
+            self.observed[:, empty] = 0
         self.centres = all_gather_object(self.centres)[0]  # ranks may differ in the last bit
         cluster = self(features)
         number = torch.bincount(cluster, minlength=len(self)).clamp(min=1)
         self.uncertainty = torch.zeros_like(self.prior_gain).index_add_(0, cluster, uncertainty) / number
         self.prior_gain = torch.zeros_like(self.prior_gain).index_add_(0, cluster, share) / number
         nearest = torch.cdist(self.centres, features).argmin(1)
-        self.examples = _in_words({name: x[nearest, -1] for name, x in context.items()})
+        self.examples = _format_step({name: x[nearest, -1] for name, x in context.items()})
 
-    def _far_away(self, features: Tensor, weight: Tensor, draw: float) -> Tensor:
-        return features[_drawn(torch.cdist(features, self.centres).amin(1).square() * weight, draw)]
+    def _sample_distant(self, features: Tensor, weight: Tensor, draw: float) -> Tensor:
+        return features[_sample_row(torch.cdist(features, self.centres).amin(1).square() * weight, draw)]
 
     def observe(self, cluster: Tensor, gain: Tensor, counts: Tensor, episode: Tensor) -> None:
-        """Note bits that the memory explained of some steps; they count from the next refresh on.
+        """Record the gains of some steps; they count from the next refresh on.
 
-        The steps of one cluster in one episode are one observation, their mean: lanes meet the same step again and again.
+        The steps of one cluster in one episode are one observation, their mean, since lanes repeat the same step.
 
         Args:
             cluster: of each step, ``[lanes, steps]``.
@@ -129,7 +133,7 @@ class ContextClusters:
             counts: whether its episode is one that the memory is not trained on, bool ``[lanes, steps]``.
             episode: of each lane, ``[lanes]``.
         """
-        place = (episode[:, None] % _EPISODES * len(self) + cluster).flatten()
+        place = (episode[:, None] % _EPISODE_SLOTS * len(self) + cluster).flatten()
         seen = torch.stack([counts.double(), gain.double().where(counts, 0)]).flatten(1)
         self._gains.view(2, -1).index_add_(1, place, seen)
 
@@ -144,23 +148,25 @@ class ContextClusters:
         self._targets.index_add_(0, cluster.flatten(), valid.flatten().double())
 
     def weights(self) -> Tensor:
-        """In what proportion the clusters are to be drawn, ``[M]``: the more uncertain, the rarer, and the surer it is that
-        the memory explains something of them, by a factor ``exp(t)`` for a gain of t standard errors. 0 for those that are
-        certain and common: they would take places and teach nothing."""
+        """Return the sampling weight of each cluster, ``[M]``.
+
+        It is the prior gain divided by the share of blocks in which the cluster occurs, times ``exp(t)`` for a mean gain of
+        t standard errors. It is 0 for clusters that are certain and common: their targets would be wasted.
+        """
         number, total, square = self.observed
         several = number.clamp(min=1)
-        scatter = (square - total.square() / several).clamp(min=0)
-        usual = (scatter.sum() + _NOISE**2) / (number.sum() + 1)
-        error = ((scatter + usual) / several / (several + 1)).sqrt()
-        sure = (total / several / error).clamp(0, _SURE)
-        weights: Tensor = self.prior_gain.double().clamp(min=_LEAST_PRIOR_GAIN) / self.presence * sure.exp()
-        idle = (self.prior_gain <= _CERTAIN) & (self.presence > _COMMON)
+        sum_of_squares = (square - total.square() / several).clamp(min=0)
+        pooled_variance = (sum_of_squares.sum() + _PRIOR_DEVIATION**2) / (number.sum() + 1)
+        error = ((sum_of_squares + pooled_variance) / several / (several + 1)).sqrt()
+        standard_errors = (total / several / error).clamp(0, _MAX_STANDARD_ERRORS)
+        weights: Tensor = self.prior_gain.double().clamp(min=_MIN_PRIOR_GAIN) / self.presence * standard_errors.exp()
+        idle = (self.prior_gain <= _MAX_CERTAIN_GAIN) & (self.presence > _MIN_COMMON_PRESENCE)
         return weights.masked_fill(idle, 0).float()
 
     def summary(self) -> list[dict[str, Any]]:
-        """A row for each cluster: an example, its uncertainty, the mean gain in bits with its standard error (None where
-        nothing was observed), its share of the targets; the most often chosen first."""
-        observed, chosen = self._until_now(self._gains, self._targets)
+        """Return a row for each cluster: example, uncertainty, mean gain in bits with its standard error (None where
+        nothing was observed), share of the targets. The largest share comes first."""
+        observed, chosen = self._totals(self._gains, self._targets)
         number, total, square = observed.tolist()
         share = (chosen / chosen.sum().clamp(min=1e-9)).tolist()
         rows = []
@@ -178,9 +184,9 @@ class ContextClusters:
         return self
 
     def state_dict(self) -> dict[str, Any]:
-        """What all ranks hold; called on all of them."""
+        """Return the state of all ranks together; called on all of them."""
         state: dict[str, Any] = {name: getattr(self, name) for name in _TENSORS}
-        state["_gains"], state["_targets"], state["_blocks"] = self._of_all_ranks()
+        state["_gains"], state["_targets"], state["_blocks"] = self._sum_over_ranks()
         return state | {"examples": self.examples}
 
     def load_state_dict(self, state: Mapping[str, Any], rank: int) -> None:
@@ -188,39 +194,39 @@ class ContextClusters:
         for name in _TENSORS:
             setattr(self, name, state[name].to(device, copy=True))
         self.examples = list(state["examples"])
-        if rank:  # rank zero holds what all had seen
+        if rank:  # rank zero holds the sums of all
             for fresh in (self._gains, self._targets, self._blocks):
                 fresh.zero_()
 
-    def _of_all_ranks(self) -> tuple[Tensor, Tensor, Tensor]:
-        """What was seen since the last refresh."""
+    def _sum_over_ranks(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Sum what all ranks observed since the last refresh."""
         parts = all_gather_object((self._gains.cpu(), self._targets.cpu(), self._blocks.cpu()))
         gains, targets, blocks = (torch.stack(x).sum(0).to(self.centres.device) for x in zip(*parts, strict=True))
         return gains, targets, blocks
 
-    def _until_now(self, gains: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """What was observed and chosen, with what was seen since the last refresh; the older counts less."""
+    def _totals(self, gains: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the observations and targets up to now; those before the last refresh are decayed."""
         number, total = gains
         mean = total / number.clamp(min=1)
         fresh = torch.stack([(number > 0).double(), mean, mean.square()]).sum(1)
-        return _KEEP * self.observed + fresh, _KEEP * self.chosen + targets
+        return _RETENTION * self.observed + fresh, _RETENTION * self.chosen + targets
 
 
 _TENSORS = ("centres", "uncertainty", "prior_gain", "observed", "chosen", "presence", "_gains", "_targets", "_blocks")
 
 
-def _drawn(weight: Tensor, uniform: float) -> Tensor:
-    """One row, drawn in proportion to its weight, ``[1]``."""
+def _sample_row(weight: Tensor, uniform: float) -> Tensor:
+    """Draw a row in proportion to its weight, ``[1]``."""
     cumulated = weight.double().cumsum(0)
     return torch.searchsorted(cumulated, cumulated[-1:] * uniform).clamp(max=len(weight) - 1)
 
 
-def _in_words(step: Fields) -> list[str]:
-    """One step of a context for each row, such as ``observation 0 1 -1, action 1``."""
+def _format_step(step: Fields) -> list[str]:
+    """Format the last step of each context, such as ``observation 0 1 -1, action 1``."""
     fields = {name: x.flatten(1).tolist() if x.dim() > 1 else x[:, None].tolist() for name, x in step.items()}
     rows = zip(*fields.values(), strict=True)
-    return [", ".join(f"{name} {_numbers(x)}" for name, x in zip(fields, row, strict=True)) for row in rows]
+    return [", ".join(f"{name} {_format_numbers(x)}" for name, x in zip(fields, row, strict=True)) for row in rows]
 
 
-def _numbers(values: list[float]) -> str:
-    return " ".join(f"{x:.2g}" for x in values[:_SHOWN]) + (" ..." if len(values) > _SHOWN else "")
+def _format_numbers(values: list[float]) -> str:
+    return " ".join(f"{x:.2g}" for x in values[:_MAX_NUMBERS]) + (" ..." if len(values) > _MAX_NUMBERS else "")

@@ -1,4 +1,4 @@
-"""From the fields of a step to features: vectors as they are, tokens as one-hot or embedding, images through a CNN."""
+"""Encoders of the fields of a step: vectors unchanged, tokens as one-hot or embedding, images by a CNN."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from memup_lightning.chunk import Fields
-from memup_lightning.exceptions import MemUPError
 from memup_lightning.specs import FieldSpec
 
 ONE_HOT_UP_TO = 32
 """Tokens of more classes are embedded."""
-_INDICES = (torch.int32, torch.int64)  # what torch looks up as it is
+_INDEX_DTYPES = (torch.int32, torch.int64)  # of F.embedding
+_MIN_PICTURE_SIDE = 12  # pixels; smaller images are mostly symbolic
 
 
 class TokenEncoder(nn.Module):
@@ -25,7 +25,7 @@ class TokenEncoder(nn.Module):
     Args:
         field: a token field.
         embedding_size: features of a token, where it has more than :data:`ONE_HOT_UP_TO` classes.
-        one_hot: what stands for 1 in a one-hot token.
+        one_hot: value of the 1 in a one-hot token.
     """
 
     def __init__(self, field: FieldSpec, embedding_size: int = 32, one_hot: float = 1.0) -> None:
@@ -41,7 +41,7 @@ class TokenEncoder(nn.Module):
         self.output_size = each * math.prod(field.shape)
 
     def forward(self, x: Tensor) -> Tensor:
-        index = (x if x.dtype in _INDICES else x.long()) + 1
+        index = (x if x.dtype in _INDEX_DTYPES else x.long()) + 1
         features = F.embedding(index, self.get_buffer("eye")) if self.embedding is None else self.embedding(index)
         return features.flatten(x.dim() - self.dims) if self.dims else features
 
@@ -49,32 +49,27 @@ class TokenEncoder(nn.Module):
 class ImageEncoder(nn.Module):
     """Images ``[..., height, width, channels]`` (uint8, or floats in [0, 1]) to ``[..., output_size]``.
 
-    Three convolutions as in Mnih et al. (Nature, 2015), for any image from 36 pixels a side on.
+    Three convolutions as in Mnih et al. (Nature, 2015) for images from 36 pixels a side on. Smaller images get two
+    convolutions of 3 pixels, with stride 2 from 12 pixels a side on. Below that they are mostly symbolic views, such as
+    MiniGrid's 7x7, whose class numbers are small: their uint8 is divided by 16 and not by 255.
 
     Args:
         field: an image field.
         output_size: features.
-        standardize: whether each image is brought to mean 0 and standard deviation 1 over its pixels and channels. What is
-            small on a plain ground then weighs more than the ground.
-
-    Raises:
-        MemUPError: an image that is too small for the convolutions.
+        standardize: whether each image is scaled to mean 0 and standard deviation 1 over its pixels and channels. Small
+            objects on a plain background then have more weight.
     """
 
-    least_side = 36  # pixels
+    min_side = 36  # pixels that the convolutions need
 
     def __init__(self, field: FieldSpec, output_size: int = 128, standardize: bool = False) -> None:
         super().__init__()
         height, width, channels = field.shape
-        least = self.least_side
-        if min(height, width) < least:
-            raise MemUPError(
-                f"an image of {height}x{width} pixels is too small for {type(self).__name__}; it needs {least}x{least}"
-            )
-        self.scale = 255.0 if field.dtype == "uint8" else 1.0
+        side = min(height, width)
+        self.scale = (255.0 if side >= _MIN_PICTURE_SIDE else 16.0) if field.dtype == "uint8" else 1.0
         self.standardize = standardize
         self.output_size = output_size
-        self.layers = self.convolutions(channels)
+        self.layers = self.convolutions(channels) if side >= self.min_side else _small_convolutions(channels, side)
         with torch.no_grad():
             flat = self.layers(torch.zeros(1, channels, height, width)).numel()
         self.project = nn.Linear(flat, output_size)
@@ -100,14 +95,21 @@ class ImageEncoder(nn.Module):
 
 
 class SmallImageEncoder(ImageEncoder):
-    """An :class:`ImageEncoder` of two thin convolutions, for images from 16 pixels a side on: enough to tell what large
-    and plain things there are, at a fraction of the cost.
+    """An :class:`ImageEncoder` of two thin convolutions, for images from 16 pixels a side on: enough for large and plain
+    objects, at a fraction of the cost.
     """
 
-    least_side = 16
+    min_side = 16
 
     def convolutions(self, channels: int) -> nn.Module:
         return nn.Sequential(nn.Conv2d(channels, 16, 8, 4), nn.ReLU(), nn.Conv2d(16, 32, 3, 2), nn.ReLU())
+
+
+def _small_convolutions(channels: int, side: int) -> nn.Module:
+    stride = 2 if side >= _MIN_PICTURE_SIDE else 1
+    return nn.Sequential(
+        nn.Conv2d(channels, 16, 3, stride, padding=1), nn.ReLU(), nn.Conv2d(16, 32, 3, stride, padding=1), nn.ReLU()
+    )
 
 
 ImageCallable: TypeAlias = Callable[[FieldSpec, int], ImageEncoder]
@@ -132,12 +134,12 @@ class StepEncoder(nn.Module):
 
     Args:
         fields: the fields; the model fills them in.
-        hidden_size: size of a linear layer with ReLU behind the joined features; 0 leaves it out.
+        hidden_size: size of a linear layer with ReLU after the joined features; 0 leaves it out.
         embedding_size: features of a token of many classes.
         image_size: features of an image.
         image: ``(field, output_size) -> encoder`` of images.
-        one_hot: what stands for 1 in a one-hot token. A recurrent core whose first weights are small, as torch's are,
-            hardly sees a token that comes once and alone; a larger number makes it seen.
+        one_hot: value of the 1 in a one-hot token. In a recurrent core with small first weights, such as torch's, a token
+            that comes once has little effect; a larger number gives it more.
     """
 
     _dtype: Tensor

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from memup_lightning.chunk import Chunk
-from memup_lightning.exceptions import MemUPError
+from memup_lightning.exceptions import MemUPError, check_at_least
 from memup_lightning.models.memory import State
 from memup_lightning.modules.tbptt import TBPTT
 from memup_lightning.runs.parts import recorded_data
@@ -39,8 +39,7 @@ class BPTT(TBPTT):
 
     def __init__(self, task: TaskSpec | dict[str, Any], checkpoint_every: int | None = None, **parts: Any) -> None:
         super().__init__(task, **parts)
-        if checkpoint_every is not None and checkpoint_every < 1:
-            raise MemUPError(f"checkpoint_every={checkpoint_every}: must be at least 1 step, or null to store all")
+        check_at_least(1, checkpoint_every=checkpoint_every)
         self.checkpoint_every = checkpoint_every
 
     def on_fit_start(self) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from memup_lightning.chunk import Fields
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.models.memory.base import may_hold
+from memup_lightning.models.memory.base import needs_reset
 from memup_lightning.rl.spaces import Leaves
 from memup_lightning.specs import FieldSpec, TaskSpec
 from memup_lightning.typing import Arrays
@@ -64,7 +64,7 @@ class MemoryInputs:
             is_first: where the episode begins, bool ``[N]``.
         """
         inputs: Fields = {}
-        begins = may_hold(is_first)
+        begins = needs_reset(is_first)
         for name, field in self.fields.items():
             if name in observation:
                 inputs[name] = torch.from_numpy(observation[name]).to(is_first.device)

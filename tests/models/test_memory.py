@@ -358,8 +358,8 @@ def test_a_core_comes_back_from_its_state_dict(name: str) -> None:
         (lambda: LSTM(4, hidden_size=0), "hidden_size=0"),
         (lambda: GRU(4, num_layers=0), "num_layers=0"),
         (lambda: LSTM(4, chrono=2), "chrono=2"),
-        (lambda: NTM(4, slots=0), "NTM slots=0"),
-        (lambda: MinGRU(4, keep=0), "MinGRU keep=0"),
+        (lambda: NTM(4, slots=0), "slots=0: must be at least 1"),
+        (lambda: MinGRU(4, keep=0), "keep=0"),
         (lambda: AMRL(4, hidden_size=7), "hidden_size=7.*even number"),
         (lambda: AMRL(4, aggregator="sum"), "aggregator='sum'.*max or avg"),  # type: ignore[arg-type]
         (lambda: XLSTM(4, hidden_size=12), "hidden_size=12, num_heads=4"),

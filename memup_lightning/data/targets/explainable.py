@@ -41,8 +41,7 @@ class Explainable(Selector):
         if clusters is None:
             raise MemUPError("Explainable scores context clusters, and none were found; train with a TargetRefresh")
         episodes, position = steps.episode.cpu().numpy()[:, None], steps.position.cpu().numpy()
-        uniform = rng.uniform(self.seed, steps.draw, episodes, np.arange(len(clusters.weight)), _ORDER)
-        gumbel = -np.log(-np.log(np.clip(uniform, 1e-300, 1 - 1e-16)))
+        gumbel = rng.gumbel(self.seed, steps.draw, episodes, np.arange(len(clusters.weight)), _ORDER)
         place = (clusters.weight.log() + torch.from_numpy(gumbel).to(clusters.weight)).argsort(dim=1).argsort(dim=1)
         within = torch.from_numpy(rng.uniform(self.seed, steps.draw, episodes, position)).to(clusters.weight)
         # float32: a score must not round up to the next whole number.

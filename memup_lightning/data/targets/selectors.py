@@ -6,7 +6,6 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -93,6 +92,5 @@ class Proportional(Selector):
         self.seed = seed
 
     def score(self, steps: Scorable) -> Tensor:
-        uniform = rng.uniform(self.seed, steps.draw, steps.episode.cpu().numpy()[:, None], steps.position.cpu().numpy())
-        gumbel = -np.log(-np.log(np.clip(uniform, 1e-300, 1 - 1e-16)))
+        gumbel = rng.gumbel(self.seed, steps.draw, steps.episode.cpu().numpy()[:, None], steps.position.cpu().numpy())
         return steps.uncertainty / self.temperature + torch.from_numpy(gumbel).to(steps.uncertainty)

@@ -1,4 +1,4 @@
-"""What a memory core is: state in, state out, nothing hidden."""
+"""Base class of memory cores, and functions on their states."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from memup_lightning.exceptions import MemUPError
 from memup_lightning.typing import State as State
 
 
 class Memory(nn.Module, ABC):
     """A recurrent core g_theta: ``m_t = g(x_t, m_{t-1})`` (MemUP, NeurIPS 2022, equation 2).
 
-    A subclass sets :attr:`output_size` and writes :meth:`initial_state` and :meth:`scan`. What it may count on: the state
-    it gets is the one it returned, detached between chunks, and a lane that begins an episode gets its initial state.
-    What it must keep: a pass in chunks equals one pass over the whole episode, and no lane sees another.
+    A subclass sets :attr:`output_size` and implements :meth:`initial_state` and :meth:`scan`. It is given the state that it
+    returned, detached between chunks, and the initial state for a lane that begins an episode. Its contract
+    (:func:`~memup_lightning.models.memory.contract.check_memory`): a pass in chunks equals one pass over the whole episode,
+    lanes and later steps do not influence each other and earlier ones, and nothing is kept in the module.
 
     Attributes:
         output_size: size of m_t as the predictor reads it.
@@ -28,15 +28,15 @@ class Memory(nn.Module, ABC):
 
     @abstractmethod
     def initial_state(self, lanes: int) -> State:
-        """State at the beginning of an episode, for all lanes, on the device of the parameters."""
+        """Return the state at the beginning of an episode, for all lanes, on the device of the parameters."""
 
     @abstractmethod
     def scan(self, x: Tensor, state: Any) -> tuple[Tensor, State]:
         """Run over a chunk.
 
         Args:
-            x: what the memory reads, ``[lanes, steps, features]``.
-            state: state before the first step.
+            x: inputs of the memory, ``[lanes, steps, features]``.
+            state: state before the first step, of the type that :meth:`initial_state` returns.
 
         Returns:
             m of every step ``[lanes, steps, output_size]``, and the state after the last step.
@@ -53,55 +53,43 @@ class Memory(nn.Module, ABC):
         Returns:
             m of every step ``[lanes, steps, output_size]``, and the state after the last step.
         """
-        before = reset(state, self.initial_state(x.shape[0]), is_first) if may_hold(is_first) else state
+        before = reset(state, self.initial_state(x.shape[0]), is_first) if needs_reset(is_first) else state
         out, after = self.scan(x, before)
         return out, map_state(Tensor.to, after, before)  # under autocast a kernel may return another dtype
 
 
-def may_hold(mask: Tensor) -> bool:
-    """Whether a mask may be true anywhere, so that what it calls for must be done. On an accelerator the answer is yes: to
-    look would be to wait for it."""
-    return mask.device.type != "cpu" or bool(mask.any())
+def needs_reset(is_first: Tensor) -> bool:
+    """Return whether any lane may have to be reset. On an accelerator that is True: looking would wait for the device."""
+    return is_first.device.type != "cpu" or bool(is_first.any())
 
 
 def map_state(function: Callable[..., Tensor], *states: State) -> State:
-    """A state of what the function makes of the tensors that stand at the same place of all the given states."""
+    """Apply a function to the tensors at the same place of all the given states, and return the state of its results."""
     if isinstance(states[0], Tensor):
         return function(*states)
     return tuple(map_state(function, *parts) for parts in zip(*states, strict=True))
 
 
 def reset(state: State, initial: State, is_first: Tensor) -> State:
-    """The state with the lanes of ``is_first`` (bool ``[lanes]``) at their initial state."""
+    """Return the state with the lanes of ``is_first`` (bool ``[lanes]``) at their initial state."""
     return map_state(lambda s, i: torch.where(is_first.view(-1, *[1] * (s.dim() - 1)), i, s), state, initial)
 
 
 def detach(state: State) -> State:
-    """The same state without the graph that made it: no gradient crosses from one chunk to the one before."""
+    """Detach the state from its graph: no gradient crosses from one chunk to the one before."""
     return map_state(Tensor.detach, state)
 
 
 def take(state: State, lanes: Tensor) -> State:
-    """The state of some lanes (int64 ``[rows]``)."""
+    """Return the state of some lanes (int64 ``[rows]``)."""
     return map_state(lambda s: s[lanes], state)
 
 
 def put(state: State, lanes: Tensor, new: State) -> State:
-    """The state with some lanes (int64 ``[rows]``) replaced by the rows of another."""
+    """Return the state with some lanes (int64 ``[rows]``) replaced by the rows of another."""
     return map_state(lambda s, n: s.index_copy(0, lanes, n.to(s, non_blocking=True)), state, new)
 
 
 def accumulation_dtype(dtype: torch.dtype) -> torch.dtype:
     """Return the dtype of a state that sums over many steps, for parameters of ``dtype``: at least float32."""
     return torch.promote_types(dtype, torch.float32)
-
-
-def check_sizes(core: nn.Module, **sizes: int) -> None:
-    """Refuse a core with a size below 1.
-
-    Raises:
-        MemUPError: the first such size, with its value.
-    """
-    for name, size in sizes.items():
-        if size < 1:
-            raise MemUPError(f"{type(core).__name__} {name}={size}: must be at least 1")

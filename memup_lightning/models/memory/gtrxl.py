@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from memup_lightning.exceptions import MemUPError
-from memup_lightning.models.memory.base import Memory, State, check_sizes
+from memup_lightning.exceptions import MemUPError, check_at_least
+from memup_lightning.models.memory.base import Memory, State
 
 _QUERIES = 32
 """Steps whose attention is computed at once: scores take room in proportion to it, keys and values do not."""
@@ -45,7 +45,7 @@ class GTrXL(Memory):
         gate_bias: float = 2.0,
     ) -> None:
         super().__init__()
-        check_sizes(self, hidden_size=hidden_size, num_layers=num_layers, num_heads=num_heads, window=window)
+        check_at_least(1, hidden_size=hidden_size, num_layers=num_layers, num_heads=num_heads, window=window)
         if hidden_size % (2 * num_heads):
             raise MemUPError(
                 f"GTrXL hidden_size={hidden_size}, num_heads={num_heads}: give a hidden_size that is an even multiple"

@@ -3,7 +3,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from memup_lightning.models.memory.base import Memory, State, accumulation_dtype, check_sizes
+from memup_lightning.exceptions import check_at_least
+from memup_lightning.models.memory.base import Memory, State, accumulation_dtype
 from memup_lightning.models.memory.layers.scan import linear_scan
 
 
@@ -25,7 +26,7 @@ class MinGRU(Memory):
 
     def __init__(self, input_size: int, hidden_size: int = 64, num_layers: int = 2, keep: int = 100) -> None:
         super().__init__()
-        check_sizes(self, hidden_size=hidden_size, num_layers=num_layers, keep=keep)
+        check_at_least(1, hidden_size=hidden_size, num_layers=num_layers, keep=keep)
         self.output_size = hidden_size
         sizes = [input_size, *[hidden_size] * (num_layers - 1)]
         self.layers = nn.ModuleList(nn.Linear(size, 2 * hidden_size) for size in sizes)

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from memup_lightning.exceptions import MemUPError
-from memup_lightning.models.memory.base import Memory, State, check_sizes
+from memup_lightning.exceptions import MemUPError, check_at_least
+from memup_lightning.models.memory.base import Memory, State
 
 
 class RMT(Memory):
@@ -43,8 +43,8 @@ class RMT(Memory):
         segment_length: int = 5,
     ) -> None:
         super().__init__()
-        check_sizes(
-            self,
+        check_at_least(
+            1,
             hidden_size=hidden_size,
             num_layers=num_layers,
             num_heads=num_heads,

@@ -3,7 +3,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from memup_lightning.models.memory.base import Memory, State, accumulation_dtype, check_sizes
+from memup_lightning.exceptions import check_at_least
+from memup_lightning.models.memory.base import Memory, State, accumulation_dtype
 
 
 class SRNN(Memory):
@@ -27,7 +28,7 @@ class SRNN(Memory):
 
     def __init__(self, input_size: int, hidden_size: int = 64, mlp_size: int = 64, gate_bias: float = -6.0) -> None:
         super().__init__()
-        check_sizes(self, hidden_size=hidden_size, mlp_size=mlp_size)
+        check_at_least(1, hidden_size=hidden_size, mlp_size=mlp_size)
         self.output_size = hidden_size
         self.mlp = nn.Sequential(nn.Linear(input_size, mlp_size), nn.ReLU(), nn.Linear(mlp_size, hidden_size))
         self.gate = nn.Linear(input_size, hidden_size)

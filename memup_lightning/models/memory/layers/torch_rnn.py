@@ -87,11 +87,6 @@ def _lstm_supports(dtype: torch.dtype) -> bool:
     return True
 
 
-def check_hidden_size(hidden_size: int, num_layers: int) -> None:
-    if hidden_size < 1 or num_layers < 1:
-        raise MemUPError(f"hidden_size={hidden_size}, num_layers={num_layers}: both must be at least 1")
-
-
 def chrono_time_constants(chrono: int, hidden_size: int) -> Tensor:
     """Draw the logarithms of the time constants of chrono initialisation, ``log U{1, ..., chrono - 1}``, one for each unit.
 
