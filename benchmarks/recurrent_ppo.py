@@ -1,11 +1,11 @@
-"""Is our PPO-LSTM a straw man? Beside it runs RecurrentPPO of sb3-contrib, a kept implementation, on the same maze.
+"""PPO-LSTM of this package against RecurrentPPO of sb3-contrib, a maintained implementation, on the same maze.
 
     pip install -e '.[bench]'
     python -m benchmarks.recurrent_ppo [--quick] [--seeds 1 2 3] [--lengths 20] [--json PATH]
 
-Both get the budget, rollout, discount, lambda, entropy bonus, clipping and network sizes of benchmarks.tmaze_agents and
-stop when 100 episodes all succeed; 200 other episodes are then played. Ours has chrono initialisation and sees the last
-action and reward too; that of sb3-contrib sees the observation, as published there. Its learning rate is the best of
+Both have the budget, rollout, gamma, lambda, entropy bonus, clipping and network sizes of benchmarks.tmaze_agents and
+stop when 100 episodes all succeed; 200 other episodes are then played. Ours has chrono initialisation and also reads the
+previous action and reward; that of sb3-contrib sees the observation, as published there. Its learning rate is the best of
 those given with --rates on the first seed.
 """
 
@@ -87,7 +87,7 @@ def main() -> None:
             rows.append(row | {"tried": first if "sb3" in agent else None, "runs": found})
     columns: Columns = {"agent": str, "length": str, "lr": "{:g}".format, "solved": str}
     columns |= {"environment_steps": "{:,}".format, "seconds": "{:,.0f}".format}
-    publish("PPO-LSTM beside a kept implementation, T-Maze-LNR; medians", rows, options, columns)
+    publish("PPO-LSTM against a maintained implementation, T-Maze-LNR; medians", rows, options, columns)
 
 
 if __name__ == "__main__":

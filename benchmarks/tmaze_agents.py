@@ -107,8 +107,8 @@ def run(agent: str, length: int, seed: int, threads: int, lr: float | None = Non
         config, parts = "conf/tmaze_ppo.yaml", []
         processor = _processor_seconds()
         if agent == "MemUP two-phase":
-            seldom = ["--trainer.val_check_interval=1000"] if length >= LONG else []
-            parts = [fit("conf/tmaze.yaml", f"--data.init_args.length={length}", *seldom)]
+            rarely = ["--trainer.val_check_interval=1000"] if length >= LONG else []
+            parts = [fit("conf/tmaze.yaml", f"--data.init_args.length={length}", *rarely)]
             given = sizes(length, budget - parts[0]["environment_steps"])
             given += ["--model.init_args.memory=runs/tmaze"]
         elif agent == "MemUP joint":
@@ -157,7 +157,7 @@ def gather(runs: list[Row]) -> Row:
 
 
 def ordered(rows: list[Row]) -> list[Row]:
-    """By length and agent; what ``--tune`` tried, behind."""
+    """By length and agent; what ``--tune`` tried comes last."""
     return sorted(rows, key=lambda row: (row["lr"] or 0, row["length"], AGENTS.index(row["agent"])))
 
 

@@ -91,7 +91,7 @@ def run(agent: str, seed: int, options: Any) -> Row:
     return {
         "agent": agent,
         "seed": seed,
-        **judge(*zip(*rows, strict=True)),
+        **episode_statistics(*zip(*rows, strict=True)),
         "environment_steps": sum(part["environment_steps"] for part in parts),
         "seconds": sum(part["seconds_total"] for part in parts),
         "saved_bytes": max(part["saved_tensor_bytes"] or 0 for part in parts),
@@ -107,11 +107,11 @@ def play_at_random(seed: int, episodes: int) -> Row:
     return {
         "agent": "random",
         "seed": seed,
-        **judge([float(x.sum()) for x in found], [len(x) for x in found]),
+        **episode_statistics([float(x.sum()) for x in found], [len(x) for x in found]),
     }
 
 
-def judge(returns: Sequence[float], lengths: Sequence[int]) -> Row:
+def episode_statistics(returns: Sequence[float], lengths: Sequence[int]) -> Row:
     """Mean return and its interval, survival, mean length and vests of some episodes."""
     mean, steps = np.mean(returns), np.array(lengths)
     tics = np.minimum(steps * FRAME_SKIP, RULES.timeout)

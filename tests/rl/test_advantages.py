@@ -49,8 +49,8 @@ def steps_to_the_end(data: Data, t: int, env: int) -> range:
 
 
 def difference(data: Data, t: int, env: int, gamma: float) -> float:
-    behind = 0.0 if data["terminated"][t, env] else float(data["next_value"][t, env])
-    return float(data["reward"][t, env]) + gamma * behind - float(data["value"][t, env])
+    bootstrap = 0.0 if data["terminated"][t, env] else float(data["next_value"][t, env])
+    return float(data["reward"][t, env]) + gamma * bootstrap - float(data["value"][t, env])
 
 
 @given(rollouts(), numbers, numbers)
@@ -86,12 +86,12 @@ def test_vtrace_is_its_definition(
         for env in range(envs):
             assert float(target[s, env]) == pytest.approx(wanted(s, env), abs=1e-9)
             if data["terminated"][s, env]:
-                behind = 0.0
+                bootstrap = 0.0
             elif data["truncated"][s, env] or s == steps - 1:
-                behind = float(data["next_value"][s, env])
+                bootstrap = float(data["next_value"][s, env])
             else:
-                behind = wanted(s + 1, env)
-            expected = float(data["reward"][s, env]) + gamma * behind - float(data["value"][s, env])
+                bootstrap = wanted(s + 1, env)
+            expected = float(data["reward"][s, env]) + gamma * bootstrap - float(data["value"][s, env])
             rho = min(rho_clip, float(ratio[s, env]))
             assert float(advantage[s, env]) == pytest.approx(rho * expected, abs=1e-9)
 

@@ -263,28 +263,28 @@ def test_the_policy_that_played_is_the_one_that_learns_first() -> None:
             torch.testing.assert_close(value, rollout.record["value"])
 
 
-def test_advantages_keep_their_scale_where_a_rollout_pays_nothing() -> None:
-    """What the value function errs by is not taken for news, and what was paid counts alike in every unit."""
+def test_advantages_keep_their_scale_in_a_rollout_without_rewards() -> None:
+    """Errors of the value function are not scaled up, and rewards have the same effect in every unit."""
     torch.manual_seed(0)
     found = {}
     for unit in (1.0, 100.0):
         model = PPO(TMAZE)
         player = RolloutCollector(TMazeVectorEnv(4, length=6), TMAZE, 1)
-        paid, unpaid = (player.collect(model, 14) for _ in range(2))
-        for rollout in (paid, unpaid):
+        rewarded, unrewarded = (player.collect(model, 14) for _ in range(2))
+        for rollout in (rewarded, unrewarded):
             rollout.record["value"] *= 0.01
             rollout.next_value *= 0.01
-        paid.reward = unit * torch.randn_like(paid.reward)
-        unpaid.reward = torch.zeros_like(paid.reward)
-        advantage = model.compute_advantages(paid)["advantage"][paid.valid]
+        rewarded.reward = unit * torch.randn_like(rewarded.reward)
+        unrewarded.reward = torch.zeros_like(rewarded.reward)
+        advantage = model.compute_advantages(rewarded)["advantage"][rewarded.valid]
         assert float(advantage.mean()) == pytest.approx(0, abs=1e-5)
         assert float(advantage.std(correction=0)) == pytest.approx(1, abs=1e-3)
-        quiet = model.compute_advantages(unpaid)["advantage"][unpaid.valid]
+        quiet = model.compute_advantages(unrewarded)["advantage"][unrewarded.valid]
         assert float(quiet.abs().max()) < 0.1
-        again = model.compute_advantages(paid)["advantage"][paid.valid]
+        again = model.compute_advantages(rewarded)["advantage"][rewarded.valid]
         torch.testing.assert_close(again, advantage)
         found[unit] = float(model.advantage_scale)
-        assert "advantage_scale" in model.state_dict()  # a resumed run goes on with it
+        assert "advantage_scale" in model.state_dict()  # a resumed run continues with it
     assert 50 < found[100.0] / found[1.0] < 200
 
 
@@ -419,11 +419,11 @@ def test_impala_corrects_with_the_values_of_now_and_its_own_arguments() -> None:
     given = {"vtrace_lambda": 0.6, "rho_clip": 0.9, "c_clip": 0.8}
     model = IMPALA(TMAZE, memory=LSTM, gamma=0.5, **given)
     value = torch.randn(3, 7)
-    behind = rows["next_value"].clone()
+    bootstrap = rows["next_value"].clone()
     for env, step in (~(rows["terminated"] | rows["truncated"]))[:, :-1].nonzero().tolist():
-        behind[env, step] = value[env, step + 1]
+        bootstrap[env, step] = value[env, step + 1]
     log_prob = policy.log_prob(rows["action"])
-    columns = ((log_prob - rows["log_prob"]), rows["reward"], value, behind, rows["terminated"], rows["truncated"])
+    columns = ((log_prob - rows["log_prob"]), rows["reward"], value, bootstrap, rows["terminated"], rows["truncated"])
     target, advantage = vtrace(*(x.T for x in columns), 0.5, 0.6, 0.9, 0.8)
     losses = model.losses(rows, policy, value)
     torch.testing.assert_close(losses["policy_loss"], -(log_prob * advantage.T).mean())
