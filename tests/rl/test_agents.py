@@ -324,7 +324,7 @@ def test_what_an_update_saves_is_measured_where_a_core_learns_and_where_none_doe
         (["--data=JointDataModule"], "JointDataModule trains JointPPO, not PPO"),
         (
             ["--data=JointDataModule", "--data.init_args.selector=Explainable"],
-            "selector=Explainable tells context clusters",
+            "selector=Explainable needs context clusters",
         ),
         (["--model.init_args.memory=memroy.ckpt"], "memroy.ckpt: no such file"),
         (["--model.init_args.memory=LSTMM"], "LSTMM.*did you mean.*LSTM"),
