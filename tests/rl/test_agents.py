@@ -248,8 +248,8 @@ def test_the_moving_average_moves_once_per_optimizer_step_of_the_memory(monkeypa
     assert len(updates) == 4
 
 
-class Unscaled(gymnasium.Env[Any, Any]):
-    """Returns a finite reward whose square is not."""
+class Constant(gymnasium.Env[Any, Any]):
+    """Returns the same reward at every step; an episode is one step long."""
 
     observation_space, action_space = gymnasium.spaces.Box(-1, 1, (1,)), gymnasium.spaces.Discrete(2)
 
@@ -257,14 +257,14 @@ class Unscaled(gymnasium.Env[Any, Any]):
         return np.zeros(1, np.float32), {}
 
     def step(self, action: Any) -> Any:
-        return np.zeros(1, np.float32), 1e30, True, False, {}
+        return np.zeros(1, np.float32), 1e3, True, False, {}
 
 
 @pytest.mark.parametrize(("agent", "memory"), [(PPO, None), (PPO, LSTM), (IMPALA, LSTM)])
 def test_a_loss_that_is_not_finite_ends_the_run_before_it_changes_a_weight(agent: Any, memory: Any) -> None:
-    gymnasium.register("Unscaled-v0", Unscaled)
-    data = RolloutDataModule("Unscaled-v0", num_envs=2, num_steps=4, num_minibatches=1, seed=1)
-    model = agent(data.task, memory=memory)
+    gymnasium.register("Constant-v0", Constant)
+    data = RolloutDataModule("Constant-v0", num_envs=2, num_steps=4, num_minibatches=1, seed=1)
+    model = agent(data.task, memory=memory, vf_coef=1e38)
     before = [x.clone() for x in model.parameters()]
     with pytest.raises(MemUPError, match=r"value_loss.*not finite at update 0; lower the learning rate"):
         quiet_trainer(4, [], limit_val_batches=0).fit(model, data)
