@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # for editors and type checkers
     from memup_lightning.data.targets import (
         Explainable,
         Proportional,
+        Scorable,
         Selector,
         TargetTable,
         TopK,
@@ -149,6 +150,7 @@ __all__ = [
     "RewardDataModule",
     "RolloutDataModule",
     "RunReport",
+    "Scorable",
     "Selector",
     "SmallImageEncoder",
     "State",
@@ -187,6 +189,7 @@ _PUBLIC_NAMES = {
     "data.targets": (
         "Explainable",
         "Proportional",
+        "Scorable",
         "Selector",
         "TargetTable",
         "TopK",

@@ -43,7 +43,10 @@ MUTANTS = {
         ("tests/data/test_samplers.py",),
     ),
     "selection": Mutant(
-        "data/targets/selectors.py", "return uncertainty\n", "return -uncertainty\n", ("tests/data/test_targets.py",)
+        "data/targets/selectors.py",
+        "return steps.uncertainty\n",
+        "return -steps.uncertainty\n",
+        ("tests/data/test_targets.py",),
     ),
     "detach": Mutant(
         "models/memory/base.py", "map_state(Tensor.detach, state)", "state", ("tests/modules/test_memup.py",)
@@ -55,14 +58,14 @@ MUTANTS = {
         ("tests/modules/test_memup.py", "tests/models/test_memory.py"),
     ),
     "targets join": Mutant(
-        "data/stream.py",
+        "data/targets/join.py",
         "chunk.targets = self._laid_out[chunk.step]",
         "chunk.targets = self._laid_out[max(self._laid_out)]",
         ("tests/data/test_stream.py",),
     ),
     "resume": Mutant(
         "datamodules/recorded/base.py",
-        'self.tables["train"].load_state_dict(state_dict["targets"])',
+        'self._tables["train"].load_state_dict(state_dict["targets"])',
         "pass",
         ("tests/runs/test_resume.py",),
     ),

@@ -21,7 +21,7 @@ from pytorch_lightning import Callback
 from torch import Tensor, nn
 
 from memup_lightning import (
-    PPO, ArrayEpisodes, Chunk, EpisodeDataModule, FieldSpec, Memory, MemUP, TaskSpec, TBPTT, Selector, Uncertainty
+    PPO, ArrayEpisodes, Chunk, EpisodeDataModule, FieldSpec, Memory, MemUP, Scorable, Selector, TaskSpec, Uncertainty
 )
 
 LENGTH = 12
@@ -65,10 +65,8 @@ class OwnUncertainty(Uncertainty):
 
 
 class OwnSelector(Selector):
-    num_targets = 2
-
-    def score(self, uncertainty: Tensor, episode: Tensor, position: Tensor, draw: int) -> Tensor:
-        return position.to(uncertainty)
+    def score(self, steps: Scorable) -> Tensor:
+        return steps.position.to(steps.uncertainty)
 
 
 class OwnTraining(MemUP):
@@ -108,7 +106,7 @@ def fit(config: dict[str, Any]) -> MemUPCLI:
 def test_task_core_uncertainty_selector_training_method_and_callback_of_ones_own(config: dict[str, Any]) -> None:
     config["model"]["class_path"] = "own_classes.OwnTraining"
     config["model"]["init_args"] |= {"memory": "own_classes.OwnMemory", "uncertainty": "own_classes.OwnUncertainty"}
-    selector = {"class_path": "own_classes.OwnSelector"}
+    selector = {"class_path": "own_classes.OwnSelector", "init_args": {"num_targets": 2}}
     config["data"] = {"class_path": "own_classes.OwnTask", "init_args": {"lanes": 4, "selector": selector}}
     cli = fit(config)
     kinds = [cli.model, cli.model.memory, cli.model.uncertainty, cli.datamodule, cli.datamodule.selector]
