@@ -24,6 +24,7 @@ from rich.table import Table
 
 import memup_lightning
 from memup_lightning.callbacks.memory_usage import MemoryUsage, extrapolate, mean_episode_length, peak_resident_mb
+from memup_lightning.files import atomic_write
 from memup_lightning.modules import MemUP
 from memup_lightning.protocols import TargetLearner
 from memup_lightning.runs.parts import recorded_data, run_data
@@ -231,11 +232,9 @@ def machine() -> dict[str, Any]:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """As a whole or not at all: a reader never sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    unfinished.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
-    os.replace(unfinished, path)
+    """Write a JSON file as a whole or not at all: a reader never sees half of it."""
+    with atomic_write(path) as file:
+        file.write((json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
 
 
 def print_summary(summary: dict[str, Any], folder: Path) -> None:

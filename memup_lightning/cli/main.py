@@ -33,7 +33,8 @@ from memup_lightning.exceptions import MemUPError
 from memup_lightning.models import memory, outcomes, predictors, uncertainty  # noqa: F401
 from memup_lightning.modules import BaseTask
 from memup_lightning.rl import algorithms  # noqa: F401
-from memup_lightning.runs.checkpoints import AtomicCheckpointIO, check_checkpoint, check_fits, last_checkpoint
+from memup_lightning.runs.checkpoint_io import AtomicCheckpointIO, check_checkpoint, check_fits
+from memup_lightning.runs.checkpoint_lookup import last_checkpoint
 from memup_lightning.runs.lightning_private import failed_parser
 from memup_lightning.runs.loggers import keep_wandb_silent, set_wandb_mode, wandb_sync_line
 from memup_lightning.runs.profiler import NoProfiler

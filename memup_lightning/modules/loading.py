@@ -13,7 +13,7 @@ from pytorch_lightning.cli import instantiate_module
 
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.modules.base import BaseTask
-from memup_lightning.runs.checkpoints import check_checkpoint
+from memup_lightning.runs.checkpoint_io import check_checkpoint
 from memup_lightning.runs.trust import check_hyperparameters
 
 M = TypeVar("M", bound=BaseTask)

@@ -17,7 +17,7 @@ from memup_lightning.cli.main import main
 from memup_lightning.cli.messages import explain
 from memup_lightning.datamodules import TMazeDataModule
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.runs.checkpoints import check_checkpoint
+from memup_lightning.runs.checkpoint_io import check_checkpoint
 from tests.command_line import command, tiny
 
 Fails = Callable[..., str]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +12,9 @@ import pytest
 import torch
 
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.runs.checkpoints import AtomicCheckpointIO, check_checkpoint, last_checkpoint
+from memup_lightning.files import atomic_write
+from memup_lightning.runs.checkpoint_io import AtomicCheckpointIO, check_checkpoint
+from memup_lightning.runs.checkpoint_lookup import last_checkpoint
 from tests.runs.test_resume import DROPOUT, Run, SaveAt, assert_same
 from tests.torture_resume import torture
 
@@ -60,9 +63,10 @@ def trainer(folder: Path, **given: Any) -> Options:
     return Options(logger=[logger], callbacks=[], default_root_dir=None) | given
 
 
-def save(path: Path, age: int, value: float = 0.0) -> Path:
-    """A checkpoint written ``age`` seconds ago."""
-    AtomicCheckpointIO().save_checkpoint({"state_dict": {"weight": torch.full((1000,), value)}}, path)
+def save(path: Path, age: int, value: float = 0.0, step: int | None = None) -> Path:
+    """A checkpoint written ``age`` seconds ago; the older the earlier its update, where none is given."""
+    content = {"state_dict": {"weight": torch.full((1000,), value)}, "global_step": -age if step is None else step}
+    AtomicCheckpointIO().save_checkpoint(content, path)
     moment = 1_700_000_000 - age
     os.utime(path, (moment, moment))
     return path
@@ -114,21 +118,25 @@ def test_a_torn_checkpoint_is_skipped_and_named(
     assert last(trainer(tmp_path)) == runs["new 1"]
     said = capsys.readouterr().out
     assert f"skipped {runs['new 2']}: " in said
-    assert f"going on from {runs['new 1']}" in said
+    assert f"resuming from {runs['new 1']}" in said
     damage(runs["new 1"])
     assert last(trainer(tmp_path)) == runs["old 2"]
 
 
-def test_a_run_whose_checkpoints_are_all_torn_is_not_begun_anew_unasked(runs: dict[str, Path], tmp_path: Path) -> None:
+def test_a_run_whose_checkpoints_are_all_torn_is_not_started_again_unasked(
+    runs: dict[str, Path], tmp_path: Path
+) -> None:
     for path in runs.values():
         tear(path)
     with pytest.raises(MemUPError, match=r"every checkpoint in .*maze is torn \(4\)"):
         last(trainer(tmp_path))
 
 
-def test_where_there_is_no_checkpoint_a_fit_begins_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_where_there_is_no_checkpoint_a_run_starts_from_the_beginning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert last(trainer(tmp_path)) is None
-    assert "the run begins anew" in capsys.readouterr().out
+    assert "the run starts from the beginning" in capsys.readouterr().out
     with pytest.raises(MemUPError, match=r"there is no checkpoint in .*maze"):
         last_checkpoint(trainer(tmp_path), must_exist=True)
 
@@ -141,23 +149,59 @@ def test_a_dirpath_is_searched_alone(runs: dict[str, Path], tmp_path: Path) -> N
 
 def test_a_torn_checkpoint_given_by_name_is_refused_and_the_one_before_named(runs: dict[str, Path]) -> None:
     lose_a_block(runs["new 2"])
-    with pytest.raises(MemUPError, match=f"torn .*checksum.*take the one before it: {runs['new 1']}"):
+    with pytest.raises(MemUPError, match=f"torn .*checksum.*take the latest intact one: {runs['new 1']}"):
         check_checkpoint(runs["new 2"])
 
 
 # --- writing
 
 
-def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(tmp_path: Path, monkeypatch: Any) -> None:
+FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+def full_disk(checkpoint: Any, file: Any) -> None:
+    """What torch does on a full disk: its own error, from within that of the system."""
+    file.write(b"half of it")
+    raise RuntimeError("[enforce fail at inline_container.cc:664] . unexpected pos 356800 vs 356694")
+
+
+def full_system(checkpoint: Any, file: Any) -> None:
+    file.write(b"half of it")
+    raise FULL
+
+
+@pytest.mark.parametrize("failure", [full_disk, full_system])
+def test_a_full_disk_is_one_sentence_and_leaves_what_was_there(tmp_path: Path, monkeypatch: Any, failure: Any) -> None:
     path = save(tmp_path / "last.ckpt", 0, 1.0)
     before = path.read_bytes()
-
-    def full(checkpoint: Any, file: Any) -> None:
-        file.write(b"half of it")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(OSError, match="No space left"):
+    monkeypatch.setattr(torch, "save", failure)
+    with pytest.raises(MemUPError, match=r"last\.ckpt cannot be written \(the disk is full\); what was there before"):
         AtomicCheckpointIO().save_checkpoint({}, path)
     assert path.read_bytes() == before
     assert [x.name for x in tmp_path.iterdir()] == ["last.ckpt"]
+
+
+def test_an_error_of_the_writer_itself_is_not_taken_for_a_full_disk(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="ours"), atomic_write(tmp_path / "x"):
+        raise RuntimeError("ours")
+    assert not list(tmp_path.iterdir())
+
+
+def test_last_goes_by_the_update_inside_whatever_the_times_say(tmp_path: Path) -> None:
+    folder = tmp_path / "maze" / "version_3"
+    late, early = save(folder / "step=100.ckpt", 50, step=100), save(folder / "step=80.ckpt", 50, step=80)
+    assert last(trainer(tmp_path)) == late
+    os.utime(early)  # a copy, or a clock that was set back
+    assert last(trainer(tmp_path)) == late
+
+
+def test_the_newest_run_goes_by_its_number_whatever_the_times_say(tmp_path: Path) -> None:
+    save(tmp_path / "maze" / "version_9" / "a.ckpt", 0, step=1000)
+    newer = save(tmp_path / "maze" / "version_10" / "a.ckpt", 500, step=5)
+    assert last(trainer(tmp_path)) == newer
+
+
+def test_a_checkpoint_that_would_run_code_is_not_read(tmp_path: Path) -> None:
+    torch.save({"state_dict": {}, "x": Path("a class that torch does not allow")}, tmp_path / "x.ckpt")
+    with pytest.raises(Exception, match=r"[Ww]eights.only"):
+        AtomicCheckpointIO().load_checkpoint(tmp_path / "x.ckpt")

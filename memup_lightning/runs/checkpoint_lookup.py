@@ -1,0 +1,97 @@
+"""Look-up of checkpoints: which one a run resumes from."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from lightning_utilities.core.rank_zero import rank_zero_only
+
+from memup_lightning.exceptions import MemUPError
+from memup_lightning.runs.checkpoint_io import Shapes, TornCheckpoint, is_intact, latest_first, read_shapes
+from memup_lightning.runs.run_folder import NO_LOGGER_FOLDER
+
+_say = rank_zero_only(print)
+
+
+def last_checkpoint(trainer: Any, must_exist: bool) -> tuple[Path, Shapes] | None:
+    """Return the checkpoint of ``--ckpt_path last``: the latest intact one of the newest run that has one.
+
+    It prints which one that is, and which later ones it skipped because they are torn.
+
+    Args:
+        trainer: the trainer's config, which says where checkpoints lie.
+        must_exist: whether to refuse where there is none. Otherwise the run starts from the beginning, so that one command
+            serves for the first start and for every restart.
+
+    Raises:
+        MemUPError: there is none, or none is intact.
+    """
+    homes = _homes(trainer)
+    torn = 0
+    for path in (path for home in homes for path in _newest_run_first(home)):
+        try:
+            shapes = read_shapes(path)
+        except TornCheckpoint as error:
+            torn += 1
+            _say(f"skipped {path}: {error}")
+            continue
+        _say(f"resuming from {path}")
+        return path, shapes
+    places = " or ".join(map(str, homes))
+    if torn:
+        raise MemUPError(
+            f"--ckpt_path last: every checkpoint in {places} is torn ({torn}); start a new run without --ckpt_path"
+        )
+    if must_exist:
+        raise MemUPError(f"--ckpt_path last: there is no checkpoint in {places}; give the path of one")
+    _say(f"no checkpoint in {places} yet: the run starts from the beginning")
+    return None
+
+
+def newest_checkpoint(folder: str | Path) -> Path:
+    """Return the latest intact checkpoint of the newest run below a folder, and print which one that is.
+
+    Raises:
+        MemUPError: there is none.
+    """
+    found = next((path for path in _newest_run_first(Path(folder)) if is_intact(path)), None)
+    if found is None:
+        raise MemUPError(f"{folder}: there is no intact checkpoint in this folder; give the path of one")
+    _say(f"taking {found}")
+    return found
+
+
+def _newest_run_first(home: Path) -> list[Path]:
+    """All checkpoints below a folder: those of the newest run, the latest first, then those of the run before it.
+
+    The newest run is the one whose folder has the highest number (``version_10``). Runs without a number (W&B) are in the
+    order in which they wrote last.
+    """
+    runs: dict[str, list[Path]] = {}
+    for path in home.rglob("*.ckpt"):
+        if path.is_file():
+            inside = path.relative_to(home).parts
+            runs.setdefault(inside[0] if len(inside) > 1 else "", []).append(path)
+
+    def age(run: str) -> tuple[int, int]:
+        number = re.search(r"version_(\d+)$", run)
+        return int(number[1]) if number else -1, max(path.stat().st_mtime_ns for path in runs[run])
+
+    return [path for run in sorted(runs, key=age, reverse=True) for path in latest_first(runs[run])]
+
+
+def _homes(trainer: Any) -> list[Path]:
+    """Where ModelCheckpoint writes: its ``dirpath``, else below the folder of the first logger's runs."""
+    callbacks = trainer.get("callbacks") or []
+    own = [getattr(part, "init_args", {}).get("dirpath") for part in (callbacks if isinstance(callbacks, list) else [])]
+    if given := [Path(folder) for folder in dict.fromkeys(own) if folder]:
+        return given
+    root, loggers = Path(trainer.get("default_root_dir") or "."), trainer.get("logger")
+    first = loggers[0] if isinstance(loggers, list) and loggers else loggers
+    if first is False or first == []:
+        return [root / NO_LOGGER_FOLDER]
+    options = getattr(first, "init_args", {})
+    name = "project" if "WandbLogger" in getattr(first, "class_path", "") else "name"
+    return [Path(options.get("save_dir") or root) / (options.get(name) or "lightning_logs")]
