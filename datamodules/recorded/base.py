@@ -203,7 +203,10 @@ class EpisodeDataModule(BaseDataModule):
 
     def train_dataloader(self) -> EpochLoader:
         self.training_lanes().check_override()
-        return EpochLoader(self.training_stream, self.num_workers, lambda: self.training_lanes().num_consumed)
+        overfit = self.trainer is not None and self.trainer.overfit_batches  # type: ignore[attr-defined]
+        # To overfit is to see the same first chunks in every epoch.
+        first = (lambda: 0) if overfit else (lambda: self.training_lanes().num_consumed)
+        return EpochLoader(self.training_stream, self.num_workers, first)
 
     def evaluation_chunks(
         self,

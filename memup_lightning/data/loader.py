@@ -74,12 +74,12 @@ class ChunkLoader:
 
 
 class EpochLoader(ChunkLoader):
-    """Each iteration yields the rest of the epoch in which the run stands.
+    """Each iteration yields a whole epoch from where the run is; Lightning, which knows where its epoch ends, stops early.
 
     Args:
         stream: of the training lanes.
         num_workers: processes that read ahead.
-        consumed: number of chunks handed out so far.
+        consumed: number of the chunk with which an iteration begins.
     """
 
     def __init__(self, stream: ChunkStream, num_workers: int, consumed: Callable[[], int]) -> None:
@@ -87,8 +87,8 @@ class EpochLoader(ChunkLoader):
         self._consumed = consumed
 
     def __iter__(self) -> Iterator[Chunk]:
-        first, length = self._consumed(), self.stream.epoch_length
-        self.stream.set_range(first, (first // length + 1) * length)
+        first = self._consumed()
+        self.stream.set_range(first, first + self.stream.epoch_length)
         return super().__iter__()
 
 

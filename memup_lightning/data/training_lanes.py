@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +19,8 @@ from memup_lightning.distributed import rank, share_of_lanes
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.specs import TaskSpec
 from memup_lightning.typing import BoolArray, IntArray
+
+_FINGERPRINTED = 64  # episodes of which some steps are compared on resumption
 
 
 class LaneOverride(NamedTuple):
@@ -166,7 +170,13 @@ class TrainingLanes:
             )
 
     def state_dict(self) -> dict[str, Any]:
-        return {"consumed": self.num_consumed, "overridden": self.overridden, "schedule": self._settings()}
+        schedule, episodes = self._settings(), self._fingerprint
+        return {
+            "consumed": self.num_consumed,
+            "overridden": self.overridden,
+            "schedule": schedule,
+            "episodes": episodes,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         for name, now in self._settings().items():
@@ -177,7 +187,25 @@ class TrainingLanes:
                     f"other places than those that their states come from; resume with --{option}={was}, or start "
                     "without --ckpt_path"
                 )
+        if state_dict["episodes"] != self._fingerprint:
+            raise MemUPError(
+                "the checkpoint was trained on other episodes than those of this run: its targets and lanes are places in "
+                "those; resume with the data settings that its config.yaml keeps, or start without --ckpt_path (with the "
+                "callback InitialWeights, to keep the weights)"
+            )
         self.num_consumed, self._resumed_overridden = state_dict["consumed"], state_dict["overridden"]
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        """A hash of the episodes: their lengths and fields, and the content of some steps spread over them."""
+        found = hashlib.sha256(np.ascontiguousarray(self.source.lengths).tobytes())
+        found.update(repr(sorted(self.source.fields.items())).encode())
+        some = np.unique(np.linspace(0, len(self.source) - 1, _FINGERPRINTED).astype(np.int64))
+        last = self.source.lengths[some] - 1
+        for position in (np.zeros_like(last), last // 2, last):
+            for name, x in sorted(self.source.gather(some, position, 1, list(self.source.fields)).items()):
+                found.update(name.encode() + np.ascontiguousarray(x).tobytes())
+        return found.hexdigest()
 
     def _settings(self) -> dict[str, Any]:
         """What decides where a lane is after so many chunks."""

@@ -10,6 +10,7 @@ from pytorch_lightning.cli import LRSchedulerCallable
 from torch import Tensor, nn
 
 from memup_lightning.chunk import Chunk, StepBatch
+from memup_lightning.distributed import all_reduce_sum, world_size
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.encoders import StepEncoder, WindowEncoder
 from memup_lightning.models.memory import LSTM, Memory, make_memory
@@ -18,6 +19,7 @@ from memup_lightning.models.predictors import MultiplicativePredictor, Predictor
 from memup_lightning.models.uncertainty import LocalPredictor
 from memup_lightning.modules.base import OptimizerCallable, adam
 from memup_lightning.modules.evaluation import MemoryEvaluation
+from memup_lightning.modules.finite_loss import FiniteLoss
 from memup_lightning.modules.lane_states import LaneStates
 from memup_lightning.modules.losses import sum_losses
 from memup_lightning.protocols import ChunkSource
@@ -75,6 +77,9 @@ class MemoryTask(MemoryEvaluation):
         self.predictor = predictor(self.context_encoder.output_size, memory_size, self.outcome.num_parameters)
         self.local = local(task.context_fields, task.window, self.outcome.num_parameters)
         self.lanes = LaneStates()
+        self._finite_loss = FiniteLoss()
+        self._accumulating = False  # whether gradients wait for an optimizer step
+        self._resumed_gradients: dict[str, Tensor] = {}
         self.metrics = self.make_metrics()
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -146,8 +151,10 @@ class MemoryTask(MemoryEvaluation):
 
     def training_step(self, chunk: Chunk, batch_idx: int) -> dict[str, Tensor]:
         losses, memory = self.chunk_losses(chunk)
+        self._finite_loss.add(losses, self.global_step)
         out = sum_losses(losses)
         if self.is_log_step:
+            self._finite_loss.check(self.global_step)
             logged = {f"train/{name}": loss for name, loss in out.items()} | self.diagnostics(chunk, memory)
             self.log_dict(logged, batch_size=chunk.lanes)
             self.log("loss", out["loss"], prog_bar=True, logger=False, batch_size=chunk.lanes)
@@ -164,16 +171,34 @@ class MemoryTask(MemoryEvaluation):
         ):
             self.lanes.reset()  # lanes that were not played yet
 
+    def on_after_backward(self) -> None:
+        self._accumulating = True
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        super().optimizer_step(*args, **kwargs)
+        self._accumulating = False
+
+    def on_train_end(self) -> None:
+        self._finite_loss.check(self.global_step)
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._finite_loss.check(self.global_step)  # the last good checkpoint is not replaced
         super().on_save_checkpoint(checkpoint)
         checkpoint["lanes"] = self.lanes.state_dict()
+        if self._accumulating:  # a resumed run goes on in the middle of the accumulation
+            gradients = {name: p.grad for name, p in self.named_parameters() if p.grad is not None}
+            checkpoint["gradients"] = {name: all_reduce_sum(x) / world_size() for name, x in gradients.items()}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if "lanes" not in checkpoint:
             raise MemUPError("the checkpoint holds no lanes: it was not written by a module of memup_lightning")
         super().on_load_checkpoint(checkpoint)
         self.lanes.load_state_dict(checkpoint["lanes"])
+        self._resumed_gradients = checkpoint.get("gradients", {})
 
     def on_train_start(self) -> None:
         self.lanes.to(self.device)
         super().on_train_start()
+        for name, gradient in self._resumed_gradients.items():
+            self.get_parameter(name).grad = gradient.to(self.device, copy=True)
+        self._resumed_gradients = {}
