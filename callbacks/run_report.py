@@ -30,6 +30,9 @@ from memup_lightning.protocols import TargetLearner
 from memup_lightning.runs.parts import recorded_data, run_data
 from memup_lightning.runs.run_folder import run_folder
 
+_DIVERGED = 1e3  # times the best error of a run, past which it counts as diverged
+_SMALL, _HUGE = 1e6, 1e20  # an error up to the first never counts, one past the second always
+
 
 class RunReport(Callback):
     """Writes ``summary.json`` into the run folder, and pictures there and to Weights & Biases, when ``fit`` ends.
@@ -102,6 +105,10 @@ class RunReport(Callback):
         if _leaves_files(trainer):
             assert self._folder is not None
             summary = self.summary(trainer)
+            if summary["diverged"]:
+                rank_zero_warn(
+                    f"the run diverged: {summary['diverged']}; give a smaller learning rate or clip gradients"
+                )
             write_json(self._folder / "summary.json", summary)
             print_summary(summary, self._folder)
             if summary["clusters"]:
@@ -142,7 +149,8 @@ class RunReport(Callback):
         seed = os.environ.get("PL_GLOBAL_SEED")
         return {
             "finished": reason is None,
-            "reason": reason,
+            "reason": reason or _early_stop(trainer),
+            "diverged": divergence(self.history),
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "data": None if data is None else data.label,
             "metrics": last_metrics(trainer),
@@ -273,6 +281,29 @@ def print_clusters(rows: list[dict[str, Any]]) -> None:
             explained = "-" if row["error"] is None else f"{row['gain']:.2f} ± {row['error']:.2f}"
             table.add_row(row["example"], f"{row['share']:.3f}", f"{row['uncertainty']:.2f}", explained)
     Console().print(table)
+
+
+def divergence(history: list[dict[str, float]]) -> str | None:
+    """Say which error of the last evaluation left all bounds; None where none did.
+
+    Args:
+        history: as of :class:`RunReport`.
+    """
+    for name in ("val/mse", "val/nll"):
+        values = [row.get(name, math.inf) for row in history]  # left out where it was not finite
+        if any(name in row for row in history) and not values[-1] <= min(
+            max(_DIVERGED * abs(min(values)), _SMALL), _HUGE
+        ):
+            return f"{name} is {values[-1]:.3g} at the end, {min(values):.3g} at best"
+    return None
+
+
+def _early_stop(trainer: Trainer) -> str | None:
+    """Why EarlyStopping ended the run, if it did."""
+    if not trainer.should_stop:
+        return None
+    found = (getattr(callback, "stopping_reason_message", None) for callback in trainer.early_stopping_callbacks)
+    return next((message for message in found if message), None)
 
 
 def _cluster_rows(model: LightningModule) -> list[dict[str, Any]] | None:
