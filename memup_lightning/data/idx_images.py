@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import psutil
 
 from memup_lightning import rng
 from memup_lightning.exceptions import MemUPError
@@ -105,22 +106,30 @@ def read_idx(path: Path, dimensions: int) -> Bytes:
     Raises:
         MemUPError: the file is no such file, or cut short, or longer than it says.
     """
+    header = 4 + 4 * dimensions
     try:
-        content = path.read_bytes()
-        if content[:2] == b"\x1f\x8b":
-            content = gzip.decompress(content)
+        with open(path, "rb") as plain:
+            packed = plain.read(2) == b"\x1f\x8b"
+        with gzip.open(path) if packed else open(path, "rb") as file:
+            begin = file.read(header)
+            if len(begin) < header or begin[:4] != bytes([0, 0, _UNSIGNED_BYTE, dimensions]):
+                raise MemUPError(
+                    f"{path} begins with {begin[:4].hex(' ') or 'nothing'}; an IDX file of unsigned bytes in "
+                    f"{dimensions} dimension{'s' * (dimensions > 1)} begins with 00 00 08 0{dimensions}"
+                )
+            shape = tuple(int(n) for n in np.frombuffer(begin[4:], ">u4"))
+            size, available = math.prod(shape), psutil.virtual_memory().available
+            if size > available:
+                raise MemUPError(
+                    f"{path} says that it holds {size / 1e9:.3g} GB, but {available / 1e9:.3g} GB of memory are free; fetch "
+                    "it again if it should be smaller"
+                )
+            content = file.read(size + 1)  # one byte more shows that the file is longer than it says
     except (OSError, EOFError, zlib.error) as error:
         raise MemUPError(f"{path} cannot be read ({error}); fetch it again") from error
-    header = 4 + 4 * dimensions
-    if len(content) < header or content[:4] != bytes([0, 0, _UNSIGNED_BYTE, dimensions]):
+    if len(content) != size:
+        found = "more" if len(content) > size else f"{len(content)}"
         raise MemUPError(
-            f"{path} begins with {content[:4].hex(' ') or 'nothing'}; an IDX file of unsigned bytes in {dimensions} "
-            f"dimension{'s' * (dimensions > 1)} begins with 00 00 08 0{dimensions}"
+            f"{path} says that it holds {' x '.join(map(str, shape))} bytes, but {found} are there; fetch it again"
         )
-    shape = tuple(int(n) for n in np.frombuffer(content[4:header], ">u4"))
-    if len(content) - header != math.prod(shape):
-        raise MemUPError(
-            f"{path} says that it holds {' x '.join(map(str, shape))} bytes, but {len(content) - header} are there; "
-            "fetch it again"
-        )
-    return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
+    return np.frombuffer(content, np.uint8).reshape(shape)

@@ -123,7 +123,7 @@ IMAGES = idx(np.zeros((3, 4, 4), np.uint8))
     ("content", "said"),
     [
         (IMAGES[:-1], "holds 3 x 4 x 4 bytes, but 47 are there"),
-        (IMAGES + b"0", "but 49 are there"),
+        (IMAGES + b"0", "but more are there"),
         (IMAGES[:9], "begins with 00 00 08 03; "),
         (b"", "begins with nothing"),
         (b"GIF89a" + IMAGES, "begins with 47 49 46 38"),

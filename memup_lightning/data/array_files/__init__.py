@@ -1,7 +1,7 @@
 """Users' own episodes: npz, parquet and Arrow files, or a function that yields them.
 
-``npz``, ``table`` and ``function`` read the three forms; ``columns`` converts and checks values; ``layout`` holds what is
-read.
+``npz``, ``table`` (with ``table_files``) and ``function`` read the three forms; ``columns`` converts and checks values;
+``layout`` holds what is read.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from memup_lightning.data.array_files.columns import convert_type
 from memup_lightning.data.array_files.function import EpisodeFunction, read_function
 from memup_lightning.data.array_files.layout import Columns, UserEpisodes
 from memup_lightning.data.array_files.npz import read_npz
-from memup_lightning.data.array_files.table import TABLE_SUFFIXES, read_tables
+from memup_lightning.data.array_files.table import read_tables
+from memup_lightning.data.array_files.table_files import TABLE_SUFFIXES
 from memup_lightning.exceptions import MemUPError
 
 __all__ = ["Columns", "EpisodeFunction", "UserEpisodes", "convert_type", "read_episodes"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import struct
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,11 +23,14 @@ from memup_lightning.typing import IntArray
 _LENGTHS = "lengths"
 _OPTIONAL = (_LENGTHS, HAS_OUTCOME, EVAL_MASK)
 _BLOCK = 4 << 20  # bytes that are read at once
+_ZIP_END_BYTES = 22 + (1 << 16)  # record at the end of a zip file, with its longest comment
+_ZIP64_COUNT = 0xFFFF  # the count is elsewhere
 
 
 def read_npz(path: Path, columns: Columns) -> UserEpisodes:
     """Read all episodes of an npz file; raises as :func:`~memup_lightning.data.array_files.read_episodes` does."""
     with _readable(path), zipfile.ZipFile(path) as archive:
+        _check_directory(path, archive)
         members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
         _check_names(path, members.keys(), columns)
         arrays = {name: _Member(path, archive, name, info) for name, info in members.items()}
@@ -61,6 +65,19 @@ def _readable(path: Path) -> Iterator[None]:
         raise
     except Exception as error:  # of damaged bytes zipfile, zlib, lzma and NumPy's parser of headers raise anything
         raise MemUPError(f"{path} cannot be read ({error!r}): it is cut short or damaged; write it again") from error
+
+
+def _check_directory(path: Path, archive: zipfile.ZipFile) -> None:
+    """Refuse a file whose end counts more or fewer arrays than are found; zipfile would leave some out."""
+    with open(path, "rb") as file:
+        file.seek(max(0, path.stat().st_size - _ZIP_END_BYTES))
+        end = file.read()
+    (count,) = struct.unpack_from("<H", end, end.rindex(b"PK\x05\x06") + 10)
+    if count not in (len(archive.infolist()), _ZIP64_COUNT):
+        raise MemUPError(
+            f"{path} says that it holds {count} arrays, but {len(archive.infolist())} are there: the file is damaged; "
+            "write it again"
+        )
 
 
 def _check_names(path: Path, found: Any, columns: Columns) -> None:

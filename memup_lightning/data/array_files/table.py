@@ -13,14 +13,11 @@ import numpy.typing as npt
 
 from memup_lightning.data.array_files.columns import allocate, check_numeric, convert_type, finish, put, put_flag
 from memup_lightning.data.array_files.layout import Array, Columns, Layout, UserEpisodes
+from memup_lightning.data.array_files.table_files import TableFiles
 from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, check_lengths
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.specs import FieldType
 from memup_lightning.typing import Arrays, BoolArray
-
-TABLE_SUFFIXES = (".parquet", ".arrow", ".feather")
-
-_BATCH = 1 << 15  # rows
 
 
 def read_tables(source: str, files: list[Path], base: Path | None, columns: Columns) -> UserEpisodes:
@@ -40,7 +37,7 @@ def read_tables(source: str, files: list[Path], base: Path | None, columns: Colu
     except ImportError as error:
         raise MemUPError(f"{source} needs pyarrow: pip install 'memup-lightning[arrow]' ({error})") from error
     with _readable(source):
-        tables = _Tables(files, base)
+        tables = TableFiles(files, base)
         for name in (*columns.x, columns.y, columns.episode):
             if name not in tables.names:
                 raise MemUPError(
@@ -73,65 +70,7 @@ def _readable(source: str) -> Iterator[None]:
         raise MemUPError(f"{source} cannot be read: {error}") from error
 
 
-class _Tables:
-    """Files of one kind, read one after the other.
-
-    Attributes:
-        names: their columns.
-        rows: number of rows of all.
-    """
-
-    def __init__(self, files: list[Path], base: Path | None) -> None:
-        import pyarrow.dataset
-
-        self._files, self._dataset = files, None
-        if files[0].suffix == ".parquet":
-            self._dataset = pyarrow.dataset.dataset(
-                [str(file) for file in files],
-                format="parquet",
-                partitioning=None if base is None else "hive",
-                partition_base_dir=None if base is None else str(base),
-            )
-            self.names: list[str] = self._dataset.schema.names
-            self.rows = int(self._dataset.count_rows())
-        else:
-            batches = [batch for file in files for batch in _arrow_batches(file)]  # memory maps: nothing is read yet
-            self.names = batches[0].schema.names if batches else []
-            self.rows = sum(batch.num_rows for batch in batches)
-
-    def column(self, name: str) -> Iterator[tuple[int, Any]]:
-        """Yield the first row and the values of each batch of a column."""
-        begin = 0
-        for batch in self._batches(name):
-            yield begin, batch.column(name)
-            begin += batch.num_rows
-
-    def _batches(self, name: str) -> Iterator[Any]:
-        if self._dataset is None:
-            for file in self._files:
-                yield from _arrow_batches(file)
-            return
-        for fragment in self._dataset.get_fragments():
-            yield from fragment.to_batches(
-                schema=self._dataset.schema, columns=[name], batch_size=_BATCH, batch_readahead=1, use_threads=False
-            )
-
-
-def _arrow_batches(path: Path) -> Iterator[Any]:
-    """The batches of a file in one of Arrow's two formats."""
-    import pyarrow
-
-    with pyarrow.memory_map(str(path)) as file:
-        try:
-            reader = pyarrow.ipc.open_file(file)
-        except pyarrow.ArrowInvalid:
-            file.seek(0)
-            yield from pyarrow.ipc.open_stream(file)
-        else:
-            yield from (reader.get_batch(number) for number in range(reader.num_record_batches))
-
-
-def _episodes(source: str, tables: _Tables, name: str) -> Layout:
+def _episodes(source: str, tables: TableFiles, name: str) -> Layout:
     """Find the episodes: runs of rows with the same value of the column."""
     import pyarrow
     from pyarrow import compute
@@ -170,7 +109,7 @@ def _episodes(source: str, tables: _Tables, name: str) -> Layout:
 class _Reader:
     """Reads columns as arrays."""
 
-    def __init__(self, tables: _Tables, layout: Layout) -> None:
+    def __init__(self, tables: TableFiles, layout: Layout) -> None:
         self.tables, self.layout, self.source = tables, layout, layout.source
 
     def x(self, names: tuple[str, ...], type: FieldType) -> Array:
