@@ -121,8 +121,8 @@ def read_idx(path: Path, dimensions: int) -> Bytes:
             size, available = math.prod(shape), psutil.virtual_memory().available
             if size > available:
                 raise MemUPError(
-                    f"{path} says that it holds {size / 1e9:.3g} GB, but {available / 1e9:.3g} GB of memory are free; fetch "
-                    "it again if it should be smaller"
+                    f"{path} says that it holds {size / 1e9:.3g} GB, but {available / 1e9:.3g} GB of memory are "
+                    "free; fetch it again"
                 )
             content = file.read(size + 1)  # one byte more shows that the file is longer than it says
     except (OSError, EOFError, zlib.error) as error:
