@@ -110,5 +110,5 @@ def test_files_of_one_table_have_the_same_columns(tmp_path: Path) -> None:
     parquet.write_table(table, tmp_path / "a.parquet")
     later = table.set_column(0, "episode", [STEPS // 7 + 2])
     parquet.write_table(later.drop_columns("x"), tmp_path / "b.parquet")
-    with pytest.raises(MemUPError, match=r"b.parquet has no column 'x', as .*a.parquet has"):
+    with pytest.raises(MemUPError, match=r"b.parquet has no column 'x', which .*a.parquet has"):
         read_episodes(str(tmp_path), COLUMNS)
