@@ -26,8 +26,8 @@ from memup_lightning.data.episodes import FieldSpec
 from memup_lightning.data.fingerprint import Json, digest
 from memup_lightning.data.store import FORMAT as STORE_FORMAT
 from memup_lightning.data.store import EpisodeStore
-from memup_lightning.data.store.files import write_whole, writing
 from memup_lightning.exceptions import MemUPError
+from memup_lightning.files import atomic_write
 from memup_lightning.typing import Arrays
 
 FORMAT = 1
@@ -99,8 +99,8 @@ def _open(path: Path, parameters: Mapping[str, Json]) -> EpisodeStore:
 
 
 def _write(path: Path, content: Mapping[str, Json]) -> None:
-    with writing(path):
-        write_whole(path, json.dumps(content, indent=2, sort_keys=True) + "\n")
+    with atomic_write(path) as file:
+        file.write(f"{json.dumps(content, indent=2, sort_keys=True)}\n".encode())
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Access to files at given places, and writing a file whole, on every system."""
+"""Access to files at given places, on every system."""
 
 from __future__ import annotations
 
@@ -51,21 +51,6 @@ def sync_folder(path: Path) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write all of a file or nothing, also if the power is lost."""
-    new = path.with_name(path.name + ".new")
-    try:
-        with open(new, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(new, path)
-    except BaseException:
-        new.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
 
 
 @contextmanager

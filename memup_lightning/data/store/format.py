@@ -21,8 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME
-from memup_lightning.data.store.files import write_whole
 from memup_lightning.exceptions import MemUPError
+from memup_lightning.files import atomic_write
 from memup_lightning.rng import hash64
 from memup_lightning.specs import FieldSpec
 
@@ -66,7 +66,8 @@ def write_meta(path: Path, fields: Mapping[str, FieldSpec]) -> None:
     meta: dict[str, Any] = {"format": FORMAT, "byteorder": sys.byteorder}
     meta["fields"] = {name: asdict(field) for name, field in fields.items()}
     meta["crc32"] = zlib.crc32(json.dumps(meta).encode())
-    write_whole(path / "meta.json", json.dumps(meta, indent=1))
+    with atomic_write(path / "meta.json") as file:
+        file.write(json.dumps(meta, indent=1).encode())
 
 
 def read_meta(path: Path) -> dict[str, FieldSpec]:

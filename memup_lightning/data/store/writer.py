@@ -117,7 +117,8 @@ class EpisodeWriter:
 
     def _open_files(self, fields: Mapping[str, FieldSpec]) -> None:
         if not (self.path / "meta.json").exists():
-            strange = {entry.name for entry in self.path.iterdir()} - {"meta.json.new", "index.bin", "fields", "lock"}
+            strange = {entry.name for entry in self.path.iterdir()} - {"index.bin", "fields", "lock"}
+            strange = {name for name in strange if not name.endswith(".unfinished")}  # of a killed writer
             if strange:
                 raise MemUPError(f"{self.path} holds {min(strange)!r}, but no store; give a folder of its own")
         self._lock = FileLock(self.path / "lock", timeout=0, thread_local=False)
