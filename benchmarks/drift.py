@@ -17,7 +17,7 @@ from matplotlib.ticker import StrMethodFormatter
 from benchmarks.report import Columns, Row, arguments, mean_and_range, publish
 from benchmarks.runs import call, read, test
 from benchmarks.tasks import DATA, MODEL, updates
-from memup_lightning.callbacks.plots import pictures
+from memup_lightning.callbacks.plots import style
 
 CONFIG = "conf/scattered_copy.yaml"
 PENALTIES = {"none": "0", "5 from update 2,000 on": "{2000: 5.0}"}
@@ -59,10 +59,10 @@ def gather(penalty: str, runs: list[Row]) -> Row:
 
 def picture(rows: Sequence[Row]) -> Figure:
     """Accuracy against the number of blanks: a colour for each penalty, a curve for each seed."""
-    with pictures.style():
-        figure = Figure(figsize=(pictures.WIDTH, 2.6), layout="constrained")
+    with style.plot_style():
+        figure = Figure(figsize=(style.WIDTH, 2.6), layout="constrained")
         axes = figure.subplots()
-        for row, colour in zip(rows, (pictures.BLUE, pictures.ORANGE), strict=True):
+        for row, colour in zip(rows, (style.BLUE, style.ORANGE), strict=True):
             for number, run in enumerate(row["runs"]):
                 label = f"drift penalty: {row['drift_penalty']}" if number == 0 else None
                 lengths = LENGTHS[: len(run["accuracy"])]
@@ -74,7 +74,7 @@ def picture(rows: Sequence[Row]) -> Figure:
         axes.set_ylim(-0.03, 1.03)
         axes.set_xlabel(f"blanks in an episode (in training at most {TRAINED})")
         axes.set_ylabel("accuracy")
-        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(rows), **pictures.TIGHT)
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(rows), **style.TIGHT)
     return figure
 
 
@@ -92,7 +92,7 @@ def main() -> None:
     title = f"{CONFIG}, {budget:,} updates with at most {TRAINED} blanks: accuracy among more; mean (range) over seeds"
     publish(title, rows, options, columns)
     if options.picture:
-        pictures.save(picture(rows), options.picture)
+        style.save(picture(rows), options.picture)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from torch import Tensor
 from benchmarks.report import Columns, Row, arguments, publish, with_earlier
 from benchmarks.runs import fit_alone
 from benchmarks.tasks import CORE, DATA, MODEL, PROBLEMS, Problem
-from memup_lightning.callbacks.plots import pictures
+from memup_lightning.callbacks.plots import style
 from memup_lightning.modules import MemUP
 
 MAZE = "conf/tmaze_noise.yaml"
@@ -71,7 +71,7 @@ RULES = {
     "different": [f"{SELECTOR}=Explainable", "--imports=[benchmarks.noise]", "--model=benchmarks.noise.Blind"],
     "explainable": [f"{SELECTOR}=Explainable"],
 }
-COLOURS = dict(zip(RULES, (pictures.RED, pictures.ORANGE, pictures.PURPLE, pictures.SKY, pictures.BLUE), strict=True))
+COLOURS = dict(zip(RULES, (style.RED, style.ORANGE, style.PURPLE, style.SKY, style.BLUE), strict=True))
 
 
 class Blind(MemUP):
@@ -116,8 +116,8 @@ def gather(runs: list[Row]) -> Row:
 def picture(rows: Sequence[Row]) -> Figure:
     """Accuracy against updates: a panel for each maze, a colour for each rule, a curve for each seed."""
     mazes = [name for name in dict.fromkeys(row["task"] for row in rows) if name in MAZES]
-    with pictures.style():
-        figure = Figure(figsize=(pictures.WIDTH, 2.6), layout="constrained")
+    with style.plot_style():
+        figure = Figure(figsize=(style.WIDTH, 2.6), layout="constrained")
         panels = figure.subplots(1, len(mazes), sharey=True, squeeze=False)[0]
         for maze, axes in zip(mazes, panels, strict=True):
             for row in (row for row in rows if row["task"] == maze):
@@ -134,7 +134,7 @@ def picture(rows: Sequence[Row]) -> Figure:
         handles = {
             label: line for axes in panels for line, label in zip(*axes.get_legend_handles_labels(), strict=True)
         }
-        figure.legend(handles.values(), handles, loc="outside upper center", ncols=len(handles), **pictures.TIGHT)
+        figure.legend(handles.values(), handles, loc="outside upper center", ncols=len(handles), **style.TIGHT)
     return figure
 
 
@@ -166,7 +166,7 @@ def main() -> None:
     title = "each task under each rule; median (range) over seeds; selection: share of the training time"
     publish(title, rows, options, columns)
     if options.picture:
-        pictures.save(picture(rows), options.picture)
+        style.save(picture(rows), options.picture)
 
 
 if __name__ == "__main__":

@@ -22,11 +22,11 @@ from matplotlib.ticker import StrMethodFormatter
 
 from benchmarks.report import Columns, Row, arguments, publish
 from benchmarks.runs import fit_alone
-from memup_lightning.callbacks.plots import pictures
+from memup_lightning.callbacks.plots import style
 
 CONFIG = Path("conf/tmaze_random_hint.yaml")
 SCHEDULES = {"sequential": [0.0], "restarts": [0.3, 0.1, 0.02, 0.0], "replay": [0.0]}
-LOOKS = {"sequential": (pictures.GREY, "s"), "restarts": (pictures.ORANGE, "^"), "replay": (pictures.BLUE, "o")}
+LOOKS = {"sequential": (style.GREY, "s"), "restarts": (style.ORANGE, "^"), "replay": (style.BLUE, "o")}
 UPDATES = 12_000
 SOLVED = 0.99
 
@@ -74,8 +74,8 @@ def gather(runs: list[Row]) -> Row:
 
 def picture(rows: Sequence[Row]) -> Figure:
     """Accuracy against updates: a colour for each schedule, a curve for each seed."""
-    with pictures.style():
-        figure = Figure(figsize=(pictures.WIDTH, 2.6), layout="constrained")
+    with style.plot_style():
+        figure = Figure(figsize=(style.WIDTH, 2.6), layout="constrained")
         axes = figure.subplots()
         for row in rows:
             colour, marker = LOOKS[row["schedule"]]
@@ -88,7 +88,7 @@ def picture(rows: Sequence[Row]) -> Figure:
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         axes.set_xlabel("updates")
         axes.set_ylabel("accuracy on validation episodes")
-        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(rows), **pictures.TIGHT)
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(rows), **style.TIGHT)
     return figure
 
 
@@ -116,7 +116,7 @@ def main() -> None:
     title = f"{CONFIG}: accuracy at the end, updates and seconds of each schedule; median (range) over seeds"
     publish(title, rows, options, columns)
     if options.picture:
-        pictures.save(picture(rows), options.picture)
+        style.save(picture(rows), options.picture)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from benchmarks.report import Columns, Row, arguments, publish, with_earlier
 from benchmarks.runs import call
-from memup_lightning.callbacks.plots import pictures
+from memup_lightning.callbacks.plots import style
 from memup_lightning.envs.policies import random_policy
 from memup_lightning.envs.two_colors.rules import TwoColorsRules
 from memup_lightning.rl.collectors import collect
@@ -46,9 +46,9 @@ ENVS, STEPS, UPDATES = 16, 128, 32  # of a rollout, as the config has them; upda
 EVALUATIONS = 4
 FRAME_SKIP = 4
 AGENTS = {
-    "MemUP two-phase": (pictures.BLUE, []),
-    "PPO-LSTM": (pictures.ORANGE, ["--model.init_args.memory=LSTM", "--model.init_args.memory.init_args.chrono=500"]),
-    "PPO without memory": (pictures.GREEN, ["--model.init_args.memory=null"]),
+    "MemUP two-phase": (style.BLUE, []),
+    "PPO-LSTM": (style.ORANGE, ["--model.init_args.memory=LSTM", "--model.init_args.memory.init_args.chrono=500"]),
+    "PPO without memory": (style.GREEN, ["--model.init_args.memory=null"]),
 }
 """Colour of the curve, and what differs from the config."""
 RULES = TwoColorsRules()
@@ -136,8 +136,8 @@ def read_curve(path: Path, before: int) -> list[list[float]]:
 
 def picture(rows: Sequence[Row]) -> Figure:
     """Return and length of training episodes against environment steps: a colour for each agent, a curve for each seed."""
-    with pictures.style():
-        figure = Figure(figsize=(pictures.WIDTH, 2.6), layout="constrained")
+    with style.plot_style():
+        figure = Figure(figsize=(style.WIDTH, 2.6), layout="constrained")
         panels = figure.subplots(1, 2)
         for column, axes in enumerate(panels, 1):
             for agent, (colour, _) in AGENTS.items():
@@ -150,9 +150,9 @@ def picture(rows: Sequence[Row]) -> Figure:
             axes.set_xlabel("environment steps of both phases")
         panels[0].set_ylabel("return, last 100 episodes")
         panels[1].set_ylabel("steps lived, last 100 episodes")
-        panels[1].axhline(LONGEST, color=pictures.GREY, linewidth=0.8, linestyle=":")
+        panels[1].axhline(LONGEST, color=style.GREY, linewidth=0.8, linestyle=":")
         handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper center", ncols=len(AGENTS), **pictures.TIGHT)
+        figure.legend(handles, labels, loc="outside upper center", ncols=len(AGENTS), **style.TIGHT)
     return figure
 
 
@@ -187,7 +187,7 @@ def main() -> None:
     rows = with_earlier(rows, options, ("agent", "seed"))
     publish(title, rows, options, columns)
     if options.picture:
-        pictures.save(picture(rows), options.picture)
+        style.save(picture(rows), options.picture)
 
 
 if __name__ == "__main__":

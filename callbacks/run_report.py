@@ -186,7 +186,8 @@ class RunReport(Callback):
         self._earlier_training = state_dict["seconds_training"]
 
     def _draw(self, trainer: Trainer, model: LightningModule) -> None:
-        from memup_lightning.callbacks.plots import pictures
+        from memup_lightning.callbacks.plots import episode as episode_plots
+        from memup_lightning.callbacks.plots import pictures, style
         from memup_lightning.callbacks.plots.timeline import follow_episode, uncertainty_unit
 
         figures = {}
@@ -195,9 +196,9 @@ class RunReport(Callback):
         data = recorded_data(trainer)
         if isinstance(model, MemUP) and data is not None:
             timeline = follow_episode(model, data, "val", self.episode)
-            figures["uncertainty"] = pictures.uncertainty(timeline)
+            figures["uncertainty"] = episode_plots.uncertainty(timeline)
             if timeline.frames:
-                figures["frames"] = pictures.frames(timeline)
+                figures["frames"] = episode_plots.frames(timeline)
             if rows := _cluster_rows(model):
                 figures["clusters"] = pictures.clusters(rows, uncertainty_unit(model))
         usage, length = _memory_usage(trainer), mean_episode_length(trainer)
@@ -211,7 +212,7 @@ class RunReport(Callback):
         self._folder.mkdir(parents=True, exist_ok=True)
         for name, figure in figures.items():
             path = self._folder / f"{name}.png"
-            pictures.save(figure, path)
+            style.save(figure, path)
             for logger in trainer.loggers:
                 if isinstance(logger, WandbLogger):
                     logger.log_image(f"pictures/{name}", [str(path)])

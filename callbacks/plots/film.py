@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from PIL import Image
 
-from memup_lightning.callbacks.plots.pictures import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, WIDTH, style
+from memup_lightning.callbacks.plots.style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, WIDTH, plot_style
 from memup_lightning.rl.episode_recorder import EpisodeRecord
 from memup_lightning.typing import FloatArray
 
@@ -30,7 +30,7 @@ def save(record: EpisodeRecord, path: Path, frames: int, fps: int) -> None:
         frames: pictures at most, and the last ten steps.
         fps: pictures a second.
     """
-    with style():
+    with plot_style():
         figure = Figure(figsize=(WIDTH, 4.6), dpi=_DPI, layout="constrained")
         canvas = FigureCanvasAgg(figure)
         panels = EpisodePanels(figure, record)

@@ -21,7 +21,8 @@ from torch import Tensor, nn
 
 from memup_lightning.callbacks import MemoryUsage, RunReport, TargetRefresh
 from memup_lightning.callbacks.memory_usage import SavedTensors, extrapolate, measure_bptt
-from memup_lightning.callbacks.plots import pictures
+from memup_lightning.callbacks.plots import episode as episode_plots
+from memup_lightning.callbacks.plots import style
 from memup_lightning.callbacks.plots.timeline import FRAME_GAP, MAX_FRAMES, follow_episode
 from memup_lightning.chunk import Chunk
 from memup_lightning.data.episodes import EVAL_MASK, OUTCOME, ArrayEpisodes, EpisodeSource
@@ -330,7 +331,7 @@ def test_the_timeline_keeps_the_images_of_uncertain_steps(tmp_path: Path) -> Non
     for frame in line.frames:
         assert (frame.image == frame.step).all()
         assert frame.selected == (frame.step in line.targets)
-    pictures.save(pictures.frames(line), tmp_path / "frames.png")
+    style.save(episode_plots.frames(line), tmp_path / "frames.png")
     assert is_a_picture(tmp_path / "frames.png")
 
 

@@ -1,0 +1,188 @@
+"""Pictures of one episode: uncertainty, targets and what the memory predicts over time; frames."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from memup_lightning.callbacks.plots.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    RED,
+    SKY,
+    STYLE,
+    TIGHT,
+    WIDTH,
+    plot_style,
+    whole_numbers,
+)
+from memup_lightning.callbacks.plots.timeline import Timeline
+
+BELIEF_COLOURS = (GREEN, RED, SKY)
+ZOOM = 30
+"""Steps of a long episode that are shown enlarged."""
+MAX_POINTS = 4000
+"""A longer curve is drawn as the band between the least and the greatest value of every piece."""
+
+
+def uncertainty(timeline: Timeline) -> Figure:
+    """One episode: uncertainty without memory, the targets it selects, what the memory knows of them over time.
+
+    A long episode is shown whole, and beside that its first steps and those around the most uncertain target.
+    """
+    windows = _windows(timeline)
+    with plot_style():
+        rows = 2 if timeline.beliefs else 1
+        figure = Figure(figsize=(WIDTH, 2.1 * rows + 0.5), layout="constrained")
+        panels = figure.subplots(
+            rows,
+            len(windows),
+            sharey="row",
+            sharex="col",
+            squeeze=False,
+            width_ratios=[1.0 if window.enlarged else 2.6 for window in windows],
+        )
+        for window, column in zip(windows, panels.T, strict=True):
+            column[0].set_title(window.title, color=GREY)
+            _uncertainty_panel(column[0], timeline, window)
+            if timeline.beliefs:
+                _belief_panel(column[1], timeline, window)
+            margin = (0.08 if window.enlarged else 0.02) * (window.stop - window.start)
+            column[-1].set_xlim(window.start - margin, window.stop - 1 + margin)
+            whole_numbers(column[-1].xaxis, 6 if not window.enlarged else 4 if window.stop < 10_000 else 2)
+        for row in panels:
+            row[0].margins(y=0.12)
+        panels[0, 0].set_ylabel(timeline.score)
+        if timeline.beliefs:
+            panels[1, 0].set_ylabel(timeline.quantity)
+        figure.supxlabel("step of the episode", fontsize=STYLE["axes.labelsize"])
+        handles = _uncertainty_legend(timeline)
+        figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), 4), **TIGHT)
+    return figure
+
+
+class _Window(NamedTuple):
+    """Steps that a column shows."""
+
+    start: int
+    stop: int
+    title: str = ""
+    enlarged: bool = False
+
+
+def _windows(timeline: Timeline) -> list[_Window]:
+    steps, marked = timeline.steps, timeline.targets if len(timeline.targets) else timeline.eval_mask
+    if steps < 4 * ZOOM:
+        return [_Window(0, steps)]
+    windows = [_Window(0, ZOOM, f"first {ZOOM} steps", True), _Window(0, steps, f"the whole episode: {steps:,} steps")]
+    if len(marked):
+        centre = int(marked[np.nan_to_num(timeline.uncertainty[marked], nan=-np.inf).argmax()])
+        start = min(centre - ZOOM * 2 // 3, steps - ZOOM)
+        title = f"last {ZOOM} steps" if start == steps - ZOOM else f"around step {centre:,}"
+        if start > 0:
+            windows.append(_Window(start, start + ZOOM, title, True))
+    return windows
+
+
+def _uncertainty_panel(axes: Axes, timeline: Timeline, window: _Window) -> None:
+    values = timeline.uncertainty
+    _chunk(axes, timeline)
+    _line(axes, values, window, color=BLUE)
+    eval_mask, targets = (
+        at[(at >= window.start) & (at < window.stop)] for at in (timeline.eval_mask, timeline.targets)
+    )
+    axes.plot(eval_mask, values[eval_mask], "o", color=RED, markersize=9, fillstyle="none", zorder=4)
+    axes.plot(targets, values[targets], "o", color=ORANGE, markersize=5, zorder=3)
+
+
+def _belief_panel(axes: Axes, timeline: Timeline, window: _Window) -> None:
+    _chunk(axes, timeline)
+    for colour, belief in zip(BELIEF_COLOURS, timeline.beliefs, strict=False):
+        _line(axes, belief.with_memory, window, color=colour)
+        axes.axhline(belief.without_memory, color=colour, linestyle="--", linewidth=1.2)
+        if belief.spread is not None and len(timeline.beliefs) == 1:
+            low, high = belief.without_memory - belief.spread, belief.without_memory + belief.spread
+            axes.axhspan(low, high, color=GREY, alpha=0.15, linewidth=0)
+        if belief.truth is not None and window.start <= belief.step < window.stop:
+            axes.plot(belief.step, belief.truth, marker="D", markersize=5, color="black", zorder=4)
+
+
+def _chunk(axes: Axes, timeline: Timeline) -> None:
+    axes.axvspan(-0.5, min(timeline.chunk_length, timeline.steps) - 0.5, color=PURPLE, alpha=0.4, linewidth=0)
+
+
+def _uncertainty_legend(timeline: Timeline) -> list[Artist]:
+    def point(colour: str, label: str, **style: Any) -> Line2D:
+        return Line2D([], [], color=colour, linestyle="", label=label, **style)
+
+    handles: list[Artist] = [Line2D([], [], color=BLUE, label=timeline.score.split()[0])]
+    if count := len(timeline.targets):
+        handles.append(point(ORANGE, "selected target" if count == 1 else f"{count} selected targets", marker="o"))
+    if count := len(timeline.eval_mask):
+        label = "true step (evaluated)" if count == 1 else f"{count} true steps (evaluated)"
+        handles.append(point(RED, label, marker="o", markersize=9, fillstyle="none"))
+    handles.append(Patch(color=PURPLE, alpha=0.4, linewidth=0, label=f"one chunk: r = {timeline.chunk_length} steps"))
+    for colour, belief in zip(BELIEF_COLOURS, timeline.beliefs, strict=False):
+        handles.append(Line2D([], [], color=colour, label=f"step {belief.step:,}, with memory $m_t$"))
+    if timeline.beliefs:
+        alone = BELIEF_COLOURS[0] if len(timeline.beliefs) == 1 else GREY
+        handles.append(Line2D([], [], color=alone, linestyle="--", linewidth=1.2, label="without memory"))
+        if len(timeline.beliefs) == 1 and timeline.beliefs[0].spread is not None:
+            handles.append(Patch(color=GREY, alpha=0.15, linewidth=0, label="its standard deviation"))
+    if any(belief.truth is not None for belief in timeline.beliefs):
+        handles.append(point("black", "true outcome", marker="D", markersize=5))
+    return handles
+
+
+def frames(timeline: Timeline) -> Figure:
+    """What an episode looks like where it is uncertain: its frames, those of selected targets with a frame of their own.
+
+    Args:
+        timeline: with at least one frame.
+    """
+    columns = min(5, len(timeline.frames))
+    rows = -(-len(timeline.frames) // columns)
+    height, width = timeline.frames[0].image.shape[:2]
+    with plot_style():
+        figure = Figure(figsize=(WIDTH, rows * (WIDTH / columns * height / width + 0.35) + 0.4), layout="constrained")
+        panels = figure.subplots(rows, columns, squeeze=False).ravel()
+        for axes in panels[len(timeline.frames) :]:
+            axes.set_axis_off()
+        for axes, frame in zip(panels, timeline.frames, strict=False):
+            axes.imshow(frame.image, cmap="gray", interpolation="nearest")
+            axes.set(xticks=[], yticks=[])
+            axes.set_title(f"step {frame.step:,}: {timeline.uncertainty[frame.step]:.2f}", fontsize=8)
+            for spine in axes.spines.values():
+                spine.set(
+                    visible=True, color=ORANGE if frame.selected else GREY, linewidth=3 if frame.selected else 0.8
+                )
+        handles = [
+            Patch(facecolor="none", edgecolor=ORANGE, linewidth=3, label="selected target"),
+            Patch(facecolor="none", edgecolor=GREY, label="not selected"),
+        ]
+        figure.legend(handles=handles, loc="outside upper left", ncols=2, **TIGHT)
+        figure.text(0.99, 0.99, timeline.score.replace("\n", " "), ha="right", va="top", fontsize=8, color=GREY)
+    return figure
+
+
+def _line(axes: Axes, values: npt.NDArray[np.float64], window: _Window, **style: Any) -> None:
+    """A curve over the window's steps; where there are too many, the band that it fills."""
+    values = values[window.start : window.stop]
+    piece = -(-len(values) // MAX_POINTS)
+    if piece == 1:
+        axes.plot(np.arange(window.start, window.stop), values, **style)
+        return
+    padded = np.concatenate([values, np.full(-len(values) % piece, np.nan)]).reshape(-1, piece)
+    padded = padded[~np.isnan(padded).all(1)]
+    at = np.repeat(np.arange(len(padded)) * piece, 2)
+    axes.plot(at, np.stack([np.nanmin(padded, 1), np.nanmax(padded, 1)], 1).ravel(), **style)
