@@ -229,10 +229,11 @@ def test_the_seconds_of_a_sanity_check_are_no_training(tmp_path: Path) -> None:
     assert seconds == sorted(seconds)
 
 
-def test_without_a_logger_the_report_goes_to_the_root_folder(tmp_path: Path) -> None:
+def test_without_a_logger_the_report_goes_to_a_folder_of_its_own(tmp_path: Path) -> None:
     fit(tmp_path, maze(), [MemoryUsage(), RunReport()], steps=4, logger=False)
-    assert read_summary(tmp_path)["metrics"]["val/accuracy"] >= 0
-    assert is_a_picture(tmp_path / "uncertainty.png"), "nothing was selected yet: the evaluated step is drawn"
+    folder = tmp_path / "lightning_logs" / "version_0"
+    assert read_summary(folder)["metrics"]["val/accuracy"] >= 0
+    assert is_a_picture(folder / "uncertainty.png"), "nothing was selected yet: the evaluated step is drawn"
 
 
 class Copy(EpisodeDataModule):
