@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from gymnasium.vector import VectorEnv
-from tqdm import tqdm  # type: ignore[import-untyped]
+from tqdm import tqdm
 
 from memup_lightning.data.episodes import MAX_MAGNITUDE
 from memup_lightning.distributed import rank
