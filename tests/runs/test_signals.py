@@ -52,7 +52,7 @@ def stopped(folder: Path, sender: Callback, **given: Any) -> Path:
     ("step", "given", "in_validation"),
     [
         (36, {"num_workers": 2}, False),
-        (39, {"selector": Explainable(2, num_clusters=4, loss_free=0.2)}, False),
+        (39, {"selector": Explainable(2), "loss_free": 0.2, "num_clusters": 4}, False),
         (60, {}, True),
     ],
     ids=["workers", "end of an epoch", "validation"],
