@@ -26,7 +26,7 @@ def agent_task(
         action_space: of one environment.
         origin: name of the environment or data set, for messages.
         observed: entries of a flat Box observation that are seen; None: all.
-        **task: window, tolerance, has_eval_mask: see :class:`~memup_lightning.specs.TaskSpec`.
+        **task: window, tolerance: see :class:`~memup_lightning.specs.TaskSpec`.
 
     Raises:
         MemUPError: a space without a fixed shape, entries that do not exist.

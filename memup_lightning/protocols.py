@@ -211,6 +211,9 @@ class ChunkSource(Protocol):
     def targets(self, split: Split) -> TargetStore:
         """The targets of a split."""
 
+    def has_eval_mask(self, split: Split) -> bool:
+        """Whether the episodes mark the steps at which the memory is evaluated; else it is at every outcome."""
+
     def eval_mask_at(self, split: Split, episodes: IntArray, positions: IntArray) -> BoolArray:
         """Whether the memory is evaluated at the given steps, ``[rows, K]``."""
 

@@ -68,8 +68,6 @@ class TaskSpec:
         outcome: what is predicted at a step, y_k: a number or vector (``vector``) or a class (``token``).
         window: number of steps, up to and with k, that the local context spans.
         tolerance: a predicted number counts as right within this distance of the outcome.
-        has_eval_mask: whether the data mark the steps at which a memory is evaluated (else every step with an
-        outcome counts).
     """
 
     fields: Mapping[str, FieldSpec]
@@ -78,7 +76,6 @@ class TaskSpec:
     outcome: FieldSpec = field(default_factory=FieldSpec)
     window: int = 1
     tolerance: float = 0.3
-    has_eval_mask: bool = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "context", tuple(self.context))

@@ -110,7 +110,7 @@ def follow_episode(model: MemUP, data: ChunkSource, split: Split = "val", episod
             uncertainty,
             _score_name(model),
             targets,
-            np.flatnonzero(eval_mask) if data.task.has_eval_mask else np.zeros(0, np.int64),
+            np.flatnonzero(eval_mask) if data.has_eval_mask(split) else np.zeros(0, np.int64),
             data.chunk_length,
             _quantity(model),
         )

@@ -106,7 +106,7 @@ class RolloutDataModule(BaseDataModule):
 
     @property
     def task(self) -> TaskSpec:
-        return agent_task(*self.spaces, self.env_id, self.observed, has_eval_mask=False)
+        return agent_task(*self.spaces, self.env_id, self.observed)
 
     @property
     def spaces(self) -> tuple[gymnasium.Space[Any], gymnasium.Space[Any]]:

@@ -91,15 +91,7 @@ class ArrayDataModule(EpisodeDataModule):
     @property
     def task(self) -> TaskSpec:
         fields = self._sources["train"].fields
-        return TaskSpec(
-            {"x": fields["x"]},
-            {"x": 0},
-            ("x",),
-            fields[OUTCOME],
-            self.window,
-            self.tolerance,
-            has_eval_mask=EVAL_MASK in fields,
-        )
+        return TaskSpec({"x": fields["x"]}, {"x": 0}, ("x",), fields[OUTCOME], self.window, self.tolerance)
 
     def episodes(self, split: Split) -> EpisodeSource:
         return self._sources[split]

@@ -15,7 +15,7 @@ from pytorch_lightning import LightningModule
 
 from memup_lightning import rng
 from memup_lightning.chunk import Chunk, StepBatch
-from memup_lightning.data.episodes import EpisodeSource
+from memup_lightning.data.episodes import EVAL_MASK, EpisodeSource
 from memup_lightning.data.loader import ChunkLoader, EpochLoader
 from memup_lightning.data.samplers import SequentialSampler
 from memup_lightning.data.step_reader import StepReader
@@ -298,6 +298,10 @@ class EpisodeDataModule(BaseDataModule):
     def targets(self, split: Split) -> TargetTable:
         """The targets of a split."""
         return self._tables[split]
+
+    def has_eval_mask(self, split: Split) -> bool:
+        """Whether the episodes mark the steps at which the memory is evaluated; else it is at every outcome."""
+        return EVAL_MASK in self.sources[split].fields
 
     def eval_mask_at(self, split: Split, episodes: IntArray, positions: IntArray) -> BoolArray:
         """Whether the memory is evaluated at the given steps, ``[rows, K]``."""

@@ -79,12 +79,7 @@ class RewardDataModule(EpisodeDataModule):
     def task(self) -> TaskSpec:
         if self._task is None:
             self._task = agent_task(
-                *self.spaces(),
-                self.origin,
-                self.observed,
-                window=self.window,
-                tolerance=self.tolerance,
-                has_eval_mask=self.eval_at == "last",
+                *self.spaces(), self.origin, self.observed, window=self.window, tolerance=self.tolerance
             )
         return self._task
 

@@ -93,7 +93,7 @@ def target_recall(data: ChunkSource, split: Split, episodes: IntArray, num_evalu
     Returns:
         None where the data mark no true steps.
     """
-    if not data.task.has_eval_mask:
+    if not data.has_eval_mask(split):
         return None
     wanted = np.minimum(num_evaluated[episodes], data.num_targets()).sum()
     if not wanted:

@@ -248,7 +248,6 @@ class Copy(EpisodeDataModule):
             inputs={"symbol": 0},
             context=("clock", "symbol"),
             outcome=FieldSpec((), "int64", "token", 4),
-            has_eval_mask=self.eval_mask,
         )
 
     def episodes(self, split: str) -> EpisodeSource:

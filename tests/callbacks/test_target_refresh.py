@@ -210,7 +210,7 @@ def test_scored_episodes_hold_their_most_uncertain_step(lanes: int, chunk_length
 class Listed(EpisodeDataModule):
     """Episodes of several lengths whose last steps have no outcome."""
 
-    task = TaskSpec({"see": FieldSpec()}, {"see": 0}, ("see",), has_eval_mask=False)
+    task = TaskSpec({"see": FieldSpec()}, {"see": 0}, ("see",))
 
     def episodes(self, split: Any) -> EpisodeSource:
         lengths = np.array([9, 30, 14, 5, 22])

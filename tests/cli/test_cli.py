@@ -71,8 +71,9 @@ def test_short_class_names_on_the_command_line(run: Run) -> None:
 
 
 def test_a_policy_is_a_function_by_its_path(run: Run) -> None:
-    policy = run("fit", "--data.init_args.policy=memup_lightning.envs.policies.random_policy").datamodule.policy
-    assert policy is random_policy
+    played = ["--data=GymnasiumDataModule", "--data.env_id=CartPole-v1", "--data.num_train=4", "--data.num_val=4"]
+    cli = run("fit", *played, "--data.num_envs=2", "--data.policy=memup_lightning.envs.policies.random_policy")
+    assert cli.datamodule.policy is random_policy
 
 
 def test_a_profiler_that_is_asked_for_profiles(run: Run) -> None:

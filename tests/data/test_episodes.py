@@ -195,7 +195,7 @@ def test_a_task_comes_back_from_plain_values() -> None:
         "b": FieldSpec((), "int32", "token", 3),
         "c": FieldSpec((40, 40, 3), "uint8", "image"),
     }
-    task = TaskSpec(fields, {"a": 0, "b": 1}, ("a", "c"), FieldSpec((2,)), window=3, tolerance=0.1, has_eval_mask=False)
+    task = TaskSpec(fields, {"a": 0, "b": 1}, ("a", "c"), FieldSpec((2,)), window=3, tolerance=0.1)
     assert TaskSpec.from_dict(task.to_dict()) == task
 
 

@@ -82,7 +82,7 @@ def test_every_form_gives_the_same_episodes(write: Write | None, tmp_path: Path)
     assert arrays[OUTCOME] == pytest.approx(STEPWISE)
     assert arrays[HAS_OUTCOME].all()
     assert data.task.outcome == FieldSpec()
-    assert not data.task.has_eval_mask
+    assert EVAL_MASK not in data.episodes("train").fields
 
 
 def test_one_outcome_an_episode_counts_at_its_last_step(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_one_outcome_an_episode_counts_at_its_last_step(tmp_path: Path) -> None:
     for source in (write_npz(tmp_path, y=EACH), last):
         data = module(source)
         arrays = all_steps(data)
-        assert data.task.has_eval_mask
+        assert EVAL_MASK in data.episodes("train").fields
         assert np.array_equal(np.flatnonzero(arrays[HAS_OUTCOME]), LAST)
         assert np.array_equal(arrays[EVAL_MASK], arrays[HAS_OUTCOME])
         assert np.array_equal(arrays[OUTCOME][LAST], EACH)

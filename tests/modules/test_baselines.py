@@ -47,10 +47,7 @@ def episodes(eval_mask: bool = True) -> ArrayEpisodes:
 
 def model_of(source: ArrayEpisodes, kind: type[MemoryTask], **given: Any) -> Any:
     """A model with the same weights whatever its kind; it logs nothing, and so can be called without a Trainer."""
-    eval_mask = EVAL_MASK in source.fields
-    task = TaskSpec(
-        source.fields, {"see": 0, "do": 1}, ("see", "do"), source.fields[OUTCOME], window=2, has_eval_mask=eval_mask
-    )
+    task = TaskSpec(source.fields, {"see": 0, "do": 1}, ("see", "do"), source.fields[OUTCOME], window=2)
     torch.manual_seed(0)
     return type("Quiet", (kind,), {"is_log_step": False})(task, memory=partial(LSTM, hidden_size=5), **given)
 

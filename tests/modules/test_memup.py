@@ -57,9 +57,7 @@ def outcome_field(classes: int) -> FieldSpec:
 
 
 def task_of(source: ArrayEpisodes, window: int = 2) -> TaskSpec:
-    return TaskSpec(
-        source.fields, {"see": 0, "do": 1}, ("see", "do"), source.fields[OUTCOME], window, has_eval_mask=False
-    )
+    return TaskSpec(source.fields, {"see": 0, "do": 1}, ("see", "do"), source.fields[OUTCOME], window)
 
 
 def model_of(task: TaskSpec, seed: int = 0, **parts: Any) -> Quiet:
@@ -333,7 +331,7 @@ def test_a_memory_is_judged_at_the_judged_steps_with_the_state_of_the_same_step(
     lanes: int, chunk_length: int, outcome: Any
 ) -> None:
     source = judged_episodes(classes=4 if outcome is CategoricalOutcome else 0)
-    task = replace(task_of(source), has_eval_mask=True, tolerance=0.8)
+    task = replace(task_of(source), tolerance=0.8)
     model = model_of(task, outcome=outcome)
     schedule = SequentialSampler(LENGTHS, lanes, chunk_length)
     table = scored_table(TopK(2))
@@ -581,7 +579,7 @@ def test_what_stands_where_there_is_no_outcome_reaches_no_weight(outcome: FieldS
         see = rng.normal(size=(steps, 2)).astype(np.float32)
         fields = {OUTCOME: outcome}
         source = ArrayEpisodes({"see": see, OUTCOME: given, HAS_OUTCOME: known}, LENGTHS, fields)
-        task = TaskSpec(source.fields, {"see": 0}, ("see",), outcome, window=2, has_eval_mask=False)
+        task = TaskSpec(source.fields, {"see": 0}, ("see",), outcome, window=2)
         model = model_of(task, current_step=current)
         optimizer = torch.optim.Adam(model.parameters(), 0.01)
         for chunk in chunks_of(source, task, TopK(2), 12, contexts=current):
