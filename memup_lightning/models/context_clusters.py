@@ -1,9 +1,10 @@
 """Clusters of similar local contexts, with statistics of what the memory explains of each.
 
-Ten targets of one cluster are worth little more than one of them, and targets whose outcomes no memory explains are worth
-nothing. So the steps of all episodes are divided into a few clusters by the local predictor's features of their contexts,
-without labels. Of each cluster two things are measured: how uncertain its outcomes are, and how many bits of them the
-memory explains in episodes that it is not trained on. In episodes that it is trained on, memorised noise looks like gain.
+The memory learns little more from ten targets of one cluster than from one of them, and nothing from targets whose
+outcomes no memory explains. So the steps of all episodes are divided into a few clusters by the local predictor's
+features of their contexts, without labels. Of each cluster two things are measured: how uncertain its outcomes are, and
+how many bits of them the memory explains in episodes that it is not trained on. In episodes that it is trained on,
+memorized noise looks like gain.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _MAX_CERTAIN_GAIN, _MIN_COMMON_PRESENCE = (
 _PRIOR_DEVIATION = 1e-2  # bits: standard deviation of one observation, before there are any
 _MAX_STANDARD_ERRORS = 5.0  # of a gain; more do not change a cluster's weight
 _MIN_WEIGHT = 0.01  # of a certain context in the clustering, so that certain contexts have a cluster of their own
-_EPISODE_SLOTS = 256  # episodes with the same number modulo this share a slot
+_EPISODE_SLOTS = 256  # episodes whose numbers are equal modulo this share a slot
 _MAX_NUMBERS = 8  # of a field in an example
 
 
@@ -38,8 +39,8 @@ class ContextClusters:
 
     The clusters are those of k-means over features of contexts, each weighted by its uncertainty (first centres:
     k-means++, Arthur & Vassilvitskii, SODA 2007; then Lloyd's algorithm). The statistics of a cluster are those of the
-    gains that were observed in episodes that the memory is not trained on: number, sum and sum of squares. They are halved
-    at every refresh, so that they follow the memory, and are uncertain again where nothing is observed any more.
+    gains that were observed in episodes that the memory is not trained on: number, sum and sum of squares. They are
+    halved at every refresh, so they follow the memory, and their error grows where nothing is observed any more.
 
     Args:
         count: M, number of clusters.
@@ -49,7 +50,7 @@ class ContextClusters:
         centres: ``[M, features]``; no row before the first :meth:`fit`.
         uncertainty: mean over the contexts of each cluster, in the unit of the uncertainty, ``[M]``.
         prior_gain: mean of the uncertainties of each cluster, scaled to [0, 1] over all contexts: gain in bits that is
-            assumed before anything is observed, ``[M]``.
+            assumed before any observation, ``[M]``.
         examples: a context of each cluster, as text.
         observed: number, sum and sum of squares of the gains of each cluster until the last refresh, ``[3, M]``.
         chosen: decayed number of targets of each cluster until the last refresh, ``[M]``.
@@ -134,8 +135,8 @@ class ContextClusters:
             episode: of each lane, ``[lanes]``.
         """
         place = (episode[:, None] % _EPISODE_SLOTS * len(self) + cluster).flatten()
-        seen = torch.stack([counts.double(), gain.double().where(counts, 0)]).flatten(1)
-        self._gains.view(2, -1).index_add_(1, place, seen)
+        observed = torch.stack([counts.double(), gain.double().where(counts, 0)]).flatten(1)
+        self._gains.view(2, -1).index_add_(1, place, observed)
 
     def count_presence(self, cluster: Tensor, selectable: Tensor) -> None:
         """Count the blocks of steps in which each cluster occurs, both ``[blocks, steps]``."""
@@ -150,8 +151,9 @@ class ContextClusters:
     def weights(self) -> Tensor:
         """Return the sampling weight of each cluster, ``[M]``.
 
-        It is the prior gain divided by the share of blocks in which the cluster occurs, times ``exp(t)`` for a mean gain of
-        t standard errors. It is 0 for clusters that are certain and common: their targets would be wasted.
+        It is the prior gain divided by the share of blocks in which the cluster occurs, times ``exp(t)`` for a mean
+        gain of t standard errors. It is 0 for clusters that are certain and common: the memory would learn nothing from
+        their targets.
         """
         number, total, square = self.observed
         several = number.clamp(min=1)

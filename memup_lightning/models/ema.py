@@ -1,4 +1,4 @@
-"""Copies of modules that follow those that learn."""
+"""Exponential moving averages of modules that are trained."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 @torch.no_grad()
 def update_ema(copies: Iterable[nn.Module], learners: Iterable[nn.Module], keep: float) -> None:
-    """Let copies be the moving averages of modules that learn; their buffers (running means, say) are those of now.
+    """Update the moving averages of modules that are trained; buffers, such as running means, are copied.
 
     Args:
-        copies: of the same parts as ``learners``.
-        learners: one for each copy.
-        keep: share that the copies' weights keep of themselves.
+        copies: the averages, with the same parts as ``learners``.
+        learners: the module of each copy.
+        keep: decay of the averages, in [0, 1].
     """
     pairs = list(zip(copies, learners, strict=True))
     ours = [x for copied, _ in pairs for x in copied.parameters()]

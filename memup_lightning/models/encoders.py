@@ -75,7 +75,7 @@ class ImageEncoder(nn.Module):
         self.project = nn.Linear(flat, output_size)
 
     def convolutions(self, channels: int) -> nn.Module:
-        """Images ``[rows, channels, height, width]`` to maps of features."""
+        """Make the layers from images ``[rows, channels, height, width]`` to feature maps."""
         return nn.Sequential(
             nn.Conv2d(channels, 32, 8, 4),
             nn.ReLU(),
@@ -95,9 +95,7 @@ class ImageEncoder(nn.Module):
 
 
 class SmallImageEncoder(ImageEncoder):
-    """An :class:`ImageEncoder` of two thin convolutions, for images from 16 pixels a side on: enough for large and plain
-    objects, at a fraction of the cost.
-    """
+    """:class:`ImageEncoder` of two thin convolutions, for large plain objects in images of at least 16 x 16 pixels."""
 
     min_side = 16
 
@@ -134,7 +132,7 @@ class StepEncoder(nn.Module):
 
     Args:
         fields: the fields; the model fills them in.
-        hidden_size: size of a linear layer with ReLU after the joined features; 0 leaves it out.
+        hidden_size: size of a linear layer with ReLU after the joined features; 0: no such layer.
         embedding_size: features of a token of many classes.
         image_size: features of an image.
         image: ``(field, output_size) -> encoder`` of images.
@@ -180,7 +178,7 @@ class StepEncoder(nn.Module):
 class WindowEncoder(nn.Module):
     """A window of W steps to the features of a local context: ``{name: [..., W, *shape]}`` to ``[..., output_size]``.
 
-    Each step is encoded alike; the steps of the window are joined in their order.
+    All steps have the same encoder; their features are concatenated in order.
 
     Args:
         fields: the fields; the model fills them in.

@@ -1,4 +1,4 @@
-"""A module that only evaluates for a while."""
+"""Context manager for evaluation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import nn
 
 @contextmanager
 def eval_mode(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients inside; afterwards every part is in the mode in which it was.
+    """Switch a module to evaluation without gradients; afterwards restore the mode of every part.
 
     ``module.train(module.training)`` would also bring a part into training mode that its owner keeps in evaluation mode: a
     pretrained encoder with batch normalisation, say.

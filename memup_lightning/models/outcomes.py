@@ -1,7 +1,7 @@
-"""What an outcome is and how it is scored: the distributions over y that the predictors parametrise.
+"""Distributions of outcomes: loss, likelihood, uncertainty, prediction and scores.
 
-Each outcome gives, from the parameters that a network puts out, a loss, a log-likelihood (so that the gain of a memory
-can be stated in bits), an uncertainty that needs no outcome, and a prediction.
+Each computes, from the parameters that a network puts out, a loss, a log-likelihood (so the gain of a memory has the
+unit bits), an uncertainty that needs no outcome, and a prediction.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from memup_lightning.specs import FieldSpec
 
 
 class Outcome(nn.Module, ABC):
-    """A family of distributions over the outcome of a step.
+    """Family of distributions over the outcome of a step.
 
     Shapes: ``params [..., num_parameters]``, outcome ``[..., *shape]`` where ``shape`` is the outcome field's.
 
     Attributes:
         num_parameters: numbers that a network must put out for one outcome.
-        score_names: what :meth:`scores` gives; evaluation logs the mean of each over the evaluated steps.
+        score_names: keys of :meth:`scores`; evaluation logs the mean of each over the evaluated steps.
     """
 
     num_parameters: int
@@ -32,31 +32,31 @@ class Outcome(nn.Module, ABC):
 
     @abstractmethod
     def nll(self, params: Tensor, outcome: Tensor) -> Tensor:
-        """Negative log-likelihood in nats, ``[...]``."""
+        """Return the negative log-likelihood in nats, ``[...]``."""
 
     def loss(self, params: Tensor, outcome: Tensor) -> Tensor:
-        """What is minimised, ``[...]``: the negative log-likelihood, if the family has nothing better."""
+        """Return the training loss, ``[...]``; by default the negative log-likelihood."""
         return self.nll(params, outcome)
 
     @abstractmethod
     def uncertainty(self, params: Tensor) -> Tensor:
-        """How uncertain the outcome is under the distribution, ``[...]``: entropy in nats, or spread."""
+        """Return the uncertainty of the distribution, ``[...]``: entropy in nats, or spread."""
 
     @abstractmethod
     def predict(self, params: Tensor) -> Tensor:
-        """The most fitting outcome, ``[..., *shape]``."""
+        """Return the predicted outcome, ``[..., *shape]``."""
 
     @abstractmethod
     def correct(self, params: Tensor, outcome: Tensor) -> Tensor:
-        """1.0 where the prediction is right, else 0.0, ``[...]``."""
+        """Return 1.0 where the prediction is right, else 0.0, ``[...]``."""
 
     def scores(self, params: Tensor, outcome: Tensor) -> dict[str, Tensor]:
-        """How good predictions are, each of :attr:`score_names` ``[...]``."""
+        """Return the scores of predictions, each of :attr:`score_names` ``[...]``."""
         return {"accuracy": self.correct(params, outcome), "nll": self.nll(params, outcome)}
 
 
 class CategoricalOutcome(Outcome):
-    """One of several classes; cross-entropy, entropy, most probable class.
+    """Categorical distribution over classes; cross-entropy, entropy, most probable class.
 
     Args:
         field: the outcome field; the model fills it in.
@@ -70,11 +70,13 @@ class CategoricalOutcome(Outcome):
         super().__init__()
         if field.type != "token":
             raise MemUPError(
-                f"Categorical needs class numbers, but this task's outcome is {_describe(field)}; "
-                "use Gaussian or Quantile"
+                f"CategoricalOutcome needs class numbers, but this task's outcome is {_describe(field)}; "
+                "use GaussianOutcome or QuantileOutcome"
             )
         if field.shape:
-            raise MemUPError(f"Categorical predicts one class a step, but the outcome has shape {list(field.shape)}")
+            raise MemUPError(
+                f"CategoricalOutcome predicts one class a step, but the outcome has shape {list(field.shape)}"
+            )
         self.num_parameters = field.classes
 
     def nll(self, params: Tensor, outcome: Tensor) -> Tensor:
@@ -93,7 +95,7 @@ class CategoricalOutcome(Outcome):
 
 
 class ContinuousOutcome(Outcome):
-    """What the families over numbers and vectors share: right is what lies near enough, and errors are squared too.
+    """Base class of the distributions over numbers and vectors; its scores include the squared error.
 
     Args:
         field: the outcome field.
@@ -109,7 +111,7 @@ class ContinuousOutcome(Outcome):
         self.tolerance = tolerance
 
     def _errors(self, params: Tensor, outcome: Tensor) -> Tensor:
-        """Prediction minus outcome, ``[..., size]``."""
+        """Return prediction minus outcome, ``[..., size]``."""
         flat = (*params.shape[:-1], self.size)
         return self.predict(params).reshape(flat) - outcome.float().reshape(flat)
 
@@ -121,13 +123,14 @@ class ContinuousOutcome(Outcome):
 
 
 class GaussianOutcome(ContinuousOutcome):
-    """A number or vector with independent normal errors.
+    """Normal distribution of a number or vector, with independent components.
 
     Args:
         field: the outcome field; the model fills it in.
         tolerance: a prediction counts as right within this distance in every component; the task fills it in.
         learned_variance: whether the network puts out the variance too. A fixed one makes the entropy the same
-            everywhere: then only surprise can find uncertain steps.
+            everywhere; targets can then be selected by :class:`~memup_lightning.models.uncertainty.AverageSurprise`
+            only.
         min_std: smallest standard deviation, in the outcome's unit, and the fixed one.
 
     Raises:
@@ -139,7 +142,9 @@ class GaussianOutcome(ContinuousOutcome):
     ) -> None:
         super().__init__(field, tolerance)
         if field.type != "vector":
-            raise MemUPError(f"Gaussian needs a number, but this task's outcome is {_describe(field)}; use Categorical")
+            raise MemUPError(
+                f"GaussianOutcome needs a number, but this task's outcome is {_describe(field)}; use CategoricalOutcome"
+            )
         if not min_std > 0:
             raise MemUPError(f"min_std={min_std}: must be above 0")
         self.learned_variance = learned_variance
@@ -167,7 +172,7 @@ class GaussianOutcome(ContinuousOutcome):
 
 
 class QuantileOutcome(ContinuousOutcome):
-    """A number, by its quantiles: no shape is assumed, several modes are kept (Dabney et al., AAAI 2018).
+    """Distribution of a number by its quantiles, of any shape, with several modes too (Dabney et al., AAAI 2018).
 
     Trained with the quantile Huber loss (their equation 10). The likelihood is that of the piecewise linear
     distribution function through the quantiles, with exponential tails.
@@ -196,8 +201,8 @@ class QuantileOutcome(ContinuousOutcome):
         super().__init__(field, tolerance)
         if field.type != "vector" or math.prod(field.shape) != 1:
             raise MemUPError(
-                f"Quantile needs one number a step, but this task's outcome is {_describe(field)}; "
-                "use Categorical for classes, Gaussian for vectors"
+                f"QuantileOutcome needs one number a step, but this task's outcome is {_describe(field)}; "
+                "use CategoricalOutcome for classes, GaussianOutcome for vectors"
             )
         if num_quantiles < 2 or not kappa > 0 or not min_width > 0:
             raise MemUPError(
@@ -230,7 +235,7 @@ class QuantileOutcome(ContinuousOutcome):
         return -log_density.gather(-1, segment).squeeze(-1)
 
     def uncertainty(self, params: Tensor) -> Tensor:
-        """Standard deviation of the quantiles."""
+        """Return the standard deviation of the quantiles, ``[...]``."""
         return params.std(-1, correction=0)
 
     def predict(self, params: Tensor) -> Tensor:

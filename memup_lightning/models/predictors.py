@@ -1,4 +1,4 @@
-"""q_phi(y | c, m): what memory and local context together say about an outcome (MemUP, equation 3)."""
+"""Predictors q_phi(y | c, m) of an outcome from local context and memory (MemUP, equation 3)."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from torch import Tensor, nn
 
 
 class Predictor(nn.Module, ABC):
-    """Parameters of the outcome's distribution from a context and a state of the memory.
+    """Network from a context and a state of the memory to the parameters of the outcome's distribution.
 
-    The two meet after a layer of their own, so that K contexts and P states cost K + P, not K x P, first layers.
+    Context and state have a first layer each, which runs K + P times for K contexts and P states, not K x P times.
     """
 
     @abstractmethod
     def forward(self, context: Tensor, memory: Tensor) -> Tensor:
-        """Each context with each state that it broadcasts against.
+        """Predict for each context with each state that it broadcasts against.
 
         Args:
             context: features of c, ``[..., context_size]``.
@@ -28,7 +28,7 @@ class Predictor(nn.Module, ABC):
 
 
 class AdditivePredictor(Predictor):
-    """A multilayer perceptron on context and memory joined: its first layer adds what it makes of each.
+    """Multilayer perceptron on the concatenation of context and memory.
 
     Args:
         context_size: features of a context; the model fills it in.
@@ -51,8 +51,9 @@ class AdditivePredictor(Predictor):
 
 
 class MultiplicativePredictor(Predictor):
-    """Memory and context meet by multiplication, so that an exclusive-or of the two ("the reward of going left, when the
-    hint said right") is one layer away and not two.
+    """Predictor that multiplies features of memory and context, so one layer can compute an exclusive-or of the two.
+
+    An example is the reward of turning left where the hint said right.
 
     Args:
         context_size: features of a context; the model fills it in.

@@ -1,4 +1,4 @@
-"""Drift regularizer: movement of the memory at usual inputs, which adds up over long episodes beyond a chunk's gradient."""
+"""Drift regularizer: a loss on slow movement of the memory, which adds up over many chunks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _MIN_VARIANCE = 1e-12  # variance of an input that never changes
 
 
 def drift(memory: Tensor, x: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute how far the memory moves with every step but the first, weighted less where the step's input is rare.
+    """Compute how far the memory moves at every step but the first, weighted less where the step's input is rare.
 
     Each move is the total variation ``|m_t - m_(t-1)|_1``, divided by ``1 + max z^2``, z the distance of the encoded
     input from the mean of the chunk's inputs in standard deviations. So slow drift

@@ -1,4 +1,4 @@
-"""How uncertain is each outcome, given only what is near? The local predictor d_psi and the estimators built on it."""
+"""Local predictor d_psi, and estimators of the uncertainty of outcomes given the local context."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from memup_lightning.specs import FieldSpec, TaskSpec
 
 
 class Networks(Protocol):
-    """What an estimator sees of the model that is being trained; its other networks it finds by name."""
+    """Attributes of the trained model that estimators read; :class:`AverageSurprise` reads other networks by name."""
 
     task: TaskSpec
     outcome: Outcome
@@ -31,7 +31,7 @@ _CACHED_ROWS = 4096
 
 
 class LocalPredictor(nn.Module):
-    """d_psi(y | c): the distribution of an outcome given its local context alone, no memory (MemUP, section 3.1).
+    """Predictor d_psi(y | c) of an outcome from its local context, without memory (MemUP, section 3.1).
 
     Args:
         fields: the fields of the context; the model fills them in.
@@ -64,58 +64,58 @@ class LocalPredictor(nn.Module):
         )
 
     def features(self, context: Fields) -> Tensor:
-        """What it sees in a context, ``{name: [..., W, *shape]}`` to ``[..., hidden_size]``: its last hidden layer."""
-        seen: Tensor = self.layers[:-1](self.encoder(context))
-        return seen
+        """Compute the last hidden layer, ``{name: [..., W, *shape]}`` to ``[..., hidden_size]``."""
+        hidden: Tensor = self.layers[:-1](self.encoder(context))
+        return hidden
 
     def head(self, features: Tensor) -> Tensor:
-        """What it predicts from them, ``[..., hidden_size]`` to ``[..., num_parameters]``."""
+        """Predict from :meth:`features`, ``[..., hidden_size]`` to ``[..., num_parameters]``."""
         params: Tensor = self.layers[-1](features)
         return params
 
     def forward(self, context: Fields) -> Tensor:
-        """``{name: [..., W, *shape]}`` to ``[..., num_parameters]``."""
+        """Predict from contexts, ``{name: [..., W, *shape]}`` to ``[..., num_parameters]``."""
         features = self.encoder(context)
         if torch.is_grad_enabled() or features.device.type != "cpu":
             params: Tensor = self.layers(features)
             return params
-        # Scoring whole episodes: what a block of rows gives stays in the processor's cache, 2.6 times as fast.
+        # For scoring whole episodes: the activations of a block of rows fit into the processor's cache, 2.6 times as fast.
         blocks = [self.layers(block) for block in features.flatten(0, -2).split(_CACHED_ROWS)]
         return torch.cat(blocks).view(*features.shape[:-1], blocks[0].shape[-1])
 
 
 class Uncertainty(nn.Module, ABC):
-    """Scores every step of an episode, chunk by chunk; the target selectors choose by these scores.
+    """Base class of estimators that score every step of an episode, chunk by chunk; selectors choose by the scores.
 
     Attributes:
-        from_context: whether the local context of a step says all that its score depends on. Then :meth:`of_contexts` gives
+        from_context: whether the score of a step depends on its local context only. Then :meth:`of_contexts` returns
             the score, and selectors by context cluster can use it.
     """
 
     from_context: ClassVar[bool] = False
 
     def attach(self, model: Networks) -> None:
-        """Called once, when the model's networks exist."""
+        """Prepare for a model; called once, when its networks exist."""
 
     def update(self, model: Networks) -> None:
-        """Called after every optimiser step."""
+        """Follow the model; called after every optimizer step."""
 
     def initial_state(self, lanes: int) -> State:
-        """State of the estimator before an episode; empty where it has none."""
+        """Return the state of the estimator before an episode; empty where it has none."""
         return ()
 
     def of_contexts(self, model: Networks, context: Fields) -> Tensor:
-        """Scores of single steps, ``{name: [..., W, *shape]}`` to ``[...]``, where :attr:`from_context` says so."""
+        """Score single steps, ``{name: [..., W, *shape]}`` to ``[...]``; only where :attr:`from_context` is true."""
         raise NotImplementedError(f"{type(self).__name__} scores whole episodes")
 
     @abstractmethod
     def forward(self, model: Networks, chunk: Chunk, state: State) -> tuple[Tensor, State]:
-        """Scores of a chunk that carries its contexts.
+        """Score the steps of a chunk that carries its contexts.
 
         Args:
             model: the model that is being trained.
             chunk: the next chunk of the episodes.
-            state: what :meth:`initial_state` or the call before returned.
+            state: state from :meth:`initial_state` or from the previous call.
 
         Returns:
             u of every step ``[lanes, steps]``, and the state for the next chunk.
@@ -123,7 +123,7 @@ class Uncertainty(nn.Module, ABC):
 
 
 class PredictiveUncertainty(Uncertainty):
-    """Entropy (or spread) of the local predictor: no outcome and no memory goes in (MemUP, section 3.1)."""
+    """Entropy (or spread) of the local predictor, which reads neither outcome nor memory (MemUP, section 3.1)."""
 
     from_context = True
 
@@ -144,11 +144,11 @@ class PredictiveUncertainty(Uncertainty):
 class AverageSurprise(Uncertainty):
     """Surprise -log q(y_k | c_k, m_k) of an exponential moving average of memory and predictor.
 
-    This is what the published implementation of MemUP selects by. It sees the outcome: a coin toss is as surprising to
-    it as a forgotten cue.
+    The published implementation of MemUP selects targets by it. It reads the outcome, so it scores a coin toss as high
+    as an outcome whose cue was forgotten.
 
     Args:
-        decay: of the moving average, per optimiser step.
+        decay: of the moving average, per optimizer step.
     """
 
     def __init__(self, decay: float = 0.999) -> None:

@@ -406,7 +406,7 @@ def test_an_impossible_distance_of_points_is_refused(predict_every: int) -> None
 
 
 def test_an_outcome_of_the_wrong_kind_is_refused() -> None:
-    with pytest.raises(MemUPError, match="Gaussian needs a number, but this task's outcome is one of 4 classes"):
+    with pytest.raises(MemUPError, match="GaussianOutcome needs a number, but this task's outcome is one of 4 classes"):
         model_of(task_of(episodes(classes=4)), outcome=GaussianOutcome)
 
 

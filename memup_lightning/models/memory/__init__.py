@@ -1,4 +1,4 @@
-"""Memory cores: one file each. A class path in the config is all it takes to use another, your own included."""
+"""Memory cores, one file each. A config names a core, also one of your own, by its class path."""
 
 from memup_lightning.models.memory.adapter import RNNAdapter
 from memup_lightning.models.memory.amrl import AMRL

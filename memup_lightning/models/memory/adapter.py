@@ -14,8 +14,9 @@ from memup_lightning.models.memory.layers.torch_rnn import TorchRNN
 class RNNAdapter(Memory):
     """Adapter of a bare recurrent module.
 
-    The module is called as torch's are, ``module(x, state) -> (output, state)``, with x ``[lanes, steps, features]``.
-    A module that already has ``output_size``, ``initial_state(lanes)`` and ``forward(x, state, is_first)`` needs none.
+    The module is called like torch's, ``module(x, state) -> (output, state)``, with x ``[lanes, steps, features]``. A
+    module that already has ``output_size``, ``initial_state(lanes)`` and ``forward(x, state, is_first)`` needs no
+    adapter.
 
     Args:
         input_size: features of a step; the model fills it in.

@@ -13,12 +13,12 @@ Aggregator = Literal["max", "avg"]
 
 
 class AMRL(Memory):
-    """LSTM and an aggregator that does not know the order of steps (Beck et al., "AMRL: Aggregated memory for
-    reinforcement learning", ICLR 2020, section 4: AMRL-Max, AMRL-Avg).
+    """LSTM with an aggregator that ignores the order of steps (AMRL-Max, AMRL-Avg).
 
-    The second half of the LSTM's units is aggregated over all steps of the episode so far, by maximum or mean; the first
-    half goes by untouched. Gradients pass the aggregator as if it were the sum of the chunk's steps (straight-through), so
-    that none is lost or divided by the number of steps.
+    The second half of the LSTM's units is aggregated over all steps of the episode so far, by maximum or mean; the
+    first half is unchanged. Gradients pass the aggregator as if it were the sum of the chunk's steps
+    (straight-through), so none is lost or divided by the number of steps. Source: Beck et al., "AMRL: Aggregated memory
+    for reinforcement learning", ICLR 2020, section 4.
 
     Args:
         input_size: features of a step; the model fills it in.

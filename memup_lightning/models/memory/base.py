@@ -13,12 +13,12 @@ from memup_lightning.typing import State as State
 
 
 class Memory(nn.Module, ABC):
-    """A recurrent core g_theta: ``m_t = g(x_t, m_{t-1})`` (MemUP, NeurIPS 2022, equation 2).
+    """Recurrent core g_theta: ``m_t = g(x_t, m_{t-1})`` (MemUP, NeurIPS 2022, equation 2).
 
-    A subclass sets :attr:`output_size` and implements :meth:`initial_state` and :meth:`scan`. It is given the state that it
-    returned, detached between chunks, and the initial state for a lane that begins an episode. Its contract
-    (:func:`~memup_lightning.models.memory.contract.check_memory`): a pass in chunks equals one pass over the whole episode,
-    lanes and later steps do not influence each other and earlier ones, and nothing is kept in the module.
+    A subclass sets :attr:`output_size` and implements :meth:`initial_state` and :meth:`scan`. It receives the state
+    that it returned, detached between chunks, and the initial state for a lane that begins an episode. Its contract
+    (:func:`~memup_lightning.models.memory.contract.check_memory`): a pass in chunks equals one pass over the whole
+    episode, no lane depends on another, no step depends on later ones, and the module keeps no state.
 
     Attributes:
         output_size: size of m_t as the predictor reads it.
@@ -59,7 +59,7 @@ class Memory(nn.Module, ABC):
 
 
 def needs_reset(is_first: Tensor) -> bool:
-    """Return whether any lane may have to be reset. On an accelerator that is True: looking would wait for the device."""
+    """Return whether a lane may have to be reset; on an accelerator always True, since a look would wait for it."""
     return is_first.device.type != "cpu" or bool(is_first.any())
 
 

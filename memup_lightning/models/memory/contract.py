@@ -1,4 +1,4 @@
-"""The contract of a memory core, tried once on random inputs."""
+"""Check of the contract of a memory core on random inputs."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ def make_memory(factory: Callable[[int], Any], input_size: int) -> tuple[Any, in
 
 
 def check_memory(memory: Any, input_size: int) -> int:
-    """Try a core on random inputs of three lanes, and name the rule of the contract that it breaks.
+    """Check the contract of a core on random inputs of three lanes; raise an error that names the broken rule.
 
-    The core is tried in evaluation mode, without gradients, eleven calls of at most six steps. Its buffers and
-    torch's random numbers are restored afterwards.
+    The core runs in evaluation mode, without gradients, in eleven calls of at most six steps. Its buffers and torch's
+    random numbers are restored afterwards.
 
     Args:
         memory: the core.

@@ -14,17 +14,18 @@ from memup_lightning.models.memory.layers.controller import Controller, by_conte
 class DNC(Memory):
     """Differentiable neural computer (Graves et al., Nature 2016, methods) with an LSTM controller.
 
-    Beside lookup by content it keeps how much each slot is in use, to write into free ones ("dynamic memory allocation"),
-    and in which order slots were written, to read on from one to the next or the one before ("temporal memory linkage").
-    The links take ``slots * slots`` numbers a lane. The sum over erased and added is as in the paper; of its output layer
-    only the joining is left, since the predictor has layers of its own.
+    In addition to lookup by content it tracks the usage of each slot, to write into free ones ("dynamic memory
+    allocation"), and the order in which slots were written, to read the next or the previous one ("temporal memory
+    linkage"). The links take ``slots * slots`` numbers a lane. Writing erases and adds as in the paper. The paper's
+    output layer is left out, since the predictor has layers of its own: controller output and read vectors are only
+    concatenated.
 
     Args:
         input_size: features of a step; the model fills it in.
         hidden_size: units of the controller.
         slots: rows of the memory matrix.
         width: numbers in a slot.
-        read_heads: heads that read; m_t is the controller's output and what they read, side by side.
+        read_heads: heads that read; m_t is the concatenation of the controller's output and what they read.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class DNC(Memory):
         reading: Tensor,
         writing: Tensor,
     ) -> tuple[Tensor, list[Tensor]]:
-        """Write, then read: what is read ``[lanes, reads * width]``, and memory, usage, precedence, link, weights after."""
+        """Write, then read; return what is read ``[lanes, reads * width]``, and the parts of the state after."""
         keys, strength, erase, add, gates, free, modes = torch.split(interface, self.sizes, dim=-1)
         keys = keys.view(len(keys), self.reads + 1, self.width)
         strength = 1 + F.softplus(strength)[..., None]
@@ -90,7 +91,7 @@ class DNC(Memory):
 
 
 def _allocation(usage: Tensor) -> Tensor:
-    """Weight of each slot for new content: the least used first, ``[lanes, slots]``."""
+    """Compute the weight of each slot for new content, the least used first, ``[lanes, slots]``."""
     usage = 1e-6 + (1 - 1e-6) * usage  # keeps the gradient of the product finite where a slot is not used at all
     ranked, order = usage.sort(dim=-1, stable=True)
     logarithm = ranked.log()  # the backward pass of prod and cumprod looks for zeros, and waits for the device to do so

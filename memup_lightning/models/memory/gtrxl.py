@@ -10,7 +10,7 @@ from memup_lightning.exceptions import MemUPError, check_at_least
 from memup_lightning.models.memory.base import Memory, State
 
 _QUERIES = 32
-"""Steps whose attention is computed at once: scores take room in proportion to it, keys and values do not."""
+"""Steps whose attention is computed at once: the memory for scores is proportional to it, not that for keys."""
 
 
 class GTrXL(Memory):
@@ -21,7 +21,7 @@ class GTrXL(Memory):
     gradients reach as far back as the chunk. Residual paths are gated by a GRU whose bias lets the layer begin as the
     identity (section 3.2, equation 5), and normalised before the sublayer (section 3.1).
 
-    There is no other way through time: m_t depends on the last ``num_layers * window`` steps and on nothing before them.
+    So m_t depends on the last ``num_layers * window`` steps and on nothing before them.
 
     Args:
         input_size: features of a step; the model fills it in.

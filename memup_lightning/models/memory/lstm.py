@@ -16,8 +16,9 @@ class LSTM(TorchRNN):
         num_layers: layers on top of each other.
         chrono: longest dependency in steps for chrono initialisation of the forget and input biases (Tallec & Ollivier,
             ICLR 2018), or 0 for torch's own initialisation.
-        chrono_input: whether chrono initialisation closes the input gates as far as it opens the forget gates, as in the
-            paper: a cell then averages over its time constant. Without, a cell takes in at once what comes once.
+        chrono_input: whether chrono initialisation closes the input gates as far as it opens the forget gates, as in
+            the paper: a cell then averages over its time constant. Without, a cell stores at once an input that comes
+            once.
     """
 
     def __init__(

@@ -11,16 +11,15 @@ from memup_lightning.models.memory.layers.scan import linear_scan
 class MinGRU(Memory):
     """Minimal gated recurrent unit (Feng et al., "Were RNNs all we needed?", 2024, section 3.1), all steps at once.
 
-    ``h_t = (1 - z_t) * h_{t-1} + z_t * (W x_t)`` with ``z_t = sigmoid(V x_t)``: gate and candidate do not see the state,
-    so that a chunk is one parallel scan. The paper scans in the logarithm, which needs positive candidates; the
-    scan here (:func:`~memup_lightning.models.memory.layers.scan.linear_scan`) is stable for any, so the candidate is
-    left linear. The
-    state is float32, or float64 for parameters of that dtype.
+    ``h_t = (1 - z_t) * h_{t-1} + z_t * (W x_t)`` with ``z_t = sigmoid(V x_t)``: gate and candidate do not depend on the
+    state, so a chunk is one parallel scan. The paper scans logarithms, which requires positive candidates; the scan
+    here (:func:`~memup_lightning.models.memory.layers.scan.linear_scan`) is stable for any, so the candidate is linear.
+    The state is float32, or float64 for parameters of that dtype.
 
     Args:
         input_size: features of a step; the model fills it in.
         hidden_size: units of a layer; m_t is the last layer's output.
-        num_layers: layers on top of each other. With one, no gate depends on what was before; give at least two.
+        num_layers: layers on top of each other. With one, no gate depends on earlier steps; use at least two.
         keep: mean number of steps that a fresh gate keeps the state for: the gate's bias is ``-log(keep)``.
     """
 

@@ -12,9 +12,9 @@ from memup_lightning.models.memory.layers.controller import Controller, by_conte
 class NTM(Memory):
     """Neural Turing machine (Graves et al., 2014, section 3) with an LSTM controller.
 
-    Heads find their place in a matrix of slots by content (equations 5-6), by interpolation with their place before
-    (7), a shift by at most one slot (8) and sharpening (9); one head erases and adds (3-4), then the others read (2). All
-    heads find their place at once, in the matrix as the step before left it. An episode begins with a matrix of 1e-6
+    Heads are positioned in a matrix of slots by content (equations 5-6), interpolation with their previous position
+    (7), a shift by at most one slot (8) and sharpening (9); one head erases and adds (3-4), then the others read (2).
+    All heads are positioned at once, by the matrix of the previous step. An episode begins with a matrix of 1e-6
     throughout (Collier & Beel, ICANN 2018) and all heads on its first slot.
 
     Args:
@@ -22,7 +22,7 @@ class NTM(Memory):
         hidden_size: units of the controller.
         slots: rows of the matrix.
         width: numbers in a slot.
-        read_heads: heads that read; m_t is the controller's output and what they read, side by side.
+        read_heads: heads that read; m_t is the concatenation of the controller's output and what they read.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class NTM(Memory):
         return torch.stack(out, 1), (hidden, cell, read, memory, place)
 
     def _move(self, address: Tensor, memory: Tensor, before: Tensor) -> Tensor:
-        """Where the heads stand next, ``[lanes, heads, slots]``."""
+        """Compute the next positions of the heads, ``[lanes, heads, slots]``."""
         parts = torch.split(address.view(len(address), self.heads, -1), [self.width, 1, 1, 3, 1], dim=-1)
         key, strength, gate, shift, sharpen = parts
         place = before + gate.sigmoid() * (by_content(memory, key, F.softplus(strength)) - before)

@@ -12,12 +12,12 @@ class RMT(Memory):
     """Recurrent memory Transformer (Bulatov et al., NeurIPS 2022, section 3).
 
     An episode is cut into segments. A segment is read between two copies of the memory tokens, ``[memory; steps;
-    memory]``: steps attend to the first copy and to the steps before them; what becomes of the second copy, which sees all,
-    is the memory of the next segment. Segments are counted from the episode's first step, whatever the chunks: the state
-    carries the inputs of the segment that is not complete yet.
+    memory]``: steps attend to the first copy and to the steps before them; the output at the second copy, which attends
+    to all, is the memory of the next segment. Segments are counted from the episode's first step, whatever the chunks:
+    the state carries the inputs of the segment that is not complete yet.
 
-    A segment's own steps do not see the memory that it writes. So what writes it learns only from a later segment of the
-    same chunk: give a chunk at least two segments.
+    A segment's own steps do not attend to the memory that it writes. So writing is learned only from a later segment of
+    the same chunk: give a chunk at least two segments.
 
     Args:
         input_size: features of a step; the model fills it in.
@@ -64,7 +64,7 @@ class RMT(Memory):
         self.layers = nn.ModuleList(_Layer(hidden_size, num_heads) for _ in range(num_layers))
         self.norm = nn.LayerNorm(hidden_size)
         mask = torch.ones(places, places, dtype=torch.bool).tril()
-        mask[:memory_tokens, :memory_tokens] = True  # within each copy, tokens see each other
+        mask[:memory_tokens, :memory_tokens] = True  # within each copy, tokens attend to each other
         mask[-memory_tokens:] = True
         self.register_buffer("mask", mask, persistent=False)
 
@@ -76,7 +76,7 @@ class RMT(Memory):
     def scan(self, x: Tensor, state: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, State]:
         memory, begun, count = state
         size, steps = self.segment_length, x.shape[1]
-        segments = -(-(size - 1 + steps) // size)  # that a lane may touch, wherever it stands in its segment
+        segments = -(-(size - 1 + steps) // size)  # that a lane may touch, wherever it is in its segment
         place = count[:, None] + torch.arange(steps, device=x.device)  # of the chunk's steps, from the begun segment on
         rows = torch.cat([begun.to(x.dtype), x.new_zeros(len(x), segments * size, self.input_size)], 1)
         rows = rows.scatter(1, place[..., None].expand(x.shape), x)

@@ -19,8 +19,8 @@ class XLSTM(Memory):
     64 steps are a few matrix products. The state is float32, or float64 for parameters of that
     dtype.
 
-    The ``xlstm`` package did not serve: its PyTorch-only cells take no state and more than one step, and the kernels of
-    its larger model stand under a licence that asks more of users than this project's does.
+    The ``xlstm`` package is not used: its PyTorch-only cells take no state together with more than one step, and the
+    licence of the kernels of its larger model requires more of users than this project's does.
 
     Args:
         input_size: features of a step; the model fills it in.
@@ -99,7 +99,7 @@ class _Block(nn.Module):
 def _matrix_memory(
     query: Tensor, key: Tensor, value: Tensor, into: Tensor, forget: Tensor, c: Tensor, n: Tensor, m: Tensor
 ) -> tuple[Tensor, _Cell]:
-    """The mLSTM cell over a block of steps at once.
+    """Compute the mLSTM cell for a block of steps at once.
 
     Args:
         query, key: ``[lanes, heads, steps, key_size]``.

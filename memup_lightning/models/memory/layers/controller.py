@@ -1,4 +1,4 @@
-"""What NTM and DNC share: an LSTM that reads from the memory matrix of the step before, and lookup by content."""
+"""Parts of NTM and DNC: an LSTM controller that reads the memory matrix of the previous step, and lookup by content."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from memup_lightning.models.memory.base import accumulation_dtype
 
 
 class Controller(nn.Module):
-    """LSTM cell on the step's input and on what was read at the step before.
+    """LSTM cell on the step's input and on what was read at the previous step.
 
     The inputs' share of the gates is computed for all steps at once, outside the loop.
 
@@ -30,7 +30,7 @@ class Controller(nn.Module):
             )
 
     def forward(self, inward: Tensor, read: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
-        """One step.
+        """Compute one step.
 
         Args:
             inward: the inputs' share of the gates, ``[lanes, 4 * hidden_size]``.
@@ -46,7 +46,7 @@ class Controller(nn.Module):
 
 
 def by_content(memory: Tensor, keys: Tensor, strength: Tensor) -> Tensor:
-    """Weights over the slots by cosine similarity, sharpened (Graves et al., 2014, equations 5-6).
+    """Compute weights over the slots by cosine similarity, sharpened (Graves et al., 2014, equations 5-6).
 
     Args:
         memory: ``[lanes, slots, width]``.
@@ -54,7 +54,7 @@ def by_content(memory: Tensor, keys: Tensor, strength: Tensor) -> Tensor:
         strength: ``[lanes, heads, 1]``.
 
     Returns:
-        ``[lanes, heads, slots]``; each head's sum to 1.
+        ``[lanes, heads, slots]``; the weights of each head sum to 1.
     """
     similarity = unit(keys) @ unit(memory).transpose(1, 2)
     return (strength * similarity).softmax(-1)

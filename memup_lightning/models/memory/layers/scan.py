@@ -1,4 +1,4 @@
-"""A linear recurrence over a chunk without a loop over its steps."""
+"""Linear recurrence over a chunk without a loop over its steps."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from torch import Tensor
 
 
 def linear_scan(decay: Tensor, inject: Tensor, state: Tensor) -> Tensor:
-    """``h_t = decay_t * h_{t-1} + inject_t`` for all steps, in log2(steps) rounds.
+    """Compute ``h_t = decay_t * h_{t-1} + inject_t`` for all steps, in log2(steps) rounds.
 
     Each round joins every step with the one 2^n before it (Hillis & Steele, "Data parallel algorithms", CACM 1986).
-    Nothing is divided, so it is stable wherever ``|decay| <= 1``. The backward pass is the same recurrence from the last
-    step to the first, so that only ``decay`` and the result are stored for it, whatever the number of rounds.
+    Nothing is divided, so it is stable wherever ``|decay| <= 1``. The backward pass is the same recurrence from the
+    last step to the first, so it stores only ``decay`` and the result, whatever the number of rounds.
 
     Args:
         decay: ``[lanes, steps, units]``.

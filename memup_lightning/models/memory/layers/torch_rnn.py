@@ -13,7 +13,7 @@ from memup_lightning.models.memory.base import Memory, State
 
 
 class TorchRNN(Memory):
-    """A ``torch.nn.RNNBase`` (LSTM, GRU, RNN) as a memory core. Its state is ``[lanes, layers, hidden]`` tensors.
+    """Memory core from a ``torch.nn.RNNBase`` (LSTM, GRU, RNN), with a state of ``[lanes, layers, hidden]`` tensors.
 
     Args:
         rnn: the module, with ``batch_first=True``, in one direction and without projection.
@@ -71,7 +71,7 @@ class TorchRNN(Memory):
 
 @cache
 def _lstm_supports(dtype: torch.dtype) -> bool:
-    """Whether oneDNN's LSTM, which autocast calls, runs with this dtype on this CPU: tried once. Warn where it does not."""
+    """Return whether oneDNN's LSTM, which autocast calls, runs with this dtype on this CPU; warn where it does not."""
     zero = torch.zeros
     weights = [zero(4, 1), zero(4, 1), zero(4), zero(4)]
     try:
