@@ -11,7 +11,7 @@ from memup_lightning import rng
 from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, OUTCOME, check_lengths
 from memup_lightning.data.procedural import ProceduralEpisodes
 from memup_lightning.datamodules.recorded.base import EpisodeDataModule
-from memup_lightning.exceptions import MemUPError
+from memup_lightning.exceptions import check_at_least
 from memup_lightning.specs import FieldSpec, TaskSpec
 from memup_lightning.typing import Arrays, IntArray, Split
 
@@ -63,7 +63,7 @@ class AddingDataModule(EpisodeDataModule):
     are read.
 
     Args:
-        length: T, steps of an episode. The first mark stands in its first half, the second in its second half.
+        length: T, steps of an episode. The first mark is in its first half, the second in its second half.
         tolerance: a predicted sum counts as right within this distance; 0.04 is that of the paper.
         num_train, num_val, num_test: episodes of each split.
         **stream: see :class:`~memup_lightning.datamodules.recorded.base.EpisodeDataModule`.
@@ -83,10 +83,8 @@ class AddingDataModule(EpisodeDataModule):
     ) -> None:
         super().__init__(**stream)
         self.num_episodes: dict[Split, int] = {"train": num_train, "val": num_val, "test": num_test}
-        least = {"length": (length, 2), **{f"num_{split}": (n, 1) for split, n in self.num_episodes.items()}}
-        for name, (value, smallest) in least.items():
-            if value < smallest:
-                raise MemUPError(f"{name}={value}: must be at least {smallest}")
+        check_at_least(2, length=length)
+        check_at_least(1, num_train=num_train, num_val=num_val, num_test=num_test)
         self.length = length
         self.tolerance = tolerance
 

@@ -11,7 +11,7 @@ from memup_lightning import rng
 from memup_lightning.data.episodes import EVAL_MASK, OUTCOME, check_lengths
 from memup_lightning.data.procedural import ProceduralEpisodes
 from memup_lightning.datamodules.recorded.base import EpisodeDataModule
-from memup_lightning.exceptions import MemUPError
+from memup_lightning.exceptions import MemUPError, check_at_least
 from memup_lightning.specs import FieldSpec, TaskSpec
 from memup_lightning.typing import Arrays, IntArray, Split
 
@@ -19,7 +19,7 @@ _SYMBOL, _PLACE, _LENGTH = 1, 2, 3  # streams of random numbers
 
 
 class CopyEpisodes(ProceduralEpisodes):
-    """Episodes of the copy task: L blanks among which or before which stand ``copied`` symbols, then as many cues.
+    """Episodes of the copy task: ``copied`` symbols before or among L blanks, then as many cues.
 
     A token is a symbol (``0 <= token < symbols``), the blank (``symbols``) or the cue (``symbols + 1``). The outcome at
     the i-th cue is the i-th symbol, at all other steps the blank.
@@ -28,7 +28,7 @@ class CopyEpisodes(ProceduralEpisodes):
         blanks: L of each episode.
         symbols: number of different symbols.
         copied: how many are to be remembered.
-        scattered: whether the symbols stand at random places among the blanks, not at the first steps.
+        scattered: whether the symbols are at random places among the blanks, not at the first steps.
         seeds: one seed an episode.
     """
 
@@ -39,7 +39,7 @@ class CopyEpisodes(ProceduralEpisodes):
         self.places = np.broadcast_to(number, self.symbols.shape)
         if scattered:
             # Distinct places in rising order: the i-th of `copied` draws from the `L + 1` ways to be passed by blanks,
-            # moved on by the i symbols before it.
+            # shifted by the i symbols before it.
             self.places = np.sort(rng.integers(blanks[:, None] + 1, seeds[:, None], _PLACE, number), axis=1) + number
         self.lengths = check_lengths(blanks + 2 * copied)
         self.fields = {
@@ -67,17 +67,17 @@ class CopyEpisodes(ProceduralEpisodes):
 
 class CopyDataModule(EpisodeDataModule):
     """Copy-L: ten symbols, L blanks, ten cues; at the cues the symbols are to be reproduced in their order (Hochreiter &
-    Schmidhuber, 1997; Arjovsky, Shah & Bengio, ICML 2016). Scattered copy-L: the symbols stand among the blanks.
+    Schmidhuber, 1997; Arjovsky, Shah & Bengio, ICML 2016). Scattered copy-L: the symbols are among the blanks.
 
     The memory reads the tokens. The local context is the last ``copied`` tokens, which say what cue this is. The outcome
-    is a class: the symbol at a cue, the blank elsewhere. The memory is judged at the cues, so that accuracy is the share of
+    is a class: the symbol at a cue, the blank elsewhere. The memory is evaluated at the cues, so that accuracy is the share of
     symbols reproduced. Episodes are computed when they are read.
 
     Args:
         length: L, blanks. Symbols are remembered for ``length + copied`` steps (scattered: for ``copied`` steps at least).
         symbols: number of different symbols.
         copied: how many are to be remembered.
-        scattered: whether the symbols stand at random places among the blanks, not at the first steps.
+        scattered: whether the symbols are at random places among the blanks, not at the first steps.
         num_train, num_val, num_test: episodes of each split.
         shortest: blanks of the shortest training episode: theirs are drawn from [shortest, length], as many of each order
             of magnitude. By default all have ``length``, as those of validation and test have in any case.
@@ -101,12 +101,10 @@ class CopyDataModule(EpisodeDataModule):
     ) -> None:
         super().__init__(**stream)
         shortest = length if shortest is None else shortest
-        least = {"length": (length, 1), "shortest": (shortest, 1), "symbols": (symbols, 2), "copied": (copied, 1)}
+        check_at_least(1, length=length, shortest=shortest, copied=copied)
+        check_at_least(2, symbols=symbols)
+        check_at_least(1, num_train=num_train, num_val=num_val, num_test=num_test)
         self.num_episodes: dict[Split, int] = {"train": num_train, "val": num_val, "test": num_test}
-        least |= {f"num_{split}": (number, 1) for split, number in self.num_episodes.items()}
-        for name, (value, smallest) in least.items():
-            if value < smallest:
-                raise MemUPError(f"{name}={value}: must be at least {smallest}")
         if shortest > length:
             raise MemUPError(f"shortest={shortest} is more than length={length}; no episode is longer than length")
         self.length = length

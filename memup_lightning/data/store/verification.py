@@ -19,7 +19,7 @@ from memup_lightning.exceptions import MemUPError
 from memup_lightning.specs import FieldSpec
 
 _BLOCK = 1 << 20  # bytes that are read at once
-_FIRST = 64 << 20  # bytes that are compared before the first read of a store: about 60 ms
+_FIRST = 64 << 20  # bytes that are compared before the first read of a store: 60 to 180 ms
 _SHARE = 0.02  # of a core, for the rest
 
 
