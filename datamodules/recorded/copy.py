@@ -70,7 +70,7 @@ class CopyDataModule(EpisodeDataModule):
     Schmidhuber, 1997; Arjovsky, Shah & Bengio, ICML 2016). Scattered copy-L: the symbols are among the blanks.
 
     The memory reads the tokens. The local context is the last ``copied`` tokens, which say what cue this is. The outcome
-    is a class: the symbol at a cue, the blank elsewhere. The memory is evaluated at the cues, so that accuracy is the share of
+    is a class: the symbol at a cue, the blank elsewhere. The memory is evaluated at the cues: accuracy is the share of
     symbols reproduced. Episodes are computed when they are read.
 
     Args:
