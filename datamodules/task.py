@@ -23,6 +23,13 @@ class BaseDataModule(CheckedLoading, LightningDataModule, ABC):  # type: ignore[
         """What the data are, as results name it."""
         return type(self).__name__.removesuffix("DataModule")
 
+    def check_ranks(self, num_ranks: int) -> None:
+        """Refuse a number of ranks that cannot share the training data evenly; called before the ranks are started.
+
+        Raises:
+            MemUPError: the lanes or environments cannot be split evenly.
+        """
+
     def num_environment_steps(self) -> int | None:
         """Steps that the run learns from, or has played so far; None where that is not known."""
         return None

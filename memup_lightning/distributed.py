@@ -37,13 +37,18 @@ def destroy_process_group() -> None:
         distributed.destroy_process_group()
 
 
-def share_of_lanes(lanes: int, name: str = "lanes") -> int:
+def share_of_lanes(lanes: int, name: str = "lanes", num_ranks: int | None = None) -> int:
     """Return the number of lanes of each rank.
+
+    Args:
+        lanes: of all ranks together.
+        name: what to call them in the message.
+        num_ranks: by default the number of ranks of this run.
 
     Raises:
         MemUPError: they cannot be split evenly.
     """
-    world = world_size()
+    world = num_ranks or world_size()
     if lanes % world:
         raise MemUPError(
             f"{name}={lanes} cannot be split over {world} processes; it counts the lanes of all of them: give a "

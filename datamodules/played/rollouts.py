@@ -169,6 +169,9 @@ class RolloutDataModule(BaseDataModule):
     def predict_dataloader(self) -> _Episodes:
         return _Episodes(self, self.num_test, _TEST)
 
+    def check_ranks(self, num_ranks: int) -> None:
+        share_of_lanes(self.num_envs, "data.init_args.num_envs", num_ranks)
+
     def collect(self) -> Rollout:
         """The next rollout, played with the model's present weights."""
         if self._collector is None:

@@ -24,7 +24,7 @@ from memup_lightning.data.subset import spread_share
 from memup_lightning.data.targets import Selector, TargetJoin, TargetTable, TopK
 from memup_lightning.data.training_lanes import TrainingLanes
 from memup_lightning.datamodules.task import BaseDataModule
-from memup_lightning.distributed import rank, share_of_episodes, world_size
+from memup_lightning.distributed import rank, share_of_episodes, share_of_lanes, world_size
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.protocols import ChunkLearner
 from memup_lightning.typing import BoolArray, IntArray, Split
@@ -112,6 +112,9 @@ class EpisodeDataModule(BaseDataModule):
         self._trained: Callable[[], LightningModule | None] = lambda: (
             None
         )  # the module that the lanes were last played for
+
+    def check_ranks(self, num_ranks: int) -> None:
+        share_of_lanes(self.lanes, "data.init_args.lanes", num_ranks)
 
     @abstractmethod
     def episodes(self, split: Split) -> EpisodeSource:

@@ -24,6 +24,7 @@ from pytorch_lightning.profilers import PassThroughProfiler
 
 from memup_lightning import __version__, callbacks, envs  # noqa: F401 (every class that is imported has a short name in configs)
 from memup_lightning.cli.arguments import check_config_files, config_files_first
+from memup_lightning.cli.dropped_keys import dropped_keys_logger
 from memup_lightning.cli.errors import about_settings
 from memup_lightning.cli.messages import explain
 from memup_lightning.data import targets  # noqa: F401
@@ -81,7 +82,10 @@ class RunConfig(SaveConfigCallback):
 
 
 class Parser(LightningArgumentParser):
-    """A parser that answers a misspelt key or class with what was meant."""
+    """A parser that answers a misspelt key or class with what was meant, and names the keys that it drops."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"logger": dropped_keys_logger(), **kwargs})
 
     def error(self, message: str, ex: Exception | None = None) -> Any:
         if not self.exit_on_error:  # of a class inside the config: the outermost parser makes the sentence
@@ -156,6 +160,8 @@ class MemUPCLI(LightningCLI):
             self.trainer.strategy.checkpoint_io = AtomicCheckpointIO()
         if type(self.trainer.profiler) is PassThroughProfiler:  # type: ignore[attr-defined]
             self.trainer.profiler = NoProfiler()  # type: ignore[attr-defined]
+        if self.config.subcommand == "fit":  # now, since later every rank would say it, and Lightning kill the first
+            self.datamodule.check_ranks(self.trainer.world_size)
         if self._checkpoint_shapes:
             check_fits(self._given.ckpt_path, self._checkpoint_shapes, self.model)
         if self.trainer.is_global_zero:

@@ -82,7 +82,7 @@ def _wrong_key(node: _Node, message: str) -> str | None:
     parser = ArgumentParser()
     parser.add_class_arguments(_import(class_path), fail_untyped=False)
     known = sorted({key.split(".")[0] for key in parser.get_defaults().keys()})  # noqa: SIM118 (a Namespace)
-    hint = did_you_mean(found[1], known) or f"its keys are {', '.join(known)}"
+    hint = did_you_mean(found[1], known) or (f"its keys are {', '.join(known)}" if known else "it has none")
     return f"{place}: {class_path.rsplit('.', 1)[-1]} has no key {found[1]!r}; {hint}"
 
 

@@ -36,6 +36,17 @@ def run_missed_validation(trainer: Trainer) -> None:
     connector._first_loop_iter = first
 
 
+def is_mid_update(trainer: Trainer) -> bool:
+    """Return whether gradients of this batch wait for those of the next (``accumulate_grad_batches``)."""
+    waits: bool = trainer.fit_loop._should_accumulate()
+    return waits
+
+
+def drop_sigterm_broadcast(trainer: Trainer) -> None:
+    """Drop the collective that Lightning calls before every batch to ask whether SIGTERM arrived at any rank."""
+    trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
+
+
 def given_version(logger: Logger) -> int | str | None:
     """Return the version that a logger was built with, or None where it takes the next free number or has none."""
     version: int | str | None = getattr(logger, "_version", None)

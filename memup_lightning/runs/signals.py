@@ -14,6 +14,7 @@ from lightning_utilities.core.rank_zero import rank_zero_only
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from memup_lightning.distributed import all_reduce_sum, world_size
+from memup_lightning.runs.lightning_private import drop_sigterm_broadcast, is_mid_update
 from memup_lightning.runs.run_folder import run_folder
 
 EXIT_STATUS = 128 + signal.SIGTERM  # 143, what a shell reports of a process that SIGTERM ended
@@ -36,15 +37,15 @@ class Terminated(SystemExit):
 class StopOnSignal(Callback):
     """Writes a checkpoint after SIGTERM and ends the process with status 143; makes sure that SIGINT arrives.
 
-    SIGTERM is noted. At the next whole update, or batch of a validation, all ranks agree to stop, write
-    ``sigterm-step=N.ckpt`` beside the other checkpoints and leave. A run that goes on from it ends like one that was
-    never stopped. Outside of training the process ends at once.
+    The handler only notes SIGTERM. After the next whole update, or batch of a validation, all ranks agree to stop, write
+    ``sigterm-step=N.ckpt`` to the folder of the other checkpoints and end. A run that resumes from it ends like one that
+    was never stopped. Outside of training the process ends at once.
 
-    Lightning's own handler is replaced: it calls a collective from within the signal handler, which meets whatever
-    collective the other ranks are in, and then all of them wait for ever.
+    Lightning's own handler is replaced: it calls a collective from within the signal handler. The other ranks may be in
+    another collective at that moment, and then all ranks wait for ever.
 
-    SIGINT raises KeyboardInterrupt as ever. Python drops an exception that is raised while an object is deleted, such as
-    the iterator of a DataLoader with workers at the end of an epoch; then it is raised again at the next batch.
+    SIGINT raises KeyboardInterrupt, as usual. Python drops an exception that is raised while an object is deleted, such as
+    the iterator of a DataLoader with workers at the end of an epoch. Then it is raised again at the next batch.
     """
 
     def __init__(self) -> None:
@@ -65,7 +66,7 @@ class StopOnSignal(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Now, since Lightning sets its handlers just before; it sets those from before the run again when it ends.
         self._training = True
-        trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
+        drop_sigterm_broadcast(trainer)
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, self._on_sigterm)
             signal.signal(signal.SIGINT, self._on_sigint)
@@ -74,14 +75,14 @@ class StopOnSignal(Callback):
         self._agree(pl_module)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
-        if self._agreed and not trainer.fit_loop._should_accumulate():
+        if self._agreed and not is_mid_update(trainer):
             self._stop(trainer)
 
     def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         if not self._training:
             return
         self._agree(pl_module)
-        if self._agreed and not trainer.fit_loop._should_accumulate():
+        if self._agreed and not is_mid_update(trainer):
             # Saved as if the validation had not begun: it is run as a whole when the run goes on.
             progress = trainer.fit_loop.epoch_loop.batch_progress
             progress.total.completed -= 1
@@ -109,7 +110,7 @@ class StopOnSignal(Callback):
         if not getattr(trainer, "fast_dev_run", False):
             path = _folder(trainer) / f"sigterm-step={trainer.global_step}.ckpt"
             trainer.save_checkpoint(path)
-            message += f"; wrote {path}, go on from it with --ckpt_path=last"
+            message += f"; wrote {path}; resume with --ckpt_path=last"
         _say(message)
         raise Terminated(message, _status(trainer))
 
@@ -127,13 +128,15 @@ class StopOnSignal(Callback):
 
 
 def _folder(trainer: Trainer) -> Path:
-    """The folder of the run's checkpoints; all ranks ask."""
+    """Return the folder of the run's checkpoints; all ranks call it."""
     folder = getattr(trainer.checkpoint_callback, "dirpath", None)
     return Path(folder) if folder else run_folder(trainer) / "checkpoints"
 
 
 def _status(trainer: Trainer) -> int:
-    """Exit status. A rank that Lightning started ends with 0: nobody sees it but Lightning's observer, which kills the
-    process that started it as soon as it finds another status."""
-    environment = trainer._accelerator_connector.cluster_environment
+    """Return the exit status: 0 for a rank that Lightning started.
+
+    Only Lightning's observer sees that one, and at any other status it kills the process that started the rank.
+    """
+    environment = getattr(trainer.strategy, "cluster_environment", None)
     return 0 if type(environment) is LightningEnvironment and environment.local_rank() > 0 else EXIT_STATUS

@@ -1,4 +1,4 @@
-"""The code, configs and commands of README and docs/your-own.md run as they are printed, with fewer and shorter episodes."""
+"""The code, configs and commands of README and docs/your-own.md run as they are printed, for a few updates."""
 
 from __future__ import annotations
 
@@ -16,13 +16,21 @@ from memup_lightning.data.store import EpisodeStore
 from memup_lightning.specs import FieldSpec
 from tests.command_line import ROOT
 
-TINY = (
-    "--trainer.accelerator=cpu --trainer.max_steps=4 --trainer.val_check_interval=4 --trainer.check_val_every_n_epoch=null "
-    "--trainer.enable_progress_bar=false --trainer.enable_model_summary=false --trainer.enable_checkpointing=false "
-    "--trainer.callbacks+=TargetRefresh --trainer.callbacks.every=2 --trainer.callbacks.settle=1 "
-    "--trainer.callbacks.max_wait=1 --data.lanes=4"
-).split()
-FEW_PLAYED = "--data.num_train=4 --data.num_val=4 --data.num_test=4 --data.num_envs=2".split()
+TINY = [
+    "--trainer.accelerator=cpu",
+    "--trainer.max_steps=4",
+    "--trainer.val_check_interval=4",
+    "--trainer.check_val_every_n_epoch=null",
+    "--trainer.enable_progress_bar=false",
+    "--trainer.enable_model_summary=false",
+    "--trainer.enable_checkpointing=false",
+    "--trainer.callbacks+=TargetRefresh",
+    "--trainer.callbacks.every=2",
+    "--trainer.callbacks.settle=1",
+    "--trainer.callbacks.max_wait=1",
+    "--data.lanes=4",
+]
+FEW_PLAYED = ["--data.num_train=4", "--data.num_val=4", "--data.num_test=4", "--data.num_envs=2"]
 NO_PICTURES = "--trainer.callbacks.pictures=false"  # of the last callback, RunReport
 
 MY_PACKAGE = """

@@ -82,7 +82,8 @@ def fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
         with pytest.raises(SystemExit) as exit_:
             main(args)
         assert exit_.value.code not in (0, None)
-        (line,) = [line for line in capsys.readouterr().err.splitlines() if line != "Seed set to 1"]
+        said = capsys.readouterr().err.splitlines()
+        (line,) = [line for line in said if line != "Seed set to 1" and not line.startswith("warning: ")]
         assert line.startswith("error: ")
         assert "Traceback" not in line
         assert "Subtypes" not in line
@@ -111,8 +112,18 @@ def fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
         ("--trainer.callbacks.save_lst=true", "save_lst=true", "'save_last'"),
         ("--modle=MemUP", "modle=MemUP", "'model'"),
         ("--max_steps=3", "max_steps=3", "'trainer.max_steps'"),
+        (
+            "--model.init_args.encoder.init_args.image.init_args.standardise=true",
+            "model.init_args.encoder.init_args.image.init_args.standardise=true",
+            "'standardize'",
+        ),
+        (
+            '--model.init_args.uncertainty={"class_path": "PredictiveUncertainty", "init_args": {"qqq": 3}}',
+            "model.init_args.uncertainty.init_args.qqq=3",
+            "it has none",
+        ),
         ("--qqq=3", "qqq=3", "data, imports, model"),
-        ("--data.init_args.qqq=3", "data.init_args.qqq=3", "its keys are cache_dir, candidates"),
+        ("--data.init_args.qqq=3", "data.init_args.qqq=3", "its keys are candidates, chunk_length"),
     ],
 )
 def test_a_misspelt_option_is_answered_with_what_was_meant(fails: Fails, option: str, key: str, meant: str) -> None:
@@ -354,6 +365,31 @@ def test_a_path_that_begins_like_one_of_lightnings_words_is_a_path(name: str, fa
     with pytest.raises(MemUPError, match=f"{name}: no such file"):
         check_checkpoint(name)
     assert "no such file" in fails(*FIT, "--ckpt_path", name)
+
+
+def test_lanes_that_the_ranks_cannot_share_are_refused_before_the_ranks_are_started(fails: Fails) -> None:
+    line = fails(*FIT, "--data.lanes=8", "--trainer.devices=3", "--trainer.strategy=ddp")
+    assert "data.init_args.lanes=8 cannot be split over 3 processes" in line
+    assert "such as 9" in line
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            ["--data=GymnasiumDataModule", "--data.env_id=CartPole-v1"],
+            "GymnasiumDataModule replaces TMazeDataModule and does not take its length=30",
+        ),
+        (["--model.init_args.memory=GRU"], None),
+    ],
+)
+def test_keys_that_a_new_class_does_not_take_are_named_once(
+    fails: Fails, capsys: pytest.CaptureFixture[str], options: list[str], said: str | None
+) -> None:
+    with pytest.raises(SystemExit):
+        main([*FIT, *options, "--print_config"])
+    warned = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
+    assert warned == ([f"warning: {said}"] if said else [])
 
 
 # Settings that Lightning, torch or W&B refuse.

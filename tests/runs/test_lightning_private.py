@@ -13,7 +13,6 @@ from pytorch_lightning.loggers import CSVLogger, WandbLogger
 PARTS: dict[str, Callable[[Trainer], Any]] = {
     "Trainer._logger_connector.should_update_logs": lambda trainer: type(trainer._logger_connector).should_update_logs,
     "Trainer._logger_connector._first_loop_iter": lambda trainer: trainer._logger_connector._first_loop_iter,
-    "Trainer._accelerator_connector": lambda trainer: trainer._accelerator_connector.cluster_environment,
     "fit_loop._should_accumulate": lambda trainer: trainer.fit_loop._should_accumulate,
     "epoch_loop._should_check_val_fx": lambda trainer: trainer.fit_loop.epoch_loop._should_check_val_fx,
     "epoch_loop._broadcast_sigterm_tensor": lambda trainer: trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor,
