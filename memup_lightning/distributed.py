@@ -98,11 +98,11 @@ def all_gather_cat(part: Tensor) -> Tensor:
 
 
 def global_masked_mean(terms: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
-    """Mean of each term over the places that count, on all ranks together; 0, with a graph, where none does.
+    """Compute the mean of each term over the places that count, on all ranks together; 0, with a graph, where none does.
 
-    DDP averages gradients as if every rank counted as much. So the gradient of a rank is scaled by what it has of all
-    places: N ranks take the step that one process with all lanes would take. The values are equal on all ranks. One
-    all_reduce of two numbers a term; nothing is read back to the host.
+    DDP averages the gradients of N ranks. So the gradient here is that of the rank's sum times N, divided by the number of
+    places of all ranks: N ranks take the step that one process with all lanes would take. The values are those of all ranks
+    and equal on each. One all_reduce of two numbers a term; nothing is read back to the host.
 
     Args:
         terms: name -> value of each place, and which places count; both of one shape.
@@ -114,28 +114,12 @@ def global_masked_mean(terms: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, 
     numbers = {name: counts.sum() for name, (_, counts) in terms.items()}
     if world_size() == 1:
         return {name: sums[name] / numbers[name].clamp(min=1) for name in terms}
-    with torch.no_grad():
-        totals = torch.stack([*sums.values(), *numbers.values()]).double()
-        distributed.all_reduce(totals)
-        total, number = totals.view(2, len(terms)).unbind()
-        number = number.clamp(min=1)
-    return {
-        name: _GlobalMean.apply(  # type: ignore[no-untyped-call]
-            sums[name], total[at] / number[at], world_size() / number[at]
-        )
-        for at, name in enumerate(terms)
-    }
-
-
-class _GlobalMean(torch.autograd.Function):
-    """The value of one tensor, the scaled gradient of another."""
-
-    @staticmethod
-    def forward(ctx: Any, own: Tensor, value: Tensor, scale: Tensor) -> Tensor:
-        ctx.save_for_backward(scale)
-        return value.to(own.dtype)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        (scale,) = ctx.saved_tensors
-        return gradients[0] * scale.to(gradients[0].dtype), None, None
+    totals = torch.stack([*sums.values(), *numbers.values()]).detach().double()
+    distributed.all_reduce(totals)
+    total, number = totals.view(2, len(terms)).unbind()
+    number = number.clamp(min=1)
+    means = {}
+    for at, (name, own) in enumerate(sums.items()):
+        gradient = own * (world_size() / number[at]).to(own.dtype)
+        means[name] = (total[at] / number[at]).to(own.dtype) + (gradient - gradient.detach())
+    return means
