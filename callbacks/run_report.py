@@ -27,7 +27,7 @@ from memup_lightning.callbacks.memory_usage import MemoryUsage, extrapolate, mea
 from memup_lightning.files import atomic_write
 from memup_lightning.modules import MemUP
 from memup_lightning.protocols import TargetLearner
-from memup_lightning.runs.parts import recorded_data, run_data
+from memup_lightning.runs.parts import find_callback, recorded_data, run_data
 from memup_lightning.runs.run_folder import run_folder
 
 _DIVERGED = 1e3  # times the best error of a run, past which it counts as diverged
@@ -145,7 +145,7 @@ class RunReport(Callback):
             reason: why it ended too early, if it did.
         """
         data = run_data(trainer)
-        usage = _memory_usage(trainer)
+        usage = find_callback(trainer, MemoryUsage)
         seed = os.environ.get("PL_GLOBAL_SEED")
         return {
             "finished": reason is None,
@@ -201,7 +201,7 @@ class RunReport(Callback):
                 figures["frames"] = episode_plots.frames(timeline)
             if rows := _cluster_rows(model):
                 figures["clusters"] = pictures.clusters(rows, uncertainty_unit(model))
-        usage, length = _memory_usage(trainer), mean_episode_length(trainer)
+        usage, length = find_callback(trainer, MemoryUsage), mean_episode_length(trainer)
         if usage is not None and usage.saved_tensor_bytes and length is not None and data is not None:
             bptt = usage.bptt_bytes
             lanes = data.lanes // trainer.world_size  # those of this rank, which were measured
@@ -317,7 +317,3 @@ def _number(value: float | None, form: str, unit: str = "") -> str:
 
 def _leaves_files(trainer: Trainer) -> bool:
     return trainer.is_global_zero and not getattr(trainer, "fast_dev_run", False)
-
-
-def _memory_usage(trainer: Trainer) -> MemoryUsage | None:
-    return next((callback for callback in trainer.callbacks if isinstance(callback, MemoryUsage)), None)  # type: ignore[attr-defined]

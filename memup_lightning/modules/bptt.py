@@ -73,6 +73,12 @@ class BPTT(TBPTT):
         memories = torch.split(memory, [part.num_steps for part in segments], dim=1)
         return torch.cat([_recomputed(loss, *pair) for pair in zip(segments, memories, strict=True)])
 
+    def _evaluated_places(self, chunk: Chunk) -> Tensor:
+        places = super()._evaluated_places
+        return (
+            torch.cat([places(part) for part in self._segments(chunk)]) if self._in_segments(chunk) else places(chunk)
+        )
+
     def _in_segments(self, chunk: Chunk) -> bool:
         return self.checkpoint_every is not None and self.checkpoint_every < chunk.num_steps and torch.is_grad_enabled()
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 from memup_lightning.exceptions import MemUPError
+
+Locate: TypeAlias = Callable[[Sequence[str]], str]
+"""``(names of losses) -> where the first of them is not finite``, such as " in lane 3"; empty where that is not known."""
 
 
 class FiniteLoss:
@@ -18,12 +22,13 @@ class FiniteLoss:
         self._finite: dict[str, Tensor] = {}
         self._first = 0  # update of the first loss that is not checked yet
 
-    def add(self, losses: Mapping[str, Tensor], update: int) -> None:
+    def add(self, losses: Mapping[str, Tensor], update: int, locate: Locate | None = None) -> None:
         """Note the losses of a step.
 
         Args:
             losses: scalars by name.
             update: number of the optimizer step that they belong to.
+            locate: called where a loss of this step is not finite.
 
         Raises:
             MemUPError: see :meth:`check`.
@@ -35,21 +40,24 @@ class FiniteLoss:
                 finite = torch.isfinite(loss)
                 self._finite[name] = finite if name not in self._finite else self._finite[name] & finite
         if _is_free_to_read(finite):
-            self.check(update)
+            self.check(update, locate)
 
-    def check(self, update: int) -> None:
+    def check(self, update: int, locate: Locate | None = None) -> None:
         """Check all losses since the last check.
 
         Args:
             update: number of the present optimizer step.
+            locate: called where a loss of this step alone is checked and not finite: a loss of an earlier step is gone.
 
         Raises:
-            MemUPError: a loss that is not finite, with its name and update.
+            MemUPError: a loss that is not finite, with its name, update and place.
         """
         noted, self._finite = self._finite, {}
         wrong = [name for name, finite in noted.items() if not bool(finite)]
         if wrong:
-            when = f"at update {update}" if update == self._first else f"at an update from {self._first} to {update}"
+            when = f"at an update from {self._first} to {update}"
+            if update == self._first:
+                when = f"at update {update}{'' if locate is None else locate(wrong)}"
             raise MemUPError(
                 f"{', '.join(wrong)} {'is' if len(wrong) == 1 else 'are'} not finite {when}; lower the learning rate, set "
                 "trainer.gradient_clip_val, or scale observations and rewards, and continue from the last checkpoint"

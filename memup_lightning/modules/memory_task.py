@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
+import torch
 from pytorch_lightning.cli import LRSchedulerCallable
 from torch import Tensor, nn
 
 from memup_lightning.chunk import Chunk, StepBatch
-from memup_lightning.distributed import all_reduce_sum, world_size
+from memup_lightning.distributed import all_reduce_sum, global_masked_mean, world_size
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.encoders import StepEncoder, WindowEncoder
 from memup_lightning.models.memory import LSTM, Memory, make_memory
@@ -22,7 +24,7 @@ from memup_lightning.modules.evaluation import MemoryEvaluation
 from memup_lightning.modules.finite_loss import FiniteLoss
 from memup_lightning.modules.lane_states import LaneStates
 from memup_lightning.modules.losses import sum_losses
-from memup_lightning.protocols import ChunkSource
+from memup_lightning.runs.parts import recorded_data
 from memup_lightning.specs import FieldSpec, TaskSpec
 from memup_lightning.typing import State
 
@@ -78,6 +80,9 @@ class MemoryTask(MemoryEvaluation):
         self.local = local(task.context_fields, task.window, self.outcome.num_parameters)
         self.lanes = LaneStates()
         self._finite_loss = FiniteLoss()
+        self._loss_terms: dict[
+            str, tuple[Tensor, Tensor]
+        ] = {}  # of the last chunk, for the message of a loss not finite
         self._accumulating = False  # whether gradients wait for an optimizer step
         self._resumed_gradients: dict[str, Tensor] = {}
         self.metrics = self.make_metrics()
@@ -100,6 +105,37 @@ class MemoryTask(MemoryEvaluation):
         Returns:
             Scalars by name; their sum is minimised.
         """
+
+    def mean_losses(self, terms: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
+        """The mean of each loss term over the places that count, on all ranks together: see
+        :func:`~memup_lightning.distributed.global_masked_mean`. Where one is not finite, the message says in which lane."""
+        self._loss_terms = {name: (loss.detach(), counts) for name, (loss, counts) in terms.items()}
+        return global_masked_mean(terms)
+
+    def locate_loss(self, chunk: Chunk, names: Sequence[str]) -> str:
+        """Where the first of some loss terms of the last chunk is not finite, as words of a message; empty where no lane of
+        this rank is the cause."""
+        for name in names:
+            if name in self._loss_terms:
+                loss, counts = self._loss_terms[name]
+                found = (~torch.isfinite(loss) & counts).nonzero()
+                if len(found):
+                    lane, step = self.loss_place(chunk, name, found[0].tolist())
+                    return f", in lane {lane} (episode {int(chunk.episode[lane])}, step {step})"
+        return ""
+
+    def loss_place(self, chunk: Chunk, name: str, index: list[int]) -> tuple[int, int]:
+        """The lane of a place of a loss term, and the number of its step in the lane's episode.
+
+        Args:
+            chunk: the training chunk.
+            name: of the loss term.
+            index: of the place in it, ``[lane, step of the chunk]``, or the like of the term.
+        """
+        lane, step, *_ = index
+        if name == "local_loss" and chunk.probes is not None:
+            return lane, int(chunk.probes.position[lane, step])
+        return lane, int(chunk.start[lane]) + step
 
     def _local_loss(self, probes: StepBatch) -> tuple[Tensor, Tensor]:
         """Loss of the predictor without memory at every probe, ``[B, K]``, and which of them count."""
@@ -151,10 +187,11 @@ class MemoryTask(MemoryEvaluation):
 
     def training_step(self, chunk: Chunk, batch_idx: int) -> dict[str, Tensor]:
         losses, memory = self.chunk_losses(chunk)
-        self._finite_loss.add(losses, self.global_step)
+        locate = partial(self.locate_loss, chunk)
+        self._finite_loss.add(losses, self.global_step, locate)
         out = sum_losses(losses)
         if self.is_log_step:
-            self._finite_loss.check(self.global_step)
+            self._finite_loss.check(self.global_step, locate)
             logged = {f"train/{name}": loss for name, loss in out.items()} | self.diagnostics(chunk, memory)
             self.log_dict(logged, batch_size=chunk.lanes)
             self.log("loss", out["loss"], prog_bar=True, logger=False, batch_size=chunk.lanes)
@@ -165,10 +202,8 @@ class MemoryTask(MemoryEvaluation):
         return {}
 
     def on_fit_start(self) -> None:
-        data = self.trainer.datamodule  # type: ignore[attr-defined]
-        if self.trainer.ckpt_path is None and not (
-            isinstance(data, ChunkSource) and data.training_lanes().num_consumed
-        ):
+        data = recorded_data(self.trainer)
+        if self.trainer.ckpt_path is None and not (data is not None and data.training_lanes().num_consumed):
             self.lanes.reset()  # lanes that were not played yet
 
     def on_after_backward(self) -> None:

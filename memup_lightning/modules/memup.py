@@ -16,7 +16,7 @@ from memup_lightning.models.regularizers import drift
 from memup_lightning.models.uncertainty import Uncertainty
 from memup_lightning.modules.target_refresh import TargetRefresh
 from memup_lightning.modules.target_task import TargetTask, lies_ahead
-from memup_lightning.protocols import ChunkSource
+from memup_lightning.runs.parts import find_callback, recorded_data
 from memup_lightning.specs import TaskSpec
 
 _MIN_SIZE = 1e-6  # of a memory that holds nothing
@@ -81,9 +81,8 @@ class MemUP(TargetTask):
 
     def configure_callbacks(self) -> list[Callback]:
         """A TargetRefresh, where the trainer has none: without targets nothing is learned."""
-        given = any(isinstance(callback, TargetRefresh) for callback in self.trainer.callbacks)  # type: ignore[attr-defined]
-        data = self.trainer.datamodule  # type: ignore[attr-defined]
-        return [TargetRefresh()] if isinstance(data, ChunkSource) and not given else []
+        given = find_callback(self.trainer, TargetRefresh) is not None
+        return [TargetRefresh()] if recorded_data(self.trainer) is not None and not given else []
 
     def losses(self, chunk: Chunk, memory: Tensor) -> dict[str, Tensor]:
         if chunk.targets is None or chunk.probes is None:
@@ -102,10 +101,16 @@ class MemUP(TargetTask):
             taught = {name: on & ~chunk.loss_free.view(-1, *[1] * (on.dim() - 1)) for name, (_, on) in terms.items()}
             terms = {name: (x, taught[name]) for name, (x, _) in terms.items()}
             self.observe_gains(chunk.loss_free, chunk, (chunk.targets, chunk.probes), memory[:, -1:].detach())
-        losses = global_masked_mean(terms)
+        losses = self.mean_losses(terms)
         if weight:
             losses["drift_loss"] = weight * losses["drift_loss"] / losses.pop("size").clamp(min=_MIN_SIZE)
         return losses
+
+    def loss_place(self, chunk: Chunk, name: str, index: list[int]) -> tuple[int, int]:
+        if name == "memory_loss":
+            lane, point, _ = index
+            index = [lane, (chunk.num_steps - 1) % self.predict_every + point * self.predict_every]
+        return super().loss_place(chunk, name, index)
 
     def _target_loss(self, chunk: Chunk, targets: StepBatch, memory: Tensor) -> tuple[Tensor, Tensor]:
         points = slice((chunk.num_steps - 1) % self.predict_every, None, self.predict_every)

@@ -1,4 +1,4 @@
-"""Base class of memory tasks that learn from selected steps: scores, context clusters, and what the memory explains of each."""
+"""Base class of memory tasks that learn from selected steps: scores of steps, context clusters and their gains."""
 
 from __future__ import annotations
 
@@ -140,8 +140,8 @@ class TargetTask(MemoryTask):
     def observe_gains(
         self, loss_free: Tensor, chunk: Chunk, steps: tuple[StepBatch, StepBatch], memory: Tensor
     ) -> None:
-        """Note of what clusters the targets are, and what the memory explains of targets and probes in episodes that it is
-        not trained on; at a few updates only.
+        """Record of what clusters the targets are, and what the memory explains of targets and probes in episodes that it
+        is not trained on; at a few updates only.
 
         Args:
             loss_free: lanes that the memory is not trained on, bool ``[B]``.
@@ -166,7 +166,7 @@ class TargetTask(MemoryTask):
         """How many bits of outcomes are lost when the memory of an episode is exchanged for that of another.
 
         Where the memory tells nothing of the outcome the two are equally good on average, whatever the predictor has
-        learned of that cluster, by heart or not at all. Against the local predictor a cluster that was never a
+        learned of that cluster, memorized or not at all. Against the local predictor a cluster that was never a
         target loses.
 
         Args:

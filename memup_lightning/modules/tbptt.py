@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from memup_lightning.chunk import Chunk
-from memup_lightning.distributed import global_masked_mean
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.modules.memory_task import MemoryTask
 from memup_lightning.specs import TaskSpec
@@ -51,12 +50,23 @@ class TBPTT(MemoryTask):
                 "must carry"
             )
         loss = self._outcome_loss(chunk, memory)
-        return global_masked_mean(
+        return self.mean_losses(
             {
                 "outcome_loss": (loss, torch.ones_like(loss, dtype=torch.bool)),
                 "local_loss": self._local_loss(chunk.probes),
             }
         )
+
+    def loss_place(self, chunk: Chunk, name: str, index: list[int]) -> tuple[int, int]:
+        if name == "outcome_loss":
+            lane, step = self._evaluated_places(chunk)[index[0]].tolist()
+            return lane, step
+        return super().loss_place(chunk, name, index)
+
+    def _evaluated_places(self, chunk: Chunk) -> Tensor:
+        """Lane and number in its episode of every step that :meth:`_outcome_loss` has a loss of, ``[rows, 2]``."""
+        lane, step = chunk.eval_mask.nonzero().unbind(1)
+        return torch.stack([lane, chunk.start[lane] + step], dim=1)
 
     def _outcome_loss(self, chunk: Chunk, memory: Tensor) -> Tensor:
         """Loss of the outcome of every evaluated step, predicted from the state of that same step, ``[rows]``."""

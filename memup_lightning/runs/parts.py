@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
+from typing import TypeVar, cast
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.protocols import ChunkLearner, ChunkSource, RunData
+
+C = TypeVar("C", bound=Callback)
 
 
 def chunk_source(trainer: Trainer) -> ChunkSource:
@@ -21,6 +23,12 @@ def recorded_data(trainer: Trainer) -> ChunkSource | None:
     """The datamodule, where it is one of recorded episodes."""
     data = getattr(trainer, "datamodule", None)
     return data if isinstance(data, ChunkSource) else None
+
+
+def find_callback(trainer: Trainer, type_: type[C]) -> C | None:
+    """The first callback of a class among those of a trainer."""
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    return next((callback for callback in callbacks if isinstance(callback, type_)), None)
 
 
 def run_data(trainer: Trainer) -> RunData | None:

@@ -14,7 +14,7 @@ from pytorch_lightning import Callback, Trainer, seed_everything
 from torch import Tensor
 
 from memup_lightning.callbacks import TargetRefresh
-from memup_lightning.chunk import Fields
+from memup_lightning.chunk import Chunk, Fields
 from memup_lightning.data.targets import Explainable, Proportional, Selector, TopK
 from memup_lightning.datamodules import TMazeDataModule
 from memup_lightning.exceptions import MemUPError
@@ -187,6 +187,41 @@ def test_a_loss_that_is_not_finite_ends_the_run_before_a_weight_changes() -> Non
     with pytest.raises(MemUPError, match="local_loss is not finite at update 3"):
         quiet_trainer(9, [often()], limit_val_batches=0).fit(model, data)
     assert all(x.isfinite().all() for x in model.state_dict().values())
+
+
+@pytest.mark.parametrize(("kind", "term"), [(MemUP, "memory_loss"), (TBPTT, "outcome_loss"), (MemUP, "local_loss")])
+def test_a_loss_that_is_not_finite_is_named_with_its_lane_episode_and_step(kind: Any, term: str) -> None:
+    expected: list[str] = []
+
+    class Broken(kind):  # type: ignore[misc]
+        def losses(self, chunk: Chunk, memory: Tensor) -> dict[str, Tensor]:
+            self.chunk = chunk
+            return super().losses(chunk, memory)  # type: ignore[no-any-return]
+
+        def mean_losses(self, terms: dict[str, tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
+            if self.global_step == 7:
+                loss, counts = terms[term]
+                row, *rest = counts.nonzero()[-1].tolist()
+                terms[term] = (
+                    loss.index_put((torch.tensor(row), *map(torch.tensor, rest)), torch.tensor(torch.nan)),
+                    counts,
+                )
+                if term == "memory_loss":  # of the prediction points 1 and 4
+                    lane, step = row, self.chunk.start[row] + (1, 4)[rest[0]]
+                elif term == "local_loss":
+                    lane, step = row, self.chunk.probes.position[row, rest[0]]
+                else:
+                    at = [(lane, t) for lane in range(8) for t in range(5) if self.chunk.eval_mask[lane, t]]
+                    lane, step = at[row][0], self.chunk.start[at[row][0]] + at[row][1]
+                expected.append(f"at update 7, in lane {lane} (episode {self.chunk.episode[lane]}, step {step}); lower")
+            return super().mean_losses(terms)  # type: ignore[no-any-return]
+
+    data = data_of()
+    model = model_of(data, Broken, **({"predict_every": 3} if kind is MemUP else {}))
+    refresh = [TargetRefresh(every=5, settle=1, max_wait=2)] if kind is MemUP else []
+    with pytest.raises(MemUPError, match=f"^{term} is not finite at update 7") as raised:
+        quiet_trainer(20, refresh, limit_val_batches=0).fit(model, data)
+    assert expected[0] in str(raised.value)
 
 
 # --- other data

@@ -228,6 +228,7 @@ def test_joint_training_moves_memory_and_policy_and_its_copy_follows(joint: Run)
     path = last(cli)
     resumed = joint("fit", "--ckpt_path", path, "--trainer.max_steps=24")
     assert resumed.trainer.global_step == 24
+    assert resumed.model.memup.lanes.num_chunks >= cli.model.memup.lanes.num_chunks > 0
     agent = Agent.load(path)
     assert agent.predict_outcomes(np.zeros((2, 3), np.float32), agent.initial_state(2)).shape == (2, 2)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeAlias
 
 from pytorch_lightning.cli import LRSchedulerCallable
@@ -101,13 +102,22 @@ class JointPPO(PPO):
         if batch.step == 0:  # the lanes begin with the newest episodes
             self.memup.lanes.reset()
         losses, memory = self.memup.chunk_losses(batch)
-        self._finite_loss.add(losses, self.global_step)
+        locate = partial(self.memup.locate_loss, batch)
+        self._finite_loss.add(losses, self.global_step, locate)
         out = sum_losses(losses)
         if self.is_log_step:
-            self._finite_loss.check(self.global_step)
+            self._finite_loss.check(self.global_step, locate)
             logged = {f"train/{name}": x for name, x in losses.items()} | self.memup.diagnostics(batch, memory)
             self.log_dict(logged, batch_size=batch.lanes)
         return out
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["memory_chunks"] = self.memup.lanes.num_chunks  # the schedule of the drift weight follows it
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_load_checkpoint(checkpoint)
+        self.memup.lanes.num_chunks = checkpoint["memory_chunks"]
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         super().optimizer_step(*args, **kwargs)
