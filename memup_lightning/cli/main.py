@@ -173,7 +173,7 @@ def main(args: Sequence[str] | None = None, extra_callbacks: Sequence[Callback] 
 
     Args:
         args: the arguments, without the program's name; by default those of the process.
-        extra_callbacks: callbacks beside those of the config.
+        extra_callbacks: callbacks in addition to those of the config.
 
     Returns:
         The CLI, whose ``trainer``, ``model`` and ``datamodule`` tests and scripts can look at.

@@ -83,7 +83,7 @@ class StopOnSignal(Callback):
             return
         self._agree(pl_module)
         if self._agreed and not is_mid_update(trainer):
-            # Saved as if the validation had not begun: it is run as a whole when the run goes on.
+            # Saved as if the validation had not begun: it runs as a whole when the run resumes.
             progress = trainer.fit_loop.epoch_loop.batch_progress
             progress.total.completed -= 1
             progress.current.completed -= 1

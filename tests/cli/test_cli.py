@@ -126,7 +126,7 @@ def test_a_checkpoint_is_evaluated(run: Run, checkpoint: str, subcommand: str, m
     assert all(torch.equal(held[name], x) for name, x in cli.model.state_dict().items())
 
 
-def test_predict_writes_a_row_for_each_judged_step(
+def test_predict_writes_a_row_for_each_evaluated_step(
     run: Run, checkpoint: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cli = run("predict", "--ckpt_path", checkpoint)
@@ -177,7 +177,7 @@ def test_wandb_is_offline_by_default_and_says_how_to_sync(tmp_path: Path) -> Non
 def wandb_config(path: Path) -> dict[str, Any]:
     """The config in the file of an offline run: protobuf records in blocks of 32 KiB, as in a LevelDB log."""
     data, config, record = path.read_bytes(), {}, b""
-    position = 7  # behind the file's header
+    position = 7  # after the file's header
     while position + 7 <= len(data):
         room = 32768 - position % 32768
         if room < 7:
