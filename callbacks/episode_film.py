@@ -12,8 +12,10 @@ from memup_lightning.runs.run_folder import check_writable, run_folder
 
 
 class EpisodeFilm(Callback):
-    """Draws an episode as ``episode.gif`` into the run folder when ``test`` ends: the observations that the agent read, the
-    outcome that a MemUP memory predicted for each action, and the policy's probability of each.
+    """Callback that writes ``episode.gif`` into the run folder when ``test`` ends.
+
+    It shows the observations that the agent read, the outcome that a MemUP memory predicted for each action, and the
+    policy's probability of each.
 
     Args:
         frames: pictures at most; of a longer episode every n-th step, and all of the last ten.

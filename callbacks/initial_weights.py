@@ -1,4 +1,4 @@
-"""A run that begins with what another has learned."""
+"""InitialWeights: callback that begins a run with the weights of another."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from memup_lightning.runs.checkpoint_lookup import newest_checkpoint
 
 
 class InitialWeights(Callback):
-    """Begins a run with the weights of another, so that a memory can learn on easy episodes first.
+    """Callback that begins a run with the weights of another, so that a memory can learn on easy episodes first.
 
-    Weights alone are taken over; optimiser, schedule, targets and lanes begin anew. So the length of episodes, chunks,
-    lanes and targets may differ; sizes of networks and fields may not. A run that is resumed goes on with its own.
+    Only weights are loaded; optimizer, schedule, targets and lanes start from the beginning. So the length of episodes
+    and chunks and the number of lanes and targets may differ; sizes of networks and fields may not. A resumed run keeps
+    its own weights.
 
     Args:
         path: of a checkpoint, or of a folder with runs, whose newest is taken.

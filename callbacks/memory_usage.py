@@ -1,4 +1,4 @@
-"""What a training step stores for its backward pass, measured, and what full BPTT would store instead."""
+"""Measurement of what a training step stores for its backward pass, and of what full BPTT would store."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ from memup_lightning.runs.parts import log_now, recorded_data
 
 MEGABYTE = 1e6
 BPTT_LENGTHS = (64, 128, 256)
-"""Steps that the memory is unrolled over, beside the chunk's own length, to see what a step more costs full BPTT."""
+"""Steps that the memory is unrolled over, in addition to the chunk's length, to measure what full BPTT stores a step."""
 BPTT_BUDGET = 2**27
 """Bytes: a length that would store more is left out, so that measuring does not itself make the peak."""
 
 
 class MemoryUsage(Callback):
-    """Measures the memory of a training step, once: at the first step, and again at the first that has targets. Where steps
-    are of two kinds (a policy's, a memory's) it measures the first of each.
+    """Callback that measures the memory of a training step: the first step, and the first that has targets.
+
+    Where there are two types of steps (of a policy and of a memory) it measures the first of each.
 
     *Saved tensors* are what autograd keeps from forward to backward pass. They are counted by
     ``torch.autograd.graph.saved_tensors_hooks`` over the forward pass of a real training step, each storage once.
@@ -140,7 +141,7 @@ class SavedTensors:
 
 
 def measure_bptt(model: MemoryTask, chunk: Chunk, lengths: Sequence[int] = BPTT_LENGTHS) -> dict[int, int]:
-    """Bytes that encoder and memory save for a backward pass over some numbers of steps.
+    """Return the bytes that encoder and memory save for a backward pass over some numbers of steps.
 
     Args:
         model: its weights, buffers, gradients and lane state stay as they are, and so do torch's random numbers.
@@ -165,7 +166,7 @@ def measure_bptt(model: MemoryTask, chunk: Chunk, lengths: Sequence[int] = BPTT_
 
 
 def extrapolate(bptt_bytes: dict[int, int], length: float) -> float:
-    """Bytes at a length, on the straight line through what was measured (least squares)."""
+    """Return the bytes at a length, on the straight line through what was measured (least squares)."""
     steps, stored = np.array(list(bptt_bytes), float), np.array(list(bptt_bytes.values()), float)
     if len(steps) == 1:
         return float(stored[0] * length / steps[0])
@@ -174,13 +175,13 @@ def extrapolate(bptt_bytes: dict[int, int], length: float) -> float:
 
 
 def mean_episode_length(trainer: Trainer) -> float | None:
-    """Mean number of steps of the training episodes; None where the datamodule has none."""
+    """Return the mean number of steps of the training episodes; None where the datamodule has none."""
     data = recorded_data(trainer)
     return float(data.lengths("train").mean()) if data is not None and data.has_split("train") else None
 
 
 def tensors(batch: Any) -> Iterator[Tensor]:
-    """All tensors of a chunk, or of an agent's batch."""
+    """Yield all tensors of a chunk, or of an agent's batch."""
     if isinstance(batch, Tensor):
         yield batch
     elif isinstance(batch, Chunk | StepBatch):
@@ -193,12 +194,12 @@ def tensors(batch: Any) -> Iterator[Tensor]:
 
 
 def resident_mb() -> float:
-    """Resident set of this process now, in 10^6 bytes."""
+    """Return the resident set of this process now, in 10^6 bytes."""
     return psutil.Process().memory_info().rss / MEGABYTE
 
 
 def peak_resident_mb() -> float:
-    """Largest resident set that this process ever had, in 10^6 bytes."""
+    """Return the largest resident set that this process ever had, in 10^6 bytes."""
     status = Path("/proc/self/status")
     if status.exists():  # Linux hands getrusage's peak on from parent to child process; this one is its own
         for line in status.read_text().splitlines():
@@ -214,21 +215,21 @@ def _has_targets(trainer: Trainer) -> bool:
 
 
 def _standing(module: nn.Module) -> Iterator[Tensor]:
-    """What exists whether a graph is kept or not."""
+    """Yield the tensors that exist with or without a graph: parameters and buffers."""
     yield from module.parameters()
     yield from module.buffers()
 
 
 @contextmanager
 def untouched_random_numbers(model: LightningModule) -> Iterator[None]:
-    """What is drawn inside, on the CPU or the model's GPU, changes no later draw."""
+    """Restore torch's random numbers afterwards, on the CPU and on the model's GPU."""
     with torch.random.fork_rng([model.device] if model.device.type == "cuda" else []):
         yield
 
 
 @contextmanager
 def _undisturbed(model: LightningModule) -> Iterator[None]:
-    """Put torch's random numbers and the module's buffers (running means, say) back afterwards."""
+    """Restore torch's random numbers and the module's buffers, such as running means, afterwards."""
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
     with untouched_random_numbers(model):
         try:

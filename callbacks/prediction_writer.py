@@ -1,4 +1,4 @@
-"""Writes what a model predicts to a table."""
+"""PredictionWriter: callback that writes predictions to a table."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from memup_lightning.runs.run_folder import check_writable, run_folder
 
 
 class PredictionWriter(BasePredictionWriter):
-    """Writes ``predictions.csv`` into the run folder of ``predict``: one row a evaluated step, as it is predicted.
+    """Callback that writes ``predictions.csv`` into the run folder of ``predict``, a row for each evaluated step.
 
-    The columns are the entries of what ``predict_step`` returns (episode, step, outcome, prediction, correct,
+    The columns are the entries that ``predict_step`` returns (episode, step, outcome, prediction, correct,
     local_uncertainty, nll); an entry with several components has a column for each, ``outcome_0``, ``outcome_1``, ...
-    Several ranks write a part each; when all are through, rank zero puts them together, so their folder must be shared.
+    Several ranks write a part each; when all have finished, rank zero joins the parts, so their folder must be shared.
 
     Args:
         filename: of the table.
 
     Attributes:
-        path: where the table lies, once ``predict`` has begun.
+        path: of the table, once ``predict`` has begun.
         rows: number of rows written; in the end, on rank zero, those of all ranks.
     """
 

@@ -1,4 +1,4 @@
-"""Replay: lanes that go back to the places of long episodes from which there is something to learn."""
+"""Replay: callback that lets lanes visit places of long episodes again, from stored states."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from memup_lightning.runs.parts import chunk_source, has_targets, log_now
 from memup_lightning.typing import IntArray
 
 _VISIT, _SAMPLE = 11, 12  # separate streams of random numbers
-_NUM_SAMPLED = 4096  # steps from which it is known which inputs are usual
-_SETTLE = 20  # updates after which the learning progress of visits is read back from the device
+_NUM_SAMPLED = 4096  # steps from which mean and deviation of the inputs are computed
+_READ_INTERVAL = 20  # updates after which the learning progress of visits is read back from the device
 
 
 class Replay(Callback):
-    """Lets a share of the lanes re-enter episodes in their middle, from states that the memory itself produced there.
+    """Callback that lets a share of the lanes enter episodes in the middle, from states that the memory produced there.
 
-    A cue may lie anywhere in an episode of a million steps. A lane that plays from the beginning passes it once in an
+    A cue may come anywhere in an episode of a million steps. A lane that plays from the beginning passes it once in an
     episode; a lane that restarts early never reaches it. Every ``every`` updates the memory plays some episodes without
     gradients and keeps, of each, snapshots of its state before the chunks whose inputs are rarest. Some lanes, spread
     evenly over the batch, then play visits from snapshots, short and long, drawn in proportion to
@@ -36,22 +36,22 @@ class Replay(Callback):
         novelty + learning_progress
 
     novelty: ``log(1 + max z^2)`` of the chunk's encoded inputs, z their distance from the mean in standard deviations,
-    both of steps drawn from all episodes, z^2 at most their number (such inputs change what the memory can know).
+    both of steps drawn from all episodes, z^2 at most their number (such inputs can change what the memory holds).
     learning_progress: by how much the loss on the targets is lower at the chunk's end than at its beginning, a moving
-    average over visits (there the memory learns what it did not know); 0 where a chunk has one prediction point.
+    average over visits (there the memory learns); 0 where a chunk has one prediction point.
 
-    The other lanes play on as the schedule says. Snapshots are the same on any number of ranks, and so is the run. With a
-    baseline (TBPTT, BPTT), which learns nothing of later outcomes, it does nothing.
+    The other lanes follow the schedule. Snapshots are the same on any number of ranks, and so is the run. With a baseline
+    (TBPTT, BPTT), which does not learn from later outcomes, it does nothing.
 
     Args:
         share: of the lanes.
         every: updates between two scans; the first one follows the first selection of targets.
         max_steps: steps played in a scan, at most (one episode is played in any case); episodes take turns.
         per_episode: snapshots kept of an episode.
-        visits: chunks of a visit, spread over the replaying lanes: short ones teach the memory what to write, long ones
-            to keep it. A visit ends with its episode at the latest.
+        visits: chunks of a visit, spread over the replaying lanes: in short visits the memory learns what to write, in
+            long ones to keep it. A visit ends with its episode at the latest.
         max_age: no visit begins from a state that was made more updates ago.
-        lanes: episodes played side by side in a scan, by each rank.
+        lanes: episodes played at once in a scan, by each rank.
 
     Raises:
         MemUPError: a share outside (0, 1), or so small that no lane replays; a count below 1; ``max_age < every``.
@@ -114,7 +114,7 @@ class Replay(Callback):
             raise MemUPError(f"Replay share={self.share} of {data.lanes} lanes is no lane; raise share or lanes")
 
     def replaying(self, data: ChunkSource) -> IntArray:
-        """Numbers, among the lanes of all ranks, of those that replay."""
+        """Return the numbers, among the lanes of all ranks, of those that replay."""
         turn = np.arange(data.lanes + 1) * round(self.share * data.lanes) // data.lanes
         return np.flatnonzero(np.diff(turn))
 
@@ -142,7 +142,7 @@ class Replay(Callback):
         data = chunk_source(trainer)
         consumed = data.training_lanes().num_consumed
         self._learn(self._model, data)
-        if consumed % _SETTLE == 0:
+        if consumed % _READ_INTERVAL == 0:
             self.snapshots.update_priorities()
         if not data.awaits_selection() and (consumed % self.every == 0 or not len(self.snapshots)):
             self._log(trainer, consumed)
@@ -151,7 +151,7 @@ class Replay(Callback):
             self._move_on(self._model, data)
 
     def _entering(self, data: ChunkSource) -> tuple[IntArray, IntArray]:
-        """This rank's lanes whose visit begins with this chunk: their numbers here, and their snapshots."""
+        """Return this rank's lanes whose visit begins with this chunk: their numbers here, and their snapshots."""
         rows, own = data.training_lanes().own_lanes(self.replaying(data))
         entered = self._entered[rows]
         begun = entered >= 0
@@ -169,7 +169,7 @@ class Replay(Callback):
             )
 
     def _move_on(self, model: LaneOwner, data: ChunkSource) -> None:
-        """The next chunk of every replaying lane: on with its visit, or the first of another."""
+        """Move every replaying lane to the next chunk of its visit, or to the first of another."""
         lanes, schedule = self.replaying(data), data.training_lanes()
         if not len(self._left):
             self._episode, self._start, self._left = np.zeros((3, len(lanes)), np.int64)
@@ -222,7 +222,7 @@ class Replay(Callback):
         return found
 
     def _next_episodes(self, data: ChunkSource) -> IntArray:
-        """The episodes whose turn it is, of those that lanes may play; those without targets teach nothing."""
+        """Return the episodes whose turn it is, of those that lanes may play; episodes without targets are left out."""
         lengths, scored = data.lengths("train"), data.targets("train").scored
         admitted = data.training_lanes().admitted_episodes()
         queue = np.roll(admitted, -np.searchsorted(admitted, self._turn))
@@ -234,7 +234,7 @@ class Replay(Callback):
         return chosen
 
     def _usual(self, model: LaneOwner, data: ChunkSource) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation of the encoded inputs, of steps drawn from all episodes."""
+        """Return the mean and standard deviation of the encoded inputs, of steps drawn from all episodes."""
         ends, lanes = np.cumsum(data.lengths("train")), data.training_lanes()
         rows = max(1, _NUM_SAMPLED // data.chunk_length)
         step = rng.integers(int(ends[-1]), data.seed, _SAMPLE, lanes.num_consumed, np.arange(rows))

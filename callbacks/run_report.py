@@ -1,4 +1,4 @@
-"""What a run leaves behind: ``summary.json``, pictures, and a table at its end."""
+"""RunReport: callback that writes ``summary.json`` and pictures, and prints a table at the end of a run."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ _SMALL, _HUGE = 1e6, 1e20  # an error up to the first never counts, one past the
 
 
 class RunReport(Callback):
-    """Writes ``summary.json`` into the run folder, and pictures there and to Weights & Biases, when ``fit`` ends.
+    """Callback that writes ``summary.json`` into the run folder, and pictures there and to Weights & Biases, after
+    ``fit``.
 
     A run that ends by an exception or an interrupt leaves a summary too: ``finished`` is false, ``reason`` says why,
     what was not known yet is null. The summary is written as a whole or not at all. ``fast_dev_run`` leaves nothing.
@@ -138,7 +139,7 @@ class RunReport(Callback):
         return self._earlier_training + (self._evaluation or time.perf_counter()) - self._training - self._paused
 
     def summary(self, trainer: Trainer, reason: str | None = None) -> dict[str, Any]:
-        """What is known of the run now.
+        """Summarize the run up to now.
 
         Args:
             trainer: of the run.
@@ -219,7 +220,8 @@ class RunReport(Callback):
 
 
 def last_metrics(trainer: Trainer) -> dict[str, float | None]:
-    """The last value of every logged metric, None where it is not finite; without what only the progress bar showed."""
+    """Return the last value of every logged metric, None where it is not finite, without those of the progress bar
+    alone."""
     logged = {**trainer.logged_metrics, **trainer.callback_metrics}
     shown = set(trainer.progress_bar_metrics) - set(trainer.logged_metrics)
     values = {name: float(x) for name, x in sorted(logged.items()) if name not in shown}
@@ -227,7 +229,7 @@ def last_metrics(trainer: Trainer) -> dict[str, float | None]:
 
 
 def machine() -> dict[str, Any]:
-    """Processor, number of its cores that this process may use, torch's threads, GPU."""
+    """Describe the machine: processor, number of cores that this process may use, torch's threads, GPU."""
     model = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -247,7 +249,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def print_summary(summary: dict[str, Any], folder: Path) -> None:
-    """The few numbers that matter, as a table."""
+    """Print the most important numbers as a table."""
     metrics = summary["metrics"]
     table = Table(title="the run", title_justify="left", show_header=False)
     rows = {
@@ -273,7 +275,7 @@ def print_summary(summary: dict[str, Any], folder: Path) -> None:
 
 
 def print_clusters(rows: list[dict[str, Any]]) -> None:
-    """What the memory explains of each context cluster; a cluster that is uncertain and not explained is noise."""
+    """Print the memory gain of each context cluster; a cluster that is uncertain and not explained is noise."""
     table = Table(title="context clusters, by their share of the last targets", title_justify="left")
     for name in ("one of them", "share of the targets", "uncertainty", "explained by the memory (bits)"):
         table.add_column(name, justify="left" if name == "one of them" else "right")
@@ -300,7 +302,7 @@ def divergence(history: list[dict[str, float]]) -> str | None:
 
 
 def _early_stop(trainer: Trainer) -> str | None:
-    """Why EarlyStopping ended the run, if it did."""
+    """Return why EarlyStopping ended the run, if it did."""
     if not trainer.should_stop:
         return None
     found = (getattr(callback, "stopping_reason_message", None) for callback in trainer.early_stopping_callbacks)

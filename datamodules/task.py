@@ -31,5 +31,5 @@ class BaseDataModule(CheckedLoading, LightningDataModule, ABC):  # type: ignore[
         """
 
     def num_environment_steps(self) -> int | None:
-        """Steps that the run learns from, or has played so far; None where that is not known."""
+        """Return the steps that the run learns from, or has played so far; None where that is not known."""
         return None

@@ -1,4 +1,4 @@
-"""Chunk: what one training step sees. The shapes of the whole project are written down here, once.
+"""Chunk: the input of one training step. The shapes of the whole project are defined here.
 
 Letters: B lanes, T steps of the chunk, K targets, W steps of the local context (``TaskSpec.window``); ``...`` is the shape
 of one step of a field.
@@ -35,7 +35,7 @@ class StepBatch:
     eval_mask: Tensor
 
     def split(self, count: int) -> list[StepBatch]:
-        """Equal parts of the rows (views), one after another."""
+        """Split the rows into equal parts (views)."""
         parts: list[StepBatch] = _split(self, count)
         return parts
 
@@ -49,9 +49,9 @@ class Chunk:
 
     Attributes:
         step: number of the chunk in its run (in evaluation: in its pass), from which its schedule follows.
-        inputs: what the memory reads, each field ``[B, T, ...]``.
-        valid: True where a step exists, bool ``[B, T]``. Only the last chunk of an episode is short, so the steps that
-            do not exist stand at the end, and the state behind them is never used.
+        inputs: inputs of the memory, each field ``[B, T, ...]``.
+        valid: True where a step exists, bool ``[B, T]``. Only the last chunk of an episode is short, so the steps that do
+            not exist are at the end, and the state after them is never used.
         is_first: True where the chunk begins an episode, bool ``[B]``: the lane's state is reset before it.
         episode: which episode the lane plays, int64 ``[B]``; -1 where the lane has nothing left to play.
         start: number of the chunk's first step in its episode, int64 ``[B]``.
@@ -88,18 +88,18 @@ class Chunk:
         return self.valid.shape[1]
 
     def windows(self, window: int) -> Fields:
-        """The local context of every step, each field ``[B, T, W, ...]`` (views, nothing is copied)."""
+        """Return the local context of every step, each field ``[B, T, W, ...]`` (views, nothing is copied)."""
         return {name: x.unfold(1, window, 1).movedim(-1, 2) for name, x in self.context.items()}
 
     def split(self, steps: Sequence[int]) -> list[Chunk]:
-        """The chunks (views) of several steps of the run, whose rows lie one after another in this one."""
+        """Split a chunk that concatenates the rows of several steps of the run into their chunks (views)."""
         parts: list[Chunk] = _split(self, len(steps))
         for part, step in zip(parts, steps, strict=True):
             part.step = step
         return parts
 
     def with_lanes(self, lanes: Tensor, other: Chunk) -> Chunk:
-        """This chunk with some lanes (int64 ``[rows]``) replaced by those of another; the probes stay."""
+        """Return this chunk with some lanes (int64 ``[rows]``) replaced by those of another; the probes stay."""
         pasted = _paste(self, lanes, other)
         return replace(pasted, step=self.step, probes=self.probes)
 
@@ -108,18 +108,18 @@ class Chunk:
 
 
 class ClusterAssignment(NamedTuple):
-    """The context cluster of some steps, and how promising each cluster is.
+    """Context cluster of some steps, and the sampling weight of each cluster.
 
     Attributes:
         cluster: of each step, int64 ``[rows, steps]``.
-        weight: in what proportion the clusters are to be drawn, above 0, ``[clusters]``.
+        weight: sampling weight of each cluster, ``[clusters]``; 0: it gets no targets.
     """
 
     cluster: Tensor
     weight: Tensor
 
     def rows(self, index: Tensor) -> ClusterAssignment:
-        """Those of some rows."""
+        """Return the assignment of some rows."""
         return self._replace(cluster=self.cluster[index])
 
 
@@ -134,7 +134,7 @@ def _move(chunk: T, device: torch.device, non_blocking: bool) -> T:
 
 
 def tree_map(value: Any, leaf_type: type, function: Callable[[Any], Any]) -> Any:
-    """The same chunk (or steps, or fields) with every leaf of a type replaced."""
+    """Return the same chunk (or steps, or fields) with every leaf of a type replaced."""
     if isinstance(value, leaf_type):
         return function(value)
     if isinstance(value, dict):

@@ -16,10 +16,9 @@ _DISK_FULL = (errno.ENOSPC, errno.EDQUOT) if hasattr(errno, "EDQUOT") else (errn
 
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
-    """Open a file beside the path for writing, which takes the path's place once it is whole and on the disk.
+    """Open a temporary file for writing, and rename it to the path once it is whole and on the disk.
 
-    No kill and no power cut leaves half of it: the file that was there before stays until then. A write that fails leaves
-    nothing behind.
+    A kill or power cut never leaves half a file: the previous file stays until then. A write that fails leaves no file.
 
     Args:
         path: of the file; its folder is made.
@@ -56,7 +55,7 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
 
 
 def _os_error(error: BaseException | None) -> OSError | None:
-    """The error of the system that is behind one of torch, which says ``unexpected pos`` where the disk is full."""
+    """Return the system's error that caused one of torch, which says ``unexpected pos`` where the disk is full."""
     while error is not None:
         if isinstance(error, OSError):
             return error

@@ -1,22 +1,19 @@
-"""Protocols: all that the layers know of each other.
+"""Protocols: the methods by which the layers use each other.
 
-Data, modules and callbacks meet in methods of these Protocols, never in attributes that one finds on another. So a
-datamodule, a training method or a callback of your own needs no edit of the others: it has the methods.
+Data, modules and callbacks call the methods of these Protocols and read no other attributes of each other. So a
+datamodule, a training method or a callback of your own needs no change of the others: it has the methods.
 
-======================  =====================================  ==============================================
-Protocol                who has it                             who asks
-======================  =====================================  ==============================================
-:class:`ChunkLearner`   modules of memory training             datamodules: what a training chunk must carry
-:class:`TargetLearner`  those that learn from later steps      target refresh: scores of steps, clusters
-:class:`LaneOwner`      those whose lanes may be sent away     replay: states of lanes
+======================  =====================================  ============================================== Protocol
+implemented by                         used by ======================  =====================================
+============================================== :class:`ChunkLearner`   modules of memory training             datamodules:
+what a training chunk must carry :class:`TargetLearner`  those that learn from later steps      target refresh: scores of
+steps, clusters :class:`LaneOwner`      those whose lanes may be overridden    replay: states of lanes
 :class:`ChunkSource`    datamodules of recorded episodes       modules and callbacks: episodes and targets
-:class:`LaneSchedule`   the training lanes of such data        target refresh, replay
-:class:`TargetStore`    the targets of a split of such data    target refresh
-:class:`RunData`        every datamodule                       the report of a run
-:class:`Actor`          whatever plays environments            collectors of rollouts
-:class:`RolloutLearner` agents that learn from rollouts        datamodules of rollouts
-:class:`MemoryLearner`  agents whose memory learns too         the datamodule of both
-:class:`RolloutSource`  datamodules of rollouts                agents and their callbacks
+:class:`LaneSchedule`   the training lanes of such data        target refresh, replay :class:`TargetStore`    the targets
+of a split of such data    target refresh :class:`RunData`        every datamodule                       the report of a
+run :class:`Actor`          whatever plays environments            collectors of rollouts :class:`RolloutLearner` agents
+that learn from rollouts        datamodules of rollouts :class:`MemoryLearner`  agents whose memory learns too         the
+datamodule of both :class:`RolloutSource`  datamodules of rollouts                agents and their callbacks
 ======================  =====================================  ==============================================
 """
 
@@ -36,25 +33,25 @@ from memup_lightning.typing import State as State
 
 @runtime_checkable
 class ChunkLearner(Protocol):
-    """Learns from chunks."""
+    """Module that learns from chunks."""
 
     def needs_targets(self) -> bool:
-        """Whether chunks must carry targets: later steps, chosen by their uncertainty."""
+        """Return whether chunks must carry targets: later steps, chosen by their uncertainty."""
 
     def needs_own_steps(self) -> bool:
-        """Whether training chunks must carry context and outcome of their own steps."""
+        """Return whether training chunks must carry context and outcome of their own steps."""
 
 
 @runtime_checkable
 class TargetLearner(ChunkLearner, Protocol):
-    """Learns from targets, and scores the steps from which they are chosen."""
+    """Module that learns from targets, and scores the steps from which they are chosen."""
 
     @property
     def device(self) -> torch.device:
-        """Where scores are computed."""
+        """Device on which scores are computed."""
 
     def prepare_clusters(self, num_targets: int) -> None:
-        """Get ready for a selector that takes one target of each context cluster.
+        """Prepare for a selector that takes one target of each context cluster.
 
         Args:
             num_targets: of the selector.
@@ -64,50 +61,50 @@ class TargetLearner(ChunkLearner, Protocol):
         """
 
     def score(self, chunk: Chunk, state: State | None) -> tuple[Tensor, State]:
-        """Uncertainty of every step of a chunk ``[lanes, steps]``, and the state for the next chunk; None at first."""
+        """Score every step of a chunk, ``[lanes, steps]``; return the state for the next chunk too (None at first)."""
 
     def has_clusters(self) -> bool:
-        """Whether context clusters were found."""
+        """Return whether context clusters were found."""
 
     def fit_clusters(self, steps: StepBatch, seed: int) -> None:
         """Divide contexts into clusters, starting from those found before."""
 
     def assign_clusters(self, chunk: Chunk) -> ClusterAssignment:
-        """The context cluster of every step of a chunk."""
+        """Return the context cluster of every step of a chunk."""
 
     def count_presence(self, cluster: Tensor, selectable: Tensor) -> None:
         """Count in which blocks of training steps each cluster occurs, both ``[blocks, steps]``."""
 
     def cluster_summary(self) -> list[dict[str, Any]] | None:
-        """A row for each cluster: what the memory explains of it; None without clusters."""
+        """Return a row for each cluster: what the memory explains of it; None without clusters."""
 
 
 @runtime_checkable
 class LaneOwner(Protocol):
-    """Owns the memory's state of every training lane."""
+    """Module that holds the memory's state of every training lane."""
 
     @property
     def device(self) -> torch.device:
-        """Where states are."""
+        """Device of the states."""
 
     def initial_states(self, lanes: int) -> State:
-        """States at the beginning of episodes."""
+        """Return the states at the beginning of episodes."""
 
     def encode_inputs(self, chunk: Chunk) -> Tensor:
-        """What the memory reads, ``[lanes, steps, features]``."""
+        """Encode the memory's inputs, ``[lanes, steps, features]``."""
 
     def advance(self, x: Tensor, state: State, is_first: Tensor) -> State:
-        """States after a chunk of encoded inputs."""
+        """Compute the states after a chunk of encoded inputs."""
 
     def set_lane_states(self, lanes: Tensor, states: State) -> None:
-        """Let some training lanes (int64 ``[rows]``) go on from other states."""
+        """Replace the states of some training lanes (int64 ``[rows]``)."""
 
     def learning_progress(self, lanes: Tensor) -> Tensor:
-        """How far the loss on the targets fell within the last training chunk, ``[rows]``; 0 where nothing is known."""
+        """Return the decrease of the loss on the targets within the last training chunk, ``[rows]``; 0 where unknown."""
 
 
 class TargetCollection(Protocol):
-    """Scores on their way into a store; it changes only at :meth:`finish`."""
+    """Scores that are collected for a store; the store changes only at :meth:`finish`."""
 
     def extend(
         self, uncertainty: Tensor, position: Tensor, selectable: Tensor, clusters: ClusterAssignment | None = None
@@ -119,53 +116,54 @@ class TargetCollection(Protocol):
 
 
 class TargetStore(Protocol):
-    """The targets of every episode of a split, as the last refresh left them."""
+    """Targets of every episode of a split, as of the last refresh."""
 
     num_refreshes: int
     scored: BoolArray
 
     def empty(self, episodes: int) -> TargetStore:
-        """A store with the same settings, at the same refresh, for other episodes."""
+        """Return a store with the same settings, at the same refresh, for other episodes."""
 
     def collect(self, episodes: IntArray, device: torch.device) -> TargetCollection:
-        """Begin to gather the targets of some episodes, side by side."""
+        """Begin to collect the targets of some episodes at once."""
 
     def complete_refresh(self) -> None:
-        """What was collected since the refresh before is what chunks get from now on."""
+        """Let chunks have the targets that were collected since the previous refresh."""
 
     def select(self, episodes: IntArray, start: IntArray) -> IntArray:
-        """Targets of chunks that begin at ``start``, ``[rows, num_targets]``."""
+        """Return the targets of chunks that begin at ``start``, ``[rows, num_targets]``."""
 
     def take(self, episodes: IntArray) -> tuple[Any, Any]:
-        """What was found for some episodes, for :meth:`put` on another rank."""
+        """Return the targets of some episodes, for :meth:`put` on another rank."""
 
     def put(self, episodes: IntArray, rows: tuple[Any, Any]) -> None:
-        """Take over what another rank has found."""
+        """Store targets from another rank."""
 
 
 class LaneSchedule(Protocol):
-    """The training lanes of a run: where they are, and what they play next."""
+    """Training lanes of a run: their positions, and what they play next."""
 
     num_consumed: int
     """Chunks handed out so far."""
 
     def sample_steps(self, count: int) -> StepBatch:
-        """About so many steps of training episodes, drawn as the local predictor's are; other ones after each refresh."""
+        """Draw about ``count`` steps of training episodes, as probes are drawn; other ones after each refresh."""
 
     def rows(self, episode: IntArray, start: IntArray) -> Chunk:
-        """A chunk whose lanes are at the given places."""
+        """Return a chunk whose lanes are at the given places."""
 
     def upcoming_episodes(self, chunks: int) -> IntArray:
-        """The training episodes that the lanes of all ranks play during the next chunks."""
+        """Return the training episodes that the lanes of all ranks play during the next chunks."""
 
     def admitted_episodes(self) -> IntArray:
-        """The training episodes that lanes may play now."""
+        """Return the training episodes that lanes may play now."""
 
     def own_lanes(self, lanes: IntArray) -> tuple[IntArray, IntArray]:
-        """Which of some lanes, numbered among those of all ranks, this rank plays: their rows, and their numbers here."""
+        """Return which rows of ``lanes`` (numbers over all ranks) this rank plays, and the numbers of these lanes
+        here."""
 
     def override_lanes(self, lanes: IntArray, episode: IntArray, start: IntArray) -> None:
-        """Send some lanes of all ranks, for the next chunks, to other places than the schedule's, ``[rows]`` each."""
+        """Move some lanes of all ranks, for the next chunks, to other places than the schedule's, ``[rows]`` each."""
 
     def release_lanes(self) -> None:
         """Let every lane play what the schedule says."""
@@ -173,7 +171,7 @@ class LaneSchedule(Protocol):
 
 @runtime_checkable
 class ChunkSource(Protocol):
-    """Recorded episodes as chunks, with their targets and the places of the lanes."""
+    """Datamodule of recorded episodes, with their targets and the training lanes."""
 
     lanes: int
     chunk_length: int
@@ -182,40 +180,40 @@ class ChunkSource(Protocol):
 
     @property
     def task(self) -> TaskSpec:
-        """What the data are."""
+        """Specification of the data."""
 
     def training_lanes(self) -> LaneSchedule:
-        """The training lanes, once the data are set up for ``fit``."""
+        """Return the training lanes, once the data are set up for ``fit``."""
 
     def num_targets(self) -> int:
-        """K."""
+        """Return K, the number of targets."""
 
     def selects_by_cluster(self) -> bool:
-        """Whether no two targets of a chunk are of one context cluster."""
+        """Return whether no two targets of a chunk are of one context cluster."""
 
     def has_split(self, split: Split) -> bool:
-        """Whether the episodes of a split are there."""
+        """Return whether the episodes of a split are set up."""
 
     def awaits_selection(self) -> bool:
-        """Whether the run trains, and no targets were selected yet."""
+        """Return whether the run trains, and no targets were selected yet."""
 
     def lengths(self, split: Split) -> IntArray:
-        """Steps of each episode of a split."""
+        """Return the steps of each episode of a split."""
 
     def read_field(self, split: Split, episode: int, steps: IntArray, name: str) -> Any:
-        """A field at some steps of an episode, ``[steps, *shape]``."""
+        """Return a field at some steps of an episode, ``[steps, *shape]``."""
 
     def read_steps(self, split: Split, episode: int, steps: IntArray) -> StepBatch:
-        """Some steps of an episode, ``[1, steps]``."""
+        """Return some steps of an episode, ``[1, steps]``."""
 
     def targets(self, split: Split) -> TargetStore:
-        """The targets of a split."""
+        """Return the targets of a split."""
 
     def has_eval_mask(self, split: Split) -> bool:
-        """Whether the episodes mark the steps at which the memory is evaluated; else it is at every outcome."""
+        """Return whether the episodes mark the steps at which the memory is evaluated; else it is at every outcome."""
 
     def eval_mask_at(self, split: Split, episodes: IntArray, positions: IntArray) -> BoolArray:
-        """Whether the memory is evaluated at the given steps, ``[rows, K]``."""
+        """Return whether the memory is evaluated at the given steps, ``[rows, K]``."""
 
     def evaluation_chunks(
         self,
@@ -225,27 +223,27 @@ class ChunkSource(Protocol):
         chunk_length: int | None = None,
         contexts: bool = True,
     ) -> Iterable[Chunk]:
-        """Chunks of some whole episodes, each played once."""
+        """Return the chunks of some whole episodes, each played once."""
 
 
 @runtime_checkable
 class RunData(Protocol):
-    """What a run's data say of themselves."""
+    """Datamodule that names its data and counts their steps."""
 
     @property
     def label(self) -> str:
-        """What the data are, as results name it."""
+        """Name of the data in results."""
 
     def num_environment_steps(self) -> int | None:
-        """Steps that the run learns from, or has played so far; None where that is not known."""
+        """Return the steps that the run learns from, or has played so far; None where that is not known."""
 
 
 class ActorOutput(NamedTuple):
-    """What an actor returns for one step of N environments.
+    """Output of an actor for one step of N environments.
 
     Attributes:
         action: ``[N, ...]``; class numbers, or numbers that are clipped to the action space.
-        record: what is kept of the step for learning, each ``[N, ...]``; ``value`` is among it.
+        record: tensors of the step that learning needs, each ``[N, ...]``; among them ``value``.
         state: the actor's state after the step.
     """
 
@@ -255,56 +253,58 @@ class ActorOutput(NamedTuple):
 
 
 class Actor(Protocol):
-    """Plays N environments side by side. Its weights may change between two steps."""
+    """Player of N environments at once. Its weights may change between two steps."""
 
     def initial_state(self, envs: int) -> State:
-        """State at the beginning of an episode."""
+        """Return the state at the beginning of an episode."""
         ...
 
     def act(self, inputs: Fields, state: State, is_first: Tensor) -> ActorOutput:
         """Choose the actions.
 
         Args:
-            inputs: what a memory reads at this step, each field ``[N, ...]``.
+            inputs: inputs of a memory at this step, each field ``[N, ...]``.
             state: state before the step.
             is_first: environments whose episode begins: their state is reset first, bool ``[N]``.
         """
         ...
 
     def value(self, inputs: Fields, state: State, is_first: Tensor) -> Tensor:
-        """The expected return from this step on, ``[N]``; the arguments are those of :meth:`act`."""
+        """Return the expected return from this step on, ``[N]``; the arguments are those of :meth:`act`."""
         ...
 
 
 @runtime_checkable
 class RolloutLearner(Actor, Protocol):
-    """An agent that learns from the rollouts that it plays: what a datamodule of rollouts knows of the model."""
+    """Agent that learns from the rollouts that it plays; a datamodule of rollouts uses these methods."""
 
     def greedy_actor(self) -> Actor:
-        """The same agent, taking its most probable actions."""
+        """Return the same agent, taking its most probable actions."""
         ...
 
     def make_batches(self, rollout: Any) -> dict[str, Any]:
-        """The rows of a :class:`~memup_lightning.rl.rollouts.Rollout` from which minibatches are drawn; the row dimension
-        comes first in every tensor, and ``valid`` says which rows or steps count."""
+        """Make the rows of a :class:`~memup_lightning.rl.rollouts.Rollout` from which minibatches are drawn.
+
+        The row dimension comes first in every tensor, and ``valid`` marks the rows or steps that count.
+        """
         ...
 
 
 @runtime_checkable
 class MemoryLearner(RolloutLearner, Protocol):
-    """An agent whose memory learns from chunks in addition to the policy."""
+    """Agent whose memory learns from chunks in addition to the policy."""
 
     def memory_task(self) -> Any:
-        """The :class:`~memup_lightning.modules.MemUP` that scores steps and learns from chunks."""
+        """Return the :class:`~memup_lightning.modules.MemUP` that scores steps and learns from chunks."""
         ...
 
 
 @runtime_checkable
 class RolloutSource(Protocol):
-    """A datamodule that plays the episodes to learn from: what an agent and its callbacks know of the data."""
+    """Datamodule that plays the episodes to learn from; an agent and its callbacks use these methods."""
 
     def training_progress(self) -> dict[str, float]:
-        """Environment steps taken so far, and means over the last training episodes."""
+        """Return the environment steps taken so far, and means over the last training episodes."""
         ...
 
     def play_episode(self, actor: Actor) -> float:

@@ -1,8 +1,8 @@
 """Counter-based random numbers: every draw is a pure function of a key, so any slice can be made alone.
 
-NumPy's Philox is counter-based too, but one generator object serves one counter: reading 64 lanes that stand at 64
-places of 64 episodes would construct 64 generators a step (about 0.5 ms). Here whole index arrays are hashed at once
-with the finaliser of SplitMix64 (Steele, Lea & Flood, "Fast Splittable Pseudorandom Number Generators", OOPSLA 2014).
+NumPy's Philox is counter-based too, but one generator object has one counter: reading 64 lanes at 64 places of 64
+episodes would construct 64 generators a step (about 0.5 ms). Here whole index arrays are hashed at once with the
+finaliser of SplitMix64 (Steele, Lea & Flood, "Fast Splittable Pseudorandom Number Generators", OOPSLA 2014).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def _mix(z: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
 
 
 def hash64(*keys: int | npt.NDArray[np.integer]) -> npt.NDArray[np.uint64]:
-    """64 random bits for each element of the broadcast keys.
+    """Compute 64 random bits for each element of the broadcast keys.
 
     Args:
         keys: integers or integer arrays that broadcast together. The order matters: ``hash64(a, b) != hash64(b, a)``.
@@ -41,7 +41,7 @@ def hash64(*keys: int | npt.NDArray[np.integer]) -> npt.NDArray[np.uint64]:
 
 
 def uniform(*keys: int | npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
-    """Uniform draws from [0, 1), one for each element of the broadcast keys (see :func:`hash64`)."""
+    """Draw from [0, 1), once for each element of the broadcast keys (see :func:`hash64`)."""
     return (hash64(*keys) >> np.uint64(11)).astype(np.float64) * (1.0 / (1 << 53))
 
 
@@ -55,5 +55,5 @@ def gumbel(*keys: int | npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
 
 
 def integers(high: int | npt.NDArray[np.integer], *keys: int | npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
-    """Uniform integers from {0, ..., high - 1}, one for each element of the broadcast keys (see :func:`hash64`)."""
+    """Draw integers from {0, ..., high - 1}, one for each element of the broadcast keys (see :func:`hash64`)."""
     return np.floor(uniform(*keys) * high).astype(np.int64)

@@ -16,7 +16,7 @@ FieldType = Literal["vector", "token", "image"]
 
 @dataclass(frozen=True)
 class FieldSpec:
-    """One named array per step of an episode.
+    """Specification of an array that every step of an episode has.
 
     Args:
         shape: shape of one step, ``()`` for a scalar.
@@ -62,7 +62,7 @@ class TaskSpec:
 
     Args:
         fields: the fields of a step that inputs, context and outcome are taken from.
-        inputs: what the memory reads at step t: name of a field -> its lag in steps. In reinforcement learning
+        inputs: inputs of the memory at step t: name of a field -> its lag in steps. In reinforcement learning
             ``{"observation": 0, "action": 1, "reward": 1}``: the observation, the action and reward before it.
         context: fields of the local context c_k, which the predictor reads in addition to the memory.
         outcome: what is predicted at a step, y_k: a number or vector (``vector``) or a class (``token``).
@@ -95,7 +95,7 @@ class TaskSpec:
         return {name: self.fields[name] for name in self.context}
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values only, fit for a checkpoint that loads with ``weights_only=True``."""
+        """Convert to plain values, which a checkpoint loads with ``weights_only=True``."""
         plain = asdict(self)
         plain["context"] = list(self.context)
         for spec in (*plain["fields"].values(), plain["outcome"]):
@@ -104,6 +104,6 @@ class TaskSpec:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> TaskSpec:
-        """The inverse of :meth:`to_dict`."""
+        """Make a specification from the result of :meth:`to_dict`."""
         fields = {name: FieldSpec(**spec) for name, spec in plain["fields"].items()}
         return cls(**{**plain, "fields": fields, "outcome": FieldSpec(**plain["outcome"])})

@@ -1,1 +1,1 @@
-"""How a run is drawn."""
+"""Pictures of runs and episodes."""

@@ -1,4 +1,4 @@
-"""Pictures of one episode: uncertainty, targets and what the memory predicts over time; frames."""
+"""Pictures of one episode: uncertainty, targets, predictions from the memory over time, frames."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from memup_lightning.callbacks.plots.style import (
 )
 from memup_lightning.callbacks.plots.timeline import Timeline
 
-BELIEF_COLOURS = (GREEN, RED, SKY)
+PREDICTION_COLOURS = (GREEN, RED, SKY)
 ZOOM = 30
 """Steps of a long episode that are shown enlarged."""
 MAX_POINTS = 4000
@@ -36,13 +36,13 @@ MAX_POINTS = 4000
 
 
 def uncertainty(timeline: Timeline) -> Figure:
-    """One episode: uncertainty without memory, the targets it selects, what the memory knows of them over time.
+    """Draw one episode: uncertainty without memory, selected targets, and predictions from the memory over time.
 
-    A long episode is shown whole, and beside that its first steps and those around the most uncertain target.
+    A long episode is shown whole, then its first steps and those around the most uncertain target.
     """
     windows = _windows(timeline)
     with plot_style():
-        rows = 2 if timeline.beliefs else 1
+        rows = 2 if timeline.predictions else 1
         figure = Figure(figsize=(WIDTH, 2.1 * rows + 0.5), layout="constrained")
         panels = figure.subplots(
             rows,
@@ -55,15 +55,15 @@ def uncertainty(timeline: Timeline) -> Figure:
         for window, column in zip(windows, panels.T, strict=True):
             column[0].set_title(window.title, color=GREY)
             _uncertainty_panel(column[0], timeline, window)
-            if timeline.beliefs:
-                _belief_panel(column[1], timeline, window)
+            if timeline.predictions:
+                _prediction_panel(column[1], timeline, window)
             margin = (0.08 if window.enlarged else 0.02) * (window.stop - window.start)
             column[-1].set_xlim(window.start - margin, window.stop - 1 + margin)
             whole_numbers(column[-1].xaxis, 6 if not window.enlarged else 4 if window.stop < 10_000 else 2)
         for row in panels:
             row[0].margins(y=0.12)
         panels[0, 0].set_ylabel(timeline.score)
-        if timeline.beliefs:
+        if timeline.predictions:
             panels[1, 0].set_ylabel(timeline.quantity)
         figure.supxlabel("step of the episode", fontsize=STYLE["axes.labelsize"])
         handles = _uncertainty_legend(timeline)
@@ -105,16 +105,16 @@ def _uncertainty_panel(axes: Axes, timeline: Timeline, window: _Window) -> None:
     axes.plot(targets, values[targets], "o", color=ORANGE, markersize=5, zorder=3)
 
 
-def _belief_panel(axes: Axes, timeline: Timeline, window: _Window) -> None:
+def _prediction_panel(axes: Axes, timeline: Timeline, window: _Window) -> None:
     _chunk(axes, timeline)
-    for colour, belief in zip(BELIEF_COLOURS, timeline.beliefs, strict=False):
-        _line(axes, belief.with_memory, window, color=colour)
-        axes.axhline(belief.without_memory, color=colour, linestyle="--", linewidth=1.2)
-        if belief.spread is not None and len(timeline.beliefs) == 1:
-            low, high = belief.without_memory - belief.spread, belief.without_memory + belief.spread
+    for colour, prediction in zip(PREDICTION_COLOURS, timeline.predictions, strict=False):
+        _line(axes, prediction.with_memory, window, color=colour)
+        axes.axhline(prediction.without_memory, color=colour, linestyle="--", linewidth=1.2)
+        if prediction.spread is not None and len(timeline.predictions) == 1:
+            low, high = prediction.without_memory - prediction.spread, prediction.without_memory + prediction.spread
             axes.axhspan(low, high, color=GREY, alpha=0.15, linewidth=0)
-        if belief.truth is not None and window.start <= belief.step < window.stop:
-            axes.plot(belief.step, belief.truth, marker="D", markersize=5, color="black", zorder=4)
+        if prediction.truth is not None and window.start <= prediction.step < window.stop:
+            axes.plot(prediction.step, prediction.truth, marker="D", markersize=5, color="black", zorder=4)
 
 
 def _chunk(axes: Axes, timeline: Timeline) -> None:
@@ -132,20 +132,20 @@ def _uncertainty_legend(timeline: Timeline) -> list[Artist]:
         label = "true step (evaluated)" if count == 1 else f"{count} true steps (evaluated)"
         handles.append(point(RED, label, marker="o", markersize=9, fillstyle="none"))
     handles.append(Patch(color=PURPLE, alpha=0.4, linewidth=0, label=f"one chunk: r = {timeline.chunk_length} steps"))
-    for colour, belief in zip(BELIEF_COLOURS, timeline.beliefs, strict=False):
-        handles.append(Line2D([], [], color=colour, label=f"step {belief.step:,}, with memory $m_t$"))
-    if timeline.beliefs:
-        alone = BELIEF_COLOURS[0] if len(timeline.beliefs) == 1 else GREY
+    for colour, prediction in zip(PREDICTION_COLOURS, timeline.predictions, strict=False):
+        handles.append(Line2D([], [], color=colour, label=f"step {prediction.step:,}, with memory $m_t$"))
+    if timeline.predictions:
+        alone = PREDICTION_COLOURS[0] if len(timeline.predictions) == 1 else GREY
         handles.append(Line2D([], [], color=alone, linestyle="--", linewidth=1.2, label="without memory"))
-        if len(timeline.beliefs) == 1 and timeline.beliefs[0].spread is not None:
+        if len(timeline.predictions) == 1 and timeline.predictions[0].spread is not None:
             handles.append(Patch(color=GREY, alpha=0.15, linewidth=0, label="its standard deviation"))
-    if any(belief.truth is not None for belief in timeline.beliefs):
+    if any(prediction.truth is not None for prediction in timeline.predictions):
         handles.append(point("black", "true outcome", marker="D", markersize=5))
     return handles
 
 
 def frames(timeline: Timeline) -> Figure:
-    """What an episode looks like where it is uncertain: its frames, those of selected targets with a frame of their own.
+    """Draw frames of an episode where it is uncertain; those of selected targets have a border.
 
     Args:
         timeline: with at least one frame.
@@ -176,7 +176,7 @@ def frames(timeline: Timeline) -> Figure:
 
 
 def _line(axes: Axes, values: npt.NDArray[np.float64], window: _Window, **style: Any) -> None:
-    """A curve over the window's steps; where there are too many, the band that it fills."""
+    """Draw a curve over the window's steps; where there are too many, the band that it fills."""
     values = values[window.start : window.stop]
     piece = -(-len(values) // MAX_POINTS)
     if piece == 1:

@@ -45,7 +45,7 @@ def save(record: EpisodeRecord, path: Path, frames: int, fps: int) -> None:
 
 
 def shown_steps(length: int, frames: int) -> list[int]:
-    """Steps of the pictures: evenly spread ones, and the last ten."""
+    """Return the steps of the pictures: evenly spread ones, and the last ten."""
     early = np.linspace(0, length - 1, min(frames, length)).astype(int)
     return sorted({*early.tolist(), *range(max(0, length - _NUM_LAST), length)})
 

@@ -28,7 +28,7 @@ _UNITS = {"val/memory_gain": "memory gain (bits)", "val/return": "return"}
 
 
 def learning_curve(history: Sequence[Mapping[str, float]]) -> Figure:
-    """Accuracy and memory gain on validation episodes against updates; of an agent success and return.
+    """Draw accuracy and memory gain on validation episodes against updates; of an agent success and return.
 
     Args:
         history: one row an evaluation: ``updates`` and the metrics ``val/...``; at least one row.
@@ -67,7 +67,7 @@ def _curve(
 
 
 def clusters(rows: Sequence[Mapping[str, Any]], unit: str) -> Figure:
-    """Kinds of context: how uncertain each is, what the memory explains of it, how often it was chosen.
+    """Draw the context clusters: uncertainty, memory gain and share of the targets of each.
 
     Args:
         rows: those of :meth:`~memup_lightning.models.context_clusters.ContextClusters.summary`; clusters that were
@@ -100,7 +100,7 @@ def memory(
     line: Callable[[float], float],
     length: float,
 ) -> Figure:
-    """Bytes stored for the backward pass of one training step against episode length.
+    """Draw the bytes stored for the backward pass of a training step against episode length.
 
     Args:
         saved: bytes that the run's training step saved.

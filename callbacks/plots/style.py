@@ -1,6 +1,6 @@
-"""The style of all pictures: colours, sizes, and how a figure is written. No pyplot, so no global state.
+"""Style of all pictures: colours, sizes, and how a figure is written. No pyplot, so no global state.
 
-Colours are those of Okabe & Ito, which colour-blind readers can tell apart. Sizes fit the width of two columns.
+Colours are those of Okabe & Ito, which colour-blind readers can distinguish. Sizes fit the width of two columns.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def whole_numbers(axis: Axis, ticks: int) -> None:
 
 
 def readable_bytes(size: float) -> str:
-    """``2.1 MB`` for 2,100,000; powers of ten."""
+    """Format a number of bytes in powers of ten, such as ``2.1 MB`` for 2,100,000."""
     for unit in ("B", "kB", "MB", "GB", "TB"):
         if abs(size) < 999.5 or unit == "TB":
             break

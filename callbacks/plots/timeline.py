@@ -1,4 +1,4 @@
-"""One episode through a trained model: how uncertain each step is without memory, and what the memory knows when."""
+"""Timeline of an episode under a trained model: uncertainty without memory, and predictions from the memory over time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from memup_lightning.typing import Split
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
-MAX_BELIEFS = 3
+MAX_PREDICTIONS = 3
 """Targets that are followed over time; the most uncertain ones."""
 MAX_FRAMES = 10
 """Images of an episode that are kept; those of the most uncertain steps."""
@@ -32,15 +32,15 @@ FRAME_GAP = 4
 
 
 @dataclass
-class Belief:
-    """What a predictor says about one step k, over the time t of the memory state that it is given.
+class Predictions:
+    """Predictions of the outcome of one step k, over the time t of the memory state that the predictor reads.
 
     Attributes:
         step: k.
         with_memory: by ``q_phi(y | c_k, m_t)``, for every t of the episode; NaN after k.
         without_memory: by the local predictor, ``d_psi(y | c_k)``.
-        spread: standard deviation of what the local predictor says; None where that is no number.
-        truth: what perfect knowledge would say; None where there is no such number.
+        spread: standard deviation of the local predictor's distribution; None where the outcome is no number.
+        truth: prediction for the true outcome; None where there is no such number.
     """
 
     step: int
@@ -51,7 +51,7 @@ class Belief:
 
 
 class Frame(NamedTuple):
-    """What an episode looks like at a step.
+    """Image of an episode at a step.
 
     Attributes:
         step: its number.
@@ -66,16 +66,16 @@ class Frame(NamedTuple):
 
 @dataclass
 class Timeline:
-    """One episode.
+    """Uncertainty, targets and predictions of one episode.
 
     Attributes:
         uncertainty: u of each step, ``[steps]``; NaN where a step has no outcome.
-        score: what the uncertainty is, with its unit.
+        score: name of the uncertainty, with its unit.
         targets: the steps selected at the episode's beginning; none before the first selection of the run.
         eval_mask: the steps at which the task evaluates a memory; none where the task names none.
         chunk_length: r, steps that gradients cross in training.
-        quantity: what the beliefs are about, with its unit.
-        beliefs: about the most uncertain targets (about evaluated steps, where there are no targets).
+        quantity: name of the predicted quantity, with its unit.
+        predictions: of the most uncertain targets (of evaluated steps, where there are no targets).
         frames: the first step and the most uncertain ones, in their order; none where the task has no images.
     """
 
@@ -85,7 +85,7 @@ class Timeline:
     eval_mask: IntArray
     chunk_length: int
     quantity: str
-    beliefs: list[Belief] = field(default_factory=list)
+    predictions: list[Predictions] = field(default_factory=list)
     frames: list[Frame] = field(default_factory=list)
 
     @property
@@ -94,7 +94,7 @@ class Timeline:
 
 
 def follow_episode(model: MemUP, data: ChunkSource, split: Split = "val", episode: int = 0) -> Timeline:
-    """Stream one episode twice: once for uncertainty and targets, once for the memory's view of them.
+    """Stream one episode twice: once for uncertainty and targets, once for predictions from the memory.
 
     Targets are chosen as in training, by the model as it is now. Random numbers and the model's mode stay as they were.
 
@@ -115,9 +115,9 @@ def follow_episode(model: MemUP, data: ChunkSource, split: Split = "val", episod
             _quantity(model),
         )
         steps = targets if len(targets) else timeline.eval_mask
-        steps = np.sort(steps[np.argsort(-uncertainty[steps], kind="stable")][:MAX_BELIEFS])
+        steps = np.sort(steps[np.argsort(-uncertainty[steps], kind="stable")][:MAX_PREDICTIONS])
         if len(steps):
-            timeline.beliefs = _believe(model, data, split, episode, steps, timeline.steps)
+            timeline.predictions = _predict(model, data, split, episode, steps, timeline.steps)
     timeline.frames = _frames(data, split, episode, timeline)
     return timeline
 
@@ -140,7 +140,7 @@ def _frames(data: ChunkSource, split: Split, episode: int, timeline: Timeline) -
 def _select(
     model: MemUP, data: ChunkSource, split: Split, episode: int
 ) -> tuple[FloatArray, npt.NDArray[np.bool_], IntArray]:
-    """Uncertainty and evaluation flag of every step, and the targets selected at the episode's beginning."""
+    """Return the uncertainty and evaluation flag of every step, and the targets selected at the episode's beginning."""
     table, by_cluster = data.targets("train").empty(1), data.selects_by_cluster()
     collector = table.collect(np.zeros(1, np.int64), model.device)
     state, scores, eval_mask = None, [], []
@@ -160,25 +160,25 @@ def _select(
     return np.concatenate(scores), np.concatenate(eval_mask), targets
 
 
-def _believe(
+def _predict(
     model: MemUP, data: ChunkSource, split: Split, episode: int, positions: IntArray, length: int
-) -> list[Belief]:
+) -> list[Predictions]:
     steps = data.read_steps(split, episode, positions).to(model.device)
     context = model.context_encoder(steps.context)[:, None]  # [1, 1, K, C]
     local = model.local(steps.context)[:, None]
     spread = _spread(model, local[:, 0])
-    without, truth = _say(model, local, local, steps.outcome[:, None])
+    without, truth = _as_numbers(model, local, local, steps.outcome[:, None])
     values, state = [], None
     for chunk in data.evaluation_chunks(split, np.array([episode]), lanes=1):
         memory, state = model.unroll(chunk.to(model.device), state)
         params = model.predictor(context, memory[:, :, None])  # [1, T, K, parameters]
         outcome = steps.outcome[:, None].expand(*params.shape[:3], *steps.outcome.shape[2:])
-        said, _ = _say(model, params, local.expand(*params.shape[:3], -1), outcome)
+        said, _ = _as_numbers(model, params, local.expand(*params.shape[:3], -1), outcome)
         values.append(said[0].double().cpu().numpy())
     series = np.concatenate(values)[:length]
     series[np.arange(length)[:, None] > positions] = np.nan
     return [
-        Belief(
+        Predictions(
             step=int(step),
             with_memory=series[:, k],
             without_memory=float(without[0, 0, k]),
@@ -189,9 +189,9 @@ def _believe(
     ]
 
 
-def _say(model: MemUP, params: Tensor, local: Tensor, outcome: Tensor) -> tuple[Tensor, Tensor | None]:
-    """One number for a prediction, ``[1, T, K]``, and what it would be if the outcome were known."""
-    kind = _kind(model)
+def _as_numbers(model: MemUP, params: Tensor, local: Tensor, outcome: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Return one number for each prediction, ``[1, T, K]``, and that number for the true outcome."""
+    kind = _type_name(model)
     if kind == "class":
         return (-model.outcome.nll(params, outcome)).exp(), None
     if kind == "number":
@@ -200,8 +200,8 @@ def _say(model: MemUP, params: Tensor, local: Tensor, outcome: Tensor) -> tuple[
 
 
 def _spread(model: MemUP, params: Tensor) -> Tensor | None:
-    """Standard deviation of predictions of a number, as far as the outcome's family tells it."""
-    if _kind(model) != "number":
+    """Return the standard deviation of predictions of a number, as far as the outcome's family defines it."""
+    if _type_name(model) != "number":
         return None
     u = model.outcome.uncertainty(params)
     if isinstance(model.outcome, GaussianOutcome):
@@ -209,7 +209,7 @@ def _spread(model: MemUP, params: Tensor) -> Tensor | None:
     return u if isinstance(model.outcome, QuantileOutcome) else None
 
 
-def _kind(model: MemUP) -> str:
+def _type_name(model: MemUP) -> str:
     field = model.task.outcome
     if field.type == "token":
         return "class"
@@ -222,7 +222,7 @@ def _quantity(model: MemUP) -> str:
         "number": "predicted\noutcome",
         "vector": "explained by the\nmemory (bits)",
     }
-    return kinds[_kind(model)]
+    return kinds[_type_name(model)]
 
 
 def _score_name(model: MemUP) -> str:
@@ -232,5 +232,5 @@ def _score_name(model: MemUP) -> str:
 
 
 def uncertainty_unit(model: MemUP) -> str:
-    """Of the local predictor's uncertainty."""
+    """Return the unit of the local predictor's uncertainty."""
     return "outcome's unit" if isinstance(model.outcome, QuantileOutcome) else "nats"

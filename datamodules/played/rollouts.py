@@ -123,7 +123,7 @@ class RolloutDataModule(BaseDataModule):
         return self.update_epochs * self.num_minibatches
 
     def training_progress(self) -> dict[str, float]:
-        """Environment steps taken so far, and means over the last 100 training episodes."""
+        """Return the environment steps taken so far, and means over the last 100 training episodes."""
         progress: dict[str, float] = {"environment_steps": self.environment_steps}
         if count := len(self._recent):
             progress["return"] = sum(x.episode_return for x in self._recent) / count
@@ -173,7 +173,7 @@ class RolloutDataModule(BaseDataModule):
         share_of_lanes(self.num_envs, "data.init_args.num_envs", num_ranks)
 
     def collect(self) -> Rollout:
-        """The next rollout, played with the model's present weights."""
+        """Play the next rollout with the model's present weights."""
         if self._collector is None:
             envs = share_of_lanes(self.num_envs, "data.init_args.num_envs")
             self._collector = self._new_collector(envs, _TRAIN, self.consumed)

@@ -118,14 +118,14 @@ class EpisodeDataModule(BaseDataModule):
 
     @abstractmethod
     def episodes(self, split: Split) -> EpisodeSource:
-        """The episodes of a split; made once."""
+        """Return the episodes of a split; made once."""
 
     def split_seed(self, split: Split) -> int:
-        """Seed of the episodes of a split, 31 bits."""
+        """Return the seed of the episodes of a split, 31 bits."""
         return int(rng.hash64(self.seed, SPLITS.index(split))) >> 33
 
     def episode_seeds(self, split: Split, number: int) -> IntArray:
-        """A seed for each episode of a split, 63 bits; no two splits share one."""
+        """Return a seed for each episode of a split, 63 bits; no two splits share one."""
         return (rng.hash64(self.split_seed(split), np.arange(number)) >> np.uint64(1)).astype(np.int64)
 
     def setup(self, stage: str) -> None:
@@ -175,7 +175,7 @@ class EpisodeDataModule(BaseDataModule):
         return self.learner is None or self.learner.needs_targets()
 
     def _needs_own_steps(self) -> bool:
-        """Whether training chunks carry context and outcome of their own steps."""
+        """Return whether training chunks carry context and outcome of their own steps."""
         return self.learner is not None and self.learner.needs_own_steps()
 
     def check_targets(self, lengths: IntArray) -> None:
@@ -192,7 +192,7 @@ class EpisodeDataModule(BaseDataModule):
             )
 
     def training_lanes(self) -> TrainingLanes:
-        """Where the training lanes are, and what they play next."""
+        """Return where the training lanes are, and what they play next."""
         assert self._lanes is not None, "the training lanes exist once the data are set up for fit"
         return self._lanes
 
@@ -219,7 +219,7 @@ class EpisodeDataModule(BaseDataModule):
         chunk_length: int | None = None,
         contexts: bool = True,
     ) -> ChunkStream:
-        """Chunks of some whole episodes (by default all of the split), each played once."""
+        """Return the chunks of some whole episodes (by default all of the split), each played once."""
         source = self.sources[split]
         schedule = SequentialSampler(
             source.lengths, lanes or self.evaluation_lanes, chunk_length or self.evaluation_chunk_length, episodes
@@ -279,43 +279,43 @@ class EpisodeDataModule(BaseDataModule):
         return self.sources["train"].total_steps if "train" in self.sources else None
 
     def num_targets(self) -> int:
-        """K."""
+        """Return K, the number of targets."""
         return self.selector.num_targets
 
     def selects_by_cluster(self) -> bool:
-        """Whether no two targets of a chunk are of one context cluster."""
+        """Return whether no two targets of a chunk are of one context cluster."""
         return self.selector.one_per_cluster
 
     def has_split(self, split: Split) -> bool:
-        """Whether the episodes of a split are there."""
+        """Return whether the episodes of a split are set up."""
         return split in self.sources
 
     def awaits_selection(self) -> bool:
-        """Whether the run trains, and no targets were selected yet."""
+        """Return whether the run trains, and no targets were selected yet."""
         return "train" in self._tables and not self._tables["train"].num_refreshes
 
     def lengths(self, split: Split) -> IntArray:
-        """Steps of each episode of a split."""
+        """Return the steps of each episode of a split."""
         return self.sources[split].lengths
 
     def targets(self, split: Split) -> TargetTable:
-        """The targets of a split."""
+        """Return the targets of a split."""
         return self._tables[split]
 
     def has_eval_mask(self, split: Split) -> bool:
-        """Whether the episodes mark the steps at which the memory is evaluated; else it is at every outcome."""
+        """Return whether the episodes mark the steps at which the memory is evaluated; else it is at every outcome."""
         return EVAL_MASK in self.sources[split].fields
 
     def eval_mask_at(self, split: Split, episodes: IntArray, positions: IntArray) -> BoolArray:
-        """Whether the memory is evaluated at the given steps, ``[rows, K]``."""
+        """Return whether the memory is evaluated at the given steps, ``[rows, K]``."""
         return self._joins[split].eval_mask_at(episodes, positions)
 
     def read_field(self, split: Split, episode: int, steps: IntArray, name: str) -> npt.NDArray[Any]:
-        """A field at some steps of an episode, ``[steps, *shape]``."""
+        """Return a field at some steps of an episode, ``[steps, *shape]``."""
         return self.sources[split].gather(np.full(len(steps), episode), steps, 1, [name])[name][:, 0]
 
     def read_steps(self, split: Split, episode: int, steps: IntArray) -> StepBatch:
-        """Some steps of an episode, ``[1, steps]``."""
+        """Return some steps of an episode, ``[1, steps]``."""
         reader = StepReader(self.sources[split], self.task)
         read = reader.read(np.full(len(steps), episode), steps)
         return reader.steps(read, steps, np.ones(len(steps), np.bool_), (1, len(steps)))

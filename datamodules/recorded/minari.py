@@ -96,7 +96,7 @@ class MinariDataModule(RewardDataModule):
         return EpisodeSubset(self._all, self.split_episodes(split))
 
     def split_episodes(self, split: Split) -> np.ndarray[Any, np.dtype[np.int64]]:
-        """Numbers of the episodes of a split, in rising order."""
+        """Return the numbers of the episodes of a split, in rising order."""
         assert self._all is not None
         try:
             val, test, train = split_by_share(len(self._all), [self.val_share, self.test_share], self.seed)
@@ -138,7 +138,7 @@ class MinariDataModule(RewardDataModule):
 
 
 def open_dataset(dataset: str) -> Any:
-    """A local Minari dataset, by its id or its path; nothing is downloaded.
+    """Open a local Minari dataset, by its id or its path; nothing is downloaded.
 
     Raises:
         MemUPError: Minari or what it reads the files with is not installed, no such dataset.

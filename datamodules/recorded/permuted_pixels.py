@@ -126,7 +126,7 @@ class PermutedPixelsDataModule(EpisodeDataModule):
         return PixelEpisodes(images, self.order(*images.images.shape[1:]))
 
     def order(self, height: int, width: int) -> IntArray:
-        """Which pixel of the flattened image each step shows."""
+        """Return which pixel of the flattened image each step shows."""
         pixel = np.arange(height * width).reshape(height, width)
         scaled = pixel.repeat(self.upscale, 0).repeat(self.upscale, 1).ravel()
         order: IntArray = scaled[np.argsort(rng.hash64(self.seed, np.arange(len(scaled))))]
@@ -134,7 +134,7 @@ class PermutedPixelsDataModule(EpisodeDataModule):
 
 
 def _cut(images: LabelledImages, count: int, name: str) -> tuple[LabelledImages, LabelledImages]:
-    """The first ``count`` images, and the rest."""
+    """Return the first ``count`` images, and the rest."""
     number = np.arange(len(images.images))
     if not 1 <= count <= len(number):
         raise MemUPError(f"{name}={count}: {len(number)} images are there; give 1 to {len(number)}")

@@ -115,7 +115,7 @@ class RewardDataModule(EpisodeDataModule):
         return cached(self.cache_dir, name, made_of, self.stored_fields, lambda: self._finished(played()))
 
     def _finished(self, played: Iterable[Episode]) -> Iterator[Arrays]:
-        """The stored fields of each episode. Outcomes are computed for many at once: episodes may be short."""
+        """Yield the stored fields of each episode. Outcomes are computed for many at once: episodes may be short."""
         batch: list[Episode] = []
         held = 0
         for episode in played:
@@ -133,7 +133,7 @@ class RewardDataModule(EpisodeDataModule):
             yield {name: x[end - length : end] for name, x in arrays.items()}
 
     def _with_outcomes(self, played: list[Episode]) -> tuple[Arrays, IntArray]:
-        """The stored fields of episodes, concatenated, and their lengths; what else came with them is dropped."""
+        """Return the stored fields of episodes, concatenated, and their lengths; what else came with them is dropped."""
         arrays, lengths, terminated = lay_end_to_end(played)
         if self.observed is not None:
             arrays["observation"] = np.ascontiguousarray(arrays["observation"][:, self.observed])
@@ -145,7 +145,7 @@ class RewardDataModule(EpisodeDataModule):
         return {name: arrays[name] for name in self.stored_fields}, lengths
 
     def eval_steps(self, arrays: Arrays, lengths: IntArray, terminated: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-        """Steps at which ``eval_at: last`` evaluates the memory; a subclass may name others.
+        """Return the steps at which ``eval_at: last`` evaluates the memory; a subclass may name others.
 
         Args:
             arrays: fields of whole episodes, end to end, ``[sum(lengths), *shape]``.

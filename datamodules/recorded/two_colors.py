@@ -134,7 +134,7 @@ class TwoColorsDataModule(GymnasiumDataModule):
         return super().stored_fields | {INFO + name: FieldSpec() for name in self.kept_infos}
 
     def eval_steps(self, arrays: Arrays, lengths: IntArray, terminated: BoolArray) -> BoolArray:
-        """Steps at which a given vest is taken late; see the class.
+        """Return the steps at which a given vest is taken late; see the class.
 
         Args:
             arrays: ``reward`` and the ``info.NAME`` of :attr:`kept_infos`, of whole episodes end to end.
@@ -173,11 +173,11 @@ class TwoColorsDataModule(GymnasiumDataModule):
         return reward - self.rules.living_reward * self.frame_skip
 
     def _right(self, reward: FloatArray) -> BoolArray:
-        """Whether the vest that a step takes is of the pillar's colour."""
+        """Return whether the vest that a step takes is of the pillar's colour."""
         return self._paid(reward) > (self.rules.match_reward + self.rules.mismatch_reward) / 2
 
     def _is_green(self, arrays: Arrays) -> BoolArray:
-        """Whether the vest that a step takes is green: it follows from what it pays and the pillar's colour."""
+        """Return whether the vest that a step takes is green: it follows from what it pays and the pillar's colour."""
         green: BoolArray = (arrays[COLOUR] == 1) == self._right(arrays["reward"])
         return green
 
@@ -195,7 +195,7 @@ class TwoColorsDataModule(GymnasiumDataModule):
         return single
 
     def seen_alike(self, arrays: Arrays) -> IntArray:
-        """A number for how a given vest is seen; those with the same number are seen alike.
+        """Return a number for the view of a given vest; views with the same number look alike.
 
         In the room: its colour, how many more of it than of the other colour are in view (``MOST_MORE`` at most, either
         way), and whether it lies ahead, aside or between (``ASIDE``). In the delay variant, where nothing was taken before

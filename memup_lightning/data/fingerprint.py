@@ -33,7 +33,7 @@ class NoIdentity(ValueError):
 
 
 def fingerprints(parameters: Mapping[str, Any]) -> dict[str, Json]:
-    """The identity of each parameter.
+    """Return the identity of each parameter.
 
     Raises:
         MemUPError: naming the parameter that has none, such as a lambda or a function inside another.
@@ -51,7 +51,7 @@ def fingerprints(parameters: Mapping[str, Any]) -> dict[str, Json]:
 
 
 def fingerprint(value: Any, within: tuple[int, ...] = ()) -> Json:
-    """Plain JSON that says what ``value`` is; ``within`` are the objects that hold it.
+    """Return the plain JSON that says what ``value`` is; ``within`` are the objects that hold it.
 
     Raises:
         NoIdentity: there is none.
@@ -81,12 +81,12 @@ def fingerprint(value: Any, within: tuple[int, ...] = ()) -> Json:
 
 
 def canonical(plain: Json) -> str:
-    """One text for equal JSON, whatever the order of its keys."""
+    """Return one text for equal JSON, whatever the order of its keys."""
     return json.dumps(plain, sort_keys=True, separators=(",", ":"))
 
 
 def digest(plain: Json) -> str:
-    """16 hexadecimal digits that follow from the JSON."""
+    """Return 16 hexadecimal digits that follow from the JSON."""
     return hashlib.sha256(canonical(plain).encode()).hexdigest()[:16]
 
 
@@ -138,7 +138,7 @@ def _named(value: Any) -> Json:
 
 
 def _source(value: Any) -> str | None:
-    """Checksum of the source file in which a function or class is defined."""
+    """Return the checksum of the source file in which a function or class is defined."""
     try:
         file = inspect.getsourcefile(value)
         return None if file is None else hashlib.sha256(Path(file).read_bytes()).hexdigest()[:16]

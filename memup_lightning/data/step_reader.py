@@ -21,7 +21,7 @@ class StepReader:
         self.names = [name for name in (OUTCOME, HAS_OUTCOME, EVAL_MASK) if name in source.fields]
 
     def read(self, episodes: IntArray, positions: IntArray) -> Arrays:
-        """Each context field ``[rows, W, *shape]``, outcome and flags ``[rows, *shape]``."""
+        """Return each context field ``[rows, W, *shape]``, outcome and flags ``[rows, *shape]``."""
         window = self.task.window
         arrays = self.source.gather(episodes, positions - window + 1, window, [*self.task.context, *self.names])
         return {name: x[:, -1] if name in self.names else x for name, x in arrays.items()}
@@ -48,7 +48,7 @@ def _tensor(array: np.ndarray, shape: tuple[int, ...]) -> Tensor:
 
 
 def as_tensor(array: np.ndarray) -> Tensor:
-    """The array as a tensor; numbers of another precision as float32, which networks read."""
+    """Return the array as a tensor; numbers of another precision as float32, which networks read."""
     return torch.from_numpy(array if array.dtype.kind != "f" else array.astype(np.float32, copy=False))
 
 

@@ -69,11 +69,11 @@ class ChunkStream(IterableDataset[Chunk]):
         self._range = torch.tensor([0, epoch_length]).share_memory_()  # type: ignore[no-untyped-call]
 
     def __len__(self) -> int:
-        """Chunks of a whole epoch, also where the next iteration resumes in its middle."""
+        """Return the number of chunks of a whole epoch, also where the next iteration resumes in its middle."""
         return self.epoch_length
 
     def set_range(self, first: int, last: int) -> None:
-        """The next iteration yields the chunks of the steps ``first <= step < last``."""
+        """Set the range of the next iteration: the chunks of the steps ``first <= step < last``."""
         self._range[0], self._range[1] = first, last
 
     def __iter__(self) -> Iterator[Chunk]:
@@ -83,7 +83,7 @@ class ChunkStream(IterableDataset[Chunk]):
             yield from self.read(steps)
 
     def blocks(self, first: int = 0, every: int = 1) -> Iterator[IntArray]:
-        """The steps of the range, from the ``first`` on ``every`` so many, as many together as are read at once."""
+        """Yield the steps of the range, from the ``first`` on ``every`` so many, as many together as are read at once."""
         begin, end = self._range.tolist()
         steps = np.arange(begin + first, end, every)
         step_bytes = sum(field.step_bytes for field in self.source.fields.values())
@@ -93,11 +93,11 @@ class ChunkStream(IterableDataset[Chunk]):
             yield steps[place : place + size]
 
     def read(self, steps: IntArray) -> list[Chunk]:
-        """The chunks of the given steps of the run."""
+        """Return the chunks of the given steps of the run."""
         return self.block(steps).split(steps.tolist())
 
     def block(self, steps: IntArray) -> Chunk:
-        """The rows of the chunks of the given steps, one chunk after another."""
+        """Return the rows of the chunks of the given steps, one chunk after another."""
         at = self.schedule.at(steps)
         whole = self.rows(at.episode.ravel(), at.start.ravel())
         if self.probes:
@@ -105,7 +105,7 @@ class ChunkStream(IterableDataset[Chunk]):
         return whole
 
     def rows(self, episode: IntArray, start: IntArray) -> Chunk:
-        """One chunk whose lanes stand at the given places (episode -1: a lane that idles), without probes."""
+        """Return one chunk with lanes at the given places (episode -1: an idle lane), without probes."""
         idle = episode < 0
         episode = np.where(idle, 0, episode)
         remaining = np.where(idle, 0, self.source.lengths[episode] - start)
@@ -166,7 +166,7 @@ class ChunkStream(IterableDataset[Chunk]):
         return self.reader.steps(arrays, position, np.ones(position.size, bool), draw.shape)
 
     def sample_steps(self, count: int, draw: int) -> StepBatch:
-        """About ``count`` steps of all episodes, drawn as probes are; other ones for every ``draw``."""
+        """Return about ``count`` steps of all episodes, drawn as probes are; other ones for every ``draw``."""
         rows = np.arange(count // self.probes)
         episodes = rng.integers(len(self.source), self.seed, _EPISODE, draw, rows)
         return self.probe(episodes, rng.uniform(self.seed, _STEP, draw, rows[:, None], np.arange(self.probes)))

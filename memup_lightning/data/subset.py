@@ -62,7 +62,7 @@ class EvalSubset(EpisodeSource):
 
 
 def split_by_share(count: int, shares: Sequence[float], seed: int) -> list[IntArray]:
-    """Episodes drawn for several parts that share none.
+    """Return the episodes drawn for several parts that share none.
 
     Args:
         count: number of all episodes.
@@ -85,7 +85,7 @@ def split_by_share(count: int, shares: Sequence[float], seed: int) -> list[IntAr
 
 
 def spread_share(count: int, share: float) -> BoolArray:
-    """A share of episodes, evenly spread over their numbers, ``[count]``; at least one episode.
+    """Return a share of episodes, evenly spread over their numbers, ``[count]``; at least one episode.
 
     Args:
         count: number of all episodes.

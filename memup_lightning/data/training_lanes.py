@@ -90,7 +90,7 @@ class TrainingLanes:
         )
 
     def stream(self, epoch_length: int, contexts: bool = False) -> ChunkStream:
-        """The chunks of the schedule.
+        """Return the chunks of the schedule.
 
         Args:
             epoch_length: number of chunks after which an epoch ends.
@@ -109,7 +109,7 @@ class TrainingLanes:
         return self._rows
 
     def consume(self, chunk: Chunk, targets: bool) -> Chunk:
-        """The next chunk of the stream, with its targets and with overridden lanes where they were sent.
+        """Return the next chunk of the stream, with its targets and with overridden lanes at their own places.
 
         Args:
             chunk: of :meth:`stream`.
@@ -125,17 +125,17 @@ class TrainingLanes:
         return chunk.with_lanes(torch.from_numpy(override.lanes), rows)
 
     def upcoming_episodes(self, chunks: int) -> IntArray:
-        """The episodes that the lanes of all ranks play during the next chunks."""
+        """Return the episodes that the lanes of all ranks play during the next chunks."""
         ahead = np.arange(self.num_consumed, self.num_consumed + max(1, chunks))
         schedule = self.schedule if self.schedule.lanes == self.lanes else self._schedule(0, self.lanes)
         return np.unique(schedule.at(ahead).episode)
 
     def admitted_episodes(self) -> IntArray:
-        """The episodes that lanes may play now."""
+        """Return the episodes that lanes may play now."""
         return self.schedule.admitted(self.num_consumed)
 
     def rows(self, episode: IntArray, start: IntArray) -> Chunk:
-        """A chunk whose lanes are at the given places."""
+        """Return a chunk whose lanes are at the given places."""
         return self._rows.rows(episode, start)
 
     def sample_steps(self, count: int) -> StepBatch:

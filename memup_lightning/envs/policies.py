@@ -14,7 +14,7 @@ class InformedPolicy(ABC):
 
     @abstractmethod
     def __call__(self, observations: Any, action_space: gymnasium.Space[Any], infos: Mapping[str, Any]) -> Any:
-        """An action for each environment.
+        """Return an action for each environment.
 
         Args:
             observations: of all environments.
@@ -29,5 +29,5 @@ Policy: TypeAlias = Callable[[Any, gymnasium.Space[Any]], Any] | InformedPolicy
 
 
 def random_policy(observations: Any, action_space: gymnasium.Space[Any]) -> Any:
-    """Every action equally likely; seeded with the environment."""
+    """Draw every action with equal probability, seeded with the environment."""
     return action_space.sample()

@@ -1,4 +1,4 @@
-"""What every LightningModule of this collection shares, whatever it learns: its task, its optimizer, how it resumes."""
+"""Base class of the LightningModules of this collection: task, optimizer, resumption."""
 
 from __future__ import annotations
 
@@ -26,16 +26,18 @@ OptimizerCallable: TypeAlias = Callable[[Iterable[Any]], Optimizer]
 
 
 def adam(parameters: Iterable[Any]) -> Optimizer:
-    """Adam with a learning rate of 2e-3, a memory's default. A function has a name in a saved config, a partial none."""
+    """Make Adam with a learning rate of 2e-3. A saved config can name a function, but no partial."""
     return Adam(parameters, lr=2e-3)
 
 
 class BaseTask(CheckedLoading, LightningModule, ABC):  # type: ignore[misc]
-    """A model of a task, with its optimizer. A checkpoint of it holds all that it was built from, and a resumed run goes
-    on with its random numbers, its optimizer and its schedule, but for what was changed since.
+    """Base class of LightningModules: task, optimizer, resumption.
+
+    A checkpoint holds all arguments of the module. A resumed run continues with the checkpoint's random numbers,
+    optimizer and schedule; settings that were changed since take precedence.
 
     Args:
-        task: what the data are; the command line takes it from the datamodule.
+        task: specification of the data; the command line takes it from the datamodule.
         optimizer: ``(parameters) -> optimizer``.
         lr_scheduler: ``(optimizer) -> schedule``, stepped after every update; Lightning's ReduceLROnPlateau after every
             epoch, by its ``monitor``.
@@ -56,7 +58,7 @@ class BaseTask(CheckedLoading, LightningModule, ABC):  # type: ignore[misc]
 
     @property
     def is_log_step(self) -> bool:
-        """Whether Lightning will write what is logged now: to log at other steps costs time for nothing."""
+        """Whether Lightning writes what is logged now; at other steps logging only takes time."""
         return logs_are_due(self.trainer)
 
     def configure_optimizers(self) -> Any:
@@ -90,7 +92,7 @@ class BaseTask(CheckedLoading, LightningModule, ABC):  # type: ignore[misc]
             Precision.clip_gradients(plugin, optimizer, gradient_clip_val, algorithm)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        # Rank zero writes what all ranks hold: the random numbers of each.
+        # Rank zero writes the random states of all ranks.
         checkpoint["torch_rng"] = all_gather_object(torch.get_rng_state())
         if self.device.type == "cuda":
             checkpoint["cuda_rng"] = all_gather_object(torch.cuda.get_rng_state(self.device))
@@ -121,5 +123,5 @@ class BaseTask(CheckedLoading, LightningModule, ABC):  # type: ignore[misc]
 
 
 def _own(states: Sequence[Tensor]) -> Tensor:
-    """This rank's of the random states of a checkpoint, which another number of ranks may have written."""
+    """Return this rank's random state from those of a checkpoint, which another number of ranks may have written."""
     return states[rank() % len(states)]

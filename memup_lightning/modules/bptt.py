@@ -1,4 +1,4 @@
-"""Full backpropagation through time: whole episodes, whatever they take to store."""
+"""Full backpropagation through time, over whole episodes."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class BPTT(TBPTT):
     """Memory trained by backpropagation through whole episodes: :class:`TBPTT` with chunks as long as the episodes.
 
     Every chunk begins and ends an episode, so every update plays ``lanes`` whole episodes, and what it stores grows with
-    their length (``memory/saved_tensor_bytes``). With ``checkpoint_every`` it stores the states between segments of so many
-    steps, and computes what lies inside a segment once more in the backward pass (Chen et al., "Training Deep Nets with
-    Sublinear Memory Cost", 2016): the same gradients for one more forward pass. m of every step is still stored, for the
-    predictor; the states between segments are too, but ``memory/saved_tensor_bytes`` does not see them.
+    their length (``memory/saved_tensor_bytes``). With ``checkpoint_every`` it stores the states between segments of that
+    many steps, and computes each segment again in the backward pass (Chen et al., "Training Deep Nets with Sublinear
+    Memory Cost", 2016): the same gradients for one more forward pass. m of every step is still stored, for the predictor;
+    the states between segments are too, but ``memory/saved_tensor_bytes`` does not count them.
 
     Args:
-        task: what the data are; the command line takes it from the datamodule.
+        task: specification of the data; the command line takes it from the datamodule.
         checkpoint_every: steps of a segment that is computed again in the backward pass; None: all is stored.
         **parts: memory, outcome, predictor, encoder, context_encoder, local, optimizer, lr_scheduler: see
             :class:`~memup_lightning.modules.memory_task.MemoryTask`.
@@ -83,7 +83,7 @@ class BPTT(TBPTT):
         return self.checkpoint_every is not None and self.checkpoint_every < chunk.num_steps and torch.is_grad_enabled()
 
     def _segments(self, chunk: Chunk) -> list[Chunk]:
-        """The chunk in stretches of ``checkpoint_every`` steps (views)."""
+        """Split the chunk into segments of ``checkpoint_every`` steps (views)."""
         assert self.checkpoint_every is not None
         segments = []
         for begin in range(0, chunk.num_steps, self.checkpoint_every):
@@ -104,5 +104,5 @@ class BPTT(TBPTT):
 
 
 def _recomputed(function: Callable[..., Any], *args: Any) -> Any:
-    """What a function returns; in the backward pass it is called once more instead of keeping what lies between."""
+    """Call a function without storing its intermediate results; the backward pass calls it again."""
     return checkpoint(function, *args, use_reentrant=False)

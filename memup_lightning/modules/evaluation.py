@@ -1,4 +1,4 @@
-"""Evaluation: the hooks of validation and test, and what they measure of a memory."""
+"""Evaluation: the hooks of validation and test, and the metrics of a memory."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ BITS_PER_NAT = 1.4426950408889634
 
 
 class EvaluationHooks(BaseTask):
-    """The hooks of Lightning's validation and test, as three methods."""
+    """Hooks of Lightning's validation and test, as three methods."""
 
     @abstractmethod
     def start_evaluation(self) -> None:
-        """Forget what was measured before."""
+        """Reset all metrics."""
 
     @abstractmethod
     def evaluate(self, batch: Any) -> None:
@@ -70,7 +70,7 @@ class MemoryEvaluation(EvaluationHooks):
         def unroll(self, chunk: Chunk, state: State | None) -> tuple[Tensor, State]: ...
 
     def make_metrics(self) -> nn.ModuleDict:
-        """What evaluation logs, by name."""
+        """Make the metrics that evaluation logs, by name."""
         return nn.ModuleDict({name: MeanMetric() for name in (*self.outcome.score_names, "memory_gain")})
 
     def start_evaluation(self) -> None:
@@ -92,13 +92,13 @@ class MemoryEvaluation(EvaluationHooks):
         self._evaluation_state = None
         updates = all_gather_object([metric.update_count for metric in self.metrics.values()])
         for (name, metric), counts in zip(self.metrics.items(), zip(*updates, strict=True), strict=True):
-            if any(counts):  # on any rank: what one logs all must log, or they wait for each other for ever
+            if any(counts):  # on any rank: all ranks must log the same names, or they wait for each other for ever
                 if not metric.update_count:
                     metric.update(0.0, 0.0)
                 self.log(f"{stage}/{name}", metric, prog_bar=name in ("accuracy", "memory_gain") and stage == "val")
 
     def evaluate_gain(self, chunk: Chunk, memory: Tensor) -> None:
-        """What the memory explains of the selected targets, each with the state of its own step."""
+        """Measure the memory gain at the selected targets, each with the state of its own step."""
         targets = chunk.targets
         if targets is None or not targets.position.shape[1]:
             return
@@ -109,7 +109,7 @@ class MemoryEvaluation(EvaluationHooks):
         self.metrics["memory_gain"].update(gain, here.float())
 
     def gains(self, targets: StepBatch, memory: Tensor) -> Tensor:
-        """Bits that the memory explains of each target: local NLL minus NLL with memory, an estimate of I(y; m | c).
+        """Compute the memory gain of each target in bits: local NLL minus NLL with memory, an estimate of I(y; m | c).
 
         Args:
             targets: the steps.
@@ -121,7 +121,7 @@ class MemoryEvaluation(EvaluationHooks):
         return self._explained(targets.context, targets.outcome, memory)
 
     def _evaluated(self, chunk: Chunk) -> tuple[Fields, Tensor]:
-        """Local context and outcome of the steps at which the memory is evaluated, a row each."""
+        """Return the local context and outcome of the steps at which the memory is evaluated, a row each."""
         context = {name: x[chunk.eval_mask] for name, x in chunk.windows(self.task.window).items()}
         return context, chunk.outcome[chunk.eval_mask]
 
@@ -135,8 +135,12 @@ class MemoryEvaluation(EvaluationHooks):
         self._evaluation_state = None
 
     def predict_step(self, chunk: Chunk, batch_idx: int) -> dict[str, Tensor]:
-        """Predictions at the evaluated steps of a chunk: episode, step, outcome, prediction, right or not, uncertainty of
-        the local predictor, NLL with memory; one row each."""
+        """Predict at the evaluated steps of a chunk.
+
+        Returns:
+            Episode, step, outcome, prediction, right or not, uncertainty of the local predictor, NLL with memory; a row
+            for each step.
+        """
         memory, self._evaluation_state = self.unroll(chunk, self._evaluation_state)
         context, outcome = self._evaluated(chunk)
         lane, place = chunk.eval_mask.nonzero(as_tuple=True)

@@ -1,4 +1,4 @@
-"""A check that losses are finite, which does not wait for an accelerator at every step."""
+"""Check that losses are finite, without waiting for an accelerator at every step."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ Locate: TypeAlias = Callable[[Sequence[str]], str]
 
 
 class FiniteLoss:
-    """Ends a run whose loss is not finite. On a CPU every loss is checked before its gradients are computed; on an
-    accelerator the result stays on the device until :meth:`check`, to be called where the run waits for it anyway."""
+    """Check that ends a run whose loss is not finite.
+
+    On a CPU every loss is checked before its gradients are computed. On an accelerator the result stays on the device
+    until :meth:`check`, to be called where the run waits for the device anyway.
+    """
 
     def __init__(self) -> None:
         self._finite: dict[str, Tensor] = {}
@@ -65,5 +68,5 @@ class FiniteLoss:
 
 
 def _is_free_to_read(x: Tensor) -> bool:
-    """Whether a value can be read without waiting for an accelerator."""
+    """Return whether a value can be read without waiting for an accelerator."""
     return x.device.type == "cpu"

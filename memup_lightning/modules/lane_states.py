@@ -1,4 +1,4 @@
-"""The memory's state of every training lane."""
+"""States of the memory in every training lane."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from memup_lightning.typing import State
 
 
 class LaneStates:
-    """States of the lanes of this rank before and after the chunk that was learned from last.
+    """States of the lanes of this rank before and after the last training chunk.
 
     An optimizer may compute the loss of a chunk several times (LBFGS): each time from the same state.
 
     Attributes:
-        after: with which the next chunk begins; None before the first chunk.
-        num_chunks: chunks learned from so far.
+        after: states with which the next chunk begins; None before the first chunk.
+        num_chunks: training chunks so far.
     """
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class LaneStates:
         self.after = self._before = self._step = None
 
     def begin(self, step: int) -> State | None:
-        """The state with which a chunk begins; None: the initial one.
+        """Return the state with which a chunk begins; None: the initial one.
 
         Args:
             step: number of the chunk in its run. The same one twice in a row is the same chunk.
@@ -44,11 +44,11 @@ class LaneStates:
         return self._before
 
     def end(self, state: State) -> None:
-        """Take over the state after the chunk, without its graph."""
+        """Store the state after the chunk, without its graph."""
         self.after = detach(state)
 
     def put(self, lanes: Tensor, states: State) -> None:
-        """Let some lanes (int64 ``[rows]``) go on from other states, a row each."""
+        """Replace the states of some lanes (int64 ``[rows]``), a row each."""
         assert self.after is not None
         self.after = put(self.after, lanes, states)
 
@@ -57,7 +57,7 @@ class LaneStates:
             self.after = map_state(lambda x: x.to(device), self.after)
 
     def state_dict(self) -> dict[str, Any]:
-        """States of the lanes of all ranks; called on all of them."""
+        """Return the states of the lanes of all ranks; called on all of them."""
         states = None if self.after is None else map_state(all_gather_cat, self.after)
         return {"states": states, "num_chunks": self.num_chunks}
 
@@ -69,6 +69,6 @@ class LaneStates:
 
 
 def _own_lanes(state: Tensor) -> Tensor:
-    """This rank's rows of the lanes of all ranks."""
+    """Return this rank's rows of the lanes of all ranks."""
     lanes = share_of_lanes(len(state), "the lanes of the checkpoint: lanes")
     return state.narrow(0, rank() * lanes, lanes).clone()

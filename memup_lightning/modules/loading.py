@@ -39,7 +39,7 @@ def build_module(kind: type[M], hyperparameters: Mapping[str, Any], path: str | 
             raise MemUPError(f"{path}: {ours}") from error
         made = hyperparameters.get("_class_path", "another module")
         raise MemUPError(f"{path}: cannot be built as {kind.__name__}, it holds {made}: {error}") from error
-    module.hparams.clear()  # built while another module is built, it would take that one's for its own
+    module.hparams.clear()  # built while another module is built, it would hold that one's hyperparameters
     module.hparams.update(hyperparameters)
     return module
 
@@ -65,7 +65,7 @@ def load_module(path: str | Path, kind: type[M]) -> tuple[M, dict[str, Any]]:
 
 
 def _own_error(error: BaseException | None) -> MemUPError | None:
-    """The error of ours that jsonargparse wrapped, if there is one."""
+    """Return the error of ours that jsonargparse wrapped, if there is one."""
     while error is not None and not isinstance(error, MemUPError):
         error = error.__cause__
     return error

@@ -1,4 +1,4 @@
-"""What a training step returns."""
+"""Result of a training step."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def sum_losses(losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The loss terms without their graphs, and ``loss``: their sum, which is minimised.
+    """Return the loss terms without their graphs, and ``loss``: their sum, which is minimized.
 
     Args:
         losses: scalars by name.

@@ -36,17 +36,18 @@ LocalCallable: TypeAlias = Callable[[Mapping[str, FieldSpec], int, int], LocalPr
 
 
 class MemoryTask(MemoryEvaluation):
-    """A memory and a predictor on a stream of chunks. How they learn, a subclass says in :meth:`losses`.
+    """Base class of memory-training tasks: a memory and a predictor on a stream of chunks; :meth:`losses` is abstract.
 
-    The parts are given as callables (a class, or a ``functools.partial`` of one) that get the sizes from the task. In a
-    config that is a class path with the remaining arguments.
+    The parts are callables (a class, or a ``functools.partial`` of one) that get their sizes from the task. In a config
+    each is a class path with the remaining arguments.
 
     Args:
-        task: what the data are; the command line takes it from the datamodule.
+        task: specification of the data; the command line takes it from the datamodule.
         memory: ``(input_size) -> memory core``.
-        outcome: ``(field, tolerance) -> outcome distribution``; by default Categorical for classes, else Gaussian.
+        outcome: ``(field, tolerance) -> outcome distribution``; by default CategoricalOutcome for classes, else
+            GaussianOutcome.
         predictor: ``(context_size, memory_size, num_parameters) -> q_phi``.
-        encoder: ``(fields) -> encoder`` of what the memory reads.
+        encoder: ``(fields) -> encoder`` of the memory's inputs.
         context_encoder: ``(fields) -> encoder`` of one step of the predictor's local context.
         local: ``(fields, window, num_parameters) -> d_psi``, the predictor without memory.
         optimizer: ``(parameters) -> optimizer``.
@@ -88,7 +89,7 @@ class MemoryTask(MemoryEvaluation):
         self.metrics = self.make_metrics()
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # Lightning notes here which hook runs, 40 times an update. That needs none of the places that nn.Module searches.
+        # Lightning sets the name of the running hook 40 times an update; nn.Module's search would only take time.
         if name == "_current_fx_name":
             object.__setattr__(self, name, value)
         else:
@@ -96,7 +97,7 @@ class MemoryTask(MemoryEvaluation):
 
     @abstractmethod
     def losses(self, chunk: Chunk, memory: Tensor) -> dict[str, Tensor]:
-        """The loss terms of a chunk.
+        """Compute the loss terms of a chunk.
 
         Args:
             chunk: a training chunk.
@@ -138,45 +139,45 @@ class MemoryTask(MemoryEvaluation):
         return lane, int(chunk.start[lane]) + step
 
     def _local_loss(self, probes: StepBatch) -> tuple[Tensor, Tensor]:
-        """Loss of the predictor without memory at every probe, ``[B, K]``, and which of them count."""
+        """Compute the loss of the predictor without memory at every probe, ``[B, K]``, and which of them count."""
         return self.outcome.loss(self.local(probes.context), probes.outcome), probes.valid
 
     def unroll(self, chunk: Chunk, state: State | None) -> tuple[Tensor, State]:
-        """Run encoder and memory over a chunk: m ``[B, T, output_size]`` and the state behind it."""
+        """Run encoder and memory over a chunk: m ``[B, T, output_size]`` and the state after it."""
         if state is None:
             state = self.memory.initial_state(chunk.lanes)
         memory, state = self.memory(self.encoder(chunk.inputs), state, chunk.is_first)
         return memory, state
 
     def initial_states(self, lanes: int) -> State:
-        """States at the beginning of episodes."""
+        """Return the states at the beginning of episodes."""
         state: State = self.memory.initial_state(lanes)
         return state
 
     def encode_inputs(self, chunk: Chunk) -> Tensor:
-        """What the memory reads, ``[lanes, steps, features]``."""
+        """Encode the memory's inputs, ``[lanes, steps, features]``."""
         x: Tensor = self.encoder(chunk.inputs)
         return x
 
     def advance(self, x: Tensor, state: State, is_first: Tensor) -> State:
-        """States after a chunk of encoded inputs."""
+        """Compute the states after a chunk of encoded inputs."""
         after: State = self.memory(x, state, is_first)[1]
         return after
 
     def set_lane_states(self, lanes: Tensor, states: State) -> None:
-        """Let some training lanes (int64 ``[rows]``) go on from other states."""
+        """Replace the states of some training lanes (int64 ``[rows]``)."""
         self.lanes.put(lanes, states)
 
     def needs_targets(self) -> bool:
-        """Whether chunks must carry targets: later steps, chosen by their uncertainty."""
+        """Return whether chunks must carry targets: later steps, chosen by their uncertainty."""
         return False
 
     def needs_own_steps(self) -> bool:
-        """Whether training chunks must carry context and outcome of their own steps."""
+        """Return whether training chunks must carry context and outcome of their own steps."""
         return False
 
     def chunk_losses(self, chunk: Chunk) -> tuple[dict[str, Tensor], Tensor]:
-        """Move the lanes on by a chunk.
+        """Advance the lanes by a chunk.
 
         Returns:
             The loss terms, and m of every step without its graph.
@@ -198,7 +199,7 @@ class MemoryTask(MemoryEvaluation):
         return out
 
     def diagnostics(self, chunk: Chunk, memory: Tensor) -> dict[str, Tensor]:
-        """More to log, computed at logging steps only."""
+        """Compute more values to log, at logging steps only."""
         return {}
 
     def on_fit_start(self) -> None:
@@ -220,7 +221,7 @@ class MemoryTask(MemoryEvaluation):
         self._finite_loss.check(self.global_step)  # the last good checkpoint is not replaced
         super().on_save_checkpoint(checkpoint)
         checkpoint["lanes"] = self.lanes.state_dict()
-        if self._accumulating:  # a resumed run goes on in the middle of the accumulation
+        if self._accumulating:  # a resumed run continues in the middle of the accumulation
             gradients = {name: p.grad for name, p in self.named_parameters() if p.grad is not None}
             checkpoint["gradients"] = {name: all_reduce_sum(x) / world_size() for name, x in gradients.items()}
 

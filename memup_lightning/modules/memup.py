@@ -1,4 +1,4 @@
-"""MemUP: the memory learns to explain the few outcomes that are uncertain without it."""
+"""MemUP: training of a memory by the outcomes that are uncertain without it."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _MIN_SIZE = 1e-6  # of a memory that holds nothing
 class MemUP(TargetTask):
     """Memory trained by uncertain outcomes (Sorokin et al., "Explain My Surprise", NeurIPS 2022).
 
-    For every prediction point t of a chunk and every selected target k >= t, predictor and memory minimise
-    ``-log q_phi(y_k | c_k, m_t)`` (their equation 3 and algorithm 1). The target's context and outcome come with the
-    chunk, so gradients cross the chunk alone, however far k lies. The local predictor learns beside it, on steps drawn
+    For every prediction point t of a chunk and every selected target k >= t, predictor and memory minimise ``-log
+    q_phi(y_k | c_k, m_t)`` (their equation 3 and algorithm 1). The target's context and outcome come with the chunk, so
+    gradients cross the chunk only, however far away k is. The local predictor learns at the same time, on steps drawn
     from the episodes; the two share no parameters.
 
     Args:
-        task: what the data are; the command line takes it from the datamodule.
+        task: specification of the data; the command line takes it from the datamodule.
         predict_every: distance of the prediction points in a chunk, counted back from its last step. 1: every state of
             the chunk must explain the targets; r: only the last one.
         current_step: whether every state must explain the outcome of its own step too: the ``{t}`` of the loss.
@@ -39,17 +39,17 @@ class MemUP(TargetTask):
         num_clusters: context clusters, for a selector that takes one target of each (``Explainable``); by default four
             times its targets.
         drift_weight: weight of the drift regularizer, a loss in addition to the others; 0: none. ``{2000: 5.0}``: none at
-            first, and 5 once 2,000 chunks were learned from, since a regularized memory is slower to learn what to write.
-            Drift is how far m moves with a step at which nothing rare comes
-            (:func:`~memup_lightning.models.regularizers.drift`), as a share of the size of m. The gradient of a chunk sees
-            what its own steps do to the outcomes, not what a thousand like them add up to. A variant of temporal activation
-            regularization (Merity, McCann & Socher, "Revisiting activation regularization for language RNNs", 2017), which
-            squares the moves and counts all steps alike.
+            first, and 5 after 2,000 training chunks, since a regularized memory is slower to learn what to write. Drift
+            is the movement of m at steps without a rare input (:func:`~memup_lightning.models.regularizers.drift`),
+            relative to the size of m. The gradient of a chunk contains the effect of its own steps on the outcomes, not
+            the sum over a thousand like them. A variant of temporal activation regularization (Merity, McCann & Socher,
+            "Revisiting activation regularization for language RNNs", 2017), which squares the moves and counts all steps
+            alike.
         **parts: memory, outcome, predictor, encoder, context_encoder, local, optimizer, lr_scheduler: see
             :class:`~memup_lightning.modules.memory_task.MemoryTask`.
 
     Raises:
-        MemUPError: a number below its least; an outcome or a memory that does not fit.
+        MemUPError: a number below its minimum; an outcome or a memory that does not fit.
     """
 
     _target_losses: tuple[Tensor, Tensor]
@@ -126,7 +126,7 @@ class MemUP(TargetTask):
         return self.outcome.loss(params, chunk.outcome), chunk.has_outcome
 
     def _drift_weight(self, chunk: Chunk) -> float:
-        """What holds for the chunk that is learned from."""
+        """Return the weight of the drift regularizer at the present chunk."""
         if chunk.num_steps < 2 and any(self._drift_weights.values()):
             raise MemUPError(
                 f"drift_weight={self._drift_weights} compares the steps of a chunk, and chunk_length=1 leaves one; give "
@@ -137,7 +137,7 @@ class MemUP(TargetTask):
         return self._drift_weights[max(begun)] if begun else 0.0
 
     def _drift(self, chunk: Chunk, memory: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
-        """How far the memory moves, and |m|: a share of it costs nothing to a memory that merely shrinks."""
+        """Compute the movement of the memory and |m|; the loss is their ratio, which shrinking m does not reduce."""
         with torch.no_grad():
             x = self.encoder(chunk.inputs)
         return {"drift_loss": drift(memory, x, chunk.valid), "size": (memory.float().abs().sum(-1), chunk.valid)}
@@ -150,7 +150,7 @@ class MemUP(TargetTask):
         return global_masked_mean({"train/memory_gain": (self.gains(targets, memory[:, -1:]), ahead)})
 
     def learning_progress(self, lanes: Tensor) -> Tensor:
-        """How far the loss on the targets fell within the last training chunk, from its first prediction point to its last.
+        """Compute the decrease of the targets' loss from the first to the last prediction point of the last chunk.
 
         Args:
             lanes: int64 ``[rows]``.

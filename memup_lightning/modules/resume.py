@@ -1,4 +1,4 @@
-"""Settings of optimizers and schedulers on resume: what was changed since wins over what the checkpoint brings back."""
+"""Settings of optimizers and schedulers on resume: those of this run take precedence over the checkpoint's."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PLAIN = (int, float, bool, str, type(None))
 
 
 def optimizer_settings(optimizer: Optimizer) -> Settings:
-    """Return the class of an optimizer and its arguments, fit for a checkpoint that loads with ``weights_only=True``."""
+    """Return the class of an optimizer and its arguments, which a checkpoint loads with ``weights_only=True``."""
     return {"class": type(optimizer).__name__, "defaults": _plain(optimizer.defaults)}
 
 
@@ -39,10 +39,10 @@ def restore_settings(
     before: Mapping[str, Any],
     now: Mapping[str, Any],
 ) -> Any:
-    """Put settings that were changed since over those that the checkpoint brought back.
+    """Replace settings of the checkpoint by those that were changed since.
 
-    Another learning rate under the same schedule: the schedule goes on where it was, at the new rate. Other settings of
-    the schedule: it is made again and stepped as often as the one before it.
+    With another learning rate under the same schedule, the schedule continues where it was, at the new rate. With other
+    settings of the schedule, it is made again and stepped as often as the previous one.
 
     Args:
         optimizer: as Lightning restored it.
@@ -52,7 +52,7 @@ def restore_settings(
         now: those of this run.
 
     Returns:
-        The scheduler to go on with.
+        The scheduler to continue with.
 
     Raises:
         MemUPError: another class of optimizer, or a schedule that ends before the update that was reached.
@@ -82,7 +82,7 @@ def restore_settings(
 
 def _made_again(optimizer: Optimizer, scheduler: Any, make_scheduler: Callable[[Optimizer], Any], rate: float) -> Any:
     steps = scheduler.last_epoch
-    if isinstance(scheduler, ReduceLROnPlateau):  # what it does depends on what it saw, which is kept
+    if isinstance(scheduler, ReduceLROnPlateau):  # its state depends on past metrics, which are kept
         fresh = make_scheduler(optimizer)
         kept = {key: getattr(scheduler, key) for key in ("best", "num_bad_epochs", "cooldown_counter", "last_epoch")}
         fresh.__dict__.update(kept)
@@ -113,7 +113,7 @@ def _rescale(optimizer: Optimizer, scheduler: Any, ratio: float) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """The part of nested settings that is plain, without what changes from step to step."""
+    """Return the plain values of nested settings, without those that change from step to step."""
     if isinstance(value, Mapping):
         pairs = {key: _plain(x) for key, x in value.items() if key not in _PROGRESS}
         return {key: x for key, x in pairs.items() if x is not _LEFT_OUT}

@@ -1,4 +1,4 @@
-"""Scoring of episodes: how uncertain every step is, and the targets that follow from it."""
+"""Scoring of episodes: the uncertainty of every step, and the targets selected by it."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def score_episodes(data: ChunkSource, model: TargetLearner, split: Split, episod
 
     Args:
         data: the episodes; its selector chooses.
-        model: says how uncertain each step is.
+        model: scores the steps.
         split: of the episodes.
         episodes: their numbers.
-        lanes: episodes that are scored side by side.
+        lanes: episodes that are scored at once.
 
     Returns:
         The number of evaluated steps of each episode of the split; 0 for those that were not scored.
@@ -58,14 +58,14 @@ def score_episodes(data: ChunkSource, model: TargetLearner, split: Split, episod
 def score_on_all_ranks(
     data: ChunkSource, model: TargetLearner, split: Split, episodes: IntArray, lanes: int
 ) -> float | None:
-    """Replace the targets of some episodes, which are shared out over the ranks; all ranks end with the same targets.
+    """Replace the targets of some episodes, distributed over the ranks; all ranks end with the same targets.
 
     Args:
         data: called on all ranks with the same weights.
         model: scores the steps.
         split: where the episodes are from.
         episodes: all that are to be scored, the same on all ranks.
-        lanes: episodes that each rank scores side by side.
+        lanes: episodes that each rank scores at once.
 
     Returns:
         Share of the true steps found among the targets at an episode's beginning; None where the data mark no true steps.
@@ -82,7 +82,7 @@ def score_on_all_ranks(
 
 
 def target_recall(data: ChunkSource, split: Split, episodes: IntArray, num_evaluated: IntArray) -> float | None:
-    """Share of the true steps among the targets at an episode's beginning; of K where there are more.
+    """Compute the share of the true steps that are targets at an episode's beginning; of K where there are more.
 
     Args:
         data: the episodes, scored.

@@ -1,4 +1,4 @@
-"""Snapshots of the memory in the middle of episodes, and which of them are worth going back to."""
+"""Replay of stored states of the memory within episodes, drawn by priority."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from memup_lightning.typing import IntArray
 
 Floats = npt.NDArray[np.float64]
 
-_DECAY = 0.8  # of the moving average of what visits taught
-_MIN_PRIORITY = 1e-6  # priority of a place from which nothing is expected: it is not ruled out
+_DECAY = 0.8  # of the moving average of learning progress
+_MIN_PRIORITY = 1e-6  # of a place without novelty or learning progress: it can still be drawn
 
 
 class StateBatch(NamedTuple):
@@ -35,10 +35,10 @@ class StateBatch(NamedTuple):
 
 
 class TopKStates:
-    """The chunks with the rarest inputs of episodes that are played side by side, with the state before each.
+    """Chunks with the rarest inputs of episodes that are played at once, with the state before each.
 
     Args:
-        episodes: what every lane plays, int64 ``[lanes]``; -1: nothing.
+        episodes: episode of every lane, int64 ``[lanes]``; -1: none.
         count: chunks kept of an episode.
         initial: the memory's initial state of as many lanes.
     """
@@ -50,7 +50,7 @@ class TopKStates:
         self._states = map_state(lambda x: x.unsqueeze(1).repeat_interleave(count, dim=1), initial)
 
     def offer(self, rarity: Tensor, start: Tensor, before: State) -> None:
-        """The next chunk of every lane: rarity of its inputs (< 0: no chunk), its first step, the state before it."""
+        """Add the next chunk of every lane: rarity of its inputs (< 0: no chunk), its first step, the state before it."""
         least, slot = self._rarity.min(1)
         rows = (rarity > least).nonzero().squeeze(1)
         if len(rows):
@@ -94,46 +94,46 @@ class StateReplayBuffer:
 
     @property
     def priority(self) -> Floats:
-        """In proportion to which :meth:`draw` draws, ``[N]``."""
+        """Sampling weight of each snapshot for :meth:`draw`, ``[N]``."""
         return self.novelty + self.learning_progress + _MIN_PRIORITY
 
     def draw(self, uniform: Floats) -> IntArray:
-        """Numbers of snapshots, one for each uniform number from [0, 1)."""
+        """Draw snapshots, one for each uniform number from [0, 1), and return their numbers."""
         share = np.cumsum(self.priority)
         numbers: IntArray = np.minimum(np.searchsorted(share, uniform * share[-1], side="right"), len(share) - 1)
         return numbers
 
     def state(self, numbers: IntArray) -> State:
-        """The states of some snapshots, a row each."""
+        """Return the states of some snapshots, a row each."""
         return take(self.states, torch.from_numpy(numbers))
 
     def record(self, numbers: Tensor, learning_progress: Tensor) -> None:
-        """Note what the first chunk of some visits taught; it counts from the next :meth:`update_priorities` on."""
+        """Record the learning progress of the first chunk of some visits, for the next :meth:`update_priorities`."""
         self._recorded = self._recorded.to(learning_progress.device)
         self._recorded.index_add_(
             1, numbers, torch.stack([learning_progress, torch.ones_like(learning_progress)]).to(self._recorded)
         )
 
     def update_priorities(self) -> None:
-        """Bring the priorities up to date with what all ranks noted."""
+        """Update the priorities by the records of all ranks."""
         total, visits = np.sum(all_gather_object(self._recorded.double().cpu().numpy()), axis=0)
         now = _DECAY * self.learning_progress + (1 - _DECAY) * total / np.maximum(visits, 1)
         self.learning_progress = np.where(visits > 0, now, self.learning_progress)
         self._recorded.zero_()
 
     def refresh(self, found: Sequence[StateBatch], now: int, oldest: int) -> None:
-        """Take in what a scan found.
+        """Replace snapshots by those of a scan.
 
         Args:
             found: places; they replace all of the same episodes.
             now: update after which they were found.
-            oldest: no snapshot stays that was created_at before this update.
+            oldest: snapshots whose ``created_at`` is before this update are dropped.
         """
         self.update_priorities()
         found = [part for part in found if len(part.where)]
         where = np.concatenate([part.where for part in found]) if found else self.where[:0]
         stay = np.flatnonzero(~np.isin(self.where[:, 0], where[:, 0]) & (self.created_at >= oldest))
-        learning_progress = np.zeros(len(where))  # a place that is found again has taught what it taught
+        learning_progress = np.zeros(len(where))  # a place that is found again keeps its learning progress
         _, again, before = np.intersect1d(_key(where), _key(self.where), assume_unique=True, return_indices=True)
         learning_progress[again] = self.learning_progress[before]
         where = np.concatenate([self.where[stay], where])
@@ -161,6 +161,6 @@ _ARRAYS = ("where", "created_at", "novelty", "learning_progress")
 
 
 def _key(where: IntArray) -> IntArray:
-    """One number for each place."""
+    """Compute a number for each place, equal for equal places."""
     key: IntArray = where[:, 0] << 40 | where[:, 1]
     return key

@@ -1,4 +1,4 @@
-"""TargetRefresh: chooses the targets again and again while the networks learn."""
+"""TargetRefresh: callback that selects the targets again while the networks learn."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from memup_lightning.protocols import ChunkSource, TargetLearner
 from memup_lightning.runs.parts import chunk_source, has_targets, log_now
 from memup_lightning.typing import IntArray, Split
 
-_NUM_SAMPLED = 8192  # steps by which context clusters are told apart
+_NUM_SAMPLED = 8192  # steps to which context clusters are fitted
 
 
 class TargetRefresh(Callback):
-    """Scores episodes with the model's uncertainty and hands the best-scored steps to the target table.
+    """Callback that scores episodes by the model's uncertainty and stores the steps of highest score as targets.
 
-    The first selection waits until the local predictor is fit to be used: its loss over the last ``settle`` updates is
-    no longer better than over the ``settle`` before by more than ``tolerance``. Until then there are no targets, and only
-    the local predictor learns. A refresh takes effect with the next chunk, whatever workers have read ahead. With a
-    baseline (TBPTT, BPTT), which has no use for targets, it does nothing. MemUP brings one where the trainer has none.
+    The first selection waits until the local predictor has converged: its loss over the last ``settle`` updates is better
+    than over the ``settle`` updates before by at most ``tolerance``. Until then there are no targets, and only the local
+    predictor learns. A refresh takes effect with the next chunk, whatever workers have read ahead. With a baseline
+    (TBPTT, BPTT), which uses no targets, it does nothing. MemUP adds one where the trainer has none.
 
     Args:
         every: updates (or epochs, see ``unit``) between two refreshes.
@@ -33,10 +33,10 @@ class TargetRefresh(Callback):
         max_steps: steps of episodes scored at a refresh; None: all of them. Episodes that the lanes play before the next
             refresh come first, among them those never scored, which are scored in any case; the rest is taken in turn.
         settle: updates over which the local loss is averaged.
-        tolerance: improvement of the local loss, in its unit, that is no longer waited for.
-        max_wait: updates after which the first selection is made whatever the local loss does.
+        tolerance: improvement of the local loss, in its unit, up to which it counts as converged.
+        max_wait: updates after which the first selection is made in any case.
         validation_episodes: validation episodes that are scored before each validation, for target recall and memory gain.
-        lanes: episodes scored side by side, by each rank. The episodes of a refresh are shared out over the ranks.
+        lanes: episodes scored at once, by each rank. The episodes of a refresh are distributed over the ranks.
 
     Logs ``val/target_recall`` (share of the true steps among U at the beginning of an episode; of K where there are
     more), ``train/target_recall`` (the same on the episodes refreshed), ``refresh/seconds`` and
@@ -112,12 +112,12 @@ class TargetRefresh(Callback):
             if self._settled(outputs["local_loss"], data.training_lanes().num_consumed):
                 self.refresh(trainer, pl_module)
         elif data.training_lanes().num_consumed % self._interval(data) == 0:
-            # Here for epochs too: Lightning does not call on_train_epoch_end again where a run goes on from a checkpoint
+            # Here for epochs too: Lightning does not call on_train_epoch_end again where a run resumes from a checkpoint
             # that was written after the last update of an epoch.
             self.refresh(trainer, pl_module)
 
     def _interval(self, data: ChunkSource) -> int:
-        """Updates between two refreshes."""
+        """Return the updates between two refreshes."""
         return self.every * (data.chunks_per_epoch if self.unit == "epochs" else 1)
 
     def _settled(self, loss: Tensor, updates: int) -> bool:
@@ -138,7 +138,7 @@ class TargetRefresh(Callback):
         if data.selects_by_cluster():
             sample = data.training_lanes().sample_steps(_NUM_SAMPLED).to(model.device)
             model.fit_clusters(sample, data.seed)
-            if not store.num_refreshes:  # how common each cluster is must be known before the first choice
+            if not store.num_refreshes:  # the presence of each cluster must be known before the first choice
                 score_on_all_ranks(data, model, "train", episodes[: self.lanes], self.lanes)
                 model.fit_clusters(sample, data.seed)
         recall = score_on_all_ranks(data, model, "train", episodes, self.lanes)
@@ -161,7 +161,7 @@ class TargetRefresh(Callback):
             log_now(trainer, {"refresh/share_of_training": self._share()})
 
     def _choose(self, data: ChunkSource) -> IntArray:
-        """The episodes that are scored at this refresh."""
+        """Return the episodes that are scored at this refresh."""
         lengths = data.lengths("train")
         if self.max_steps is None or lengths.sum() <= self.max_steps:
             return np.arange(len(lengths))
@@ -172,7 +172,7 @@ class TargetRefresh(Callback):
         _, first = np.unique(queue, return_index=True)
         queue = queue[np.sort(first)]
         fits = np.cumsum(lengths[queue]) <= self.max_steps
-        fits[: max(1, int((~scored).sum()))] = True  # without targets an episode teaches nothing: these must be scored
+        fits[: max(1, int((~scored).sum()))] = True  # an episode without targets gives no gradient
         self._turn = (self._turn + max(0, int(fits.sum()) - len(upcoming))) % len(lengths)
         return queue[fits]
 
@@ -202,7 +202,7 @@ class TargetRefresh(Callback):
 
     def _log_recall(self, pl_module: LightningModule, split: Split) -> None:
         if split in self._recall:
-            # Equal on all ranks already; Lightning warns of what is not reduced.
+            # Equal on all ranks already; Lightning warns where a value is not reduced.
             several = world_size() > 1
             pl_module.log(f"{split}/target_recall", self._recall[split], prog_bar=split == "val", sync_dist=several)
 

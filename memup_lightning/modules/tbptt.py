@@ -1,4 +1,4 @@
-"""Truncated backpropagation through time: the baseline that MemUP is compared with at an equal chunk length."""
+"""Truncated backpropagation through time: the baseline of MemUP at an equal chunk length."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from memup_lightning.specs import TaskSpec
 class TBPTT(MemoryTask):
     """Memory trained by truncated backpropagation through time (Williams & Peng, Neural Computation 1990).
 
-    The state of every step predicts the outcome of that same step: ``-log q_phi(y_t | c_t, m_t)``. The state goes on from
-    chunk to chunk and gradients do not, so that what was seen more than a chunk ago is remembered by chance only. Networks,
-    streams, optimiser and evaluation are those of :class:`~memup_lightning.modules.memup.MemUP`; the training method is
-    all that differs.
+    The state of every step predicts the outcome of that same step: ``-log q_phi(y_t | c_t, m_t)``. The state is carried
+    from chunk to chunk and gradients are not, so an input more than a chunk ago is remembered by chance only. Networks,
+    streams, optimizer and evaluation are those of :class:`~memup_lightning.modules.memup.MemUP`; only the training method
+    differs.
 
     The loss is the mean over the steps at which the memory is evaluated: those that the data mark, or else all with an
-    outcome. This helps the baseline twice. It is told which steps matter, which MemUP must find out; and the many steps
-    that need no memory cannot drown the few that do. To see what becomes of it without that help, train
+    outcome. This helps the baseline twice. It knows which steps matter, and MemUP must find out; and the many steps that
+    need no memory do not dominate the few that do. To train without that help, use
     :class:`~memup_lightning.modules.memup.MemUP` with ``current_step=True`` and the selector ``TopK(num_targets=0)``:
     truncated backpropagation with a loss at every step.
 
-    ``memory_gain`` is taken at the evaluated steps, for no targets are selected. The local predictor, which it is measured
-    against, learns beside the memory as it does in MemUP.
+    ``memory_gain`` is measured at the evaluated steps, since no targets are selected. It is relative to the local
+    predictor, which learns at the same time as the memory, as in MemUP.
 
     Args:
-        task: what the data are; the command line takes it from the datamodule.
+        task: specification of the data; the command line takes it from the datamodule.
         **parts: memory, outcome, predictor, encoder, context_encoder, local, optimizer, lr_scheduler: see
             :class:`~memup_lightning.modules.memory_task.MemoryTask`.
     """

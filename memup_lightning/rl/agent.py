@@ -80,7 +80,7 @@ class Agent:
         return cls(model, data.get("observed"), data.get("actions"), data.get("starts"))
 
     def initial_state(self, envs: int | None = None) -> AgentState:
-        """State at the beginning of an episode: of one environment, or of ``envs`` of them side by side."""
+        """Return the state at the beginning of an episode: of one environment, or of ``envs`` of them side by side."""
         n = envs or 1
         device = self.model.device
         action = no_action(self.model.task.fields["action"], n).to(device)
@@ -124,7 +124,7 @@ class Agent:
         reward: float | npt.ArrayLike = 0.0,
         is_first: npt.ArrayLike | None = None,
     ) -> npt.NDArray[Any]:
-        """The outcome that a MemUP memory predicts for each action, ``[actions]`` or ``[envs, actions]``.
+        """Return the outcome that a MemUP memory predicts for each action, ``[actions]`` or ``[envs, actions]``.
 
         Args: those of :meth:`act`; call it before, with the same state.
 

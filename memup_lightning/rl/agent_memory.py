@@ -70,14 +70,14 @@ class AgentMemory(nn.Module, ABC):
 
     @abstractmethod
     def initial_state(self, envs: int) -> State:
-        """State at the beginning of an episode."""
+        """Return the state at the beginning of an episode."""
 
     @abstractmethod
     def forward(self, inputs: Fields, state: State, is_first: Tensor) -> tuple[Tensor, State]:
         """Take one step in every environment: inputs ``[N, ...]`` to m ``[N, output_size]``, and the state after it."""
 
     def encode_batch(self, inputs: Fields, batch: Mapping[str, Any]) -> Tensor:
-        """m of every step of a minibatch, ``[rows, ..., output_size]``, recorded or computed again with its graph.
+        """Return m of every step of a minibatch, ``[rows, ..., output_size]``, recorded or computed again with its graph.
 
         Args:
             inputs: of its steps, each field ``[rows, ...]``.
@@ -87,7 +87,7 @@ class AgentMemory(nn.Module, ABC):
         return recorded
 
     def predict_outcomes(self, inputs: Fields, memory: Tensor) -> Tensor:
-        """The outcome that the memory predicts for each action, ``[N, actions, *shape]``.
+        """Return the outcome that the memory predicts for each action, ``[N, actions, *shape]``.
 
         Args:
             inputs: of this step, each field ``[N, ...]``.

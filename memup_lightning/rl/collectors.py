@@ -186,7 +186,7 @@ class RecentSteps:
         self.steps = 0
 
     def add(self, leaves: Leaves) -> None:
-        """Some of the fields of the step that is next to be completed, each ``[envs, ...]``."""
+        """Add some fields of the step that is not complete yet, each ``[envs, ...]``."""
         block, row = divmod(self.steps - self.begin, self.block)
         if block == len(self.blocks):
             size = (self.block, self.num_envs)
@@ -198,7 +198,7 @@ class RecentSteps:
                 self.blocks[block][name][row] = array
 
     def last(self, env: int, count: int) -> Arrays:
-        """The last ``count`` steps of an environment, each field ``[count, *shape]``."""
+        """Return the last ``count`` steps of an environment, each field ``[count, *shape]``."""
         begin, stop = self.steps - count - self.begin, self.steps - self.begin
         blocks = range(begin // self.block, -(-stop // self.block))
         at = [slice(max(begin - block * self.block, 0), stop - block * self.block) for block in blocks]
@@ -215,7 +215,7 @@ class RecentSteps:
 
 
 def lay_end_to_end(episodes: Sequence[Episode]) -> tuple[Arrays, IntArray, npt.NDArray[np.bool_]]:
-    """Fields of all episodes ``[sum(lengths), *shape]``, their lengths, and whether each terminated."""
+    """Return the fields of all episodes ``[sum(lengths), *shape]``, their lengths, and whether each terminated."""
     arrays = {name: np.concatenate([e.arrays[name] for e in episodes]) for name in episodes[0].arrays}
     lengths = np.array([len(e.arrays["reward"]) for e in episodes])
     return arrays, lengths, np.array([e.terminated for e in episodes])

@@ -99,7 +99,7 @@ class EnvDriver:
 
 
 def autoreset_mode(env: VectorEnv[Any, Any, Any]) -> AutoresetMode:
-    """When a vector environment begins its next episodes; ``NEXT_STEP`` where it does not say.
+    """Return when a vector environment begins its next episodes; ``NEXT_STEP`` where it does not say.
 
     Raises:
         MemUPError: a mode that Gymnasium does not know.
@@ -149,7 +149,7 @@ def _discarded(infos: Mapping[str, Any], num_envs: int) -> BoolArray:
 
 
 def _merged(before: Any, new: Any, reset: BoolArray) -> Any:
-    """An info of all environments, after some of them were reset."""
+    """Return an info of all environments, after some of them were reset."""
     if isinstance(before, np.ndarray) and isinstance(new, np.ndarray) and before.shape == new.shape:
         return np.where(reset.reshape(-1, *[1] * (new.ndim - 1)), new, before)
     return new

@@ -34,7 +34,7 @@ class EpisodeMetrics(nn.Module):
             self.successes.update(episodes["success"])
 
     def means(self) -> dict[str, float]:
-        """Mean return and length of all episodes, and the share of successes."""
+        """Return the mean return and length of all episodes, and the share of successes."""
         returns, lengths, successes = self._values()
         means = {"return": float(returns.mean()), "length": float(lengths.mean())}
         return means | ({"success": float(successes.mean())} if len(successes) else {})
@@ -46,7 +46,7 @@ class EpisodeMetrics(nn.Module):
         return intervals | ({"success": share_interval(successes)} if len(successes) else {})
 
     def summary(self) -> str:
-        """One line for the screen."""
+        """Return one line for the screen."""
         means, intervals = self.means(), self.intervals()
         low, high = intervals["return"]
         line = f"{len(self._values()[0])} episodes: return {means['return']:.2f}, 95% interval [{low:.2f}, {high:.2f}]"

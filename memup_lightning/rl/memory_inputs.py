@@ -42,7 +42,7 @@ class MemoryInputs:
         self.observed = observed
 
     def select(self, observation: Leaves) -> Arrays:
-        """The observation fields that the memory reads, in their dtype, each ``[N, ...]``.
+        """Return the observation fields that the memory reads, in their dtype, each ``[N, ...]``.
 
         Args:
             observation: as :func:`~memup_lightning.rl.spaces.space_leaves` returns it.
@@ -55,7 +55,7 @@ class MemoryInputs:
         return selected
 
     def __call__(self, observation: Arrays, action: Tensor, reward: Tensor, is_first: Tensor) -> Fields:
-        """All inputs, each ``[N, ...]``.
+        """Return all inputs, each ``[N, ...]``.
 
         Args:
             observation: as :meth:`select` returns it.
@@ -79,12 +79,12 @@ def _filled(x: Tensor, field: FieldSpec, is_first: Tensor) -> Tensor:
 
 
 def no_action(field: FieldSpec, envs: int) -> Tensor:
-    """The previous action at the first step of an episode, ``[envs, ...]``."""
+    """Return the previous action at the first step of an episode, ``[envs, ...]``."""
     return torch.full((envs, *field.shape), field.fill, dtype=getattr(torch, field.dtype))
 
 
 def describe_actions(space: gymnasium.Space[Any]) -> dict[str, Any]:
-    """How an agent's actions become those of an action space, in plain values: for :func:`to_space`."""
+    """Return how an agent's actions become those of an action space, in plain values: for :func:`to_space`."""
     if isinstance(space, spaces.Box):
         return {"dtype": np.dtype(space.dtype).name, "low": space.low.tolist(), "high": space.high.tolist()}
     start: Any = space.start  # type: ignore[attr-defined] # of Discrete or MultiDiscrete: the others are refused

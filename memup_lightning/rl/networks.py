@@ -101,7 +101,7 @@ class RunningNormalizer(nn.Module):
         return self.get_buffer(f"mean_{number}"), self.get_buffer(f"variance_{number}")
 
     def forward(self, fields: Fields) -> Fields:
-        """The same fields ``[..., *shape]``, normalised."""
+        """Return the same fields ``[..., *shape]``, normalised."""
         normalized: Fields = {}
         for number, name in enumerate(self.names):
             mean, variance = self._moments(number)

@@ -21,7 +21,7 @@ NEGLIGIBLE = 0.01
 def reward_targets(
     kind: RewardTarget, rewards: FloatArray, lengths: IntArray, terminated: BoolArray, n_steps: int, gamma: float
 ) -> tuple[FloatArray, BoolArray]:
-    """Outcome of every step, and whether it is known.
+    """Compute the outcome of every step, and whether it is known.
 
     An episode that *terminated* has no reward behind its end; one that was *truncated* goes on unseen, so that sums and
     returns which reach past its end are not known there.
@@ -69,7 +69,7 @@ def reward_targets(
 
 
 def _discounted(rewards: FloatArray, lengths: IntArray, gamma: float) -> npt.NDArray[np.float64]:
-    """Discounted sums to the end of each episode: one step from the end of all episodes at a time."""
+    """Return the discounted sums to the end of each episode: one step from the end of all episodes at a time."""
     total = rewards.astype(np.float64)
     ends = np.cumsum(lengths)
     order = np.argsort(-lengths, kind="stable")

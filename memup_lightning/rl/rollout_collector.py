@@ -154,7 +154,7 @@ class RolloutCollector:
                         yield result
 
     def take_finished(self) -> list[EpisodeResult]:
-        """The results of the episodes that have ended since the last call."""
+        """Return the results of the episodes that have ended since the last call."""
         finished, self.finished = self.finished, []
         return finished
 
@@ -164,7 +164,7 @@ class RolloutCollector:
         return self._state
 
     def _select(self, observation: Any, step_index: IntArray | None = None, envs: IntArray | None = None) -> Arrays:
-        """The observation fields that the actor reads; refused where they are not finite."""
+        """Return the observation fields that the actor reads; refused where they are not finite."""
         selected = self.inputs.select(space_leaves("observation", self.env.single_observation_space, observation))
         check_finite(selected, self.driver.step_index if step_index is None else step_index, envs)
         return selected
@@ -195,7 +195,7 @@ class RolloutCollector:
         return _Step(record, is_first, step._replace(observation=None, final_observation=None), cut_envs, cut_values)
 
     def _value_of(self, actor: Actor, final: Any, envs: IntArray, step_index: IntArray) -> Tensor:
-        """The value of the last observation of some environments, whose next episode has begun."""
+        """Return the value of the last observation of some environments, whose next episode has begun."""
         batch = _take_envs(self.env.single_observation_space, final, envs)
         at = torch.from_numpy(envs).to(self.device)
         is_first = torch.zeros(len(envs), dtype=torch.bool, device=self.device)
@@ -215,7 +215,7 @@ class RolloutCollector:
 
 
 def _take_envs(space: gymnasium.Space[Any], batch: Any, envs: IntArray) -> Any:
-    """The observations of some environments, from those that a vector environment puts into its infos."""
+    """Return the observations of some environments, from those that a vector environment puts into its infos."""
     if isinstance(space, spaces.Dict) and isinstance(batch, dict):
         return {key: _take_envs(sub, batch[key], envs) for key, sub in space.items()}
     if isinstance(space, spaces.Tuple) and isinstance(batch, tuple):

@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 
 def space_fields(name: str, space: gymnasium.Space[Any]) -> dict[str, FieldSpec]:
-    """Fields of a space: one, or one for each entry of a Dict or Tuple, named ``name.key``.
+    """Return the fields of a space: one, or one for each entry of a Dict or Tuple, named ``name.key``.
 
     Raises:
         MemUPError: a space without a fixed shape, or with nothing but text in it.
@@ -45,7 +45,7 @@ def space_fields(name: str, space: gymnasium.Space[Any]) -> dict[str, FieldSpec]
 
 
 def space_leaves(name: str, space: gymnasium.Space[Any], batch: Any) -> Leaves:
-    """The arrays ``[envs, ...]`` of the fields of :func:`space_fields`, from a batch of a vector environment."""
+    """Return the arrays ``[envs, ...]`` of the fields of :func:`space_fields`, from a batch of a vector environment."""
     leaves = {}
     for entry in _entries(name, space):
         if not _is_text(entry.space):
@@ -107,7 +107,7 @@ def _field(name: str, space: gymnasium.Space[Any]) -> FieldSpec:
 
 
 def _has_channels_first(space: gymnasium.Space[Any]) -> bool:
-    """Whether a space holds images ``(channels, height, width)``: few channels, and no few columns."""
+    """Return whether a space holds images ``(channels, height, width)``: few channels, and no few columns."""
     if not isinstance(space, spaces.Box) or len(space.shape) != 3 or space.dtype != np.uint8:
         return False
     first, height, width = space.shape

@@ -97,7 +97,7 @@ def read_shapes(path: Path, option: str = "--ckpt_path") -> Shapes:
 
 
 def is_intact(path: Path) -> bool:
-    """Whether a file is a whole checkpoint; all of it is read."""
+    """Return whether a file is a whole checkpoint; all of it is read."""
     try:
         read_shapes(path)
     except MemUPError:

@@ -64,7 +64,7 @@ def newest_checkpoint(folder: str | Path) -> Path:
 
 
 def _newest_run_first(home: Path) -> list[Path]:
-    """All checkpoints below a folder: those of the newest run, the latest first, then those of the run before it.
+    """Return all checkpoints below a folder: those of the newest run, the latest first, then those of the run before it.
 
     The newest run is the one whose folder has the highest number (``version_10``). Runs without a number (W&B) are in the
     order in which they wrote last.
@@ -83,7 +83,7 @@ def _newest_run_first(home: Path) -> list[Path]:
 
 
 def _homes(trainer: Any) -> list[Path]:
-    """Where ModelCheckpoint writes: its ``dirpath``, else below the folder of the first logger's runs."""
+    """Return where ModelCheckpoint writes: its ``dirpath``, else below the folder of the first logger's runs."""
     callbacks = trainer.get("callbacks") or []
     own = [getattr(part, "init_args", {}).get("dirpath") for part in (callbacks if isinstance(callbacks, list) else [])]
     if given := [Path(folder) for folder in dict.fromkeys(own) if folder]:

@@ -15,12 +15,12 @@ C = TypeVar("C", bound=Callback)
 
 
 def chunk_source(trainer: Trainer) -> ChunkSource:
-    """The datamodule of a run that :func:`has_targets` has looked at."""
+    """Return the datamodule of a run that :func:`has_targets` has looked at."""
     return cast(ChunkSource, trainer.datamodule)  # type: ignore[attr-defined]
 
 
 def recorded_data(trainer: Trainer) -> ChunkSource | None:
-    """The datamodule, where it is one of recorded episodes."""
+    """Return the datamodule, where it is one of recorded episodes."""
     data = getattr(trainer, "datamodule", None)
     return data if isinstance(data, ChunkSource) else None
 
@@ -32,7 +32,7 @@ def find_callback(trainer: Trainer, type_: type[C]) -> C | None:
 
 
 def run_data(trainer: Trainer) -> RunData | None:
-    """The datamodule, where it says what it is."""
+    """Return the datamodule, where it says what it is."""
     data = getattr(trainer, "datamodule", None)
     return data if isinstance(data, RunData) else None
 

@@ -154,7 +154,7 @@ def _resolve(name: str) -> Any:
 
 
 def _builds_part(found: Any) -> bool:
-    """Whether it is a class of networks, optimizers or schedulers, or a function that returns one."""
+    """Return whether it is a class of networks, optimizers or schedulers, or a function that returns one."""
     if inspect.isfunction(found):
         found = get_type_hints(found).get("return")
     return inspect.isclass(found) and issubclass(found, _PARTS)

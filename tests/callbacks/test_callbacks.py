@@ -292,11 +292,11 @@ def test_the_timeline_shows_what_the_memory_says_at_every_step_up_to_the_target(
     length = int(data.sources["val"].lengths[0])
     assert line.steps == length
     assert line.eval_mask.tolist() == [length - 1]
-    (belief,) = line.beliefs
-    assert [belief.step] == line.targets.tolist()
-    assert line.uncertainty[belief.step] == np.nanmax(line.uncertainty)
-    assert np.isfinite(belief.with_memory[: belief.step + 1]).all()
-    assert np.isnan(belief.with_memory[belief.step + 1 :]).all()
+    (prediction,) = line.predictions
+    assert [prediction.step] == line.targets.tolist()
+    assert line.uncertainty[prediction.step] == np.nanmax(line.uncertainty)
+    assert np.isfinite(prediction.with_memory[: prediction.step + 1]).all()
+    assert np.isnan(prediction.with_memory[prediction.step + 1 :]).all()
     assert model.training
 
 

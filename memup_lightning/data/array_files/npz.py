@@ -123,7 +123,7 @@ class _Member:
             )
 
     def rows(self, layout: Layout, leading: int) -> int | None:
-        """Number of rows with as many leading dimensions joined; None where it has too few dimensions."""
+        """Return the number of rows with as many leading dimensions joined; None where it has too few dimensions."""
         return math.prod(self.shape[:leading]) if len(self.shape) >= leading else None
 
     def blocks(self, leading: int) -> Iterator[tuple[int, Array]]:

@@ -187,7 +187,7 @@ class _Reader:
         return values
 
     def _lists(self, name: str, begin: int, column: Any, exists: BoolArray) -> Array:
-        """Lists of one length as ``[rows, length, ...]``."""
+        """Return the lists of one length as ``[rows, length, ...]``."""
         from pyarrow import compute
 
         lengths = compute.list_value_length(column.drop_null()).to_numpy(zero_copy_only=False)
@@ -222,7 +222,7 @@ class _Reader:
 
 
 def _plain(column: Any) -> Any:
-    """Values without dictionary encoding or extension type."""
+    """Return the values without dictionary encoding or extension type."""
     import pyarrow
 
     if pyarrow.types.is_dictionary(column.type):
@@ -231,7 +231,7 @@ def _plain(column: Any) -> Any:
 
 
 def _numpy_kind(kind: Any) -> str:
-    """Kind of the NumPy dtype for an Arrow type that holds no numbers."""
+    """Return the kind of the NumPy dtype for an Arrow type that holds no numbers."""
     from pyarrow import types
 
     if types.is_temporal(kind):

@@ -46,7 +46,7 @@ class TableFiles:
 
 
 def _partition(path: Path) -> dict[str, int | str]:
-    """The columns that folders named ``column=value`` stand for."""
+    """Return the columns that folders named ``column=value`` stand for."""
     pairs = (unquote(part).split("=", 1) for part in path.parts[:-1] if "=" in part)
     return {name: int(value) if value.lstrip("-").isdecimal() else value for name, value in pairs}
 

@@ -69,7 +69,7 @@ class EpisodeWriter:
             raise
 
     def __len__(self) -> int:
-        """Number of finished episodes."""
+        """Return the number of finished episodes."""
         return self._count
 
     @contextmanager
@@ -233,7 +233,7 @@ def _check_same_fields(path: Path, stored: Mapping[str, FieldSpec], given: Mappi
 
 
 def _check_piece(fields: Mapping[str, FieldSpec], arrays: Mapping[str, npt.NDArray[Any]], number: int) -> Arrays:
-    """The arrays in the order of the fields, contiguous; refused where they are not what the fields say."""
+    """Return the arrays in the order of the fields, contiguous; refused where they are not what the fields say."""
     if fields.keys() != arrays.keys():
         raise MemUPError(
             f"episode {number}: missing fields {sorted(fields.keys() - arrays.keys())}, unknown fields "

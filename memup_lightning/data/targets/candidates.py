@@ -38,7 +38,7 @@ class SuffixMaxima:
             self._thin()
 
     def _candidates(self, score: Tensor) -> Tensor:
-        """Which steps have fewer than K later ones that score as high."""
+        """Return which steps have fewer than K later ones that score as high."""
         left, later = score, score
         lowest = torch.full_like(score[:, :1], -torch.inf)
         # `later`: the largest score behind each step, in the next round the second largest, at last the Kth.
@@ -92,7 +92,7 @@ class Candidates:
         self.put(episodes, np.where(np.isneginf(score), NOWHERE, found.position.cpu().numpy()), score)
 
     def take(self, episodes: IntArray) -> tuple[IntArray, FloatArray]:
-        """Positions and scores of some episodes, without the places that are empty in all of them."""
+        """Return the positions and scores of some episodes, without the places that are empty in all of them."""
         position = self.position[episodes]
         used = _places(position)
         return position[:, :used], self.score[episodes, :used]
@@ -111,7 +111,7 @@ class Candidates:
         self._used = max(self.num_targets, _places(position))
 
     def select(self, episodes: IntArray, start: IntArray) -> IntArray:
-        """The K best candidates at or after each start, ``[rows, K]``; :data:`NOWHERE` where there are fewer."""
+        """Return the K best candidates at or after each start, ``[rows, K]``; :data:`NOWHERE` where there are fewer."""
         position, score = self.position[episodes, : self._used], self.score[episodes, : self._used]
         score = self._eligible(np.where(position >= start[:, None], score, -np.inf))
         if self.num_targets == 1:
@@ -128,5 +128,5 @@ class Candidates:
 
 
 def _places(position: IntArray) -> int:
-    """Places of a table that at least one episode fills."""
+    """Return the places of a table that at least one episode fills."""
     return int((position != NOWHERE).sum(axis=1).max(initial=0))

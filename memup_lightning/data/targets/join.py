@@ -49,13 +49,13 @@ class TargetJoin:
         return chunk
 
     def targets(self, episode: IntArray, start: IntArray) -> StepBatch:
-        """The targets of chunks at the given places, ``[rows, K]``."""
+        """Return the targets of chunks at the given places, ``[rows, K]``."""
         position = self.table.select(episode, start)
         arrays = self._read(episode, position)
         return self.reader.steps(arrays, position, position != NOWHERE, position.shape)
 
     def eval_mask_at(self, episodes: IntArray, positions: IntArray) -> BoolArray:
-        """Whether the memory is evaluated at the given steps of episodes that mark such steps.
+        """Return whether the memory is evaluated at the given steps of episodes that mark such steps.
 
         Args:
             episodes: ``[rows]``.
@@ -77,7 +77,7 @@ class TargetJoin:
         )
 
     def _lay_out(self, step: int) -> None:
-        """The targets of the chunks from ``step`` on, as many as fit into a block."""
+        """Return the targets of the chunks from ``step`` on, as many as fit into a block."""
         if self._refresh != self.table.num_refreshes or not self._first <= step < self._last:
             self._plan(step)
         lanes, targets = self._positions.shape[1:]

@@ -46,7 +46,7 @@ class TargetTable:
         self.candidates = kept(episodes, selector.num_targets, self.capacity)
 
     def empty(self, episodes: int) -> TargetTable:
-        """A table of the same selector, at the same refresh, for other episodes."""
+        """Return a table of the same selector, at the same refresh, for other episodes."""
         table = TargetTable(self.selector, episodes, self.capacity)
         table.num_refreshes = self.num_refreshes
         return table

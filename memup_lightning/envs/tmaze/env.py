@@ -13,7 +13,7 @@ from memup_lightning.typing import FloatArray
 
 
 def tmaze_spaces(rules: TMazeRules) -> tuple[gymnasium.Space[Any], gymnasium.Space[Any]]:
-    """Spaces of an observation and of an action."""
+    """Return the spaces of an observation and of an action."""
     return gymnasium.spaces.Box(-1.0, 1.0, (rules.observation_size,), np.float32), gymnasium.spaces.Discrete(2)
 
 

@@ -65,7 +65,7 @@ class Layout(NamedTuple):
     distractor_pay: FloatArray
 
     def rows(self, index: IntArray) -> Layout:
-        """The layout of some of the episodes, ``[len(index)]``."""
+        """Return the layout of some of the episodes, ``[len(index)]``."""
         return Layout._make(part[index] for part in self)
 
 
@@ -174,7 +174,7 @@ class TMazeRules:
         return reward
 
     def at_junction(self, layout: Layout, steps: IntArray) -> BoolArray:
-        """Whether each of the steps, ``[n]`` or ``[n, T]``, is the last of its episode."""
+        """Return whether each of the steps, ``[n]`` or ``[n, T]``, is the last of its episode."""
         return np.equal(steps, _wide(layout.length - 1, steps))
 
     def _coin_toss(self, layout: Layout, steps: IntArray) -> FloatArray:
@@ -189,17 +189,17 @@ class TMazeRules:
 
 
 def _wide(per_episode: IntArray, steps: IntArray) -> IntArray:
-    """An array ``[n]``, shaped to broadcast against steps ``[n]`` or ``[n, T]``."""
+    """Return an array ``[n]``, shaped to broadcast against steps ``[n]`` or ``[n, T]``."""
     return per_episode[:, None] if steps.ndim == 2 else per_episode
 
 
 def _sign(draws: npt.NDArray[np.uint64]) -> IntArray:
-    """-1 or +1 from random bits."""
+    """Return -1 or +1 from random bits."""
     return (draws & np.uint64(1)).astype(np.int64) * 2 - 1
 
 
 def _below(high: int | IntArray, draws: npt.NDArray[np.uint64]) -> IntArray:
-    """Integers from {0, ..., high - 1} from random bits."""
+    """Return integers from {0, ..., high - 1} from random bits."""
     return ((draws >> np.uint64(11)) * 2.0**-53 * high).astype(np.int64)
 
 

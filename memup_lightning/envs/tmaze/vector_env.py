@@ -94,7 +94,7 @@ class TMazeVectorEnv(VectorEnv[FloatArray, IntArray, npt.NDArray[Any]]):
         return observation, reward, terminated, np.zeros(self.num_envs, np.bool_), {**self._infos(), **final}
 
     def _begin(self, mazes: IntArray) -> None:
-        """Starts the next episode of some mazes."""
+        """Start the next episode of some mazes."""
         self._seeds[mazes] = self._next_seeds(mazes)
         new = self.rules.layout(self._seeds[mazes])
         parts: list[npt.NDArray[Any]] = list(self._layout)

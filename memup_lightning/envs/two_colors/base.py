@@ -147,7 +147,7 @@ class DoomEnv(gymnasium.Env[Frame, np.int64], ABC):
 
     @abstractmethod
     def _ended(self, info: dict[str, Any]) -> bool:
-        """Whether the episode terminated."""
+        """Return whether the episode terminated."""
 
     def _begin(self) -> Engine:
         """Begin an episode, in a new engine where there is none."""
@@ -185,7 +185,7 @@ class DoomEnv(gymnasium.Env[Frame, np.int64], ABC):
         game.set_render_crosshair(False)
 
     def _observe(self, engine: Engine) -> Frame:
-        """The frame of the screen as it is; of the last screen where the episode is over."""
+        """Return the frame of the screen as it is; of the last screen where the episode is over."""
         self._state = engine.game.get_state()
         if self._state is not None:
             assert self._state.screen_buffer is not None
@@ -255,5 +255,5 @@ def _buttons(action: Any) -> list[int]:
 
 
 def _has_display() -> bool:
-    """Whether a window can be opened; ViZDoom would take Python with it where none can."""
+    """Return whether a window can be opened; ViZDoom would take Python with it where none can."""
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

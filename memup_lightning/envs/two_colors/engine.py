@@ -157,7 +157,7 @@ def _watch(engine: Engine, over: threading.Event) -> None:
 
 
 def _engine_of(folder: Path) -> tuple[int | None, str]:
-    """Number of the process and name of the engine that was started in a folder."""
+    """Return the process number and the name of the engine that was started in a folder."""
     try:
         pid, instance = (folder / "engine").read_text().split()
     except OSError:
@@ -192,5 +192,5 @@ def _alive(pid: int) -> bool:
 
 
 def game_variables(game: vizdoom.DoomGame, names: Sequence[str]) -> list[Any]:
-    """Values of some of ViZDoom's game variables, also after the end of an episode."""
+    """Return the values of some of ViZDoom's game variables, also after the end of an episode."""
     return [game.get_game_variable(getattr(vizdoom.GameVariable, name)) for name in names]

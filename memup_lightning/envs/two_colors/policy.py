@@ -64,7 +64,7 @@ class ItemPolicy(InformedPolicy, ABC):
         return np.where(by_chance, random, self._walk(*self.goal(infos), self.draw(_SIDE, episode) < 0.5))
 
     def draw(self, kind: int, *keys: IntArray) -> FloatArray:
-        """Uniform in [0, 1)."""
+        """Draw a uniform number from [0, 1)."""
         return rng.uniform(self.seed, kind, *keys)
 
     def _walk(self, bearing: FloatArray, distance: FloatArray, search_left: BoolArray) -> IntArray:
@@ -103,7 +103,7 @@ class TwoColorsDelayPolicy(ItemPolicy):
 
 
 def episode_seeds(infos: Mapping[str, Any]) -> IntArray:
-    """Seeds of the episodes that the environments play, ``[envs]``."""
+    """Return the seeds of the episodes that the environments play, ``[envs]``."""
     return np.asarray(infos["episode_seed"]).astype(np.int64)
 
 

@@ -137,7 +137,7 @@ class DoomVectorEnv(SyncVectorEnv):
         self._observations[n], self._told[n] = frame, info
 
     def _infos(self, told: Sequence[Info | None]) -> Info:
-        """The infos of some environments, as arrays and masks of all."""
+        """Return the infos of some environments, as arrays and masks of all."""
         infos: Info = {}
         rows = [info for info in told if info is not None]
         if len(rows) == self.num_envs:  # nearly always; Gymnasium's way takes 10 microseconds for each environment
@@ -222,7 +222,7 @@ def _work(task: Callable[[int], Any], share: range) -> Exception | None:
 
 
 def _cores() -> int:
-    """Cores that this process may use."""
+    """Return the cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

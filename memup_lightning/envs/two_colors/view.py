@@ -71,7 +71,7 @@ class View:
         self.screen_field_of_view = 2 * math.degrees(math.atan(width / 2 / self._focal_length))
 
     def frame(self, screen: Frame) -> Frame:
-        """The frame ``[height, width, channels]`` of a screen; a copy."""
+        """Return the frame ``[height, width, channels]`` of a screen; a copy."""
         cut = screen[self._rows, self._columns]
         if self.shrink > 1:
             cut = _block_means(cut, self.shrink)
@@ -102,7 +102,7 @@ class View:
 
 
 def _block_means(screen: Frame, side: int) -> Frame:
-    """Means of the squares of a screen ``[height, width(, channels)]``, rounded down.
+    """Return the means of the squares of a screen ``[height, width(, channels)]``, rounded down.
 
     Sums of whole rows, then of one channel at a time: NumPy's ``sum`` over both axes of the squares takes 15 times as long.
     """

@@ -217,7 +217,7 @@ def _equal(one: Any, two: Any) -> bool:
 
 
 def _describe(state: Any) -> str:
-    """Shapes and dtypes of a state, such as ``(float32 [4, 1, 64], int64 [4])``."""
+    """Return the shapes and dtypes of a state, such as ``(float32 [4, 1, 64], int64 [4])``."""
     if isinstance(state, tuple | list):
         return f"({', '.join(_describe(part) for part in state)})"
     return f"{str(state.dtype).removeprefix('torch.')} {list(state.shape)}"

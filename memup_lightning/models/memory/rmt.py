@@ -93,8 +93,10 @@ class RMT(Memory):
         return m, (memory, begun, end % size)
 
     def _segment(self, steps: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
-        """Output of every step of a segment, and the memory that it leaves. Steps that are not there yet are in nobody's
-        sight but that of the memory, which only a complete segment leaves."""
+        """Return the output of every step of a segment, and the memory after it.
+
+        Only the memory tokens attend to steps that are not there yet, and only a complete segment replaces the memory.
+        """
         h = self.embed(steps)
         h = torch.cat([memory.to(h.dtype), h, memory.to(h.dtype)], 1) + self.places
         for layer in self.layers:

@@ -109,7 +109,7 @@ class ActorCritic(EvaluationHooks):
 
     @abstractmethod
     def losses(self, batch: RolloutBatch, policy: Distribution, value: Tensor) -> dict[str, Tensor]:
-        """The loss terms of a minibatch.
+        """Compute the loss terms of a minibatch.
 
         Args:
             batch: some of the rows of :meth:`make_batches`.
@@ -124,7 +124,7 @@ class ActorCritic(EvaluationHooks):
         return self.memory.initial_state(envs)
 
     def encode_memory(self, inputs: Fields, state: State, is_first: Tensor) -> tuple[Fields, Tensor, State]:
-        """The inputs as the policy reads them, m_t ``[N, output_size]``, and the state after the step."""
+        """Return the inputs as the policy reads them, m_t ``[N, output_size]``, and the state after the step."""
         normalized = inputs if self.normalizer is None else self.normalizer(inputs)
         memory, state = self.memory(inputs if self.memory.reads_raw else normalized, state, is_first)
         return normalized, memory, state
@@ -164,7 +164,7 @@ class ActorCritic(EvaluationHooks):
         return policy, value
 
     def make_batches(self, rollout: Rollout) -> RolloutBatch:
-        """The rows of a rollout from which minibatches are drawn: its steps, or the sequences of its environments.
+        """Return the rows of a rollout from which minibatches are drawn: its steps, or the sequences of its environments.
 
         ``valid`` says which steps count, so that a long rollout need not be copied.
         """
@@ -179,7 +179,7 @@ class ActorCritic(EvaluationHooks):
         return batch | {"state": rollout.state} if self.memory.learns else batch
 
     def evaluate_batch(self, batch: RolloutBatch) -> tuple[Distribution, Tensor]:
-        """The present policy and value at the steps of a minibatch, with their graph."""
+        """Return the present policy and value at the steps of a minibatch, with their graph."""
         inputs = {name.removeprefix(INPUT): x for name, x in batch.items() if name.startswith(INPUT)}
         return self.decide(inputs, self.memory.encode_batch(inputs, batch))
 
@@ -202,7 +202,7 @@ class ActorCritic(EvaluationHooks):
         self.log_dict(shown, prog_bar=True, logger=False, batch_size=1)
 
     def diagnostics(self, batch: RolloutBatch, policy: Distribution) -> dict[str, Tensor]:
-        """More to log, computed at logging steps only."""
+        """Compute more values to log, computed at logging steps only."""
         return {}
 
     def on_train_end(self) -> None:
@@ -227,7 +227,7 @@ class ActorCritic(EvaluationHooks):
         self.episode_metrics.update(episodes)
 
     def predict_step(self, episodes: dict[str, Tensor], batch_idx: int) -> dict[str, Tensor]:
-        """The episodes: number, return, length, and success where it is defined; one row each."""
+        """Return the episodes: number, return, length, and success where it is defined; one row each."""
         return episodes
 
 

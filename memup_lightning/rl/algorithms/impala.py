@@ -125,7 +125,7 @@ class IMPALA(ActorCritic):
         return global_masked_mean(terms)
 
     def diagnostics(self, batch: RolloutBatch, policy: Distribution) -> dict[str, Tensor]:
-        """The entropy, and the mean importance weight, 1 where the policy that learns is the one that played."""
+        """Return the entropy, and the mean importance weight, 1 where the policy that learns is the one that played."""
         with torch.no_grad():
             ratio = (policy.log_prob(batch["action"]) - batch["log_prob"]).exp()
             return global_masked_mean({"entropy": (policy.entropy(), batch["valid"]), "ratio": (ratio, batch["valid"])})

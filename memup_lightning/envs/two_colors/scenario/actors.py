@@ -22,12 +22,12 @@ _WALL_MARGIN = 48  # map units from a wall to the nearest item
 
 
 def decorate(rules: Rules) -> str:
-    """All actors of some rules."""
+    """Return all actors of some rules."""
     return _common(rules) + (_delay(rules) if isinstance(rules, TwoColorsDelayRules) else _room(rules))
 
 
 def _common(rules: Rules) -> str:
-    """Player, counters, pillar."""
+    """Return the actors player, counters and pillar."""
     slots = "\n".join(
         f'  Player.StartItem "{name}Gun"\n  Player.WeaponSlot {n}, "{name}Gun"' for n, name in enumerate(COUNTERS, 1)
     )
@@ -100,7 +100,7 @@ actor TCDecay : CustomInventory {{
 
 
 def _vests(right: str, wrong: str) -> str:
-    """Both vests; what follows when the colour is the pillar's, and when it is the other."""
+    """Return both vests; what follows when the colour is the pillar's, and when it is the other."""
     return "\n".join(
         f"""
 actor TC{colour}Vest : CustomInventory {{
@@ -128,7 +128,7 @@ actor TC{colour}Vest : CustomInventory {{
 
 
 def _spawn(kind: str, rules: Rules, duration: int = 0) -> str:
-    """A state that lets one item appear at a random place of the room in whose centre the actor stands."""
+    """Return a state that lets one item appear at a random place of the room in whose centre the actor stands."""
     reach = rules.room_size // 2 - _WALL_MARGIN
     place = f"frandom(-{reach}, {reach}), frandom(-{reach}, {reach}), 0"
     return f'TNT1 A {duration} A_SpawnItemEx("{kind}", {place}, 0, 0, 0, 0, SXF_NOCHECKPOSITION)'

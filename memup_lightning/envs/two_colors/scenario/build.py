@@ -20,7 +20,7 @@ map MAP01 "Two-Colors" { NoJump NoCrouch }
 
 
 def build(rules: Rules) -> bytes:
-    """The WAD of some rules; the same bytes for the same rules."""
+    """Return the WAD of some rules; the same bytes for the same rules."""
     lumps: list[Lump] = [
         ("DECORATE", decorate(rules).encode("ascii")),
         ("ZMAPINFO", _MAPINFO.encode("ascii")),
@@ -38,14 +38,14 @@ def build(rules: Rules) -> bytes:
 
 
 def shipped(rules: Rules) -> Path:
-    """Where the package keeps the WAD of the default rules."""
+    """Return where the package keeps the WAD of the default rules."""
     return Path(__file__).with_name(
         "two_colors_delay.wad" if isinstance(rules, TwoColorsDelayRules) else "two_colors.wad"
     )
 
 
 def scenario(rules: Rules) -> bytes:
-    """The WAD of some rules: that of the package where they are the default ones."""
+    """Return the WAD of some rules: that of the package where they are the default ones."""
     return shipped(rules).read_bytes() if rules == type(rules)() else build(rules)
 
 

@@ -11,7 +11,7 @@ _PILLAR_DISTANCE = 160  # map units from the player
 
 
 def map_of(rules: Rules) -> bytes:
-    """The map of some rules, in UDMF."""
+    """Return the map of some rules, in UDMF."""
     return _delay_map(rules) if isinstance(rules, TwoColorsDelayRules) else _room_map(rules)
 
 

@@ -21,7 +21,7 @@ _Mask = npt.NDArray[np.bool_]
 
 
 def sprites() -> list[Lump]:
-    """The sprite lumps, each 4 letters, a frame, and 0: seen alike from all sides."""
+    """Return the sprite lumps: 4 letters, a frame, and 0 (the same from all sides)."""
     images: Mapping[str, Image] = {
         "TCRVA0": _vest(RED),
         "TCGVA0": _vest(GREEN),
@@ -34,7 +34,7 @@ def sprites() -> list[Lump]:
 
 
 def textures() -> list[Lump]:
-    """The texture lumps, 64x64: walls, acid and ceiling."""
+    """Return the texture lumps, 64x64: walls, acid and ceiling."""
     return [("TCWALL", png(_wall())), ("TCACID", png(_acid())), ("TCCEIL", png(_plain((56, 56, 56))))]
 
 
@@ -68,7 +68,7 @@ def _vest(colour: Colour) -> Image:
 
 
 def _pillar(colour: Colour) -> Image:
-    """A column, lighter in its middle, with a base and a capital."""
+    """Draw a column, lighter in its middle, with a base and a capital."""
     rows, columns = _grid(112, 56)
     across = np.abs(columns - 27.5) / 28
     wide = (rows < 10) | (rows >= 102)
@@ -80,7 +80,7 @@ def _pillar(colour: Colour) -> Image:
 
 
 def _medikit() -> Image:
-    """A white box with a blue cross."""
+    """Draw a white box with a blue cross."""
     rows, columns = _grid(28, 36)
     down, across = np.abs(rows - 13.5), np.abs(columns - 17.5)
     image = _empty(28, 36)
@@ -90,7 +90,7 @@ def _medikit() -> Image:
 
 
 def _wall() -> Image:
-    """Grey bricks: something by which to see that one moves."""
+    """Draw grey bricks, which make movement visible."""
     rows, columns = _grid(64, 64)
     shifted = columns + np.where(rows // 16 % 2, 16, 0)
     image = _plain((124, 116, 108))
@@ -99,7 +99,7 @@ def _wall() -> Image:
 
 
 def _acid() -> Image:
-    """Blue with darker waves."""
+    """Draw blue with darker waves."""
     rows, columns = _grid(64, 64)
     image = _plain((24, 24, 120))
     waves = (rows + 4 * np.sin(2 * np.pi * columns / 32)).astype(np.int64) % 16 < 4

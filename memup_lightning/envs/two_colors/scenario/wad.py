@@ -23,7 +23,7 @@ Image = npt.NDArray[np.uint8]
 
 
 def wad(lumps: Iterable[Lump]) -> bytes:
-    """A PWAD of named lumps, in their order.
+    """Return a PWAD of named lumps, in their order.
 
     Args:
         lumps: names of at most eight characters, and contents.
@@ -37,7 +37,7 @@ def wad(lumps: Iterable[Lump]) -> bytes:
 
 
 def png(image: Image, offset: tuple[int, int] | None = None) -> bytes:
-    """A PNG with a palette of at most 256 colours.
+    """Return a PNG with a palette of at most 256 colours.
 
     Args:
         image: ``[height, width, 4]``.
@@ -61,7 +61,7 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def _stored(content: bytes) -> bytes:
-    """A zlib stream of uncompressed blocks: what a compressor writes depends on its version."""
+    """Return a zlib stream of uncompressed blocks: what a compressor writes depends on its version."""
     most = 0xFFFF
     blocks = [content[at : at + most] for at in range(0, len(content), most)]
     out = b"\x78\x01"
@@ -104,7 +104,7 @@ class Thing(NamedTuple):
 
 
 def textmap(rooms: Sequence[Room], things: Sequence[Thing]) -> bytes:
-    """The TEXTMAP lump of a map of rooms that do not touch."""
+    """Return the TEXTMAP lump of a map of rooms that do not touch."""
     out = ['namespace = "zdoom";']
     for number, room in enumerate(rooms):
         half, first = room.size // 2, 4 * number
