@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -199,14 +197,17 @@ def resident_mb() -> float:
 
 
 def peak_resident_mb() -> float:
-    """Return the largest resident set that this process ever had, in 10^6 bytes."""
+    """Return the largest resident set that this process ever had, in 10^6 bytes.
+
+    Linux and Windows keep it. Elsewhere it is the present resident set.
+    """
     status = Path("/proc/self/status")
-    if status.exists():  # Linux hands getrusage's peak on from parent to child process; this one is its own
+    if status.exists():
         for line in status.read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024 / MEGABYTE
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / MEGABYTE
+    memory = psutil.Process().memory_info()
+    return float(getattr(memory, "peak_wset", memory.rss)) / MEGABYTE
 
 
 def _has_targets(trainer: Trainer) -> bool:

@@ -152,7 +152,7 @@ def test_a_full_disk_leaves_nothing_in_the_cache(tmp_path: Path, monkeypatch: py
     assert len(cached(tmp_path, "things", {}, FIELDS, lambda: episodes)) == 2
 
 
-def test_datamodules_and_a_store_work_without_posix_calls(tmp_path: Path) -> None:
+def test_the_command_line_and_a_store_work_without_posix_calls(tmp_path: Path) -> None:
     code = f"""
 import os, sys
 import psutil  # on this system it needs the module resource itself
@@ -160,7 +160,7 @@ sys.modules["fcntl"] = sys.modules["resource"] = None
 for name in ("pread", "preadv", "pwrite", "pwritev"):
     delattr(os, name)
 import numpy as np
-import memup_lightning.datamodules
+import memup_lightning.cli.main
 from memup_lightning.data.cache import cached
 from memup_lightning.data.episodes import FieldSpec
 episode = {{"x": np.arange(6, dtype=np.float32).reshape(3, 2)}}
