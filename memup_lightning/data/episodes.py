@@ -1,6 +1,6 @@
 """Sources of episodes: the interface that the stream reads, its implementation over arrays, and checks of their values.
 
-What reads an episode does not know whether it is on disk, in arrays, or computed when read.
+A reader does not depend on whether an episode is on disk, in arrays, or computed when read.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a parameter *is*, in plain JSON: equal for equal parameters in every process, different where data would differ.
+"""Identity of parameters as plain JSON: equal for equal parameters in every process, different where data would differ.
 
 A number is itself. A function or class is its import path, the version of its package and a checksum of its source
 file, so that a policy which was edited counts as another one. Any other object is its class and what it holds: a trained
@@ -91,7 +91,7 @@ def digest(plain: Json) -> str:
 
 
 def _content(value: Any) -> Json:
-    """What an object holds."""
+    """Return the attributes of an object, for its fingerprint."""
     if isinstance(value, Enum):
         return value.name
     if isinstance(value, np.random.Generator):

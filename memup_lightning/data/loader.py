@@ -23,8 +23,8 @@ from memup_lightning.data.stream import ChunkStream
 from memup_lightning.typing import IntArray
 
 _ALIGNMENT = 64  # bytes
-_PREFETCH = 2  # blocks of a worker that are not handed out yet
-_SLOTS = _PREFETCH + 2  # ... beside them the one that is being copied, and one to spare
+_PREFETCH = 2  # blocks of a worker that are not yielded yet
+_SLOTS = _PREFETCH + 2  # ... and the one that is being copied, and one to spare
 
 
 class ChunkLoader:

@@ -1,8 +1,8 @@
-"""Who reads what: a pure function of (seed, step, episode lengths), apart from any reading of data.
+"""Samplers of lanes: positions as a pure function of (seed, step, episode lengths), without reading data.
 
-A lane plays *visits*: an episode from its first step on, for a number of chunks. Visits follow each other without a
-gap, so where a lane stands at a step is found by a binary search in the cumulative number of chunks; no step depends on
-the one before it, and a resumed run, or any worker, asks for the step it needs.
+A lane plays *visits*: an episode from its first step on, for a number of chunks. Visits follow each other without a gap,
+so the position of a lane at a step is found by a binary search in the cumulative number of chunks; no step depends on the
+one before it, and a resumed run, or any worker, starts at the step it needs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _MAX_RESTART = 0.999  # a lane of this probability plays almost nothing but firs
 
 
 class Positions(NamedTuple):
-    """Where every lane stands at some steps; ``[steps, lanes]`` each, ``episode`` is -1 for a lane that idles."""
+    """Positions of all lanes at some steps, ``[steps, lanes]`` each; ``episode`` is -1 for an idle lane."""
 
     episode: IntArray
     start: IntArray
@@ -54,11 +54,11 @@ class LaneSampler(ABC):
 class ShuffledLaneSampler(LaneSampler):
     """Endless training schedule: each lane plays one episode after another.
 
-    A lane goes through all episodes in an order of its own, then through all of them in another. A lane whose
-    ``restart`` probability p is not 0 leaves its episode after a geometric number of chunks (mean 1/p) or at its end,
-    whichever comes first: in a long episode most chunks teach nothing, and its beginning is where the state of the
-    memory is certainly its own. The first visit of every lane ends early at a random place, so that lanes which would
-    march in step spread over the episode.
+    A lane goes through all episodes in an order of its own, then through all of them in another. A lane whose ``restart``
+    probability p is not 0 leaves its episode after a geometric number of chunks (mean 1/p) or at its end, whichever comes
+    first: from most chunks of a long episode nothing is learned, and its beginning is where the state of the memory is
+    certainly its own. The first visit of every lane ends early at a random place, so that lanes which would march in step
+    spread over the episode.
 
     Args:
         lengths: steps of each episode.

@@ -27,7 +27,7 @@ class StepReader:
         return {name: x[:, -1] if name in self.names else x for name, x in arrays.items()}
 
     def steps(self, arrays: Arrays, position: IntArray, valid: np.ndarray, shape: tuple[int, ...]) -> StepBatch:
-        """What :meth:`read` returned, as tensors whose rows are laid out in ``shape``."""
+        """Convert the result of :meth:`read` to tensors, with rows in the given shape."""
         ok = torch.from_numpy(valid.reshape(shape))
         outcome = _tensor(arrays[OUTCOME], shape)
         if HAS_OUTCOME in arrays:
@@ -53,5 +53,5 @@ def as_tensor(array: np.ndarray) -> Tensor:
 
 
 def mask_unknown(outcome: Tensor, known: Tensor) -> Tensor:
-    """0 where there is no outcome: NaN may stand there, or no class; a loss that does not count still has a gradient."""
+    """Set unknown outcomes, which may be NaN or no class, to 0: a loss that does not count still has a gradient."""
     return outcome.where(known.view(*known.shape, *[1] * (outcome.dim() - known.dim())), 0)

@@ -32,17 +32,17 @@ _EPISODE, _STEP = 21, 22  # separate streams of random numbers
 class ChunkStream(IterableDataset[Chunk]):
     """Chunks of all lanes, one after another.
 
-    Worker w of W makes the chunks w, w + W, ...; a DataLoader with ``batch_size=None`` hands them out in their order.
+    Worker w of W makes the chunks w, w + W, ...; a DataLoader with ``batch_size=None`` yields them in order.
 
     Args:
         source: the episodes.
-        task: what is input, context and outcome.
-        schedule: where the lanes stand at each step.
+        task: fields of input, context and outcome.
+        schedule: positions of the lanes at each step.
         epoch_length: number of chunks after which an epoch ends; the first iteration yields as many.
         contexts: whether chunks carry the local context and outcome of their own steps.
         probes: steps drawn from each lane's episode for the local predictor.
         seed: the probes follow from it.
-        loss_free: which episodes teach nothing, bool ``[episodes]``; None: all of them teach.
+        loss_free: episodes without loss, bool ``[episodes]``; None: none.
     """
 
     def __init__(
@@ -156,8 +156,8 @@ class ChunkStream(IterableDataset[Chunk]):
     def probe(self, episode: IntArray, draw: npt.NDArray[np.float64]) -> StepBatch:
         """Steps of some episodes, for each ``[rows]`` as many as there are draws from [0, 1), ``[rows, probes]``.
 
-        Half of the probes lie anywhere; for the other half every distance from the end, on a logarithmic scale, is
-        equally likely: outcomes that come once, at the end of a long episode, are seen too."""
+        Half of the probes are uniform over the episode. For the other half every distance from the end, on a logarithmic
+        scale, is equally likely, so that an outcome that comes once, at the end of a long episode, is sampled too."""
         length = self.source.lengths[episode][:, None]
         anywhere = np.floor(draw * length)
         near_end = length - np.floor(np.exp(draw * np.log1p(length)))

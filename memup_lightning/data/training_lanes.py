@@ -1,4 +1,4 @@
-"""Training lanes: where they are, and what they play next."""
+"""Training lanes of a run: positions, overrides, the next chunks."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class TrainingLanes:
 
     Args:
         source: the training episodes.
-        task: what is input, context and outcome.
+        task: fields of input, context and outcome.
         table: the targets of the episodes.
         lanes: B, of all ranks together.
         chunk_length: steps of a chunk.
@@ -48,7 +48,7 @@ class TrainingLanes:
 
     Attributes:
         schedule: where the lanes of this rank are at every step.
-        num_consumed: chunks handed out so far: all that a resumed run must know.
+        num_consumed: chunks yielded so far; a resumed run needs no other number.
     """
 
     def __init__(
@@ -154,11 +154,11 @@ class TrainingLanes:
         self.overridden = True
 
     def release_lanes(self) -> None:
-        """Let every lane play what the schedule says."""
+        """Let every lane follow the schedule again."""
         self._override, self.overridden = None, False
 
     def check_override(self) -> None:
-        """Refuse to go on without the lanes that were overridden in the checkpoint.
+        """Refuse to resume without the lanes that were overridden in the checkpoint.
 
         Raises:
             MemUPError: see above.
@@ -208,6 +208,6 @@ class TrainingLanes:
         return found.hexdigest()
 
     def _settings(self) -> dict[str, Any]:
-        """What decides where a lane is after so many chunks."""
+        """Return the settings that determine the positions of the lanes."""
         settings = {"seed": self.seed, "lanes": self.lanes, "chunk_length": self.chunk_length}
         return settings | {"restart": self.restart and list(self.restart), "curriculum": dict(self.curriculum)}

@@ -10,7 +10,7 @@ import gymnasium
 
 
 class InformedPolicy(ABC):
-    """A policy that is told the infos too, such as a script that knows what an agent must find out."""
+    """Policy that also reads the infos, such as a script that reads hidden truth."""
 
     @abstractmethod
     def __call__(self, observations: Any, action_space: gymnasium.Space[Any], infos: Mapping[str, Any]) -> Any:
@@ -23,7 +23,7 @@ class InformedPolicy(ABC):
         """
 
 
-# Not a string: the command line finds a policy's class or function by the types that stand here.
+# Not a string: the command line finds a policy's class or function by these types.
 Policy: TypeAlias = Callable[[Any, gymnasium.Space[Any]], Any] | InformedPolicy
 """From the observations of all environments and their joint action space to an action for each."""
 

@@ -16,9 +16,9 @@ class SuffixMaxima:
     """Candidates of several episodes, gathered while their scores come in from first step to last.
 
     Args:
-        rows: episodes side by side.
+        rows: episodes at once.
         num_targets: K.
-        capacity: candidates kept for an episode. Where there are more (scores that fall all the way), the K best stay
+        capacity: candidates kept for an episode. Where there are more (scores that decrease throughout), the K best stay
             and the rest is thinned evenly over the episode.
         device: where the scores are.
     """
@@ -41,7 +41,7 @@ class SuffixMaxima:
         """Return which steps have fewer than K later ones that score as high."""
         left, later = score, score
         lowest = torch.full_like(score[:, :1], -torch.inf)
-        # `later`: the largest score behind each step, in the next round the second largest, at last the Kth.
+        # `later`: the largest score after each step, in the next round the second largest, at last the Kth.
         for _ in range(self.num_targets):
             best = left.flip(1).cummax(1).values.flip(1)
             later = torch.cat([best[:, 1:], lowest], dim=1)
@@ -49,7 +49,7 @@ class SuffixMaxima:
         return score > later
 
     def _keep(self, keep: Tensor, score: Tensor, position: Tensor) -> None:
-        """Put what is kept of each row to its front."""
+        """Move the candidates of each row to its front."""
         width = min(int(keep.sum(1).max()), score.shape[1])
         order = (~keep).to(torch.int8).argsort(dim=1, stable=True)[:, :width]
         self.position = position.gather(1, order)
@@ -87,7 +87,7 @@ class Candidates:
         self._used = num_targets  # few episodes fill their places: what is empty in all of them need not be searched
 
     def replace(self, episodes: IntArray, found: SuffixMaxima) -> None:
-        """Take over what was found for some episodes."""
+        """Store the candidates of some episodes."""
         score = found.score.cpu().numpy()
         self.put(episodes, np.where(np.isneginf(score), NOWHERE, found.position.cpu().numpy()), score)
 
@@ -98,7 +98,7 @@ class Candidates:
         return position[:, :used], self.score[episodes, :used]
 
     def put(self, episodes: IntArray, position: IntArray, score: FloatArray) -> None:
-        """Take over what :meth:`take` returned on another rank."""
+        """Store the result of :meth:`take` from another rank."""
         self.score[episodes] = -np.inf
         self.position[episodes] = NOWHERE
         self.score[episodes, : score.shape[1]] = score
@@ -123,7 +123,7 @@ class Candidates:
         return np.where(np.isneginf(np.take_along_axis(score, chosen, axis=1)), NOWHERE, out)
 
     def _eligible(self, score: FloatArray) -> FloatArray:
-        """The scores of the candidates at or after the start, -inf where one cannot be chosen beside the others."""
+        """Return the scores of the candidates at or after the start, -inf for those that cannot be chosen too."""
         return score
 
 

@@ -36,7 +36,7 @@ class Explainable(Selector):
         self.seed = seed
 
     def score(self, steps: Scorable) -> Tensor:
-        """The whole part is the place of a step's cluster, the rest that of the step within it; the highest comes first."""
+        """Score steps: the whole part is the rank of a step's cluster, the rest the step's rank within the cluster."""
         clusters = steps.clusters
         if clusters is None:
             raise MemUPError("Explainable scores context clusters, and none were found; train with a TargetRefresh")
@@ -60,7 +60,7 @@ class ClusterMaxima(SuffixMaxima):
             dim=1, descending=True, stable=True
         )  # cluster after cluster, within one from first to last
         ordered = score.gather(1, order)
-        # What stands behind a step is later and of its own cluster, or of a lower cluster.
+        # The candidates after a step are later and of its own cluster, or of a lower cluster.
         behind = ordered.flip(1).cummax(1).values.flip(1)
         behind = torch.cat([behind[:, 1:], torch.full_like(score[:, :1], -torch.inf)], dim=1)
         return torch.zeros_like(score, dtype=torch.bool).scatter_(1, order, ordered > behind)

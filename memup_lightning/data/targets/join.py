@@ -26,7 +26,7 @@ class TargetJoin:
 
     Args:
         source: the episodes.
-        task: what is context and outcome.
+        task: fields of context and outcome.
         table: the targets of every episode.
         schedule: that of the chunks.
     """
@@ -38,7 +38,7 @@ class TargetJoin:
         self._refresh = -1
         self._first = self._last = 0  # steps of the run that are planned
         self._positions = np.zeros((0, 0, 0), np.int64)
-        self._rows = np.zeros((0, 0), np.int64)  # where the targets of a planned step and lane stand in ...
+        self._rows = np.zeros((0, 0), np.int64)  # places of the targets of a planned step and lane in ...
         self._arrays: Arrays = {}  # ... these arrays, [rows, K, ...]
         self._laid_out: dict[int, StepBatch] = {}  # step of the run -> its targets
 
@@ -71,7 +71,7 @@ class TargetJoin:
         return eval_mask
 
     def _read(self, episode: IntArray, position: IntArray) -> Arrays:
-        """The steps at ``position [rows, K]`` of each row's episode, one after another; any step stands for none."""
+        """Read the steps at ``position [rows, K]`` of each row's episode, concatenated; any step for a missing target."""
         return self.reader.read(
             np.repeat(episode, position.shape[1]), np.where(position == NOWHERE, 0, position).ravel()
         )

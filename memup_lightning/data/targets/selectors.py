@@ -56,7 +56,7 @@ class Selector(ABC):
 
     @abstractmethod
     def score(self, steps: Scorable) -> Tensor:
-        """What top-K is taken over, ``[rows, steps]``."""
+        """Compute the scores of which the top K are selected, ``[rows, steps]``."""
 
 
 class TopK(Selector):

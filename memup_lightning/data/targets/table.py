@@ -33,7 +33,7 @@ class TargetTable:
             them in T steps.
 
     Attributes:
-        num_refreshes: number of refreshes so far; 0 says that nothing was selected yet.
+        num_refreshes: number of refreshes so far; 0: nothing was selected yet.
         scored: which episodes have targets, bool ``[episodes]``.
     """
 
@@ -52,11 +52,11 @@ class TargetTable:
         return table
 
     def collect(self, episodes: IntArray, device: torch.device) -> TargetCollector:
-        """Begin to gather the candidates of some episodes, side by side."""
+        """Begin to collect the candidates of some episodes at once."""
         return TargetCollector(self, episodes, device)
 
     def complete_refresh(self) -> None:
-        """What was collected since the refresh before is what chunks get from now on."""
+        """Let chunks have the targets that were collected since the previous refresh."""
         self.num_refreshes += 1
 
     def select(self, episodes: IntArray, start: IntArray) -> IntArray:
@@ -66,11 +66,11 @@ class TargetTable:
         return self.candidates.select(episodes, start)
 
     def take(self, episodes: IntArray) -> tuple[IntArray, FloatArray]:
-        """What was found for some episodes, for :meth:`put` on another rank."""
+        """Return the candidates of some episodes, for :meth:`put` on another rank."""
         return self.candidates.take(episodes)
 
     def put(self, episodes: IntArray, rows: tuple[IntArray, FloatArray]) -> None:
-        """Take over what another rank has found."""
+        """Store candidates from another rank."""
         self.candidates.put(episodes, *rows)
         self.scored[episodes] = True
 
@@ -95,7 +95,7 @@ class TargetTable:
 
 
 class TargetCollector:
-    """Scores on their way into a :class:`TargetTable`; the table changes only at :meth:`finish`."""
+    """Scores that are collected for a :class:`TargetTable`; the table changes only at :meth:`finish`."""
 
     def __init__(self, table: TargetTable, episodes: IntArray, device: torch.device) -> None:
         self.table = table

@@ -1,4 +1,4 @@
-"""The T-Maze: its rules, one maze, and many mazes side by side."""
+"""The T-Maze: its rules, one maze, and a vector environment of mazes."""
 
 from memup_lightning.envs.tmaze.env import TMazeEnv
 from memup_lightning.envs.tmaze.rules import TMazeRules

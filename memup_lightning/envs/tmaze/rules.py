@@ -10,10 +10,10 @@ The observation is three numbers, ``[hint, junction, noise]``:
 With ``distractor_noise`` n the observation has n more numbers: at a distractor step a vector drawn for that step alone,
 uniform in [-1, 1], elsewhere zeros. Then no two distractor steps look alike.
 
-Two actions, 0 = left and 1 = right. In the corridor either one moves forward and pays nothing. At the junction the
-turn that the hint asked for pays +4, the other one -3, and the episode ends. In the modes with R the corridor is 0 to
-10 steps longer than ``length``, so that counting steps does not help. A distractor step pays +4 or -3 by a coin toss,
-whatever the action: a reward as surprising as the junction's, which no memory explains.
+Two actions, 0 = left and 1 = right. In the corridor both move forward and give no reward. At the junction the turn of the
+hint gives +4, the other one -3, and the episode ends. In the modes with R the corridor is 0 to 10 steps longer than
+``length``, so that counting steps does not help. A distractor step gives +4 or -3 by a coin toss, whatever the action: a
+reward as surprising as the junction's, which no memory explains.
 
 The rules are pure functions of an episode seed (:mod:`memup_lightning.rng`): any step of any episode can be made
 alone, by an environment or by a data set, and a corridor of a million steps takes no room.
@@ -48,10 +48,10 @@ _LAYOUT, _NOISE, _VECTOR = range(
 
 
 class Layout(NamedTuple):
-    """What is drawn once for each of n episodes.
+    """Random draws that are fixed for each of n episodes.
 
     Attributes:
-        hint: the turn that pays, -1 = left, +1 = right, ``[n]``.
+        hint: the turn of reward +4, -1 = left, +1 = right, ``[n]``.
         hint_step: the step at which it is shown, ``[n]``.
         length: number of steps; the junction is step ``length - 1``, ``[n]``.
         distractor_steps: the distractor steps in rising order, ``[n, distractors]``.
@@ -76,7 +76,7 @@ class TMazeRules:
     Args:
         length: number of steps of an episode, the junction included (the least number in mode R).
         mode: ``L`` long corridor, ``LN`` with noise, ``LNR`` with noise and 0 to 10 steps more, drawn for each episode.
-        distractors: number of steps of the corridor that pay a coin toss. None is among the first five.
+        distractors: number of steps of the corridor whose reward is a coin toss. None is among the first five.
         hint_window: share of the corridor in which the hint comes, at a step drawn for each episode; 0: at step 0.
         distractor_noise: size of the random vector that a distractor step shows.
 
@@ -136,12 +136,12 @@ class TMazeRules:
         )
 
     def observe(self, layout: Layout, seeds: IntArray, steps: IntArray) -> FloatArray:
-        """What is seen at the given steps of each episode.
+        """Compute the observations at the given steps of each episode.
 
         Args:
             layout: of the same n episodes.
             seeds: one seed an episode, ``[n]``.
-            steps: ``[n]`` or ``[n, T]``. Past the junction there is nothing to see but noise.
+            steps: ``[n]`` or ``[n, T]``. After the junction they are noise only.
 
         Returns:
             ``[n, size]`` or ``[n, T, size]``: hint, junction, noise, the vector of a distractor step.
@@ -161,7 +161,7 @@ class TMazeRules:
         return observation
 
     def reward(self, layout: Layout, steps: IntArray, actions: IntArray) -> FloatArray:
-        """What the actions taken at the given steps pay.
+        """Compute the rewards of the actions taken at the given steps.
 
         Args:
             layout: of n episodes.
@@ -178,7 +178,7 @@ class TMazeRules:
         return np.equal(steps, _wide(layout.length - 1, steps))
 
     def _coin_toss(self, layout: Layout, steps: IntArray) -> FloatArray:
-        """What each step pays as a distractor; 0 where it is none."""
+        """Compute the reward of each step as a distractor; 0 where it is none."""
         corridor = _wide(layout.length, steps) - _FREE_STEPS - 1
         # The inverse of the edges in `layout`: the last stratum that begins at or before the step.
         stratum = ((steps - _FREE_STEPS + 1) * self.distractors - 1) // corridor

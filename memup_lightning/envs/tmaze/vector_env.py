@@ -18,14 +18,14 @@ from memup_lightning.typing import BoolArray, FloatArray, IntArray
 
 
 class TMazeVectorEnv(VectorEnv[FloatArray, IntArray, npt.NDArray[Any]]):
-    """Many T-Mazes (see the module), stepped together in NumPy.
+    """Vector environment of T-Mazes (see the module), stepped together in NumPy.
 
     ``infos`` holds ``episode_seed`` and the hidden truth ``hint``, ``[num_envs]`` each, at every step. Under
     ``SAME_STEP`` it holds ``final_obs`` and ``final_info`` too when an episode has ended.
 
     Seeds: each maze has a key, and its k-th episode since the keys were set is a function of key and k, whatever the
-    other mazes do. ``reset(seed=int)`` draws all keys from that seed; ``reset(seed=[...])`` takes one key a maze, so
-    that equal keys give equal mazes at any place; ``reset()`` goes on to the next episode of every maze.
+    other mazes do. ``reset(seed=int)`` draws all keys from that seed; ``reset(seed=[...])`` takes one key a maze, so that
+    equal keys give equal mazes at any place; ``reset()`` begins the next episode of every maze.
 
     Args:
         num_envs: number of mazes.
@@ -77,7 +77,7 @@ class TMazeVectorEnv(VectorEnv[FloatArray, IntArray, npt.NDArray[Any]]):
         actions = np.asarray(actions)
         if actions.shape != (self.num_envs,) or ((actions != 0) & (actions != 1)).any():
             raise MemUPError(f"actions must be {self.num_envs} numbers, each 0 (left) or 1 (right), got {actions}")
-        # Under NEXT_STEP a finished maze stands one step past its junction: this call pays it nothing and begins anew.
+        # Under NEXT_STEP a finished maze is one step past its junction: this call gives no reward and resets it.
         begin = self._steps == self._layout.length
         reward = self.rules.reward(self._layout, self._steps, actions)
         terminated = self.rules.at_junction(self._layout, self._steps)

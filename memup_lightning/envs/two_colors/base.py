@@ -1,6 +1,6 @@
-"""DoomEnv: what both variants of Two-Colors share, the game as a Gymnasium environment.
+"""DoomEnv: base class of both variants of Two-Colors, the game as a Gymnasium environment.
 
-The observation is what the player sees. All else is hidden from the agent, and is in ``info``:
+The observation is the player's view. Everything else is hidden from the agent, and is in ``info``:
 
 - ``colour``: of the pillar, 0 = red, 1 = green; ``pillar``: whether it is still there.
 - ``health``: at most 100, not above 0 when the player is dead.
@@ -9,7 +9,7 @@ The observation is what the player sees. All else is hidden from the agent, and 
 - ``episode_seed``: ``reset(options={"episode_seed": s})`` plays that episode again.
 - ``discarded``: the engine failed and the episode ended there; a collector leaves it out. The next ``reset()`` plays
   the same episode in a new engine. ``engine_failures``: how often that happened.
-- with ``item_info``, for each kind of item (``red``, ``green``, ``medikit``): ``red_count``, how many are in view, and
+- with ``item_info``, for each type of item (``red``, ``green``, ``medikit``): ``red_count``, how many are in view, and
   where the nearest of them is: ``red_bearing`` in degrees, positive to the left, and ``red_distance`` in map units; 0
   where none is in view.
 
@@ -172,7 +172,7 @@ class DoomEnv(gymnasium.Env[Frame, np.int64], ABC):
         game.set_screen_resolution(self.view.screen_resolution)
         game.set_screen_format(self.view.screen_format)
         game.set_available_buttons([getattr(vizdoom.Button, name) for name in BUTTONS])
-        # A state then holds them. To ask for one gives Python's lock away and takes it again, for which threads queue.
+        # A state then holds them. Reading one releases Python's lock and takes it again, for which threads wait.
         game.set_available_game_variables(self._hidden)
         game.set_labels_buffer_enabled(self.item_info)
         game.set_window_visible(self.render_mode == "human")
@@ -193,7 +193,7 @@ class DoomEnv(gymnasium.Env[Frame, np.int64], ABC):
         return self.view.frame(self._screen)
 
     def _read_info(self, engine: Engine) -> dict[str, Any]:
-        """What is hidden from the agent."""
+        """Read the values that are hidden from the agent."""
         game, state = engine.game, self._state
         if state is None:  # the episode is over
             hidden, tic = [game.get_game_variable(name) for name in self._hidden], game.get_episode_time()
@@ -244,7 +244,7 @@ class DoomEnv(gymnasium.Env[Frame, np.int64], ABC):
 
 
 def _buttons(action: Any) -> list[int]:
-    """What an action presses; to ask the space (``contains``) takes eight times as long."""
+    """Return the buttons of an action; a check by the space (``contains``) would take eight times as long."""
     try:
         number = operator.index(action)
     except TypeError:

@@ -1,13 +1,13 @@
-"""ViZDoom's engine, kept on a lead: it ends when Python ends, leaves nothing behind, and is killed when it hangs.
+"""ViZDoom's engine, supervised: it ends when Python ends, leaves no files, and is killed when it hangs.
 
-ViZDoom starts its engine as a process of its own and talks to it through shared memory. When Python is killed, the
-engine goes on, its files stay in /dev/shm, and its settings in the working folder. So:
+ViZDoom starts its engine as a process of its own and talks to it through shared memory. When Python is killed, the engine
+continues, its files stay in /dev/shm, and its settings in the working folder. So:
 
-- a small script (:mod:`~memup_lightning.envs.two_colors.launch`) stands between the two. The kernel then kills the
-  engine when the process that plays dies, whatever it dies of.
+- a small script (:mod:`~memup_lightning.envs.two_colors.launch`) starts the engine. The kernel then kills the engine when
+  the process that plays dies, whatever it dies of.
 - the engine runs in a temporary folder. When it has started, the folder and the names of the shared memory are removed:
-  what is open goes on working, and no kind of death leaves a file.
-- what a start that was killed has left is removed by the next start.
+  open files keep working, and no files remain however the process ends.
+- files of a start that was killed are removed by the next start.
 - a thread kills an engine that does not answer in time; ViZDoom reports it as dead then.
 """
 
@@ -77,7 +77,7 @@ class Engine:
     ) -> None:
         self.pid: int | None = None
         self.patience = max(patience, _START)  # until it has started
-        self._asked: float | None = None  # when the engine was asked what it has not answered yet
+        self._asked: float | None = None  # time of the call that the engine has not answered yet
         self._over = threading.Event()
         sweep()
         folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDERS}{os.getpid()}-"))
@@ -174,7 +174,7 @@ def _remove(folder: Path) -> None:
 
 
 def sweep() -> None:
-    """Remove what processes that were killed while their engine started have left."""
+    """Remove the files of processes that were killed while their engine started."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDERS}*"):
         owner = folder.name.removeprefix(_FOLDERS).partition("-")[0]
         if owner.isdigit() and not _alive(int(owner)):

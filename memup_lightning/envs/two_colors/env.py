@@ -13,7 +13,7 @@ from memup_lightning.envs.two_colors.rules import TwoColorsDelayRules, TwoColors
 
 
 class TwoColorsEnv(DoomEnv):
-    """A room of acid with red and green vests; those of the colour of a pillar, which is seen at the start only, heal.
+    """Room of acid with red and green vests; those of the colour of a pillar, visible at the start only, heal.
 
     Terminated when the player dies, truncated at the timeout. See the module for what ``info`` holds.
 

@@ -2,8 +2,8 @@
 
     launch.py PARENT ENGINE [arguments of the engine]
 
-The working folder is the engine's own, so that what the engine writes lies there. The engine is told to die with the
-process that plays, and leaves its number and the name of its shared memory in ``engine``.
+The working folder is the engine's own, so that its files are there. The engine is set to end with the process that plays,
+and leaves its number and the name of its shared memory in ``engine``.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ def main(parent: int, engine: str, arguments: list[str]) -> None:
     with open("output", "wb") as output:
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
-    if os.getppid() != parent:  # it died before it was to be told
+    if os.getppid() != parent:  # it ended before this process asked the kernel
         sys.exit(1)
     os.execv(engine, [engine, *arguments])
 

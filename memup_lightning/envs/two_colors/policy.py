@@ -25,10 +25,10 @@ _RANDOM_EPISODE, _RANDOM_STEP, _ACTION, _CHOICE, _SIDE = range(5)  # first key o
 
 
 class ItemPolicy(InformedPolicy, ABC):
-    """Plays a share of the episodes at random, and the others by a script that sees what the player does not.
+    """Policy that plays a share of the episodes at random, and the others by a script that reads hidden infos.
 
-    The script walks to the nearest item in view, as the labels of the screen tell it; with none in view it turns. Its
-    draws follow from the seeds of the episodes: an episode is played alike in any company.
+    The script walks to the nearest item in view, by the labels of the screen; with none in view it turns. Its draws
+    follow from the seeds of the episodes: an episode is the same whatever the other environments play.
 
     Args:
         random_share: share of the episodes that are played at random, 0 to 1.
@@ -36,7 +36,7 @@ class ItemPolicy(InformedPolicy, ABC):
         seed: of its draws.
 
     Raises:
-        MemUPError: a share outside 0 to 1; an environment that does not tell its items.
+        MemUPError: a share outside 0 to 1; an environment without ``item_info``.
     """
 
     def __init__(self, random_share: float = 0.0, noise: float = 0.1, seed: int = 0) -> None:
@@ -48,7 +48,7 @@ class ItemPolicy(InformedPolicy, ABC):
 
     @abstractmethod
     def goal(self, infos: Mapping[str, Any]) -> tuple[FloatArray, FloatArray]:
-        """Bearing (degrees, to the left above 0) and distance of what is walked to, ``[envs]``; NaN: not in view."""
+        """Return bearing (degrees, positive to the left) and distance of the goal, ``[envs]``; NaN: not in view."""
 
     def __call__(
         self, observations: Any, action_space: gymnasium.Space[Any], infos: Mapping[str, Any]
@@ -78,7 +78,7 @@ class ItemPolicy(InformedPolicy, ABC):
 
 class TwoColorsPolicy(ItemPolicy):
     """Takes vests of the pillar's colour when its health is low, and of the other colour when it is not. It lives long,
-    and takes about as many of either kind: what a vest pays cannot be told from the script.
+    and takes about as many of either: the reward of a vest does not follow from the script.
 
     Args:
         random_share, noise, seed: see :class:`ItemPolicy`.
@@ -112,7 +112,7 @@ def _vest(green: BoolArray) -> StringArray:
 
 
 def _nearest(item: StringArray, infos: Mapping[str, Any]) -> tuple[FloatArray, FloatArray]:
-    """Bearing and distance of the nearest item of the kind that each environment wants; NaN where none is in view."""
+    """Return bearing and distance of the nearest item of each environment's goal; NaN where none is in view."""
     bearing, distance = np.full(len(item), np.nan), np.full(len(item), np.nan)
     for name in ITEMS:
         wanted = (item == name) & (np.asarray(infos[f"{name}_count"]) > 0)

@@ -30,7 +30,7 @@ ACTIONS: tuple[tuple[int, int, int, int], ...] = (
 )
 """The buttons that each action presses, in the order of :data:`BUTTONS`."""
 ITEMS = {"red": "TCRedVest", "green": "TCGreenVest", "medikit": "TCMedikit"}
-"""Actor of each kind of item."""
+"""Actor of each type of item."""
 FORWARD, FORWARD_LEFT, FORWARD_RIGHT, LEFT, RIGHT, BACKWARD, BACKWARD_LEFT, BACKWARD_RIGHT = range(len(ACTIONS))
 
 

@@ -1,4 +1,4 @@
-"""Two-Colors side by side: engines that play at the same time, in one Python process.
+"""Vector environments of Two-Colors: engines that play at the same time, in one Python process.
 
 ViZDoom's engine is a process of its own, and Python's lock is free while one is waited for. So threads are enough to keep
 every core busy, and nothing has to be pickled and sent: Gymnasium's AsyncVectorEnv, with a Python process for each
@@ -28,7 +28,7 @@ Step = tuple[Frame, npt.NDArray[np.float64], npt.NDArray[np.bool_], npt.NDArray[
 
 
 class DoomVectorEnv(SyncVectorEnv):
-    """Environments that threads play; what they return is that of Gymnasium's SyncVectorEnv over the same ones.
+    """Vector environment whose engines run in threads; it returns what Gymnasium's SyncVectorEnv does.
 
     Observations are bytes ``[num_envs, height, width, channels]``, rewards and flags ``[num_envs]``. ``infos`` holds for
     each name of the environments' infos an array and the mask ``_name``, ``[num_envs]`` each.
@@ -57,7 +57,7 @@ class DoomVectorEnv(SyncVectorEnv):
             raise MemUPError(f"num_envs={num_envs}, threads={threads}: each must be at least 1")
         super().__init__([partial(kind, **given)] * num_envs, autoreset_mode=autoreset_mode)
         self._crew = Crew(num_envs, threads)
-        self._told: list[Info | None] = [None] * num_envs
+        self._last_infos: list[Info | None] = [None] * num_envs
         self._final: list[tuple[Frame, Info] | None] = [None] * num_envs
 
     def reset(
@@ -70,7 +70,7 @@ class DoomVectorEnv(SyncVectorEnv):
             options: of the environments; ``reset_mask`` (bool ``[num_envs]``): the environments that begin.
 
         Raises:
-            MemUPError: a wrong number of seeds, a mask of another kind; see the environments.
+            MemUPError: a wrong number of seeds, a mask of another shape or type; see the environments.
         """
         if seed is None or isinstance(seed, int | np.integer):
             seeds = [None if seed is None else int(seed) + n for n in range(self.num_envs)]
@@ -85,13 +85,13 @@ class DoomVectorEnv(SyncVectorEnv):
 
         def begin(n: int) -> None:
             if mask[n]:
-                self._observations[n], self._told[n] = self.envs[n].reset(seed=seeds[n], options=options)
+                self._observations[n], self._last_infos[n] = self.envs[n].reset(seed=seeds[n], options=options)
 
-        self._told = [None] * self.num_envs
+        self._last_infos = [None] * self.num_envs
         self._crew.run(begin)
         for flags in (self._terminations, self._truncations, self._autoreset_envs):
             flags[mask] = False
-        return self._observations.copy(), self._infos(self._told)
+        return self._observations.copy(), self._infos(self._last_infos)
 
     def step(self, actions: npt.NDArray[np.int64]) -> Step:
         """Play a step of all environments.
@@ -107,14 +107,14 @@ class DoomVectorEnv(SyncVectorEnv):
             raise MemUPError(f"actions of shape {chosen.shape} for {self.num_envs} environments; give one each")
         self._final = [None] * self.num_envs
         self._crew.run(lambda n: self._play(n, chosen[n]))
-        infos = self._infos(self._told)
+        infos = self._infos(self._last_infos)
         if any(self._final):
             over = np.array([final is not None for final in self._final])
             frames = np.full(self.num_envs, None, dtype=object)
             for n in np.flatnonzero(over):
                 frames[n] = self._final[n][0]  # type: ignore[index]
-            told = self._infos([final and final[1] for final in self._final])
-            infos |= {"final_obs": frames, "_final_obs": over, "final_info": told, "_final_info": over.copy()}
+            final_info = self._infos([final and final[1] for final in self._final])
+            infos |= {"final_obs": frames, "_final_obs": over, "final_info": final_info, "_final_info": over.copy()}
         self._autoreset_envs = self._terminations | self._truncations
         return (
             self._observations.copy(),
@@ -134,18 +134,18 @@ class DoomVectorEnv(SyncVectorEnv):
             if self.autoreset_mode == AutoresetMode.SAME_STEP and (self._terminations[n] or self._truncations[n]):
                 self._final[n] = frame, info
                 frame, info = env.reset()
-        self._observations[n], self._told[n] = frame, info
+        self._observations[n], self._last_infos[n] = frame, info
 
-    def _infos(self, told: Sequence[Info | None]) -> Info:
+    def _infos(self, given: Sequence[Info | None]) -> Info:
         """Return the infos of some environments, as arrays and masks of all."""
         infos: Info = {}
-        rows = [info for info in told if info is not None]
+        rows = [info for info in given if info is not None]
         if len(rows) == self.num_envs:  # nearly always; Gymnasium's way takes 10 microseconds for each environment
             every = np.ones(self.num_envs, np.bool_)
             for name in rows[0]:
                 infos[name], infos[f"_{name}"] = np.array([row[name] for row in rows]), every
         else:
-            for n, info in enumerate(told):
+            for n, info in enumerate(given):
                 infos = infos if info is None else self._add_info(infos, info, n)
         return infos
 
@@ -178,7 +178,7 @@ class Crew:
             thread.start()
 
     def run(self, task: Callable[[int], Any]) -> None:
-        """Do ``task(n)`` with every thing.
+        """Call ``task(n)`` for every environment.
 
         Raises:
             Exception: the first one of a task, once all threads have stopped.
@@ -192,14 +192,14 @@ class Crew:
                 raise error
 
     def end(self) -> None:
-        """End the threads, once they have done what they were told to."""
+        """End the threads after their current task."""
         for orders, thread in zip(self._orders, self._threads, strict=True):
             orders.put(None)
             thread.join()
 
 
 class _Order(NamedTuple):
-    """What a thread is told to do, and where it says how that ended: without an error, or with one."""
+    """Task of a thread, and its result: no error, or the error."""
 
     task: Callable[[int], Any]
     share: range
@@ -229,14 +229,14 @@ def _cores() -> int:
 
 
 class TwoColorsVectorEnv(DoomVectorEnv):
-    """:class:`~memup_lightning.envs.two_colors.env.TwoColorsEnv` side by side; see :class:`DoomVectorEnv`."""
+    """Vector environment of :class:`~memup_lightning.envs.two_colors.env.TwoColorsEnv`; see :class:`DoomVectorEnv`."""
 
     def __init__(self, num_envs: int = 1, **given: Any) -> None:
         super().__init__(TwoColorsEnv, num_envs, **given)
 
 
 class TwoColorsDelayVectorEnv(DoomVectorEnv):
-    """:class:`~memup_lightning.envs.two_colors.env.TwoColorsDelayEnv` side by side; see :class:`DoomVectorEnv`."""
+    """Vector environment of :class:`~memup_lightning.envs.two_colors.env.TwoColorsDelayEnv`, a :class:`DoomVectorEnv`."""
 
     def __init__(self, num_envs: int = 1, **given: Any) -> None:
         super().__init__(TwoColorsDelayEnv, num_envs, **given)

@@ -78,7 +78,7 @@ class View:
         return np.array(cut, order="C").reshape(self.shape)
 
     def items(self, labels: Iterable[Any], x: float, y: float) -> dict[str, float]:
-        """Count of each kind of item in the frame, and bearing and distance of the nearest; 0 where there is none.
+        """Count each type of item in the frame, and find bearing and distance of the nearest; 0 where there is none.
 
         Args:
             labels: ViZDoom's labels of the things on the screen.

@@ -1,6 +1,6 @@
 """The pictures of the scenario, drawn in NumPy: vests and pillars in two colours, a medikit, walls and acid.
 
-They are made to be told apart at 112x64 pixels: large, with one plain colour each, that nothing else in the room has.
+They are distinct at 112x64 pixels: large, with one plain colour each, that nothing else in the room has.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def sprites() -> list[Lump]:
         "TCGPA0": _pillar(GREEN),
         "TCMKA0": _medikit(),
     }
-    # The middle of the lowest row stands where the actor stands.
+    # The middle of the lowest row is at the actor's place.
     return [(name, png(image, (image.shape[1] // 2, image.shape[0]))) for name, image in images.items()]
 
 

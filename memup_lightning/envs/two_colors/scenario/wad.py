@@ -41,7 +41,7 @@ def png(image: Image, offset: tuple[int, int] | None = None) -> bytes:
 
     Args:
         image: ``[height, width, 4]``.
-        offset: column and row of the image that stand at an actor's place, for a sprite.
+        offset: column and row of the image that are at an actor's place, for a sprite.
     """
     height, width, _ = image.shape
     colours, index = np.unique(image.reshape(-1, 4), axis=0, return_inverse=True)
@@ -89,7 +89,7 @@ class Room(NamedTuple):
 
 
 class Thing(NamedTuple):
-    """An actor that stands on the map from the start.
+    """Actor that is on the map from the start.
 
     Attributes:
         kind: its number, given to a class by the map's ZMAPINFO.
