@@ -302,8 +302,8 @@ def test_a_checkpoint_that_cannot_be_resumed_from_is_named(fails: Fails, tmp_pat
             ["num_targets=500", "ask for at most"],
         ),
         (
-            ["--data.init_args.selector=TopK", "--data.init_args.selector.num_targets=0"],
-            ["num_targets=0", "at least 1"],
+            ["--data.init_args.selector=TopK", "--data.init_args.selector.num_targets=-1"],
+            ["num_targets=-1", "at least 0"],
         ),
         (
             ["--model.init_args.outcome=CategoricalOutcome"],
