@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from memup_lightning.data.array_files import Columns, EpisodeFunction, UserEpisodes, read_episodes
+from memup_lightning.data.array_files import Columns, EpisodeFunction, EpisodePath, UserEpisodes, read_episodes
 from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, OUTCOME, ArrayEpisodes, EpisodeSource
 from memup_lightning.data.subset import EpisodeSubset, split_by_share
 from memup_lightning.datamodules.recorded.base import SPLITS, EpisodeDataModule
@@ -56,9 +56,9 @@ class ArrayDataModule(EpisodeDataModule):
 
     def __init__(
         self,
-        train: EpisodeFunction | str,
-        val: EpisodeFunction | str | None = None,
-        test: EpisodeFunction | str | None = None,
+        train: EpisodePath | EpisodeFunction | str,
+        val: EpisodePath | EpisodeFunction | str | None = None,
+        test: EpisodePath | EpisodeFunction | str | None = None,
         val_share: float = 0.1,
         test_share: float = 0.1,
         x: list[str] | None = None,

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -62,6 +63,30 @@ def test_the_saved_config_runs_again(run: Run, tmp_path: Path) -> None:
     assert again.trainer.log_dir != first.trainer.log_dir
     for before, after in zip(first.model.parameters(), again.model.parameters(), strict=True):
         assert torch.equal(before, after)
+
+
+@pytest.mark.parametrize("name", ["own.npz", "own_episodes.episodes"])
+def test_the_saved_config_of_a_users_file_or_function_runs_again(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    np.savez("own.npz", x=np.zeros((20, 5, 2), np.float32), y=np.arange(20) % 2)
+    Path("own_episodes.py").write_text(
+        "import numpy as np\n\ndef episodes():\n    for i in range(20):\n        yield np.zeros((5, 2)), i % 2\n"
+    )
+    given = [
+        "--model=MemUP",
+        "--data=ArrayDataModule",
+        f"--data.train={name}",
+        "--data.lanes=2",
+        "--data.num_workers=0",
+    ]
+    main(["fit", *given, "--trainer.max_steps=1", "--trainer.logger=CSVLogger", "--trainer.logger.save_dir=runs"])
+    saved = next(Path("runs").rglob("config.yaml"))
+    assert yaml.safe_load(saved.read_text())["data"]["init_args"]["train"] == name
+    main(["validate", f"--config={saved}", "--ckpt_path=last"])
+    assert not [x for x in recwarn if "serialize" in str(x.message)]
 
 
 def test_short_class_names_on_the_command_line(run: Run) -> None:

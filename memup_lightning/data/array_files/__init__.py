@@ -7,9 +7,13 @@
 from __future__ import annotations
 
 import glob
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
+
+from jsonargparse.typing import register_type
 
 from memup_lightning.data.array_files.columns import convert_type
 from memup_lightning.data.array_files.function import EpisodeFunction, read_function
@@ -19,9 +23,26 @@ from memup_lightning.data.array_files.table import read_tables
 from memup_lightning.data.array_files.table_files import TABLE_SUFFIXES
 from memup_lightning.exceptions import MemUPError
 
-__all__ = ["Columns", "EpisodeFunction", "UserEpisodes", "convert_type", "read_episodes"]
+__all__ = ["Columns", "EpisodeFunction", "EpisodePath", "UserEpisodes", "convert_type", "read_episodes"]
 
 _SUFFIXES = (".npz", *TABLE_SUFFIXES)
+
+
+class EpisodePath(str):
+    """Path of a file, folder or pattern, which the command line tells from the import path of a function.
+
+    A path ends in a known suffix, contains a slash or an asterisk, or names what exists.
+    """
+
+    @classmethod
+    def read(cls, text: Any) -> EpisodePath:
+        is_path = isinstance(text, str) and (Path(text).suffix in _SUFFIXES or any(x in text for x in (*"*/", os.sep)))
+        if not is_path and not (isinstance(text, str) and Path(text).expanduser().exists()):
+            raise ValueError(f"{text}: not the path of a file or folder")
+        return cls(text)
+
+
+register_type(EpisodePath, serializer=lambda path: str(EpisodePath.read(path)), deserializer=EpisodePath.read)
 
 
 def read_episodes(source: str | EpisodeFunction, columns: Columns) -> UserEpisodes:
