@@ -255,6 +255,7 @@ def print_summary(summary: dict[str, Any], folder: Path) -> None:
     rows = {
         "data": summary["data"],
         "accuracy": _number(metrics.get("val/accuracy"), ".3f"),
+        "accuracy without memory": _number(metrics.get("val/local_accuracy"), ".3f"),
         "return": _number(metrics.get("val/return"), ".2f"),
         "success": _number(metrics.get("val/success"), ".3f"),
         "mean squared error": _number(metrics.get("val/mse"), ".4f"),

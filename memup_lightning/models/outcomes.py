@@ -54,6 +54,14 @@ class Outcome(nn.Module, ABC):
         """Return the scores of predictions, each of :attr:`score_names` ``[...]``."""
         return {"accuracy": self.correct(params, outcome), "nll": self.nll(params, outcome)}
 
+    def too_small_to_tell(self, lowest: Tensor, highest: Tensor) -> str | None:
+        """Say why outcomes of this range cannot be told apart; None where they can, as classes always are.
+
+        Args:
+            lowest, highest: of the evaluated outcomes, each component, ``[*shape]``.
+        """
+        return None
+
 
 class CategoricalOutcome(Outcome):
     """Categorical distribution over classes; cross-entropy, entropy, most probable class.
@@ -100,9 +108,14 @@ class ContinuousOutcome(Outcome):
     Args:
         field: the outcome field.
         tolerance: a prediction counts as right within this distance in every component.
+
+    Attributes:
+        resolution: smaller differences of outcomes are hardly learned; the argument ``resolution_name`` sets it.
     """
 
     score_names = ("accuracy", "nll", "mse")
+    resolution = 0.0
+    resolution_name = "the outcome's resolution"
 
     def __init__(self, field: FieldSpec, tolerance: float) -> None:
         super().__init__()
@@ -117,6 +130,27 @@ class ContinuousOutcome(Outcome):
 
     def correct(self, params: Tensor, outcome: Tensor) -> Tensor:
         return (self._errors(params, outcome).abs().amax(-1) <= self.tolerance).float()
+
+    def too_small_to_tell(self, lowest: Tensor, highest: Tensor) -> str | None:
+        width = float((highest - lowest).abs().max())
+        if width == 0:
+            return (
+                "all evaluated outcomes are alike, so the accuracy tells nothing; evaluate steps whose outcomes differ"
+            )
+        problems = []
+        if width <= 2 * self.tolerance:
+            problems.append(
+                f"with tolerance={self.tolerance:g} one constant is right for all, so the accuracy tells nothing"
+            )
+        if width < self.resolution:
+            problems.append(f"differences below {self.resolution:g} ({self.resolution_name}) are hardly learned")
+        if not problems:
+            return None
+        return (
+            f"the evaluated outcomes differ by {width:.2g} at most: {', and '.join(problems)}; multiply the outcomes "
+            "(of an environment: by a reward wrapper) so that they differ by about 1, or lower tolerance and "
+            f"{self.resolution_name}"
+        )
 
     def scores(self, params: Tensor, outcome: Tensor) -> dict[str, Tensor]:
         return super().scores(params, outcome) | {"mse": self._errors(params, outcome).square().mean(-1)}
@@ -148,7 +182,8 @@ class GaussianOutcome(ContinuousOutcome):
         if not min_std > 0:
             raise MemUPError(f"min_std={min_std}: must be above 0")
         self.learned_variance = learned_variance
-        self.min_std = min_std
+        self.min_std = self.resolution = min_std
+        self.resolution_name = "min_std"
         self.num_parameters = self.size * (2 if learned_variance else 1)
 
     def _split(self, params: Tensor) -> tuple[Tensor, Tensor]:
@@ -209,7 +244,8 @@ class QuantileOutcome(ContinuousOutcome):
                 f"num_quantiles={num_quantiles}, kappa={kappa}, min_width={min_width}: "
                 "at least 2 quantiles; kappa and min_width above 0"
             )
-        self.kappa = kappa
+        self.kappa = self.resolution = kappa
+        self.resolution_name = "kappa"
         self.min_width = min_width
         self.num_parameters = num_quantiles
         self.register_buffer("taus", (torch.arange(num_quantiles) + 0.5) / num_quantiles, persistent=False)

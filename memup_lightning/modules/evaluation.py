@@ -6,6 +6,7 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
 import torch
+from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
@@ -64,6 +65,7 @@ class MemoryEvaluation(EvaluationHooks):
     local: LocalPredictor
     metrics: Any
     _evaluation_state: State | None = None
+    _outcome_range: tuple[Tensor, Tensor] | None = None  # least and largest evaluated outcome, by component
 
     if TYPE_CHECKING:
 
@@ -71,10 +73,12 @@ class MemoryEvaluation(EvaluationHooks):
 
     def make_metrics(self) -> nn.ModuleDict:
         """Make the metrics that evaluation logs, by name."""
-        return nn.ModuleDict({name: MeanMetric() for name in (*self.outcome.score_names, "memory_gain")})
+        names = (*self.outcome.score_names, "local_accuracy", "memory_gain")
+        return nn.ModuleDict({name: MeanMetric() for name in names})
 
     def start_evaluation(self) -> None:
         self._evaluation_state = None
+        self._outcome_range = None
         for metric in self.metrics.values():
             metric.reset()
 
@@ -86,10 +90,20 @@ class MemoryEvaluation(EvaluationHooks):
             params = self.predictor(self.context_encoder(context), memory[chunk.eval_mask])
             for name, score in self.outcome.scores(params, outcome).items():
                 self.metrics[name].update(score)
+            self.metrics["local_accuracy"].update(self.outcome.correct(self.local(context), outcome))
+            self._widen_range(outcome)
         self.evaluate_gain(chunk, memory)
+
+    def _widen_range(self, outcome: Tensor) -> None:
+        low, high = outcome.amin(0), outcome.amax(0)
+        if self._outcome_range is not None:
+            low, high = low.minimum(self._outcome_range[0]), high.maximum(self._outcome_range[1])
+        self._outcome_range = low, high
 
     def end_evaluation(self, stage: str) -> None:
         self._evaluation_state = None
+        if self._outcome_range is not None and (too_small := self.outcome.too_small_to_tell(*self._outcome_range)):
+            rank_zero_warn(too_small)
         updates = all_gather_object([metric.update_count for metric in self.metrics.values()])
         for (name, metric), counts in zip(self.metrics.items(), zip(*updates, strict=True), strict=True):
             if any(counts):  # on any rank: all ranks must log the same names, or they wait for each other for ever

@@ -132,6 +132,7 @@ def test_the_summary_says_what_the_run_was_and_what_came_out(finished: Path) -> 
         "val/target_recall",
         "val/nll",
         "val/mse",
+        "val/local_accuracy",
         "train/loss",
         "refresh/seconds",
         "memory/saved_tensor_bytes",

@@ -258,9 +258,12 @@ def test_the_smallest_deviation_is_kept() -> None:
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: CategoricalOutcome(NUMBER), "Categorical needs class numbers.*a number; use Gaussian or Quantile"),
+        (
+            lambda: CategoricalOutcome(NUMBER),
+            "CategoricalOutcome needs class numbers.*a number; use GaussianOutcome or QuantileOutcome",
+        ),
         (lambda: CategoricalOutcome(FieldSpec((2,), "int32", "token", 4)), r"one class a step.*\[2\]"),
-        (lambda: GaussianOutcome(CLASSES), "Gaussian needs a number.*one of 4 classes; use Categorical"),
+        (lambda: GaussianOutcome(CLASSES), "Gaussian needs a number.*one of 4 classes; use CategoricalOutcome"),
         (lambda: GaussianOutcome(NUMBER, min_std=0), "min_std=0"),
         (lambda: QuantileOutcome(CLASSES), "Quantile needs one number.*one of 4 classes"),
         (lambda: QuantileOutcome(VECTOR), r"Quantile needs one number.*vector of shape \[3\]"),
@@ -271,3 +274,19 @@ def test_the_smallest_deviation_is_kept() -> None:
 def test_a_wrong_kind_or_value_is_refused_with_the_remedy(make: Any, said: str) -> None:
     with pytest.raises(MemUPError, match=said):
         make()
+
+
+@pytest.mark.parametrize(
+    ("outcome", "width", "said"),
+    [
+        (GaussianOutcome(NUMBER), 0.0, "all evaluated outcomes are alike"),
+        (GaussianOutcome(NUMBER, tolerance=0.003), 0.01, "below 0.1 (min_std)"),
+        (GaussianOutcome(NUMBER, tolerance=0.3, min_std=0.001), 0.01, "tolerance=0.3 one constant is right"),
+        (GaussianOutcome(NUMBER, tolerance=0.003, min_std=0.001), 0.01, None),
+        (QuantileOutcome(NUMBER, tolerance=0.003), 0.01, "below 0.1 (kappa)"),
+        (CategoricalOutcome(FieldSpec((), "int64", "token", 3)), 0.0, None),
+    ],
+)
+def test_a_range_of_outcomes_that_is_too_small_is_told(outcome: Outcome, width: float, said: str | None) -> None:
+    told = outcome.too_small_to_tell(torch.tensor(0.5), torch.tensor(0.5 + width))
+    assert told is None if said is None else said in str(told)

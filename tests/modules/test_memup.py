@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from copy import deepcopy
 from dataclasses import replace
 from functools import partial
@@ -604,3 +605,26 @@ def test_memory_gain_counts_no_target_that_the_chunk_has_shown() -> None:
         gain = model.diagnostics(chunk, memory.detach())["train/memory_gain"]
         assert bool(gain == 0) is before
     assert source.fields == task.fields
+
+
+@pytest.mark.parametrize("scale", [0.01, 1.0])
+def test_outcomes_that_cannot_be_told_apart_are_named_at_the_first_evaluation(scale: float) -> None:
+    source = episodes()
+    source.arrays[OUTCOME] = (source.arrays[OUTCOME] > 0).astype(np.float32) * scale
+    task = task_of(source)
+    model = model_of(task)
+    model.log = lambda *args, **given: None  # type: ignore[method-assign]
+    chunks = ChunkStream(source, task, SequentialSampler(LENGTHS, 2, R), 3)
+    model.start_evaluation()
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        for chunk in chunks:
+            model.evaluate(chunk)
+        model.end_evaluation("val")
+    found = [str(x.message) for x in said if "evaluated outcomes" in str(x.message)]
+    if scale == 1:
+        assert not found
+    else:
+        assert "differ by 0.01 at most" in found[0]
+        assert "tolerance=0.3" in found[0]
+        assert "0.1 (min_std)" in found[0]
