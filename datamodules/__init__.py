@@ -1,4 +1,4 @@
-"""The data: one task a file, over :class:`EpisodeDataModule` (recorded) or :class:`RolloutDataModule` (played)."""
+"""Datamodules: one task a file, over :class:`EpisodeDataModule` (recorded) or :class:`RolloutDataModule` (played)."""
 
 from memup_lightning.datamodules.played.joint import JointDataModule
 from memup_lightning.datamodules.played.rollouts import RolloutDataModule

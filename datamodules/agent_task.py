@@ -1,4 +1,4 @@
-"""What an environment gives an agent, as a task: the same for its recorded episodes and for those it plays."""
+"""Task of an environment: the same for recorded episodes and for those that an agent plays."""
 
 from __future__ import annotations
 
@@ -18,14 +18,16 @@ def agent_task(
     observed: list[int] | None = None,
     **task: Any,
 ) -> TaskSpec:
-    """A memory reads the observation, the action before it and the reward before it; the local context is the observation
+    """Make the task of an environment.
+
+    The memory reads the observation, the previous action and the previous reward. The local context is the observation
     and the action taken.
 
     Args:
         observation_space: of one environment.
         action_space: of one environment.
         origin: name of the environment or data set, for messages.
-        observed: entries of a flat Box observation that are seen; None: all.
+        observed: entries of a flat Box observation that are read; None: all.
         **task: window, tolerance: see :class:`~memup_lightning.specs.TaskSpec`.
 
     Raises:

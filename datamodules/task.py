@@ -1,4 +1,4 @@
-"""BaseDataModule: what the command line asks of data, whatever they are."""
+"""BaseDataModule: base class of datamodules, from whose task the command line builds a model."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from memup_lightning.specs import TaskSpec
 
 
 class BaseDataModule(CheckedLoading, LightningDataModule, ABC):  # type: ignore[misc]
-    """Data that say what is to be learned from them: a model is built from their task."""
+    """Base class of datamodules with a task; a model is built from the task."""
 
     @property
     @abstractmethod
     def task(self) -> TaskSpec:
-        """What memory and predictor see, and what the outcome is; known before any episode is read."""
+        """Inputs of memory and predictor, and the outcome; known before any episode is read."""
 
     @property
     def label(self) -> str:
-        """What the data are, as results name it."""
+        """Name of the data in results."""
         return type(self).__name__.removesuffix("DataModule")
 
     def check_ranks(self, num_ranks: int) -> None:

@@ -30,7 +30,7 @@ from memup_lightning.typing import Arrays, IntArray, Split
 
 
 class JointDataModule(RolloutDataModule):
-    """Yields batches for policy and memory: minibatches of a rollout, then chunks of the newest episodes.
+    """Datamodule of batches for policy and memory: minibatches of a rollout, then chunks of the newest episodes.
 
     After every rollout the episodes that ended in it replace the oldest of those that are kept. All are scored by the
     memory's uncertainty, and ``memory_updates`` chunks of them follow. The first time they carry no targets, since the
@@ -41,7 +41,7 @@ class JointDataModule(RolloutDataModule):
         env_kwargs: arguments of the environment.
         wrappers: class paths of wrappers, the innermost first.
         observed: entries of a flat Box observation that the agent reads; the others are masked out.
-        num_envs: environments played side by side. It counts those of all ranks together, which share them evenly.
+        num_envs: environments played at once. It counts those of all ranks together, which share them evenly.
         num_steps: steps of a rollout, in each environment.
         update_epochs: passes over a rollout.
         num_minibatches: minibatches of a pass.
@@ -57,7 +57,7 @@ class JointDataModule(RolloutDataModule):
         memory_updates: chunks after each rollout.
         num_episodes: newest episodes that are kept for the memory.
         chunk_length: steps of a chunk, r.
-        lanes: episodes that the chunks come from, side by side.
+        lanes: episodes of a batch of chunks, B.
         selector: which later steps a chunk gets as targets.
         restart: see :class:`~memup_lightning.datamodules.recorded.base.EpisodeDataModule`.
         outcome: ``reward``, ``n_step`` or ``return``.
@@ -176,7 +176,7 @@ class JointDataModule(RolloutDataModule):
 
 
 class RecentEpisodes:
-    """The newest episodes of a vector environment, cut out of its rollouts.
+    """Newest episodes of a vector environment, from its rollouts.
 
     Args:
         capacity: episodes that are kept; a newer one replaces the oldest.

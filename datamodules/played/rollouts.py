@@ -32,7 +32,7 @@ _TRAIN, _VAL, _TEST = range(3)  # purposes of environments: each has seeds of it
 
 
 class RolloutDataModule(BaseDataModule):
-    """Plays a vector environment with the model that is trained, and yields minibatches of what was played.
+    """Datamodule that plays a vector environment with the trained model, and yields minibatches of the rollouts.
 
     A rollout is ``num_steps`` steps of ``num_envs`` environments; episodes continue from one to the next. The model makes
     rows of it (single steps, or whole sequences), which are divided into ``num_minibatches`` minibatches in each of
@@ -46,7 +46,7 @@ class RolloutDataModule(BaseDataModule):
         env_kwargs: arguments of the environment.
         wrappers: class paths of wrappers, the innermost first.
         observed: entries of a flat Box observation that the agent reads; the others are masked out.
-        num_envs: environments played side by side. It counts those of all ranks together, which share them evenly.
+        num_envs: environments played at once. It counts those of all ranks together, which share them evenly.
         num_steps: steps of a rollout, in each environment.
         update_epochs: passes over a rollout.
         num_minibatches: minibatches of a pass.
@@ -140,7 +140,7 @@ class RolloutDataModule(BaseDataModule):
 
     @contextmanager
     def evaluation_collector(self, num_envs: int, purpose: int) -> Iterator[RolloutCollector]:
-        """New environments, closed at the end."""
+        """Make new environments, and close them at the end."""
         collector = self._new_collector(num_envs, purpose)
         try:
             yield collector
@@ -188,7 +188,7 @@ class RolloutDataModule(BaseDataModule):
 
     @property
     def agent(self) -> RolloutLearner:
-        """The model that plays.
+        """Model that plays.
 
         Raises:
             MemUPError: a model that does not play.
@@ -233,8 +233,11 @@ class RolloutDataModule(BaseDataModule):
 
 
 class _Rollouts(IterableDataset[Any]):
-    """The batches of an epoch. It has a length, so that Lightning does not fetch a batch before the previous one was used,
-    and a rollout is played with the weights after the last update."""
+    """Batches of an epoch.
+
+    The data set has a length, so Lightning fetches no batch before the previous one was used, and a rollout is played
+    with the weights after the last update.
+    """
 
     def __init__(self, data: RolloutDataModule) -> None:
         self.data = data
@@ -254,7 +257,7 @@ class _Rollouts(IterableDataset[Any]):
 
 
 class _Episodes(IterableDataset[dict[str, Tensor]]):
-    """Whole episodes, played with the model's present weights; each is a batch when it ends."""
+    """Whole episodes, played with the model's present weights, a batch each."""
 
     def __init__(self, data: RolloutDataModule, num_episodes: int, purpose: int) -> None:
         self.data, self.purpose = data, purpose

@@ -1,4 +1,4 @@
-"""The adding problem: two marked numbers, far apart, whose sum is asked for at the end."""
+"""The adding problem: two marked numbers, far apart, whose sum is the outcome at the end."""
 
 from __future__ import annotations
 
@@ -58,9 +58,8 @@ class AddingEpisodes(ProceduralEpisodes):
 class AddingDataModule(EpisodeDataModule):
     """Adding-T (Hochreiter & Schmidhuber, "Long Short-Term Memory", 1997, section 5.4, with T fixed).
 
-    The memory reads number and mark. Only the last step has an outcome, so the data say where the target is: there is
-    nothing to find for the detector. Predicting the mean gives a squared error of 0.167. Episodes are computed when they
-    are read.
+    The memory reads number and mark. Only the last step has an outcome, so only it can be a target. Predicting the mean
+    gives a squared error of 0.167. Episodes are computed when they are read.
 
     Args:
         length: T, steps of an episode. The first mark is in its first half, the second in its second half.

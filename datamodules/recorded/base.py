@@ -1,4 +1,4 @@
-"""EpisodeDataModule: episodes of any kind as a stream of chunks with their targets."""
+"""EpisodeDataModule: recorded episodes as a stream of chunks with their targets."""
 
 from __future__ import annotations
 
@@ -40,22 +40,22 @@ STAGES: dict[str, tuple[Split, ...]] = {
 
 
 class EpisodeDataModule(BaseDataModule):
-    """Streams long episodes as chunks. A subclass says what the task is and where the episodes come from.
+    """Datamodule that streams long episodes as chunks. A subclass defines the task and makes the episodes.
 
     Args:
         chunk_length: steps of a chunk, r: how far gradients go back.
-        lanes: episodes that are played side by side, B: the batch size. It counts the lanes of all ranks together, which
-            split it evenly: the run is the same on any number of them.
+        lanes: episodes that are played at once, B: the batch size. It counts the lanes of all ranks together, which split
+            it evenly: the run is the same on any number of them.
         selector: which later steps a chunk gets as targets.
         restart: probabilities for a lane to leave its episode at a chunk's end, spread over the lanes; ``[0]``: all play to
             the end. By default every lane has a horizon of its own, between a chunk and twice the longest episode
             (:func:`~memup_lightning.data.samplers.restart_probabilities`).
         curriculum: longest training episode that is played, in steps, until which update: ``{1000: 50, 3000: 200}`` plays
-            those of at most 50 steps in the first 1,000 updates, of at most 200 until update 3,000, then all. A memory that
-            must write many things, one after the other, learns that where all of them are within a chunk.
+            those of at most 50 steps in the first 1,000 updates, of at most 200 until update 3,000, then all. A memory
+            that must write many things, one after the other, learns to write while all of them are within a chunk.
         chunks_per_epoch: updates of an epoch; a stream has no end of its own.
         probes: steps drawn from each lane's episode for the local predictor, at every update.
-        evaluation_lanes: episodes evaluated side by side, on all ranks together.
+        evaluation_lanes: episodes evaluated at once, on all ranks together.
         evaluation_chunk_length: steps of a chunk in evaluation; longer, since there is no backward pass.
         num_workers: processes that read ahead; the results do not depend on it.
         loss_free: share of the training episodes without loss, in which only the gain of the memory is measured; by default
@@ -131,7 +131,7 @@ class EpisodeDataModule(BaseDataModule):
     def setup(self, stage: str) -> None:
         module = None if self.trainer is None else self.trainer.lightning_module
         if stage == "fit" and module is not None and module is not self._trained():
-            # Another model begins at the beginning: no targets and no places are left of the one before.
+            # Another model starts from the beginning, without the targets and positions of the previous one.
             self._tables, self._joins, self._lanes, self._stream = {}, {}, None, None
             self._trained = weakref.ref(module)
         for split in STAGES[stage]:
@@ -167,7 +167,7 @@ class EpisodeDataModule(BaseDataModule):
 
     @property
     def learner(self) -> ChunkLearner | None:
-        """The module of the run, if it learns from chunks."""
+        """Module of the run, if it learns from chunks."""
         module = None if self.trainer is None else self.trainer.lightning_module
         return module if isinstance(module, ChunkLearner) else None
 
@@ -179,7 +179,7 @@ class EpisodeDataModule(BaseDataModule):
         return self.learner is not None and self.learner.needs_own_steps()
 
     def check_targets(self, lengths: IntArray) -> None:
-        """Refuse episodes that have fewer steps than targets are asked for.
+        """Refuse episodes that have fewer steps than targets.
 
         Raises:
             MemUPError: the shortest episode is too short.
@@ -207,7 +207,7 @@ class EpisodeDataModule(BaseDataModule):
     def train_dataloader(self) -> EpochLoader:
         self.training_lanes().check_override()
         overfit = self.trainer is not None and self.trainer.overfit_batches  # type: ignore[attr-defined]
-        # To overfit is to see the same first chunks in every epoch.
+        # Overfitting means the same first chunks in every epoch.
         first = (lambda: 0) if overfit else (lambda: self.training_lanes().num_consumed)
         return EpochLoader(self.training_stream, self.num_workers, first)
 
@@ -227,7 +227,7 @@ class EpisodeDataModule(BaseDataModule):
         return ChunkStream(source, self.task, schedule, schedule.steps, contexts)
 
     def _evaluation(self, split: Split) -> ChunkStream:
-        """This rank's share of the split, and as many chunks as the rank with the most has: past its own it idles."""
+        """Chunks of this rank's share of the split; a rank with fewer chunks than another is idle after its own."""
         source, ranks = self.sources[split], world_size()
         episodes, lengths = np.arange(len(source)), source.lengths
         lanes, chunk_length = -(-self.evaluation_lanes // ranks), self.evaluation_chunk_length

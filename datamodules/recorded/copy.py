@@ -1,4 +1,4 @@
-"""The copy task: symbols seen at the beginning are asked for at the end."""
+"""The copy task: symbols of the beginning are the outcomes at the end."""
 
 from __future__ import annotations
 
@@ -69,9 +69,9 @@ class CopyDataModule(EpisodeDataModule):
     """Copy-L: ten symbols, L blanks, ten cues; at the cues the symbols are to be reproduced in their order (Hochreiter &
     Schmidhuber, 1997; Arjovsky, Shah & Bengio, ICML 2016). Scattered copy-L: the symbols are among the blanks.
 
-    The memory reads the tokens. The local context is the last ``copied`` tokens, which say what cue this is. The outcome
-    is a class: the symbol at a cue, the blank elsewhere. The memory is evaluated at the cues: accuracy is the share of
-    symbols reproduced. Episodes are computed when they are read.
+    The memory reads the tokens. The local context is the last ``copied`` tokens, which tell which cue this is. The
+    outcome is a class: the symbol at a cue, the blank elsewhere. The memory is evaluated at the cues: accuracy is the
+    share of symbols reproduced. Episodes are computed when they are read.
 
     Args:
         length: L, blanks. Symbols are remembered for ``length + copied`` steps (scattered: for ``copied`` steps at least).

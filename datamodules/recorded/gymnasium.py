@@ -23,10 +23,10 @@ from memup_lightning.typing import Split
 
 
 class GymnasiumDataModule(RewardDataModule):
-    """Episodes played in an environment, kept in memory or on disk, as a stream of chunks.
+    """Datamodule of episodes played in an environment, kept in memory or on disk.
 
-    The memory reads the observation, the action before it and the reward before it. The local context is the
-    observation and the action taken, of the last ``window`` steps. The outcome is made of rewards.
+    The memory reads the observation, the previous action and the previous reward. The local context is the observation
+    and the action taken, of the last ``window`` steps. The outcome is made of rewards.
 
     Args:
         env_id: a registered environment with Box, Discrete, MultiBinary, MultiDiscrete, Dict or Tuple observations and
@@ -36,7 +36,7 @@ class GymnasiumDataModule(RewardDataModule):
         policy: a callable ``(observations, action_space) -> actions`` over the whole batch of environments, by class or
             function path; by default every action is equally likely.
         num_train, num_val, num_test: episodes of each split; the splits share none.
-        num_envs: environments played side by side.
+        num_envs: environments played at once.
         max_steps: an episode longer than this is refused; a time limit ends it instead (``max_episode_steps`` among
             ``env_kwargs``).
         observed, outcome, n_steps, gamma, eval_at, tolerance, window, cache_dir: see
@@ -118,9 +118,9 @@ class GymnasiumDataModule(RewardDataModule):
             env.close()
 
     def _parameters(self, split: Split) -> dict[str, Json]:
-        """What the episodes of a split follow from."""
+        """Return the parameters that determine the episodes of a split."""
         if self._played_by is None:
-            _ = self.task  # imports and registers the environment, or says why not
+            _ = self.task  # imports and registers the environment, or raises
             spec = gymnasium.spec(self.env_id)
             creators = [x for x in (spec.entry_point, spec.vector_entry_point) if x is not None]
             self._played_by = fingerprints(

@@ -22,13 +22,15 @@ from memup_lightning.typing import Split
 
 
 class MinariDataModule(RewardDataModule):
-    """Episodes of a Minari dataset as a stream of chunks. Give a ``cache_dir`` where it does not fit into memory: it is
-    copied there, once, into files that can be read in slices, which Minari's own cannot.
+    """Datamodule of the episodes of a Minari dataset.
 
-    The memory reads the observation, the action before it and the reward before it. The local context is the
-    observation and the action taken, of the last ``window`` steps. The outcome is made of rewards. The observation after
-    the last action of an episode is left out: no outcome follows it. An episode that neither terminated nor was truncated
-    counts as truncated.
+    Give a ``cache_dir`` where the dataset does not fit into memory: it is copied there, once, into files that can be read
+    in slices, which Minari's own cannot.
+
+    The memory reads the observation, the previous action and the previous reward. The local context is the observation
+    and the action taken, of the last ``window`` steps. The outcome is made of rewards. The observation after the last
+    action of an episode is left out: no outcome follows it. An episode that neither terminated nor was truncated counts
+    as truncated.
 
     Args:
         dataset: id of a dataset in Minari's local folder (``minari download ID`` brings it there), such as
@@ -82,7 +84,7 @@ class MinariDataModule(RewardDataModule):
 
     @property
     def opened(self) -> Any:
-        """The dataset itself, a ``minari.MinariDataset``."""
+        """Dataset, a ``minari.MinariDataset``."""
         if self._opened is None:
             self._opened = open_dataset(self.dataset)
         return self._opened
@@ -105,7 +107,7 @@ class MinariDataModule(RewardDataModule):
         return {"train": train, "val": val, "test": test}[split]
 
     def _parameters(self) -> dict[str, Json]:
-        """What tells this state of the dataset from others: its description, and sizes and times of its files."""
+        """Return what identifies this state of the dataset: its description, and sizes and times of its files."""
         storage = self.opened.storage
         files = sorted(file for file in Path(storage.data_path).rglob("*") if file.is_file())
         stats = [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]

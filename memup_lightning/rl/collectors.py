@@ -53,11 +53,11 @@ def collect(
     max_steps: int = 1_000_000,
     infos_kept: Sequence[str] = (),
 ) -> Iterator[Episode]:
-    """Play whole episodes; each is handed out when it ends, and only those that are being played are held.
+    """Play whole episodes; each is yielded when it ends, and only unfinished ones are held.
 
-    Each environment contributes its first episodes, the same number of them (to one): to take the episodes that end
-    first would favour short ones. An episode of which the environment says ``discarded`` in its infos (Two-Colors does
-    when its engine died) is left out, and another one played instead.
+    Each environment contributes its first episodes, the same number of them (to one): taking the episodes that end first
+    would favour short ones. An episode of which the environment says ``discarded`` in its infos (Two-Colors does when its
+    engine died) is left out, and another one played instead.
 
     Args:
         env: played from a reset with ``seed``; closed by the caller.
@@ -153,7 +153,7 @@ def check_episode(episode: Episode, place: str) -> None:
 
 
 def progress_bar(episodes: int) -> tqdm[Any]:
-    """A progress bar over episodes, on rank zero; it appears after two seconds, and rarely where it goes to a file."""
+    """Make a progress bar over episodes, on rank zero; it appears after two seconds, and is updated rarely in a file."""
     interval = 0.2 if sys.stderr.isatty() else 10.0
     return tqdm(
         total=episodes,
@@ -167,7 +167,7 @@ def progress_bar(episodes: int) -> tqdm[Any]:
 
 
 class RecentSteps:
-    """The last steps of all environments, in blocks that are dropped when no episode reaches back to them.
+    """Last steps of all environments, in blocks that are dropped when no unfinished episode needs them.
 
     Args:
         fields: of a step.
@@ -208,7 +208,7 @@ class RecentSteps:
         }
 
     def forget(self, keep: int) -> None:
-        """Drop what lies before the last ``keep`` steps."""
+        """Drop the steps before the last ``keep``."""
         while self.begin + self.block <= self.steps - keep:
             self.blocks.popleft()
             self.begin += self.block

@@ -1,4 +1,4 @@
-"""Steps of a vector environment: one rule for every autoreset mode."""
+"""EnvDriver: steps of a vector environment under every autoreset mode."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from memup_lightning.typing import Arrays, BoolArray, FloatArray, IntArray
 
 
 class EnvStep(NamedTuple):
-    """One step of N environments.
+    """Result of one step of N environments.
 
     Attributes:
         observation: of the next step, a batch of the observation space.
@@ -43,7 +43,7 @@ class EnvStep(NamedTuple):
 
 
 class EnvDriver:
-    """Steps a vector environment, and begins the next episodes where the environment does not do so itself.
+    """Driver that steps a vector environment, and resets environments that do not reset themselves.
 
     Args:
         env: closed by the caller.
@@ -138,8 +138,10 @@ def check_finite(arrays: Arrays, step_index: IntArray | None = None, envs: IntAr
 
 
 def episode_quota(num_envs: int, episodes: int) -> IntArray:
-    """How many of its first episodes each environment contributes, ``[N]``: the same number (to one), since those that end
-    first would be short ones."""
+    """Return how many of its first episodes each environment contributes, ``[N]``.
+
+    It is the same number (to one) for all, since the episodes that end first would be short ones.
+    """
     return np.full(num_envs, episodes // num_envs) + (np.arange(num_envs) < episodes % num_envs)
 
 

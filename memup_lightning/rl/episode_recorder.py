@@ -1,4 +1,4 @@
-"""EpisodeRecorder: what an agent reads, predicts and does in an episode."""
+"""EpisodeRecorder: recording of an agent's observations, predictions and actions in an episode."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class EpisodeRecord(NamedTuple):
 
 
 class EpisodeRecorder:
-    """Actor that plays as an agent does, greedily, and records what it reads, predicts and does.
+    """Actor that plays an agent's most probable actions, and records observations, predictions and actions.
 
     Args:
-        agent: plays.
+        agent: the agent.
         max_steps: a longer episode is refused.
 
     Raises:

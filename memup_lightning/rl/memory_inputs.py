@@ -20,8 +20,10 @@ from memup_lightning.typing import Arrays
 
 
 class MemoryInputs:
-    """What a memory reads at a step of N environments, laid out as the datamodules lay it out in recorded episodes: the
-    observation, the previous action and the previous reward, and the fields' fill at the first step of an episode.
+    """Inputs of a memory at a step of N environments, in the layout of recorded episodes.
+
+    They are the observation, the previous action and the previous reward; at the first step of an episode action and
+    reward have their fields' fill value.
 
     Args:
         task: its inputs: ``observation...`` of the same step, ``action`` and ``reward`` of the previous one.
@@ -92,7 +94,7 @@ def describe_actions(space: gymnasium.Space[Any]) -> dict[str, Any]:
 
 
 def to_space(actions: dict[str, Any], action: Tensor) -> npt.NDArray[Any]:
-    """Actions as the environment takes them: class numbers from the space's first one on, numbers within its bounds."""
+    """Convert actions to those of the space: class numbers from its first one on, numbers within its bounds."""
     array: npt.NDArray[Any] = action.cpu().numpy()
     bounded = "low" in actions
     array = np.clip(array, actions["low"], actions["high"]) if bounded else array + np.asarray(actions["start"])

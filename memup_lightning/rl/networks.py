@@ -39,7 +39,7 @@ class Heads(nn.Module):
         self.log_std = nn.Parameter(torch.zeros(action.shape)) if action.type == "vector" else None
 
     def forward(self, features: Tensor) -> tuple[Distribution, Tensor]:
-        """The distribution of actions over ``[...]``, and the value ``[...]``, from features ``[..., feature_size]``."""
+        """Compute action distribution and value, of shape ``[...]``, from features ``[..., feature_size]``."""
         lead, dims = features.shape[:-1], len(self.action.shape)
         parameters, value = self.policy(features), self.value(features).squeeze(-1)
         if self.log_std is None:
@@ -51,7 +51,7 @@ class Heads(nn.Module):
 
 
 class GumbelCategorical(Categorical):
-    """A categorical distribution that samples by the Gumbel-max trick (Maddison et al., "A* sampling", NeurIPS 2014).
+    """Categorical distribution that samples by the Gumbel-max trick (Maddison et al., "A* sampling", NeurIPS 2014).
 
     For a few choices that takes half the time of ``torch.multinomial``, which first makes probabilities and checks them.
     """

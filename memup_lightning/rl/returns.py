@@ -15,7 +15,7 @@ FloatArray = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
 
 NEGLIGIBLE = 0.01
-"""A discounted return counts as known where what lies past a truncation weighs less than this."""
+"""A discounted return counts as known where rewards after a truncation have less than this weight."""
 
 
 def reward_targets(
@@ -23,8 +23,8 @@ def reward_targets(
 ) -> tuple[FloatArray, BoolArray]:
     """Compute the outcome of every step, and whether it is known.
 
-    An episode that *terminated* has no reward behind its end; one that was *truncated* goes on unseen, so that sums and
-    returns which reach past its end are not known there.
+    An episode that *terminated* has no reward after its end; the rewards after the end of one that was *truncated* are
+    unknown, so sums and returns that reach past its end are not known.
 
     Args:
         kind: ``reward`` r_k; ``n_step`` the discounted sum r_k + ... + gamma^(n-1) r_{k+n-1}; ``return`` the discounted
@@ -51,7 +51,7 @@ def reward_targets(
         step = flat - int(lengths[:episode].sum())
         raise MemUPError(
             f"the reward of episode {episode} at step {step} is {rewards[flat]}, so its outcome is not a number; "
-            "mend the environment or mask it with a wrapper"
+            "fix the environment or mask it with a wrapper"
         )
     if kind == "reward":
         return rewards, np.ones(len(rewards), np.bool_)

@@ -1,7 +1,7 @@
 """Collection of rollouts: an actor plays a vector environment, episode after episode.
 
-What the actor reads at a step is what a memory reads at that step of a recorded episode. So a memory that was trained on
-chunks continues here, one step at a time, with the same states.
+The actor's inputs at a step are those of a memory at that step of a recorded episode. So a memory that was trained on
+chunks runs here, one step at a time, with the same states.
 
 Letters: T steps, N environments.
 """
@@ -55,7 +55,7 @@ class _Step(NamedTuple):
 
 
 class RolloutCollector:
-    """Plays a vector environment, and continues where it stopped: episodes reach from one rollout into the next.
+    """Collector that plays a vector environment; episodes continue from one rollout to the next.
 
     Every autoreset mode of Gymnasium is followed. Under ``NEXT_STEP`` the call after the end of an episode takes no action;
     it is marked as not valid, and no loss is computed on it; the last observation is read like any other, so the value of
@@ -64,7 +64,7 @@ class RolloutCollector:
 
     Args:
         env: closed by the caller.
-        task: what the actor reads.
+        task: inputs of the actor.
         seed: of the environments.
         observed: entries of a flat observation that the actor reads; None: all.
         device: where the actor computes.

@@ -59,7 +59,7 @@ def space_leaves(name: str, space: gymnasium.Space[Any], batch: Any) -> Leaves:
 
 
 def space_starts(name: str, space: gymnasium.Space[Any]) -> dict[str, Any]:
-    """First class number of each Discrete and MultiDiscrete field, which :func:`space_leaves` subtracts; plain values."""
+    """Return the first class number of each Discrete and MultiDiscrete field, which :func:`space_leaves` subtracts."""
     return {
         entry.name: np.asarray(entry.space.start).tolist()
         for entry in _entries(name, space)
@@ -68,7 +68,7 @@ def space_starts(name: str, space: gymnasium.Space[Any]) -> dict[str, Any]:
 
 
 class _Entry(NamedTuple):
-    """A space that is not taken apart further, its path as a name and as the keys that lead to it."""
+    """Space that is not taken apart further, its path as a name and as the keys that lead to it."""
 
     name: str
     space: gymnasium.Space[Any]

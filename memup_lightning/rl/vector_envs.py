@@ -1,4 +1,4 @@
-"""Vector environments: how they are made, reset and stepped, and what happens when one of their processes dies."""
+"""Vector environments: making, resetting and stepping them, and errors when one of their processes dies."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def reset_env(env: VectorEnv[Any, Any, Any], seed: int, timeout: float) -> tuple
 
 
 def step_env(env: VectorEnv[Any, Any, Any], actions: npt.NDArray[Any], timeout: float) -> tuple[Any, ...]:
-    """``env.step(actions)``; a process that died or does not answer ends in a sentence, not in a wait.
+    """Call ``env.step(actions)``; raise an error instead of waiting for a process that died or does not answer.
 
     Raises:
         MemUPError: see above.
@@ -121,8 +121,11 @@ def reset_some(env: VectorEnv[Any, Any, Any], which: npt.NDArray[np.bool_]) -> t
 
 @contextmanager
 def _processes_that_can_be_ended() -> Iterator[None]:
-    """Processes that are forked here end at SIGTERM. Else they would inherit the Trainer's handler, which only notes that
-    the signal came: a run that ends by an error would wait for them for ever."""
+    """Let processes that are forked here end at SIGTERM.
+
+    They would inherit the Trainer's handler, which only records the signal, and a run that ends by an error would wait
+    for them for ever.
+    """
     if current_thread() is not main_thread():  # handlers are not to be changed there
         yield
         return
@@ -153,6 +156,6 @@ def _watch(env: AsyncVectorEnv, timeout: float) -> Iterator[None]:
         else:
             reason = f"an environment did not answer within {timeout:g} seconds"
         raise MemUPError(
-            f"{reason}; run it with vectorization=sync to see its error, and go on from the last checkpoint with "
+            f"{reason}; run it with vectorization=sync to see its error, and continue from the last checkpoint with "
             "--ckpt_path last"
         ) from error

@@ -35,10 +35,10 @@ INPUT = "input."  # prefix of the inputs of a step in a record
 
 
 class ActorCritic(EvaluationHooks):
-    """Policy and value on m_t and the encoded observation. A subclass says how they learn from a rollout.
+    """Base class of agents: policy and value on m_t and the encoded observation; a subclass defines the losses.
 
     Args:
-        task: what the environment gives; the command line takes it from the datamodule.
+        task: specification of the environment; the command line takes it from the datamodule.
         memory: path of a checkpoint of MemUP: its memory is used without further training; or a core (``LSTM``, a class
             path), which learns with the policy by backpropagation through the rollout; or null: the policy reads the
             present observation alone. In Python also a :class:`~memup_lightning.modules.MemoryTask`.
@@ -105,7 +105,7 @@ class ActorCritic(EvaluationHooks):
 
     @abstractmethod
     def compute_advantages(self, rollout: Rollout) -> dict[str, Tensor]:
-        """What :meth:`losses` needs of every step in addition to the record, each ``[T, N]``."""
+        """Compute what :meth:`losses` needs of every step in addition to the record, each ``[T, N]``."""
 
     @abstractmethod
     def losses(self, batch: RolloutBatch, policy: Distribution, value: Tensor) -> dict[str, Tensor]:
@@ -134,7 +134,7 @@ class ActorCritic(EvaluationHooks):
         """Choose an action for every environment; see :class:`~memup_lightning.protocols.Actor`.
 
         Args:
-            inputs: what a memory reads at this step, each field ``[N, ...]``.
+            inputs: inputs of a memory at this step, each field ``[N, ...]``.
             state: state before the step.
             is_first: environments whose episode begins, bool ``[N]``.
             greedy: take the most probable action instead of drawing one.
@@ -158,7 +158,7 @@ class ActorCritic(EvaluationHooks):
         return self.decide(inputs, memory)[1]
 
     def decide(self, inputs: Fields, memory: Tensor) -> tuple[Distribution, Tensor]:
-        """Policy and value ``[...]`` from what :meth:`encode_memory` returned, of one step or of whole sequences."""
+        """Compute policy and value ``[...]`` from the results of :meth:`encode_memory`, of one step or of sequences."""
         features = self.observation_encoder({name: inputs[name] for name in self.observation_fields})
         policy, value = self.heads(torch.cat([features, memory], -1))
         return policy, value
@@ -232,7 +232,7 @@ class ActorCritic(EvaluationHooks):
 
 
 class _GreedyActor:
-    """An agent that takes its most probable actions."""
+    """Actor that takes an agent's most probable actions."""
 
     def __init__(self, agent: ActorCritic) -> None:
         self.agent = agent

@@ -1,4 +1,4 @@
-"""IMPALA: an actor-critic that corrects its updates for the age of the policy that played."""
+"""IMPALA: an actor-critic whose updates are corrected for the age of the policy that played."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class IMPALA(ActorCritic):
     in both cases. Values after a truncation and after the last step of a rollout are those of the policy that played.
 
     Args:
-        task: what the environment gives; the command line takes it from the datamodule.
+        task: specification of the environment; the command line takes it from the datamodule.
         memory: path of a checkpoint of MemUP, or a core that learns with the policy (``LSTM``, a class path), or null.
         heads: ``(feature_size, action) -> policy and value``.
         encoder: ``(fields) -> encoder`` of the inputs of a core that learns.

@@ -35,9 +35,9 @@ class JointPPO(PPO):
     Juditsky, 1992), so that its input changes slowly.
 
     Args:
-        task: what the environment gives; the command line takes it from the datamodule.
+        task: specification of the environment; the command line takes it from the datamodule.
         memup: ``(task) -> MemUP``: the memory and how it learns. Its own optimizer is not used.
-        ema_decay: share that the moving average keeps of itself at each update of the memory.
+        ema_decay: decay of the moving average at each update of the memory.
         heads: ``(feature_size, action) -> policy and value``.
         observation_encoder: ``(fields) -> encoder`` of the present observation.
         gamma: discount factor.

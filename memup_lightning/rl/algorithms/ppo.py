@@ -39,7 +39,7 @@ class PPO(ActorCritic):
     learning".)
 
     Args:
-        task: what the environment gives; the command line takes it from the datamodule.
+        task: specification of the environment; the command line takes it from the datamodule.
         memory: path of a checkpoint of MemUP, or a core that learns with the policy (``LSTM``, a class path), or null.
         heads: ``(feature_size, action) -> policy and value``.
         encoder: ``(fields) -> encoder`` of the inputs of a core that learns.
@@ -128,8 +128,10 @@ class PPO(ActorCritic):
         return global_masked_mean(terms)
 
     def diagnostics(self, batch: RolloutBatch, policy: Distribution) -> dict[str, Tensor]:
-        """Approximate KL divergence from the policy that played (http://joschu.net/blog/kl-approx.html), share of clipped
-        steps, entropy."""
+        """Compute the approximate KL divergence from the policy that played, the share of clipped steps, the entropy.
+
+        Source: http://joschu.net/blog/kl-approx.html.
+        """
         with torch.no_grad():
             log_ratio, counts = policy.log_prob(batch["action"]) - batch["log_prob"], batch["valid"]
             ratio = log_ratio.exp()
