@@ -37,7 +37,7 @@ class Setting(NamedTuple):
     Attributes:
         name: of the row.
         config: its file.
-        overrides: arguments of `fit` beside it.
+        overrides: more arguments of `fit`.
         updates: measured on a GPU.
         on_cpu: measured on the CPU.
     """

@@ -7,7 +7,7 @@ config's, the training method differs. A run ends when it is learned (accuracy o
 0.99 for the maze, 0.999 for copy) or when its budget is spent: 5,000 updates of MemUP and TBPTT (copy: 8,000); of full
 BPTT as many as play 300,000 steps a lane, which is more steps than the others get. One seed.
 
-The baselines are given every chance: their loss is at the evaluated steps alone, which they are told and MemUP must find;
+The baselines are given every chance: their loss is at the evaluated steps alone, which they know and MemUP must find;
 their lanes play every episode to its end; on the maze their LSTM begins with chrono initialisation for that length, they
 learn with the rate that was best for full BPTT over 100 steps (0.005; MemUP: 0.002) and their gradients are clipped.
 MemUP's lanes begin anew and go back as its configs have them: on copy a fifth of them to the cues.
@@ -46,8 +46,8 @@ class Problem(NamedTuple):
         chunk_length: r of MemUP and TBPTT.
         more: steps of the longest episode beyond ``length``.
         updates: of MemUP and TBPTT, at most.
-        options: what all methods get beside the config.
-        baselines: what the baselines get beside the config.
+        options: what all methods get in addition to the config.
+        baselines: what the baselines get in addition to the config.
         lengths: at which it is run.
         unknowing: accuracy of a predictor without memory.
     """

@@ -1,4 +1,4 @@
-"""Coin tosses beside the one reward that a memory can explain: which rule of selection still learns it, and how soon?
+"""Selection rules with coin tosses in addition to the one reward that a memory can explain: which learns it, and how soon?
 
     python -m benchmarks.noise [--quick] [--seeds 1 2 3] [--tasks clean coins ...] [--rules top-K ...] [--json PATH]
         [--picture docs/images/noise.png]
@@ -8,7 +8,7 @@ coin tosses), coins (30 steps that pay one), vectors (each of them shows a rando
 look alike); and two without noise, Copy-120 and Adding-500, where the robust rule must cost nothing. Rules, K=4 each (copy
 10, adding 1): published (AverageSurprise and TopK: what the published implementation selects by), top-K (TopK by the
 uncertainty of the local predictor), uncertain (Proportional: drawn among the uncertain steps), different (Explainable, but
-blind to what the memory explains), explainable (Explainable as it is). A run ends when validation episodes are judged right
+without the memory gain), explainable (Explainable as it is). A run ends when validation episodes are predicted right
 at the share that the task's config asks for, or at the task's budget of updates; Adding-500 has no such end, its error is
 compared. With --json, a row that was measured before stays in the file until it is measured again.
 """

@@ -4,8 +4,8 @@
 
 Every row is `fit` on conf/tmaze_random_hint.yaml under one schedule, in a process of its own: sequential (each lane plays
 its episodes to the end), restarts (a mixture of lanes that leave early), replay (as the config is). The first two run
-without the Replay callback. All have the same budget of updates, and end before where 64 validation episodes are judged
->= 0.99 right at their junction, evaluated at full length.
+without the Replay callback. All have the same budget of updates, and end earlier when predictions at the junctions of 64
+validation episodes of full length are >= 0.99 right.
 """
 
 from __future__ import annotations

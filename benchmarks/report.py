@@ -87,11 +87,11 @@ def mean_and_range(digits: int) -> Callable[[list[float]], str]:
 
 
 def with_earlier(rows: Iterable[Row], options: argparse.Namespace, keys: Sequence[str]) -> list[Row]:
-    """These rows, and those of earlier calls that stand in the JSON file and were not measured anew.
+    """These rows, and those of earlier calls in the JSON file that were not measured again.
 
     Args:
         rows: what this call measured.
-        options: what :func:`arguments` parsed; beside ``--quick`` nothing is kept.
+        options: what :func:`arguments` parsed; with ``--quick`` nothing is kept.
         keys: two rows that agree in them are of the same measurement.
 
     Returns:

@@ -34,7 +34,7 @@ def fit(
         folder: where the run leaves its files.
         seed: of weights and data.
         max_steps: updates at most.
-        extra: callbacks beside those of the config.
+        extra: callbacks in addition to those of the config.
         options: more arguments of the command line.
         **data: arguments of the datamodule.
 
@@ -115,7 +115,7 @@ def test(folder: Path | str, config: Path | str, *overrides: str, seed: int, thr
 
 
 def read(run: Path) -> Finished:
-    """What lies in the folder of a run."""
+    """Contents of the folder of a run."""
     return Finished(json.loads((run / "summary.json").read_text()), _metrics(run / "metrics.csv", "val/"))
 
 

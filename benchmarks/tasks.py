@@ -5,7 +5,7 @@
 
 Every row is `fit` on a config in a process of its own, and then `test`: `value` is of the test episodes at full length,
 `validation` of those by which the run was stopped; the other figures are of the run's summary.json. A run that may take
-more than ten minutes is made with the first seed alone. Rows are written as they come; those of other runs that stand in
+more than ten minutes is made with the first seed alone. Rows are written as they come; those of other runs in
 the JSON file already are kept.
 
 --ablation takes one thing at a time out of what makes the copy task fast, at the same number of updates.
@@ -31,7 +31,7 @@ class Problem(NamedTuple):
     Attributes:
         name: of the row.
         config: its file.
-        overrides: arguments of `fit` beside it.
+        overrides: more arguments of `fit`.
         target: what the metric must reach; None: a baseline, of which nothing is asked.
         minutes: within which.
         metric: in summary.json.
@@ -173,7 +173,7 @@ def gather(problem: Problem, runs: list[Row]) -> Row:
 
 
 def measure(problems: Sequence[Problem], options: argparse.Namespace, title: str) -> list[Row]:
-    """The rows of the problems behind those of earlier runs, written after every run."""
+    """The rows of the problems after those of earlier runs, written after every run."""
     rows: list[Row] = []
     for problem in problems:
         seeds = options.seeds[:1] if options.quick or problem.long else options.seeds

@@ -3,8 +3,8 @@
     python -m benchmarks.tmaze [--quick] [--seeds 1 2 3] [--json PATH]
 
 Every row is `fit` on conf/tmaze.yaml with another length and chunk length, in a process of its own; its figures are those
-of the run's summary.json. A run ends when 256 validation episodes are judged >= 0.99 right at their junction, evaluated at
-full length, or at 10,000 updates.
+of the run's summary.json. A run ends when predictions at the junctions of 256 validation episodes of full length are >=
+0.99 right, or at 10,000 updates.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from the policy: ``return`` is their mean return, with a 95% interval, ``surviva
 buttons at random. The curve is the mean return of the last 100 training episodes.
 
 MemUP's training episodes are played by the script that comes with the environment, which knows the pillar's colour and
-walks to vests; the others have to find out by themselves that vests are worth a walk. Rows that stand in the JSON file
+walks to vests; the others have to find out by themselves that vests are worth a walk. Rows in the JSON file
 already are kept.
 
 PPO-LSTM learns by backpropagation through a rollout of 128 steps of 16 environments, a batch is 2 whole sequences of it.

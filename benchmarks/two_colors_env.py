@@ -274,7 +274,7 @@ def run(options: argparse.Namespace) -> list[Row]:
 
 def main() -> None:
     parser = arguments(__doc__)
-    parser.add_argument("--envs", type=int, nargs="+", default=[2, 16], help="environments side by side")
+    parser.add_argument("--envs", type=int, nargs="+", default=[2, 16], help="environments at once")
     parser.add_argument("--wait", type=float, default=600.0, help="seconds to wait for quiet turns, for each case")
     options = parser.parse_args()
     columns: dict[str, Callable[[Any], str]] = {

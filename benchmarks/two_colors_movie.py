@@ -3,7 +3,7 @@
     python -m benchmarks.two_colors_movie runs/two_colors/version_0 --output docs/images/two_colors.gif
 
 Takes the checkpoint of a run of conf/two_colors.yaml and plays a new episode with the run's own policy. The belief is
-asked of the predictor, with the memory's state m_t: what would a red vest pay now, and what a green one? Each question is
+asked of the predictor, with the memory's state m_t: the reward of a red vest now, and of a green one? Each question is
 put with local contexts of validation steps at which a vest of that colour was taken, and the answers are averaged. The
 curve is half the difference, green minus red: +1 where the memory is sure of green, -1 where it is sure of red.
 """
@@ -80,8 +80,8 @@ def play(data: TwoColorsDataModule, seed: int) -> Episode:
         assert screen is not None
         screens.append(screen)
         pillar += info["pillar"]
-        told = {name: np.array([value]) for name, value in info.items()}
-        action = policy(observation[None], env.action_space, told)[0]
+        infos = {name: np.array([value]) for name, value in info.items()}
+        action = policy(observation[None], env.action_space, infos)[0]
         rows["observation"].append(observation)
         rows["action"].append(np.int32(action))
         observation, reward, terminated, truncated, info = env.step(action)
@@ -128,7 +128,7 @@ def remember(model: MemUP, episode: Episode) -> Tensor:
 
 
 def belief(model: MemUP, memory: Tensor, contexts: dict[str, Fields]) -> npt.NDArray[np.float32]:
-    """Half of what a green vest is believed to pay more than a red one, ``[steps]``."""
+    """Half of the predicted difference in reward of a green and a red vest, ``[steps]``."""
     said = {}
     for colour, context in contexts.items():
         params = model.predictor(model.context_encoder(context), memory[:, None])  # [steps, contexts, parameters]

@@ -2,7 +2,7 @@
 
     python -m examples.02_your_own_environment
 
-A key of one of three colours is seen at the first step; 30 steps later the door of that colour pays.
+A key of one of three colours is shown at the first step; 30 steps later the door of that colour gives the reward.
 """
 
 from __future__ import annotations

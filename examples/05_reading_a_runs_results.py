@@ -1,4 +1,4 @@
-"""Read what a run leaves behind: summary, metrics, checkpoint, predictions.
+"""Read the results of a run: summary, metrics, checkpoint, predictions.
 
     python -m examples.05_reading_a_runs_results
 

@@ -38,7 +38,7 @@ def check_config_files(args: Sequence[str]) -> None:
     """Refuse a ``--config`` that is missing or cannot be read.
 
     Raises:
-        MemUPError: a missing file, a syntax error (with its place), a file without keys, a key given twice, a key beside
+        MemUPError: a missing file, a syntax error (with its place), a file without keys, a key given twice, a key next to
             ``class_path`` that belongs under ``init_args``.
     """
     following = [args[i + 1] for i, arg in enumerate(args[:-1]) if arg in ("--config", "-c")]
@@ -106,7 +106,7 @@ def either(names: Sequence[str]) -> str:
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
-    """YAML in which no mapping holds a key twice; PyYAML itself takes the last one and drops the others."""
+    """YAML loader that refuses a key given twice; PyYAML itself takes the last one and drops the others."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         names: set[str] = set()

@@ -1,4 +1,4 @@
-"""Which errors are about what the user gave: they end in one sentence. All others are ours, and end in a traceback."""
+"""Errors of user input, which end in one sentence; all others are ours, and end in a traceback."""
 
 from __future__ import annotations
 

@@ -52,11 +52,12 @@ NOISE = (
     "You're resuming from a checkpoint that ended before the epoch ended.*",  # the datamodule knows the place
     "The dirpath has changed.*",  # every run has a folder of its own
 )
-"""Warnings of Lightning that ask nothing of the user."""
+"""Warnings of Lightning that require nothing of the user."""
 
 
 class RunConfig(SaveConfigCallback):
-    """The resolved config: once as ``config.yaml`` in the run folder, once, nested, to every logger but the CSV one.
+    """Callback that writes the resolved config: ``config.yaml`` in the run folder, and nested to every logger but the CSV
+    one.
 
     It also sends checkpoints to the run folder, where their callback names no folder.
     """
@@ -176,7 +177,7 @@ def main(args: Sequence[str] | None = None, extra_callbacks: Sequence[Callback] 
         extra_callbacks: callbacks in addition to those of the config.
 
     Returns:
-        The CLI, whose ``trainer``, ``model`` and ``datamodule`` tests and scripts can look at.
+        The CLI, with ``trainer``, ``model`` and ``datamodule`` for tests and scripts.
 
     Raises:
         SystemExit: after one sentence on stderr, where the input is at fault.
@@ -212,7 +213,7 @@ def main(args: Sequence[str] | None = None, extra_callbacks: Sequence[Callback] 
 
 
 def _is_keyword(ckpt_path: str) -> bool:
-    """Whether it is no path, but something that Lightning resolves."""
+    """Return whether it is no path, but a keyword that Lightning resolves."""
     return ckpt_path in ("best", "hpc", "registry") or ckpt_path.startswith("registry:")
 
 

@@ -1,7 +1,7 @@
-"""One sentence for what users really get wrong in a config: an unknown key, an unknown class, a wrong type.
+"""Messages for common mistakes in a config: an unknown key, an unknown class, a wrong type.
 
 jsonargparse tries a value against every type that a key may have, and reports all failures as an indented tree. The
-functions here walk that tree and take its most telling line, with the keys above it. What they do not know stays as it is.
+functions here walk that tree and take its most telling line, with the keys above it. Other messages are unchanged.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _IMPORT_FAILURE = re.compile(
 
 @dataclass
 class _Node:
-    """A key of the tree that jsonargparse prints, or a line below it."""
+    """Key of the tree that jsonargparse prints, or a line below it."""
 
     indent: int
     key: str
@@ -155,7 +155,7 @@ def _bases(types: str) -> list[type]:
 
 
 def _subclasses(base: type) -> dict[str, str]:
-    """Return the public classes that may stand for a class: short name -> path."""
+    """Return the public classes that are accepted for a class: short name -> path."""
     known: dict[str, str] = {}
     waiting = [base]
     while waiting:
@@ -167,6 +167,6 @@ def _subclasses(base: type) -> dict[str, str]:
 
 
 def _type_names(types: str) -> str:
-    """``<class 'int'>, <class 'NoneType'>`` -> ``int or null``."""
+    """Format types: ``<class 'int'>, <class 'NoneType'>`` -> ``int or null``."""
     text = re.sub(r"\b\w+\.(?=\w)", "", re.sub(r"<class '(.*?)'>", r"\1", types)).replace("NoneType", "null")
     return either(re.split(r", (?![^\[]*\])", text))

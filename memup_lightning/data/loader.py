@@ -107,7 +107,7 @@ def _exit_when_told_by_parent() -> None:
 
 
 class _Sent(NamedTuple):
-    """A block on its way: what lies in a slot of a worker. The slot itself comes along when it is new."""
+    """Block in a slot of a worker, on its way to the training process; a new slot is sent with it."""
 
     steps: IntArray
     worker: int

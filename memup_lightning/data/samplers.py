@@ -62,7 +62,7 @@ class ShuffledLaneSampler(LaneSampler):
 
     Args:
         lengths: steps of each episode.
-        lanes: episodes played side by side, B.
+        lanes: episodes played at once, B.
         chunk_length: steps of a chunk, r.
         restart: probabilities to leave an episode at a chunk's end, spread evenly over the lanes; None: horizons (see
             :func:`restart_probabilities`).
@@ -230,7 +230,7 @@ class SequentialSampler(LaneSampler):
 
     Args:
         lengths: steps of each episode of the source.
-        lanes: episodes played side by side, at most; fewer are used where there are fewer episodes.
+        lanes: episodes played at once, at most; fewer are used where there are fewer episodes.
         chunk_length: steps of a chunk.
         episodes: which episodes; by default all of them.
     """

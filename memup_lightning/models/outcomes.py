@@ -55,7 +55,7 @@ class Outcome(nn.Module, ABC):
         return {"accuracy": self.correct(params, outcome), "nll": self.nll(params, outcome)}
 
     def too_small_to_tell(self, lowest: Tensor, highest: Tensor) -> str | None:
-        """Say why outcomes of this range cannot be told apart; None where they can, as classes always are.
+        """Say why outcomes of this range cannot be distinguished; None where they can, as classes always.
 
         Args:
             lowest, highest: of the evaluated outcomes, each component, ``[*shape]``.
@@ -134,13 +134,11 @@ class ContinuousOutcome(Outcome):
     def too_small_to_tell(self, lowest: Tensor, highest: Tensor) -> str | None:
         width = float((highest - lowest).abs().max())
         if width == 0:
-            return (
-                "all evaluated outcomes are alike, so the accuracy tells nothing; evaluate steps whose outcomes differ"
-            )
+            return "all evaluated outcomes are alike, so accuracy means nothing; evaluate steps whose outcomes differ"
         problems = []
         if width <= 2 * self.tolerance:
             problems.append(
-                f"with tolerance={self.tolerance:g} one constant is right for all, so the accuracy tells nothing"
+                f"with tolerance={self.tolerance:g} one constant is right for all, so the accuracy means nothing"
             )
         if width < self.resolution:
             problems.append(f"differences below {self.resolution:g} ({self.resolution_name}) are hardly learned")

@@ -80,7 +80,7 @@ class MemUP(TargetTask):
         return self.current_step
 
     def configure_callbacks(self) -> list[Callback]:
-        """A TargetRefresh, where the trainer has none: without targets nothing is learned."""
+        """Add a TargetRefresh where the trainer has none: without targets the memory learns nothing."""
         given = find_callback(self.trainer, TargetRefresh) is not None
         return [TargetRefresh()] if recorded_data(self.trainer) is not None and not given else []
 
@@ -98,8 +98,8 @@ class MemUP(TargetTask):
         if weight := self._drift_weight(chunk):
             terms |= self._drift(chunk, memory)
         if chunk.loss_free is not None:
-            taught = {name: on & ~chunk.loss_free.view(-1, *[1] * (on.dim() - 1)) for name, (_, on) in terms.items()}
-            terms = {name: (x, taught[name]) for name, (x, _) in terms.items()}
+            trained = {name: on & ~chunk.loss_free.view(-1, *[1] * (on.dim() - 1)) for name, (_, on) in terms.items()}
+            terms = {name: (x, trained[name]) for name, (x, _) in terms.items()}
             self.observe_gains(chunk.loss_free, chunk, (chunk.targets, chunk.probes), memory[:, -1:].detach())
         losses = self.mean_losses(terms)
         if weight:
@@ -160,5 +160,5 @@ class MemUP(TargetTask):
         """
         loss, counts = (x[lanes] for x in self._target_losses)
         both = counts[:, 0] & counts[:, -1]
-        fall = (loss[:, 0] - loss[:, -1]).where(both, 0).sum(1) / both.sum(1).clamp(min=1)
-        return fall.clamp(min=0)
+        progress = (loss[:, 0] - loss[:, -1]).where(both, 0).sum(1) / both.sum(1).clamp(min=1)
+        return progress.clamp(min=0)

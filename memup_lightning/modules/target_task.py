@@ -28,7 +28,7 @@ class TargetTask(MemoryTask):
     take one target of each.
 
     Args:
-        task: what the data are.
+        task: specification of the data.
         uncertainty: how steps are scored for selection; by default :class:`PredictiveUncertainty`.
         num_clusters: context clusters; None: four times the selector's targets.
         **parts: memory, outcome, predictor, encoder, context_encoder, local, optimizer, lr_scheduler: see
@@ -36,7 +36,7 @@ class TargetTask(MemoryTask):
     """
 
     clusters: ContextClusters | None
-    """Clusters of context, as the last refresh of a selector that asks for them found them."""
+    """Context clusters as of the last refresh; None for a selector that needs none."""
 
     def __init__(
         self,
@@ -61,11 +61,11 @@ class TargetTask(MemoryTask):
 
     @torch.no_grad()
     def score(self, chunk: Chunk, state: State | None) -> tuple[Tensor, State]:
-        """Uncertainty of every step of a chunk that carries its contexts.
+        """Score every step of a chunk that carries its contexts.
 
         Args:
             chunk: the next chunk of some episodes.
-            state: what the call before returned; None at first.
+            state: state from the previous call; None at first.
 
         Returns:
             u ``[lanes, steps]``, and the estimator's state.
@@ -76,7 +76,7 @@ class TargetTask(MemoryTask):
         return u, state
 
     def prepare_clusters(self, num_targets: int) -> None:
-        """Get ready for a selector that takes one target of each context cluster.
+        """Prepare for a selector that takes one target of each context cluster.
 
         Args:
             num_targets: of the selector.
@@ -98,7 +98,7 @@ class TargetTask(MemoryTask):
             )
 
     def has_clusters(self) -> bool:
-        """Whether context clusters were found."""
+        """Return whether context clusters were found."""
         return self.clusters is not None
 
     @torch.no_grad()
@@ -118,7 +118,7 @@ class TargetTask(MemoryTask):
 
     @torch.no_grad()
     def assign_clusters(self, chunk: Chunk) -> ClusterAssignment:
-        """The cluster of every step of a chunk that carries its contexts."""
+        """Return the cluster of every step of a chunk that carries its contexts."""
         assert self.clusters is not None
         rows = {name: x.flatten(0, 1) for name, x in chunk.windows(self.task.window).items()}
         parts = []
@@ -133,7 +133,7 @@ class TargetTask(MemoryTask):
         self.clusters.count_presence(cluster, selectable)
 
     def cluster_summary(self) -> list[dict[str, Any]] | None:
-        """A row for each cluster: see :meth:`~memup_lightning.models.context_clusters.ContextClusters.summary`."""
+        """Return a row for each cluster: see :meth:`~memup_lightning.models.context_clusters.ContextClusters.summary`."""
         return None if self.clusters is None else self.clusters.summary()
 
     @torch.no_grad()
@@ -163,11 +163,11 @@ class TargetTask(MemoryTask):
     def _explained_by_own(
         self, context: Fields, outcome: Tensor, memory: Tensor, episode: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """How many bits of outcomes are lost when the memory of an episode is exchanged for that of another.
+        """Compute how many bits of outcomes are lost when the memory of an episode is exchanged for that of another.
 
-        Where the memory tells nothing of the outcome the two are equally good on average, whatever the predictor has
-        learned of that cluster, memorized or not at all. Against the local predictor a cluster that was never a
-        target loses.
+        Where the memory holds nothing about the outcome the two are equally good on average, whatever the predictor has
+        learned of that cluster or memorized. In comparison with the local predictor a cluster that was never a
+        target would have a negative gain.
 
         Args:
             context: of the steps, each field ``[B, K, W, ...]``.
@@ -199,12 +199,12 @@ class TargetTask(MemoryTask):
 
 
 def lies_ahead(chunk: Chunk, position: Tensor) -> Tensor:
-    """Which steps ``[B, K]`` the chunk's last state must still explain; the outcomes of those before it has read."""
+    """Return which steps ``[B, K]`` the chunk's last state must still explain; earlier outcomes were already read."""
     return position >= chunk.start[:, None] + chunk.num_steps - 1
 
 
 def _next_of(some: Tensor) -> Tensor:
-    """For each lane of ``some`` (bool ``[lanes]``) the number of the next of them, for the last one the first."""
+    """Return the number of the next lane of ``some`` (bool ``[lanes]``) after each of them, in a circle."""
     order = (~some).to(torch.int8).argsort(stable=True)
     following = torch.empty_like(order).scatter_(0, order, order.roll(-1))
     return following.where(some[following], order[0])

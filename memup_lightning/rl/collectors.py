@@ -65,7 +65,7 @@ def collect(
         episodes: how many.
         seed: of environments and of the action space's samples.
         max_steps: an episode longer than this is refused.
-        infos_kept: names of numbers in the infos that came with the observation; they are kept beside it.
+        infos_kept: names of numbers in the infos that came with the observation; they are stored with it.
 
     Yields:
         Episodes with the fields ``observation...``, ``action...``, ``reward`` and ``info.NAME``, in the order in which they

@@ -20,7 +20,7 @@ Shapes = dict[str, torch.Size]
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes beside the checkpoint, waits for the disk, then gives the file its name: no kill leaves half of one.
+    """Checkpoint plugin that writes a temporary file, waits for the disk, then renames: a kill never leaves half a file.
 
     Lightning's own plugin writes into the temporary folder and moves the file. Where that folder is another file system
     the move is a copy onto the place of the checkpoint before, and after a power cut the file may be empty.
@@ -51,7 +51,7 @@ def check_checkpoint(path: str | Path, option: str = "--ckpt_path") -> Shapes:
         The shape of every parameter and buffer in it.
 
     Raises:
-        MemUPError: see above; of a torn one it names the one before.
+        MemUPError: see above; for a torn one it names the previous one.
     """
     path = Path(path)
     if not path.is_file():
@@ -69,7 +69,7 @@ def check_checkpoint(path: str | Path, option: str = "--ckpt_path") -> Shapes:
 
 
 class TornCheckpoint(MemUPError):
-    """A file that is no whole checkpoint; the message says what is wrong with it."""
+    """Error for a file that is no whole checkpoint; the message says what is wrong with it."""
 
 
 def read_shapes(path: Path, option: str = "--ckpt_path") -> Shapes:

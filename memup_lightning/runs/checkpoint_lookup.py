@@ -21,9 +21,9 @@ def last_checkpoint(trainer: Any, must_exist: bool) -> tuple[Path, Shapes] | Non
     It prints which one that is, and which later ones it skipped because they are torn.
 
     Args:
-        trainer: the trainer's config, which says where checkpoints lie.
-        must_exist: whether to refuse where there is none. Otherwise the run starts from the beginning, so that one command
-            serves for the first start and for every restart.
+        trainer: the trainer's config, which names the folders of checkpoints.
+        must_exist: whether to refuse where there is none. Otherwise the run starts from the beginning, so one command is
+            right for the first start and for every restart.
 
     Raises:
         MemUPError: there is none, or none is intact.

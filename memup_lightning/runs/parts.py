@@ -1,4 +1,4 @@
-"""What callbacks ask of a run: its data, whether it has targets, a place to log outside of a training step."""
+"""Parts of a run that callbacks use: its data, its targets, logging outside of a training step."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def find_callback(trainer: Trainer, type_: type[C]) -> C | None:
 
 
 def run_data(trainer: Trainer) -> RunData | None:
-    """Return the datamodule, where it says what it is."""
+    """Return the datamodule, if it is a :class:`~memup_lightning.protocols.RunData`."""
     data = getattr(trainer, "datamodule", None)
     return data if isinstance(data, RunData) else None
 
@@ -54,7 +54,7 @@ def has_targets(callback: Callback, trainer: Trainer, module: LightningModule) -
 
 
 def log_now(trainer: Trainer, logged: Mapping[str, float]) -> None:
-    """Hand numbers to all loggers at the present update, and to the metrics that other callbacks see."""
+    """Log numbers to all loggers at the present update, and to the metrics that other callbacks read."""
     for logger in trainer.loggers:
         logger.log_metrics(dict(logged), step=trainer.global_step)
     trainer.callback_metrics.update({name: torch.tensor(x, dtype=torch.float64) for name, x in logged.items()})

@@ -1,4 +1,4 @@
-"""The folder of a run: each run has one of its own, in which nothing existed before."""
+"""Folder of a run: a new one for each run."""
 
 from __future__ import annotations
 

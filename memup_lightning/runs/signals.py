@@ -1,4 +1,4 @@
-"""What a run does when it is told to stop: SIGTERM ends it with a checkpoint, SIGINT is never lost."""
+"""Signals that stop a run: SIGTERM ends it with a checkpoint, SIGINT is never lost."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class StopOnSignal(Callback):
 
     def __init__(self) -> None:
         super().__init__()
-        self._terminated = self._interrupted = False  # this process was told
+        self._terminated = self._interrupted = False  # this process got a signal
         self._agreed = False  # any rank was
         self._training = False
         self._trainer: Trainer | None = None
@@ -96,13 +96,13 @@ class StopOnSignal(Callback):
         self._training = False
 
     def _agree(self, module: LightningModule) -> None:
-        """Note whether any rank was told to stop: one number is summed over the ranks and read back."""
+        """Record whether any rank got a signal: one number is summed over the ranks and read back."""
         if self._interrupted:
             raise KeyboardInterrupt
-        told = self._terminated
+        got_signal = self._terminated
         if world_size() > 1:
-            told = bool(all_reduce_sum(torch.tensor(int(told), device=module.device)).item())
-        self._agreed = told
+            got_signal = bool(all_reduce_sum(torch.tensor(int(got_signal), device=module.device)).item())
+        self._agreed = got_signal
 
     @staticmethod
     def _stop(trainer: Trainer) -> None:

@@ -1,4 +1,4 @@
-"""Confidence intervals of what a number of episodes shows, at 95%."""
+"""Confidence intervals over episodes, at 95%."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ Z = 1.959964  # of the normal distribution, two sides of 2.5%
 
 
 def mean_interval(values: Tensor) -> tuple[float, float]:
-    """Of a mean, by the central limit theorem; of a single value, that value."""
+    """Compute the interval of a mean by the central limit theorem; for a single value, that value."""
     mean = float(values.double().mean())
     spread = float(values.double().std()) / math.sqrt(len(values)) if len(values) > 1 else 0.0
     return mean - Z * spread, mean + Z * spread
 
 
 def share_interval(hits: Tensor) -> tuple[float, float]:
-    """Of a share, by Wilson's score interval (Wilson, 1927): right for shares of 0 and 1 too.
+    """Compute the interval of a share by Wilson's score (Wilson, 1927), which is right for shares of 0 and 1 too.
 
     Args:
         hits: 1 or True where it happened, ``[n]``.

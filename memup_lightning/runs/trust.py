@@ -1,4 +1,4 @@
-"""Which classes a checkpoint may name: a file that somebody else wrote must not choose what code runs here.
+"""Trusted classes of checkpoints: a file from elsewhere must not choose what code runs here.
 
 Weights load with ``weights_only=True``, which runs no code. But a checkpoint also keeps the hyperparameters of its model,
 in which classes are given by import path, and jsonargparse imports and calls whatever it finds there. So every name in
@@ -61,7 +61,7 @@ def check_hyperparameters(hyperparameters: Mapping[str, Any], path: str | Path |
 
 
 class CheckedLoading:
-    """Base of what Lightning loads by ``load_from_checkpoint``: the names in the file are checked first.
+    """Base class of objects that ``load_from_checkpoint`` loads: the names in the file are checked first.
 
     ``weights_only=False``, which unpickles anything, must be given by the caller.
     """

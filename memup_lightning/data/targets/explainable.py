@@ -61,9 +61,9 @@ class ClusterMaxima(SuffixMaxima):
         )  # cluster after cluster, within one from first to last
         ordered = score.gather(1, order)
         # The candidates after a step are later and of its own cluster, or of a lower cluster.
-        behind = ordered.flip(1).cummax(1).values.flip(1)
-        behind = torch.cat([behind[:, 1:], torch.full_like(score[:, :1], -torch.inf)], dim=1)
-        return torch.zeros_like(score, dtype=torch.bool).scatter_(1, order, ordered > behind)
+        later = ordered.flip(1).cummax(1).values.flip(1)
+        later = torch.cat([later[:, 1:], torch.full_like(score[:, :1], -torch.inf)], dim=1)
+        return torch.zeros_like(score, dtype=torch.bool).scatter_(1, order, ordered > later)
 
     def _keep(self, keep: Tensor, score: Tensor, position: Tensor) -> None:
         super()._keep(keep, score, position)
