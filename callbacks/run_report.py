@@ -30,7 +30,7 @@ from memup_lightning.protocols import TargetLearner
 from memup_lightning.runs.parts import find_callback, recorded_data, run_data
 from memup_lightning.runs.run_folder import run_folder
 
-_DIVERGED = 1e3  # times the best error of a run, past which it counts as diverged
+_DIVERGENCE_FACTOR = 1e3  # times the best error of a run, past which it counts as diverged
 _SMALL, _HUGE = 1e6, 1e20  # an error up to the first never counts, one past the second always
 
 
@@ -296,7 +296,7 @@ def divergence(history: list[dict[str, float]]) -> str | None:
     for name in ("val/mse", "val/nll"):
         values = [row.get(name, math.inf) for row in history]  # left out where it was not finite
         if any(name in row for row in history) and not values[-1] <= min(
-            max(_DIVERGED * abs(min(values)), _SMALL), _HUGE
+            max(_DIVERGENCE_FACTOR * abs(min(values)), _SMALL), _HUGE
         ):
             return f"{name} is {values[-1]:.3g} at the end, {min(values):.3g} at best"
     return None

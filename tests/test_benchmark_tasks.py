@@ -1,4 +1,4 @@
-"""The table of tasks: its rows can be run, are judged by their targets, and none is lost."""
+"""The table of tasks: its rows can be run, are evaluated by their targets, and none is lost."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_target_is_met_by_value_and_time_together() -> None:
     assert not error.met(0.006, 1)
 
 
-def test_a_row_reports_the_test_episodes_and_beside_them_those_that_stopped_the_run(
+def test_a_row_reports_the_test_episodes_and_also_those_that_stopped_the_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     summary = {

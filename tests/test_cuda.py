@@ -104,7 +104,7 @@ def test_a_chunk_forward_and_backward_never_waits_for_the_device(name: str) -> N
 
 
 class NeverWaits(Callback):
-    """From update ``after`` on nothing in a step and in what callbacks do behind it may wait for the device; but for every
+    """From update ``after`` on nothing in a step and in what callbacks do after it may wait for the device; but for every
     tenth update, where callbacks may look at what the device has computed."""
 
     def __init__(self, after: int) -> None:

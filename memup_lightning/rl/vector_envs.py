@@ -20,7 +20,7 @@ import memup_lightning.envs  # noqa: F401 (registers memup/...)
 from memup_lightning.exceptions import MemUPError
 
 Vectorization = Literal["native", "sync", "async"]
-_GRACE = 1.0  # seconds that a process has to end
+_EXIT_TIMEOUT = 1.0  # seconds that a process has to end
 Wrapper = Callable[[gymnasium.Env[Any, Any]], gymnasium.Env[Any, Any]]
 
 
@@ -148,7 +148,7 @@ def _watch(env: AsyncVectorEnv, timeout: float) -> Iterator[None]:
         for process in processes:
             process.terminate()
         for process in processes:
-            process.join(_GRACE)
+            process.join(_EXIT_TIMEOUT)
             process.kill()  # one that hangs may not end when it is asked to
         env.closed = True  # close() would wait for what is gone
         if died:

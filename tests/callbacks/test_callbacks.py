@@ -1,4 +1,4 @@
-"""MemoryUsage and RunReport: what they measure and leave behind, and that they change nothing."""
+"""MemoryUsage and RunReport: what they measure and write, and that they change nothing."""
 
 from __future__ import annotations
 
@@ -193,7 +193,7 @@ def test_a_run_that_dies_leaves_what_is_known_and_why(tmp_path: Path, error: Bas
     assert "val/accuracy" not in summary["metrics"]
 
 
-def test_a_run_that_dies_in_the_measured_step_leaves_no_hooks_behind(tmp_path: Path) -> None:
+def test_a_run_that_dies_in_the_measured_step_leaves_no_hooks(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError):
         fit(tmp_path, maze(), [MemoryUsage(), RunReport(), Stop(RuntimeError(), step=0)])
     assert torch._C._autograd._top_saved_tensors_default_hooks(True) is None
@@ -278,7 +278,7 @@ class UnjudgedCopy(Copy):
     ],
     ids=["classes, K=3", "classes, no evaluated steps, K=4", "quantiles, K=2"],
 )
-def test_every_kind_of_outcome_is_drawn(tmp_path: Path, data: Any, model: dict[str, Any]) -> None:
+def test_every_type_of_outcome_is_drawn(tmp_path: Path, data: Any, model: dict[str, Any]) -> None:
     fit(tmp_path, data(), [MemoryUsage(), RunReport()], steps=20, **model)
     for name in PICTURES:
         assert is_a_picture(tmp_path / name), name

@@ -52,7 +52,7 @@ def test_a_run_on_longer_episodes_begins_with_the_weights_of_another(tmp_path: P
     assert not same(run(1, 20, InitialWeights(str(path))), taught)  # and learns on
 
 
-def test_a_resumed_run_goes_on_with_its_own_weights_even_where_the_others_are_gone(tmp_path: Path) -> None:
+def test_a_resumed_run_continues_with_its_own_weights_even_where_the_others_are_gone(tmp_path: Path) -> None:
     own = run(5, 6, save=tmp_path / "own.ckpt")
     gone = InitialWeights(str(tmp_path / "gone.ckpt"))
     assert same(run(5, 6, gone, ckpt_path=tmp_path / "own.ckpt"), own)

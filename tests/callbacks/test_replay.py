@@ -206,7 +206,7 @@ def test_the_other_lanes_play_on_as_the_schedule_says(current_step: bool) -> Non
         assert torch.equal(chunk.probes.position, scheduled.probes.position)
 
 
-def test_a_visit_goes_on_chunk_after_chunk_with_the_state_carried_on(run: Run) -> None:
+def test_a_visit_continues_chunk_after_chunk_with_the_state_carried_on(run: Run) -> None:
     going_on = 0
     for n in redirected(run)[1:]:
         for row, lane in enumerate(REPLAYING):
@@ -264,7 +264,7 @@ def test_the_hint_and_the_junction_are_the_most_novel_places_and_are_drawn_most(
     assert at_hint.sum() == 8
 
 
-def test_what_visits_taught_raises_the_priority_of_their_place(run: Run) -> None:
+def test_the_learning_progress_of_visits_raises_the_priority_of_their_place(run: Run) -> None:
     snapshots = run.replay.snapshots
     before = snapshots.priority
     snapshots.record(torch.tensor([3, 3, 5]), torch.tensor([1.0, 3.0, 0.0]))
@@ -297,7 +297,7 @@ def test_a_scan_plays_no_episode_that_the_curriculum_does_not_admit() -> None:
     assert max(int(lengths[chunk.episode].max()) for chunk in run.watch.chunks) <= 30
 
 
-def test_scans_and_visits_reach_longer_episodes_as_the_curriculum_goes_on() -> None:
+def test_scans_and_visits_reach_longer_episodes_as_the_curriculum_advances() -> None:
     copy = {"length": 60, "shortest": 3, "copied": 2, "num_train": 64, "curriculum": {EVERY + 5: 30}}
     run = Run(data=(CopyDataModule, copy))
     lengths = run.data.sources["train"].lengths
@@ -363,7 +363,7 @@ def test_a_checkpoint_of_a_replayed_run_is_not_resumed_without_replay(tmp_path: 
         trainer.fit(MemUP(data.task, memory=partial(LSTM, hidden_size=8)), data, ckpt_path=ckpt)
 
 
-def test_a_callback_that_is_used_again_begins_anew(run: Run) -> None:
+def test_a_callback_that_is_used_again_starts_from_the_beginning(run: Run) -> None:
     again = Run(2)
     again.replay.load_state_dict(run.replay.state_dict())
     data = TMazeDataModule(length=60, num_train=12, num_val=4, chunk_length=CHUNK, lanes=LANES, seed=1)
@@ -400,7 +400,7 @@ def test_a_share_of_no_lane_is_refused() -> None:
 
 
 @pytest.mark.parametrize(("baseline", "chunk_length"), [(TBPTT, 5), (BPTT, 70)])
-def test_beside_a_baseline_it_does_nothing(baseline: type[TBPTT], chunk_length: int) -> None:
+def test_with_a_baseline_it_does_nothing(baseline: type[TBPTT], chunk_length: int) -> None:
     def weights(*callbacks: Callback) -> dict[str, Tensor]:
         seed_everything(1)
         lanes: dict[str, Any] = {"lanes": LANES, "seed": 1}

@@ -1,4 +1,4 @@
-"""When targets are chosen anew, for which episodes, and what is said about it."""
+"""When targets are selected again, for which episodes, and what is logged."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def fit(refresh: TargetRefresh, updates: int, data: Any = None, **trainer: Any) 
 
 
 def changes(watch: Watch) -> list[int]:
-    """The updates after which the targets were chosen anew."""
+    """The updates after which the targets were selected again."""
     return (np.flatnonzero(np.diff([0, *watch.version])) + 1).tolist()
 
 
@@ -98,7 +98,7 @@ def changes(watch: Watch) -> list[int]:
         ([3.0, 4.0], 10),
     ],
 )
-def test_the_first_selection_waits_until_the_local_loss_stands_still(losses: list[float], first: int) -> None:
+def test_the_first_selection_waits_until_the_local_loss_has_converged(losses: list[float], first: int) -> None:
     refresh = TargetRefresh(settle=5, tolerance=0.05, max_wait=1000)
     settled = [
         5 * block + n + 1
@@ -122,7 +122,7 @@ def test_there_are_no_targets_before_the_first_selection_and_always_some_after_i
     assert watch.had_targets == [False] * first + [True] * (60 - first)
 
 
-def test_after_the_first_selection_targets_are_chosen_anew_every_so_many_updates() -> None:
+def test_after_the_first_selection_targets_are_selected_again_every_so_many_updates() -> None:
     _, watch, _ = fit(TargetRefresh(every=20, settle=5, max_wait=10), 90)
     assert changes(watch) == [10, 20, 40, 60, 80]
     assert watch.version[-1] == 5

@@ -105,7 +105,7 @@ def test_a_profiler_that_is_asked_for_profiles(run: Run) -> None:
     assert "MemUP.optimizer_step" in run("fit", "--trainer.profiler=simple").trainer.profiler.summary()
 
 
-def test_a_resumed_run_goes_on_with_what_the_checkpoint_holds(run: Run, checkpoint: str) -> None:
+def test_a_resumed_run_continues_with_what_the_checkpoint_holds(run: Run, checkpoint: str) -> None:
     whole = run("fit", "--trainer.max_steps=8")
     resumed = run("fit", "--trainer.max_steps=8", "--ckpt_path", checkpoint)
     assert resumed.trainer.global_step == 8

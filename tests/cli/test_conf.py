@@ -166,7 +166,7 @@ def test_every_value_of_a_sweep_is_understood(
 
 
 def documented() -> list[Any]:
-    """What follows `python -m memup_lightning` in README, docs and configs, each with the page on which it stands."""
+    """What follows `python -m memup_lightning` in README, docs and configs, each with its page."""
     found: dict[str, Any] = {}
     for page in PAGES:
         for command in COMMAND.findall(page.read_text().replace("\\\n", "")):

@@ -112,7 +112,7 @@ def test_another_parameter_is_another_folder(tmp_path: Path) -> None:
     assert len(finished(tmp_path)) == 7
 
 
-def test_the_parameters_lie_beside_the_episodes_in_plain_text(tmp_path: Path) -> None:
+def test_the_parameters_are_next_to_the_episodes_in_plain_text(tmp_path: Path) -> None:
     store = cached(tmp_path, "My/Env-v0 train", {"discount": 0.5}, FIELDS, some_episodes)
     folder = store.path.parent
     assert folder.name.startswith("My-Env-v0-train-")

@@ -80,7 +80,7 @@ def test_what_was_gathered_can_be_changed_without_changing_the_source() -> None:
     assert source.read(0, 0, 1)["see"].tolist() == [[1, 2]]
 
 
-def test_fields_that_are_not_described_are_vectors_of_the_arrays_own_kind() -> None:
+def test_fields_that_are_not_described_are_vectors_of_the_arrays_own_dtype() -> None:
     source = ArrayEpisodes(arrays(flag=np.ones(9, np.bool_)), LENGTHS, FIELDS)
     assert source.fields["see"] == FieldSpec((2,), "float32")
     assert source.fields["flag"] == FieldSpec((), "bool")

@@ -103,7 +103,7 @@ def test_long_episodes_keep_few_candidates_and_lose_none_of_the_targets() -> Non
             assert chosen(table, episode, start) == by_definition(selector, cluster, equal(16), episode, start)
 
 
-def test_a_kind_of_one_step_is_chosen_as_often_as_a_kind_of_thirty() -> None:
+def test_a_cluster_of_one_step_is_chosen_as_often_as_a_cluster_of_thirty() -> None:
     cluster = np.tile(np.array([0] * 30 + [1]), (4000, 1))
     found = table_for(Explainable(1), cluster, equal(2)).select(np.arange(4000), np.zeros(4000, np.int64))
     assert abs((found[:, 0] == 30).mean() - 0.5) < 0.03
@@ -112,7 +112,7 @@ def test_a_kind_of_one_step_is_chosen_as_often_as_a_kind_of_thirty() -> None:
     assert counts.max() < 2 * counts.min()
 
 
-def test_kinds_come_first_in_proportion_to_their_weights_and_none_starves() -> None:
+def test_clusters_come_first_in_proportion_to_their_weights_and_none_is_never_chosen() -> None:
     cluster, weight = np.tile(np.arange(4), (4000, 1)), torch.tensor([16.0, 2.0, 1.0, 1.0])
     found = table_for(Explainable(1), cluster, weight).select(np.arange(4000), np.zeros(4000, np.int64))
     share = np.bincount(found[:, 0], minlength=4) / 4000

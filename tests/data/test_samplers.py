@@ -60,7 +60,7 @@ def chunks_of(length: int, chunk_length: int) -> int:
 
 @settings(max_examples=25, deadline=None)
 @given(some_lengths, st.integers(1, 7), st.integers(1, 9), some_restart, st.integers(0, 3))
-def test_a_visit_begins_at_step_0_and_goes_on_in_consecutive_chunks(
+def test_a_visit_begins_at_step_0_and_continues_in_consecutive_chunks(
     lengths: Any, lanes: int, chunk_length: int, restart: tuple[float, ...], seed: int
 ) -> None:
     schedule = ShuffledLaneSampler(lengths, lanes, chunk_length, restart, seed)

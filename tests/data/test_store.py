@@ -127,7 +127,7 @@ def test_gather_equals_that_of_arrays(lengths: list[int], gap: int, data: st.Dat
     """Any sequence of gathers: of several shapes in turn, going on, jumping and leaving the episode at both ends."""
     lanes = st.integers(1, 4)
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reader, "_GAP", gap)
+        patch.setattr(reader, "_MAX_GAP", gap)
         arrays = write(Path(folder), lengths)
         expected, found = ArrayEpisodes(arrays, lengths, FIELDS), EpisodeStore(folder)
         for _ in range(data.draw(st.integers(1, 4))):
@@ -144,7 +144,7 @@ def test_gather_equals_that_of_arrays(lengths: list[int], gap: int, data: st.Dat
                 starts = starts + data.draw(st.integers(1, steps + 1))
 
 
-def test_rows_beside_each_other_are_read_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_adjacent_rows_are_read_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, [10_000] * 4)
     store, reads = EpisodeStore(tmp_path), []
     read_at = reader.read_at

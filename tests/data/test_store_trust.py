@@ -60,7 +60,7 @@ def test_episodes_before_a_changed_byte_can_be_read(tmp_path: Path) -> None:
 
 
 def test_a_large_store_is_verified_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verification, "_FIRST", 1)
+    monkeypatch.setattr(verification, "_FIRST_BYTES", 1)
     monkeypatch.setattr(verification, "_BLOCK", 64)
     write(tmp_path, (50, 60, 70))
     file = tmp_path / "fields" / "outcome.bin"

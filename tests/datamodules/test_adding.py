@@ -37,7 +37,7 @@ def test_one_step_of_each_half_is_marked_and_the_end_asks_for_the_sum_of_their_n
     assert arrays[OUTCOME][:, -1] == pytest.approx((number * mark).sum(1))
 
 
-def test_only_the_last_step_has_an_outcome_and_is_judged() -> None:
+def test_only_the_last_step_has_an_outcome_and_is_evaluated() -> None:
     arrays = episodes(12, 5)
     for name in (HAS_OUTCOME, EVAL_MASK):
         assert (arrays[name] == (np.arange(12) == 11)).all()

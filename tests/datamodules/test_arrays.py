@@ -106,7 +106,7 @@ def test_a_step_of_a_table_without_an_outcome_has_none(tmp_path: Path) -> None:
     assert arrays[OUTCOME][::3] == pytest.approx(np.arange(STEPS)[::3])
 
 
-def test_a_file_may_say_where_outcomes_exist_and_where_they_are_judged(tmp_path: Path) -> None:
+def test_a_file_may_say_where_outcomes_exist_and_where_they_are_evaluated(tmp_path: Path) -> None:
     odd = np.arange(STEPS) % 2 == 1
     arrays = all_steps(module(write_npz(tmp_path, has_outcome=odd, eval_mask=odd & (np.arange(STEPS) > 5))))
     assert np.array_equal(arrays[HAS_OUTCOME], odd)
@@ -131,7 +131,7 @@ def test_without_lengths_an_array_is_episodes_of_equal_length(tmp_path: Path) ->
         (np.zeros((STEPS, 3)), None, FieldSpec((3,))),
     ],
 )
-def test_integers_are_classes_and_fractions_numbers_unless_told_otherwise(
+def test_integers_are_classes_and_fractions_numbers_unless_set_otherwise(
     y: np.ndarray, kind: Any, outcome: FieldSpec, tmp_path: Path
 ) -> None:
     assert module(write_npz(tmp_path, y=y), y_type=kind).task.outcome == outcome
@@ -406,7 +406,7 @@ def test_a_folder_partitioned_by_episode_is_a_table(tmp_path: Path) -> None:
     assert all_steps(data)["x"][:5] == pytest.approx(X[3:8])
 
 
-def test_a_class_number_beside_an_outcome_that_does_not_exist_is_ignored(tmp_path: Path) -> None:
+def test_a_class_number_with_an_outcome_that_does_not_exist_is_ignored(tmp_path: Path) -> None:
     y = np.where(np.arange(STEPS) % 2, -100, np.arange(STEPS) % 3)
     data = module(write_npz(tmp_path, y=y, has_outcome=np.arange(STEPS) % 2 == 0))
     assert data.task.outcome.classes == 3

@@ -183,7 +183,7 @@ def test_the_chunks_of_a_stream_are_the_whole_episodes(name: str) -> None:
 
 
 @every_task
-def test_every_episode_is_judged_at_steps_that_have_an_outcome_and_not_at_its_first(name: str) -> None:
+def test_every_episode_is_evaluated_at_steps_that_have_an_outcome_and_not_at_its_first(name: str) -> None:
     source = made(name).episodes("train")
     for episode in range(len(source)):
         arrays = whole(source, episode)
@@ -194,7 +194,7 @@ def test_every_episode_is_judged_at_steps_that_have_an_outcome_and_not_at_its_fi
 
 
 @every_task
-def test_what_is_judged_differs_between_episodes(name: str) -> None:
+def test_what_is_evaluated_differs_between_episodes(name: str) -> None:
     source = made(name).episodes("train")
     answers = {tuple(x[OUTCOME][x[EVAL_MASK]].ravel()) for x in (whole(source, i) for i in range(len(source)))}
     assert len(answers) > 1

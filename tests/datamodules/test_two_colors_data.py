@@ -1,4 +1,4 @@
-"""The data of Two-Colors: who plays, what is judged."""
+"""The data of Two-Colors: the policy, the evaluated steps."""
 
 from __future__ import annotations
 
@@ -51,19 +51,19 @@ def episode(steps: int, paid: dict[int, float], living: float = 0.04) -> list[fl
 
 
 @pytest.mark.parametrize("green", [False, True])
-def test_late_vests_are_judged(green: bool) -> None:
+def test_late_vests_are_evaluated(green: bool) -> None:
     late = {323: 1.0, 340: -1.0, 350: 1.0}  # the pillar is seen in the first 23 steps
     arrays = episodes(episode(525, {100: 1.0, 322: -1.0} | late), green)
     assert eval_mask(module(), arrays, terminated=False) == list(late)
 
 
-def test_a_vest_is_not_judged_where_its_outcome_holds_another() -> None:
+def test_a_vest_is_not_evaluated_where_its_outcome_holds_another() -> None:
     paid = {400: 1.0, 410: -1.0, 412: -1.0, 420: 2.0, 430: -1.0}
     assert eval_mask(module(n_steps=1), episodes(episode(525, paid), False)) == [400, 410, 412, 430]
     assert eval_mask(module(n_steps=3), episodes(episode(525, paid), False)) == [400, 412, 430]
 
 
-def test_only_a_vest_that_the_last_frame_shows_alone_in_reach_is_judged() -> None:
+def test_only_a_vest_that_the_last_frame_shows_alone_in_reach_is_evaluated() -> None:
     paid = {400: 1.0, 410: 1.0, 420: 1.0, 430: -1.0, 440: -1.0, 450: -1.0}
     red = {400: np.nan, 410: FAR, 420: NEAR}  # with a red pillar the first three are red
     green = {420: NEAR, 430: np.nan, 440: NEAR, 450: NEAR}
@@ -105,7 +105,7 @@ def test_vests_are_seen_alike_by_colour_place_and_how_many_others_are_in_view() 
     assert seen(delay, 1, 1, 0.0) == seen(delay, 1, 0, 40.0) != seen(delay, 1, 1, 0.0, False)
 
 
-def test_as_many_vests_are_judged_right_as_wrong_of_those_seen_alike() -> None:
+def test_as_many_vests_are_evaluated_right_as_wrong_of_those_seen_alike() -> None:
     data = module()
     rng = np.random.default_rng(0)
     parts = []
@@ -132,7 +132,7 @@ def test_as_many_vests_are_judged_right_as_wrong_of_those_seen_alike() -> None:
     assert (data._balanced(ArrayEpisodes(arrays, [400, 400]), "val") == flags).all()
 
 
-def test_what_cannot_be_balanced_is_judged_as_it_is_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+def test_what_cannot_be_balanced_is_evaluated_as_it_is_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     arrays = episodes(episode(40, {5: 1.0, 10: 1.0, 20: -1.0}), True)  # the wrong one is red
     arrays[EVAL_MASK] = np.abs(arrays["reward"]) > 0.5
     flags = module()._balanced(ArrayEpisodes(arrays, [40]), "val")

@@ -347,7 +347,7 @@ def test_a_list_of_seeds_decides_each_maze_at_any_place() -> None:
         envs.reset(seed=[1, 2])
 
 
-def test_a_reset_without_seed_goes_on_to_the_next_episodes() -> None:
+def test_a_reset_without_seed_begins_the_next_episodes() -> None:
     envs = TMazeVectorEnv(3, length=2, mode="L")
     envs.reset(seed=0)
     played = episode_seeds(envs)

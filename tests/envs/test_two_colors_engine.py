@@ -1,4 +1,4 @@
-"""ViZDoom's engine dies, hangs, or loses its Python: the run goes on or ends with an error, and nothing is left behind."""
+"""ViZDoom's engine dies, hangs, or loses its Python: the run continues or ends with an error, and no files remain."""
 
 from __future__ import annotations
 
@@ -213,7 +213,7 @@ def test_an_engine_that_hangs_holds_up_the_others_no_longer_than_patience(caplog
     assert time.monotonic() - began < 5
     assert infos["discarded"].tolist() == truncated.tolist() == [False, True, False]
     assert not terminated.any()
-    _, _, _, truncated, infos = env.step(np.zeros(3, np.int64))  # the episode begins anew in a new engine
+    _, _, _, truncated, infos = env.step(np.zeros(3, np.int64))  # the episode is played again in a new engine
     assert not truncated.any()
     assert infos["tic"][1] < infos["tic"][0] == infos["tic"][2]
     env.close()
@@ -302,7 +302,9 @@ def training(folder: Path, *options: str, **given: Any) -> Iterator[subprocess.P
             process.kill()
 
 
-def test_a_trainer_that_is_killed_leaves_nothing_and_resumes_and_goes_on_though_an_engine_dies(tmp_path: Path) -> None:
+def test_a_trainer_that_is_killed_leaves_nothing_and_resumes_and_continues_though_an_engine_dies(
+    tmp_path: Path,
+) -> None:
     run = tmp_path / "run"
     with training(run, **{"trainer.max_steps": 10_000}) as process:
         assert until(lambda: list(run.glob("runs/*/version_0/checkpoints/last.ckpt")))

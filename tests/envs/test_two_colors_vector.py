@@ -1,4 +1,4 @@
-"""Two-Colors side by side: threads play what one thread would, and what fails in one of them is told."""
+"""Vector environments of Two-Colors: threads play what one thread would, and errors in them are raised."""
 
 from __future__ import annotations
 

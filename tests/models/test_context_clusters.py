@@ -27,7 +27,7 @@ def fitted(features: torch.Tensor, uncertainty: torch.Tensor, count: int) -> Con
     return clusters
 
 
-def test_contexts_that_look_alike_are_of_one_kind_and_others_of_another() -> None:
+def test_contexts_that_look_alike_are_of_one_cluster_and_others_of_another() -> None:
     features, group = islands()
     cluster = fitted(features, torch.ones(len(group)), 3)(features)
     for number in range(3):
@@ -35,7 +35,7 @@ def test_contexts_that_look_alike_are_of_one_kind_and_others_of_another() -> Non
     assert len(cluster.unique()) == 3
 
 
-def test_a_few_uncertain_contexts_are_told_apart_and_many_certain_ones_are_not() -> None:
+def test_a_few_uncertain_contexts_are_distinguished_and_many_certain_ones_are_not() -> None:
     features, group = islands(count=8, each=20)
     features = torch.cat([features, features[:40].repeat(50, 1) - 30])
     uncertainty = torch.cat([torch.ones(len(group)), torch.zeros(40 * 50)])
@@ -43,7 +43,7 @@ def test_a_few_uncertain_contexts_are_told_apart_and_many_certain_ones_are_not()
     assert len({int(cluster[group == number].mode().values) for number in range(8)}) >= 7
 
 
-def test_kinds_keep_their_numbers_while_the_features_drift() -> None:
+def test_clusters_keep_their_numbers_while_the_features_drift() -> None:
     features, group = islands()
     clusters = fitted(features, torch.ones(len(group)), 3)
     before = clusters(features)
@@ -73,7 +73,7 @@ def equally_uncertain() -> ContextClusters:
     return fitted(features, torch.ones(len(group)), 3)
 
 
-def test_a_kind_weighs_more_the_surer_it_is_that_the_memory_explains_something_of_it() -> None:
+def test_a_cluster_weighs_more_the_surer_it_is_that_the_memory_explains_something_of_it() -> None:
     clusters = equally_uncertain()
     observed(clusters, 0, 0.03)  # 1.5 standard errors
     observed(clusters, 1, -0.5)
@@ -102,14 +102,14 @@ def test_a_step_that_lanes_meet_again_and_again_is_one_observation() -> None:
     torch.testing.assert_close(refreshed(clusters).weights(), refreshed(again).weights())
 
 
-def test_a_rare_kind_weighs_as_much_more_as_it_is_rare() -> None:
+def test_a_rare_cluster_weighs_as_much_more_as_it_is_rare() -> None:
     clusters = equally_uncertain()
     for block in ([[0, 1, 1], [1, 1, 1]], [[1, 2, 2], [1, 0, 0]]):
         clusters.count_presence(torch.tensor(block), torch.tensor([[True] * 3, [True, False, False]]))
     assert refreshed(clusters).weights().tolist() == [4, 1, 4]
 
 
-def test_a_certain_kind_weighs_next_to_nothing_and_nothing_where_it_is_common() -> None:
+def test_a_certain_cluster_weighs_next_to_nothing_and_nothing_where_it_is_common() -> None:
     features, group = islands()
     clusters = fitted(features, (group == 0).float(), 3)
     uncertain, common, rare = (int(clusters(features)[group == number][0]) for number in range(3))
@@ -129,7 +129,7 @@ def test_targets_of_episodes_that_are_trained_on_do_not_enter() -> None:
     assert refreshed(clusters).weights().tolist() == [1, 1, 1]
 
 
-def test_the_account_names_each_kind_by_a_context_and_says_what_was_explained() -> None:
+def test_the_summary_names_each_cluster_by_a_context_and_says_what_was_explained() -> None:
     features, group = islands()
     clusters = fitted(features, torch.ones(len(group)), 3)
     cluster = int(clusters(features[:1]))
@@ -146,7 +146,7 @@ def test_the_account_names_each_kind_by_a_context_and_says_what_was_explained() 
     assert (last["gain"], last["error"], last["share"]) == (None, None, 0)
 
 
-def test_kinds_come_back_from_a_checkpoint_as_they_were() -> None:
+def test_clusters_come_back_from_a_checkpoint_as_they_were() -> None:
     features, group = islands()
     clusters = fitted(features, torch.rand(len(group)), 3)
     observed(clusters, 0, 1.0)

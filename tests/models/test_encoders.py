@@ -71,7 +71,7 @@ def test_several_tokens_of_a_step_stand_in_their_order(classes: int) -> None:
     assert encoder(x).shape == (2, encoder.output_size)
 
 
-def test_an_image_gives_the_same_features_whatever_stands_before_it() -> None:
+def test_an_image_gives_the_same_features_whatever_comes_before_it() -> None:
     encoder = ImageEncoder(FieldSpec((40, 36, 3), "uint8", "image"), output_size=8)
     x = torch.randint(0, 256, (2, 3, 40, 36, 3), dtype=torch.uint8)
     out = encoder(x)
@@ -180,7 +180,7 @@ def test_a_token_that_is_not_there_stays_zeros_however_long_is_trained() -> None
     assert encoder(torch.tensor([-1, 3])).any(-1).tolist() == [False, True]
 
 
-def test_a_token_of_many_classes_costs_its_embedding_and_no_table_beside_it() -> None:
+def test_a_token_of_many_classes_costs_its_embedding_and_no_other_table() -> None:
     encoder = TokenEncoder(FieldSpec((), "int32", "token", 100_000), embedding_size=4)
     assert not list(encoder.buffers())
 

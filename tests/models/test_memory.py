@@ -110,7 +110,7 @@ def in_chunks(core: Any, x: Tensor, lengths: list[int], state: State | None = No
 
 
 def used(core: Any) -> State:
-    """A state that has seen something."""
+    """A state after some steps."""
     return detach(in_chunks(core, inputs(9), [STEPS])[1])
 
 
@@ -144,7 +144,7 @@ def test_a_long_pass_in_chunks_equals_the_full_pass(name: str) -> None:
 
 
 @each_core
-def test_a_lane_goes_on_from_where_its_state_is_put(name: str) -> None:
+def test_a_lane_continues_from_where_its_state_is_put(name: str) -> None:
     core, x, state = core_of(name), inputs(), used(core_of(name))
     moved = put(detach(core.initial_state(LANES)), torch.tensor([2]), take(state, torch.tensor([0])))
     out, _ = core(x[[1, 2, 0]], moved, NEVER)

@@ -252,7 +252,7 @@ def test_the_smallest_deviation_is_kept() -> None:
     assert certain.item() == pytest.approx(math.log(0.25) + 0.5 * math.log(2 * math.pi), abs=1e-5)
 
 
-# --- wrong kinds
+# --- wrong types
 
 
 @pytest.mark.parametrize(
@@ -271,7 +271,7 @@ def test_the_smallest_deviation_is_kept() -> None:
         (lambda: QuantileOutcome(NUMBER, kappa=0), "kappa=0"),
     ],
 )
-def test_a_wrong_kind_or_value_is_refused_with_the_remedy(make: Any, said: str) -> None:
+def test_a_wrong_type_or_value_is_refused_with_the_remedy(make: Any, said: str) -> None:
     with pytest.raises(MemUPError, match=said):
         make()
 
@@ -287,6 +287,6 @@ def test_a_wrong_kind_or_value_is_refused_with_the_remedy(make: Any, said: str) 
         (CategoricalOutcome(FieldSpec((), "int64", "token", 3)), 0.0, None),
     ],
 )
-def test_a_range_of_outcomes_that_is_too_small_is_told(outcome: Outcome, width: float, said: str | None) -> None:
+def test_a_range_of_outcomes_that_is_too_small_is_named(outcome: Outcome, width: float, said: str | None) -> None:
     told = outcome.too_small_to_tell(torch.tensor(0.5), torch.tensor(0.5 + width))
     assert told is None if said is None else said in str(told)

@@ -144,7 +144,7 @@ def test_chunks_of_one_step_are_refused() -> None:
 
 
 @pytest.mark.learning
-def test_a_memory_that_pays_for_drift_stands_still_in_corridors_longer_than_it_was_trained_on() -> None:
+def test_a_memory_with_the_drift_regularizer_does_not_drift_in_corridors_longer_than_it_was_trained_on() -> None:
     """Mazes of 40 steps, chunks of 5: what the state moves by between steps 50 and 450 of longer ones, as a share of it."""
     moved = {penalty: moved_by(penalty) for penalty in (0.0, 3.0)}
     assert moved[3.0] < 0.2 * moved[0.0], moved

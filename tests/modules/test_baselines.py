@@ -108,7 +108,7 @@ def test_tbptt_over_whole_episodes_is_bptt() -> None:
         assert_same(gradients(whole, ours), gradients(truncated, theirs))
 
 
-def test_tbptt_goes_on_with_the_state_and_keeps_gradients_in_the_chunk() -> None:
+def test_tbptt_continues_with_the_state_and_keeps_gradients_in_the_chunk() -> None:
     source = episodes(eval_mask=False)
     model = model_of(source, TBPTT)
     first, second = chunks_of(source, model.task, 3, 2)
@@ -154,7 +154,7 @@ def fit(kind: type[MemoryTask], data: TMazeDataModule, updates: int, *callbacks:
     return {name: float(value) for name, value in trainer.callback_metrics.items()}
 
 
-def test_what_bptt_stores_is_what_memory_usage_foretold() -> None:
+def test_what_bptt_stores_is_what_memory_usage_extrapolated() -> None:
     length = 400
     foretold, found = MemoryUsage(), MemoryUsage()
     fit(MemUP, maze(length, 5), 1, foretold)
@@ -197,7 +197,7 @@ def test_a_baseline_learns_with_any_selector_and_gets_no_targets(kind: Any) -> N
     assert "val/accuracy" in found
 
 
-def test_target_refresh_beside_a_baseline_does_nothing() -> None:
+def test_target_refresh_with_a_baseline_does_nothing() -> None:
     data = maze(20, 5)
     found = fit(TBPTT, data, 20, TargetRefresh(every=5, settle=5, max_wait=5))
     assert data.targets("train").num_refreshes == 0

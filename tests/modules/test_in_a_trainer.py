@@ -80,7 +80,7 @@ def test_a_new_model_learns_the_same_from_a_used_datamodule_as_from_a_fresh_one(
     assert_same(first, fit(used))
 
 
-def test_the_same_model_goes_on_where_it_was() -> None:
+def test_the_same_model_continues_where_it_was() -> None:
     data = data_of()
     model = model_of(data)
     for _ in range(2):
@@ -163,7 +163,7 @@ class Save(Callback):
             trainer.save_checkpoint(self.path)
 
 
-def test_a_checkpoint_in_the_middle_of_an_accumulation_goes_on_with_its_gradients(tmp_path: Path) -> None:
+def test_a_checkpoint_in_the_middle_of_an_accumulation_continues_with_its_gradients(tmp_path: Path) -> None:
     def fit(*callbacks: Callback, ckpt: Path | None = None) -> dict[str, Tensor]:
         data = data_of()
         model = model_of(data)

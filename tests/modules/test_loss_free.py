@@ -94,7 +94,7 @@ def test_held_out_episodes_enter_no_loss_and_give_no_gradient(current: bool) -> 
     assert loss_of(model, chunk) > after + 1
 
 
-def test_what_is_known_of_the_kinds_comes_from_held_out_episodes_alone() -> None:
+def test_what_is_known_of_the_clusters_comes_from_loss_free_episodes_alone() -> None:
     data = data_of()
     model = model_for(data)
     some = chunks(data)

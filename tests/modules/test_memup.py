@@ -211,7 +211,7 @@ def test_without_any_selection_only_the_local_predictor_learns() -> None:
     assert all(name.startswith("local.") for name in moved)
 
 
-def test_the_state_goes_on_from_chunk_to_chunk_and_is_reset_at_an_episodes_beginning() -> None:
+def test_the_state_is_carried_from_chunk_to_chunk_and_is_reset_at_an_episodes_beginning() -> None:
     source = episodes()
     task = task_of(source)
     model = model_of(task)
@@ -252,7 +252,7 @@ def test_no_gradient_reaches_the_previous_chunk() -> None:
     assert second.inputs["see"].grad is not None
 
 
-def test_the_last_point_teaches_the_first_step_of_its_chunk() -> None:
+def test_the_last_point_reaches_the_first_step_of_its_chunk() -> None:
     source = episodes()
     task = task_of(source)
     model = model_of(task, predict_every=R)
@@ -328,7 +328,7 @@ def test_an_episode_changes_neither_loss_nor_gradients_of_another_lane() -> None
 
 @pytest.mark.parametrize(("lanes", "chunk_length"), [(2, 7), (5, 50)])
 @pytest.mark.parametrize("outcome", [GaussianOutcome, CategoricalOutcome])
-def test_a_memory_is_judged_at_the_judged_steps_with_the_state_of_the_same_step(
+def test_a_memory_is_evaluated_at_the_evaluated_steps_with_the_state_of_the_same_step(
     lanes: int, chunk_length: int, outcome: Any
 ) -> None:
     source = judged_episodes(classes=4 if outcome is CategoricalOutcome else 0)
@@ -406,7 +406,7 @@ def test_an_impossible_distance_of_points_is_refused(predict_every: int) -> None
         model_of(task_of(episodes()), predict_every=predict_every)
 
 
-def test_an_outcome_of_the_wrong_kind_is_refused() -> None:
+def test_an_outcome_of_the_wrong_type_is_refused() -> None:
     with pytest.raises(MemUPError, match="GaussianOutcome needs a number, but this task's outcome is one of 4 classes"):
         model_of(task_of(episodes(classes=4)), outcome=GaussianOutcome)
 
@@ -437,7 +437,7 @@ def test_predictive_uncertainty_is_the_local_entropy_of_each_step() -> None:
             assert u[lane, place].item() == pytest.approx(-(p * p.log()).sum().item(), abs=1e-5)
 
 
-def test_average_surprise_is_the_nll_of_a_copy_that_lags_behind() -> None:
+def test_average_surprise_is_the_nll_of_a_copy_that_lags() -> None:
     source = episodes()
     task = task_of(source)
     model = model_of(task, uncertainty=AverageSurprise(decay=0.5))
@@ -570,7 +570,7 @@ def test_gradients_are_clipped_in_either_precision_with_a_fused_optimizer_too(
 
 @pytest.mark.parametrize("current", [False, True])
 @pytest.mark.parametrize("outcome", [FieldSpec(), FieldSpec((), "int32", "token", 3)], ids=["number", "class"])
-def test_what_stands_where_there_is_no_outcome_reaches_no_weight(outcome: FieldSpec, current: bool) -> None:
+def test_a_value_where_there_is_no_outcome_reaches_no_weight(outcome: FieldSpec, current: bool) -> None:
     def weights(nothing: float) -> dict[str, Tensor]:
         rng = np.random.default_rng(0)
         steps = int(LENGTHS.sum())
@@ -608,7 +608,7 @@ def test_memory_gain_counts_no_target_that_the_chunk_has_shown() -> None:
 
 
 @pytest.mark.parametrize("scale", [0.01, 1.0])
-def test_outcomes_that_cannot_be_told_apart_are_named_at_the_first_evaluation(scale: float) -> None:
+def test_outcomes_that_cannot_be_distinguished_are_named_at_the_first_evaluation(scale: float) -> None:
     source = episodes()
     source.arrays[OUTCOME] = (source.arrays[OUTCOME] > 0).astype(np.float32) * scale
     task = task_of(source)

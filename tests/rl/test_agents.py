@@ -97,7 +97,7 @@ def test_two_phases_through_the_command_line(run: Run, capsys: pytest.CaptureFix
     assert all((float(row["return"]) > 0) == float(row["success"]) for row in rows)
 
 
-def test_a_resumed_agent_goes_on_where_it_was(run: Run) -> None:
+def test_a_resumed_agent_continues_where_it_was(run: Run) -> None:
     first = run("fit", "--trainer.max_steps=5")
     resumed = run("fit", "--ckpt_path", last(first), "--model.init_args.optimizer.init_args.lr=0.5")
     assert resumed.trainer.global_step == 10
@@ -435,7 +435,7 @@ def test_rollouts_that_pay_nothing_leave_the_policy_where_it_is() -> None:
     assert float(moved.abs().max()) < 0.05
 
 
-def test_a_rollout_is_played_by_the_weights_behind_the_last_update(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rollout_is_played_by_the_weights_after_the_last_update(monkeypatch: pytest.MonkeyPatch) -> None:
     data = RolloutDataModule(
         "memup/TMaze-v0", {"length": 6}, num_envs=2, num_steps=4, update_epochs=1, num_minibatches=2, seed=1
     )

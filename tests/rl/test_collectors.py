@@ -120,7 +120,7 @@ def test_collected_episodes_are_those_of_single_environments(mode: AutoresetMode
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_terminated_and_truncated_episodes_are_told_apart(mode: AutoresetMode) -> None:
+def test_terminated_and_truncated_episodes_are_distinguished(mode: AutoresetMode) -> None:
     arrays, lengths, terminated = collect_all(counting(2, autoreset_mode=mode), step_count, 8, seed=0)
     number = arrays["observation"][np.cumsum(lengths) - 1, 0]
     assert np.array_equal(terminated, number % 2 == 0)
@@ -505,7 +505,7 @@ def test_an_episode_that_its_environment_discards_is_replaced(
     assert "1 episodes were discarded" in caplog.text
 
 
-def test_an_informed_policy_is_told_the_infos() -> None:
+def test_an_informed_policy_gets_the_infos() -> None:
     arrays, _, _ = collect_all(SyncVectorEnv([lambda: Failing((4,))]), Repeats(), 3, seed=0)
     assert arrays["action"].reshape(3, 4)[:, 1:].tolist() == [[0] * 3, [2] * 3, [0] * 3]
 
@@ -520,7 +520,7 @@ class Told(Counting):
         return *super().step(action)[:4], {"truth": self.t}
 
 
-def test_infos_that_are_asked_for_are_kept_beside_the_observation_they_came_with() -> None:
+def test_infos_that_are_asked_for_are_kept_with_the_observation_they_came_with() -> None:
     env = SyncVectorEnv([lambda n=n: Told(number=n) for n in range(2)])
     for episode in collect(env, step_count, 6, seed=0, infos_kept=("truth",)):
         np.testing.assert_array_equal(episode.arrays["info.truth"], episode.arrays["observation"][:, 1])

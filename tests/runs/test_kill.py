@@ -1,4 +1,4 @@
-"""Runs that are killed go on by themselves; torn checkpoints are refused, and the one before is found."""
+"""Runs that are killed can be resumed; torn checkpoints are refused, and the one before is found."""
 
 from __future__ import annotations
 

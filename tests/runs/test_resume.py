@@ -87,7 +87,9 @@ class Run:
         found |= {f"lanes.{n}": x for n, x in enumerate([state] if isinstance(state, Tensor) else state)}  # type: ignore[misc]
         found |= {f"table.{name}": table[name] for name in ("position", "score")}
         if self.model.clusters is not None:
-            found |= {f"kinds.{name}": x for name, x in self.model.clusters.state_dict().items() if name != "examples"}
+            found |= {
+                f"clusters.{name}": x for name, x in self.model.clusters.state_dict().items() if name != "examples"
+            }
         return found | {
             "table.version": torch.tensor(table["num_refreshes"]),
             "table.scored": table["scored"],
@@ -154,7 +156,7 @@ def test_every_part_of_a_run_comes_back(tmp_path: Path, given: dict[str, Any]) -
     straight_and_resumed(tmp_path, 57, **given)
 
 
-def test_a_checkpoint_written_after_a_run_ended_goes_on_from_there(tmp_path: Path) -> None:
+def test_a_checkpoint_written_after_a_run_ended_continues_from_there(tmp_path: Path) -> None:
     whole = Run().outcome
     half = Run(37)
     half.trainer.save_checkpoint(tmp_path / "end.ckpt")
@@ -177,7 +179,7 @@ def test_a_model_comes_back_from_its_checkpoint_alone(tmp_path: Path) -> None:
     assert all(torch.equal(x, run.model.state_dict()[name]) for name, x in model.state_dict().items())
 
 
-def test_a_learning_rate_given_anew_wins_over_the_checkpoints(tmp_path: Path) -> None:
+def test_a_learning_rate_changed_since_takes_precedence_over_the_checkpoints(tmp_path: Path) -> None:
     ckpt = tmp_path / "cut.ckpt"
     Run(37, save=SaveAt(37, ckpt))
     kept = Run(38, ckpt=ckpt)

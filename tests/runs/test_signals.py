@@ -39,7 +39,7 @@ class Signal(Callback):
 
 
 def stopped(folder: Path, sender: Callback, **given: Any) -> Path:
-    """The checkpoint of a run that is told to stop."""
+    """The checkpoint of a run that gets a signal to stop."""
     with pytest.raises(Terminated) as caught:
         Run(callbacks=[sender, StopOnSignal()], root=folder, **given)
     assert caught.value.code == 143

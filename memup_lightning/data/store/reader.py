@@ -22,7 +22,7 @@ from memup_lightning.specs import FieldSpec
 from memup_lightning.typing import Arrays, IntArray
 
 _OF_A_PROCESS = ("_files", "_lock", "_verification")  # attributes that are not pickled
-_GAP = 4 << 10  # bytes between two rows that are read with them: cheaper than another system call
+_MAX_GAP = 4 << 10  # bytes between two rows that are read with them: cheaper than another system call
 
 
 class EpisodeStore(EpisodeSource):
@@ -68,7 +68,7 @@ class EpisodeStore(EpisodeSource):
         firsts, stops = np.clip(starts, 0, lengths), np.clip(starts + steps, 0, lengths)
         complete = bool((stops - firsts == steps).all())
         there = np.flatnonzero(stops > firsts)
-        gap = _GAP // max(sum(self.fields[name].step_bytes for name in names), 1)
+        gap = _MAX_GAP // max(sum(self.fields[name].step_bytes for name in names), 1)
         runs = _Runs((offsets + firsts)[there], (offsets + stops)[there], gap)
         if complete and 2 * len(runs.begins) > len(episodes):  # few rows have a neighbour
             begins, shape = offsets + starts, (len(episodes), steps)

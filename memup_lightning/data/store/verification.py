@@ -19,8 +19,8 @@ from memup_lightning.exceptions import MemUPError
 from memup_lightning.specs import FieldSpec
 
 _BLOCK = 1 << 20  # bytes that are read at once
-_FIRST = 64 << 20  # bytes that are compared before the first read of a store: 60 to 180 ms
-_SHARE = 0.02  # of a core, for the rest
+_FIRST_BYTES = 64 << 20  # bytes that are compared before the first read of a store: 60 to 180 ms
+_CORE_SHARE = 0.02  # of a core, for the rest
 
 
 class Damage(NamedTuple):
@@ -119,7 +119,7 @@ class Verification:
     def _begin(self) -> None:
         blocks = compare(self.path, self.fields, read_records(self.path, self.fields)[: self.episodes])
         read = 0
-        while read < _FIRST and self._damage is None and not self.done:
+        while read < _FIRST_BYTES and self._damage is None and not self.done:
             read += self._next(blocks)
         if self._damage is None and not self.done:
             threading.Thread(target=self._rest, args=(blocks,), name="verify episodes", daemon=True).start()
@@ -129,7 +129,7 @@ class Verification:
         while not (self.done or self._damage or self._stop.wait(pause)):
             begin = time.perf_counter()
             self._next(blocks)
-            pause = (time.perf_counter() - begin) * (1 / _SHARE - 1)
+            pause = (time.perf_counter() - begin) * (1 / _CORE_SHARE - 1)
 
     def _next(self, blocks: Iterator[tuple[int, list[Damage]]]) -> int:
         """Compare the next block; returns its bytes."""

@@ -36,11 +36,11 @@ try:
 except ModuleNotFoundError as error:
     raise MemUPError("Two-Colors needs ViZDoom: pip install 'memup-lightning[vizdoom]'") from error
 
-_STARTING = threading.Lock()
+_START_LOCK = threading.Lock()
 """Engines of one process start one after another: where threads started two at once, ViZDoom's module has crashed."""
-_START = 120.0  # seconds, at least, that an engine may take to start
-_SHARED = Path("/dev/shm")
-_FOLDERS = "memup-doom-"
+_START_TIMEOUT = 120.0  # seconds, at least, that an engine may take to start
+_SHARED_MEMORY = Path("/dev/shm")
+_FOLDER_PREFIX = "memup-doom-"
 _SHARED_NAMES = ("ViZDoomSM{}", "ViZDoomMQCtr{}", "ViZDoomMQDoom{}")
 
 _log = logging.getLogger(__name__)
@@ -76,11 +76,11 @@ class Engine:
         patience: float = 20.0,
     ) -> None:
         self.pid: int | None = None
-        self.patience = max(patience, _START)  # until it has started
+        self.patience = max(patience, _START_TIMEOUT)  # until it has started
         self._asked: float | None = None  # time of the call that the engine has not answered yet
         self._over = threading.Event()
         sweep()
-        folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDERS}{os.getpid()}-"))
+        folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER_PREFIX}{os.getpid()}-"))
         self._folder: Path | None = folder
         self.game = vizdoom.DoomGame()
         threading.Thread(target=_watch, args=(self, self._over), daemon=True).start()
@@ -88,7 +88,7 @@ class Engine:
             (folder / "scenario.wad").write_bytes(scenario)
             configure(self.game, str(folder / "scenario.wad"))
             self.game.set_vizdoom_path(str(self._launcher(folder)))
-            with _STARTING, self.asking():
+            with _START_LOCK, self.asking():
                 self.game.init()
                 for command in commands:
                     self.game.send_game_command(command)
@@ -169,14 +169,14 @@ def _remove(folder: Path) -> None:
     """Remove the folder of an engine and the names of its shared memory."""
     _, instance = _engine_of(folder)
     for name in _SHARED_NAMES if instance else ():
-        (_SHARED / name.format(instance)).unlink(missing_ok=True)
+        (_SHARED_MEMORY / name.format(instance)).unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
 
 
 def sweep() -> None:
     """Remove the files of processes that were killed while their engine started."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDERS}*"):
-        owner = folder.name.removeprefix(_FOLDERS).partition("-")[0]
+    for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDER_PREFIX}*"):
+        owner = folder.name.removeprefix(_FOLDER_PREFIX).partition("-")[0]
         if owner.isdigit() and not _alive(int(owner)):
             _remove(folder)
 
