@@ -104,6 +104,13 @@ class ArrayDataModule(EpisodeDataModule):
             if source is not None:
                 columns = Columns(tuple(self.x), self.y, self.episode, self.x_type, y_type)
                 read[split] = read_episodes(source, columns)
+                if y_type is None and _are_class_numbers(read[split]):
+                    warnings.warn(
+                        f"{self._name(split)}: {self.y!r} holds whole numbers from 0 on as {read[split].y.dtype}, "
+                        "which are read as numbers (as pandas stores a column with missing values); "
+                        "y_type=token reads them as classes",
+                        stacklevel=2,
+                    )
                 y_type = y_type or ("token" if read[split].y.dtype == np.int64 else "vector")  # of train for all
         fields = {
             "x": _field("x", {split: user.x for split, user in read.items()}, self.x_type),
@@ -123,6 +130,13 @@ class ArrayDataModule(EpisodeDataModule):
     def _name(self, split: Split) -> str:
         given = self.given[split]
         return given if isinstance(given, str) else f"the function of {split}"
+
+
+def _are_class_numbers(user: UserEpisodes) -> bool:
+    """Whether floats look like classes: whole numbers, the smallest 0, no gap, three or more."""
+    exists = user.flags.get(HAS_OUTCOME)
+    values = np.unique(user.y if exists is None else user.y[exists])
+    return bool(user.y.dtype != np.int64 and len(values) > 2 and np.array_equal(values, np.arange(len(values))))
 
 
 def _field(name: str, arrays: dict[Split, np.ndarray[Any, Any]], type: FieldType) -> FieldSpec:

@@ -25,7 +25,7 @@ from memup_lightning.data.targets import Selector, TargetJoin, TargetTable, TopK
 from memup_lightning.data.training_lanes import TrainingLanes
 from memup_lightning.datamodules.task import BaseDataModule
 from memup_lightning.distributed import rank, share_of_episodes, share_of_lanes, world_size
-from memup_lightning.exceptions import MemUPError
+from memup_lightning.exceptions import MemUPError, check_at_least
 from memup_lightning.protocols import ChunkLearner
 from memup_lightning.typing import BoolArray, IntArray, Split
 
@@ -100,6 +100,7 @@ class EpisodeDataModule(BaseDataModule):
         self.probes = probes
         self.evaluation_lanes = evaluation_lanes
         self.evaluation_chunk_length = evaluation_chunk_length
+        check_at_least(0, num_workers=num_workers)
         self.num_workers = num_workers
         self.loss_free = loss_free
         self.candidates = candidates

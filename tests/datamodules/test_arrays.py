@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -414,3 +415,25 @@ def test_a_class_number_with_an_outcome_that_does_not_exist_is_ignored(tmp_path:
 
 def test_an_array_in_fortran_order_is_read(tmp_path: Path) -> None:
     assert np.array_equal(all_steps(module(write_npz(tmp_path, x=np.asfortranarray(X))))["x"], X.astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("y", "given", "said"),
+    [
+        (EACH.astype(float), {}, True),
+        (EACH.astype(float), {"y_type": "vector"}, False),
+        (EACH, {}, False),
+        (EACH / 4, {}, False),
+    ],
+)
+def test_classes_that_were_made_floats_are_named(y: Any, given: Any, said: bool, tmp_path: Path) -> None:
+    source = write_npz(tmp_path, y=y)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        module(source, **given).episodes("train")
+    assert any("y_type=token reads them as classes" in str(x.message) for x in caught) == said
+
+
+def test_a_negative_number_of_workers_is_refused() -> None:
+    with pytest.raises(MemUPError, match="num_workers=-1"):
+        module("own.npz", num_workers=-1)
