@@ -69,7 +69,7 @@ def methods(path: Path) -> None:
     chunk(memup, BEGIN)
     for step in range(BEGIN, BEGIN + CHUNK):
         arrow(memup, (TARGET + 0.5, 0.92), (step + 0.5, 0.92), RED, bend=0.11)
-    says = "gradient from the target straight to every $m_t$ of the chunk;\nnothing that lies between is kept"
+    says = "gradient from the target straight to every $m_t$ of the chunk;\nnothing in between is stored"
     memup.text(15.5, -0.2, says, ha="center", va="top", color=RED, fontsize=11)
     arrow(memup, (0.95, 0.42), (BEGIN, 0.42), "black")
     memup.text(2.5, -0.2, "the state comes in,\nwithout gradient", ha="center", va="top", fontsize=10)

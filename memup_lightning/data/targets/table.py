@@ -60,7 +60,7 @@ class TargetTable:
         self.num_refreshes += 1
 
     def select(self, episodes: IntArray, start: IntArray) -> IntArray:
-        """Targets of chunks that begin at ``start``, ``[rows, num_targets]``; :data:`NOWHERE` where there are fewer."""
+        """Select targets of chunks that begin at ``start``, ``[rows, num_targets]``; ``NOWHERE`` where there are fewer."""
         if not self.selector.num_targets:
             return np.zeros((len(episodes), 0), np.int64)
         return self.candidates.select(episodes, start)

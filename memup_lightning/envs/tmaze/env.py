@@ -21,7 +21,7 @@ class TMazeEnv(gymnasium.Env[FloatArray, np.int64]):
     """One T-Maze (see the module). ``info`` holds ``episode_seed`` and the hidden truth ``hint``.
 
     ``reset(options={"episode_seed": s})`` plays the episode of that seed; otherwise it is drawn from ``np_random``.
-    For speed take :class:`TMazeVectorEnv`.
+    For speed take :class:`~memup_lightning.envs.tmaze.vector_env.TMazeVectorEnv`.
 
     Args:
         length, mode, distractors, hint_window, distractor_noise: see :class:`TMazeRules`.

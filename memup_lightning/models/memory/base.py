@@ -15,7 +15,7 @@ from memup_lightning.typing import State as State
 class Memory(nn.Module, ABC):
     """Recurrent core g_theta: ``m_t = g(x_t, m_{t-1})`` (MemUP, NeurIPS 2022, equation 2).
 
-    A subclass sets :attr:`output_size` and implements :meth:`initial_state` and :meth:`scan`. It receives the state
+    A subclass sets ``output_size`` and implements :meth:`initial_state` and :meth:`scan`. It receives the state
     that it returned, detached between chunks, and the initial state for a lane that begins an episode. Its contract
     (:func:`~memup_lightning.models.memory.contract.check_memory`): a pass in chunks equals one pass over the whole
     episode, no lane depends on another, no step depends on later ones, and the module keeps no state.
