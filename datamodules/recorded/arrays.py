@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from functools import cached_property
 from typing import Any, Literal
 
@@ -118,7 +117,7 @@ class ArrayDataModule(EpisodeDataModule):
         }
         has_eval_mask = any(EVAL_MASK in user.flags for user in read.values())
         sources: dict[Split, EpisodeSource] = {
-            split: _source(self._name(split), user, fields, has_eval_mask) for split, user in read.items()
+            split: _source(user, fields, has_eval_mask) for split, user in read.items()
         }
         missing = [split for split in SPLITS if split not in sources]
         parts = split_by_share(len(sources["train"]), [self.shares[split] for split in missing], self.seed)
@@ -127,9 +126,9 @@ class ArrayDataModule(EpisodeDataModule):
             sources[split] = EpisodeSubset(whole, part)
         return sources
 
-    def _name(self, split: Split) -> str:
+    def split_label(self, split: Split) -> str:
         given = self.given[split]
-        return given if isinstance(given, str) else f"the function of {split}"
+        return given if isinstance(given, str) else super().split_label(split)
 
 
 def _are_class_numbers(user: UserEpisodes) -> bool:
@@ -174,17 +173,11 @@ def _check_image(name: str, shape: tuple[int, ...]) -> None:
         )
 
 
-def _source(name: str, user: UserEpisodes, fields: dict[str, FieldSpec], has_eval_mask: bool) -> ArrayEpisodes:
+def _source(user: UserEpisodes, fields: dict[str, FieldSpec], has_eval_mask: bool) -> ArrayEpisodes:
     arrays = {"x": user.x, OUTCOME: user.y}
     arrays[HAS_OUTCOME] = user.flags.get(HAS_OUTCOME, np.ones(len(user.x), np.bool_))
     if has_eval_mask:
         arrays[EVAL_MASK] = user.flags.get(EVAL_MASK, arrays[HAS_OUTCOME])
-        if not (arrays[EVAL_MASK] & arrays[HAS_OUTCOME]).any():
-            warnings.warn(
-                f"{name}: {EVAL_MASK} is true at no step with an outcome, so the memory is not evaluated on them; "
-                "mark the steps where it is to be evaluated, or leave the array out",
-                stacklevel=2,
-            )
     for field in ("x", OUTCOME):  # images of bytes in one split, of floats in another
         arrays[field] = arrays[field].astype(fields[field].dtype, copy=False)
     return ArrayEpisodes(arrays, user.lengths, fields)

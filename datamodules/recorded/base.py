@@ -9,25 +9,24 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from pytorch_lightning import LightningModule
 
 from memup_lightning import rng
-from memup_lightning.chunk import Chunk, StepBatch
-from memup_lightning.data.episodes import EVAL_MASK, EpisodeSource
+from memup_lightning.chunk import Chunk
+from memup_lightning.data.episodes import EpisodeSource
+from memup_lightning.data.flags import check_flags
 from memup_lightning.data.loader import ChunkLoader, EpochLoader
 from memup_lightning.data.samplers import SequentialSampler
-from memup_lightning.data.step_reader import StepReader
 from memup_lightning.data.stream import ChunkStream
 from memup_lightning.data.subset import spread_share
 from memup_lightning.data.targets import Selector, TargetJoin, TargetTable, TopK
 from memup_lightning.data.training_lanes import TrainingLanes
-from memup_lightning.datamodules.task import BaseDataModule
+from memup_lightning.datamodules.recorded.splits import RecordedSplits
 from memup_lightning.distributed import rank, share_of_episodes, share_of_lanes, world_size
 from memup_lightning.exceptions import MemUPError, check_at_least
 from memup_lightning.protocols import ChunkLearner
-from memup_lightning.typing import BoolArray, IntArray, Split
+from memup_lightning.typing import IntArray, Split
 
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 _LOSS_FREE = 1 / 16  # share of the training episodes in which the gain of a memory is measured
@@ -39,7 +38,7 @@ STAGES: dict[str, tuple[Split, ...]] = {
 }
 
 
-class EpisodeDataModule(BaseDataModule):
+class EpisodeDataModule(RecordedSplits):
     """Datamodule that streams long episodes as chunks. A subclass defines the task and makes the episodes.
 
     Args:
@@ -81,19 +80,17 @@ class EpisodeDataModule(BaseDataModule):
         candidates: int | None = None,
         seed: int | None = None,
     ) -> None:
-        super().__init__()
-        counts = {"lanes": lanes, "chunk_length": chunk_length, "chunks_per_epoch": chunks_per_epoch}
-        counts |= {"evaluation_lanes": evaluation_lanes, "evaluation_chunk_length": evaluation_chunk_length}
-        for name, value in (counts | {"candidates": 1 if candidates is None else candidates}).items():
-            if value < 1:
-                raise MemUPError(f"{name}={value}: must be at least 1")
+        super().__init__(selector or TopK())
+        check_at_least(
+            1, lanes=lanes, chunk_length=chunk_length, chunks_per_epoch=chunks_per_epoch, candidates=candidates
+        )
+        check_at_least(1, evaluation_lanes=evaluation_lanes, evaluation_chunk_length=evaluation_chunk_length)
         if probes < 1:
             raise MemUPError(f"probes={probes}: the local predictor needs at least 1 step a lane to learn from")
         if loss_free is not None and not 0 <= loss_free < 1:
             raise MemUPError(f"loss_free={loss_free}: give a share of the training episodes, at least 0 and below 1")
         self.chunk_length = chunk_length
         self.lanes = lanes
-        self.selector = selector or TopK()
         self.restart = restart
         self.curriculum = curriculum or {}
         self.chunks_per_epoch = chunks_per_epoch
@@ -105,14 +102,10 @@ class EpisodeDataModule(BaseDataModule):
         self.loss_free = loss_free
         self.candidates = candidates
         self.seed = int(os.environ.get("PL_GLOBAL_SEED", 0)) if seed is None else seed
-        self.sources: dict[Split, EpisodeSource] = {}
-        self._tables: dict[Split, TargetTable] = {}
-        self._joins: dict[Split, TargetJoin] = {}
         self._lanes: TrainingLanes | None = None
         self._stream: ChunkStream | None = None
-        self._trained: Callable[[], LightningModule | None] = lambda: (
-            None
-        )  # the module that the lanes were last played for
+        # The module that the lanes were last played for.
+        self._trained: Callable[[], LightningModule | None] = lambda: None
 
     def check_ranks(self, num_ranks: int) -> None:
         share_of_lanes(self.lanes, "data.init_args.lanes", num_ranks)
@@ -138,8 +131,7 @@ class EpisodeDataModule(BaseDataModule):
         for split in STAGES[stage]:
             if split not in self.sources:
                 source = self.episodes(split)
-                if self._needs_targets():
-                    self.check_targets(source.lengths)
+                self.check_episodes(split, source)
                 self.sources[split] = source
             if split not in self._tables:
                 self._start(split)
@@ -179,14 +171,16 @@ class EpisodeDataModule(BaseDataModule):
         """Return whether training chunks carry context and outcome of their own steps."""
         return self.learner is not None and self.learner.needs_own_steps()
 
-    def check_targets(self, lengths: IntArray) -> None:
-        """Refuse episodes that have fewer steps than targets.
+    def check_episodes(self, split: Split, source: EpisodeSource) -> None:
+        """Refuse episodes without any outcome, or with fewer steps than targets.
 
         Raises:
-            MemUPError: the shortest episode is too short.
+            MemUPError: no step has an outcome, the shortest episode is too short.
         """
+        check_flags(source, self.split_label(split))
+        lengths = source.lengths
         shortest = int(lengths.argmin())
-        if self.selector.num_targets > lengths[shortest]:
+        if self._needs_targets() and self.selector.num_targets > lengths[shortest]:
             raise MemUPError(
                 f"num_targets={self.selector.num_targets}, but episode {shortest} has only {lengths[shortest]} steps; "
                 f"ask for at most {lengths[shortest]} targets or drop shorter episodes"
@@ -261,10 +255,6 @@ class EpisodeDataModule(BaseDataModule):
         """Queue the copies; Lightning would wait for each. CUDA has read pageable memory before a call returns."""
         return batch.to(device, non_blocking=True)
 
-    def join(self, split: Split, chunk: Chunk) -> Chunk:
-        """Add the targets of the table as it is now."""
-        return self._joins[split](chunk)
-
     def state_dict(self) -> dict[str, Any]:
         if self._lanes is None:
             return {}
@@ -275,48 +265,3 @@ class EpisodeDataModule(BaseDataModule):
             return
         self._lanes.load_state_dict(state_dict["lanes"])
         self._tables["train"].load_state_dict(state_dict["targets"])
-
-    def num_environment_steps(self) -> int | None:
-        return self.sources["train"].total_steps if "train" in self.sources else None
-
-    def num_targets(self) -> int:
-        """Return K, the number of targets."""
-        return self.selector.num_targets
-
-    def selects_by_cluster(self) -> bool:
-        """Return whether no two targets of a chunk are of one context cluster."""
-        return self.selector.one_per_cluster
-
-    def has_split(self, split: Split) -> bool:
-        """Return whether the episodes of a split are set up."""
-        return split in self.sources
-
-    def awaits_selection(self) -> bool:
-        """Return whether the run trains, and no targets were selected yet."""
-        return "train" in self._tables and not self._tables["train"].num_refreshes
-
-    def lengths(self, split: Split) -> IntArray:
-        """Return the steps of each episode of a split."""
-        return self.sources[split].lengths
-
-    def targets(self, split: Split) -> TargetTable:
-        """Return the targets of a split."""
-        return self._tables[split]
-
-    def has_eval_mask(self, split: Split) -> bool:
-        """Return whether the episodes mark the steps at which the memory is evaluated; else it is at every outcome."""
-        return EVAL_MASK in self.sources[split].fields
-
-    def eval_mask_at(self, split: Split, episodes: IntArray, positions: IntArray) -> BoolArray:
-        """Return whether the memory is evaluated at the given steps, ``[rows, K]``."""
-        return self._joins[split].eval_mask_at(episodes, positions)
-
-    def read_field(self, split: Split, episode: int, steps: IntArray, name: str) -> npt.NDArray[Any]:
-        """Return a field at some steps of an episode, ``[steps, *shape]``."""
-        return self.sources[split].gather(np.full(len(steps), episode), steps, 1, [name])[name][:, 0]
-
-    def read_steps(self, split: Split, episode: int, steps: IntArray) -> StepBatch:
-        """Return some steps of an episode, ``[1, steps]``."""
-        reader = StepReader(self.sources[split], self.task)
-        read = reader.read(np.full(len(steps), episode), steps)
-        return reader.steps(read, steps, np.ones(len(steps), np.bool_), (1, len(steps)))

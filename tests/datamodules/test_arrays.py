@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, OUTCOME
+from memup_lightning.data.targets import TopK
 from memup_lightning.datamodules import ArrayDataModule
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.specs import FieldSpec
@@ -381,7 +382,7 @@ def test_a_table_may_say_where_outcomes_exist_and_where_they_are_evaluated(tmp_p
 def test_an_eval_mask_without_a_step_is_warned_of(tmp_path: Path) -> None:
     even = np.arange(STEPS) % 2 == 0
     with pytest.warns(UserWarning, match=r"own.npz: eval_mask is true at no step with an outcome"):
-        _ = module(write_npz(tmp_path, has_outcome=even, eval_mask=~even)).task
+        module(write_npz(tmp_path, has_outcome=even, eval_mask=~even), selector=TopK(num_targets=0)).setup("fit")
 
 
 def test_files_of_one_table_are_read_in_the_order_of_the_numbers_in_their_names(tmp_path: Path) -> None:

@@ -1,0 +1,64 @@
+"""Episodes without any outcome are refused, those without an evaluated step are named; little is read to find out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from memup_lightning.data import flags
+from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, ArrayEpisodes, FieldSpec
+from memup_lightning.data.flags import check_flags
+from memup_lightning.data.procedural import ProceduralEpisodes
+from memup_lightning.exceptions import MemUPError
+from memup_lightning.typing import Arrays, IntArray
+
+
+class Marked(ProceduralEpisodes):
+    """Computed episodes whose flags are true at one step of one episode only."""
+
+    def __init__(self, lengths: Sequence[int], **true_at: tuple[int, int] | None) -> None:
+        self.lengths = np.array(lengths)
+        self.fields = {name: FieldSpec((), "bool") for name in true_at}
+        self.true_at = true_at
+        self.read_steps = 0
+
+    def generate(self, episodes: IntArray, time: IntArray, names: Sequence[str]) -> Arrays:
+        self.read_steps += time.size
+        out = {}
+        for name in names:
+            at = self.true_at[name] or (-1, -1)
+            out[name] = (episodes[:, None] == at[0]) & (time == at[1])
+        return out
+
+
+@pytest.mark.parametrize("at", [(0, 0), (40, 2999), (40, 0), (3, 4)])
+def test_a_single_outcome_is_found_wherever_it_is(at: tuple[int, int]) -> None:
+    check_flags(Marked([5] * 40 + [3000], has_outcome=at), "train")
+
+
+def test_episodes_without_an_outcome_are_refused() -> None:
+    with pytest.raises(MemUPError, match=r"^train: has_outcome is false at all of 3200 steps"):
+        check_flags(Marked([5] * 40 + [3000], has_outcome=None), "train")
+
+
+def test_a_warning_says_that_no_step_with_an_outcome_is_evaluated() -> None:
+    with pytest.warns(UserWarning, match=r"^val: eval_mask is true at no step with an outcome"):
+        check_flags(Marked([5, 7], has_outcome=(0, 1), eval_mask=(0, 2)), "val")
+
+
+def test_episodes_without_flags_are_accepted() -> None:
+    check_flags(ArrayEpisodes({"x": np.zeros(5, np.float32)}, [5]), "train")
+
+
+def test_of_huge_episodes_only_some_steps_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flags, "_MAX_STEPS", 5000)
+    source = Marked([1_000_000] * 100, has_outcome=None)
+    with pytest.raises(MemUPError, match=HAS_OUTCOME):
+        check_flags(source, "train")
+    assert source.read_steps < 50_000
+    found = Marked([1_000_000] * 100, eval_mask=(0, 999_999))
+    check_flags(found, "train")
+    assert found.read_steps <= 20_000
+    assert EVAL_MASK in found.fields
