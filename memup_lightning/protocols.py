@@ -216,12 +216,7 @@ class ChunkSource(Protocol):
         """Return whether the memory is evaluated at the given steps, ``[rows, K]``."""
 
     def evaluation_chunks(
-        self,
-        split: Split,
-        episodes: IntArray,
-        lanes: int,
-        chunk_length: int | None = None,
-        contexts: bool = True,
+        self, split: Split, episodes: IntArray, lanes: int, chunk_length: int | None = None, contexts: bool = True
     ) -> Iterable[Chunk]:
         """Return the chunks of some whole episodes, each played once."""
 
@@ -257,7 +252,6 @@ class Actor(Protocol):
 
     def initial_state(self, envs: int) -> State:
         """Return the state at the beginning of an episode."""
-        ...
 
     def act(self, inputs: Fields, state: State, is_first: Tensor) -> ActorOutput:
         """Choose the actions.
@@ -267,11 +261,9 @@ class Actor(Protocol):
             state: state before the step.
             is_first: environments whose episode begins: their state is reset first, bool ``[N]``.
         """
-        ...
 
     def value(self, inputs: Fields, state: State, is_first: Tensor) -> Tensor:
         """Return the expected return from this step on, ``[N]``; the arguments are those of :meth:`act`."""
-        ...
 
 
 @runtime_checkable
@@ -280,14 +272,12 @@ class RolloutLearner(Actor, Protocol):
 
     def greedy_actor(self) -> Actor:
         """Return the same agent, taking its most probable actions."""
-        ...
 
     def make_batches(self, rollout: Any) -> dict[str, Any]:
         """Make the rows of a :class:`~memup_lightning.rl.rollouts.Rollout` from which minibatches are drawn.
 
         The row dimension comes first in every tensor, and ``valid`` marks the rows or steps that count.
         """
-        ...
 
 
 @runtime_checkable
@@ -296,7 +286,6 @@ class MemoryLearner(RolloutLearner, Protocol):
 
     def memory_task(self) -> Any:
         """Return the :class:`~memup_lightning.modules.MemUP` that scores steps and learns from chunks."""
-        ...
 
 
 @runtime_checkable
@@ -305,8 +294,6 @@ class RolloutSource(Protocol):
 
     def training_progress(self) -> dict[str, float]:
         """Return the environment steps taken so far, and means over the last training episodes."""
-        ...
 
     def play_episode(self, actor: Actor) -> float:
         """Play one episode in an environment of its own, and return the sum of its rewards."""
-        ...
