@@ -15,7 +15,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor, nn
 
-from memup_lightning.chunk import Chunk, StepBatch
+from memup_lightning.chunk import Chunk, tree_map
 from memup_lightning.modules import BaseTask, MemoryTask
 from memup_lightning.runs.parts import log_now, recorded_data
 
@@ -178,17 +178,11 @@ def mean_episode_length(trainer: Trainer) -> float | None:
     return float(data.lengths("train").mean()) if data is not None and data.has_split("train") else None
 
 
-def tensors(batch: Any) -> Iterator[Tensor]:
-    """Yield all tensors of a chunk, or of an agent's batch."""
-    if isinstance(batch, Tensor):
-        yield batch
-    elif isinstance(batch, Chunk | StepBatch):
-        yield from tensors(vars(batch))
-    elif isinstance(batch, dict):
-        yield from tensors(tuple(batch.values()))
-    elif isinstance(batch, tuple):
-        for part in batch:
-            yield from tensors(part)
+def tensors(batch: Any) -> list[Tensor]:
+    """Return all tensors of a chunk, or of an agent's batch."""
+    found: list[Tensor] = []
+    tree_map(batch, Tensor, found.append)
+    return found
 
 
 def resident_mb() -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
 import torch
@@ -36,8 +37,7 @@ class StepBatch:
 
     def split(self, count: int) -> list[StepBatch]:
         """Split the rows into equal parts (views)."""
-        parts: list[StepBatch] = _split(self, count)
-        return parts
+        return _split(self, count)
 
     def to(self, device: torch.device, non_blocking: bool = False) -> StepBatch:
         return _move(self, device, non_blocking)
@@ -93,7 +93,7 @@ class Chunk:
 
     def split(self, steps: Sequence[int]) -> list[Chunk]:
         """Split a chunk that concatenates the rows of several steps of the run into their chunks (views)."""
-        parts: list[Chunk] = _split(self, len(steps))
+        parts = _split(self, len(steps))
         for part, step in zip(parts, steps, strict=True):
             part.step = step
         return parts
@@ -134,27 +134,25 @@ def _move(chunk: T, device: torch.device, non_blocking: bool) -> T:
 
 
 def tree_map(value: Any, leaf_type: type, function: Callable[[Any], Any]) -> Any:
-    """Return the same chunk (or steps, or fields) with every leaf of a type replaced."""
+    """Return the same chunk (or steps, fields, or a tuple of them) with every leaf of a type replaced."""
     if isinstance(value, leaf_type):
         return function(value)
     if isinstance(value, dict):
         return {name: tree_map(x, leaf_type, function) for name, x in value.items()}
+    if isinstance(value, tuple):
+        return tuple(tree_map(x, leaf_type, function) for x in value)
     if isinstance(value, Chunk | StepBatch):
         return type(value)(**{name: tree_map(x, leaf_type, function) for name, x in vars(value).items()})
     return value
 
 
-def _split(value: Any, count: int) -> list[Any]:
-    if isinstance(value, Tensor):
-        return list(value.tensor_split(count))
-    if isinstance(value, dict):
-        parts = [_split(x, count) for x in value.values()]
-        return [dict(zip(value, part, strict=True)) for part in zip(*parts, strict=True)] or [{} for _ in range(count)]
-    if isinstance(value, Chunk | StepBatch):
-        kind = type(value)
-        names, parts = list(vars(value)), [_split(x, count) for x in vars(value).values()]
-        return [kind(**dict(zip(names, part, strict=True))) for part in zip(*parts, strict=True)]
-    return [value] * count
+def _split(value: T, count: int) -> list[T]:
+    parts = tree_map(value, Tensor, lambda x: _Parts(x.tensor_split(count)))
+    return [tree_map(parts, _Parts, itemgetter(at)) for at in range(count)]
+
+
+class _Parts(tuple[Tensor, ...]):
+    """The parts of one tensor, in its place."""
 
 
 def _paste(chunk: T, lanes: Tensor, other: T) -> T:
