@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from memup_lightning.exceptions import MemUPError
+from memup_lightning.exceptions import MemUPError, check_at_least
 from memup_lightning.protocols import RolloutSource
 from memup_lightning.rl.algorithms.actor_critic import ActorCritic
 from memup_lightning.rl.episode_recorder import EpisodeRecorder
@@ -28,8 +28,7 @@ class EpisodeFilm(Callback):
 
     def __init__(self, frames: int = 80, max_steps: int = 100_000, fps: int = 12) -> None:
         super().__init__()
-        if frames < 1 or max_steps < 1 or fps < 1:
-            raise MemUPError(f"frames={frames}, max_steps={max_steps}, fps={fps}: each must be at least 1")
+        check_at_least(1, frames=frames, max_steps=max_steps, fps=fps)
         self.frames, self.max_steps, self.fps = frames, max_steps, fps
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from memup_lightning import rng
 from memup_lightning.chunk import Chunk
 from memup_lightning.distributed import all_gather_object, share_of_episodes
-from memup_lightning.exceptions import MemUPError
+from memup_lightning.exceptions import MemUPError, check_at_least
 from memup_lightning.models.eval_mode import eval_mode
 from memup_lightning.modules.state_replay import StateBatch, StateReplayBuffer, TopKStates
 from memup_lightning.protocols import ChunkSource, LaneOwner
@@ -73,10 +73,8 @@ class Replay(Callback):
         super().__init__()
         if not 0 < share < 1:
             raise MemUPError(f"Replay share={share}: give a share of the lanes between 0 and 1")
-        counts = {"every": every, "max_steps": max_steps, "per_episode": per_episode, "lanes": lanes}
-        for name, value in (counts | {"visits": min(visits, default=0)}).items():
-            if value < 1:
-                raise MemUPError(f"Replay {name}={value}: must be at least 1")
+        check_at_least(1, every=every, max_steps=max_steps, per_episode=per_episode, lanes=lanes)
+        check_at_least(1, visits=min(visits, default=0))
         if max_age < every:
             raise MemUPError(
                 f"Replay max_age={max_age} is less than every={every}; snapshots must live until the next scan"

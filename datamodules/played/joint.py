@@ -15,7 +15,7 @@ from memup_lightning.data.episodes import ArrayEpisodes, EpisodeSource
 from memup_lightning.data.targets import Selector
 from memup_lightning.datamodules.played.rollouts import RolloutDataModule
 from memup_lightning.datamodules.recorded.rewards import RewardDataModule
-from memup_lightning.exceptions import MemUPError
+from memup_lightning.exceptions import MemUPError, check_at_least
 from memup_lightning.modules.scoring import score_episodes
 from memup_lightning.protocols import ChunkLearner, MemoryLearner
 from memup_lightning.rl.algorithms.actor_critic import INPUT
@@ -26,7 +26,7 @@ from memup_lightning.rl.rollouts import Rollout
 from memup_lightning.rl.vector_envs import Vectorization
 from memup_lightning.rng import hash64
 from memup_lightning.specs import TaskSpec
-from memup_lightning.typing import Arrays, IntArray, Split
+from memup_lightning.typing import Arrays, Split
 
 
 class JointDataModule(RolloutDataModule):
@@ -111,8 +111,7 @@ class JointDataModule(RolloutDataModule):
             success_return=success_return,
             seed=seed,
         )
-        if memory_updates < 1 or num_episodes < 1:
-            raise MemUPError(f"memory_updates={memory_updates}, num_episodes={num_episodes}: both must be at least 1")
+        check_at_least(1, memory_updates=memory_updates, num_episodes=num_episodes)
         if selector is not None and selector.one_per_cluster:
             raise MemUPError(
                 f"JointDataModule selector={type(selector).__name__} needs context clusters, which TargetRefresh finds in "
@@ -244,8 +243,8 @@ class _RecordedEpisodes(RewardDataModule):
     def episodes(self, split: Split) -> EpisodeSource:
         return self._source
 
-    def check_targets(self, lengths: IntArray) -> None:
-        """Accept every length: an agent may end an episode at any step."""
+    def check_episodes(self, split: Split, source: EpisodeSource) -> None:
+        """Accept all: an agent may end an episode at any step, and before its return is known."""
 
     @cached_property
     def _source(self) -> EpisodeSource:

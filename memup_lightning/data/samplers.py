@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from memup_lightning import rng
-from memup_lightning.exceptions import MemUPError
+from memup_lightning.exceptions import MemUPError, check_at_least
 from memup_lightning.typing import IntArray
 
 _ORDER, _LEAVE, _STAGGER = 1, 2, 3  # separate streams of random numbers
@@ -86,8 +86,7 @@ class ShuffledLaneSampler(LaneSampler):
         first_lane: int = 0,
         all_lanes: int | None = None,
     ) -> None:
-        if lanes < 1 or chunk_length < 1:
-            raise MemUPError(f"lanes={lanes}, chunk_length={chunk_length}: both must be at least 1")
+        check_at_least(1, lanes=lanes, chunk_length=chunk_length)
         if restart is not None and (not len(restart) or any(not 0 <= p < 1 for p in restart)):
             raise MemUPError(f"restart={list(restart)}: give probabilities p with 0 <= p < 1, at least one")
         self.lengths = lengths

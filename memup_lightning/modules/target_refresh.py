@@ -10,7 +10,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from memup_lightning.distributed import world_size
-from memup_lightning.exceptions import MemUPError
+from memup_lightning.exceptions import MemUPError, check_at_least
 from memup_lightning.modules.scoring import score_on_all_ranks
 from memup_lightning.protocols import ChunkSource, TargetLearner
 from memup_lightning.runs.parts import chunk_source, has_targets, log_now
@@ -55,14 +55,7 @@ class TargetRefresh(Callback):
         lanes: int = 256,
     ) -> None:
         super().__init__()
-        for name, value in (
-            ("every", every),
-            ("settle", settle),
-            ("max_steps", 1 if max_steps is None else max_steps),
-            ("lanes", lanes),
-        ):
-            if value < 1:
-                raise MemUPError(f"TargetRefresh {name}={value}: must be at least 1")
+        check_at_least(1, every=every, settle=settle, max_steps=max_steps, lanes=lanes)
         self.every = every
         self.unit = unit
         self.max_steps = max_steps

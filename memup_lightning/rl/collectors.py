@@ -17,7 +17,7 @@ from tqdm import tqdm
 from memup_lightning.data.episodes import MAX_MAGNITUDE
 from memup_lightning.distributed import rank
 from memup_lightning.envs.policies import InformedPolicy, Policy
-from memup_lightning.exceptions import MemUPError
+from memup_lightning.exceptions import MemUPError, check_at_least
 from memup_lightning.rl.env_driver import EnvDriver, episode_quota
 from memup_lightning.rl.spaces import Leaves, space_fields, space_leaves
 from memup_lightning.specs import FieldSpec
@@ -77,8 +77,7 @@ def collect(
         MemUPError: no episode asked for, an episode that does not end, an unknown autoreset mode, an info that the
             environment does not give, a number that is not finite or too large.
     """
-    if episodes < 1 or max_steps < 1:
-        raise MemUPError(f"num_episodes={episodes}, max_steps={max_steps}: each must be at least 1")
+    check_at_least(1, num_episodes=episodes, max_steps=max_steps)
     driver = EnvDriver(env)
     quota = episode_quota(env.num_envs, episodes)
     done = np.zeros(env.num_envs, np.int64)

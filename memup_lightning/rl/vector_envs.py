@@ -17,7 +17,7 @@ from gymnasium import spaces
 from gymnasium.vector import AsyncVectorEnv, VectorEnv
 
 import memup_lightning.envs  # noqa: F401 (registers memup/...)
-from memup_lightning.exceptions import MemUPError
+from memup_lightning.exceptions import MemUPError, check_at_least
 
 Vectorization = Literal["native", "sync", "async"]
 _EXIT_TIMEOUT = 1.0  # seconds that a process has to end
@@ -45,8 +45,7 @@ def make_vector_env(
         MemUPError: no environment asked for, an unknown environment (with the nearest name there is), or arguments it does
             not take.
     """
-    if num_envs < 1:
-        raise MemUPError(f"num_envs={num_envs}: must be at least 1")
+    check_at_least(1, num_envs=num_envs)
     try:
         if vectorization == "async":
             make_vector_env(env_id, 1, env_kwargs, wrappers, "sync").close()  # says what is wrong with the arguments

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from memup_lightning import rng
 from memup_lightning.chunk import ClusterAssignment
-from memup_lightning.exceptions import MemUPError
+from memup_lightning.exceptions import MemUPError, check_at_least
 
 
 @dataclass
@@ -50,8 +50,7 @@ class Selector(ABC):
     one_per_cluster: ClassVar[bool] = False
 
     def __init__(self, num_targets: int) -> None:
-        if num_targets < 0:
-            raise MemUPError(f"num_targets={num_targets}: must be at least 0")
+        check_at_least(0, num_targets=num_targets)
         self.num_targets = num_targets
 
     @abstractmethod
