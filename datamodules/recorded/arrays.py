@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from functools import cached_property
 from typing import Any, Literal
 
@@ -105,7 +106,7 @@ class ArrayDataModule(EpisodeDataModule):
                 read[split] = read_episodes(source, columns)
                 if y_type is None and _are_class_numbers(read[split]):
                     warnings.warn(
-                        f"{self._name(split)}: {self.y!r} holds whole numbers from 0 on as {read[split].y.dtype}, "
+                        f"{self.split_label(split)}: {self.y!r} holds whole numbers from 0 on as {read[split].y.dtype}, "
                         "which are read as numbers (as pandas stores a column with missing values); "
                         "y_type=token reads them as classes",
                         stacklevel=2,
