@@ -252,6 +252,8 @@ def print_summary(summary: dict[str, Any], folder: Path) -> None:
     """Print the most important numbers as a table."""
     metrics = summary["metrics"]
     table = Table(title="the run", title_justify="left", show_header=False)
+    table.add_column()
+    table.add_column(overflow="fold")  # a long path is wrapped, not cut
     rows = {
         "data": summary["data"],
         "accuracy": _number(metrics.get("val/accuracy"), ".3f"),

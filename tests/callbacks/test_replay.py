@@ -357,7 +357,7 @@ def test_another_share_than_the_checkpoints_is_refused(tmp_path: Path) -> None:
 def test_a_checkpoint_of_a_replayed_run_is_not_resumed_without_replay(tmp_path: Path) -> None:
     ckpt = tmp_path / "cut.ckpt"
     Run(33, save=(33, ckpt))
-    data = TMazeDataModule(length=60, num_train=12, num_val=4, chunk_length=CHUNK, lanes=LANES, seed=1)
+    data = TMazeDataModule(length=60, hint_window=0.5, num_train=12, num_val=4, chunk_length=CHUNK, lanes=LANES, seed=1)
     trainer = quiet_trainer(40, [TargetRefresh()], limit_val_batches=0)
     with pytest.raises(MemUPError, match=r"written under Replay.*resume with Replay among trainer.callbacks"):
         trainer.fit(MemUP(data.task, memory=partial(LSTM, hidden_size=8)), data, ckpt_path=ckpt)

@@ -145,7 +145,7 @@ def test_all_episodes_are_scored_where_the_budget_allows() -> None:
 
 def test_a_refresh_keeps_to_its_budget_of_steps() -> None:
     refresh = Recorded(every=10, settle=5, max_wait=10, max_steps=300)
-    _, _, data = fit(refresh, 100)
+    _, _, data = fit(refresh, 100, data_of(restart=[0.0]))
     lengths = data.sources["train"].lengths
     assert len(refresh.episodes) == 10
     for episodes in refresh.episodes:

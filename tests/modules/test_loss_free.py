@@ -162,6 +162,7 @@ def test_the_only_outcome_of_an_episode_is_a_target_from_the_first_choice_on(see
         lanes=16,
         selector=Explainable(1),
         loss_free=0.25,
+        restart=[0.0],
         chunks_per_epoch=25,
         seed=seed,
     )

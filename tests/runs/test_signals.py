@@ -140,4 +140,4 @@ def test_two_ranks_stop_within_seconds_and_leave_a_checkpoint(tmp_path: Path, to
     assert process.returncode == 143, said
     (path,) = tmp_path.rglob("sigterm-*.ckpt")
     assert path.name in said
-    assert torch.load(path, weights_only=True)["lane_state"][0].shape[0] == 4
+    assert torch.load(path, weights_only=True)["lanes"]["states"][0].shape[0] == 4
