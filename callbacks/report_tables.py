@@ -1,0 +1,54 @@
+"""Tables that a run prints at its end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+def print_summary(summary: dict[str, Any], folder: Path) -> None:
+    """Print the most important numbers as a table."""
+    metrics = summary["metrics"]
+    table = Table(title="the run", title_justify="left", show_header=False)
+    table.add_column()
+    table.add_column(overflow="fold")  # a long path is wrapped, not cut
+    rows = {
+        "data": summary["data"],
+        "accuracy": _number(metrics.get("val/accuracy"), ".3f"),
+        "accuracy without memory": _number(metrics.get("val/local_accuracy"), ".3f"),
+        "return": _number(metrics.get("val/return"), ".2f"),
+        "success": _number(metrics.get("val/success"), ".3f"),
+        "mean squared error": _number(metrics.get("val/mse"), ".4f"),
+        "target recall": _number(metrics.get("val/target_recall"), ".3f"),
+        "memory gain": _number(metrics.get("val/memory_gain"), ".2f", " bits"),
+        "updates": _number(summary["updates"], ",d"),
+        "environment steps": _number(summary["environment_steps"], ",d"),
+        "seconds": f"{summary['seconds_total']:.1f} in all, {summary['seconds_training']:.1f} of training",
+        "peak resident set": f"{summary['peak_rss_mb']:.0f} MB",
+        "saved tensors of a step": _number(summary["saved_tensor_bytes"], ",d", " bytes"),
+        "full BPTT (extrapolated)": _number(metrics.get("memory/bptt_bytes_extrapolated"), ",.0f", " bytes"),
+        "folder": str(folder),
+    }
+    for name, value in rows.items():
+        if value:
+            table.add_row(name, value)
+    Console().print(table)
+
+
+def print_clusters(rows: list[dict[str, Any]]) -> None:
+    """Print the memory gain of each context cluster; a cluster that is uncertain and not explained is noise."""
+    table = Table(title="context clusters, by their share of the last targets", title_justify="left")
+    for name in ("one of them", "share of the targets", "uncertainty", "explained by the memory (bits)"):
+        table.add_column(name, justify="left" if name == "one of them" else "right")
+    for row in rows:
+        if row["share"] > 0:
+            explained = "-" if row["error"] is None else f"{row['gain']:.2f} ± {row['error']:.2f}"
+            table.add_row(row["example"], f"{row['share']:.3f}", f"{row['uncertainty']:.2f}", explained)
+    Console().print(table)
+
+
+def _number(value: float | None, form: str, unit: str = "") -> str:
+    return "" if value is None else f"{value:{form}}{unit}"
