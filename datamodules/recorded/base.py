@@ -172,12 +172,12 @@ class EpisodeDataModule(RecordedSplits):
         return self.learner is not None and self.learner.needs_own_steps()
 
     def check_episodes(self, split: Split, source: EpisodeSource) -> None:
-        """Refuse episodes without any outcome, or with fewer steps than targets.
+        """Refuse training episodes without any outcome, and episodes with fewer steps than targets.
 
         Raises:
             MemUPError: no step has an outcome, the shortest episode is too short.
         """
-        check_flags(source, self.split_label(split))
+        check_flags(source, self.split_label(split), split == "train")
         lengths = source.lengths
         shortest = int(lengths.argmin())
         if self._needs_targets() and self.selector.num_targets > lengths[shortest]:

@@ -13,23 +13,26 @@ _MAX_STEPS = 1_000_000  # that are looked at; sources may be far larger, and com
 _EPISODES, _STEPS = 16, 1024  # of one look
 
 
-def check_flags(source: EpisodeSource, name: str) -> None:
-    """Refuse episodes without any outcome; warn of episodes of which no step is evaluated.
+def check_flags(source: EpisodeSource, name: str, trained_on: bool = True) -> None:
+    """Refuse training episodes without any outcome; warn of others without, and of episodes of which no step is evaluated.
 
     The steps are read from the ends of the episodes on, since outcomes are there more often, until one is found.
 
     Args:
         source: the episodes.
         name: of the episodes, for the message.
+        trained_on: whether they are training episodes.
 
     Raises:
         MemUPError: no step that was looked at has an outcome.
     """
     if HAS_OUTCOME in source.fields and (looked := _steps_without(source, [HAS_OUTCOME])):
-        raise MemUPError(
-            f"{name}: {HAS_OUTCOME} is false at all of {looked} steps, so nothing can be learned from them; mark the steps "
-            "whose outcome is known"
-        )
+        found = f"{name}: {HAS_OUTCOME} is false at all of {looked} steps, so nothing can be"
+        advice = "mark the steps whose outcome is known"
+        if trained_on:
+            raise MemUPError(f"{found} learned from them; {advice}")
+        warnings.warn(f"{found} evaluated on them; {advice}, or give more episodes", stacklevel=2)
+        return
     if EVAL_MASK in source.fields and _steps_without(
         source, [x for x in (EVAL_MASK, HAS_OUTCOME) if x in source.fields]
     ):

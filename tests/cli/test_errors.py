@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import textwrap
 from collections.abc import Callable
@@ -386,6 +387,9 @@ def test_lanes_that_the_ranks_cannot_share_are_refused_before_the_ranks_are_star
 def test_keys_that_a_new_class_does_not_take_are_named_once(
     fails: Fails, capsys: pytest.CaptureFixture[str], options: list[str], said: str | None
 ) -> None:
+    logging.getLogger(
+        "memup_lightning.cli.dropped_keys"
+    ).handlers.clear()  # said once in a process: another test may have
     with pytest.raises(SystemExit):
         main([*FIT, *options, "--print_config"])
     warned = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]

@@ -71,7 +71,14 @@ class Forgetful(MemUP):
 def test_the_sum_is_learned_across_chunks_and_not_with_the_memory_cut(model_class: type[MemUP], learns: bool) -> None:
     seed_everything(1)
     data = AddingDataModule(
-        length=20, num_train=2000, num_val=200, chunk_length=5, lanes=64, evaluation_chunk_length=5, seed=1
+        length=20,
+        num_train=2000,
+        num_val=200,
+        chunk_length=5,
+        lanes=64,
+        restart=[0.0],
+        evaluation_chunk_length=5,
+        seed=1,
     )
     model = model_class(
         data.task,

@@ -88,6 +88,7 @@ def config(folder: Path) -> dict[str, Any]:
             "init_args": {"num_targets": 2},
         },
         "loss_free": 0.2,
+        "restart": [0.0],
     }
     return given
 
@@ -133,7 +134,7 @@ def last_row(folder: Path, name: str) -> dict[str, float]:
 
 def test_two_processes_learn_the_weights_of_one(folder: Path) -> None:
     begin = torch.load(checkpoint(folder, "one", 20), weights_only=True)
-    assert begin["TMazeDataModule"]["targets"]["version"] == 2
+    assert begin["TMazeDataModule"]["targets"]["num_refreshes"] == 2
     assert not begin["TMazeDataModule"]["targets"]["scored"].all()
     assert_same(checkpoint(folder, "one"), checkpoint(folder, "two"), 1e-5)
 
@@ -172,6 +173,7 @@ def test_two_processes_write_every_prediction_into_one_table(folder: Path) -> No
 def test_fewer_episodes_than_processes_are_enough(folder: Path) -> None:
     few = [
         "--data.init_args.selector=TopK",
+        "--data.init_args.loss_free=0",
         "--data.init_args.num_train=1",
         "--data.init_args.num_val=1",
         "--data.init_args.num_workers=1",
@@ -214,7 +216,7 @@ def learn_a_share(number: int, folder: str, rows: list[int]) -> None:
     normalizer = RunningNormalizer({"x": FieldSpec((2,))})
     for batch in batches(rows):
         share = batch.chunk(2)[number]
-        normalizer.learn(normalizer({"x": share}))
+        normalizer.update(normalizer({"x": share}))
     torch.save(normalizer.state_dict(), f"{folder}/{number}.pt")
     torch.distributed.destroy_process_group()
 
@@ -229,7 +231,7 @@ def test_observations_are_normalised_by_what_all_ranks_saw(tmp_path: Path) -> No
     torch.multiprocessing.spawn(learn_a_share, (str(tmp_path), rows), nprocs=2)
     alone = RunningNormalizer({"x": FieldSpec((2,))})
     for batch in batches(rows):
-        alone.learn(alone({"x": batch}))
+        alone.update(alone({"x": batch}))
     for number in (0, 1):
         for name, x in torch.load(tmp_path / f"{number}.pt").items():
             torch.testing.assert_close(x, alone.state_dict()[name], atol=1e-6, rtol=1e-6)
