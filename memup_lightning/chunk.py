@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
 import torch
@@ -149,13 +148,18 @@ def tree_map(value: Any, leaf_type: type, function: Callable[[Any], Any]) -> Any
     return value
 
 
-def _split(value: T, count: int) -> list[T]:
-    parts = tree_map(value, Tensor, lambda x: _Parts(x.tensor_split(count)))
-    return [tree_map(parts, _Parts, itemgetter(at)) for at in range(count)]
-
-
-class _Parts(tuple[Tensor, ...]):
-    """The parts of one tensor, in its place."""
+def _split(value: Any, count: int) -> list[Any]:
+    # Every training chunk passes here: each tensor is split once, and the parts are zipped, not mapped part by part.
+    if isinstance(value, Tensor):
+        return list(value.tensor_split(count))
+    if isinstance(value, dict):
+        parts = [_split(x, count) for x in value.values()]
+        return [dict(zip(value, part, strict=True)) for part in zip(*parts, strict=True)] or [{} for _ in range(count)]
+    if isinstance(value, _RECORDS):
+        record = type(value)
+        names, parts = list(vars(value)), [_split(x, count) for x in vars(value).values()]
+        return [record(**dict(zip(names, part, strict=True))) for part in zip(*parts, strict=True)]
+    return [value] * count
 
 
 def _paste(chunk: T, lanes: Tensor, other: T) -> T:
