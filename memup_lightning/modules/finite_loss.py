@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
@@ -36,13 +37,16 @@ class FiniteLoss:
         Raises:
             MemUPError: see :meth:`check`.
         """
+        at_once = all(_is_free_to_read(loss) for loss in losses.values())
+        if at_once and all(math.isfinite(loss.item()) for loss in losses.values()):
+            return
         if not self._finite:
             self._first = update
         with torch.no_grad():
             for name, loss in losses.items():
                 finite = torch.isfinite(loss)
                 self._finite[name] = finite if name not in self._finite else self._finite[name] & finite
-        if _is_free_to_read(finite):
+        if at_once:
             self.check(update, locate)
 
     def check(self, update: int, locate: Locate | None = None) -> None:
