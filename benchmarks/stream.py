@@ -210,17 +210,14 @@ class WaitingStopwatch(Callback):
             yield chunk
 
 
-def waiting(cache: str, chunk_length: int, workers: int, updates: int, turns: int) -> Row:
+def waiting(chunk_length: int, workers: int, updates: int, turns: int) -> Row:
     """Share of a training step spent waiting for data."""
     found = []
     for _ in range(turns):
         watch = WaitingStopwatch(updates // 2, updates // 2 + updates)
         with tempfile.TemporaryDirectory() as folder:
-            policy = "memup_lightning.envs.policies.random_policy"  # mazes that are played, not computed when read
-            fit(
-                "conf/tmaze.yaml", folder, 1, watch.last, [watch], policy=policy, cache_dir=cache, num_val=8,
-                chunk_length=chunk_length, num_workers=workers,
-            )  # fmt: skip
+            options = {"chunk_length": chunk_length, "num_workers": workers, "num_val": 8}
+            fit("conf/tmaze.yaml", folder, 1, watch.last, [watch], **options)
         found.append({"step": watch.seconds, "loading": watch.loading, "joining": watch.joining})
     row = {name: 1000 * statistics.median(x[name] for x in found) / updates for name in found[0]}
     waited = statistics.median((x["loading"] + x["joining"]) / x["step"] for x in found)
@@ -255,7 +252,7 @@ def main() -> None:
         updates, turns = (150, 1) if options.quick else (600, 1)
         rows = []
         for chunk_length in (1, 10, 100):
-            rows += [waiting(folder, chunk_length, workers, updates, turns) for workers in (0, 1)]
+            rows += [waiting(chunk_length, workers, updates, turns) for workers in (0, 1)]
     columns = {"chunk_length": str, "workers": str, "step_ms": fine, "loading_ms": fine, "joining_ms": fine}
     publish(
         "share of a training step spent waiting for data (conf/tmaze.yaml)", rows, options, columns | {"share": fine}
