@@ -37,7 +37,7 @@ from memup_lightning.rl import algorithms  # noqa: F401
 from memup_lightning.runs.checkpoint_io import AtomicCheckpointIO, check_checkpoint, check_fits
 from memup_lightning.runs.checkpoint_lookup import last_checkpoint
 from memup_lightning.runs.lightning_private import failed_parser
-from memup_lightning.runs.loggers import keep_wandb_silent, set_wandb_mode, wandb_sync_line
+from memup_lightning.runs.loggers import keep_wandb_silent, set_wandb_mode, wandb_sync_line, write_metrics_whole
 from memup_lightning.runs.profiler import NoProfiler
 from memup_lightning.runs.run_folder import check_writable, claim_versions, configured_folders, run_folder
 from memup_lightning.runs.signals import StopOnSignal
@@ -157,6 +157,7 @@ class MemUPCLI(LightningCLI):
                 "take 16-mixed or bf16-mixed"
             )
         keep_wandb_silent(self.trainer)
+        write_metrics_whole(self.trainer)
         if type(self.trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # not one that the config names
             self.trainer.strategy.checkpoint_io = AtomicCheckpointIO()
         if type(self.trainer.profiler) is PassThroughProfiler:  # type: ignore[attr-defined]

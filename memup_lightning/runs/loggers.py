@@ -1,15 +1,19 @@
-"""Weights & Biases: offline by default, online by ``WANDB_MODE=online`` and in sweeps."""
+"""Loggers: W&B offline by default, online by ``WANDB_MODE=online`` and in sweeps; metrics.csv written as a whole."""
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 import shlex
 from pathlib import Path
 from typing import Any
 
 from pytorch_lightning import Trainer
-from pytorch_lightning.loggers import WandbLogger
+from pytorch_lightning.loggers import CSVLogger, WandbLogger
+from pytorch_lightning.utilities import rank_zero_only
 
+from memup_lightning.files import atomic_write
 from memup_lightning.runs.lightning_private import drop_anonymous
 from memup_lightning.runs.run_folder import as_list
 
@@ -37,6 +41,38 @@ def keep_wandb_silent(trainer: Trainer) -> None:
     for logger in trainer.loggers:
         if isinstance(logger, WandbLogger):
             drop_anonymous(logger)
+
+
+def write_metrics_whole(trainer: Trainer) -> None:
+    """Let each CSVLogger replace metrics.csv as a whole: a full disk or a kill leaves the rows that were there.
+
+    Lightning appends to the file, and empties it before it writes it again with a new column.
+    """
+    for logger in trainer.loggers:
+        if isinstance(logger, CSVLogger):
+            _write_whole(logger)
+
+
+def _write_whole(logger: CSVLogger) -> None:
+    plain = logger.save
+
+    @rank_zero_only
+    def save() -> None:
+        writer = logger.experiment
+        if writer.metrics:
+            path = Path(writer.metrics_file_path)
+            earlier = list(csv.DictReader(io.StringIO(path.read_text(), newline=""))) if path.exists() else []
+            rows = [*earlier, *writer.metrics]
+            names = sorted(set().union(*rows))
+            table = csv.DictWriter(text := io.StringIO(newline=""), fieldnames=names)
+            table.writeheader()
+            table.writerows(rows)
+            with atomic_write(path) as file:
+                file.write(text.getvalue().encode())
+            writer.metrics, writer.metrics_keys = [], names
+        plain()
+
+    logger.save = save  # type: ignore[method-assign]
 
 
 def wandb_sync_line(trainer: Trainer) -> str | None:

@@ -1,13 +1,18 @@
-"""When Weights & Biases is online."""
+"""When Weights & Biases is online; metrics.csv is written as a whole."""
 
 from __future__ import annotations
 
+import csv
+import errno
 import os
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from pytorch_lightning.loggers import CSVLogger
 
-from memup_lightning.runs.loggers import set_wandb_mode
+from memup_lightning.exceptions import MemUPError
+from memup_lightning.runs.loggers import set_wandb_mode, write_metrics_whole
 
 
 def mode_after(monkeypatch: pytest.MonkeyPatch, loggers: list[str], **environment: str) -> str | None:
@@ -41,3 +46,44 @@ def test_wandb_is_online_where_the_user_or_a_sweep_asks_for_it(
 
 def test_the_environment_is_left_alone_without_a_wandb_logger(monkeypatch: pytest.MonkeyPatch) -> None:
     assert mode_after(monkeypatch, ["CSVLogger"]) is None
+
+
+def csv_logger(folder: Path) -> CSVLogger:
+    logger = CSVLogger(folder, name="", version="")
+    write_metrics_whole(SimpleNamespace(loggers=[logger]))  # type: ignore[arg-type]
+    return logger
+
+
+def test_metrics_keep_their_rows_when_a_column_is_added(tmp_path: Path) -> None:
+    logger = csv_logger(tmp_path)
+    logged: list[dict[str, float]] = [{"loss": 1.0}, {"loss": 0.5, "accuracy": 0.9}, {"loss": 0.25}]
+    for step, metrics in enumerate(logged):
+        logger.log_metrics(metrics, step)
+        logger.save()
+    with (tmp_path / "metrics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["loss"] for row in rows] == ["1.0", "0.5", "0.25"]
+    assert [row["accuracy"] for row in rows] == ["", "0.9", ""]
+    assert [row["step"] for row in rows] == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize("new", [{"loss": 0.5}, {"loss": 0.5, "accuracy": 0.9}])
+def test_a_full_disk_leaves_the_metrics_that_were_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, new: dict[str, float]
+) -> None:
+    logger = csv_logger(tmp_path)
+    logger.log_metrics({"loss": 1.0}, 0)
+    logger.save()
+    before = (tmp_path / "metrics.csv").read_text()
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fail)
+        logger.log_metrics(new, 1)
+        with pytest.raises(MemUPError, match=r"metrics\.csv cannot be written \(the disk is full\)"):
+            logger.save()
+    assert (tmp_path / "metrics.csv").read_text() == before
+    logger.save()
+    assert len((tmp_path / "metrics.csv").read_text().splitlines()) == 3
