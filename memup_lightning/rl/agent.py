@@ -18,6 +18,7 @@ from memup_lightning.rl.algorithms.actor_critic import ActorCritic
 from memup_lightning.rl.env_driver import check_finite
 from memup_lightning.rl.memory_inputs import MemoryInputs, no_action, to_space
 from memup_lightning.rl.spaces import Leaves
+from memup_lightning.specs import FieldSpec
 
 
 class AgentState(NamedTuple):
@@ -146,19 +147,27 @@ class Agent:
         leaves = _leaves("observation", observation, state.single)
         leaves |= {name: leaves[name] - start for name, start in self.starts.items() if name in leaves}
         fields = self.model.observation_fields
-        missing = [name for name in fields if name not in leaves]
-        short = [name for name, x in leaves.items() if len(x) != len(first)]
-        if missing or short:
-            given = {name: list(x.shape) for name, x in leaves.items()}
+        given = {name: list(x.shape) for name, x in leaves.items()}
+        wanted = {name: (len(first), *field.shape) for name, field in fields.items()}
+        selected = {} if wanted.keys() - leaves.keys() else self._inputs.select(leaves)
+        selected = {name: _as_trained(x, fields[name]) if name in fields else x for name, x in selected.items()}
+        if any(name not in selected or selected[name].shape != shape for name, shape in wanted.items()):
             raise MemUPError(
-                f"the observation holds {given}; an agent in this state takes {', '.join(fields)} of "
+                f"the observation holds arrays of shapes {given}; an agent in this state takes "
+                f"{ {name: list(shape) for name, shape in wanted.items()} }: the fields it was trained on, of "
                 f"{len(first)} environments (initial_state(envs) sets how many)"
             )
         rewards = np.broadcast_to(np.atleast_1d(np.asarray(reward, np.float32)), len(first))
-        selected = self._inputs.select(leaves)
         check_finite({**selected, "reward": rewards})
         previous = torch.tensor(rewards, device=first.device)
         return self._inputs(selected, state.action, previous, first), first
+
+
+def _as_trained(x: npt.NDArray[Any], field: FieldSpec) -> npt.NDArray[Any]:
+    """Move the channels of images ``[envs, channels, height, width]`` to the end, as rollouts do."""
+    if field.type == "image" and x.ndim == 4 and x.shape[1:] != field.shape:
+        return np.moveaxis(x, 1, -1)
+    return x
 
 
 def _leaves(name: str, observation: Any, single: bool) -> Leaves:

@@ -34,7 +34,7 @@ from memup_lightning.rl.minibatches import iterate_minibatches
 from memup_lightning.rl.networks import RunningNormalizer
 from memup_lightning.rl.rollout_collector import RolloutCollector
 from memup_lightning.runs.statistics import mean_interval, share_interval
-from memup_lightning.specs import FieldSpec
+from memup_lightning.specs import FieldSpec, TaskSpec
 from tests.command_line import tiny
 from tests.training import quiet_trainer
 
@@ -179,6 +179,18 @@ def test_an_agent_reads_class_numbers_as_its_rollouts_did(run: Run) -> None:
     assert inputs["observation.two"].tolist() == [(observation["two"] - [1, 7]).tolist()]
     action, _ = agent.act(observation, agent.initial_state())
     env.step(action)
+
+
+def test_an_agent_reads_images_as_its_rollouts_did() -> None:
+    fields = {"observation": FieldSpec((20, 16, 3), "uint8", "image"), "action": FieldSpec((), "int32", "token", 2)}
+    task = TaskSpec(fields | {"reward": FieldSpec()}, {"observation": 0, "action": 1, "reward": 1}, ("observation",))
+    agent = Agent(PPO(task))
+    frame = np.random.default_rng(0).integers(0, 256, (20, 16, 3), np.uint8)
+    for shown in (frame, frame.transpose(2, 0, 1)):
+        inputs, _ = agent._read(shown, agent.initial_state(), 0.0, None)
+        np.testing.assert_array_equal(inputs["observation"][0].numpy(), frame)
+    with pytest.raises(MemUPError, match=r"shapes .*\[1, 16, 20, 3\].* takes .*\[1, 20, 16, 3\]"):
+        agent.act(frame.transpose(1, 0, 2), agent.initial_state())
 
 
 JOINT: dict[str, Any] = {
