@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,13 @@ def print_summary(summary: dict[str, Any], folder: Path) -> None:
     table.add_column(overflow="fold")  # a long path is wrapped, not cut
     rows = {
         "data": summary["data"],
-        "accuracy": _number(metrics.get("val/accuracy"), ".3f"),
-        "accuracy without memory": _number(metrics.get("val/local_accuracy"), ".3f"),
+        "accuracy": _compared(metrics, "accuracy", {"most frequent class": "base_rate"}),
+        "balanced accuracy": _compared(metrics, "balanced_accuracy"),
+        "average precision": _compared(metrics, "average_precision"),
+        "AUROC": _compared(metrics, "auroc"),
         "return": _number(metrics.get("val/return"), ".2f"),
         "success": _number(metrics.get("val/success"), ".3f"),
-        "mean squared error": _number(metrics.get("val/mse"), ".4f"),
+        "mean squared error": _compared(metrics, "mse", {"the mean": "mean_mse"}, ".4g"),
         "target recall": _number(metrics.get("val/target_recall"), ".3f"),
         "memory gain": _number(metrics.get("val/memory_gain"), ".2f", " bits"),
         "updates": _number(summary["updates"], ",d"),
@@ -36,6 +39,18 @@ def print_summary(summary: dict[str, Any], folder: Path) -> None:
         if value:
             table.add_row(name, value)
     Console().print(table)
+
+
+def _compared(
+    metrics: Mapping[str, float | None], name: str, others: Mapping[str, str] | None = None, form: str = ".3f"
+) -> str:
+    """Format a metric, with its value without memory and those of predictions that read nothing."""
+    if metrics.get(f"val/{name}") is None:
+        return ""
+    compared = {"without memory": f"local_{name}"} | dict(others or {})
+    values = {label: metrics.get(f"val/{key}") for label, key in compared.items()}
+    more = ", ".join(f"{_number(value, form)} {label}" for label, value in values.items() if value is not None)
+    return _number(metrics[f"val/{name}"], form) + (f"  ({more})" if more else "")
 
 
 def print_clusters(rows: list[dict[str, Any]]) -> None:

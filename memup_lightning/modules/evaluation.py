@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,14 +12,17 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
 from memup_lightning.chunk import Chunk, Fields, StepBatch
-from memup_lightning.distributed import all_gather_object
-from memup_lightning.models.outcomes import Outcome
+from memup_lightning.distributed import all_gather_object, world_size
+from memup_lightning.models.outcomes import CategoricalOutcome, ContinuousOutcome, Outcome
 from memup_lightning.models.uncertainty import LocalPredictor
 from memup_lightning.modules.base import BaseTask
+from memup_lightning.modules.metrics import BaseRate, MeanError, class_metrics
 from memup_lightning.specs import TaskSpec
 from memup_lightning.typing import State
 
 BITS_PER_NAT = 1.4426950408889634
+_LOCAL = "local_"
+_TREND = 3  # evaluations with whose mean the present gain is compared
 
 
 class EvaluationHooks(BaseTask):
@@ -65,6 +69,7 @@ class MemoryEvaluation(EvaluationHooks):
     local: LocalPredictor
     metrics: Any
     _evaluation_state: State | None = None
+    _gains: Sequence[Tensor] = ()  # memory gain of the last evaluations
     _outcome_range: tuple[Tensor, Tensor] | None = None  # least and largest evaluated outcome, by component
 
     if TYPE_CHECKING:
@@ -72,9 +77,19 @@ class MemoryEvaluation(EvaluationHooks):
         def unroll(self, chunk: Chunk, state: State | None) -> tuple[Tensor, State]: ...
 
     def make_metrics(self) -> nn.ModuleDict:
-        """Make the metrics that evaluation logs, by name."""
-        names = (*self.outcome.score_names, "local_accuracy", "memory_gain")
-        return nn.ModuleDict({name: MeanMetric() for name in names})
+        """Make the metrics that evaluation logs, by name; those of the predictor without memory begin with ``local_``."""
+        metrics: dict[str, Any] = {"memory_gain": MeanMetric()}
+        for prefix in ("", _LOCAL):
+            metrics |= {prefix + name: MeanMetric() for name in self.outcome.score_names}
+            metrics |= {prefix + name: metric for name, metric in self._class_metrics().items()}
+        if isinstance(self.outcome, CategoricalOutcome):
+            metrics["base_rate"] = BaseRate(self.outcome.num_parameters)
+        if isinstance(self.outcome, ContinuousOutcome):
+            metrics["mean_mse"] = MeanError(self.outcome.size)
+        return nn.ModuleDict(metrics)
+
+    def _class_metrics(self) -> dict[str, Any]:
+        return class_metrics(self.outcome.num_parameters) if isinstance(self.outcome, CategoricalOutcome) else {}
 
     def start_evaluation(self) -> None:
         self._evaluation_state = None
@@ -87,14 +102,23 @@ class MemoryEvaluation(EvaluationHooks):
         memory, self._evaluation_state = self.unroll(chunk, self._evaluation_state)
         context, outcome = self._evaluated(chunk)
         if len(outcome):
-            params = self.predictor(self.context_encoder(context), memory[chunk.eval_mask])
-            for name, score in self.outcome.scores(params, outcome).items():
-                self.metrics[name].update(score)
-            self.metrics["local_accuracy"].update(self.outcome.correct(self.local(context), outcome))
-            self._widen_range(outcome)
+            self._score("", self.predictor(self.context_encoder(context), memory[chunk.eval_mask]), outcome)
+            self._score(_LOCAL, self.local(context), outcome)
+            self._describe_outcomes(outcome)
         self.evaluate_gain(chunk, memory)
 
-    def _widen_range(self, outcome: Tensor) -> None:
+    def _score(self, prefix: str, params: Tensor, outcome: Tensor) -> None:
+        for name, score in self.outcome.scores(params, outcome).items():
+            self.metrics[prefix + name].update(score)
+        for name in ("balanced_accuracy", "average_precision", "auroc"):
+            if prefix + name in self.metrics:
+                self.metrics[prefix + name].update(params, outcome)
+
+    def _describe_outcomes(self, outcome: Tensor) -> None:
+        """Record what the outcomes are by themselves: the base rate, their variance, their range."""
+        for name in ("base_rate", "mean_mse"):
+            if name in self.metrics:
+                self.metrics[name].update(outcome)
         low, high = outcome.amin(0), outcome.amax(0)
         if self._outcome_range is not None:
             low, high = low.minimum(self._outcome_range[0]), high.maximum(self._outcome_range[1])
@@ -108,8 +132,18 @@ class MemoryEvaluation(EvaluationHooks):
         for (name, metric), counts in zip(self.metrics.items(), zip(*updates, strict=True), strict=True):
             if any(counts):  # on any rank: all ranks must log the same names, or they wait for each other for ever
                 if not metric.update_count:
-                    metric.update(0.0, 0.0)
-                self.log(f"{stage}/{name}", metric, prog_bar=name in ("accuracy", "memory_gain") and stage == "val")
+                    metric.update(0.0, 0.0) if isinstance(metric, MeanMetric) else metric.update_nothing()
+                self.log(f"{stage}/{name}", metric, prog_bar=name == "memory_gain" and stage == "val")
+                if name == "memory_gain" and stage == "val":
+                    self._log_trend(metric)
+
+    def _log_trend(self, metric: MeanMetric) -> None:
+        """Show how the gain changed since the evaluations before, in the progress bar alone."""
+        gain = metric.compute()  # cached: logging it computes it no second time
+        if self._gains:
+            trend = gain - torch.stack(list(self._gains)).mean()
+            self.log("gain_trend", trend, prog_bar=True, logger=False, sync_dist=world_size() > 1)
+        self._gains = [*self._gains, gain][-_TREND:]
 
     def evaluate_gain(self, chunk: Chunk, memory: Tensor) -> None:
         """Measure the memory gain at the selected targets, each with the state of its own step."""
