@@ -216,7 +216,7 @@ def waiting(chunk_length: int, workers: int, updates: int, turns: int) -> Row:
     for _ in range(turns):
         watch = WaitingStopwatch(updates // 2, updates // 2 + updates)
         with tempfile.TemporaryDirectory() as folder:
-            options = {"chunk_length": chunk_length, "num_workers": workers, "num_val": 8}
+            options: dict[str, Any] = {"chunk_length": chunk_length, "num_workers": workers, "num_val": 8}
             fit("conf/tmaze.yaml", folder, 1, watch.last, [watch], **options)
         found.append({"step": watch.seconds, "loading": watch.loading, "joining": watch.joining})
     row = {name: 1000 * statistics.median(x[name] for x in found) / updates for name in found[0]}
