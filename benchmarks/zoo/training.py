@@ -1,0 +1,112 @@
+"""One run of a problem: MemUP and its datamodule as they are by default."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import tempfile
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
+from pytorch_lightning.loggers import CSVLogger
+
+from benchmarks.report import Row
+from benchmarks.zoo.problem import Problem
+from memup_lightning.callbacks import RunReport
+from memup_lightning.modules import MemUP
+
+EXPLAINED = 0.95
+"""Share of the explainable information at which a run ends."""
+
+
+class ExplainedShare(Callback):
+    """Records the explained share at each validation, and ends the run where it is enough or where time is up.
+
+    Args:
+        problem: what is learned.
+        seconds: longest time of the run.
+
+    Attributes:
+        curve: updates, share of each validation.
+    """
+
+    def __init__(self, problem: Problem, seconds: float) -> None:
+        self.problem = problem
+        self.seconds = seconds
+        self.curve: list[tuple[int, float]] = []
+        self._began = time.perf_counter()
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since this callback was made."""
+        return time.perf_counter() - self._began
+
+    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+        trainer.should_stop = trainer.should_stop or self.elapsed > self.seconds
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        metrics = {name: float(x) for name, x in trainer.callback_metrics.items()}
+        share = self.problem.share(metrics, trainer.datamodule.task)  # type: ignore[attr-defined]
+        self.curve.append((trainer.global_step, share))
+        trainer.should_stop = trainer.should_stop or share >= EXPLAINED
+
+
+def run(problem: Problem, seed: int, updates: int, seconds: float) -> Row:
+    """Train on a problem, in this process.
+
+    Args:
+        problem: what is learned.
+        seed: of weights and data.
+        updates: at most.
+        seconds: longest time.
+    """
+    with tempfile.TemporaryDirectory() as folder, _quiet():
+        seed_everything(seed, verbose=False)
+        share = ExplainedShare(problem, seconds)
+        data = problem.data()
+        trainer = Trainer(
+            max_steps=updates,
+            accelerator="cpu",
+            logger=CSVLogger(folder),
+            callbacks=[share, RunReport(pictures=False)],
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+        )
+        trainer.fit(MemUP(data.task), datamodule=data)
+        elapsed = share.elapsed
+        assert trainer.logger is not None
+        summary = json.loads((Path(str(trainer.logger.log_dir)) / "summary.json").read_text())
+    metrics = summary["metrics"]
+    return {
+        "seed": seed,
+        "share": share.curve[-1][1] if share.curve else None,
+        "updates": trainer.global_step,
+        "seconds": elapsed,
+        "accuracy": metrics.get("val/accuracy"),
+        "without": metrics.get("val/local_accuracy"),
+        "gain": metrics.get("val/memory_gain"),
+        "recall": metrics.get("val/target_recall"),
+        "verdict": summary.get("verdict"),
+        "curve": share.curve,
+    }
+
+
+@contextlib.contextmanager
+def _quiet() -> Any:
+    """Leave out what a run prints, and Lightning's notes and warnings."""
+    logger = logging.getLogger("pytorch_lightning")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
