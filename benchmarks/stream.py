@@ -180,11 +180,11 @@ class WaitingStopwatch(Callback):
         run: Any = trainer  # Lightning sets callbacks and datamodule without declaring them
         run.callbacks = [callback for callback in run.callbacks if not isinstance(callback, EarlyStopping)]
         data = run.datamodule
-        join, make_loader = data.join, data.train_dataloader
+        join, make_loader = data.on_before_batch_transfer, data.train_dataloader
 
-        def timed_join(split: str, chunk: Chunk) -> Chunk:
+        def timed_join(chunk: Chunk, dataloader_idx: int) -> Chunk:
             begin = time.perf_counter()
-            joined: Chunk = join(split, chunk)
+            joined: Chunk = join(chunk, dataloader_idx)
             if self._began is not None:
                 self.joining += time.perf_counter() - begin
             return joined
@@ -197,7 +197,7 @@ class WaitingStopwatch(Callback):
             )
             return loader
 
-        data.join, data.train_dataloader = timed_join, timed_loader
+        data.on_before_batch_transfer, data.train_dataloader = timed_join, timed_loader
 
     def _timed(self, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
         while True:
@@ -219,6 +219,8 @@ def waiting(chunk_length: int, workers: int, updates: int, turns: int) -> Row:
             options: dict[str, Any] = {"chunk_length": chunk_length, "num_workers": workers, "num_val": 8}
             fit("conf/tmaze.yaml", folder, 1, watch.last, [watch], **options)
         found.append({"step": watch.seconds, "loading": watch.loading, "joining": watch.joining})
+        if not all(found[-1].values()):
+            raise RuntimeError(f"the stopwatch measured {found[-1]}: what it times is called no more")
     row = {name: 1000 * statistics.median(x[name] for x in found) / updates for name in found[0]}
     waited = statistics.median((x["loading"] + x["joining"]) / x["step"] for x in found)
     return {"chunk_length": chunk_length, "workers": workers, "share": waited, "turns": found} | {

@@ -16,7 +16,8 @@ def agent_task(
     action_space: gymnasium.Space[Any],
     origin: str,
     observed: list[int] | None = None,
-    **task: Any,
+    window: int = 1,
+    tolerance: float = 0.3,
 ) -> TaskSpec:
     """Make the task of an environment.
 
@@ -28,7 +29,8 @@ def agent_task(
         action_space: of one environment.
         origin: name of the environment or data set, for messages.
         observed: entries of a flat Box observation that are read; None: all.
-        **task: window, tolerance: see :class:`~memup_lightning.specs.TaskSpec`.
+        window: steps of the local context.
+        tolerance: a predicted outcome counts as right within this distance.
 
     Raises:
         MemUPError: a space without a fixed shape, entries that do not exist.
@@ -40,7 +42,8 @@ def agent_task(
         fields={**observation, **action, "reward": FieldSpec()},
         inputs={**dict.fromkeys(observation, 0), **dict.fromkeys(action, 1), "reward": 1},
         context=(*observation, *action),
-        **task,
+        window=window,
+        tolerance=tolerance,
     )
 
 

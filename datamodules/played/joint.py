@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cached_property
-from typing import Any
+from typing import Any, Unpack
 
 import gymnasium
 import numpy as np
@@ -13,7 +13,7 @@ import numpy as np
 from memup_lightning.chunk import Chunk
 from memup_lightning.data.episodes import ArrayEpisodes, EpisodeSource
 from memup_lightning.data.targets import Selector
-from memup_lightning.datamodules.played.rollouts import RolloutDataModule
+from memup_lightning.datamodules.played.rollouts import RolloutDataModule, RolloutOptions
 from memup_lightning.datamodules.recorded.rewards import RewardDataModule
 from memup_lightning.exceptions import MemUPError, check_at_least
 from memup_lightning.modules.scoring import score_episodes
@@ -23,7 +23,6 @@ from memup_lightning.rl.collectors import Episode
 from memup_lightning.rl.minibatches import iterate_minibatches
 from memup_lightning.rl.returns import RewardTarget
 from memup_lightning.rl.rollouts import Rollout
-from memup_lightning.rl.vector_envs import Vectorization
 from memup_lightning.rng import hash64
 from memup_lightning.specs import TaskSpec
 from memup_lightning.typing import Arrays, Split
@@ -38,22 +37,6 @@ class JointDataModule(RolloutDataModule):
 
     Args:
         env_id: a registered environment with Discrete, MultiDiscrete or Box actions.
-        env_kwargs: arguments of the environment.
-        wrappers: class paths of wrappers, the innermost first.
-        observed: entries of a flat Box observation that the agent reads; the others are masked out.
-        num_envs: environments played at once. It counts those of all ranks together, which share them evenly.
-        num_steps: steps of a rollout, in each environment.
-        update_epochs: passes over a rollout.
-        num_minibatches: minibatches of a pass.
-        rollouts_per_epoch: rollouts of an epoch of the Trainer.
-        vectorization: ``native``: the environment's own, where it has one; ``sync``: one after another; ``async``: each in
-            a process of its own.
-        timeout: seconds to wait for a step of environments in processes of their own.
-        num_val: episodes of an evaluation.
-        num_test: episodes of ``test`` and ``predict``.
-        greedy: whether evaluation takes the most probable actions instead of drawing them.
-        success_return: least return of an episode that counts as a success; by default success is not reported.
-        seed: of the environments; by default that of ``seed_everything``.
         memory_updates: chunks after each rollout.
         num_episodes: newest episodes that are kept for the memory.
         chunk_length: steps of a chunk, r.
@@ -63,26 +46,14 @@ class JointDataModule(RolloutDataModule):
         outcome: ``reward``, ``n_step`` or ``return``.
         n_steps: of ``n_step``.
         outcome_gamma: discount factor of ``n_step`` and ``return``.
+        **rollouts: env_kwargs, wrappers, observed, num_envs, num_steps, update_epochs, num_minibatches, rollouts_per_epoch,
+            vectorization, timeout, num_val, num_test, greedy, success_return, seed: see
+            :class:`~memup_lightning.datamodules.played.rollouts.RolloutDataModule`.
     """
 
     def __init__(
         self,
         env_id: str,
-        env_kwargs: dict[str, Any] | None = None,
-        wrappers: list[Callable[[gymnasium.Env[Any, Any]], gymnasium.Env[Any, Any]]] | None = None,
-        observed: list[int] | None = None,
-        num_envs: int = 64,
-        num_steps: int = 128,
-        update_epochs: int = 4,
-        num_minibatches: int = 4,
-        rollouts_per_epoch: int = 10,
-        vectorization: Vectorization = "native",
-        timeout: float = 300.0,
-        num_val: int = 100,
-        num_test: int = 200,
-        greedy: bool = True,
-        success_return: float | None = None,
-        seed: int | None = None,
         memory_updates: int = 200,
         num_episodes: int = 256,
         chunk_length: int = 10,
@@ -92,25 +63,9 @@ class JointDataModule(RolloutDataModule):
         outcome: RewardTarget = "reward",
         n_steps: int = 1,
         outcome_gamma: float = 1.0,
+        **rollouts: Unpack[RolloutOptions],
     ) -> None:
-        super().__init__(
-            env_id,
-            env_kwargs=env_kwargs,
-            wrappers=wrappers,
-            observed=observed,
-            num_envs=num_envs,
-            num_steps=num_steps,
-            update_epochs=update_epochs,
-            num_minibatches=num_minibatches,
-            rollouts_per_epoch=rollouts_per_epoch,
-            vectorization=vectorization,
-            timeout=timeout,
-            num_val=num_val,
-            num_test=num_test,
-            greedy=greedy,
-            success_return=success_return,
-            seed=seed,
-        )
+        super().__init__(env_id, **rollouts)
         check_at_least(1, memory_updates=memory_updates, num_episodes=num_episodes)
         if selector is not None and selector.one_per_cluster:
             raise MemUPError(

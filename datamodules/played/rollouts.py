@@ -6,7 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypedDict
 
 import gymnasium
 import torch
@@ -29,6 +29,26 @@ from memup_lightning.specs import TaskSpec
 
 _NUM_RECENT = 100  # episodes of which the training progress is the mean
 _TRAIN, _VAL, _TEST = range(3)  # purposes of environments: each has seeds of its own
+
+
+class RolloutOptions(TypedDict, total=False):
+    """Arguments of :class:`RolloutDataModule` but the environment, which its subclasses take as well."""
+
+    env_kwargs: dict[str, Any] | None
+    wrappers: list[Callable[[gymnasium.Env[Any, Any]], gymnasium.Env[Any, Any]]] | None
+    observed: list[int] | None
+    num_envs: int
+    num_steps: int
+    update_epochs: int
+    num_minibatches: int
+    rollouts_per_epoch: int
+    vectorization: Vectorization
+    timeout: float
+    num_val: int
+    num_test: int
+    greedy: bool
+    success_return: float | None
+    seed: int | None
 
 
 class RolloutDataModule(BaseDataModule):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from memup_lightning import rng
 from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, OUTCOME, check_lengths
 from memup_lightning.data.procedural import ProceduralEpisodes
-from memup_lightning.datamodules.recorded.base import EpisodeDataModule
+from memup_lightning.datamodules.recorded.base import EpisodeDataModule, StreamOptions
 from memup_lightning.exceptions import check_at_least
 from memup_lightning.specs import FieldSpec, TaskSpec
 from memup_lightning.typing import Arrays, IntArray, Split
@@ -78,7 +78,7 @@ class AddingDataModule(EpisodeDataModule):
         num_train: int = 4096,
         num_val: int = 256,
         num_test: int = 256,
-        **stream: Any,
+        **stream: Unpack[StreamOptions],
     ) -> None:
         super().__init__(**stream)
         self.num_episodes: dict[Split, int] = {"train": num_train, "val": num_val, "test": num_test}

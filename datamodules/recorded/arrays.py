@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import warnings
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 
 from memup_lightning.data.array_files import Columns, EpisodeFunction, EpisodePath, UserEpisodes, read_episodes
 from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, OUTCOME, ArrayEpisodes, EpisodeSource
 from memup_lightning.data.subset import EpisodeSubset, split_by_share
-from memup_lightning.datamodules.recorded.base import SPLITS, EpisodeDataModule
+from memup_lightning.datamodules.recorded.base import SPLITS, EpisodeDataModule, StreamOptions
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.specs import FieldSpec, FieldType, TaskSpec
 from memup_lightning.typing import Split
@@ -68,7 +68,7 @@ class ArrayDataModule(EpisodeDataModule):
         y_type: Literal["vector", "token"] | None = None,
         window: int = 1,
         tolerance: float = 0.3,
-        **stream: Any,
+        **stream: Unpack[StreamOptions],
     ) -> None:
         super().__init__(**stream)
         if x is not None and not x:

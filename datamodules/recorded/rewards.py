@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias, Unpack
 
 import gymnasium
 import numpy as np
@@ -15,13 +15,29 @@ from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, OUTCOME, Array
 from memup_lightning.data.fingerprint import Json
 from memup_lightning.data.growing_arrays import GrowingArrays
 from memup_lightning.datamodules.agent_task import agent_task
-from memup_lightning.datamodules.recorded.base import EpisodeDataModule
+from memup_lightning.datamodules.recorded.base import EpisodeDataModule, StreamOptions
 from memup_lightning.rl.collectors import Episode, lay_end_to_end
 from memup_lightning.rl.returns import RewardTarget, reward_targets
 from memup_lightning.specs import FieldSpec, TaskSpec
 from memup_lightning.typing import Arrays, IntArray
 
 _BATCH_BYTES = 8 << 20  # of episodes whose outcomes are computed together
+
+
+EvalAt: TypeAlias = Literal["all", "last"]
+
+
+class RewardOptions(StreamOptions, total=False):
+    """Arguments of :class:`RewardDataModule`, which its subclasses take as well."""
+
+    observed: list[int] | None
+    outcome: RewardTarget
+    n_steps: int
+    gamma: float
+    eval_at: EvalAt
+    tolerance: float
+    window: int
+    cache_dir: str | None
 
 
 class RewardDataModule(EpisodeDataModule):
@@ -49,11 +65,11 @@ class RewardDataModule(EpisodeDataModule):
         outcome: RewardTarget = "reward",
         n_steps: int = 1,
         gamma: float = 1.0,
-        eval_at: Literal["all", "last"] = "all",
+        eval_at: EvalAt = "all",
         tolerance: float = 0.3,
         window: int = 1,
         cache_dir: str | None = None,
-        **stream: Any,
+        **stream: Unpack[StreamOptions],
     ) -> None:
         super().__init__(**stream)
         self.observed = observed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal, Unpack
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from memup_lightning import rng
 from memup_lightning.data.episodes import EVAL_MASK, OUTCOME, EpisodeSource, check_lengths
 from memup_lightning.data.procedural import ProceduralEpisodes
 from memup_lightning.datamodules.agent_task import agent_task
-from memup_lightning.datamodules.recorded.base import EpisodeDataModule
+from memup_lightning.datamodules.recorded.base import EpisodeDataModule, StreamOptions
 from memup_lightning.envs.tmaze.env import tmaze_spaces
 from memup_lightning.envs.tmaze.rules import TMazeRules
 from memup_lightning.exceptions import MemUPError
@@ -94,7 +94,7 @@ class TMazeDataModule(EpisodeDataModule):
         num_test: int = 256,
         window: int = 1,
         tolerance: float = 0.3,
-        **stream: Any,
+        **stream: Unpack[StreamOptions],
     ) -> None:
         super().__init__(**stream)
         self.rules = TMazeRules(length, mode, distractors, hint_window, distractor_noise)

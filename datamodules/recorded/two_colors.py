@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ from memup_lightning import rng
 from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, EpisodeSource
 from memup_lightning.data.fingerprint import Json
 from memup_lightning.data.subset import EvalSubset
+from memup_lightning.datamodules.recorded.base import StreamOptions
 from memup_lightning.datamodules.recorded.gymnasium import GymnasiumDataModule
 from memup_lightning.envs.policies import Policy
 from memup_lightning.envs.two_colors.policy import TwoColorsDelayPolicy, TwoColorsPolicy
@@ -97,7 +98,7 @@ class TwoColorsDataModule(GymnasiumDataModule):
         gamma: float = 1.0,
         window: int = 1,
         cache_dir: str | None = None,
-        **stream: Any,
+        **stream: Unpack[StreamOptions],
     ) -> None:
         if variant not in ("room", "delay"):
             raise MemUPError(f"variant={variant!r} is not known; choose 'room' or 'delay'")

@@ -36,7 +36,7 @@ from memup_lightning.modules import BaseTask
 from memup_lightning.rl import algorithms  # noqa: F401
 from memup_lightning.runs.checkpoint_io import AtomicCheckpointIO, check_checkpoint, check_fits
 from memup_lightning.runs.checkpoint_lookup import last_checkpoint
-from memup_lightning.runs.lightning_private import failed_parser
+from memup_lightning.runs.lightning_private import failed_parser, list_options_with_defaults
 from memup_lightning.runs.loggers import keep_wandb_silent, set_wandb_mode, wandb_sync_line, write_metrics_whole
 from memup_lightning.runs.profiler import NoProfiler
 from memup_lightning.runs.run_folder import check_writable, claim_versions, configured_folders, run_folder
@@ -53,6 +53,9 @@ NOISE = (
     "The dirpath has changed.*",  # every run has a folder of its own
 )
 """Warnings of Lightning that require nothing of the user."""
+
+
+list_options_with_defaults()
 
 
 class RunConfig(SaveConfigCallback):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -184,13 +184,23 @@ class CurriculumSampler(LaneSampler):
         longest: steps of the longest episode that is played, until which update: ``{1000: 50, 3000: 200}`` plays episodes
             of at most 50 steps in the first 1,000 updates, of at most 200 until update 3,000, then all.
         lengths: steps of each episode.
-        **lanes: see :class:`ShuffledLaneSampler`.
+        lanes, chunk_length, restart, seed, first_lane, all_lanes: see :class:`ShuffledLaneSampler`.
 
     Raises:
         MemUPError: updates or lengths that do not rise, a stage without an episode; see :class:`ShuffledLaneSampler`.
     """
 
-    def __init__(self, longest: Mapping[int, int], lengths: IntArray, **lanes: Any) -> None:
+    def __init__(
+        self,
+        longest: Mapping[int, int],
+        lengths: IntArray,
+        lanes: int,
+        chunk_length: int,
+        restart: Sequence[float] | None = None,
+        seed: int = 0,
+        first_lane: int = 0,
+        all_lanes: int | None = None,
+    ) -> None:
         stages = sorted(longest.items())
         ends, limits = (np.array([0, *(stage[n] for stage in stages)], np.int64) for n in (0, 1))
         if (np.diff(ends) < 1).any() or (np.diff(limits) < 1).any():
@@ -205,9 +215,11 @@ class CurriculumSampler(LaneSampler):
             )
         self._begins = ends
         self._admitted = [*(np.flatnonzero(lengths <= limit) for limit in limits[1:]), np.arange(len(lengths))]
-        self._stages = [ShuffledLaneSampler(lengths[admitted], **lanes) for admitted in self._admitted]
-        first = self._stages[0]
-        self.lanes, self.chunk_length, self.first_lane = first.lanes, first.chunk_length, first.first_lane
+        self._stages = [
+            ShuffledLaneSampler(lengths[admitted], lanes, chunk_length, restart, seed, first_lane, all_lanes)
+            for admitted in self._admitted
+        ]
+        self.lanes, self.chunk_length, self.first_lane = lanes, chunk_length, first_lane
 
     def admitted(self, step: int) -> IntArray:
         """Return the episodes that may be played at a step of the run."""

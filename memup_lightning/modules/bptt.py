@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from memup_lightning.chunk import Chunk
 from memup_lightning.exceptions import MemUPError, check_at_least
 from memup_lightning.models.memory import State
+from memup_lightning.modules.memory_options import MemoryOptions
 from memup_lightning.modules.tbptt import TBPTT
 from memup_lightning.runs.parts import recorded_data
 from memup_lightning.specs import TaskSpec
@@ -37,7 +38,9 @@ class BPTT(TBPTT):
         MemUPError: a training episode is longer than a chunk.
     """
 
-    def __init__(self, task: TaskSpec | dict[str, Any], checkpoint_every: int | None = None, **parts: Any) -> None:
+    def __init__(
+        self, task: TaskSpec | dict[str, Any], checkpoint_every: int | None = None, **parts: Unpack[MemoryOptions]
+    ) -> None:
         super().__init__(task, **parts)
         check_at_least(1, checkpoint_every=checkpoint_every)
         self.checkpoint_every = checkpoint_every

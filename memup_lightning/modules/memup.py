@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from pytorch_lightning import Callback
@@ -14,6 +14,7 @@ from memup_lightning.distributed import global_masked_mean
 from memup_lightning.exceptions import MemUPError, check_at_least
 from memup_lightning.models.regularizers import drift
 from memup_lightning.models.uncertainty import Uncertainty
+from memup_lightning.modules.memory_options import MemoryOptions
 from memup_lightning.modules.target_refresh import TargetRefresh
 from memup_lightning.modules.target_task import TargetTask, lies_ahead
 from memup_lightning.runs.parts import find_callback, recorded_data
@@ -63,7 +64,7 @@ class MemUP(TargetTask):
         uncertainty: Uncertainty | None = None,
         num_clusters: int | None = None,
         drift_weight: float | dict[int, float] = 0.0,
-        **parts: Any,
+        **parts: Unpack[MemoryOptions],
     ) -> None:
         super().__init__(task, uncertainty, num_clusters, **parts)
         check_at_least(1, predict_every=predict_every)

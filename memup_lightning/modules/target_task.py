@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from memup_lightning.exceptions import MemUPError, check_at_least
 from memup_lightning.models.context_clusters import ContextClusters
 from memup_lightning.models.uncertainty import PredictiveUncertainty, Uncertainty
 from memup_lightning.modules.evaluation import BITS_PER_NAT
+from memup_lightning.modules.memory_options import MemoryOptions
 from memup_lightning.modules.memory_task import MemoryTask
 from memup_lightning.specs import TaskSpec
 from memup_lightning.typing import State
@@ -43,7 +44,7 @@ class TargetTask(MemoryTask):
         task: TaskSpec | dict[str, Any],
         uncertainty: Uncertainty | None,
         num_clusters: int | None,
-        **parts: Any,
+        **parts: Unpack[MemoryOptions],
     ) -> None:
         super().__init__(task, **parts)
         check_at_least(1, num_clusters=num_clusters)

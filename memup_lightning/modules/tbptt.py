@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from memup_lightning.chunk import Chunk
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.modules.memory_task import MemoryTask
-from memup_lightning.specs import TaskSpec
 
 
 class TBPTT(MemoryTask):
@@ -32,12 +29,9 @@ class TBPTT(MemoryTask):
 
     Args:
         task: specification of the data; the command line takes it from the datamodule.
-        **parts: memory, outcome, predictor, encoder, context_encoder, local, optimizer, lr_scheduler: see
+        memory, outcome, predictor, encoder, context_encoder, local, optimizer, lr_scheduler: see
             :class:`~memup_lightning.modules.memory_task.MemoryTask`.
     """
-
-    def __init__(self, task: TaskSpec | dict[str, Any], **parts: Any) -> None:
-        super().__init__(task, **parts)
 
     def needs_own_steps(self) -> bool:
         return True

@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentParser, _parameter_resolvers
 from pytorch_lightning import Trainer
 from pytorch_lightning.loggers import Logger
 
@@ -67,3 +67,17 @@ def failed_parser(parser: ArgumentParser, error: Exception | None) -> ArgumentPa
     """Return the parser of the subcommand in which an error arose, or the parser that reports it."""
     found: ArgumentParser = getattr(error, "subcommand_parser", None) or parser
     return found
+
+
+def list_options_with_defaults() -> None:
+    """Let jsonargparse list this package's ``**options: Unpack[...]`` by the calls that pass them on.
+
+    It would list them by the TypedDict alone, which has no defaults: ``--help`` and saved configs would lack them.
+    """
+    by_typed_dict = _parameter_resolvers.unpack_typed_dict_kwargs
+
+    def unpack(params: list[Any], kwargs_idx: int, logger: Any = None) -> int:
+        ours = [x.__module__.startswith("memup_lightning.") for x in get_args(params[kwargs_idx].annotation)]
+        return kwargs_idx if any(ours) else by_typed_dict(params, kwargs_idx, logger)
+
+    _parameter_resolvers.unpack_typed_dict_kwargs = unpack

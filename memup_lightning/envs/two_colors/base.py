@@ -25,7 +25,7 @@ import os
 import sys
 import time
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, TypedDict
 
 import gymnasium
 import numpy as np
@@ -41,6 +41,20 @@ MAX_FAILURES = 3
 
 _HIDDEN_VARIABLES = ("AMMO3", "HEALTH", "AMMO1", "AMMO2", "POSITION_X", "POSITION_Y", "ANGLE")
 _log = logging.getLogger(__name__)
+
+
+class ViewOptions(TypedDict, total=False):
+    """Arguments of :class:`DoomEnv` but the rules, which both variants take as well."""
+
+    frame_skip: int
+    observation_size: tuple[int, int]
+    colour: bool
+    field_of_view: float
+    resolution: str
+    shrink: int
+    item_info: bool
+    patience: float
+    render_mode: str | None
 
 
 class DoomEnv(gymnasium.Env[Frame, np.int64], ABC):

@@ -6,9 +6,9 @@ What an agent sees for a moment decides, for 2,000 tics, which vests keep it ali
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
-from memup_lightning.envs.two_colors.base import DoomEnv
+from memup_lightning.envs.two_colors.base import DoomEnv, ViewOptions
 from memup_lightning.envs.two_colors.rules import TwoColorsDelayRules, TwoColorsRules
 
 
@@ -38,7 +38,7 @@ class TwoColorsEnv(DoomEnv):
         match_reward: float = 1.0,
         mismatch_reward: float = -1.0,
         living_reward: float = 0.01,
-        **view: Any,
+        **view: Unpack[ViewOptions],
     ) -> None:
         rules = TwoColorsRules(
             decay=decay,
@@ -87,7 +87,7 @@ class TwoColorsDelayEnv(DoomEnv):
         match_reward: float = 5.0,
         mismatch_reward: float = 0.0,
         living_reward: float = 0.0,
-        **view: Any,
+        **view: Unpack[ViewOptions],
     ) -> None:
         rules = TwoColorsDelayRules(
             decay=decay,

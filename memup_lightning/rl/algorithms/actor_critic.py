@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypedDict
 
 import torch
 from pytorch_lightning.cli import LRSchedulerCallable
@@ -32,6 +32,21 @@ RolloutBatch: TypeAlias = dict[str, Any]
 ``[rows, steps, ...]``. ``state`` may be a nested tuple."""
 
 INPUT = "input."  # prefix of the inputs of a step in a record
+
+
+class AgentOptions(TypedDict, total=False):
+    """Arguments of :class:`ActorCritic` but the task, which each of its subclasses takes as well."""
+
+    memory: MemoryChoice
+    heads: HeadsCallable
+    encoder: EncoderCallable
+    observation_encoder: EncoderCallable
+    normalize_observations: bool
+    gamma: float
+    vf_coef: float
+    ent_coef: float
+    optimizer: OptimizerCallable
+    lr_scheduler: LRSchedulerCallable | None
 
 
 class ActorCritic(EvaluationHooks):

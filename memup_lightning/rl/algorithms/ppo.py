@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import torch
-from pytorch_lightning.cli import LRSchedulerCallable
 from torch import Tensor
 from torch.distributions import Distribution
 
 from memup_lightning.distributed import global_masked_mean
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.models.encoders import StepEncoder
-from memup_lightning.modules.base import OptimizerCallable, adam
-from memup_lightning.modules.memory_task import EncoderCallable
-from memup_lightning.rl.agent_memory import MemoryChoice
-from memup_lightning.rl.algorithms.actor_critic import ActorCritic, HeadsCallable, RolloutBatch
+from memup_lightning.rl.algorithms.actor_critic import ActorCritic, AgentOptions, RolloutBatch
 from memup_lightning.rl.algorithms.advantages import generalized_advantage_estimation
-from memup_lightning.rl.networks import Heads
 from memup_lightning.rl.rollouts import Rollout
 from memup_lightning.specs import TaskSpec
 
@@ -40,19 +34,11 @@ class PPO(ActorCritic):
 
     Args:
         task: specification of the environment; the command line takes it from the datamodule.
-        memory: path of a checkpoint of MemUP, or a core that learns with the policy (``LSTM``, a class path), or null.
-        heads: ``(feature_size, action) -> policy and value``.
-        encoder: ``(fields) -> encoder`` of the inputs of a core that learns.
-        observation_encoder: ``(fields) -> encoder`` of the present observation.
-        normalize_observations: whether numbers in observations are brought to mean 0 and standard deviation 1.
-        gamma: discount factor.
         gae_lambda: lambda of generalised advantage estimation.
         clip_range: largest difference of the probability ratio from 1 that the objective rewards.
         normalize_advantages: whether advantages are brought to that scale.
-        vf_coef: weight of the value loss.
-        ent_coef: weight of the entropy bonus.
-        optimizer: ``(parameters) -> optimizer``.
-        lr_scheduler: ``(optimizer) -> schedule``, stepped after every update.
+        **agent: memory, heads, encoder, observation_encoder, normalize_observations, gamma, vf_coef, ent_coef, optimizer,
+            lr_scheduler: see :class:`~memup_lightning.rl.algorithms.actor_critic.ActorCritic`.
 
     Raises:
         MemUPError: an unusable memory; ``gae_lambda`` or ``clip_range`` out of range.
@@ -63,33 +49,12 @@ class PPO(ActorCritic):
     def __init__(
         self,
         task: TaskSpec | dict[str, Any],
-        memory: MemoryChoice = None,
-        heads: HeadsCallable = Heads,
-        encoder: EncoderCallable = StepEncoder,
-        observation_encoder: EncoderCallable = StepEncoder,
-        normalize_observations: bool = False,
-        gamma: float = 0.99,
         gae_lambda: float = 0.95,
         clip_range: float = 0.2,
         normalize_advantages: bool = True,
-        vf_coef: float = 0.5,
-        ent_coef: float = 0.01,
-        optimizer: OptimizerCallable = adam,
-        lr_scheduler: LRSchedulerCallable | None = None,
+        **agent: Unpack[AgentOptions],
     ) -> None:
-        super().__init__(
-            task,
-            memory=memory,
-            heads=heads,
-            encoder=encoder,
-            observation_encoder=observation_encoder,
-            normalize_observations=normalize_observations,
-            gamma=gamma,
-            vf_coef=vf_coef,
-            ent_coef=ent_coef,
-            optimizer=optimizer,
-            lr_scheduler=lr_scheduler,
-        )
+        super().__init__(task, **agent)
         if not 0 <= gae_lambda <= 1 or not clip_range > 0:
             raise MemUPError(
                 f"gae_lambda={gae_lambda}, clip_range={clip_range}: the first between 0 and 1, the second above 0"
