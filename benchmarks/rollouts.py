@@ -29,8 +29,8 @@ from memup_lightning.envs import TMazeVectorEnv
 from memup_lightning.models.memory import LSTM
 from memup_lightning.modules import MemUP
 from memup_lightning.rl.algorithms import PPO
+from memup_lightning.rl.collectors.rollouts import RolloutCollector
 from memup_lightning.rl.minibatches import iterate_minibatches
-from memup_lightning.rl.rollout_collector import RolloutCollector
 
 ENVS, LENGTH, HIDDEN = 256, 1000, 64
 

@@ -35,7 +35,7 @@ from benchmarks.runs import call
 from memup_lightning.callbacks.plots import style
 from memup_lightning.envs.policies import random_policy
 from memup_lightning.envs.two_colors.rules import TwoColorsRules
-from memup_lightning.rl.collectors import collect
+from memup_lightning.rl.collectors.episodes import collect
 from memup_lightning.rl.vector_envs import make_vector_env
 from memup_lightning.runs.statistics import mean_interval
 

@@ -26,7 +26,7 @@ from benchmarks.report import Columns, Row, arguments, publish
 from benchmarks.two_colors import CONFIGS
 from memup_lightning.data.episodes import EVAL_MASK
 from memup_lightning.datamodules import TwoColorsDataModule
-from memup_lightning.rl.collectors import INFO
+from memup_lightning.rl.collectors.episodes import INFO
 from memup_lightning.typing import Arrays, Split
 
 IntArray = npt.NDArray[np.int64]

@@ -6,6 +6,6 @@ from memup_lightning.callbacks.memory_usage import MemoryUsage
 from memup_lightning.callbacks.prediction_writer import PredictionWriter
 from memup_lightning.callbacks.replay import Replay
 from memup_lightning.callbacks.run_report import RunReport
-from memup_lightning.modules.target_refresh import TargetRefresh
+from memup_lightning.modules.targets.refresh import TargetRefresh
 
 __all__ = ["EpisodeFilm", "InitialWeights", "MemoryUsage", "PredictionWriter", "Replay", "RunReport", "TargetRefresh"]

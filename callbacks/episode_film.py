@@ -7,7 +7,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from memup_lightning.exceptions import MemUPError, check_at_least
 from memup_lightning.protocols import RolloutSource
 from memup_lightning.rl.algorithms.actor_critic import ActorCritic
-from memup_lightning.rl.episode_recorder import EpisodeRecorder
+from memup_lightning.rl.collectors.recorder import EpisodeRecorder
 from memup_lightning.runs.run_folder import check_writable, run_folder
 
 

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from PIL import Image
 
 from memup_lightning.callbacks.plots.style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, WIDTH, plot_style
-from memup_lightning.rl.episode_recorder import EpisodeRecord
+from memup_lightning.rl.collectors.recorder import EpisodeRecord
 from memup_lightning.typing import FloatArray
 
 COLOURS = (GREEN, RED, SKY, ORANGE, PURPLE, BLUE)

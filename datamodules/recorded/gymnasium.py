@@ -16,7 +16,7 @@ from memup_lightning.datamodules.recorded.base import SPLITS
 from memup_lightning.datamodules.recorded.rewards import RewardDataModule, RewardOptions
 from memup_lightning.envs.policies import Policy, random_policy
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.rl.collectors import Episode, collect
+from memup_lightning.rl.collectors.episodes import Episode, collect
 from memup_lightning.rl.vector_envs import make_vector_env
 from memup_lightning.typing import Split
 

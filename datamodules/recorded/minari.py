@@ -14,7 +14,7 @@ from memup_lightning.data.fingerprint import Json, fingerprints
 from memup_lightning.data.subset import EpisodeSubset, split_by_share
 from memup_lightning.datamodules.recorded.rewards import RewardDataModule, RewardOptions
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.rl.collectors import Episode, check_episode, progress_bar
+from memup_lightning.rl.collectors.episodes import Episode, check_episode, progress_bar
 from memup_lightning.rl.spaces import space_fields, space_leaves
 from memup_lightning.specs import FieldSpec
 from memup_lightning.typing import Split

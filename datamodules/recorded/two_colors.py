@@ -18,7 +18,7 @@ from memup_lightning.envs.policies import Policy
 from memup_lightning.envs.two_colors.policy import TwoColorsDelayPolicy, TwoColorsPolicy
 from memup_lightning.envs.two_colors.rules import REACH, SPEED, TwoColorsDelayRules, TwoColorsRules
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.rl.collectors import INFO
+from memup_lightning.rl.collectors.episodes import INFO
 from memup_lightning.specs import FieldSpec
 from memup_lightning.typing import Arrays, IntArray, Split
 

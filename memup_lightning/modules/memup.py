@@ -15,8 +15,8 @@ from memup_lightning.exceptions import MemUPError, check_at_least
 from memup_lightning.models.regularizers import drift
 from memup_lightning.models.uncertainty import Uncertainty
 from memup_lightning.modules.memory_options import MemoryOptions
-from memup_lightning.modules.target_refresh import TargetRefresh
-from memup_lightning.modules.target_task import TargetTask, lies_ahead
+from memup_lightning.modules.targets.refresh import TargetRefresh
+from memup_lightning.modules.targets.task import TargetTask, lies_ahead
 from memup_lightning.runs.parts import find_callback, recorded_data
 from memup_lightning.specs import TaskSpec
 

@@ -15,7 +15,7 @@ from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.memory import State
 from memup_lightning.modules.loading import load_module
 from memup_lightning.rl.algorithms.actor_critic import ActorCritic
-from memup_lightning.rl.env_driver import check_finite
+from memup_lightning.rl.collectors.env_driver import check_finite
 from memup_lightning.rl.memory_inputs import MemoryInputs, no_action, to_space
 from memup_lightning.rl.spaces import Leaves
 from memup_lightning.specs import FieldSpec

@@ -20,7 +20,7 @@ from memup_lightning.datamodules import EpisodeDataModule, TMazeDataModule
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.memory import LSTM
 from memup_lightning.modules import MemUP
-from memup_lightning.modules.scoring import score_on_all_ranks
+from memup_lightning.modules.targets.scoring import score_on_all_ranks
 from memup_lightning.specs import FieldSpec, TaskSpec
 from tests.training import quiet_trainer
 

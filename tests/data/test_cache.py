@@ -28,8 +28,8 @@ from memup_lightning.data.store import EpisodeStore
 from memup_lightning.datamodules import GymnasiumDataModule
 from memup_lightning.envs.policies import random_policy
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.rl import collectors
-from memup_lightning.rl.collectors import collect
+from memup_lightning.rl.collectors import episodes as collection
+from memup_lightning.rl.collectors.episodes import collect
 from memup_lightning.rl.vector_envs import make_vector_env
 from memup_lightning.typing import Arrays
 
@@ -273,7 +273,7 @@ def test_episodes_from_the_cache_are_those_from_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int
 ) -> None:
     monkeypatch.setattr("memup_lightning.datamodules.recorded.rewards._BATCH_BYTES", batch)
-    monkeypatch.setattr(collectors, "_BLOCK_BYTES", 500)
+    monkeypatch.setattr(collection, "_BLOCK_BYTES", 500)
     given: dict[str, Any] = {"outcome": "return", "gamma": 0.9, "eval_at": "last", "observed": [0, 2]}
     given["wrappers"] = [functools.partial(TimeLimit, max_episode_steps=20)]  # cut: some outcomes are not known
     on_disk, in_memory = cartpole(tmp_path, **given), cartpole(None, **given)
@@ -366,13 +366,13 @@ def test_a_lambda_is_refused_with_what_to_do(tmp_path: Path, given: dict[str, An
 def test_only_the_episodes_in_play_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
     held = []
 
-    class Watched(collectors.RecentSteps):
+    class Watched(collection.RecentSteps):
         def forget(self, keep: int) -> None:
             super().forget(keep)
             held.append(sum(x.nbytes for block in self.blocks for x in block.values()))
 
-    monkeypatch.setattr(collectors, "RecentSteps", Watched)
-    monkeypatch.setattr(collectors, "_BLOCK_BYTES", 1000)
+    monkeypatch.setattr(collection, "RecentSteps", Watched)
+    monkeypatch.setattr(collection, "_BLOCK_BYTES", 1000)
     env = make_vector_env("CartPole-v1", 2)
     episodes = sum(1 for _ in collect(env, random_policy, 300, 0))
     assert episodes == 300

@@ -24,7 +24,7 @@ from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
 from memup_lightning.envs.policies import random_policy
 from memup_lightning.envs.two_colors.rules import FORWARD, LEFT
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.rl.collectors import collect
+from memup_lightning.rl.collectors.episodes import collect
 from tests.command_line import ROOT
 
 pytest.importorskip("vizdoom")

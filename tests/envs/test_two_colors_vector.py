@@ -17,7 +17,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from memup_lightning.envs.policies import random_policy
 from memup_lightning.envs.two_colors.rules import ACTIONS
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.rl.collectors import collect
+from memup_lightning.rl.collectors.episodes import collect
 from memup_lightning.rl.vector_envs import make_vector_env
 
 pytest.importorskip("vizdoom")

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.modules import finite_loss
-from memup_lightning.modules.finite_loss import FiniteLoss
+from memup_lightning.modules import losses
+from memup_lightning.modules.losses import FiniteLoss
 
 GOOD, BAD = torch.tensor(1.0), torch.tensor(float("nan"))
 
@@ -20,7 +20,7 @@ def test_a_loss_on_the_cpu_is_refused_at_once_with_its_name_and_update() -> None
 
 
 def test_a_loss_on_an_accelerator_is_refused_at_the_next_check(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(finite_loss, "_is_free_to_read", lambda x: False)
+    monkeypatch.setattr(losses, "_is_free_to_read", lambda x: False)
     check = FiniteLoss()
     for update, loss in enumerate((GOOD, BAD, GOOD), 3):
         check.add({"policy_loss": GOOD, "value_loss": loss}, update)
@@ -31,7 +31,7 @@ def test_a_loss_on_an_accelerator_is_refused_at_the_next_check(monkeypatch: pyte
 
 
 def test_losses_that_come_in_turn_are_both_checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(finite_loss, "_is_free_to_read", lambda x: False)
+    monkeypatch.setattr(losses, "_is_free_to_read", lambda x: False)
     check = FiniteLoss()
     check.add({"memory_loss": BAD}, 0)
     check.add({"policy_loss": BAD}, 1)

@@ -15,9 +15,9 @@ from memup_lightning.envs.policies import random_policy
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.memory import LSTM
 from memup_lightning.rl.algorithms import IMPALA, PPO
-from memup_lightning.rl.collectors import collect
-from memup_lightning.rl.env_driver import EnvDriver, episode_quota
-from memup_lightning.rl.rollout_collector import RolloutCollector
+from memup_lightning.rl.collectors.env_driver import EnvDriver, episode_quota
+from memup_lightning.rl.collectors.episodes import collect
+from memup_lightning.rl.collectors.rollouts import RolloutCollector
 
 MODES = list(AutoresetMode)
 

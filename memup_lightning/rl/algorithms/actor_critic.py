@@ -16,14 +16,13 @@ from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.encoders import StepEncoder
 from memup_lightning.modules.base import OptimizerCallable, adam
 from memup_lightning.modules.evaluation import EvaluationHooks
-from memup_lightning.modules.finite_loss import FiniteLoss
-from memup_lightning.modules.losses import sum_losses
+from memup_lightning.modules.losses import FiniteLoss, sum_losses
 from memup_lightning.modules.memory_task import EncoderCallable
 from memup_lightning.protocols import Actor, ActorOutput, RolloutSource, State
 from memup_lightning.rl.agent_memory import MemoryChoice, agent_memory
 from memup_lightning.rl.episode_metrics import EpisodeMetrics
 from memup_lightning.rl.networks import Heads, RunningNormalizer
-from memup_lightning.rl.rollouts import Rollout
+from memup_lightning.rl.rollout import Rollout
 from memup_lightning.specs import FieldSpec, TaskSpec
 
 HeadsCallable: TypeAlias = Callable[[int, FieldSpec], Heads]

@@ -25,9 +25,9 @@ from memup_lightning.chunk import Fields
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.memory import State, take
 from memup_lightning.protocols import Actor
-from memup_lightning.rl.env_driver import EnvDriver, EnvStep, check_finite, episode_quota
+from memup_lightning.rl.collectors.env_driver import EnvDriver, EnvStep, check_finite, episode_quota
 from memup_lightning.rl.memory_inputs import MemoryInputs, describe_actions, no_action, to_space
-from memup_lightning.rl.rollouts import EpisodeResult, Rollout
+from memup_lightning.rl.rollout import EpisodeResult, Rollout
 from memup_lightning.rl.spaces import space_leaves
 from memup_lightning.specs import TaskSpec
 from memup_lightning.typing import Arrays, BoolArray, IntArray
@@ -136,8 +136,9 @@ class RolloutCollector:
     def episodes(self, actor: Actor, num_episodes: int) -> Iterator[EpisodeResult]:
         """Play whole episodes; the environments must not have been played before.
 
-        Each environment contributes its first episodes (:func:`~memup_lightning.rl.env_driver.episode_quota`). A progress
-        bar appears on a terminal after two seconds.
+        Each environment contributes its first episodes
+        (:func:`~memup_lightning.rl.collectors.env_driver.episode_quota`). A progress bar appears on a terminal after two
+        seconds.
 
         Yields:
             The result of each episode when it ends.

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from memup_lightning.distributed import world_size
 from memup_lightning.exceptions import MemUPError, check_at_least
-from memup_lightning.modules.scoring import score_on_all_ranks
+from memup_lightning.modules.targets.scoring import score_on_all_ranks
 from memup_lightning.protocols import ChunkSource, TargetLearner
 from memup_lightning.runs.parts import chunk_source, has_targets, log_now
 from memup_lightning.typing import IntArray, Split

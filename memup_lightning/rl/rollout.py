@@ -1,4 +1,4 @@
-"""Rollouts and results of episodes: what a :class:`~memup_lightning.rl.rollout_collector.RolloutCollector` returns."""
+"""Rollouts and results of episodes: what a :class:`~memup_lightning.rl.collectors.rollouts.RolloutCollector` returns."""
 
 from __future__ import annotations
 

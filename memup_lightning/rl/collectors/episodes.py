@@ -18,7 +18,7 @@ from memup_lightning.data.episodes import MAX_MAGNITUDE
 from memup_lightning.distributed import rank
 from memup_lightning.envs.policies import InformedPolicy, Policy
 from memup_lightning.exceptions import MemUPError, check_at_least
-from memup_lightning.rl.env_driver import EnvDriver, episode_quota
+from memup_lightning.rl.collectors.env_driver import EnvDriver, episode_quota
 from memup_lightning.rl.spaces import Leaves, space_fields, space_leaves
 from memup_lightning.specs import FieldSpec
 from memup_lightning.typing import Arrays, IntArray

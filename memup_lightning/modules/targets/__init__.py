@@ -1,0 +1,1 @@
+"""Training on selected steps: scores of steps, their refresh, context clusters."""

@@ -1,0 +1,1 @@
+"""Collectors: episodes and rollouts from vector environments."""
