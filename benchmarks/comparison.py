@@ -10,7 +10,7 @@ BPTT as many as play 300,000 steps a lane, which is more steps than the others g
 The baselines are given every chance: their loss is at the evaluated steps alone, which they know and MemUP must find;
 their lanes play every episode to its end; on the maze their LSTM begins with chrono initialisation for that length, they
 learn with the rate that was best for full BPTT over 100 steps (0.005; MemUP: 0.002) and their gradients are clipped.
-MemUP's lanes begin anew and go back as its configs have them: on copy a fifth of them to the cues.
+MemUP's lanes restart and go back as its configs have them: on copy a fifth of them to the cues.
 
 Full BPTT is run while it stores less than 8 GB a step. What it would store at the next length is estimated from the last,
 in proportion to the length; where that is more, the row says so and nothing is run.

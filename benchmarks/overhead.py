@@ -36,6 +36,7 @@ from benchmarks.report import Columns, Row, arguments, publish
 from benchmarks.runs import fit
 from memup_lightning.chunk import StepBatch
 from memup_lightning.datamodules import TMazeDataModule
+from memup_lightning.runs.parts import parts
 
 TURN = 100  # updates
 
@@ -119,7 +120,7 @@ class BareLoop:
             features = torch.cat([p_obs, F.embedding(p_action.long() + 1, eye)], -1).flatten(-2)
             loss = loss + mean(nll(self.local(features), p_outcome), p_valid)
             self.optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             self.optimizer.step()
         self.updates += updates
 
@@ -142,7 +143,8 @@ class Turns(Callback):
     """Stops `fit` every :data:`TURN` updates, from update ``first`` on, for as many of each bare loop.
 
     Attributes:
-        seconds: of every turn, by who did it; turns of `fit` with a target refresh are left out, and those beside them.
+        seconds: of every turn, by who did it; turns of `fit` with a target refresh are left out, and
+            those in the same round.
     """
 
     def __init__(self, first: int) -> None:
@@ -157,7 +159,7 @@ class Turns(Callback):
             return
         ours = None if self._began is None else Seconds.now().since(self._began)
         if not self._bare:
-            data: Any = trainer.datamodule  # type: ignore[attr-defined]
+            data = parts(trainer).datamodule
             self._bare["bare"] = BareLoop(data, 2 * TURN, hidden=64, lr=2e-3)
             self._bare["fused_bare"] = BareLoop(data, 2 * TURN, hidden=64, lr=2e-3, fused=True)
         turn = {name: timed(loop) for name, loop in self._bare.items()}
@@ -178,7 +180,7 @@ def timed(loop: BareLoop) -> Seconds:
 
 def refresh_seconds(trainer: Trainer) -> float:
     """Seconds that target refreshes took so far."""
-    callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
+    callbacks: list[Any] = list(parts(trainer).callbacks)
     return sum(float(callback.seconds) for callback in callbacks if hasattr(callback, "refresh"))
 
 

@@ -127,7 +127,7 @@ def epoch(agent: PPO, rows: dict[str, Any]) -> None:
     for batch in iterate_minibatches(rows, 1, 8):
         loss = torch.stack([*agent.losses(batch, *agent.evaluate_batch(batch)).values()]).sum()
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
 
 

@@ -1,4 +1,4 @@
-"""Memory from pixels: MemUP on Two-Colors and its delay variant, and the same network with its memory taken away.
+"""Memory from pixels: MemUP on Two-Colors and its delay variant, and the same network without its memory.
 
     python -m benchmarks.two_colors [--quick] [--variants room delay] [--seeds 1] [--cache FOLDER] [--json PATH]
 

@@ -1,8 +1,8 @@
-"""An episode of Two-Colors as an animated picture: what is seen, and below it what the memory believes of the colour.
+"""An episode of Two-Colors as an animated picture: what is seen, and below it the colour that the memory predicts.
 
     python -m benchmarks.two_colors_movie runs/two_colors/version_0 --output docs/images/two_colors.gif
 
-Takes the checkpoint of a run of conf/two_colors.yaml and plays a new episode with the run's own policy. The belief is
+Takes the checkpoint of a run of conf/two_colors.yaml and plays a new episode with the run's own policy. The prediction is
 asked of the predictor, with the memory's state m_t: the reward of a red vest now, and of a green one? Each question is
 put with local contexts of validation steps at which a vest of that colour was taken, and the answers are averaged. The
 curve is half the difference, green minus red: +1 where the memory is sure of green, -1 where it is sure of red.
@@ -127,7 +127,7 @@ def remember(model: MemUP, episode: Episode) -> Tensor:
     return model.unroll(chunk, None)[0][0]
 
 
-def belief(model: MemUP, memory: Tensor, contexts: dict[str, Fields]) -> npt.NDArray[np.float32]:
+def predicted_colour(model: MemUP, memory: Tensor, contexts: dict[str, Fields]) -> npt.NDArray[np.float32]:
     """Half of the predicted difference in reward of a green and a red vest, ``[steps]``."""
     said = {}
     for colour, context in contexts.items():
@@ -176,7 +176,7 @@ def main() -> None:
     source = data.episodes("val")
     episode = play(data, options.seed)
     with torch.no_grad():
-        curve = belief(model, remember(model, episode), vests(source, data))
+        curve = predicted_colour(model, remember(model, episode), vests(source, data))
     length = len(curve)
     shown = [step for step in range(length) if step < 30 or step % options.every == 0]
     pictures = [draw(episode, curve, step).quantize(64) for step in shown]
@@ -185,7 +185,7 @@ def main() -> None:
     late = curve[episode.pillar_steps :]
     right = (late > 0) == episode.green
     print(
-        f"{options.output}: {length} steps, pillar {'green' if episode.green else 'red'}; after it was gone the belief"
+        f"{options.output}: {length} steps, pillar {'green' if episode.green else 'red'}; after it was gone the prediction"
     )
     print(f"was on its side in {right.mean():.1%} of {len(late)} steps")
 

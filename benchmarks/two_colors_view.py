@@ -1,4 +1,4 @@
-"""What does the view tell of a late vest in the room, without a memory? Boosted trees on what the labels say of it.
+"""What does the view show of a late vest in the room, without a memory? Boosted trees on the labels of the screen.
 
     python -m benchmarks.two_colors_view [--quick] [--cache FOLDER] [--json PATH]
 
@@ -7,7 +7,8 @@ episodes of
 conf/two_colors.yaml whether one is right, from what a perfect reader of the last frame could know of it: how many vests of
 its colour and of the other are in view, distance and bearing of the nearest of each, the colour itself, the action. They
 are asked at validation's vests, balanced in two ways: as many right as wrong of each colour, and as many among those that
-are seen alike, which is how the memory is evaluated. ``low`` and ``high``: 95% interval, by a bootstrap over episodes.
+are of one class of views, which is how the memory is evaluated. ``low`` and ``high``: 95% interval, by a bootstrap over
+episodes.
 """
 
 from __future__ import annotations
@@ -35,20 +36,20 @@ BOOTSTRAPS = 2000
 
 
 class ByColourAlone(TwoColorsDataModule):
-    """Vests of one colour count as seen alike."""
+    """Vests of one colour are of one class."""
 
-    def seen_alike(self, arrays: Arrays) -> IntArray:
+    def view_class(self, arrays: Arrays) -> IntArray:
         return self._is_green(arrays).astype(np.int64)
 
 
-def load(kind: type[TwoColorsDataModule], seed: int, **given: Any) -> TwoColorsDataModule:
+def load(cls: type[TwoColorsDataModule], seed: int, **given: Any) -> TwoColorsDataModule:
     """The room's data, as its config has them."""
     parser = ArgumentParser()
-    parser.add_class_arguments(kind, "data", sub_configs=True)
+    parser.add_class_arguments(cls, "data", sub_configs=True)
     with open(CONFIGS["room"]) as file:
         config = yaml.safe_load(file)["data"]["init_args"]
     made = parser.instantiate_classes(parser.parse_object({"data": config | given | {"seed": seed}})).data
-    assert isinstance(made, kind)
+    assert isinstance(made, cls)
     return made
 
 
@@ -93,8 +94,8 @@ def run(options: argparse.Namespace) -> list[Row]:
             trees = HistGradientBoostingClassifier(
                 max_iter=120, learning_rate=0.05, max_leaf_nodes=8, min_samples_leaf=40, random_state=seed
             ).fit(seen, right)
-            for name, judge in (("each colour", load(ByColourAlone, seed, **given)), ("seen alike", data)):
-                seen, right, episode = vests(judge, "val")
+            for name, source in (("each colour", load(ByColourAlone, seed, **given)), ("class of views", data)):
+                seen, right, episode = vests(source, "val")
                 hits = trees.predict(seen) == right
                 low, high = interval(hits, episode)
                 rows.append(
@@ -126,7 +127,7 @@ def main() -> None:
         "vests": str,
         "episodes": str,
     }
-    publish("Two-Colors, the room: what the view alone tells of a late vest", run(options), options, columns)
+    publish("Two-Colors, the room: what the view alone shows of a late vest", run(options), options, columns)
 
 
 if __name__ == "__main__":

@@ -59,10 +59,10 @@ class MemoryUsage(Callback):
         self._counter: SavedTensors | None = None
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Chunk, batch_idx: int) -> None:
-        kind = type(batch).__name__, _has_targets(trainer)
-        if not isinstance(pl_module, BaseTask) or kind in self._measured:
+        batch_type = type(batch).__name__, _has_targets(trainer)
+        if not isinstance(pl_module, BaseTask) or batch_type in self._measured:
             return
-        self._measured.add(kind)
+        self._measured.add(batch_type)
         if not self.bptt_bytes and isinstance(pl_module, MemoryTask):
             with trainer.precision_plugin.forward_context():
                 self.bptt_bytes = measure_bptt(pl_module, batch)
@@ -133,8 +133,10 @@ class SavedTensors:
         self._hooks.__enter__()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._hooks.__exit__(kind, error, at)
+    def __exit__(
+        self, error_type: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        self._hooks.__exit__(error_type, error, at)
         self._storages.clear()
 
 

@@ -2,7 +2,7 @@
 
     python -m tests.mutation_check [NAME ...]    # or: make mutation
 
-Each mutant is made in a scratch copy of the checkout, where the tests named beside it run until the first one fails. They
+Each mutant is made in a scratch copy of the checkout, where the tests named with it run until the first one fails. They
 run once on the intact copy before, since tests that fail anyway notice nothing. The exit status is 1 where a mutant lives.
 """
 

@@ -50,20 +50,20 @@ def attempt(python: str, versions: str, tests: list[str], index: list[str]) -> s
         ``passes``, or the step that failed with its last line.
     """
     with tempfile.TemporaryDirectory() as folder:
-        away = Path(folder)
-        constraints = away / "constraints.txt"
+        work = Path(folder)
+        constraints = work / "constraints.txt"
         constraints.write_text("\n".join(lowest_bounds()) if versions == "lowest" else "")
-        ours = str(away / "venv" / "bin" / "python")
+        ours = str(work / "venv" / "bin" / "python")
         install = [ours, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *index]
         steps = {
-            "environment": [python, "-m", "venv", str(away / "venv")],
+            "environment": [python, "-m", "venv", str(work / "venv")],
             "install": [*install, "--constraint", str(constraints), str(ROOT), "pytest", "hypothesis"],
             "fit": [ours, "-m", "memup_lightning", *FIT.replace("conf/", f"{ROOT}/conf/").split()],
             "tests": [ours, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(ROOT)],
         }
         steps["tests"] += [str(ROOT / test) for test in tests]
         for name, step in steps.items():
-            cwd = ROOT if name == "tests" else away
+            cwd = ROOT if name == "tests" else work
             env = os.environ | {"WANDB_MODE": "offline", "OMP_NUM_THREADS": "1"}
             done = subprocess.run(step, cwd=cwd, env=env, capture_output=True, text=True, check=False)
             if done.returncode:

@@ -37,9 +37,9 @@ def save(record: EpisodeRecord, path: Path, frames: int, fps: int) -> None:
         pictures = []
         for step in shown_steps(len(record.reward), frames):
             panels.show(step)
-            canvas.draw()  # type: ignore[no-untyped-call]
+            canvas.draw()
             figure.set_layout_engine("none")  # laid out once, so that all pictures have the same panels
-            pictures.append(Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("P"))  # type: ignore[no-untyped-call]
+            pictures.append(Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("P"))
     durations = [1000 // fps] * (len(pictures) - 1) + [1000]  # the last picture is shown for a second
     pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=durations, loop=0)
 

@@ -191,10 +191,10 @@ def _predict(
 
 def _as_numbers(model: MemUP, params: Tensor, local: Tensor, outcome: Tensor) -> tuple[Tensor, Tensor | None]:
     """Return one number for each prediction, ``[1, T, K]``, and that number for the true outcome."""
-    kind = _type_name(model)
-    if kind == "class":
+    type_ = _type_name(model)
+    if type_ == "class":
         return (-model.outcome.nll(params, outcome)).exp(), None
-    if kind == "number":
+    if type_ == "number":
         return model.outcome.predict(params).reshape(params.shape[:3]), outcome.float().reshape(params.shape[:3])
     return (model.outcome.nll(local, outcome) - model.outcome.nll(params, outcome)) * BITS_PER_NAT, None
 

@@ -26,6 +26,7 @@ from memup_lightning.datamodules.recorded.splits import RecordedSplits
 from memup_lightning.distributed import rank, share_of_episodes, share_of_lanes, world_size
 from memup_lightning.exceptions import MemUPError, check_at_least
 from memup_lightning.protocols import ChunkLearner
+from memup_lightning.runs.parts import parts
 from memup_lightning.typing import IntArray, Split
 
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -219,7 +220,7 @@ class EpisodeDataModule(RecordedSplits):
 
     def train_dataloader(self) -> EpochLoader:
         self.training_lanes().check_override()
-        overfit = self.trainer is not None and self.trainer.overfit_batches  # type: ignore[attr-defined]
+        overfit = self.trainer is not None and parts(self.trainer).overfit_batches
         # Overfitting means the same first chunks in every epoch.
         first = (lambda: 0) if overfit else (lambda: self.training_lanes().num_consumed)
         return EpochLoader(self.training_stream, self.num_workers, first)

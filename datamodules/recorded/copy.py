@@ -69,7 +69,7 @@ class CopyDataModule(EpisodeDataModule):
     """Copy-L: ten symbols, L blanks, ten cues; at the cues the symbols are to be reproduced in their order (Hochreiter &
     Schmidhuber, 1997; Arjovsky, Shah & Bengio, ICML 2016). Scattered copy-L: the symbols are among the blanks.
 
-    The memory reads the tokens. The local context is the last ``copied`` tokens, which tell which cue this is. The
+    The memory reads the tokens. The local context is the last ``copied`` tokens, which show the number of the cue. The
     outcome is a class: the symbol at a cue, the blank elsewhere. The memory is evaluated at the cues: accuracy is the
     share of symbols reproduced. Episodes are computed when they are read.
 

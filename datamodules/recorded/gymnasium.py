@@ -44,7 +44,7 @@ class GymnasiumDataModule(RewardDataModule):
 
     Raises:
         MemUPError: an unknown environment, a space that cannot be used, a reward that is not finite, a policy or
-            wrapper that a cache could not tell from another.
+            wrapper that a cache could not distinguish from another.
     """
 
     kept_infos: tuple[str, ...] = ()

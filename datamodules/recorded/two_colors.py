@@ -25,10 +25,10 @@ from memup_lightning.typing import Arrays, IntArray, Split
 COLOUR = INFO + "colour"
 """Field of the pillar's colour, 0 = red, 1 = green: hidden truth, kept for evaluation and read by no network."""
 
-MOST_MORE = 4
-"""Largest difference of the numbers of vests that :meth:`TwoColorsDataModule.seen_alike` distinguishes."""
-ASIDE = (10.0, 18.0)
-"""Degrees from the middle of the view; the classes of bearings there."""
+MAX_EXCESS = 4
+"""Largest difference of the numbers of vests that :meth:`TwoColorsDataModule.view_class` distinguishes."""
+BEARING_LIMITS = (10.0, 18.0)
+"""Limits between the classes of bearings: degrees from the middle of the view."""
 
 BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float32]
@@ -45,8 +45,8 @@ class TwoColorsDataModule(GymnasiumDataModule):
       the steps that the outcome sums up; in the delay variant at the step that makes the choice.
     - *a given vest*: where the last frame of the local context shows which vest it is (:meth:`shows_the_vest`). The
       reward of a vest that is touched backwards or from the side cannot be predicted by any memory.
-    - *balanced*: in validation and test as many that were right as wrong, drawn at random among those that look alike
-      (:meth:`seen_alike`): a predictor that does not know the pillar's colour is right at half of them. In the room the
+    - *balanced*: in validation and test as many that were right as wrong, drawn at random within each class of views
+      (:meth:`view_class`): a predictor that does not know the pillar's colour is right at half of them. In the room the
       acid alone kills in 1,280 tics: a player that is alive later has taken more right vests than wrong ones. So those of
       the pillar's colour have become rarer, whatever the policy, and are touched by accident less often. Without the
       balance, the number of vests of the other colour in view, or a vest at the side, would predict the reward.
@@ -156,8 +156,8 @@ class TwoColorsDataModule(GymnasiumDataModule):
 
         It does where a vest of its colour is in view within reach of the player, and none of the other colour.
 
-        In reach is what a player can touch within a step: ``REACH`` away where the boxes of the two meet at a corner, and
-        ``SPEED`` times the tics of the step.
+        In reach is what a player can touch within a step: at a distance of ``REACH`` their boxes touch at a corner, and a
+        step adds ``SPEED`` times its tics.
 
         Args:
             arrays: see :meth:`eval_steps`.
@@ -170,13 +170,13 @@ class TwoColorsDataModule(GymnasiumDataModule):
         is_green = self._is_green(arrays)
         return (is_green & green & ~red) | (~is_green & red & ~green)
 
-    def _paid(self, reward: FloatArray) -> FloatArray:
+    def _vest_rewards(self, reward: FloatArray) -> FloatArray:
         """Compute the rewards of vests, without the reward of living."""
         return reward - self.rules.living_reward * self.frame_skip
 
     def _right(self, reward: FloatArray) -> BoolArray:
         """Return whether the vest that a step takes is of the pillar's colour."""
-        return self._paid(reward) > (self.rules.match_reward + self.rules.mismatch_reward) / 2
+        return self._vest_rewards(reward) > (self.rules.match_reward + self.rules.mismatch_reward) / 2
 
     def _is_green(self, arrays: Arrays) -> BoolArray:
         """Return whether the vest that a step takes is green: it follows from its reward and the pillar's colour."""
@@ -185,23 +185,23 @@ class TwoColorsDataModule(GymnasiumDataModule):
 
     def _late_vests(self, rules: TwoColorsRules, reward: FloatArray) -> BoolArray:
         """Steps of an episode that take a vest, late, and no other one in the steps that its outcome sums up."""
-        paid = self._paid(reward)
+        rewards = self._vest_rewards(reward)
         least, most = sorted((abs(rules.match_reward), abs(rules.mismatch_reward)))
         if not least:
             return np.zeros(len(reward), np.bool_)  # a vest without reward cannot be found
-        taken = np.abs(paid) > least / 2
+        taken = np.abs(rewards) > least / 2
         steps = self.n_steps if self.outcome == "n_step" else 1
         together = np.convolve(taken, np.ones(steps))[steps - 1 :]
-        single: BoolArray = taken & (together == 1) & (np.abs(paid) < most + least / 2)
+        single: BoolArray = taken & (together == 1) & (np.abs(rewards) < most + least / 2)
         single[: -(-rules.pillar_tics // self.frame_skip) + self.eval_after] = False
         return single
 
-    def seen_alike(self, arrays: Arrays) -> IntArray:
-        """Return a number for the view of a given vest; views with the same number look alike.
+    def view_class(self, arrays: Arrays) -> IntArray:
+        """Return the class of the view of a given vest; views of one class look the same.
 
-        In the room: its colour, how many more of it than of the other colour are in view (``MOST_MORE`` at most, either
-        way), and whether it lies ahead, aside or between (``ASIDE``). In the delay variant, where nothing was taken before
-        the choice: its colour.
+        In the room: its colour, how many more of it than of the other colour are in view (``MAX_EXCESS`` at most, either
+        way), and whether it is ahead, at the side or between (``BEARING_LIMITS``). In the delay variant, where nothing was
+        taken before the choice: its colour.
 
         Args:
             arrays: the ``info.NAME`` of :attr:`kept_infos` and ``reward`` of steps that take a given vest.
@@ -210,12 +210,12 @@ class TwoColorsDataModule(GymnasiumDataModule):
         if isinstance(self.rules, TwoColorsDelayRules):
             return green.astype(np.int64)
         counts = arrays[INFO + "green_count"] - arrays[INFO + "red_count"]
-        more = np.clip(np.where(green, counts, -counts), -MOST_MORE, MOST_MORE).astype(np.int64) + MOST_MORE
+        more = np.clip(np.where(green, counts, -counts), -MAX_EXCESS, MAX_EXCESS).astype(np.int64) + MAX_EXCESS
         bearing = np.abs(np.where(green, arrays[INFO + "green_bearing"], arrays[INFO + "red_bearing"]))
-        return (more * (len(ASIDE) + 1) + np.digitize(bearing, ASIDE)) * 2 + green
+        return (more * (len(BEARING_LIMITS) + 1) + np.digitize(bearing, BEARING_LIMITS)) * 2 + green
 
     def _balanced(self, source: EpisodeSource, split: Split) -> BoolArray:
-        """Select, of the evaluated steps that look alike, as many that took a right as a wrong vest."""
+        """Select, of the evaluated steps of each class of views, as many that took a right as a wrong vest."""
         names = [EVAL_MASK, HAS_OUTCOME, "reward", *(INFO + name for name in self.kept_infos)]
         read = [source.gather(np.array([e]), np.array([0]), n, names) for e, n in enumerate(source.lengths.tolist())]
         arrays = {name: np.concatenate([part[name][0] for part in read]) for name in names}
@@ -223,17 +223,17 @@ class TwoColorsDataModule(GymnasiumDataModule):
         eval_mask: BoolArray = np.asarray(arrays.pop(EVAL_MASK) & arrays.pop(HAS_OUTCOME), np.bool_)
         steps = np.flatnonzero(eval_mask)
         right = self._right(arrays["reward"][steps])
-        alike = self.seen_alike({name: x[steps] for name, x in arrays.items()})
+        views = self.view_class({name: x[steps] for name, x in arrays.items()})
         draw = rng.uniform(self.seed, steps)
         balanced = np.zeros(len(eval_mask), np.bool_)
-        for number in np.unique(alike).tolist():
-            kinds = [np.flatnonzero((alike == number) & (right == kind)) for kind in (False, True)]
-            fewest = min(map(len, kinds))
-            for kind in kinds:
-                balanced[steps[kind[np.argsort(draw[kind])[:fewest]]]] = True
+        for number in np.unique(views).tolist():
+            groups = [np.flatnonzero((views == number) & (right == is_right)) for is_right in (False, True)]
+            fewest = min(map(len, groups))
+            for group in groups:
+                balanced[steps[group[np.argsort(draw[group])[:fewest]]]] = True
         if not balanced.any():
             _log.warning(
-                "the %s episodes hold %d right and %d wrong evaluated vests, and no two of both that are seen alike; they "
+                "the %s episodes hold %d right and %d wrong evaluated vests, and none of both in one class of views; they "
                 "cannot be balanced, so a guess may be right at more than half; give more episodes (num_%s)",
                 split,
                 right.sum(),

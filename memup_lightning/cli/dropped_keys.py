@@ -9,7 +9,9 @@ import sys
 
 from lightning_utilities.core.rank_zero import rank_zero_only
 
-_DROPPED = re.compile(r"Due to class_path change from '(\S+)' to '(\S+)', discarding init_args: (.*)\.$", re.DOTALL)
+_DROP_MESSAGE = re.compile(
+    r"Due to class_path change from '(\S+)' to '(\S+)', discarding init_args: (.*)\.$", re.DOTALL
+)
 _say = rank_zero_only(print)
 
 
@@ -34,7 +36,7 @@ class _Warnings(logging.Handler):
         self._said: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
-        if not (found := _DROPPED.match(record.getMessage())) or found[0] in self._said:
+        if not (found := _DROP_MESSAGE.match(record.getMessage())) or found[0] in self._said:
             return
         self._said.add(found[0])
         before, after = (path.rsplit(".", 1)[-1] for path in found.group(1, 2))

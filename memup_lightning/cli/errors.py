@@ -10,7 +10,7 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 from memup_lightning.exceptions import MemUPError
 
-_CHECKED_BY = {
+_KEYS_OF_PACKAGES = {
     "torch.optim.lr_scheduler": "model.init_args.lr_scheduler: ",
     "torch.optim": "model.init_args.optimizer: ",
     "lightning_fabric": "",
@@ -35,7 +35,9 @@ def about_settings(error: BaseException) -> str | None:
             return str(cause)
     for cause in causes:
         raised_in = _module_of(cause)
-        place = next((key for package, key in _CHECKED_BY.items() if f"{raised_in}.".startswith(f"{package}.")), None)
+        place = next(
+            (key for package, key in _KEYS_OF_PACKAGES.items() if f"{raised_in}.".startswith(f"{package}.")), None
+        )
         settings = isinstance(cause, _SETTINGS_ERRORS) or raised_in.startswith("wandb")
         if place is not None and (settings or "conditioned on metric" in str(cause)):
             return f"{place}{cause}"

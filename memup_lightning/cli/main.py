@@ -38,6 +38,7 @@ from memup_lightning.runs.checkpoint_io import AtomicCheckpointIO, check_checkpo
 from memup_lightning.runs.checkpoint_lookup import last_checkpoint
 from memup_lightning.runs.lightning_private import failed_parser, list_options_with_defaults
 from memup_lightning.runs.loggers import keep_wandb_silent, set_wandb_mode, wandb_sync_line, write_metrics_whole
+from memup_lightning.runs.parts import parts
 from memup_lightning.runs.profiler import NoProfiler
 from memup_lightning.runs.run_folder import check_writable, claim_versions, configured_folders, run_folder
 from memup_lightning.runs.signals import StopOnSignal
@@ -163,8 +164,9 @@ class MemUPCLI(LightningCLI):
         write_metrics_whole(self.trainer)
         if type(self.trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # not one that the config names
             self.trainer.strategy.checkpoint_io = AtomicCheckpointIO()
-        if type(self.trainer.profiler) is PassThroughProfiler:  # type: ignore[attr-defined]
-            self.trainer.profiler = NoProfiler()  # type: ignore[attr-defined]
+        run = parts(self.trainer)
+        if type(run.profiler) is PassThroughProfiler:
+            run.profiler = NoProfiler()
         if self.config.subcommand == "fit":  # now, since later every rank would say it, and Lightning kill the first
             self.datamodule.check_ranks(self.trainer.world_size)
         if self._checkpoint_shapes:

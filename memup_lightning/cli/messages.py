@@ -18,7 +18,7 @@ from jsonargparse import ArgumentParser
 
 from memup_lightning.cli.arguments import about_command, did_you_mean, either
 
-_OURS = "memup_lightning."
+_PACKAGE_PREFIX = "memup_lightning."
 _IMPORT_FAILURE = re.compile(
     r"Expected a dot import path string: (?P<short>\S+)|module '(?P<module>\S+)' has no attribute '(?P<attribute>\S+?)'"
     r"|(?P<missing>No module named '\S+')|(?P<abstract>\S+) is abstract|Expected '(?P<other>\S+)' to be a subclass"
@@ -97,8 +97,8 @@ def _wrong_class(node: _Node, message: str) -> str | None:
     for base in reversed(bases):
         names = _subclasses(base)
         if close := difflib.get_close_matches(path.rsplit(".", 1)[-1], names, n=3, cutoff=0.7):
-            known, near = names, [name for name in close if names[name].startswith(_OURS)] or close
-    ours = sorted(name for name, full in known.items() if full.startswith(_OURS)) or sorted(known)[:15]
+            known, near = names, [name for name in close if names[name].startswith(_PACKAGE_PREFIX)] or close
+    ours = sorted(name for name, full in known.items() if full.startswith(_PACKAGE_PREFIX)) or sorted(known)[:15]
     listed = f"choose among {', '.join(ours)}, or give" if ours else "give"
     hint = f"did you mean {either(near[:2])}?" if near else f"{listed} a full path, package.module.Class"
     problem = (

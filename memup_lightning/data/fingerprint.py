@@ -29,7 +29,7 @@ Json = Any
 
 
 class NoIdentity(ValueError):
-    """An object of which another process could not tell that it is the same."""
+    """Error: an object that another process could not recognize as the same."""
 
 
 def fingerprints(parameters: Mapping[str, Any]) -> dict[str, Json]:
@@ -100,24 +100,24 @@ def _content(value: Any) -> Json:
         # jsonargparse instantiates classes through functions of its own, which say nothing about the data
         args = [x for x in (value.func, *value.args) if not getattr(x, "__module__", "").startswith("jsonargparse")]
         return [args, value.keywords]
-    slots = [name for kind in type(value).__mro__ for name in _slots(kind) if hasattr(value, name)]
+    slots = [name for base in type(value).__mro__ for name in _slots(base) if hasattr(value, name)]
     if not hasattr(value, "__dict__") and not slots:
         raise NoIdentity(f"a {type(value).__qualname__} does not say what it holds")
     return {**{name: getattr(value, name) for name in slots}, **getattr(value, "__dict__", {})}
 
 
-def _slots(kind: type) -> tuple[str, ...]:
-    slots = kind.__dict__.get("__slots__", ())
+def _slots(base: type) -> tuple[str, ...]:
+    slots = base.__dict__.get("__slots__", ())
     return tuple(name for name in ((slots,) if isinstance(slots, str) else slots) if not name.startswith("__"))
 
 
 def _array(value: np.ndarray[Any, Any] | torch.Tensor) -> Json:
-    kind, shape = str(value.dtype), list(value.shape)
+    dtype, shape = str(value.dtype), list(value.shape)
     if isinstance(value, torch.Tensor):
         value = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
     if value.dtype.hasobject:
         raise NoIdentity("an array of objects does not say what it holds")
-    return [kind, shape, hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()[:16]]
+    return [dtype, shape, hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()[:16]]
 
 
 def _named(value: Any) -> Json:

@@ -174,7 +174,7 @@ def pack(chunk: Chunk, into: Packed | None = None) -> Packed:
 
     frame = tree_map(chunk, Tensor, place)
     if into is None or into.frame != frame:
-        storage = torch.UntypedStorage._new_shared(tensors[-1][0].end)  # type: ignore[no-untyped-call]
+        storage = torch.UntypedStorage._new_shared(tensors[-1][0].end)
         into = Packed(torch.empty(0, dtype=torch.uint8).set_(storage), frame)
     for at, x in tensors:
         at.view(into.buffer).copy_(x)

@@ -18,7 +18,7 @@ from memup_lightning import rng
 from memup_lightning.exceptions import MemUPError, check_at_least
 from memup_lightning.typing import IntArray
 
-_ORDER, _LEAVE, _STAGGER = 1, 2, 3  # separate streams of random numbers
+_ORDER_STREAM, _LEAVING_STREAM, _OFFSET_STREAM = 1, 2, 3  # separate streams of random numbers
 _MAX_RESTART = 0.999  # a lane of this probability plays almost nothing but first chunks
 
 
@@ -136,10 +136,10 @@ class ShuffledLaneSampler(LaneSampler):
         played = -(-self.lengths[self._episodes] // self.chunk_length)
         leaving = self.restart > 0
         if leaving.any():
-            draw = rng.uniform(self.seed, _LEAVE, lane[leaving], visits[leaving])
+            draw = rng.uniform(self.seed, _LEAVING_STREAM, lane[leaving], visits[leaving])
             stay = np.floor(np.log1p(-draw) / np.log1p(-self.restart[leaving, None])) + 1
             played[leaving] = np.minimum(played[leaving], stay).astype(np.int64)
-        early = np.ceil(rng.uniform(self.seed, _STAGGER, lane) * played).astype(np.int64)
+        early = np.ceil(rng.uniform(self.seed, _OFFSET_STREAM, lane) * played).astype(np.int64)
         played = np.where(visits == 0, np.maximum(early, 1), played)
         self._ends = self._begin[:, None] + np.cumsum(played, axis=1)
 
@@ -147,10 +147,10 @@ class ShuffledLaneSampler(LaneSampler):
         """Return an affine permutation of the episodes for every lane and every pass of that lane through them."""
         count = len(self.lengths)
         turn, place = np.divmod(visit, count)
-        factor = 1 + rng.integers(count, self.seed, _ORDER, lane, turn)
+        factor = 1 + rng.integers(count, self.seed, _ORDER_STREAM, lane, turn)
         while (shared := np.gcd(factor, count) > 1).any():
             factor = np.where(shared, factor % count + 1, factor)
-        shift = rng.integers(count, self.seed, _ORDER, lane, turn, 1)
+        shift = rng.integers(count, self.seed, _ORDER_STREAM, lane, turn, 1)
         return (factor * place + shift) % count
 
 

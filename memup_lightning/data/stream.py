@@ -66,7 +66,7 @@ class ChunkStream(IterableDataset[Chunk]):
         self.loss_free = loss_free
         self.reader = StepReader(source, task)
         # Shared memory: persistent workers hold a copy of this object, and read here where the next epoch begins.
-        self._range = torch.tensor([0, epoch_length]).share_memory_()  # type: ignore[no-untyped-call]
+        self._range = torch.tensor([0, epoch_length]).share_memory_()
 
     def __len__(self) -> int:
         """Return the number of chunks of a whole epoch, also where the next iteration resumes in its middle."""

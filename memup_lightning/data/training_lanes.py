@@ -20,7 +20,7 @@ from memup_lightning.exceptions import MemUPError
 from memup_lightning.specs import TaskSpec
 from memup_lightning.typing import BoolArray, IntArray
 
-_FINGERPRINTED = 64  # episodes of which some steps are compared on resumption
+_NUM_FINGERPRINTS = 64  # episodes of which some steps are compared on resumption
 
 
 class LaneOverride(NamedTuple):
@@ -200,7 +200,7 @@ class TrainingLanes:
         """A hash of the episodes: their lengths and fields, and the content of some steps spread over them."""
         found = hashlib.sha256(np.ascontiguousarray(self.source.lengths).tobytes())
         found.update(repr(sorted(self.source.fields.items())).encode())
-        some = np.unique(np.linspace(0, len(self.source) - 1, _FINGERPRINTED).astype(np.int64))
+        some = np.unique(np.linspace(0, len(self.source) - 1, _NUM_FINGERPRINTS).astype(np.int64))
         last = self.source.lengths[some] - 1
         for position in (np.zeros_like(last), last // 2, last):
             for name, x in sorted(self.source.gather(some, position, 1, list(self.source.fields)).items()):

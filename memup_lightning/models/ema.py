@@ -1,4 +1,9 @@
-"""Exponential moving averages of modules that are trained."""
+"""Exponential moving averages of modules that are trained.
+
+``torch.optim.swa_utils.AveragedModel`` averages one module. Here an average has several parts of a task, which would need a
+module around them, and its counter is read at every update, for which the host would wait for an accelerator. So only its
+averaging function is used.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +26,7 @@ def update_ema(copies: Iterable[nn.Module], learners: Iterable[nn.Module], keep:
     pairs = list(zip(copies, learners, strict=True))
     ours = [x for copied, _ in pairs for x in copied.parameters()]
     theirs = [x for _, learned in pairs for x in learned.parameters()]
-    get_ema_multi_avg_fn(keep)(ours, theirs, torch.zeros(()))  # type: ignore[no-untyped-call]
+    get_ema_multi_avg_fn(keep)(ours, theirs, torch.zeros(()))
     for copied, learned in pairs:
         for x, new in zip(copied.buffers(), learned.buffers(), strict=True):
             x.copy_(new)

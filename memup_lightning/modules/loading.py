@@ -19,11 +19,11 @@ from memup_lightning.runs.trust import check_hyperparameters
 M = TypeVar("M", bound=BaseTask)
 
 
-def build_module(kind: type[M], hyperparameters: Mapping[str, Any], path: str | Path) -> M:
+def build_module(base: type[M], hyperparameters: Mapping[str, Any], path: str | Path) -> M:
     """Build a module from the hyperparameters that a run of the command line keeps in its checkpoints.
 
     Args:
-        kind: base class of the module.
+        base: base class of the module.
         hyperparameters: of the checkpoint; they are not changed.
         path: of the checkpoint, for messages.
 
@@ -33,22 +33,22 @@ def build_module(kind: type[M], hyperparameters: Mapping[str, Any], path: str | 
     check_hyperparameters(hyperparameters, path)
     arguments = {key: copy.deepcopy(x) for key, x in hyperparameters.items() if key != "_instantiator"}
     try:
-        module: M = instantiate_module(kind, arguments)
+        module: M = instantiate_module(base, arguments)
     except (ValueError, TypeError, argparse.ArgumentError) as error:
         if (ours := _own_error(error)) is not None:
             raise MemUPError(f"{path}: {ours}") from error
         made = hyperparameters.get("_class_path", "another module")
-        raise MemUPError(f"{path}: cannot be built as {kind.__name__}, it holds {made}: {error}") from error
+        raise MemUPError(f"{path}: cannot be built as {base.__name__}, it holds {made}: {error}") from error
     module.hparams.clear()  # built while another module is built, it would hold that one's hyperparameters
     module.hparams.update(hyperparameters)
     return module
 
 
-def load_module(path: str | Path, kind: type[M]) -> tuple[M, dict[str, Any]]:
+def load_module(path: str | Path, base: type[M]) -> tuple[M, dict[str, Any]]:
     """Load the module of a checkpoint with its weights, on the CPU, and all else that the checkpoint holds.
 
     Raises:
-        MemUPError: no such file, a torn one, one of another kind of module, one that names a class that is not trusted,
+        MemUPError: no such file, a torn one, one of another class of module, one that names a class that is not trusted,
             or one of a module that was built in Python, by callables that have no place in a checkpoint.
     """
     check_checkpoint(path, "the checkpoint")
@@ -59,7 +59,7 @@ def load_module(path: str | Path, kind: type[M]) -> tuple[M, dict[str, Any]]:
             f"{path}: the checkpoint does not say what its model is built from; it must come from "
             "`python -m memup_lightning fit` (in Python, build the model and load the state_dict into it)"
         )
-    module = build_module(kind, hyperparameters, path)
+    module = build_module(base, hyperparameters, path)
     module.load_state_dict(checkpoint["state_dict"])
     return module, checkpoint
 

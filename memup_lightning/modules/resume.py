@@ -116,10 +116,10 @@ def _plain(value: Any) -> Any:
     """Return the plain values of nested settings, without those that change from step to step."""
     if isinstance(value, Mapping):
         pairs = {key: _plain(x) for key, x in value.items() if key not in _PROGRESS}
-        return {key: x for key, x in pairs.items() if x is not _LEFT_OUT}
+        return {key: x for key, x in pairs.items() if x is not _OMISSION}
     if isinstance(value, list | tuple):
-        return [part for part in map(_plain, value) if part is not _LEFT_OUT]
-    return value if isinstance(value, _PLAIN) else _LEFT_OUT
+        return [part for part in map(_plain, value) if part is not _OMISSION]
+    return value if isinstance(value, _PLAIN) else _OMISSION
 
 
-_LEFT_OUT = object()
+_OMISSION = object()

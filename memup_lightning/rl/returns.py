@@ -19,7 +19,7 @@ NEGLIGIBLE = 0.01
 
 
 def reward_targets(
-    kind: RewardTarget, rewards: FloatArray, lengths: IntArray, terminated: BoolArray, n_steps: int, gamma: float
+    target: RewardTarget, rewards: FloatArray, lengths: IntArray, terminated: BoolArray, n_steps: int, gamma: float
 ) -> tuple[FloatArray, BoolArray]:
     """Compute the outcome of every step, and whether it is known.
 
@@ -27,7 +27,7 @@ def reward_targets(
     unknown, so sums and returns that reach past its end are not known.
 
     Args:
-        kind: ``reward`` r_k; ``n_step`` the discounted sum r_k + ... + gamma^(n-1) r_{k+n-1}; ``return`` the discounted
+        target: ``reward`` r_k; ``n_step`` the discounted sum r_k + ... + gamma^(n-1) r_{k+n-1}; ``return`` the discounted
             sum to the end of the episode.
         rewards: of all episodes end to end, ``[sum(lengths)]``.
         lengths: steps of each episode.
@@ -53,17 +53,17 @@ def reward_targets(
             f"the reward of episode {episode} at step {step} is {rewards[flat]}, so its outcome is not a number; "
             "fix the environment or mask it with a wrapper"
         )
-    if kind == "reward":
+    if target == "reward":
         return rewards, np.ones(len(rewards), np.bool_)
     open_end = np.repeat(~terminated, lengths)
-    if kind == "n_step":
+    if target == "n_step":
         total = np.zeros(len(rewards))
         for n in range(min(n_steps, int(lengths.max()))):
             inside = left > n
             total[inside] += gamma**n * rewards[np.flatnonzero(inside) + n]
         return total.astype(np.float32), ~(open_end & (left < n_steps))
-    if kind != "return":
-        raise MemUPError(f"outcome={kind!r} is not known; choose 'reward', 'n_step' or 'return'")
+    if target != "return":
+        raise MemUPError(f"outcome={target!r} is not known; choose 'reward', 'n_step' or 'return'")
     total = _discounted(rewards, lengths, gamma)
     return total.astype(np.float32), ~(open_end & (gamma ** left.astype(float) > NEGLIGIBLE))
 

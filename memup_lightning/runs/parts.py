@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.profilers import Profiler
 
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.protocols import ChunkLearner, ChunkSource, RunData
@@ -14,9 +15,24 @@ from memup_lightning.protocols import ChunkLearner, ChunkSource, RunData
 C = TypeVar("C", bound=Callback)
 
 
+class TrainerParts(Protocol):
+    """Attributes of every Trainer that Lightning sets without declaring them."""
+
+    callbacks: list[Callback]
+    datamodule: Any
+    overfit_batches: int | float
+    profiler: Profiler
+
+
+def parts(trainer: Trainer) -> TrainerParts:
+    """Return the trainer, with the types of attributes that it does not declare."""
+    return cast(TrainerParts, trainer)
+
+
 def chunk_source(trainer: Trainer) -> ChunkSource:
     """Return the datamodule of a run that :func:`has_targets` has looked at."""
-    return cast(ChunkSource, trainer.datamodule)  # type: ignore[attr-defined]
+    source: ChunkSource = parts(trainer).datamodule
+    return source
 
 
 def recorded_data(trainer: Trainer) -> ChunkSource | None:
@@ -27,8 +43,7 @@ def recorded_data(trainer: Trainer) -> ChunkSource | None:
 
 def find_callback(trainer: Trainer, type_: type[C]) -> C | None:
     """The first callback of a class among those of a trainer."""
-    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    return next((callback for callback in callbacks if isinstance(callback, type_)), None)
+    return next((callback for callback in parts(trainer).callbacks if isinstance(callback, type_)), None)
 
 
 def run_data(trainer: Trainer) -> RunData | None:

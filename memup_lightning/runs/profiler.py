@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 from pytorch_lightning.profilers import PassThroughProfiler
 
-_NOTHING: AbstractContextManager[None] = nullcontext()
+_NULL_CONTEXT: AbstractContextManager[None] = nullcontext()
 
 
 class NoProfiler(PassThroughProfiler):
@@ -16,4 +16,4 @@ class NoProfiler(PassThroughProfiler):
     """
 
     def profile(self, action_name: str) -> AbstractContextManager[None]:  # type: ignore[override]
-        return _NOTHING
+        return _NULL_CONTEXT

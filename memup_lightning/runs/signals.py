@@ -15,6 +15,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from memup_lightning.distributed import all_reduce_sum, world_size
 from memup_lightning.runs.lightning_private import drop_sigterm_broadcast, is_mid_update
+from memup_lightning.runs.parts import parts
 from memup_lightning.runs.run_folder import run_folder
 
 EXIT_STATUS = 128 + signal.SIGTERM  # 143, what a shell reports of a process that SIGTERM ended
@@ -58,8 +59,8 @@ class StopOnSignal(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         # The last of all callbacks, so that a checkpoint holds what the others did after the update. A new list, since
         # Lightning is iterating over the old one.
-        others = [callback for callback in trainer.callbacks if callback is not self]  # type: ignore[attr-defined]
-        trainer.callbacks = [*others, self]  # type: ignore[attr-defined]
+        run = parts(trainer)
+        run.callbacks = [*(callback for callback in run.callbacks if callback is not self), self]
         self._trainer = trainer
         self._terminated = self._interrupted = self._agreed = self._training = False
 

@@ -24,7 +24,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.specs import TaskSpec
 
-_BUILT_IN = ("memup_lightning", "torch.nn", "torch.optim", "pytorch_lightning.cli.ReduceLROnPlateau")
+_BUILT_IN_NAMES = ("memup_lightning", "torch.nn", "torch.optim", "pytorch_lightning.cli.ReduceLROnPlateau")
 _PARTS = (nn.Module, Optimizer, LRScheduler)
 _INSTANTIATOR = "pytorch_lightning.cli.instantiate_module"
 _MAX_DEPTH = 32  # of nested hyperparameters; a file may hold a dictionary that contains itself
@@ -130,7 +130,7 @@ def _parsed(text: str) -> Any:
 def _is_allowed(name: str) -> bool:
     if name in _trusted:
         return True
-    if not _is_below(name, {*_BUILT_IN, *_trusted}):
+    if not _is_below(name, {*_BUILT_IN_NAMES, *_trusted}):
         return False
     found = _resolve(name)
     home = (
@@ -138,7 +138,7 @@ def _is_allowed(name: str) -> bool:
     )
     if _is_below(home, _trusted):
         return True
-    return _is_below(home, _BUILT_IN) and _builds_part(found)
+    return _is_below(home, _BUILT_IN_NAMES) and _builds_part(found)
 
 
 def _is_below(name: str, roots: Any) -> bool:

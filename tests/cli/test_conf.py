@@ -35,9 +35,9 @@ OBVIOUS = {
 LIGHTNING = {"monitor", "mode", "stopping_threshold", "patience", "save_last"}  # of Lightning's own callbacks
 TINY = {
     "num_envs": 4,
-    "steps": 70,
-    "minibatches": 1,
-    "epochs": 1,
+    "num_steps": 70,
+    "num_minibatches": 1,
+    "update_epochs": 1,
     "rollouts_per_epoch": 2,
     "memory_updates": 2,
     "length": 60,

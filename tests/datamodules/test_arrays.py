@@ -296,7 +296,7 @@ def test_a_name_that_is_not_there_is_answered_with_those_that_are(tmp_path: Path
     ("name", "content", "said"),
     [
         ("none.npz", None, "no such file"),
-        ("own.csv", b"x,y", "files of kind .csv cannot be read; give one of .npz, .parquet"),
+        ("own.csv", b"x,y", "files of type .csv cannot be read; give one of .npz, .parquet"),
         ("cut.npz", b"PK\x03\x04", "cut.npz cannot be read .*: it is cut short or damaged; write it again"),
         ("table.npz", b"x,y\n1,2\n", "table.npz is no npz file but another kind of file; write it by np.savez"),
         ("array.npz", b"\x93NUMPY\x01\x00", "array.npz is no npz file but a .npy file, which holds one array"),
@@ -313,6 +313,8 @@ def test_what_is_no_file_of_episodes_is_refused(name: str, content: bytes | None
 
 def test_without_pyarrow_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = write_parquet(tmp_path)
+    for name in ("table", "table_files"):
+        monkeypatch.delitem(sys.modules, f"memup_lightning.data.array_files.{name}", raising=False)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(MemUPError, match=r"memup-lightning\[arrow\]"):
         _ = module(source).task

@@ -46,8 +46,8 @@ def eval_mask(data: TwoColorsDataModule, arrays: Arrays, terminated: bool = True
     return np.flatnonzero(flags).tolist()
 
 
-def episode(steps: int, paid: dict[int, float], living: float = 0.04) -> list[float]:
-    return [living + paid.get(step, 0.0) for step in range(steps)]
+def episode(steps: int, rewards: dict[int, float], living: float = 0.04) -> list[float]:
+    return [living + rewards.get(step, 0.0) for step in range(steps)]
 
 
 @pytest.mark.parametrize("green", [False, True])
@@ -58,31 +58,31 @@ def test_late_vests_are_evaluated(green: bool) -> None:
 
 
 def test_a_vest_is_not_evaluated_where_its_outcome_holds_another() -> None:
-    paid = {400: 1.0, 410: -1.0, 412: -1.0, 420: 2.0, 430: -1.0}
-    assert eval_mask(module(n_steps=1), episodes(episode(525, paid), False)) == [400, 410, 412, 430]
-    assert eval_mask(module(n_steps=3), episodes(episode(525, paid), False)) == [400, 412, 430]
+    rewards = {400: 1.0, 410: -1.0, 412: -1.0, 420: 2.0, 430: -1.0}
+    assert eval_mask(module(n_steps=1), episodes(episode(525, rewards), False)) == [400, 410, 412, 430]
+    assert eval_mask(module(n_steps=3), episodes(episode(525, rewards), False)) == [400, 412, 430]
 
 
 def test_only_a_vest_that_the_last_frame_shows_alone_in_reach_is_evaluated() -> None:
-    paid = {400: 1.0, 410: 1.0, 420: 1.0, 430: -1.0, 440: -1.0, 450: -1.0}
+    rewards = {400: 1.0, 410: 1.0, 420: 1.0, 430: -1.0, 440: -1.0, 450: -1.0}
     red = {400: np.nan, 410: FAR, 420: NEAR}  # with a red pillar the first three are red
     green = {420: NEAR, 430: np.nan, 440: NEAR, 450: NEAR}
-    assert eval_mask(module(), episodes(episode(525, paid), False, red=red, green=green)) == [440, 450]
+    assert eval_mask(module(), episodes(episode(525, rewards), False, red=red, green=green)) == [440, 450]
     green[450] = FAR
-    assert eval_mask(module(), episodes(episode(525, paid), False, red=red, green=green)) == [440]
+    assert eval_mask(module(), episodes(episode(525, rewards), False, red=red, green=green)) == [440]
 
 
 def seen(data: TwoColorsDataModule, own: int, other: int, bearing: float, green: bool = True) -> int:
     """The number of a vest that is seen so under a green pillar."""
     colours = ("green", "red") if green else ("red", "green")
-    paid = data.rules.match_reward if green else data.rules.mismatch_reward
-    arrays = {COLOUR: np.ones(1, np.float32), "reward": np.array([paid], np.float32)}
+    rewards = data.rules.match_reward if green else data.rules.mismatch_reward
+    arrays = {COLOUR: np.ones(1, np.float32), "reward": np.array([rewards], np.float32)}
     for colour, count, angle in zip(colours, (own, other), (bearing, 50.0), strict=True):
         arrays |= {f"info.{colour}_count": np.array([float(count)]), f"info.{colour}_bearing": np.array([angle])}
-    return int(data.seen_alike(arrays)[0])
+    return int(data.view_class(arrays)[0])
 
 
-def test_vests_are_seen_alike_by_colour_place_and_how_many_others_are_in_view() -> None:
+def test_the_class_of_a_view_is_colour_place_and_how_many_others_are_in_view() -> None:
     room = module()
     one = seen(room, 3, 1, 5.0)
     assert one == seen(room, 5, 3, -9.0)
@@ -105,12 +105,12 @@ def test_vests_are_seen_alike_by_colour_place_and_how_many_others_are_in_view() 
     assert seen(delay, 1, 1, 0.0) == seen(delay, 1, 0, 40.0) != seen(delay, 1, 1, 0.0, False)
 
 
-def test_as_many_vests_are_evaluated_right_as_wrong_of_those_seen_alike() -> None:
+def test_as_many_vests_are_evaluated_right_as_wrong_in_each_class_of_views() -> None:
     data = module()
     rng = np.random.default_rng(0)
     parts = []
     for green in (False, True):
-        reward = episode(400, {step: float(paid) for step, paid in enumerate(rng.choice([-1, 1, 1], 400))})
+        reward = episode(400, {step: float(rewards) for step, rewards in enumerate(rng.choice([-1, 1, 1], 400))})
         part = episodes(reward, green)
         # Where the pillar is red more green vests are in view, and right ones lie straight ahead more often.
         for colour in ("red", "green"):
@@ -123,9 +123,9 @@ def test_as_many_vests_are_evaluated_right_as_wrong_of_those_seen_alike() -> Non
     flags = data._balanced(ArrayEpisodes(arrays, [400, 400]), "val")
     eval_mask = arrays[EVAL_MASK] & arrays[HAS_OUTCOME]
     assert (eval_mask | ~flags).all()
-    alike, right = data.seen_alike(arrays), arrays["reward"] > 0
-    for number in np.unique(alike):
-        there = eval_mask & (alike == number)
+    views, right = data.view_class(arrays), arrays["reward"] > 0
+    for number in np.unique(views):
+        there = eval_mask & (views == number)
         fewest = min((there & right).sum(), (there & ~right).sum())
         assert (flags & there & right).sum() == (flags & there & ~right).sum() == fewest
     assert flags.sum() > 200

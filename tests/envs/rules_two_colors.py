@@ -26,7 +26,7 @@ FIRST_TIC = 1  # of an episode; the clocks of the scenario start with it
 
 
 class CountingEnv(TwoColorsEnv):
-    """Tells of all vests in the room: ``red`` and ``green`` in ``info``."""
+    """Reports all vests in the room: ``red`` and ``green`` in ``info``."""
 
     def _configure(self, game: Any, path: str) -> None:
         super()._configure(game, path)
@@ -47,8 +47,8 @@ def pillar_pixels(frame: npt.NDArray[np.uint8]) -> tuple[int, int]:
 
 
 def act(policy: TwoColorsPolicy, env: DoomEnv, frame: Any, info: Mapping[str, Any]) -> np.int64:
-    told = {name: np.array([value]) for name, value in info.items()}
-    return np.int64(policy(frame[None], env.action_space, told)[0])
+    infos = {name: np.array([value]) for name, value in info.items()}
+    return np.int64(policy(frame[None], env.action_space, infos)[0])
 
 
 def expected_health(rules: TwoColorsRules, before: int, matched: int, mismatched: int, tic: int) -> set[int]:

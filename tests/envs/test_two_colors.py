@@ -247,8 +247,8 @@ def test_the_delay_variant_ends_with_one_choice(made: list[DoomEnv]) -> None:
             room = round(info["x"] / 12_000)
             assert room == -1 + (info["tic"] > 100) + (info["tic"] > 300), info
             rooms.add(room)
-            told = {name: np.array([value]) for name, value in info.items()}
-            frame, reward, terminated, truncated, info = env.step(policy(frame[None], env.action_space, told)[0])
+            infos = {name: np.array([value]) for name, value in info.items()}
+            frame, reward, terminated, truncated, info = env.step(policy(frame[None], env.action_space, infos)[0])
             over = terminated or truncated
             assert over or reward == 0
         assert (terminated, truncated) == (True, False)

@@ -1,4 +1,4 @@
-"""Clusters of context: clusters that follow the features, and an account that only validation episodes enter."""
+"""Clusters of context: clusters that follow the features, and statistics of loss-free episodes alone."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ class OwnPPO(PPO):
 
 class OwnCallback(Callback):
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
-        pl_module.told = trainer.global_step
+        pl_module.last_step = trainer.global_step
 '''
 
 
@@ -109,9 +109,9 @@ def test_task_core_uncertainty_selector_training_method_and_callback_of_ones_own
     selector = {"class_path": "own_classes.OwnSelector", "init_args": {"num_targets": 2}}
     config["data"] = {"class_path": "own_classes.OwnTask", "init_args": {"lanes": 4, "selector": selector}}
     cli = fit(config)
-    kinds = [cli.model, cli.model.memory, cli.model.uncertainty, cli.datamodule, cli.datamodule.selector]
-    assert {type(x).__module__ for x in kinds} == {"own_classes"}
-    assert cli.model.told == 4
+    parts = [cli.model, cli.model.memory, cli.model.uncertainty, cli.datamodule, cli.datamodule.selector]
+    assert {type(x).__module__ for x in parts} == {"own_classes"}
+    assert cli.model.last_step == 4
     assert "train/own_loss" in cli.trainer.callback_metrics
     saved = yaml.safe_load((Path(str(cli.trainer.log_dir)) / "config.yaml").read_text())
     assert saved["model"]["class_path"] == "own_classes.OwnTraining"

@@ -510,8 +510,8 @@ def test_an_informed_policy_gets_the_infos() -> None:
     assert arrays["action"].reshape(3, 4)[:, 1:].tolist() == [[0] * 3, [2] * 3, [0] * 3]
 
 
-class Told(Counting):
-    """Tells the number of the step in its infos."""
+class StepNumbers(Counting):
+    """Reports the number of the step in its infos."""
 
     def reset(self, **given: Any) -> tuple[Any, dict[str, Any]]:
         return super().reset(**given)[0], {"truth": self.t}
@@ -521,7 +521,7 @@ class Told(Counting):
 
 
 def test_infos_that_are_asked_for_are_kept_with_the_observation_they_came_with() -> None:
-    env = SyncVectorEnv([lambda n=n: Told(number=n) for n in range(2)])
+    env = SyncVectorEnv([lambda n=n: StepNumbers(number=n) for n in range(2)])
     for episode in collect(env, step_count, 6, seed=0, infos_kept=("truth",)):
         np.testing.assert_array_equal(episode.arrays["info.truth"], episode.arrays["observation"][:, 1])
 

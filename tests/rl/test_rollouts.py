@@ -204,7 +204,7 @@ def test_a_core_unrolled_over_resets_goes_step_by_step(
     torch.manual_seed(seed)
     core = LSTM(3, 5)
     x, is_first = torch.randn(rows, steps, 3), torch.rand(rows, steps) < share
-    is_first[0, 1:] &= not endless  # one long stretch beside many short ones
+    is_first[0, 1:] &= not endless  # one long stretch among many short ones
     state = start = (torch.randn(rows, 1, 5), torch.randn(rows, 1, 5))
     out = []
     for t in range(steps):

@@ -212,7 +212,7 @@ def test_lanes_that_cannot_be_split_are_refused(three_ranks: Callable[[int], Non
 
 def learn_a_share(number: int, folder: str, rows: list[int]) -> None:
     """What a rank's normaliser knows after its share of some batches."""
-    torch.distributed.init_process_group("gloo", f"file://{folder}/meet", rank=number, world_size=2)
+    torch.distributed.init_process_group("gloo", f"file://{folder}/rendezvous", rank=number, world_size=2)
     normalizer = RunningNormalizer({"x": FieldSpec((2,))})
     for batch in batches(rows):
         share = batch.chunk(2)[number]

@@ -17,10 +17,8 @@ from jsonargparse.typing import register_type
 
 from memup_lightning.data.array_files.columns import convert_type
 from memup_lightning.data.array_files.function import EpisodeFunction, read_function
-from memup_lightning.data.array_files.layout import Columns, UserEpisodes
+from memup_lightning.data.array_files.layout import TABLE_SUFFIXES, Columns, UserEpisodes
 from memup_lightning.data.array_files.npz import read_npz
-from memup_lightning.data.array_files.table import read_tables
-from memup_lightning.data.array_files.table_files import TABLE_SUFFIXES
 from memup_lightning.exceptions import MemUPError
 
 __all__ = ["Columns", "EpisodeFunction", "EpisodePath", "UserEpisodes", "convert_type", "read_episodes"]
@@ -29,7 +27,7 @@ _SUFFIXES = (".npz", *TABLE_SUFFIXES)
 
 
 class EpisodePath(str):
-    """Path of a file, folder or pattern, which the command line tells from the import path of a function.
+    """Path of a file, folder or pattern, which the command line distinguishes from the import path of a function.
 
     A path ends in a known suffix, contains a slash or an asterisk, or names what exists.
     """
@@ -76,10 +74,14 @@ def read_episodes(source: str | EpisodeFunction, columns: Columns) -> UserEpisod
     suffixes = sorted({file.suffix for file in files})
     if len(suffixes) > 1 or suffixes[0] not in _SUFFIXES:
         raise MemUPError(
-            f"{source}: files of kind {', '.join(suffix or 'without ending' for suffix in suffixes)} cannot be read; give "
+            f"{source}: files of type {', '.join(suffix or 'without ending' for suffix in suffixes)} cannot be read; give "
             f"one of {', '.join(_SUFFIXES)}"
         )
     if suffixes[0] != ".npz":
+        try:
+            from memup_lightning.data.array_files.table import read_tables  # pyarrow is an extra
+        except ImportError as error:
+            raise MemUPError(f"{source} needs pyarrow: pip install 'memup-lightning[arrow]' ({error})") from error
         return read_tables(source, files, base, columns)
     if len(files) > 1:
         raise MemUPError(

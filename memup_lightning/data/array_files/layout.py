@@ -14,6 +14,8 @@ from memup_lightning.typing import Arrays, IntArray
 
 Array = npt.NDArray[Any]
 
+TABLE_SUFFIXES = (".parquet", ".arrow", ".feather")
+
 
 @dataclass(frozen=True)
 class Columns:

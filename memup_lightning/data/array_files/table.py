@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow
+from pyarrow import compute
 
 from memup_lightning.data.array_files.columns import allocate, check_numeric, convert_type, finish, put, put_flag
 from memup_lightning.data.array_files.layout import Array, Columns, Layout, UserEpisodes
@@ -25,17 +27,13 @@ def read_tables(source: str, files: list[Path], base: Path | None, columns: Colu
 
     Args:
         source: as the user gave it, for messages.
-        files: all of one kind, in their order.
+        files: all of one format, in their order.
         base: folder of a partitioned table, whose subfolders are named ``column=value``.
         columns: what is read.
 
     Raises:
         MemUPError: as :func:`~memup_lightning.data.array_files.read_episodes` does.
     """
-    try:
-        import pyarrow  # noqa: F401
-    except ImportError as error:
-        raise MemUPError(f"{source} needs pyarrow: pip install 'memup-lightning[arrow]' ({error})") from error
     with _readable(source):
         tables = TableFiles(files, base)
         for name in (*columns.x, columns.y, columns.episode):
@@ -62,8 +60,6 @@ def read_tables(source: str, files: list[Path], base: Path | None, columns: Colu
 @contextmanager
 def _readable(source: str) -> Iterator[None]:
     """Refuse files that pyarrow cannot read."""
-    import pyarrow
-
     try:
         yield
     except (OSError, pyarrow.ArrowException) as error:
@@ -72,9 +68,6 @@ def _readable(source: str) -> Iterator[None]:
 
 def _episodes(source: str, tables: TableFiles, name: str) -> Layout:
     """Find the episodes: runs of rows with the same value of the column."""
-    import pyarrow
-    from pyarrow import compute
-
     values: list[Any] = []
     lengths: list[int] = []
     for begin, column in tables.column(name):
@@ -170,26 +163,22 @@ class _Reader:
                 yield begin, self._values(name, begin, _plain(column), exists), exists
 
     def _values(self, name: str, begin: int, column: Any, exists: BoolArray) -> Array:
-        import pyarrow
-
-        kind, types = column.type, pyarrow.types
-        if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        dtype, types = column.type, pyarrow.types
+        if types.is_list(dtype) or types.is_large_list(dtype) or types.is_fixed_size_list(dtype):
             return self._lists(name, begin, column, exists)
-        if types.is_null(kind):
+        if types.is_null(dtype):
             return np.zeros(len(column))
-        if types.is_decimal(kind):
+        if types.is_decimal(dtype):
             column = column.cast(pyarrow.float64())
-        elif not (types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)):
-            check_numeric(self.source, name, _numpy_kind(kind), kind)
+        elif not (types.is_integer(dtype) or types.is_floating(dtype) or types.is_boolean(dtype)):
+            check_numeric(self.source, name, _numpy_kind(dtype), dtype)
         if column.null_count:
-            column = column.fill_null(False if types.is_boolean(kind) else 0)
+            column = column.fill_null(False if types.is_boolean(dtype) else 0)
         values: Array = column.to_numpy(zero_copy_only=False)
         return values
 
     def _lists(self, name: str, begin: int, column: Any, exists: BoolArray) -> Array:
         """Return the lists of one length as ``[rows, length, ...]``."""
-        from pyarrow import compute
-
         lengths = compute.list_value_length(column.drop_null()).to_numpy(zero_copy_only=False)
         if len(lengths) == 0:
             return np.zeros((len(column), 0))
@@ -223,17 +212,14 @@ class _Reader:
 
 def _plain(column: Any) -> Any:
     """Return the values without dictionary encoding or extension type."""
-    import pyarrow
-
     if pyarrow.types.is_dictionary(column.type):
         return column.dictionary_decode()
     return column.storage if isinstance(column.type, pyarrow.ExtensionType) else column
 
 
-def _numpy_kind(kind: Any) -> str:
+def _numpy_kind(dtype: Any) -> str:
     """Return the kind of the NumPy dtype for an Arrow type that holds no numbers."""
-    from pyarrow import types
-
-    if types.is_temporal(kind):
+    types = pyarrow.types
+    if types.is_temporal(dtype):
         return "M"
-    return "U" if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind) else "O"
+    return "U" if types.is_string(dtype) or types.is_large_string(dtype) or types.is_string_view(dtype) else "O"

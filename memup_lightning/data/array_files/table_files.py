@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from memup_lightning.exceptions import MemUPError
+import pyarrow
+from pyarrow import ipc, parquet
 
-TABLE_SUFFIXES = (".parquet", ".arrow", ".feather")
+from memup_lightning.exceptions import MemUPError
 
 _BATCH = 1 << 15  # rows
 _BUFFER = 1 << 16  # bytes
 
 
 class TableFiles:
-    """Files of one kind, read one after the other.
+    """Files of one format, read one after the other.
 
     Attributes:
         names: their columns, those of the first file.
@@ -30,8 +31,6 @@ class TableFiles:
 
     def column(self, name: str) -> Iterator[tuple[int, Any]]:
         """Yield the first row and the values of each batch of a column."""
-        import pyarrow
-
         begin = 0
         for file, partition in zip(self._files, self._partitions, strict=True):
             names = next(self._read(file, None))
@@ -53,8 +52,6 @@ def _partition(path: Path) -> dict[str, int | str]:
 
 def _parquet_batches(path: Path, name: str | None) -> Iterator[Any]:
     """Yield the batches of one column of a parquet file; without a name, its columns."""
-    from pyarrow import parquet
-
     with parquet.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER) as file:  # whole row groups take much room
         if name is None:
             yield file.schema_arrow.names
@@ -64,9 +61,6 @@ def _parquet_batches(path: Path, name: str | None) -> Iterator[Any]:
 
 def _arrow_batches(path: Path, name: str | None) -> Iterator[Any]:
     """Yield the batches of one column of a file in one of Arrow's two formats; without a name, its columns."""
-    import pyarrow
-    from pyarrow import ipc
-
     options = None
     if name is not None:
         options = ipc.IpcReadOptions(included_fields=[next(_arrow_batches(path, None)).index(name)], use_threads=False)

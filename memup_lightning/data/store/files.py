@@ -11,7 +11,7 @@ from pathlib import Path
 from memup_lightning.exceptions import MemUPError
 
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows would translate line ends
-_SEEKING = threading.Lock()
+_SEEK_LOCK = threading.Lock()
 
 
 def open_file(path: Path, flags: int) -> int:
@@ -20,13 +20,13 @@ def open_file(path: Path, flags: int) -> int:
 
 
 def _seek_and_read(file: int, count: int, position: int) -> bytes:
-    with _SEEKING:
+    with _SEEK_LOCK:
         os.lseek(file, position, os.SEEK_SET)
         return os.read(file, count)
 
 
 def _seek_and_write(file: int, content: memoryview, position: int) -> int:
-    with _SEEKING:
+    with _SEEK_LOCK:
         os.lseek(file, position, os.SEEK_SET)
         return os.write(file, content)
 

@@ -21,7 +21,7 @@ from memup_lightning.exceptions import MemUPError
 from memup_lightning.specs import FieldSpec
 from memup_lightning.typing import Arrays, IntArray
 
-_OF_A_PROCESS = ("_files", "_lock", "_verification")  # attributes that are not pickled
+_PROCESS_ATTRIBUTES = ("_files", "_lock", "_verification")  # attributes that are not pickled
 _MAX_GAP = 4 << 10  # bytes between two rows that are read with them: cheaper than another system call
 
 
@@ -148,7 +148,7 @@ class EpisodeStore(EpisodeSource):
         self._verification = Verification(self.path, self.fields, len(self))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name not in _OF_A_PROCESS}
+        return {name: value for name, value in self.__dict__.items() if name not in _PROCESS_ATTRIBUTES}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

@@ -63,9 +63,9 @@ class ItemPolicy(InformedPolicy, ABC):
         by_chance |= self.draw(_RANDOM_STEP, episode, tic) < self.noise
         return np.where(by_chance, random, self._walk(*self.goal(infos), self.draw(_SIDE, episode) < 0.5))
 
-    def draw(self, kind: int, *keys: IntArray) -> FloatArray:
+    def draw(self, purpose: int, *keys: IntArray) -> FloatArray:
         """Draw a uniform number from [0, 1)."""
-        return rng.uniform(self.seed, kind, *keys)
+        return rng.uniform(self.seed, purpose, *keys)
 
     def _walk(self, bearing: FloatArray, distance: FloatArray, search_left: BoolArray) -> IntArray:
         left, off = bearing > 0, np.abs(bearing)

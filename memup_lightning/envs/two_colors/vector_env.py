@@ -34,7 +34,7 @@ class DoomVectorEnv(SyncVectorEnv):
     each name of the environments' infos an array and the mask ``_name``, ``[num_envs]`` each.
 
     Args:
-        kind: class of the environments.
+        env_class: class of the environments.
         num_envs: number of environments.
         threads: that play them, the caller's own among them; each plays its share one after another. By default one for
             each core that this process may use, and no more than environments.
@@ -47,7 +47,7 @@ class DoomVectorEnv(SyncVectorEnv):
 
     def __init__(
         self,
-        kind: type[DoomEnv],
+        env_class: type[DoomEnv],
         num_envs: int = 1,
         threads: int | None = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
@@ -55,7 +55,7 @@ class DoomVectorEnv(SyncVectorEnv):
     ) -> None:
         if num_envs < 1 or (threads is not None and threads < 1):
             raise MemUPError(f"num_envs={num_envs}, threads={threads}: each must be at least 1")
-        super().__init__([partial(kind, **given)] * num_envs, autoreset_mode=autoreset_mode)
+        super().__init__([partial(env_class, **given)] * num_envs, autoreset_mode=autoreset_mode)
         self._crew = Crew(num_envs, threads)
         self._last_infos: list[Info | None] = [None] * num_envs
         self._final: list[tuple[Frame, Info] | None] = [None] * num_envs
@@ -111,8 +111,9 @@ class DoomVectorEnv(SyncVectorEnv):
         if any(self._final):
             over = np.array([final is not None for final in self._final])
             frames = np.full(self.num_envs, None, dtype=object)
-            for n in np.flatnonzero(over):
-                frames[n] = self._final[n][0]  # type: ignore[index]
+            for n, final in enumerate(self._final):
+                if final is not None:
+                    frames[n] = final[0]
             final_info = self._infos([final and final[1] for final in self._final])
             infos |= {"final_obs": frames, "_final_obs": over, "final_info": final_info, "_final_info": over.copy()}
         self._autoreset_envs = self._terminations | self._truncations

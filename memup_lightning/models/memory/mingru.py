@@ -28,12 +28,13 @@ class MinGRU(Memory):
         check_at_least(1, hidden_size=hidden_size, num_layers=num_layers, keep=keep)
         self.output_size = hidden_size
         sizes = [input_size, *[hidden_size] * (num_layers - 1)]
-        self.layers = nn.ModuleList(nn.Linear(size, 2 * hidden_size) for size in sizes)
+        layers = [nn.Linear(size, 2 * hidden_size) for size in sizes]
+        self.layers = nn.ModuleList(layers)
         gates = torch.zeros(2 * hidden_size)
         gates[:hidden_size] = -torch.tensor(float(keep)).log()
         with torch.no_grad():
-            for layer in self.layers:
-                layer.bias.copy_(gates)  # type: ignore[operator]
+            for layer in layers:
+                layer.bias.copy_(gates)
 
     def initial_state(self, lanes: int) -> State:
         weight = next(self.parameters())

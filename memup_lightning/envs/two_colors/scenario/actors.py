@@ -127,15 +127,15 @@ actor TC{colour}Vest : CustomInventory {{
     )
 
 
-def _spawn(kind: str, rules: Rules, duration: int = 0) -> str:
+def _spawn(actor: str, rules: Rules, duration: int = 0) -> str:
     """Return a state that lets one item appear at a random place of the room in whose centre the actor stands."""
     reach = rules.room_size // 2 - _WALL_MARGIN
     place = f"frandom(-{reach}, {reach}), frandom(-{reach}, {reach}), 0"
-    return f'TNT1 A {duration} A_SpawnItemEx("{kind}", {place}, 0, 0, 0, 0, SXF_NOCHECKPOSITION)'
+    return f'TNT1 A {duration} A_SpawnItemEx("{actor}", {place}, 0, 0, 0, 0, SXF_NOCHECKPOSITION)'
 
 
 def _room(rules: Rules) -> str:
-    begin = "\n    ".join(_spawn(kind, rules) for _ in range(rules.items) for kind in ("TCRedVest", "TCGreenVest"))
+    begin = "\n    ".join(_spawn(actor, rules) for _ in range(rules.items) for actor in ("TCRedVest", "TCGreenVest"))
     right = 'TNT1 A 0 A_GiveInventory("TCHeal", 1)'
     wrong = f'TNT1 A 0 A_DamageSelf({rules.item_health}, "Slime", DMSS_FOILINVUL)'
     return f"""

@@ -17,8 +17,8 @@ def map_of(rules: Rules) -> bytes:
 
 def _room_map(rules: Rules) -> bytes:
     room = Room(0, rules.room_size, "TCACID", "TCCEIL", "TCWALL")
-    kinds = [Thing(ITEMS, 0), Thing(ACID, 0)]
-    return textmap([room], [Thing(_PLAYER, 0), Thing(PILLAR, _PILLAR_DISTANCE), *kinds])
+    sources = [Thing(ITEMS, 0), Thing(ACID, 0)]
+    return textmap([room], [Thing(_PLAYER, 0), Thing(PILLAR, _PILLAR_DISTANCE), *sources])
 
 
 def _delay_map(rules: TwoColorsDelayRules) -> bytes:

@@ -56,8 +56,8 @@ def png(image: Image, offset: tuple[int, int] | None = None) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunks) + _chunk(b"IEND", b"")
 
 
-def _chunk(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+def _chunk(name: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 
 
 def _stored(content: bytes) -> bytes:
@@ -92,12 +92,12 @@ class Thing(NamedTuple):
     """Actor that is on the map from the start.
 
     Attributes:
-        kind: its number, given to a class by the map's ZMAPINFO.
+        type: its number, given to a class by the map's ZMAPINFO.
         x, y: its place.
         tag: by which specials find it; 0: none.
     """
 
-    kind: int
+    type: int
     x: int
     y: int = 0
     tag: int = 0
@@ -117,13 +117,13 @@ def textmap(rooms: Sequence[Room], things: Sequence[Thing]) -> bytes:
         out.append(_block("sector", look | {"heightfloor": 0, "heightceiling": room.height}))
     skills = {f"skill{n}": True for n in range(1, 6)}
     for thing in things:
-        place: Values = {"x": float(thing.x), "y": float(thing.y), "angle": 0, "type": thing.kind, "id": thing.tag}
+        place: Values = {"x": float(thing.x), "y": float(thing.y), "angle": 0, "type": thing.type, "id": thing.tag}
         out.append(_block("thing", place | skills | {"single": True}))
     return "\n".join(out).encode("ascii")
 
 
-def _block(kind: str, values: Values) -> str:
-    return f"{kind} {{ {' '.join(f'{name} = {_literal(value)};' for name, value in values.items())} }}"
+def _block(name: str, values: Values) -> str:
+    return f"{name} {{ {' '.join(f'{key} = {_literal(value)};' for key, value in values.items())} }}"
 
 
 def _literal(value: str | float | bool) -> str:
