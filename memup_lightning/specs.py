@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import zip_longest
 from math import prod
 from typing import Any, Literal
 
@@ -23,6 +24,10 @@ class FieldSpec:
         dtype: NumPy dtype name, as stored.
         type: ``vector`` (numbers, used as they are), ``token`` (class numbers) or ``image`` (height, width, channels).
         classes: number of classes of a ``token``.
+        names: of the classes of a ``token``, as the data call them, or of the components of a ``vector``. A token of the
+            inputs has one class more, for values that the training episodes do not hold.
+        means: of each component in the training episodes, which replaces a missing number; empty where none may be
+            missing.
 
     Raises:
         MemUPError: a token without classes, an image without three dimensions or with the channels first.
@@ -32,9 +37,12 @@ class FieldSpec:
     dtype: str = "float32"
     type: FieldType = "vector"
     classes: int = 0
+    names: tuple[str, ...] = ()
+    means: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "shape", tuple(self.shape))
+        for name in ("shape", "names", "means"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         if self.type == "token" and self.classes < 1:
             raise MemUPError(f"a token field needs classes >= 1, got classes={self.classes}")
         if self.type == "image" and len(self.shape) != 3:
@@ -94,12 +102,34 @@ class TaskSpec:
     def context_fields(self) -> dict[str, FieldSpec]:
         return {name: self.fields[name] for name in self.context}
 
+    def check_same_names(self, other: TaskSpec) -> None:
+        """Refuse a task whose classes or columns are others, or have other means: its numbers mean something else.
+
+        Args:
+            self: the task that a model was trained on.
+            other: the task of the data.
+
+        Raises:
+            MemUPError: naming a field, and a name or mean that differs.
+        """
+        mine = {**self.fields, "the outcome": self.outcome}
+        theirs = {**other.fields, "the outcome": other.outcome}
+        for name in dict.fromkeys((*mine, *theirs)):
+            for what in ("names", "means"):
+                trained, given = (getattr(fields.get(name), what, ()) for fields in (mine, theirs))
+                if trained != given:
+                    differing = next(x for x in zip_longest(trained, given) if x[0] != x[1])
+                    raise MemUPError(
+                        f"the {what} of {name} are others than the model was trained with ({differing[1]} where it was "
+                        f"{differing[0]}); give the training data of the model, from which they follow"
+                    )
+
     def to_dict(self) -> dict[str, Any]:
         """Convert to plain values, which a checkpoint loads with ``weights_only=True``."""
         plain = asdict(self)
         plain["context"] = list(self.context)
         for spec in (*plain["fields"].values(), plain["outcome"]):
-            spec["shape"] = list(spec["shape"])
+            spec |= {name: list(spec[name]) for name in ("shape", "names", "means")}
         return plain
 
     @classmethod

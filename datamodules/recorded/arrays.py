@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import math
-import warnings
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, Literal, Unpack
 
 import numpy as np
+from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
 
 from memup_lightning.data.array_files import Columns, EpisodeFunction, EpisodePath, UserEpisodes, read_episodes
-from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, OUTCOME, ArrayEpisodes, EpisodeSource
+from memup_lightning.data.array_files.encoding import (
+    MISSING,
+    X,
+    columns_of,
+    encode,
+    fit_missing,
+    fit_texts,
+    text_fields,
+)
+from memup_lightning.data.array_files.layout import Missing
+from memup_lightning.data.episodes import HAS_OUTCOME, OUTCOME, ArrayEpisodes, EpisodeSource
 from memup_lightning.data.subset import EpisodeSubset, split_by_share
-from memup_lightning.datamodules.recorded.base import SPLITS, EpisodeDataModule, StreamOptions
+from memup_lightning.datamodules.recorded.base import SPLITS, STAGES, EpisodeDataModule, StreamOptions
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.specs import FieldSpec, FieldType, TaskSpec
-from memup_lightning.typing import Split
+from memup_lightning.typing import IntArray, Split
 
+_SHOWN = 8  # classes in a message
 _SPARSE_CLASSES = 1000  # from so many on, at least half of the class numbers must occur
 
 
@@ -27,10 +39,14 @@ class ArrayDataModule(EpisodeDataModule):
     each episode, which counts at its last step. The memory is evaluated where ``eval_mask`` says so, else at every step
     with an outcome.
 
+    Columns of a table: numbers, booleans (0 or 1) and durations (seconds) are joined to one vector; a point in time becomes
+    the seconds since the row before, 0 at the first of an episode; text and categories become a token each, with a class
+    for each value of the training episodes and one for all other values.
+
     - ``.npz``: ``x`` and ``y`` of all episodes concatenated with their ``lengths``, or without ``lengths`` as
       ``[episodes, steps, ...]``; y may be ``[episodes]``. Optional: ``has_outcome`` and ``eval_mask``, bool for each step.
-    - ``.parquet``, ``.arrow``, ``.feather`` (extra ``arrow``): a row a step; the rows of an episode (column ``episode``)
-      follow each other. Where y is null there is no outcome. Optional columns: ``has_outcome`` and ``eval_mask``.
+    - ``.parquet``, ``.arrow``, ``.feather``, ``.csv`` (extra ``arrow``): a row a step; the column ``episode`` says to which
+      episode it belongs. Where y is null there is no outcome. Optional columns: ``has_outcome`` and ``eval_mask``.
       Also a folder of parquet files, partitioned or not, and a pattern (``data/*.parquet``): files are read in the order
       of their names, with numbers in them by value.
     - the import path of a function that yields ``(x, y)`` for each episode, or of a class whose objects do when called.
@@ -39,12 +55,19 @@ class ArrayDataModule(EpisodeDataModule):
         train: file, folder, pattern or function.
         val, test: the same; None: a share of ``train``.
         val_share, test_share: of the episodes of ``train``; which ones follows from ``seed``.
-        x: arrays or columns that the memory reads; several are joined.
+        x: arrays or columns that the memory reads; by default the array ``x``, and of a table all columns that are nothing
+            else.
         y: array or column of the outcome.
         episode: column of a table that says to which episode a row belongs.
-        x_type: ``vector`` (numbers), ``token`` (class numbers from 0 on) or ``image`` (height, width, channels).
-        y_type: ``token`` (one of several classes) or ``vector`` (a number or vector); None: integers and booleans are
-            classes, floats are numbers.
+        time: column of a table by which the rows of an episode are sorted; by default they stay in the file's order.
+        missing: what replaces a missing number (NaN or null) of x: ``mask``, the mean of its column in the training
+            episodes; ``previous``, the last number of its episode, and before the first one the mean. Both add a field
+            that is 1 where a number was missing. Missing text counts as unknown, or is the previous one. By default they
+            are refused.
+        x_type: of the numbers in x: ``vector``, ``token`` (class numbers from 0 on) or ``image`` (height, width,
+            channels).
+        y_type: ``token`` (one of several classes) or ``vector`` (a number or vector); None: integers, booleans and text
+            are classes, floats are numbers.
         window: steps of the local context.
         tolerance: a predicted number counts as right within this distance.
         **stream: see :class:`~memup_lightning.datamodules.recorded.base.EpisodeDataModule`.
@@ -64,6 +87,8 @@ class ArrayDataModule(EpisodeDataModule):
         x: list[str] | None = None,
         y: str = "y",
         episode: str = "episode",
+        time: str | None = None,
+        missing: Missing | None = None,
         x_type: FieldType = "vector",
         y_type: Literal["vector", "token"] | None = None,
         window: int = 1,
@@ -75,13 +100,19 @@ class ArrayDataModule(EpisodeDataModule):
             raise MemUPError("x=[] names no array or column; name those that the memory reads")
         self.given: dict[Split, EpisodeFunction | str | None] = {"train": train, "val": val, "test": test}
         self.shares: dict[Split, float] = {"val": val_share, "test": test_share}
-        self.x = ["x"] if x is None else x
+        self.x = None if x is None else tuple(x)
         self.y = y
         self.episode = episode
+        self.time = time
+        self.missing = missing
         self.x_type: FieldType = x_type
         self.y_type = y_type
         self.window = window
         self.tolerance = tolerance
+        self._model_task: TaskSpec | None = None
+        self._sources: dict[Split, ArrayEpisodes] = {}
+        self._parts: dict[Split, IntArray] = {}  # episodes of the file of train that a split has
+        self._keys: dict[Split, list[str]] = {}
 
     @property
     def label(self) -> str:
@@ -90,46 +121,119 @@ class ArrayDataModule(EpisodeDataModule):
 
     @property
     def task(self) -> TaskSpec:
-        fields = self._sources["train"].fields
-        return TaskSpec({"x": fields["x"]}, {"x": 0}, ("x",), fields[OUTCOME], self.window, self.tolerance)
+        return self._model_task or self._fitted_task
+
+    def setup(self, stage: str) -> None:
+        module = None if self.trainer is None else self.trainer.lightning_module
+        task = getattr(module, "task", None)
+        if isinstance(task, TaskSpec):
+            if "_fitted_task" not in vars(self) and stage != "fit" and all(self.given[x] for x in STAGES[stage]):
+                self._model_task = task  # the model knows its categories; the training file need not be there
+            task.check_same_names(self.task)
+        super().setup(stage)
 
     def episodes(self, split: Split) -> EpisodeSource:
-        return self._sources[split]
+        if split != "train" and self.given[split] is not None:
+            return self._whole(split)
+        return EpisodeSubset(self._whole("train"), self._parts[split])
 
-    @cached_property
-    def _sources(self) -> dict[Split, EpisodeSource]:
-        read: dict[Split, UserEpisodes] = {}
-        y_type: FieldType | None = self.y_type
-        for split, source in self.given.items():
-            if source is not None:
-                columns = Columns(tuple(self.x), self.y, self.episode, self.x_type, y_type)
-                read[split] = read_episodes(source, columns)
-                if y_type is None and _are_class_numbers(read[split]):
-                    warnings.warn(
-                        f"{self.split_label(split)}: {self.y!r} holds whole numbers from 0 on as {read[split].y.dtype}, "
-                        "which are read as numbers (as pandas stores a column with missing values); "
-                        "y_type=token reads them as classes",
-                        stacklevel=2,
-                    )
-                y_type = y_type or ("token" if read[split].y.dtype == np.int64 else "vector")  # of train for all
-        fields = {
-            "x": _field("x", {split: user.x for split, user in read.items()}, self.x_type),
-            OUTCOME: _field("y", {split: user.y for split, user in read.items()}, y_type or "vector"),
-        }
-        has_eval_mask = any(EVAL_MASK in user.flags for user in read.values())
-        sources: dict[Split, EpisodeSource] = {
-            split: _source(user, fields, has_eval_mask) for split, user in read.items()
-        }
-        missing = [split for split in SPLITS if split not in sources]
-        parts = split_by_share(len(sources["train"]), [self.shares[split] for split in missing], self.seed)
-        whole = sources["train"]
-        for split, part in zip([*missing, "train"], parts, strict=True):
-            sources[split] = EpisodeSubset(whole, part)
-        return sources
+    def episode_keys(self, split: Split) -> list[str]:
+        if split != "train" and self.given[split] is not None:
+            return self._keys[split]
+        keys = self._keys["train"]
+        return [keys[number] for number in self._parts[split]] if keys else []
 
     def split_label(self, split: Split) -> str:
         given = self.given[split]
         return given if isinstance(given, str) else super().split_label(split)
+
+    def _whole(self, split: Split) -> ArrayEpisodes:
+        """Return all episodes of the file or function of a split."""
+        if split not in self._sources:
+            if self._model_task is None:
+                _ = self._fitted_task  # reads all that is given
+            else:
+                fields = {**self._model_task.fields, OUTCOME: self._model_task.outcome}
+                user = self._read(split, self.x or columns_of(fields), fields[OUTCOME].type)
+                self._sources[split] = self._encode(split, user, fields)
+        return self._sources[split]
+
+    @cached_property
+    def _fitted_task(self) -> TaskSpec:
+        """The task that follows from the training episodes."""
+        train = self._read("train", self.x, self.y_type)
+        missing = [split for split in SPLITS if self.given[split] is None]
+        parts = split_by_share(len(train.lengths), [self.shares[split] for split in missing], self.seed)
+        self._parts = dict(zip([*missing, "train"], parts, strict=True))
+        training = np.zeros(len(train.lengths), np.bool_)
+        training[self._parts["train"]] = True
+        training = np.repeat(training, train.lengths)
+        label = self.split_label("train")
+        texts = fit_texts(label, train, training, named=self.x is not None)
+        users: dict[Split, UserEpisodes] = {"train": train}
+        y_type: FieldType = self.y_type or ("token" if train.y.dtype == np.int64 else "vector")
+        for split in SPLITS:
+            if split != "train" and self.given[split] is not None:
+                users[split] = self._read(split, train.columns or self.x, y_type)
+        fields: dict[str, FieldSpec] = {}
+        if train.x is not None:
+            x = _field("x", {split: user.x for split, user in users.items() if user.x is not None}, self.x_type)
+            mask: FieldSpec | None = None
+            means: tuple[float, ...] = ()
+            if self.missing is not None and x.dtype == "float32":
+                mask, means = fit_missing(label, train, training)
+            fields[X] = replace(x, names=train.x_names if x.type == "vector" else (), means=means)
+            if mask is not None:
+                fields[MISSING] = mask
+        fields |= texts
+        if train.y_names:
+            outcome = FieldSpec((), "int64", "token", len(train.y_names), train.y_names)
+        else:
+            outcome = _field("y", {split: user.y for split, user in users.items()}, y_type)
+        task = TaskSpec(fields, dict.fromkeys(fields, 0), tuple(fields), outcome, self.window, self.tolerance)
+        if train.columns:
+            rank_zero_info(f"{label}: {_summary(train, task, self.episode, self.y)}")
+        for split, user in users.items():
+            self._sources[split] = self._encode(split, user, fields | {OUTCOME: outcome})
+        return task
+
+    def _read(self, split: Split, x: tuple[str, ...] | None, y_type: FieldType | None) -> UserEpisodes:
+        source = self.given[split]
+        assert source is not None
+        columns = Columns(x, self.y, self.episode, self.x_type, y_type, self.time, self.missing is not None)
+        user = read_episodes(source, columns)
+        self._keys[split] = user.keys
+        if y_type is None and _are_class_numbers(user):
+            user.notes.append(
+                f"{self.y!r} holds whole numbers from 0 on as {user.y.dtype}, which are read as numbers; "
+                "y_type=token reads them as classes"
+            )
+        return user
+
+    def _encode(self, split: Split, user: UserEpisodes, fields: dict[str, FieldSpec]) -> ArrayEpisodes:
+        arrays, notes = encode(self.split_label(split), user, fields, self.missing)
+        for note in (*user.notes, *notes):
+            rank_zero_warn(f"{self.split_label(split)}: {note}")
+        return ArrayEpisodes(arrays, user.lengths, fields)
+
+
+def _summary(train: UserEpisodes, task: TaskSpec, episode: str, y: str) -> str:
+    """Say what was read of a table."""
+    numbers = [*(task.fields[X].names if X in task.fields else ())]
+    texts = [
+        f"{name} ({_classes(field)}, and one for other values)" for name, field in text_fields(task.fields).items()
+    ]
+    if MISSING in task.fields:
+        texts.append(f"where {', '.join(task.fields[MISSING].names)} is missing")
+    outcome = _classes(task.outcome) if task.outcome.type == "token" else "numbers"
+    return f"{len(train.lengths)} episodes by {episode!r}; x: {', '.join([*numbers, *texts])}; y: {y} ({outcome})"
+
+
+def _classes(field: FieldSpec) -> str:
+    if not field.names:
+        return f"{field.classes} classes"
+    shown = ", ".join(field.names[:_SHOWN]) + (", ..." if len(field.names) > _SHOWN else "")
+    return f"{len(field.names)} classes: {shown}"
 
 
 def _are_class_numbers(user: UserEpisodes) -> bool:
@@ -143,16 +247,13 @@ def _field(name: str, arrays: dict[Split, np.ndarray[Any, Any]], type: FieldType
     """Describe an array in all splits: of class numbers, as many classes as the largest number asks for."""
     train = arrays["train"]
     shape = train.shape[1:]
-    for split, array in arrays.items():
-        if array.shape[1:] != shape:
-            raise MemUPError(f"{name} has shape {list(shape)} a step in train, but {list(array.shape[1:])} in {split}")
     if not math.prod(shape):
         raise MemUPError(f"{name} has shape {list(shape)} a step, which holds no number; give at least one column")
     if type == "image":
         _check_image(name, shape)
     if type != "token":
         return FieldSpec(shape, train.dtype.name, type)
-    classes = int(max(array.max() for array in arrays.values())) + 1
+    classes = max(2, int(max(array.max() for array in arrays.values())) + 1)
     if classes > _SPARSE_CLASSES:
         occurring = len(np.unique(np.concatenate([np.unique(array) for array in arrays.values()])))
         if classes > 2 * occurring:
@@ -172,13 +273,3 @@ def _check_image(name: str, shape: tuple[int, ...]) -> None:
             f"{name} has frames of shape {list(shape)}, channels first; give [height, width, channels]: "
             f"np.moveaxis({name}, -3, -1)"
         )
-
-
-def _source(user: UserEpisodes, fields: dict[str, FieldSpec], has_eval_mask: bool) -> ArrayEpisodes:
-    arrays = {"x": user.x, OUTCOME: user.y}
-    arrays[HAS_OUTCOME] = user.flags.get(HAS_OUTCOME, np.ones(len(user.x), np.bool_))
-    if has_eval_mask:
-        arrays[EVAL_MASK] = user.flags.get(EVAL_MASK, arrays[HAS_OUTCOME])
-    for field in ("x", OUTCOME):  # images of bytes in one split, of floats in another
-        arrays[field] = arrays[field].astype(fields[field].dtype, copy=False)
-    return ArrayEpisodes(arrays, user.lengths, fields)

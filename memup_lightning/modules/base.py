@@ -104,6 +104,7 @@ class BaseTask(CheckedLoading, LightningModule, ABC):  # type: ignore[misc]
                 "the checkpoint holds weights alone (save_weights_only=True), so a run cannot be resumed from it; give one "
                 "that holds the whole state, or start a new run from its weights by the callback InitialWeights"
             )
+        TaskSpec.from_dict(checkpoint["hyper_parameters"]["task"]).check_same_names(self.task)
         self._resumed = {name: checkpoint.get(name) for name in ("torch_rng", "cuda_rng", "settings")}
 
     def on_train_start(self) -> None:

@@ -1,7 +1,7 @@
-"""Users' own episodes: npz, parquet and Arrow files, or a function that yields them.
+"""Users' own episodes: npz, parquet, Arrow and csv files, or a function that yields them.
 
-``npz``, ``table`` (with ``table_files``) and ``function`` read the three forms; ``columns`` converts and checks values;
-``layout`` holds what is read.
+``npz``, ``table`` (with ``table_files``, ``table_episodes`` and ``table_columns``) and ``function`` read the three forms;
+``columns`` converts and checks values; ``layout`` holds what is read; ``encoding`` makes the fields of episodes of it.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ def read_episodes(source: str | EpisodeFunction, columns: Columns) -> UserEpisod
     """Read all episodes of a file, several files or a function.
 
     Args:
-        source: path of a ``.npz``, ``.parquet``, ``.arrow`` or ``.feather`` file; a folder of parquet files (partitioned
-            or not); a pattern such as ``data/*.parquet``; or the function.
+        source: path of a ``.npz``, ``.parquet``, ``.arrow``, ``.feather`` or ``.csv`` file; a folder of parquet files
+            (partitioned or not); a pattern such as ``data/*.parquet``; or the function.
         columns: what is read, and as which type.
 
     Raises:
-        MemUPError: no such file, array or column, a damaged file, anything but numbers, lengths that disagree.
+        MemUPError: no such file, array or column, a damaged file, values that cannot be read, lengths that disagree.
     """
     if not isinstance(source, str):
         return read_function(source, columns)

@@ -16,10 +16,15 @@ from memup_lightning.specs import FieldType
 from memup_lightning.typing import Arrays
 
 _MAX_CLASS = 1 << 53  # floats hold the whole numbers up to here
+MISSING_ADVICE = (
+    "which is no number; missing=mask fills in the column's mean and adds an input that says where, missing=previous the "
+    "last number of the episode; or drop the rows, or leave the column out of x"
+)
+"""What to do where a number of x is missing, as the end of a sentence."""
 _ADVICE = {
-    "O": "convert them to numbers",
-    "U": "number its categories (pandas: table[c].astype('category').cat.codes) or give a column for each "
-    "(pandas.get_dummies)",
+    "O": "convert them to numbers or text, or name in x the columns that the memory reads",
+    "U": "number its categories (numpy.unique(c, return_inverse=True)[1]), or write a table (parquet, csv), whose text is "
+    "read as categories",
     "M": "give seconds as numbers (pandas: table[c].diff().dt.total_seconds() for those since the row before)",
     "c": "give real and imaginary parts as two columns",
 }
@@ -61,7 +66,13 @@ def check_numeric(source: str, name: str, kind: str, content: object) -> None:
 
 
 def put(
-    out: Array, begin: int, values: Array, name: str, layout: Layout, exists: npt.NDArray[np.bool_] | None = None
+    out: Array,
+    begin: int,
+    values: Array,
+    name: str,
+    layout: Layout,
+    exists: npt.NDArray[np.bool_] | None = None,
+    missing: bool | None = None,
 ) -> None:
     """Convert the next rows of a column.
 
@@ -69,11 +80,13 @@ def put(
         out: float32, uint8 or int64 ``[rows, ...]``; written from row ``begin`` on.
         values: numbers, ``[n, ...]``.
         exists: rows that are checked and written, ``[n]``; None: all.
+        missing: whether a number of x may be NaN, which is kept; None: the values are outcomes.
 
     Raises:
         MemUPError: a value that is not finite, too large, or no class number, with its place.
     """
     target = out[begin : begin + len(values)]
+    missing_allowed = bool(missing) and out.dtype == np.float32
     if out.dtype == np.int64:
         limits = (0.0, float(_MAX_CLASS))
     elif out.dtype == np.uint8 or values.dtype.kind != "f":
@@ -85,6 +98,8 @@ def put(
         return
     if not (values.min() >= limits[0] and values.max() <= limits[1]):  # False for NaN
         bad = ~((values >= limits[0]) & (values <= limits[1]))
+        if missing_allowed:
+            bad &= ~np.isnan(values)
     if out.dtype == np.int64 and values.dtype.kind == "f":
         bad = ~((values >= limits[0]) & (values <= limits[1]) & (values == np.floor(values)))
     if exists is not None and not exists.all():
@@ -96,7 +111,7 @@ def put(
         value = values[(row, *component)]
         raise MemUPError(
             f"{layout.source}: {name!r}{component or ''} of {layout.place(begin + row)} is {value!s}, "
-            + _advice(value, out.dtype == np.int64)
+            + (MISSING_ADVICE if missing is False and np.isnan(value) else _advice(value, out.dtype == np.int64))
         )
     np.copyto(target, values, casting="unsafe")
 
@@ -127,7 +142,7 @@ def put_flag(out: npt.NDArray[np.bool_], begin: int, values: Array, name: str, l
     out[begin : begin + len(values)] = values.astype(np.bool_)
 
 
-def finish(layout: Layout, x: Array, y: Array, flags: Arrays, one_an_episode: bool) -> UserEpisodes:
+def finish(layout: Layout, x: Array | None, y: Array, flags: Arrays, one_an_episode: bool) -> UserEpisodes:
     """Put an outcome that each episode has one of at its last step, and check the flags.
 
     Args:
@@ -137,9 +152,10 @@ def finish(layout: Layout, x: Array, y: Array, flags: Arrays, one_an_episode: bo
     """
     if one_an_episode:
         last = layout.offsets[1:] - 1
-        whole = np.zeros((len(x), *y.shape[1:]), y.dtype)
+        steps = int(layout.offsets[-1])
+        whole = np.zeros((steps, *y.shape[1:]), y.dtype)
         whole[last] = y
-        at_end = np.zeros(len(x), np.bool_)
+        at_end = np.zeros(steps, np.bool_)
         at_end[last] = True
         if HAS_OUTCOME in flags and (flags[HAS_OUTCOME] & ~at_end).any():
             row = int((flags[HAS_OUTCOME] & ~at_end).argmax())

@@ -37,7 +37,9 @@ def read_function(function: EpisodeFunction, columns: Columns) -> UserEpisodes:
     one_an_episode = not all(each_step)
     if one_an_episode:
         ys = [array[None] for array in ys]
-    x = _concatenate(xs, "x", layout, convert_type(np.result_type(*{x.dtype for x in xs}), columns.x_type)[0])
+    x = _concatenate(
+        xs, "x", layout, convert_type(np.result_type(*{x.dtype for x in xs}), columns.x_type)[0], columns.missing
+    )
     y_layout = Layout(_SOURCE, layout.lengths, whole_episodes=one_an_episode)
     y = _concatenate(ys, "y", y_layout, convert_type(np.result_type(*{y.dtype for y in ys}), columns.y_type)[0])
     return finish(layout, x, y, {}, one_an_episode)
@@ -52,7 +54,7 @@ def _array(value: Any, name: str) -> Array:
     return array
 
 
-def _concatenate(parts: list[Array], name: str, layout: Layout, dtype: str) -> Array:
+def _concatenate(parts: list[Array], name: str, layout: Layout, dtype: str, missing: bool | None = None) -> Array:
     """Join the parts, each of which is freed as it is copied."""
     shapes = sorted({part.shape[1:] for part in parts})
     if len(shapes) > 1:
@@ -65,6 +67,6 @@ def _concatenate(parts: list[Array], name: str, layout: Layout, dtype: str) -> A
     parts.reverse()
     while parts:
         part = parts.pop()
-        put(out, begin, part, name, layout)
+        put(out, begin, part, name, layout, missing=missing)
         begin += len(part)
     return out

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +13,9 @@ from memup_lightning.specs import FieldType
 from memup_lightning.typing import Arrays, IntArray
 
 Array = npt.NDArray[Any]
+Missing: TypeAlias = Literal["mask", "previous"]
 
-TABLE_SUFFIXES = (".parquet", ".arrow", ".feather")
+TABLE_SUFFIXES = (".parquet", ".arrow", ".feather", ".csv")
 
 
 @dataclass(frozen=True)
@@ -22,18 +23,36 @@ class Columns:
     """What to read of a file.
 
     Attributes:
-        x: arrays or columns that make up x; several are joined.
+        x: arrays or columns that make up x; several are joined. None: all columns of a table that are nothing else, the
+            array ``x`` of an npz file.
         y: array or column of the outcome.
         episode: column of a table that says to which episode a row belongs.
-        x_type: ``vector``, ``token`` or ``image``.
+        x_type: of the columns of numbers, ``vector``, ``token`` or ``image``.
         y_type: ``vector`` or ``token``; None: integers and booleans are classes, floats are numbers.
+        time: column of a table that its rows are sorted by, within an episode.
+        missing: whether numbers of x may be missing; they are kept as NaN.
     """
 
-    x: tuple[str, ...]
+    x: tuple[str, ...] | None
     y: str
     episode: str
     x_type: FieldType
     y_type: FieldType | None
+    time: str | None = None
+    missing: bool = False
+
+
+@dataclass
+class TextColumn:
+    """A column of text or of categories.
+
+    Attributes:
+        codes: int64 ``[steps]``, the number of each step's value in ``values``; -1 where it is missing.
+        values: the values that occur, each once.
+    """
+
+    codes: IntArray
+    values: list[str]
 
 
 @dataclass
@@ -41,42 +60,68 @@ class UserEpisodes:
     """Episodes as they were given, concatenated.
 
     Attributes:
-        x: ``[steps, ...]``: float32, uint8 (images of bytes) or int64 (class numbers).
+        x: ``[steps, ...]``: float32 (NaN where a number is missing), uint8 (images of bytes) or int64 (class numbers);
+            None where all columns hold text.
         y: ``[steps, ...]``: float32 or int64; 0 where ``flags`` say that there is no outcome.
         lengths: steps of each episode.
         flags: ``has_outcome`` and ``eval_mask`` (bool ``[steps]``), where they are known.
+        columns: those of a table that x and texts were read from.
+        x_names: of the components of x, after the columns that it was joined from; empty where x is no table's.
+        texts: columns of x that hold text.
+        y_names: the classes in the order of their numbers, where they are text.
+        keys: value of the episode column of each episode; empty where there is none.
+        notes: what was decided while reading, for the user: a sentence each, without the name of the source.
     """
 
-    x: Array
+    x: Array | None
     y: Array
     lengths: IntArray
     flags: Arrays
+    columns: tuple[str, ...] = ()
+    x_names: tuple[str, ...] = ()
+    texts: dict[str, TextColumn] = field(default_factory=dict)
+    y_names: tuple[str, ...] = ()
+    keys: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Which episode and step a row belongs to, for messages.
+    """Which episode and step a row belongs to.
 
     Attributes:
         source: the file or function, as messages name it.
-        lengths: steps of each episode, whose rows follow each other.
+        lengths: steps of each episode.
         whole_episodes: whether a row is an episode, not a step.
+        order: row of the file of each step of the concatenated episodes, ``[steps]``; None: they are in the file's order.
     """
 
     source: str
     lengths: IntArray
     whole_episodes: bool = False
+    order: IntArray | None = None
 
     @cached_property
     def offsets(self) -> IntArray:
         return np.concatenate([[0], np.cumsum(self.lengths)])
 
+    @cached_property
+    def _steps(self) -> IntArray | None:
+        """Number of each row of the file among the steps of the concatenated episodes."""
+        return None if self.order is None else np.argsort(self.order)
+
     @property
     def rows(self) -> int:
         return len(self.lengths) if self.whole_episodes else int(self.offsets[-1])
 
+    def group(self, array: Array) -> Array:
+        """Return an array ``[rows, ...]``, which is in the order of the file, in the order of the episodes' steps."""
+        return array if self.order is None else array[self.order]
+
     def place(self, row: int) -> str:
+        """Say where a row of the file belongs."""
         if self.whole_episodes:
             return f"episode {row}"
-        episode = int(np.searchsorted(self.offsets, row, side="right")) - 1
-        return f"episode {episode} at step {row - self.offsets[episode]} (row {row})"
+        step = row if self._steps is None else int(self._steps[row])
+        episode = int(np.searchsorted(self.offsets, step, side="right")) - 1
+        return f"episode {episode} at step {step - self.offsets[episode]} (row {row})"

@@ -32,21 +32,22 @@ def read_npz(path: Path, columns: Columns) -> UserEpisodes:
     with _readable(path), zipfile.ZipFile(path) as archive:
         _check_directory(path, archive)
         members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-        _check_names(path, members.keys(), columns)
+        x_names = columns.x or ("x",)
+        _check_names(path, members.keys(), (*x_names, columns.y))
         arrays = {name: _Member(path, archive, name, info) for name, info in members.items()}
         if _LENGTHS in arrays:
             lengths, leading = _lengths(path, arrays[_LENGTHS]), 1
         else:  # of equal length: [episodes, steps, ...]
-            first = arrays[columns.x[0]]
+            first = arrays[x_names[0]]
             if len(first.shape) < 2:
                 raise MemUPError(
-                    f"{path}: {columns.x[0]!r} has shape {list(first.shape)}; without an array {_LENGTHS!r} (steps of each "
+                    f"{path}: {x_names[0]!r} has shape {list(first.shape)}; without an array {_LENGTHS!r} (steps of each "
                     "episode) it must be [episodes, steps, ...]"
                 )
             lengths, leading = check_lengths(np.full(first.shape[0], first.shape[1])), 2
         layout = Layout(str(path), lengths)
         flags = {name: arrays[name].flag(layout, leading) for name in (HAS_OUTCOME, EVAL_MASK) if name in arrays}
-        x = _join([arrays[name] for name in columns.x], layout, leading, columns.x_type)
+        x = _join([arrays[name] for name in x_names], layout, leading, columns.x_type, columns.missing)
         y, one_an_episode = _outcome(arrays[columns.y], layout, leading, columns.y_type, flags.get(HAS_OUTCOME))
         return finish(layout, x, y, flags, one_an_episode)
 
@@ -80,14 +81,14 @@ def _check_directory(path: Path, archive: zipfile.ZipFile) -> None:
         )
 
 
-def _check_names(path: Path, found: Any, columns: Columns) -> None:
+def _check_names(path: Path, found: Any, read: tuple[str, ...]) -> None:
     there = ", ".join(map(repr, found)) or "nothing"
-    for name in (*columns.x, columns.y):
+    for name in read:
         if name not in found:
             raise MemUPError(f"{path} has no {name!r}; it holds {there}")
     for name in found:
         near = difflib.get_close_matches(name, _OPTIONAL, 1, 0.8)
-        if near and name not in (*_OPTIONAL, *columns.x, columns.y):
+        if near and name not in (*_OPTIONAL, *read):
             raise MemUPError(f"{path} has an array {name!r}, which is not read; name it {near[0]!r} or leave it out")
 
 
@@ -174,7 +175,7 @@ def _lengths(path: Path, member: _Member) -> IntArray:
     return check_lengths(np.concatenate([values for _, values in member.blocks(1)] or [np.zeros(0)]))
 
 
-def _join(members: list[_Member], layout: Layout, leading: int, type: FieldType) -> Array:
+def _join(members: list[_Member], layout: Layout, leading: int, type: FieldType, missing: bool) -> Array:
     """Read x; several arrays are joined to one vector a step."""
     for member in members:
         rows = member.rows(layout, leading)
@@ -194,7 +195,8 @@ def _join(members: list[_Member], layout: Layout, leading: int, type: FieldType)
         parts = [out[:, end - width : end] for end, width in zip(np.cumsum(widths), widths, strict=True)]
     for member, part in zip(members, parts, strict=True):
         for begin, values in member.blocks(leading):
-            put(part, begin, values if len(members) == 1 else values.reshape(len(values), -1), member.name, layout)
+            flat = values if len(members) == 1 else values.reshape(len(values), -1)
+            put(part, begin, flat, member.name, layout, missing=missing)
     return out
 
 

@@ -1,29 +1,30 @@
-"""Episodes in parquet and Arrow files, read batch by batch."""
+"""Episodes in parquet, Arrow and csv files, read batch by batch."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow
-from pyarrow import compute
 
-from memup_lightning.data.array_files.columns import allocate, check_numeric, convert_type, finish, put, put_flag
+from memup_lightning.data.array_files.columns import finish
+from memup_lightning.data.array_files.encoding import SINCE_PREVIOUS
 from memup_lightning.data.array_files.layout import Array, Columns, Layout, UserEpisodes
+from memup_lightning.data.array_files.table_columns import ColumnReader, column_content
+from memup_lightning.data.array_files.table_episodes import find_episodes
 from memup_lightning.data.array_files.table_files import TableFiles
-from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, check_lengths
+from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.specs import FieldType
-from memup_lightning.typing import Arrays, BoolArray
+from memup_lightning.typing import BoolArray
+
+_FLAGS = (HAS_OUTCOME, EVAL_MASK)
 
 
 def read_tables(source: str, files: list[Path], base: Path | None, columns: Columns) -> UserEpisodes:
-    """Read all episodes of the files, whose rows follow each other.
+    """Read all episodes of the files.
 
     Args:
         source: as the user gave it, for messages.
@@ -36,16 +37,22 @@ def read_tables(source: str, files: list[Path], base: Path | None, columns: Colu
     """
     with _readable(source):
         tables = TableFiles(files, base)
-        for name in (*columns.x, columns.y, columns.episode):
-            if name not in tables.names:
+        time = () if columns.time is None else (columns.time,)
+        for name in (*(columns.x or ()), columns.y, columns.episode, *time):
+            if name not in tables.types:
                 raise MemUPError(
-                    f"{source} has no {name!r}; it holds {', '.join(map(repr, tables.names)) or 'nothing'}"
+                    f"{source} has no {name!r}; it holds {', '.join(map(repr, tables.types)) or 'nothing'}"
                 )
-        layout = _episodes(source, tables, columns.episode)
-        reader = _Reader(tables, layout)
-        x = reader.x(columns.x, columns.x_type)
-        y, exists = reader.y(columns.y, columns.y_type)
-        flags = reader.flags([name for name in (HAS_OUTCOME, EVAL_MASK) if name in tables.names])
+        x_names = _inputs(source, tables, columns)
+        layout, keys, notes = find_episodes(source, tables, columns.episode, columns.time)
+        reader = ColumnReader(tables, layout, columns.missing)
+        contents = {name: "time" if name == columns.time else column_content(tables.types[name]) for name in x_names}
+        x, names = _numbers(
+            reader, [name for name in x_names if contents[name] != "text"], contents, columns.x_type, notes
+        )
+        texts = {name: reader.text(name, columns.missing) for name in x_names if contents[name] == "text"}
+        y, exists, y_names = _outcome(reader, columns, notes)
+        flags = reader.flags([name for name in _FLAGS if name in tables.types])
         absent = flags.get(HAS_OUTCOME, exists) & ~exists
         if absent.any():
             raise MemUPError(
@@ -54,172 +61,89 @@ def read_tables(source: str, files: list[Path], base: Path | None, columns: Colu
             )
         if not exists.all():
             flags.setdefault(HAS_OUTCOME, exists)
-        return finish(layout, x, y, flags, one_an_episode=False)
+        for text in texts.values():
+            text.codes = layout.group(text.codes)
+        flags = {name: layout.group(flag) for name, flag in flags.items()}
+        user = finish(layout, x, layout.group(y), flags, one_an_episode=False)
+        user.columns, user.x_names, user.texts = tuple(x_names), names, texts
+        user.y_names, user.keys, user.notes = y_names, keys, notes
+        return user
 
 
 @contextmanager
 def _readable(source: str) -> Iterator[None]:
     """Refuse files that pyarrow cannot read."""
+
     try:
         yield
     except (OSError, pyarrow.ArrowException) as error:
         raise MemUPError(f"{source} cannot be read: {error}") from error
 
 
-def _episodes(source: str, tables: TableFiles, name: str) -> Layout:
-    """Find the episodes: runs of rows with the same value of the column."""
-    values: list[Any] = []
-    lengths: list[int] = []
-    for begin, column in tables.column(name):
-        column = _plain(column)
-        if column.null_count:
-            row = begin + int(column.is_valid().to_numpy(zero_copy_only=False).argmin())
-            raise MemUPError(f"{source}: column {name!r} is empty at row {row}; name the episode of each row")
-        if pyarrow.types.is_nested(column.type):
-            raise MemUPError(f"{source}: column {name!r} holds {column.type}; give a number or text for each episode")
-        if not len(column):
-            continue
-        runs = compute.run_end_encode(column, run_end_type=pyarrow.int64())
-        sizes = np.diff(runs.run_ends.to_numpy(), prepend=0).tolist()
-        for value, size in zip(runs.values.to_pylist(), sizes, strict=True):
-            if values and values[-1] == value:
-                lengths[-1] += size
-            else:
-                values.append(value)
-                lengths.append(size)
-    layout = Layout(source, check_lengths(lengths))
-    seen: set[Any] = set()
-    for number, value in enumerate(values):
-        if value in seen:
+def _inputs(source: str, tables: TableFiles, columns: Columns) -> list[str]:
+    """Return the columns of x: those that are named, or all that are nothing else, but no index that pandas added."""
+    if columns.x is not None:
+        return list(columns.x)
+    others = {columns.y, columns.episode, *_FLAGS}
+    names = [name for name in tables.types if name and name not in others and not name.startswith("__index_level_")]
+    if not names:
+        raise MemUPError(
+            f"{source} holds {', '.join(map(repr, tables.types))}, and no column that the memory could read; add one"
+        )
+    return names
+
+
+def _numbers(
+    reader: ColumnReader, names: list[str], contents: Mapping[str, str], type: FieldType, notes: list[str]
+) -> tuple[Array | None, tuple[str, ...]]:
+    """Read the columns of x that hold no text, joined, in the order of the episodes; and what their components are."""
+    if not names:
+        return None, ()
+    layout = reader.layout
+    x, components = reader.numbers(names, type, [name for name in names if contents[name] == "time"])
+    x = layout.group(x)
+    for name in names:
+        if contents[name] == "time":
+            seconds = _since_previous(layout.group(reader.seconds(name)), layout)
+            if (seconds < 0).any():
+                notes.append(f"{name!r} goes back in time within an episode; time={name} sorts the rows by it")
+            x.reshape(len(x), -1)[:, components[name]] = seconds[:, None]
+    labels: list[str] = []
+    for name in names:
+        width = components[name].stop - components[name].start
+        label = name + SINCE_PREVIOUS if contents[name] == "time" else name
+        labels += [label] if width == 1 else [f"{name}[{number}]" for number in range(width)]
+    return x, tuple(labels) if x.ndim <= 2 else (names[0],)
+
+
+def _since_previous(seconds: Array, layout: Layout) -> Array:
+    """Return the time since the step before, 0 at the first of an episode."""
+    out = np.diff(seconds, prepend=seconds[:1])
+    out[layout.offsets[:-1]] = 0
+    return out
+
+
+def _outcome(reader: ColumnReader, columns: Columns, notes: list[str]) -> tuple[Array, BoolArray, tuple[str, ...]]:
+    """Read y, where it exists, and the names of its classes where it holds text."""
+    name = columns.y
+    if column_content(reader.tables.types[name]) == "text":
+        if columns.y_type == "vector":
             raise MemUPError(
-                f"{source}: episode {value} continues at row {layout.offsets[number]}, after another one; sort the table "
-                f"by {name!r} and by time (pandas: table.sort_values([{name!r}, 'time']))"
+                f"{reader.source}: y_type=vector, but {name!r} holds text; leave y_type out to read classes"
             )
-        seen.add(value)
-    return layout
-
-
-class _Reader:
-    """Reads columns as arrays."""
-
-    def __init__(self, tables: TableFiles, layout: Layout) -> None:
-        self.tables, self.layout, self.source = tables, layout, layout.source
-
-    def x(self, names: tuple[str, ...], type: FieldType) -> Array:
-        """Read x; several columns are joined to one vector a step."""
-        firsts = [next(self._blocks(name))[1] for name in names]
-        dtype = convert_type(np.result_type(*(first.dtype for first in firsts)), type)[0]
-        shapes = [first.shape[1:] for first in firsts]
-        widths = [math.prod(shape) for shape in shapes]
-        one = len(names) == 1
-        out = allocate(self.source, (self.layout.rows, *(shapes[0] if one else (sum(widths),))), dtype)
-        end = 0
-        for name, shape, width in zip(names, shapes, widths, strict=True):
-            end += width
-            part = out if one else out[:, end - width : end]
-            for begin, values, exists in self._blocks(name):
-                if not exists.all():
-                    raise MemUPError(
-                        f"{self.source}: column {name!r} is empty in {self.layout.place(begin + int(exists.argmin()))}; "
-                        "only the outcome may be left out: fill it in (pandas: table[c].interpolate()) or drop the rows"
-                    )
-                self._check_shape(name, begin, shape, values)
-                put(part, begin, values if one else values.reshape(len(values), -1), name, self.layout)
-        return out
-
-    def y(self, name: str, type: FieldType | None) -> tuple[Array, BoolArray]:
-        """Read the outcome, and where it is not null."""
-        out: Array | None = None
-        every = np.zeros(self.layout.rows, np.bool_)
-        for begin, values, exists in self._blocks(name):
-            every[begin : begin + len(exists)] = exists
-            if not exists.any():
-                continue
-            if out is None:
-                shape = (self.layout.rows, *values.shape[1:])
-                out = allocate(self.source, shape, convert_type(values.dtype, type)[0])
-            self._check_shape(name, begin, out.shape[1:], values)
-            put(out, begin, values, name, self.layout, exists)
-        if out is None:
-            raise MemUPError(f"{self.source}: column {name!r} is empty in every row; give outcomes")
-        return out, every
-
-    def flags(self, names: list[str]) -> Arrays:
-        out: Arrays = {}
-        for name in names:
-            out[name] = np.zeros(self.layout.rows, np.bool_)
-            for begin, values, exists in self._blocks(name):
-                if not exists.all():
-                    place = self.layout.place(begin + int(exists.argmin()))
-                    raise MemUPError(f"{self.source}: column {name!r} is empty in {place}; give true or false")
-                put_flag(out[name], begin, values, name, self.layout)
-        return out
-
-    def _blocks(self, name: str) -> Iterator[tuple[int, Array, BoolArray]]:
-        """Yield the first row, the values ``[rows, ...]`` (0 where null), and where they are not null."""
-        for begin, column in self.tables.column(name):
-            if len(column):
-                exists = column.is_valid().to_numpy(zero_copy_only=False)
-                yield begin, self._values(name, begin, _plain(column), exists), exists
-
-    def _values(self, name: str, begin: int, column: Any, exists: BoolArray) -> Array:
-        dtype, types = column.type, pyarrow.types
-        if types.is_list(dtype) or types.is_large_list(dtype) or types.is_fixed_size_list(dtype):
-            return self._lists(name, begin, column, exists)
-        if types.is_null(dtype):
-            return np.zeros(len(column))
-        if types.is_decimal(dtype):
-            column = column.cast(pyarrow.float64())
-        elif not (types.is_integer(dtype) or types.is_floating(dtype) or types.is_boolean(dtype)):
-            check_numeric(self.source, name, _numpy_kind(dtype), dtype)
-        if column.null_count:
-            column = column.fill_null(False if types.is_boolean(dtype) else 0)
-        values: Array = column.to_numpy(zero_copy_only=False)
-        return values
-
-    def _lists(self, name: str, begin: int, column: Any, exists: BoolArray) -> Array:
-        """Return the lists of one length as ``[rows, length, ...]``."""
-        lengths = compute.list_value_length(column.drop_null()).to_numpy(zero_copy_only=False)
-        if len(lengths) == 0:
-            return np.zeros((len(column), 0))
-        if (lengths != lengths[0]).any():
-            row = begin + int(np.flatnonzero(exists)[(lengths != lengths[0]).argmax()])
-            raise MemUPError(
-                f"{self.source}: the lists of column {name!r} differ in length ({lengths[0]}, and "
-                f"{lengths[lengths != lengths[0]][0]} in {self.layout.place(row)}); each step needs as many numbers"
+        text = reader.text(name, may_be_null=True)
+        exists, order = text.codes >= 0, np.argsort(text.values)
+        if not exists.any():
+            raise MemUPError(f"{reader.source}: column {name!r} is empty in every row; give outcomes")
+        classes = np.append(np.argsort(order), 0)[text.codes]
+        return classes, exists, tuple(text.values[number] for number in order)
+    y, exists = reader.y(name, columns.y_type)
+    if columns.y_type is None and y.dtype == np.float32 and y.ndim == 1 and not exists.all():
+        values = np.unique(y[exists])
+        if len(values) > 1 and np.array_equal(values, np.arange(len(values))):
+            notes.append(
+                f"{name!r} has gaps and holds whole numbers from 0 to {len(values) - 1}, which are read as classes "
+                "(y_type=vector reads numbers)"
             )
-        width = int(lengths[0])
-        inner = _plain(column.drop_null().flatten())
-        there = inner.is_valid().to_numpy(zero_copy_only=False)
-        if not there.all():
-            row = begin + int(np.flatnonzero(exists)[int(there.argmin()) // width])
-            raise MemUPError(
-                f"{self.source}: {name!r}[{int(there.argmin()) % width}] of {self.layout.place(row)} is empty; fill it in, "
-                "or make the whole list null where there is no outcome"
-            )
-        values = self._values(name, begin, inner, there)
-        out = np.zeros((len(column), width, *values.shape[1:]), values.dtype)
-        out[exists] = values.reshape(len(lengths), width, *values.shape[1:])
-        return out
-
-    def _check_shape(self, name: str, begin: int, shape: tuple[int, ...], values: npt.NDArray[Any]) -> None:
-        if values.shape[1:] != shape:
-            raise MemUPError(
-                f"{self.source}: the lists of column {name!r} differ in length ({list(shape)}, {list(values.shape[1:])} "
-                f"from row {begin} on); each step needs as many numbers"
-            )
-
-
-def _plain(column: Any) -> Any:
-    """Return the values without dictionary encoding or extension type."""
-    if pyarrow.types.is_dictionary(column.type):
-        return column.dictionary_decode()
-    return column.storage if isinstance(column.type, pyarrow.ExtensionType) else column
-
-
-def _numpy_kind(dtype: Any) -> str:
-    """Return the kind of the NumPy dtype for an Arrow type that holds no numbers."""
-    types = pyarrow.types
-    if types.is_temporal(dtype):
-        return "M"
-    return "U" if types.is_string(dtype) or types.is_large_string(dtype) or types.is_string_view(dtype) else "O"
+            return y.astype(np.int64), exists, ()
+    return y, exists, ()

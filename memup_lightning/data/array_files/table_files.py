@@ -1,14 +1,15 @@
-"""The batches of each column of parquet and Arrow files."""
+"""The batches of each column of parquet, Arrow and csv files."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 import pyarrow
-from pyarrow import ipc, parquet
+from pyarrow import csv, ipc, parquet
 
 from memup_lightning.exceptions import MemUPError
 
@@ -20,20 +21,26 @@ class TableFiles:
     """Files of one format, read one after the other.
 
     Attributes:
-        names: their columns, those of the first file.
+        types: Arrow types of their columns by name, those of the first file.
     """
 
     def __init__(self, files: list[Path], base: Path | None) -> None:
+
         self._files = files
         self._partitions = [{} if base is None else _partition(file.relative_to(base)) for file in files]
-        self._read = _parquet_batches if files[0].suffix == ".parquet" else _arrow_batches
-        self.names = [*next(self._read(files[0], None)), *self._partitions[0]]
+        readers: dict[str, Callable[[Path, str | None], Iterator[Any]]]
+        readers = {".parquet": _parquet_batches, ".csv": _CsvBatches(files)}
+        self._read = readers.get(files[0].suffix, _arrow_batches)
+        schema = next(self._read(files[0], None))
+        self.types: dict[str, Any] = dict(zip(schema.names, schema.types, strict=True))
+        self.types |= {name: pyarrow.scalar(value).type for name, value in self._partitions[0].items()}
 
     def column(self, name: str) -> Iterator[tuple[int, Any]]:
         """Yield the first row and the values of each batch of a column."""
+
         begin = 0
         for file, partition in zip(self._files, self._partitions, strict=True):
-            names = next(self._read(file, None))
+            names = next(self._read(file, None)).names
             if name not in names and name not in partition:
                 raise MemUPError(
                     f"{file} has no column {name!r}, which {self._files[0]} has; give each file the same columns"
@@ -44,6 +51,31 @@ class TableFiles:
                 begin += rows
 
 
+class _CsvBatches:
+    """The batches of a column of csv files. The types follow from all rows of all files, so these are held in memory."""
+
+    def __init__(self, files: list[Path]) -> None:
+        self._files = files
+
+    @cached_property
+    def _tables(self) -> dict[Path, Any]:
+
+        how = csv.ConvertOptions(strings_can_be_null=True)
+        tables = {file: csv.read_csv(file, convert_options=how) for file in self._files}
+        schema = pyarrow.unify_schemas([table.schema for table in tables.values()], promote_options="permissive")
+        return {
+            file: table.cast(pyarrow.schema([schema.field(name) for name in table.column_names]))
+            for file, table in tables.items()
+        }
+
+    def __call__(self, path: Path, name: str | None) -> Iterator[Any]:
+        table = self._tables[path]
+        if name is None:
+            yield table.schema
+        else:
+            yield from table.select([name]).to_batches(_BATCH)
+
+
 def _partition(path: Path) -> dict[str, int | str]:
     """Return the columns that folders named ``column=value`` stand for."""
     pairs = (unquote(part).split("=", 1) for part in path.parts[:-1] if "=" in part)
@@ -51,30 +83,34 @@ def _partition(path: Path) -> dict[str, int | str]:
 
 
 def _parquet_batches(path: Path, name: str | None) -> Iterator[Any]:
-    """Yield the batches of one column of a parquet file; without a name, its columns."""
+    """Yield the batches of one column of a parquet file; without a name, its schema."""
+
     with parquet.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER) as file:  # whole row groups take much room
         if name is None:
-            yield file.schema_arrow.names
+            yield file.schema_arrow
         else:
             yield from file.iter_batches(_BATCH, columns=[name], use_threads=False)
 
 
 def _arrow_batches(path: Path, name: str | None) -> Iterator[Any]:
-    """Yield the batches of one column of a file in one of Arrow's two formats; without a name, its columns."""
+    """Yield the batches of one column of a file in one of Arrow's two formats; without a name, its schema."""
+
     options = None
     if name is not None:
-        options = ipc.IpcReadOptions(included_fields=[next(_arrow_batches(path, None)).index(name)], use_threads=False)
+        options = ipc.IpcReadOptions(
+            included_fields=[next(_arrow_batches(path, None)).get_field_index(name)], use_threads=False
+        )
     try:
         with pyarrow.OSFile(str(path)) as file:
             reader = ipc.open_file(file, options=options)
             if name is None:
-                yield reader.schema.names
+                yield reader.schema
             else:
                 yield from (reader.get_batch(number) for number in range(reader.num_record_batches))
     except pyarrow.ArrowInvalid:
         with pyarrow.memory_map(str(path)) as file:
             stream = ipc.open_stream(file, options=options)
             if name is None:
-                yield stream.schema.names
+                yield stream.schema
             else:
                 yield from stream

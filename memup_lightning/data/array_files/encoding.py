@@ -1,0 +1,235 @@
+"""Fields of episodes from what users gave: vocabularies and means of the training episodes, applied to all splits."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from memup_lightning.data.array_files.layout import Array, Missing, TextColumn, UserEpisodes
+from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, OUTCOME
+from memup_lightning.exceptions import MemUPError
+from memup_lightning.specs import FieldSpec
+from memup_lightning.typing import Arrays, BoolArray, IntArray
+
+X = "x"
+"""Field of the numbers that the memory reads."""
+MISSING = "missing"
+"""Field that is 1 where a number of x was missing."""
+SINCE_PREVIOUS = " (seconds since the previous row)"
+"""What follows the name of a column of times in the names of the components of x."""
+_ID_VALUES = 20  # from so many values on, a column may be an id
+_SHOWN = 5  # values of a column in a message
+
+
+def fit_texts(source: str, user: UserEpisodes, training: BoolArray, named: bool) -> dict[str, FieldSpec]:
+    """Make the fields of the columns of text: a class for each value of the training episodes, and one for others.
+
+    A column that has another value nearly each time that it changes is an id, and no input: it is taken out of
+    ``user.texts``, with a note.
+
+    Args:
+        source: the file, for messages.
+        user: what was read.
+        training: steps of the training episodes, ``[steps]``.
+        named: whether the user named the columns.
+
+    Raises:
+        MemUPError: a column that the user named is an id, or has the name of another field.
+    """
+    starts = _starts(user.lengths)
+    fields: dict[str, FieldSpec] = {}
+    for name, text in list(user.texts.items()):
+        changes = 1 + int(np.count_nonzero((np.diff(text.codes) != 0) | (np.diff(starts) != 0)))
+        if len(text.values) >= max(_ID_VALUES, changes / 2):
+            found = f"{name!r} has {len(text.values)} values, and nearly each time another one, as an id has"
+            if named:
+                raise MemUPError(f"{source}: {found}; leave it out of x")
+            user.notes.append(f"{found}: it is left out of x")
+            del user.texts[name]
+            user.columns = tuple(column for column in user.columns if column != name)
+            continue
+        if name in (OUTCOME, HAS_OUTCOME, EVAL_MASK, MISSING) or (name == X and user.x is not None):
+            raise MemUPError(f"{source}: {name!r} holds text, and is the name of another field; rename the column")
+        occurring = np.bincount(text.codes[training] + 1, minlength=len(text.values) + 1)[1:] > 0
+        names = tuple(sorted(value for value, occurs in zip(text.values, occurring, strict=True) if occurs))
+        if not names:
+            raise MemUPError(f"{source}: {name!r} is empty at every step of the training episodes; leave it out of x")
+        fields[name] = FieldSpec((), "int64", "token", len(names) + 1, names)
+    if user.x is None and not fields:
+        raise MemUPError(f"{source} holds no column that the memory could read; name the columns of x")
+    return fields
+
+
+def fit_missing(source: str, user: UserEpisodes, training: BoolArray) -> tuple[FieldSpec | None, tuple[float, ...]]:
+    """Make the field of missing numbers, which has a component for each of x that misses any in the training episodes.
+
+    Returns:
+        The field, None where no number is missing; the mean of each component of x.
+
+    Raises:
+        MemUPError: a component is missing in all training episodes.
+    """
+    means, names = [], []
+    for number, column in enumerate(_components(user.x)):
+        values = column[training].astype(np.float64)
+        there = ~np.isnan(values)
+        name = _component(user, number)
+        if not there.any():
+            raise MemUPError(f"{source}: {name!r} is missing at every step of the training episodes; leave it out of x")
+        means.append(float(values[there].mean()))
+        if not there.all():
+            names.append(name)
+    return (FieldSpec((len(names),), names=tuple(names)) if names else None), tuple(means)
+
+
+def encode(
+    source: str, user: UserEpisodes, fields: Mapping[str, FieldSpec], how: Missing | None
+) -> tuple[Arrays, list[str]]:
+    """Convert what was read to the arrays of the fields. What was read is used up: arrays are changed in place.
+
+    Args:
+        source: the file, for messages.
+        user: what was read.
+        fields: of the training episodes: inputs and the outcome.
+        how: what replaces a missing number of x.
+
+    Returns:
+        The arrays ``[steps, ...]`` of the inputs, of the outcome and of the flags; notes for the user.
+
+    Raises:
+        MemUPError: columns of other names or contents than in training, an outcome that is none of its classes.
+    """
+    notes: list[str] = []
+    arrays: Arrays = {}
+    starts = _starts(user.lengths)
+    texts = text_fields(fields)
+    _check_columns(source, user, fields)
+    if user.x is not None:
+        if fields[X].means:
+            if MISSING in fields:
+                arrays[MISSING] = np.zeros((len(user.x), *fields[MISSING].shape), np.float32)
+            notes += _fill(user, fields, arrays.get(MISSING), how, starts)
+        arrays[X] = user.x.astype(fields[X].dtype, copy=False)  # images of bytes in one split, of floats in another
+    for name, field in texts.items():
+        arrays[name] = _encode_text(name, user.texts[name], field, how, starts, notes)
+    arrays[OUTCOME] = _encode_outcome(source, user, fields[OUTCOME])
+    arrays[HAS_OUTCOME] = user.flags.get(HAS_OUTCOME, np.ones(len(user.y), np.bool_))
+    if EVAL_MASK in user.flags:
+        arrays[EVAL_MASK] = user.flags[EVAL_MASK]
+    return arrays, notes
+
+
+def text_fields(fields: Mapping[str, FieldSpec]) -> dict[str, FieldSpec]:
+    """Return those fields of the inputs that were columns of text."""
+    return {name: field for name, field in fields.items() if name != OUTCOME and field.type == "token" and field.names}
+
+
+def columns_of(fields: Mapping[str, FieldSpec]) -> tuple[str, ...] | None:
+    """Return the columns that the inputs of a task were read from; None where the task does not name them."""
+    names = (
+        re.sub(r"\[\d+\]$", "", name.removesuffix(SINCE_PREVIOUS)) for name in (fields[X].names if X in fields else ())
+    )
+    return tuple(dict.fromkeys([*names, *text_fields(fields)])) or None
+
+
+def _check_columns(source: str, user: UserEpisodes, fields: Mapping[str, FieldSpec]) -> None:
+    """Refuse columns of other names or contents, and arrays of another shape, than in training."""
+    texts = tuple(text_fields(fields))
+    x = None if X in texts else fields.get(X)
+    same_x = (x is None) == (user.x is None) and (x is None or not user.x_names or x.names in ((), user.x_names))
+    if not same_x or tuple(user.texts) != texts:
+        here, there = (
+            ", ".join([*names, *(f"{name} (text)" for name in text)])
+            for names, text in ((user.x_names, user.texts), (x.names if x else (), texts))
+        )
+        raise MemUPError(
+            f"{source}: x has the columns {here}, but {there} in the training data; give columns of "
+            "the same names and contents"
+        )
+    for name, array in ((X, user.x), ("y", user.y)):
+        shape = fields[OUTCOME if name == "y" else X].shape if array is not None else ()
+        if array is not None and array.shape[1:] != shape:
+            raise MemUPError(
+                f"{source}: {name} has shape {list(array.shape[1:])} a step, but {list(shape)} in the training data; give "
+                "arrays of one shape"
+            )
+
+
+def _fill(
+    user: UserEpisodes, fields: Mapping[str, FieldSpec], mask: Array | None, how: Missing | None, starts: IntArray
+) -> Iterator[str]:
+    """Replace the missing numbers of x in place, and say in the mask where they were; yield notes."""
+    masked = fields[MISSING].names if MISSING in fields else ()
+    for number, (column, mean) in enumerate(zip(_components(user.x), fields[X].means, strict=True)):
+        missing = np.isnan(column)
+        if not missing.any():
+            continue
+        name = _component(user, number)
+        if mask is not None and name in masked:
+            mask[:, masked.index(name)] = missing
+        else:
+            yield (
+                f"{name!r} is missing at {missing.sum()} steps, but at none of the "
+                "training episodes: the model has not learned what that means"
+            )
+        if how == "previous":
+            column[:] = column[_last_known(missing, starts)]
+        column[np.isnan(column)] = mean
+
+
+def _encode_text(
+    name: str, text: TextColumn, field: FieldSpec, how: Missing | None, starts: IntArray, notes: list[str]
+) -> IntArray:
+    """Return the class of each step: those of the training episodes, else the last one."""
+    number = {value: code for code, value in enumerate(field.names)}
+    unknown = len(field.names)
+    if how == "previous":
+        text.codes = text.codes[_last_known(text.codes < 0, starts)]
+    new = [value for value in text.values if value not in number]
+    if new:
+        shown = ", ".join(map(repr, new[:_SHOWN])) + (", ..." if len(new) > _SHOWN else "")
+        notes.append(f"{name!r} has values that the training episodes do not have, which count as unknown: {shown}")
+    lookup = np.array([*(number.get(value, unknown) for value in text.values), unknown])
+    return np.take(lookup, text.codes, out=text.codes, mode="wrap")  # -1 is the last one
+
+
+def _encode_outcome(source: str, user: UserEpisodes, field: FieldSpec) -> Array:
+    """Return the outcomes; classes that have names by the numbers that they have in training."""
+    if user.y_names == field.names:
+        return user.y.astype(field.dtype, copy=False)
+    if not field.names or not user.y_names:
+        here, there = ("text", "numbers") if user.y_names else ("numbers", "text")
+        raise MemUPError(f"{source}: y holds {here}, but {there} in the training data; give outcomes of one type")
+    if new := [name for name in user.y_names if name not in field.names]:
+        raise MemUPError(
+            f"{source}: y is {new[0]!r} at some steps, which is none of the classes of the training data "
+            f"({', '.join(field.names)}); leave y empty there, or train on episodes that have it"
+        )
+    known: Array = np.array([field.names.index(name) for name in user.y_names])[user.y]
+    return known
+
+
+def _starts(lengths: IntArray) -> IntArray:
+    """Return the first step of each step's episode, ``[steps]``."""
+    return np.repeat(np.cumsum(lengths) - lengths, lengths)
+
+
+def _last_known(missing: BoolArray, starts: IntArray) -> IntArray:
+    """Return for each step the last one of the episode so far at which a value is known; else its first step."""
+    last = np.where(missing, 0, np.arange(len(missing)))
+    return np.maximum(np.maximum.accumulate(last), starts)
+
+
+def _components(x: Array | None) -> Iterator[Array]:
+    """Yield views of the components of x, ``[steps]`` each."""
+    if x is not None:
+        flat = x.reshape(len(x), math.prod(x.shape[1:]))
+        yield from flat.T
+
+
+def _component(user: UserEpisodes, number: int) -> str:
+    """Return the name of a component of x."""
+    return user.x_names[number] if number < len(user.x_names) else f"{X}[{number}]"
