@@ -37,6 +37,7 @@ class JointDataModule(RolloutDataModule):
 
     Args:
         env_id: a registered environment with Discrete, MultiDiscrete or Box actions.
+        env_kwargs: arguments of the environment.
         memory_updates: chunks after each rollout.
         num_episodes: newest episodes that are kept for the memory.
         chunk_length: steps of a chunk, r.
@@ -46,7 +47,7 @@ class JointDataModule(RolloutDataModule):
         outcome: ``reward``, ``n_step`` or ``return``.
         n_steps: of ``n_step``.
         outcome_gamma: discount factor of ``n_step`` and ``return``.
-        **rollouts: env_kwargs, wrappers, observed, num_envs, num_steps, update_epochs, num_minibatches, rollouts_per_epoch,
+        **rollouts: wrappers, observed, num_envs, num_steps, update_epochs, num_minibatches, rollouts_per_epoch,
             vectorization, timeout, num_val, num_test, greedy, success_return, seed: see
             :class:`~memup_lightning.datamodules.played.rollouts.RolloutDataModule`.
     """
@@ -54,6 +55,7 @@ class JointDataModule(RolloutDataModule):
     def __init__(
         self,
         env_id: str,
+        env_kwargs: dict[str, Any] | None = None,
         memory_updates: int = 200,
         num_episodes: int = 256,
         chunk_length: int = 10,
@@ -65,7 +67,7 @@ class JointDataModule(RolloutDataModule):
         outcome_gamma: float = 1.0,
         **rollouts: Unpack[RolloutOptions],
     ) -> None:
-        super().__init__(env_id, **rollouts)
+        super().__init__(env_id, env_kwargs, **rollouts)
         check_at_least(1, memory_updates=memory_updates, num_episodes=num_episodes)
         if selector is not None and selector.one_per_cluster:
             raise MemUPError(

@@ -34,7 +34,6 @@ _TRAIN, _VAL, _TEST = range(3)  # purposes of environments: each has seeds of it
 class RolloutOptions(TypedDict, total=False):
     """Arguments of :class:`RolloutDataModule` but the environment, which its subclasses take as well."""
 
-    env_kwargs: dict[str, Any] | None
     wrappers: list[Callable[[gymnasium.Env[Any, Any]], gymnasium.Env[Any, Any]]] | None
     observed: list[int] | None
     num_envs: int

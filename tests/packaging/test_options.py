@@ -18,7 +18,7 @@ from memup_lightning.envs.two_colors.base import DoomEnv, ViewOptions
 from memup_lightning.modules.memory_options import MemoryOptions
 from memup_lightning.rl.algorithms.actor_critic import AgentOptions
 
-POSITIONAL = {"self", "task", "env_id", "rules", "stream"}
+POSITIONAL = {"self", "task", "env_id", "env_kwargs", "rules", "stream"}
 
 
 @pytest.mark.parametrize(
