@@ -13,6 +13,8 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
+from memup_lightning.exceptions import MemUPError
+
 Fields = dict[str, Tensor]
 
 
@@ -87,7 +89,16 @@ class Chunk:
         return self.valid.shape[1]
 
     def windows(self, window: int) -> Fields:
-        """Return the local context of every step, each field ``[B, T, W, ...]`` (views, nothing is copied)."""
+        """Return the local context of every step, each field ``[B, T, W, ...]`` (views, nothing is copied).
+
+        Raises:
+            MemUPError: a chunk without contexts.
+        """
+        if not self.context:
+            raise MemUPError(
+                "the chunk carries no context and no outcome of its own steps; a module that reads them in training "
+                "returns True from needs_own_steps()"
+            )
         return {name: x.unfold(1, window, 1).movedim(-1, 2) for name, x in self.context.items()}
 
     def split(self, steps: Sequence[int]) -> list[Chunk]:

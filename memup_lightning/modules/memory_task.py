@@ -137,7 +137,7 @@ class MemoryTask(MemoryEvaluation):
             return lane, int(chunk.probes.position[lane, step])
         return lane, int(chunk.start[lane]) + step
 
-    def _local_loss(self, probes: StepBatch) -> tuple[Tensor, Tensor]:
+    def local_loss(self, probes: StepBatch) -> tuple[Tensor, Tensor]:
         """Compute the loss of the predictor without memory at every probe, ``[B, K]``, and which of them count."""
         return self.outcome.loss(self.local(probes.context), probes.outcome), probes.valid
 

@@ -47,7 +47,7 @@ class TBPTT(MemoryTask):
         return self.mean_losses(
             {
                 "outcome_loss": (loss, torch.ones_like(loss, dtype=torch.bool)),
-                "local_loss": self._local_loss(chunk.probes),
+                "local_loss": self.local_loss(chunk.probes),
             }
         )
 
