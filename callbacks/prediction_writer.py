@@ -14,7 +14,9 @@ from torch import Tensor
 
 from memup_lightning.distributed import all_gather_object
 from memup_lightning.exceptions import MemUPError
+from memup_lightning.runs.parts import recorded_data
 from memup_lightning.runs.run_folder import check_writable, run_folder
+from memup_lightning.specs import TaskSpec
 
 
 class PredictionWriter(BasePredictionWriter):
@@ -22,6 +24,8 @@ class PredictionWriter(BasePredictionWriter):
 
     The columns are the entries that ``predict_step`` returns (episode, step, outcome, prediction, correct,
     local_uncertainty, nll); an entry with several components has a column for each, ``outcome_0``, ``outcome_1``, ...
+    Where the data have names for their episodes (the machine of a table of machines), a column ``episode_key`` follows the
+    number; classes that have names are written as these.
     Several ranks write a part each; when all have finished, rank zero joins the parts, so their folder must be shared.
 
     Args:
@@ -63,10 +67,17 @@ class PredictionWriter(BasePredictionWriter):
                 f"PredictionWriter got {type(prediction).__name__} from {type(pl_module).__name__}.predict_step; "
                 "it writes a dict of tensors with one row each: remove it from trainer.callbacks"
             )
+        task, data = getattr(pl_module, "task", None), recorded_data(trainer)
+        classes = task.outcome.names if isinstance(task, TaskSpec) and task.outcome.type == "token" else ()
+        keys = data.episode_keys("test") if data is not None else ()
         columns: dict[str, list[Any]] = {}
         for name, x in prediction.items():
             if x.dim() == 1:
                 columns[name] = x.tolist()
+                if name == "episode" and keys:
+                    columns["episode_key"] = [keys[episode] for episode in columns[name]]
+                elif name in ("outcome", "prediction") and classes:
+                    columns[name] = [classes[number] for number in columns[name]]
             else:
                 flat = x.flatten(1).unbind(1)
                 columns |= {f"{name}_{number}": part.tolist() for number, part in enumerate(flat)}

@@ -18,6 +18,10 @@ class BaseDataModule(CheckedLoading, LightningDataModule, ABC):  # type: ignore[
     def task(self) -> TaskSpec:
         """Inputs of memory and predictor, and the outcome; known before any episode is read."""
 
+    def use_task(self, task: TaskSpec) -> None:
+        """Take from the task of a trained model what its numbers mean: classes, columns, means. Data that always mean the
+        same have no use for it. Called before anything is read."""
+
     @property
     def label(self) -> str:
         """Name of the data in results."""

@@ -22,7 +22,7 @@ Protocol                implemented by                         used by
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -202,6 +202,9 @@ class ChunkSource(Protocol):
 
     def lengths(self, split: Split) -> IntArray:
         """Return the steps of each episode of a split."""
+
+    def episode_keys(self, split: Split) -> Sequence[str]:
+        """Return what the data call each episode of a split; empty where they only number them."""
 
     def read_field(self, split: Split, episode: int, steps: IntArray, name: str) -> Any:
         """Return a field at some steps of an episode, ``[steps, *shape]``."""

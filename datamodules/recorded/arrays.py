@@ -23,7 +23,7 @@ from memup_lightning.data.array_files.encoding import (
 from memup_lightning.data.array_files.layout import Missing
 from memup_lightning.data.episodes import HAS_OUTCOME, OUTCOME, ArrayEpisodes, EpisodeSource
 from memup_lightning.data.subset import EpisodeSubset, split_by_share
-from memup_lightning.datamodules.recorded.base import SPLITS, STAGES, EpisodeDataModule, StreamOptions
+from memup_lightning.datamodules.recorded.base import SPLITS, EpisodeDataModule, StreamOptions
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.specs import FieldSpec, FieldType, TaskSpec
 from memup_lightning.typing import IntArray, Split
@@ -121,16 +121,25 @@ class ArrayDataModule(EpisodeDataModule):
 
     @property
     def task(self) -> TaskSpec:
-        return self._model_task or self._fitted_task
+        if "_fitted_task" not in vars(self) and self._model_task is None:
+            self._model_task = self._trained_task()  # the model knows; the training episodes need not be read
+        if self._model_task is None:
+            return self._fitted_task
+        return replace(self._model_task, window=self.window, tolerance=self.tolerance)
+
+    def use_task(self, task: TaskSpec) -> None:
+        self._model_task = task
 
     def setup(self, stage: str) -> None:
+        if (trained := self._trained_task()) is not None:
+            trained.check_same_names(self.task)
+        super().setup(stage)
+
+    def _trained_task(self) -> TaskSpec | None:
+        """Return the task of the model of the run."""
         module = None if self.trainer is None else self.trainer.lightning_module
         task = getattr(module, "task", None)
-        if isinstance(task, TaskSpec):
-            if "_fitted_task" not in vars(self) and stage != "fit" and all(self.given[x] for x in STAGES[stage]):
-                self._model_task = task  # the model knows its categories; the training file need not be there
-            task.check_same_names(self.task)
-        super().setup(stage)
+        return task if isinstance(task, TaskSpec) else None
 
     def episodes(self, split: Split) -> EpisodeSource:
         if split != "train" and self.given[split] is not None:
@@ -138,6 +147,7 @@ class ArrayDataModule(EpisodeDataModule):
         return EpisodeSubset(self._whole("train"), self._parts[split])
 
     def episode_keys(self, split: Split) -> list[str]:
+        self._whole(split if self.given[split] is not None else "train")
         if split != "train" and self.given[split] is not None:
             return self._keys[split]
         keys = self._keys["train"]
@@ -156,15 +166,21 @@ class ArrayDataModule(EpisodeDataModule):
                 fields = {**self._model_task.fields, OUTCOME: self._model_task.outcome}
                 user = self._read(split, self.x or columns_of(fields), fields[OUTCOME].type)
                 self._sources[split] = self._encode(split, user, fields)
+                if split == "train":
+                    self._parts = self._split_train(len(user.lengths))
         return self._sources[split]
+
+    def _split_train(self, count: int) -> dict[Split, IntArray]:
+        """Return which of the episodes of the file of train each split has; none where it has a file of its own."""
+        shared = [split for split in SPLITS if self.given[split] is None]
+        parts = split_by_share(count, [self.shares[split] for split in shared], self.seed)
+        return dict(zip([*shared, "train"], parts, strict=True))
 
     @cached_property
     def _fitted_task(self) -> TaskSpec:
         """The task that follows from the training episodes."""
         train = self._read("train", self.x, self.y_type)
-        missing = [split for split in SPLITS if self.given[split] is None]
-        parts = split_by_share(len(train.lengths), [self.shares[split] for split in missing], self.seed)
-        self._parts = dict(zip([*missing, "train"], parts, strict=True))
+        self._parts = self._split_train(len(train.lengths))
         training = np.zeros(len(train.lengths), np.bool_)
         training[self._parts["train"]] = True
         training = np.repeat(training, train.lengths)

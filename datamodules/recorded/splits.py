@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,10 @@ class RecordedSplits(BaseDataModule):
     def lengths(self, split: Split) -> IntArray:
         """Return the steps of each episode of a split."""
         return self.sources[split].lengths
+
+    def episode_keys(self, split: Split) -> Sequence[str]:
+        """Return what the data call each episode of a split; empty where they only number them."""
+        return ()
 
     def targets(self, split: Split) -> TargetTable:
         """Return the targets of a split."""

@@ -34,7 +34,7 @@ from memup_lightning.exceptions import MemUPError
 from memup_lightning.models import memory, outcomes, predictors, uncertainty  # noqa: F401
 from memup_lightning.modules import BaseTask
 from memup_lightning.rl import algorithms  # noqa: F401
-from memup_lightning.runs.checkpoint_io import AtomicCheckpointIO, check_checkpoint, check_fits
+from memup_lightning.runs.checkpoint_io import AtomicCheckpointIO, check_checkpoint, check_fits, read_task
 from memup_lightning.runs.checkpoint_lookup import last_checkpoint
 from memup_lightning.runs.lightning_private import failed_parser, list_options_with_defaults
 from memup_lightning.runs.loggers import keep_wandb_silent, set_wandb_mode, wandb_sync_line, write_metrics_whole
@@ -43,6 +43,7 @@ from memup_lightning.runs.profiler import NoProfiler
 from memup_lightning.runs.run_folder import check_writable, claim_versions, configured_folders, run_folder
 from memup_lightning.runs.signals import StopOnSignal
 from memup_lightning.runs.trust import trust
+from memup_lightning.specs import TaskSpec
 
 PROGRAM = "python -m memup_lightning"
 NOISE = (
@@ -112,7 +113,13 @@ class MemUPCLI(LightningCLI):
             default=[],
             help="Modules to import first, such as one that registers your env; checkpoints may name their classes.",
         )
-        parser.link_arguments("data.task", "model.init_args.task", apply_on="instantiate")
+        parser.link_arguments("data", "model.init_args.task", self._task, apply_on="instantiate")
+
+    def _task(self, data: BaseDataModule) -> TaskSpec:
+        """Return the task of the data, whose classes mean what they do in the checkpoint."""
+        if self._checkpoint_shapes and (trained := read_task(self._given.ckpt_path)):
+            data.use_task(trained)
+        return data.task
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         self.config = parser.parse_args(config_files_first(sys.argv[1:] if args is None else args))

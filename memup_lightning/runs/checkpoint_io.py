@@ -15,6 +15,8 @@ from torch import Tensor, nn
 
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.files import atomic_write
+from memup_lightning.runs.trust import check_task
+from memup_lightning.specs import TaskSpec
 
 Shapes = dict[str, torch.Size]
 
@@ -94,6 +96,13 @@ def read_shapes(path: Path, option: str = "--ckpt_path") -> Shapes:
             "give one that ModelCheckpoint wrote"
         )
     return {name: x.shape for name, x in content["state_dict"].items() if isinstance(x, Tensor)}
+
+
+def read_task(path: str | Path) -> TaskSpec | None:
+    """Return the task that the model of a checkpoint was trained on; None where it holds none."""
+    content: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    task = content.get("hyper_parameters", {}).get("task")
+    return None if task is None else check_task(task, path)
 
 
 def is_intact(path: Path) -> bool:

@@ -54,7 +54,7 @@ def check_hyperparameters(hyperparameters: Mapping[str, Any], path: str | Path |
     if hyperparameters.get("_instantiator", _INSTANTIATOR) != _INSTANTIATOR:
         raise _refusal(path, str(hyperparameters["_instantiator"]))
     if "task" in hyperparameters:
-        _check_task(hyperparameters["task"], path)
+        check_task(hyperparameters["task"], path)
     for name in _names(rest, path):
         if not _is_allowed(name):
             raise _refusal(path, name)
@@ -160,10 +160,19 @@ def _builds_part(found: Any) -> bool:
     return inspect.isclass(found) and issubclass(found, _PARTS)
 
 
-def _check_task(task: Any, path: Any) -> None:
-    """A task holds names of fields, which may look like import paths; so it must be a task and nothing else."""
+def check_task(task: Any, path: Any) -> TaskSpec:
+    """Make the task of a checkpoint. It holds names of fields, which may look like import paths; so it must be a task and
+    nothing else.
+
+    Args:
+        task: as it is in the checkpoint.
+        path: of the checkpoint, for messages.
+
+    Raises:
+        MemUPError: it is no task.
+    """
     try:
-        TaskSpec.from_dict(task)
+        made = TaskSpec.from_dict(task)
         plain = not any(key == "class_path" for part in (task, *task["fields"].values()) for key in part)
     except MemUPError as error:
         raise MemUPError(f"{path}: {error}") from error
@@ -171,6 +180,7 @@ def _check_task(task: Any, path: Any) -> None:
         raise MemUPError(f"{path}: its task cannot be read ({error}); it was not written by memup_lightning") from error
     if not plain:
         raise _refusal(path, "class_path in its task")
+    return made
 
 
 def _refusal(path: Any, name: str) -> MemUPError:

@@ -129,6 +129,8 @@ def text_fields(fields: Mapping[str, FieldSpec]) -> dict[str, FieldSpec]:
 
 def columns_of(fields: Mapping[str, FieldSpec]) -> tuple[str, ...] | None:
     """Return the columns that the inputs of a task were read from; None where the task does not name them."""
+    if X in fields and not fields[X].names:
+        return None
     names = (
         re.sub(r"\[\d+\]$", "", name.removesuffix(SINCE_PREVIOUS)) for name in (fields[X].names if X in fields else ())
     )

@@ -1,0 +1,122 @@
+"""Runs on a user's table: from the command line to the predictions, and with a model that knows its categories."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from memup_lightning.cli.main import main
+from memup_lightning.datamodules import ArrayDataModule
+from memup_lightning.exceptions import MemUPError
+from memup_lightning.modules import MemUP
+from tests.training import quiet_trainer
+
+pyarrow = pytest.importorskip("pyarrow")
+from pyarrow import parquet  # noqa: E402 (only where it is installed)
+
+MACHINES, ROWS = 40, 60
+OPTIONS = {"episode": "machine", "y": "fault", "missing": "mask"}
+
+
+def sensors(
+    path: Path, machines: int = MACHINES, seed: int = 0, modes: tuple[str, ...] = ("idle", "purge", "run")
+) -> str:
+    """A calibration mark near the beginning decides the fault in the last row; raw units, text, times, gaps."""
+    rng = np.random.default_rng(seed)
+    rows = machines * ROWS
+    fault, first = rng.integers(0, 2, machines), np.arange(machines) * ROWS
+    mark, last = np.zeros(rows), np.zeros(rows, bool)
+    mark[first + rng.integers(0, 10, machines)] = 2 * fault - 1
+    last[first + ROWS - 1] = True
+    temperature = rng.normal(350, 40, rows)
+    temperature[rng.choice(rows, 5, replace=False)] = np.nan
+    begin = datetime.datetime(2026, 1, 1)
+    label = np.array(["ok", "worn"])[np.repeat(fault, ROWS)]
+    columns = {
+        "machine": np.repeat([f"M{number:03d}" for number in range(machines)], ROWS),
+        "time": [begin + datetime.timedelta(seconds=x) for x in np.cumsum(rng.exponential(1.0, rows))],
+        "temperature": temperature,
+        "pressure": rng.normal(1e5, 1e3, rows),
+        "mark": mark,
+        "last": last,
+        "mode": rng.choice(modes, rows),
+        "fault": pyarrow.array(label, mask=~last),
+    }
+    parquet.write_table(pyarrow.table(columns), path)
+    return str(path)
+
+
+def model(data: ArrayDataModule) -> MemUP:
+    torch.manual_seed(0)
+    return MemUP(data.task)
+
+
+def test_a_table_as_users_have_it_is_trained_on_and_predicted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    sensors(Path("sensors.parquet"))
+    given = [f"--data.{name}={value}" for name, value in OPTIONS.items()]
+    quiet = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false", "--trainer.accelerator=cpu"]
+    run = [
+        *quiet,
+        "--trainer.logger=CSVLogger",
+        "--trainer.logger.save_dir=runs",
+        "--trainer.callbacks+=PredictionWriter",
+    ]
+    fitted = main(["fit", "--model=MemUP", "--data=ArrayDataModule", "--data.train=sensors.parquet", *given, *run,
+                   "--data.lanes=4", "--trainer.max_steps=4", "--trainer.val_check_interval=4"])  # fmt: skip
+    assert {"val/accuracy", "val/base_rate"} <= fitted.trainer.callback_metrics.keys()
+    assert list(fitted.datamodule.task.fields) == ["x", "missing", "mode"]
+    saved = str(next(Path("runs").rglob("config.yaml")))
+    sensors(Path("new.parquet"), machines=3, seed=1)
+    Path("sensors.parquet").unlink()
+    main(["predict", f"--config={saved}", "--ckpt_path=last", "--data.test=new.parquet"])
+    with next(Path("runs").rglob("predictions.csv")).open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["episode_key"] for row in rows] == ["M000", "M001", "M002"]
+    assert {row["step"] for row in rows} == {str(ROWS - 1)}
+    assert all(row["prediction"] in ("ok", "worn") and row["outcome"] in ("ok", "worn") for row in rows)
+
+
+def test_a_model_predicts_on_a_new_file_without_the_training_file(tmp_path: Path) -> None:
+    train, new = (
+        tmp_path / "train.parquet",
+        sensors(tmp_path / "new.parquet", machines=3, seed=1, modes=("run", "other")),
+    )
+    data = ArrayDataModule(sensors(train), test=new, lanes=4, **OPTIONS)
+    trainer = quiet_trainer(2, [])
+    with pytest.warns(UserWarning, match=r"'mode' has values .* unknown: 'other'"):
+        trainer.fit(model(data), data)
+    trainer.save_checkpoint(tmp_path / "own.ckpt")
+    (expected,) = trainer.predict(trainer.lightning_module, data)
+    train.unlink()
+    alone = ArrayDataModule(str(train), test=new, lanes=4, **OPTIONS)
+    with pytest.warns(UserWarning, match=r"'mode' has values .* unknown: 'other'"):
+        (found,) = quiet_trainer(2, []).predict(MemUP.load_from_checkpoint(tmp_path / "own.ckpt"), alone)
+    assert alone.episode_keys("test") == ["M000", "M001", "M002"]
+    for name, values in expected.items():
+        assert torch.equal(found[name], values)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"modes": ("idle", "other", "run")}, r"names of mode are others than .* \(other where it was purge\)"),
+        ({"seed": 1}, r"means of x are others than the model was trained with"),
+    ],
+)
+def test_a_checkpoint_refuses_data_that_mean_something_else(given: dict[str, Any], said: str, tmp_path: Path) -> None:
+    data = ArrayDataModule(sensors(tmp_path / "train.parquet"), lanes=4, **OPTIONS)
+    trainer = quiet_trainer(1, [])
+    trainer.fit(model(data), data)
+    trainer.save_checkpoint(tmp_path / "own.ckpt")
+    other = ArrayDataModule(sensors(tmp_path / "other.parquet", **given), lanes=4, **OPTIONS)
+    with pytest.raises(MemUPError, match=said):
+        quiet_trainer(1, []).predict(model(other), other, ckpt_path=tmp_path / "own.ckpt")
+    with pytest.raises(MemUPError, match=said):  # its task was read before
+        quiet_trainer(1, []).predict(MemUP.load_from_checkpoint(tmp_path / "own.ckpt"), other)
