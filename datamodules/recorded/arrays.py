@@ -185,6 +185,12 @@ class ArrayDataModule(EpisodeDataModule):
         training[self._parts["train"]] = True
         training = np.repeat(training, train.lengths)
         label = self.split_label("train")
+        if _is_labelled_at_ends(train):
+            train.notes.append(
+                f"{self.y!r} has one value at all steps but the last of an episode; where that value means that there is "
+                "no outcome yet, leave it empty, or nearly every step counts as right without a memory (pandas: "
+                f"table.loc[table[{self.episode!r}].duplicated(keep='last'), {self.y!r}] = None)"
+            )
         texts = fit_texts(label, train, training, named=self.x is not None)
         users: dict[Split, UserEpisodes] = {"train": train}
         y_type: FieldType = self.y_type or ("token" if train.y.dtype == np.int64 else "vector")
@@ -257,6 +263,14 @@ def _are_class_numbers(user: UserEpisodes) -> bool:
     exists = user.flags.get(HAS_OUTCOME)
     values = np.unique(user.y if exists is None else user.y[exists])
     return bool(user.y.dtype != np.int64 and len(values) > 2 and np.array_equal(values, np.arange(len(values))))
+
+
+def _is_labelled_at_ends(user: UserEpisodes) -> bool:
+    """Whether outcomes differ only in the last steps of the episodes."""
+    ends = np.zeros(len(user.y), np.bool_)
+    ends[np.cumsum(user.lengths) - 1] = True
+    others = user.y[user.flags.get(HAS_OUTCOME, True) & ~ends]
+    return bool(len(others) and (others == others[0]).all() and (user.y[ends] != others[0]).any())
 
 
 def _field(name: str, arrays: dict[Split, np.ndarray[Any, Any]], type: FieldType) -> FieldSpec:

@@ -219,6 +219,29 @@ def test_class_numbers_that_gaps_made_floats_are_classes(tmp_path: Path) -> None
     assert module(source, y_type="vector").task.outcome == FieldSpec()
 
 
+def test_outcomes_that_wait_for_the_last_step_are_said(tmp_path: Path) -> None:
+    hint = "'y' has one value at all steps but the last of an episode"
+    filled = module(write(tmp_path, a=[1.0] * 6, y=[0, 0, 0, 0, 0, 1]))
+    assert any(hint in x and "duplicated(keep='last')" in x for x in said(lambda: filled.task))
+    for y in (LAST, [0, 1, 0, 0, 0, 1], [0] * 6):
+        data = module(write(tmp_path, a=[1.0] * 6, y=y))
+        assert not any(hint in x for x in said(lambda: data.task))  # noqa: B023
+
+
+def test_numbers_that_float32_cannot_distinguish_are_said(tmp_path: Path) -> None:
+    columns = {"epoch": 1.7e9 + np.arange(6.0), "pressure": 1e5 + np.arange(6.0), "same": [1.7e9] * 6}
+    found = {x for x in said(lambda: module(write(tmp_path, **columns, y=[0.5] * 6)).task) if "so large" in x}
+    (message,) = found
+    assert "'epoch' holds numbers so large that steps of 1.3e+02 are lost" in message
+
+
+def test_times_are_no_class_numbers(tmp_path: Path) -> None:
+    source = write(tmp_path, at=[datetime.datetime(2026, 1, 1)] * 6, a=[1] * 6, y=[0.5] * 6)
+    with pytest.raises(MemUPError, match="x_type=token, but 'at' holds times"):
+        _ = module(source, x_type="token").task
+    assert module(source, x_type="token", x=["a"]).task.fields["x"].classes == 2
+
+
 def test_a_csv_file_is_a_table(tmp_path: Path) -> None:
     (tmp_path / "own.csv").write_text(
         "machine,time,a,mode,y\nM1,2026-01-01 00:00:00,1,run,\n"

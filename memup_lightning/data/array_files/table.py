@@ -100,8 +100,14 @@ def _numbers(
     if not names:
         return None, ()
     layout = reader.layout
-    x, components = reader.numbers(names, type, [name for name in names if contents[name] == "time"])
+    times = [name for name in names if contents[name] == "time"]
+    if times and type != "vector":
+        raise MemUPError(
+            f"{reader.source}: x_type={type}, but {times[0]!r} holds times, which are numbers; leave it out of x"
+        )
+    x, components = reader.numbers(names, type, times)
     x = layout.group(x)
+    notes += reader.notes
     for name in names:
         if contents[name] == "time":
             seconds = _since_previous(layout.group(reader.seconds(name)), layout)

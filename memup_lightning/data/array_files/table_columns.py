@@ -25,6 +25,7 @@ from memup_lightning.exceptions import MemUPError
 from memup_lightning.specs import FieldType
 from memup_lightning.typing import Arrays, BoolArray, IntArray
 
+_COARSE = 100  # steps of rounding; a smaller spread is hardly seen
 ColumnContent = Literal["numbers", "text", "time"]
 
 
@@ -46,10 +47,14 @@ class ColumnReader:
         tables: the files.
         layout: which episode and step a row belongs to.
         missing: whether values of x may be missing.
+
+    Attributes:
+        notes: what the user should know of the columns.
     """
 
     def __init__(self, tables: TableFiles, layout: Layout, missing: bool) -> None:
         self.tables, self.layout, self.source, self.missing = tables, layout, layout.source, missing
+        self.notes: list[str] = []
 
     def numbers(self, names: list[str], type: FieldType, reserved: list[str]) -> tuple[Array, dict[str, slice]]:
         """Read the numbers of x; several columns are joined to one vector a step.
@@ -74,6 +79,7 @@ class ColumnReader:
             components[name] = slice(end, end + width)
             end += width
             part = out if one else out[:, components[name]]
+            rounding = 0.0
             for begin, values, exists in () if name in reserved else self._blocks(name):
                 if not exists.all():
                     if not self.missing or dtype != "float32":
@@ -81,8 +87,15 @@ class ColumnReader:
                     values = values if exists.any() else np.zeros((len(values), *shape))  # lists without a length
                     values = np.where(exists.reshape(-1, *[1] * (values.ndim - 1)), values, np.nan)
                 self._check_shape(name, begin, shape, values)
+                if dtype == "float32":
+                    rounding = max(rounding, _coarse_rounding(values))
                 flat = values if one else values.reshape(len(values), -1)
                 put(part, begin, flat, name, self.layout, missing=self.missing)
+            if rounding:
+                self.notes.append(
+                    f"{name!r} holds numbers so large that steps of {rounding:.2g} are lost (float32); give their distance "
+                    "from a fixed number, or of times the time since the row before"
+                )
         return out, components
 
     def seconds(self, name: str) -> Array:
@@ -226,6 +239,16 @@ def plain(column: Any) -> Any:
     if pyarrow.types.is_dictionary(column.type):
         return column.dictionary_decode()
     return column.storage if isinstance(column.type, pyarrow.ExtensionType) else column
+
+
+def _coarse_rounding(values: Array) -> float:
+    """Return the distance of neighbouring float32 numbers at the largest value, where it is large beside the values'
+    spread; else 0."""
+    known = values[np.isfinite(values)] if values.dtype.kind == "f" else values
+    if values.dtype.itemsize < 8 or not known.size:
+        return 0.0
+    step = float(np.spacing(np.float32(np.abs(known).max())))
+    return step if 0 < float(known.std()) < _COARSE * step else 0.0
 
 
 def _seconds(column: Any) -> Array:
