@@ -17,7 +17,7 @@ def agent_task(
     origin: str,
     observed: list[int] | None = None,
     window: int = 1,
-    tolerance: float = 0.3,
+    tolerance: float = 0.1,
 ) -> TaskSpec:
     """Make the task of an environment.
 
@@ -30,7 +30,7 @@ def agent_task(
         origin: name of the environment or data set, for messages.
         observed: entries of a flat Box observation that are read; None: all.
         window: steps of the local context.
-        tolerance: a predicted outcome counts as right within this distance.
+        tolerance: a predicted outcome counts as right within this distance, in spreads of the outcome.
 
     Raises:
         MemUPError: a space without a fixed shape, entries that do not exist.

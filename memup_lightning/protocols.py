@@ -30,7 +30,7 @@ from torch import Tensor
 
 from memup_lightning.chunk import Chunk, ClusterAssignment, Fields, StepBatch
 from memup_lightning.specs import TaskSpec
-from memup_lightning.typing import BoolArray, IntArray, Split
+from memup_lightning.typing import Arrays, BoolArray, IntArray, Split
 from memup_lightning.typing import State as State
 
 
@@ -151,6 +151,10 @@ class LaneSchedule(Protocol):
 
     def sample_steps(self, count: int) -> StepBatch:
         """Draw about ``count`` steps of training episodes, as probes are drawn; other ones after each refresh."""
+
+    def sample_values(self, names: Sequence[str]) -> Arrays:
+        """Return some fields at a few thousand steps of all training episodes, each ``[steps, *shape]``, as stored; the
+        same at every call and on every rank. Of the outcome only values that exist are returned."""
 
     def rows(self, episode: IntArray, start: IntArray) -> Chunk:
         """Return a chunk whose lanes are at the given places."""

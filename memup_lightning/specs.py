@@ -22,7 +22,7 @@ class FieldSpec:
     Args:
         shape: shape of one step, ``()`` for a scalar.
         dtype: NumPy dtype name, as stored.
-        type: ``vector`` (numbers, used as they are), ``token`` (class numbers) or ``image`` (height, width, channels).
+        type: ``vector`` (numbers), ``token`` (class numbers) or ``image`` (height, width, channels).
         classes: number of classes of a ``token``.
         names: of the classes of a ``token``, as the data call them, or of the components of a ``vector``. A token of the
             inputs has one class more, for values that the training episodes do not hold.
@@ -75,7 +75,8 @@ class TaskSpec:
         context: fields of the local context c_k, which the predictor reads in addition to the memory.
         outcome: what is predicted at a step, y_k: a number or vector (``vector``) or a class (``token``).
         window: number of steps, up to and with k, that the local context spans.
-        tolerance: a predicted number counts as right within this distance of the outcome.
+        tolerance: a predicted number counts as right within this distance of the outcome, in spreads of the outcome: see
+            :class:`~memup_lightning.models.outcomes.ContinuousOutcome`.
     """
 
     fields: Mapping[str, FieldSpec]
@@ -83,7 +84,7 @@ class TaskSpec:
     context: tuple[str, ...]
     outcome: FieldSpec = field(default_factory=FieldSpec)
     window: int = 1
-    tolerance: float = 0.3
+    tolerance: float = 0.1
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "context", tuple(self.context))

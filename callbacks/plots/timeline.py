@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -14,7 +13,7 @@ from torch import Tensor
 from memup_lightning.callbacks.memory_usage import untouched_random_numbers
 from memup_lightning.data.targets import NOWHERE
 from memup_lightning.models.eval_mode import eval_mode
-from memup_lightning.models.outcomes import GaussianOutcome, QuantileOutcome
+from memup_lightning.models.outcomes import QuantileOutcome
 from memup_lightning.models.uncertainty import AverageSurprise
 from memup_lightning.modules import MemUP
 from memup_lightning.modules.evaluation import BITS_PER_NAT
@@ -166,7 +165,7 @@ def _predict(
     steps = data.read_steps(split, episode, positions).to(model.device)
     context = model.context_encoder(steps.context)[:, None]  # [1, 1, K, C]
     local = model.local(steps.context)[:, None]
-    spread = _spread(model, local[:, 0])
+    spread = model.outcome.std(local[:, 0])
     without, truth = _as_numbers(model, local, local, steps.outcome[:, None])
     values, state = [], None
     for chunk in data.evaluation_chunks(split, np.array([episode]), lanes=1):
@@ -199,16 +198,6 @@ def _as_numbers(model: MemUP, params: Tensor, local: Tensor, outcome: Tensor) ->
     return (model.outcome.nll(local, outcome) - model.outcome.nll(params, outcome)) * BITS_PER_NAT, None
 
 
-def _spread(model: MemUP, params: Tensor) -> Tensor | None:
-    """Return the standard deviation of predictions of a number, as far as the outcome's family defines it."""
-    if _type_name(model) != "number":
-        return None
-    u = model.outcome.uncertainty(params)
-    if isinstance(model.outcome, GaussianOutcome):
-        return u.exp() / math.sqrt(2 * math.pi * math.e)  # a normal's entropy, solved for its standard deviation
-    return u if isinstance(model.outcome, QuantileOutcome) else None
-
-
 def _type_name(model: MemUP) -> str:
     field = model.task.outcome
     if field.type == "token":
@@ -232,5 +221,5 @@ def _score_name(model: MemUP) -> str:
 
 
 def uncertainty_unit(model: MemUP) -> str:
-    """Return the unit of the local predictor's uncertainty."""
-    return "outcome's unit" if isinstance(model.outcome, QuantileOutcome) else "nats"
+    """Return the unit of the local predictor's uncertainty, which is that of the standardised outcome."""
+    return "spreads" if isinstance(model.outcome, QuantileOutcome) else "nats"

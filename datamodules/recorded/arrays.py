@@ -69,7 +69,7 @@ class ArrayDataModule(EpisodeDataModule):
         y_type: ``token`` (one of several classes) or ``vector`` (a number or vector); None: integers, booleans and text
             are classes, floats are numbers.
         window: steps of the local context.
-        tolerance: a predicted number counts as right within this distance.
+        tolerance: a predicted number counts as right within this distance, in spreads of the outcome.
         **stream: see :class:`~memup_lightning.datamodules.recorded.base.EpisodeDataModule`.
 
     Raises:
@@ -92,7 +92,7 @@ class ArrayDataModule(EpisodeDataModule):
         x_type: FieldType = "vector",
         y_type: Literal["vector", "token"] | None = None,
         window: int = 1,
-        tolerance: float = 0.3,
+        tolerance: float = 0.1,
         **stream: Unpack[StreamOptions],
     ) -> None:
         super().__init__(**stream)

@@ -52,7 +52,7 @@ class RewardDataModule(EpisodeDataModule):
         n_steps: of ``n_step``.
         gamma: discount of later rewards in ``n_step`` and ``return``.
         eval_at: where the memory is evaluated: at ``all`` steps with an outcome, or at the ``last`` step of each episode.
-        tolerance: a predicted outcome counts as right within this distance.
+        tolerance: a predicted outcome counts as right within this distance, in spreads of the outcome.
         window: steps of the local context.
         cache_dir: folder that keeps the episodes on disk, from which they are streamed; every later run with the same
             parameters starts at once. By default they are kept in memory, and every run collects them again.
@@ -66,7 +66,7 @@ class RewardDataModule(EpisodeDataModule):
         n_steps: int = 1,
         gamma: float = 1.0,
         eval_at: EvalAt = "all",
-        tolerance: float = 0.3,
+        tolerance: float = 0.1,
         window: int = 1,
         cache_dir: str | None = None,
         **stream: Unpack[StreamOptions],

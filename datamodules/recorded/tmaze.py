@@ -78,7 +78,7 @@ class TMazeDataModule(EpisodeDataModule):
         distractor_noise: size of the random vector that a distractor step shows; no two of them then look alike.
         num_train, num_val, num_test: episodes of each split.
         window: steps of the local context.
-        tolerance: a predicted reward counts as right within this distance.
+        tolerance: a predicted reward counts as right within this distance, in spreads of the reward.
         **stream: see :class:`~memup_lightning.datamodules.recorded.base.EpisodeDataModule`.
     """
 
@@ -93,7 +93,7 @@ class TMazeDataModule(EpisodeDataModule):
         num_val: int = 256,
         num_test: int = 256,
         window: int = 1,
-        tolerance: float = 0.3,
+        tolerance: float = 0.1,
         **stream: Unpack[StreamOptions],
     ) -> None:
         super().__init__(**stream)

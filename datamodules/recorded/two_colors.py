@@ -64,8 +64,9 @@ class TwoColorsDataModule(GymnasiumDataModule):
         policy: by default :class:`~memup_lightning.envs.two_colors.policy.TwoColorsPolicy` or ``TwoColorsDelayPolicy``.
         outcome, n_steps, gamma, window, cache_dir: see
             :class:`~memup_lightning.datamodules.recorded.rewards.RewardDataModule`.
-        tolerance: a predicted reward counts as right within this distance. By default half of the difference of the two
-            vests: a prediction is right on its side of the middle, by sign.
+        tolerance: a predicted reward counts as right within this distance, in spreads of the outcome, which is about the
+            larger reward of a vest. By default half of the difference of the two: a prediction is right on its side of the
+            middle, by sign.
         num_train, num_val, num_test: episodes of each split.
         num_envs: environments, each with an engine, played at once.
         **stream: see :class:`~memup_lightning.datamodules.recorded.base.EpisodeDataModule`.
@@ -106,7 +107,8 @@ class TwoColorsDataModule(GymnasiumDataModule):
         self.rules = TwoColorsRules(**(rules or {})) if room else TwoColorsDelayRules(**(rules or {}))
         self.frame_skip = frame_skip
         self.eval_after = eval_after
-        apart = abs(self.rules.match_reward - self.rules.mismatch_reward)
+        match, mismatch = self.rules.match_reward, self.rules.mismatch_reward
+        by_sign = abs(match - mismatch) / 2 / (max(abs(match), abs(mismatch)) or 1.0)
         view = {"frame_skip": frame_skip, "observation_size": list(observation_size), "shrink": shrink}
         super().__init__(
             env_id="memup/TwoColors-v0" if room else "memup/TwoColorsDelay-v0",
@@ -114,7 +116,7 @@ class TwoColorsDataModule(GymnasiumDataModule):
             policy=policy or (TwoColorsPolicy() if room else TwoColorsDelayPolicy()),
             eval_at="last",
             outcome=outcome,
-            tolerance=apart / 2 if tolerance is None else tolerance,
+            tolerance=by_sign if tolerance is None else tolerance,
             num_train=num_train,
             num_val=num_val,
             num_test=num_test,

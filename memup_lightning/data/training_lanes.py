@@ -15,10 +15,11 @@ from memup_lightning.data.episodes import EpisodeSource
 from memup_lightning.data.samplers import CurriculumSampler
 from memup_lightning.data.stream import ChunkStream
 from memup_lightning.data.targets import TargetJoin, TargetTable
+from memup_lightning.data.value_sample import sample_values
 from memup_lightning.distributed import rank, share_of_lanes
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.specs import TaskSpec
-from memup_lightning.typing import BoolArray, IntArray
+from memup_lightning.typing import Arrays, BoolArray, IntArray
 
 _NUM_FINGERPRINTS = 64  # episodes of which some steps are compared on resumption
 
@@ -141,6 +142,10 @@ class TrainingLanes:
     def sample_steps(self, count: int) -> StepBatch:
         """About so many steps of the episodes, drawn as the local predictor's are; other ones after each refresh."""
         return self._rows.sample_steps(count, self.table.num_refreshes)
+
+    def sample_values(self, names: Sequence[str]) -> Arrays:
+        """Return some fields at a few thousand steps: see :func:`~memup_lightning.data.value_sample.sample_values`."""
+        return sample_values(self.source, names, self.seed)
 
     def own_lanes(self, lanes: IntArray) -> tuple[IntArray, IntArray]:
         """Which of some lanes, numbered among those of all ranks, this rank plays: their rows, and their numbers here."""

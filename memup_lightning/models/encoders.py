@@ -1,4 +1,4 @@
-"""Encoders of the fields of a step: vectors unchanged, tokens as one-hot or embedding, images by a CNN."""
+"""Encoders of the fields of a step: vectors standardised, tokens as one-hot or embedding, images by a CNN."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from memup_lightning.chunk import Fields
+from memup_lightning.models.scaling import Standardizer, compress_tails
 from memup_lightning.specs import FieldSpec
 
 ONE_HOT_UP_TO = 32
@@ -114,17 +115,20 @@ ImageCallable: TypeAlias = Callable[[FieldSpec, int], ImageEncoder]
 
 
 class VectorEncoder(nn.Module):
-    """Numbers ``[..., *shape]`` to ``[..., output_size]``, unchanged."""
+    """Numbers ``[..., *shape]`` to ``[..., output_size]``: standardised, once the statistics of the data are known."""
 
     def __init__(self, field: FieldSpec) -> None:
         super().__init__()
         self.dims = len(field.shape)
         self.output_size = math.prod(field.shape)
+        self.standardizer = Standardizer(self.output_size)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.dims != 1:
             x = x.flatten(x.dim() - self.dims) if self.dims else x.unsqueeze(-1)
-        return x if x.is_floating_point() else x.float()
+        if self.standardizer.is_identity:
+            return x if x.is_floating_point() else x.float()
+        return compress_tails(self.standardizer(x))
 
 
 class StepEncoder(nn.Module):
@@ -168,6 +172,13 @@ class StepEncoder(nn.Module):
         self.hidden: nn.Module | None = None
         if hidden_size:
             self.hidden = nn.Sequential(nn.Linear(self.joined_size, hidden_size), nn.ReLU())
+
+    def unfitted(self) -> dict[str, Standardizer]:
+        """Return the standardizer of each vector field whose statistics are not known yet."""
+        found = {
+            n: x.standardizer for n, x in zip(self.names, self.encoders, strict=True) if isinstance(x, VectorEncoder)
+        }
+        return {name: x for name, x in found.items() if not x.is_fitted}
 
     def forward(self, fields: Fields) -> Tensor:
         parts = [encoder(fields[name]) for name, encoder in zip(self.names, self.encoders, strict=True)]

@@ -2,6 +2,8 @@
 
 Each computes, from the parameters that a network puts out, a loss, a log-likelihood (so the gain of a memory has the
 unit bits), an uncertainty that needs no outcome, and a prediction.
+
+Networks put out the parameters of the standardised outcome: see :class:`ContinuousOutcome`.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from memup_lightning.exceptions import MemUPError
+from memup_lightning.models.scaling import Standardizer
 from memup_lightning.specs import FieldSpec
 
 
@@ -32,7 +35,7 @@ class Outcome(nn.Module, ABC):
 
     @abstractmethod
     def nll(self, params: Tensor, outcome: Tensor) -> Tensor:
-        """Return the negative log-likelihood in nats, ``[...]``."""
+        """Return the negative log-likelihood of the outcome in its own unit, in nats, ``[...]``."""
 
     def loss(self, params: Tensor, outcome: Tensor) -> Tensor:
         """Return the training loss, ``[...]``; by default the negative log-likelihood."""
@@ -40,7 +43,16 @@ class Outcome(nn.Module, ABC):
 
     @abstractmethod
     def uncertainty(self, params: Tensor) -> Tensor:
-        """Return the uncertainty of the distribution, ``[...]``: entropy in nats, or spread."""
+        """Return the uncertainty by which targets are selected, ``[...]``: entropy in nats, or spread; that of the
+        standardised outcome, so the selection does not depend on the outcome's unit."""
+
+    def reported_uncertainty(self, params: Tensor) -> Tensor:
+        """Return the uncertainty of the outcome in its own unit, ``[...]``."""
+        return self.uncertainty(params)
+
+    def std(self, params: Tensor) -> Tensor | None:
+        """Return the standard deviation of the distribution of one number, ``[...]``; None for classes and vectors."""
+        return None
 
     @abstractmethod
     def predict(self, params: Tensor) -> Tensor:
@@ -105,53 +117,59 @@ class CategoricalOutcome(Outcome):
 class ContinuousOutcome(Outcome):
     """Base class of the distributions over numbers and vectors; its scores include the squared error.
 
+    The distribution is that of the standardised outcome: each component minus its center, divided by its spread
+    (:class:`~memup_lightning.models.scaling.Standardizer`), which are estimated from training episodes when a run begins.
+    Predictions, likelihood and squared error are in the outcome's own unit; arguments are relative to the spread. Without
+    statistics, in a module that was not trained on recorded episodes, the spread is 1.
+
     Args:
         field: the outcome field.
-        tolerance: a prediction counts as right within this distance in every component.
-
-    Attributes:
-        resolution: smaller differences of outcomes are hardly learned; the argument ``resolution_name`` sets it.
+        tolerance: a prediction counts as right within this distance in every component, in spreads.
     """
 
     score_names = ("accuracy", "nll", "mse")
-    resolution = 0.0
-    resolution_name = "the outcome's resolution"
 
     def __init__(self, field: FieldSpec, tolerance: float) -> None:
         super().__init__()
         self.shape = field.shape
         self.size = math.prod(field.shape)
         self.tolerance = tolerance
+        self.standardizer = Standardizer(self.size)
+
+    @abstractmethod
+    def _mean(self, params: Tensor) -> Tensor:
+        """Return the mean of the standardised outcome, ``[..., size]``."""
+
+    def _standardize(self, params: Tensor, outcome: Tensor) -> Tensor:
+        """Return the standardised outcome, ``[..., size]``."""
+        z: Tensor = self.standardizer(outcome.float().reshape(*params.shape[:-1], self.size))
+        return z
 
     def _errors(self, params: Tensor, outcome: Tensor) -> Tensor:
-        """Return prediction minus outcome, ``[..., size]``."""
-        flat = (*params.shape[:-1], self.size)
-        return self.predict(params).reshape(flat) - outcome.float().reshape(flat)
+        """Return prediction minus outcome in spreads, ``[..., size]``."""
+        return self._mean(params) - self._standardize(params, outcome)
+
+    def predict(self, params: Tensor) -> Tensor:
+        return self.standardizer.inverse(self._mean(params)).reshape(*params.shape[:-1], *self.shape)
 
     def correct(self, params: Tensor, outcome: Tensor) -> Tensor:
         return (self._errors(params, outcome).abs().amax(-1) <= self.tolerance).float()
 
     def too_small_to_tell(self, lowest: Tensor, highest: Tensor) -> str | None:
-        width = float((highest - lowest).abs().max())
+        width = float(((highest - lowest).flatten().abs() / self.standardizer.scale).max())
         if width == 0:
             return "all evaluated outcomes are alike, so accuracy means nothing; evaluate steps whose outcomes differ"
-        problems = []
-        if width <= 2 * self.tolerance:
-            problems.append(
-                f"with tolerance={self.tolerance:g} one constant is right for all, so the accuracy means nothing"
-            )
-        if width < self.resolution:
-            problems.append(f"differences below {self.resolution:g} ({self.resolution_name}) are hardly learned")
-        if not problems:
+        if width > 2 * self.tolerance:
             return None
         return (
-            f"the evaluated outcomes differ by {width:.2g} at most: {', and '.join(problems)}; multiply the outcomes "
-            "(of an environment: by a reward wrapper) so that they differ by about 1, or lower tolerance and "
-            f"{self.resolution_name}"
+            f"the evaluated outcomes differ by {width:.2g} spreads of all outcomes at most: with "
+            f"tolerance={self.tolerance:g} one constant is right for all, so the accuracy means nothing; lower tolerance, "
+            "or evaluate steps whose outcomes differ"
         )
 
     def scores(self, params: Tensor, outcome: Tensor) -> dict[str, Tensor]:
-        return super().scores(params, outcome) | {"mse": self._errors(params, outcome).square().mean(-1)}
+        errors = self._errors(params, outcome) * self.standardizer.scale
+        return super().scores(params, outcome) | {"mse": errors.square().mean(-1)}
 
 
 class GaussianOutcome(ContinuousOutcome):
@@ -159,18 +177,18 @@ class GaussianOutcome(ContinuousOutcome):
 
     Args:
         field: the outcome field; the model fills it in.
-        tolerance: a prediction counts as right within this distance in every component; the task fills it in.
+        tolerance: a prediction counts as right within this distance in every component, in spreads; the task fills it in.
         learned_variance: whether the network puts out the variance too. A fixed one makes the entropy the same
             everywhere; targets can then be selected by :class:`~memup_lightning.models.uncertainty.AverageSurprise`
             only.
-        min_std: smallest standard deviation, in the outcome's unit, and the fixed one.
+        min_std: smallest standard deviation, in spreads of the outcome, and the fixed one.
 
     Raises:
         MemUPError: the outcome is a class number; ``min_std`` is not above 0.
     """
 
     def __init__(
-        self, field: FieldSpec, tolerance: float = 0.3, learned_variance: bool = True, min_std: float = 0.1
+        self, field: FieldSpec, tolerance: float = 0.1, learned_variance: bool = True, min_std: float = 0.03
     ) -> None:
         super().__init__(field, tolerance)
         if field.type != "vector":
@@ -180,8 +198,7 @@ class GaussianOutcome(ContinuousOutcome):
         if not min_std > 0:
             raise MemUPError(f"min_std={min_std}: must be above 0")
         self.learned_variance = learned_variance
-        self.min_std = self.resolution = min_std
-        self.resolution_name = "min_std"
+        self.min_std = min_std
         self.num_parameters = self.size * (2 if learned_variance else 1)
 
     def _split(self, params: Tensor) -> tuple[Tensor, Tensor]:
@@ -190,18 +207,28 @@ class GaussianOutcome(ContinuousOutcome):
         mean, free = params.chunk(2, dim=-1)
         return mean, F.softplus(free) + self.min_std
 
-    def nll(self, params: Tensor, outcome: Tensor) -> Tensor:
+    def loss(self, params: Tensor, outcome: Tensor) -> Tensor:
+        """Return the negative log-likelihood of the standardised outcome, in nats, ``[...]``."""
         mean, std = self._split(params)
-        error = (outcome.float().reshape(mean.shape) - mean) / std
+        error = (self._standardize(params, outcome) - mean) / std
         nll = torch.addcmul(std.log() + 0.5 * math.log(2 * math.pi), error, error, value=0.5)
         return nll.sum(-1) if self.size > 1 else nll.squeeze(-1)
+
+    def nll(self, params: Tensor, outcome: Tensor) -> Tensor:
+        return self.loss(params, outcome) + self.standardizer.log_scale()
 
     def uncertainty(self, params: Tensor) -> Tensor:
         _, std = self._split(params)
         return (std.log() + 0.5 * math.log(2 * math.pi * math.e)).sum(-1)
 
-    def predict(self, params: Tensor) -> Tensor:
-        return params[..., : self.size].reshape(*params.shape[:-1], *self.shape)
+    def reported_uncertainty(self, params: Tensor) -> Tensor:
+        return self.uncertainty(params) + self.standardizer.log_scale()
+
+    def std(self, params: Tensor) -> Tensor | None:
+        return (self._split(params)[1] * self.standardizer.scale).squeeze(-1) if self.size == 1 else None
+
+    def _mean(self, params: Tensor) -> Tensor:
+        return params[..., : self.size]
 
 
 class QuantileOutcome(ContinuousOutcome):
@@ -212,10 +239,10 @@ class QuantileOutcome(ContinuousOutcome):
 
     Args:
         field: the outcome field; the model fills it in.
-        tolerance: a prediction counts as right within this distance; the task fills it in.
+        tolerance: a prediction counts as right within this distance, in spreads; the task fills it in.
         num_quantiles: N; the quantiles are at (i + 1/2) / N.
-        kappa: threshold between the squared and the linear part of the loss, in the outcome's unit.
-        min_width: smallest distance between neighbouring quantiles that the likelihood distinguishes.
+        kappa: threshold between the squared and the linear part of the loss, in spreads of the outcome.
+        min_width: smallest distance between neighbouring quantiles that the likelihood distinguishes, in spreads.
 
     Raises:
         MemUPError: the outcome is a class number or has several components; fewer than 2 quantiles.
@@ -226,10 +253,10 @@ class QuantileOutcome(ContinuousOutcome):
     def __init__(
         self,
         field: FieldSpec,
-        tolerance: float = 0.3,
+        tolerance: float = 0.1,
         num_quantiles: int = 16,
-        kappa: float = 0.1,
-        min_width: float = 0.02,
+        kappa: float = 0.03,
+        min_width: float = 0.006,
     ) -> None:
         super().__init__(field, tolerance)
         if field.type != "vector" or math.prod(field.shape) != 1:
@@ -242,20 +269,19 @@ class QuantileOutcome(ContinuousOutcome):
                 f"num_quantiles={num_quantiles}, kappa={kappa}, min_width={min_width}: "
                 "at least 2 quantiles; kappa and min_width above 0"
             )
-        self.kappa = self.resolution = kappa
-        self.resolution_name = "kappa"
+        self.kappa = kappa
         self.min_width = min_width
         self.num_parameters = num_quantiles
         self.register_buffer("taus", (torch.arange(num_quantiles) + 0.5) / num_quantiles, persistent=False)
 
     def loss(self, params: Tensor, outcome: Tensor) -> Tensor:
-        error = outcome.float().reshape(*params.shape[:-1], 1) - params
+        error = self._standardize(params, outcome) - params
         size = error.abs()
         huber = torch.where(size <= self.kappa, 0.5 * error.square(), self.kappa * (size - 0.5 * self.kappa))
         return ((self.taus - (error < 0).float()).abs() * huber / self.kappa).mean(-1)
 
     def nll(self, params: Tensor, outcome: Tensor) -> Tensor:
-        y = outcome.float().reshape(*params.shape[:-1], 1)
+        y = self._standardize(params, outcome)
         q = params.sort(-1).values
         width = (q[..., 1:] - q[..., :-1]).clamp(min=self.min_width)
         q = torch.cat([q[..., :1], q[..., :1] + width.cumsum(-1)], dim=-1)
@@ -266,14 +292,20 @@ class QuantileOutcome(ContinuousOutcome):
         above = tail - width[..., -1:].log() - (y - q[..., -1:]).clamp(min=0) / width[..., -1:]
         log_density = torch.cat([below, inside, above], dim=-1)
         segment = (y >= q).sum(-1, keepdim=True)
-        return -log_density.gather(-1, segment).squeeze(-1)
+        return self.standardizer.log_scale() - log_density.gather(-1, segment).squeeze(-1)
 
     def uncertainty(self, params: Tensor) -> Tensor:
-        """Return the standard deviation of the quantiles, ``[...]``."""
+        """Return the standard deviation of the quantiles in spreads, ``[...]``."""
         return params.std(-1, correction=0)
 
-    def predict(self, params: Tensor) -> Tensor:
-        return params.mean(-1).reshape(*params.shape[:-1], *self.shape)
+    def reported_uncertainty(self, params: Tensor) -> Tensor:
+        return self.std(params)
+
+    def std(self, params: Tensor) -> Tensor:
+        return self.uncertainty(params) * self.standardizer.scale
+
+    def _mean(self, params: Tensor) -> Tensor:
+        return params.mean(-1, keepdim=True)
 
 
 def _describe(field: FieldSpec) -> str:

@@ -199,6 +199,6 @@ class MemoryEvaluation(EvaluationHooks):
             "outcome": outcome,
             "prediction": self.outcome.predict(params),
             "correct": self.outcome.correct(params, outcome),
-            "local_uncertainty": self.outcome.uncertainty(self.local(context)),
+            "local_uncertainty": self.outcome.reported_uncertainty(self.local(context)),
             "nll": self.outcome.nll(params, outcome),
         }

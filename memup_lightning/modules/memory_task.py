@@ -23,6 +23,7 @@ from memup_lightning.modules.base import OptimizerCallable, adam
 from memup_lightning.modules.evaluation import MemoryEvaluation
 from memup_lightning.modules.lane_states import LaneStates
 from memup_lightning.modules.losses import FiniteLoss, sum_losses
+from memup_lightning.modules.standardization import fit_standardizers
 from memup_lightning.runs.parts import recorded_data
 from memup_lightning.specs import FieldSpec, TaskSpec
 from memup_lightning.typing import State
@@ -205,6 +206,8 @@ class MemoryTask(MemoryEvaluation):
         data = recorded_data(self.trainer)
         if self.trainer.ckpt_path is None and not (data is not None and data.training_lanes().num_consumed):
             self.lanes.reset()  # lanes that were not played yet
+        if data is not None:
+            fit_standardizers(self, data.training_lanes())
 
     def on_after_backward(self) -> None:
         self._accumulating = True

@@ -129,7 +129,7 @@ def test_entropy_of_classes_is_that_of_the_definition() -> None:
 def test_entropy_of_a_gaussian_is_its_mean_nll() -> None:
     outcome = GaussianOutcome(NUMBER)
     params = torch.tensor([[0.7, 1.3]])
-    std = torch.nn.functional.softplus(params[0, 1]) + 0.1
+    std = torch.nn.functional.softplus(params[0, 1]) + outcome.min_std
     y = 0.7 + std * torch.randn(200_000, generator=torch.Generator().manual_seed(0))
     mean = outcome.nll(params.expand(len(y), -1), y).mean()
     assert outcome.uncertainty(params).item() == pytest.approx(mean.item(), abs=0.01)
@@ -177,8 +177,9 @@ def test_classes_are_fitted_to_their_frequencies() -> None:
 
 def test_a_gaussian_is_fitted_to_mean_and_deviation() -> None:
     y = 1.5 + 0.8 * torch.randn(4000, generator=torch.Generator().manual_seed(0))
-    params = fitted(GaussianOutcome(NUMBER), y)
-    std = torch.nn.functional.softplus(params[1]) + 0.1
+    outcome = GaussianOutcome(NUMBER)
+    params = fitted(outcome, y)
+    std = torch.nn.functional.softplus(params[1]) + outcome.min_std
     assert params[0].item() == pytest.approx(y.mean().item(), abs=0.02)
     assert std.item() == pytest.approx(y.std().item(), abs=0.02)
 
@@ -252,6 +253,60 @@ def test_the_smallest_deviation_is_kept() -> None:
     assert certain.item() == pytest.approx(math.log(0.25) + 0.5 * math.log(2 * math.pi), abs=1e-5)
 
 
+# --- outcomes in any unit
+
+STANDARDIZED = {name: FAMILIES[name] for name in ("gaussian", "gaussian-fixed", "gaussian-vector", "quantile")}
+
+
+def in_unit(name: str, scale: float, center: float) -> tuple[Outcome, Tensor]:
+    """A distribution fitted to outcomes in another unit, and some of them."""
+    field, make = STANDARDIZED[name]
+    y = some_outcomes(field, 2000).double() * scale + center
+    outcome: Any = make()
+    outcome.standardizer.fit(y.numpy())
+    return outcome, y[:50]
+
+
+@pytest.mark.parametrize("name", STANDARDIZED)
+@pytest.mark.parametrize(("scale", "center"), [(1e-3, 0.0), (1e-3, 5e-3), (1e4, -3e4), (1e9, 1e9)])
+def test_the_unit_of_an_outcome_changes_reports_and_nothing_that_is_learned(
+    name: str, scale: float, center: float
+) -> None:
+    (plain, y), (other, scaled) = in_unit(name, 1.0, 0.0), in_unit(name, scale, center)
+    params = some_params(plain, 50)
+    size = math.prod(STANDARDIZED[name][0].shape)
+    torch.testing.assert_close(other.loss(params, scaled), plain.loss(params, y), rtol=1e-3, atol=1e-3)
+    assert torch.equal(other.uncertainty(params), plain.uncertainty(params))
+    assert torch.equal(other.correct(params, scaled), plain.correct(params, y))
+    ours, theirs = other.scores(params, scaled), plain.scores(params, y)
+    torch.testing.assert_close(ours["mse"] / scale**2, theirs["mse"], rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(ours["nll"] - size * math.log(scale), theirs["nll"], rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(
+        other.predict(params).double(), plain.predict(params).double() * scale + center, rtol=1e-3, atol=1e-3 * scale
+    )
+
+
+@pytest.mark.parametrize("name", ["gaussian", "quantile"])
+def test_the_reported_deviation_is_in_the_outcome_s_unit(name: str) -> None:
+    (plain, _), (other, _) = in_unit(name, 1.0, 0.0), in_unit(name, 1e4, 0.0)
+    params = some_params(plain, 5)
+    ours, theirs = other.std(params), plain.std(params)
+    assert ours is not None
+    assert theirs is not None
+    torch.testing.assert_close(ours, 1e4 * theirs)
+    grown = other.reported_uncertainty(params) - plain.reported_uncertainty(params)
+    wanted = torch.full((5,), math.log(1e4)) if name == "gaussian" else ours - theirs
+    torch.testing.assert_close(grown, wanted)
+
+
+def test_a_density_in_the_outcome_s_unit_integrates_to_one() -> None:
+    for name in ("gaussian", "quantile"):
+        outcome, _ = in_unit(name, 0.01, 0.3)
+        y = torch.linspace(-0.1, 0.7, 1_000_001)
+        density = (-outcome.nll(some_params(outcome, 1).expand(len(y), -1), y)).double().exp()
+        assert torch.trapezoid(density, y.double()).item() == pytest.approx(1, abs=5e-3)
+
+
 # --- wrong types
 
 
@@ -280,10 +335,9 @@ def test_a_wrong_type_or_value_is_refused_with_the_remedy(make: Any, said: str) 
     ("outcome", "width", "said"),
     [
         (GaussianOutcome(NUMBER), 0.0, "all evaluated outcomes are alike"),
-        (GaussianOutcome(NUMBER, tolerance=0.003), 0.01, "below 0.1 (min_std)"),
-        (GaussianOutcome(NUMBER, tolerance=0.3, min_std=0.001), 0.01, "tolerance=0.3 one constant is right"),
-        (GaussianOutcome(NUMBER, tolerance=0.003, min_std=0.001), 0.01, None),
-        (QuantileOutcome(NUMBER, tolerance=0.003), 0.01, "below 0.1 (kappa)"),
+        (GaussianOutcome(NUMBER, tolerance=0.3), 0.01, "tolerance=0.3 one constant is right"),
+        (GaussianOutcome(NUMBER, tolerance=0.003), 0.01, None),
+        (QuantileOutcome(NUMBER, tolerance=0.3), 0.01, "0.01 spreads of all outcomes"),
         (CategoricalOutcome(FieldSpec((), "int64", "token", 3)), 0.0, None),
     ],
 )

@@ -125,10 +125,7 @@ def test_one_episode_alone_cannot_be_loss_free() -> None:
 
 
 @pytest.mark.learning
-@pytest.mark.parametrize(
-    ("selector", "solved"), [(Explainable(1), True), (TopK(1), False)], ids=["explainable", "top-k"]
-)
-def test_among_coin_tosses_a_memory_learns_where_targets_must_be_explainable(selector: Selector, solved: bool) -> None:
+def test_among_coin_tosses_the_explainable_step_is_found_and_remembered() -> None:
     seed_everything(1)
     data = TMazeDataModule(
         length=40,
@@ -139,7 +136,7 @@ def test_among_coin_tosses_a_memory_learns_where_targets_must_be_explainable(sel
         lanes=32,
         restart=[0.3, 0.1, 0.0],
         evaluation_chunk_length=5,
-        selector=selector,
+        selector=Explainable(1),
         seed=1,
     )
     model = MemUP(
@@ -148,7 +145,8 @@ def test_among_coin_tosses_a_memory_learns_where_targets_must_be_explainable(sel
     refresh = TargetRefresh(every=100, settle=50)
     trainer = quiet_trainer(1500, [refresh], val_check_interval=1500, check_val_every_n_epoch=None)
     trainer.fit(model, data)
-    assert (float(trainer.callback_metrics["val/accuracy"]) >= 0.99) == solved
+    assert float(trainer.callback_metrics["val/accuracy"]) >= 0.99
+    assert float(trainer.callback_metrics["val/target_recall"]) >= 0.9  # of 11 uncertain steps, one target
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])

@@ -1,0 +1,124 @@
+"""Standardisation of numbers: center and scale of each component, estimated once from data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+_WINSORIZED_SHARE = 0.001  # of the values at either end: an outlier counts like the next value inside
+_ROUNDING = 4 * float(np.finfo(np.float32).eps)  # relative difference up to which values are the same
+_MIN_SCALE = 1e-20  # the largest number of a field divided by it is finite in float32
+_LINEAR_UP_TO = 5.0  # standard deviations; beyond, encoded inputs grow with the logarithm
+_WIDE_INTEGERS = (torch.int32, torch.int64)
+
+
+class Standardizer(nn.Module):
+    """Affine map that gives each component of numbers center 0 and spread 1; the identity until it is fitted.
+
+    Args:
+        size: components.
+
+    Attributes:
+        center, scale: of each component, in the data's unit, ``[size]``; part of the checkpoint.
+        is_fitted: whether :meth:`fit` was called, or a checkpoint loaded in which it was.
+        is_identity: whether all components stay as they are, so that nothing is computed.
+    """
+
+    center: Tensor
+    scale: Tensor
+    fitted: Tensor
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.register_buffer("center", torch.zeros(size))
+        self.register_buffer("scale", torch.ones(size))
+        self.register_buffer("fitted", torch.tensor(False))
+        self.is_fitted, self.is_identity = False, True
+
+    def fit(self, values: npt.NDArray[Any]) -> None:
+        """Estimate center and scale of each component by :func:`center_and_scale`; without values they stay.
+
+        Args:
+            values: ``[N, size]`` or ``[N, *shape]`` of as many components, in the data's unit.
+        """
+        if not len(values):
+            return
+        columns = np.ascontiguousarray(values.reshape(len(values), -1).T, np.float64)
+        statistics = torch.tensor([center_and_scale(x) for x in columns], dtype=torch.float64).view(-1, 2)
+        self.center.copy_(statistics[:, 0])
+        self.scale.copy_(statistics[:, 1])
+        self.fitted.fill_(True)
+        self._follow_buffers()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Standardise, ``[..., size]``."""
+        if self.is_identity:
+            return x
+        if (
+            x.dtype in _WIDE_INTEGERS and x.device.type != "mps"
+        ):  # float32 cannot tell one second of 1.7e9 from the next
+            x = x.double()
+        return (x - self.center) / self.scale
+
+    def inverse(self, z: Tensor) -> Tensor:
+        """Return to the data's unit, ``[..., size]``."""
+        return z if self.is_identity else torch.addcmul(self.center, z, self.scale)
+
+    def log_scale(self) -> Tensor:
+        """Sum of the logarithms of the scales: a density in the data's unit is lower by it, in nats."""
+        return self.scale.log().sum()
+
+    def _follow_buffers(self) -> None:
+        self.is_fitted = bool(self.fitted)
+        self.is_identity = bool((self.center == 0).all() and (self.scale == 1).all())
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        self._follow_buffers()
+
+
+def center_and_scale(x: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """Estimate center and scale of numbers.
+
+    - Numbers of one size, of either sign, and zeros keep their zero: the scale is that size. So flags and marks of -1, 0
+      and 1 stay as they are, and those of any other size become such; a constant becomes 1, 0 or -1.
+    - Where more than half of the numbers are equal, that number is the center, and the scale is the root mean square of
+      the distance of all others from it: that of rewards does not depend on how rare they are.
+    - Else mean and standard deviation.
+
+    A thousandth of the numbers at either end counts like the next number inside (winsorised mean and variance).
+
+    Args:
+        x: ``[N]``, N > 0; numbers that are not finite are ignored.
+
+    Returns:
+        Center and scale; the scale is above 0.
+    """
+    x = x[np.isfinite(x)]
+    size = np.abs(x)
+    largest = float(size.max(initial=0))
+    if ((size == 0) | (size >= largest * (1 - _ROUNDING))).all():
+        return 0.0, max(largest, _MIN_SCALE) if largest else 1.0
+    median = float(np.partition(x, len(x) // 2)[len(x) // 2])
+    usual = np.abs(x - median) <= _ROUNDING * abs(median)
+    has_mode = 2 * usual.sum() > len(x)
+    others = _winsorized(x[~usual] if has_mode else x)
+    center = float(np.float32(median if has_mode else others.mean()))
+    return center, max(float(np.sqrt(np.square(others - center).mean())), _MIN_SCALE)
+
+
+def _winsorized(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    last = len(x) - 1
+    outside = int(_WINSORIZED_SHARE * len(x))
+    ordered = np.partition(x, (outside, last - outside))
+    return x.clip(ordered[outside], ordered[last - outside])
+
+
+def compress_tails(z: Tensor) -> Tensor:
+    """Return standardised numbers up to 5 as they are, beyond as 5 + log(|z| / 5), with their sign."""
+    beyond = (z.abs() / _LINEAR_UP_TO).clamp(min=1).log()
+    return z.clamp(-_LINEAR_UP_TO, _LINEAR_UP_TO) + beyond.copysign(z)

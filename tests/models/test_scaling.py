@@ -1,0 +1,143 @@
+"""Standardisation: the same numbers in any unit give the same input, and no number gives NaN."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from memup_lightning.models.encoders import StepEncoder
+from memup_lightning.models.scaling import Standardizer, center_and_scale, compress_tails
+from memup_lightning.specs import FieldSpec
+
+
+def fitted(values: Any, size: int = 1) -> Standardizer:
+    standardizer = Standardizer(size)
+    standardizer.fit(np.asarray(values))
+    return standardizer
+
+
+def some_numbers(seed: int, rare: bool) -> np.ndarray:
+    """Normal numbers, or mostly one number and rarely two others."""
+    draw = np.random.default_rng(seed)
+    return draw.choice([2.0, 9.0, -4.0], 3000, p=[0.9, 0.06, 0.04]) if rare else draw.normal(size=3000)
+
+
+@given(
+    seed=st.integers(0, 99),
+    rare=st.booleans(),
+    exponent=st.floats(-6, 9),
+    offset=st.floats(-1e3, 1e3),
+    sign=st.sampled_from([-1, 1]),
+)
+@settings(deadline=None, max_examples=40)
+def test_numbers_in_another_unit_are_standardised_alike(
+    seed: int, rare: bool, exponent: float, offset: float, sign: int
+) -> None:
+    x = some_numbers(seed, rare)
+    scale = sign * 10**exponent
+    other = x * scale + offset * scale
+    plain = fitted(x)(torch.from_numpy(x)[:, None])
+    torch.testing.assert_close(fitted(other)(torch.from_numpy(other)[:, None]) * sign, plain, rtol=1e-3, atol=1e-3)
+
+
+@given(values=st.lists(st.floats(-999999995904.0, 999999995904.0, width=32), min_size=1, max_size=40))
+@settings(deadline=None, max_examples=200)
+def test_any_numbers_come_out_finite_and_come_back(values: list[float]) -> None:
+    standardizer = fitted(values)
+    x = torch.tensor(values, dtype=torch.float64)[:, None]
+    z = standardizer(x)
+    assert compress_tails(z.float()).isfinite().all()
+    spread = float(standardizer.scale) + float(standardizer.center.abs())
+    torch.testing.assert_close(standardizer.inverse(z), x, rtol=1e-5, atol=1e-6 * spread)
+
+
+@pytest.mark.parametrize(
+    ("values", "scale"),
+    [([0, 0], 1), ([1, 0, 0, 1], 1), ([-1, 1], 1), ([1, 1], 1), ([-255, 0, 255], 255), ([7, 7], 7), ([-3e5], 3e5)],
+)
+def test_flags_marks_and_constants_keep_their_zero(values: list[float], scale: float) -> None:
+    standardizer = fitted(np.array(values, np.float32))
+    assert standardizer.is_identity is (scale == 1)
+    z = standardizer(torch.tensor(values)[:, None])
+    assert torch.equal(z[:, 0], torch.tensor(values) / scale)
+    assert standardizer.is_fitted
+
+
+def test_the_spread_of_rewards_does_not_depend_on_how_rare_they_are() -> None:
+    for others in (2, 200):
+        x = np.concatenate([np.zeros(1000), [4.0, -3.0] * others])
+        assert center_and_scale(x) == (0, pytest.approx((25 / 2) ** 0.5))
+
+
+def test_an_outlier_hardly_changes_the_statistics() -> None:
+    x = np.random.default_rng(0).normal(5, 2, 10_000)
+    center, scale = center_and_scale(np.append(x, [1e12, -1e12, np.nan, np.inf]))
+    assert center == pytest.approx(5, abs=0.1)
+    assert scale == pytest.approx(2, rel=0.05)
+
+
+def test_seconds_of_the_clock_are_told_apart() -> None:
+    clock = 1_700_000_000 + np.arange(5000)
+    z = fitted(clock)(torch.from_numpy(clock)[:, None])[:, 0]
+    assert z.diff().min() > 0
+    assert z.std().item() == pytest.approx(1, abs=0.01)
+
+
+def test_tails_are_compressed_beyond_five_deviations_in_order() -> None:
+    z = torch.linspace(-40, 40, 8001)
+    out = compress_tails(z)
+    inside = z.abs() <= 5
+    assert torch.equal(out[inside], z[inside])
+    assert (out.diff() > 0).all()
+    assert out.diff().max() < 0.011  # continuous
+    assert compress_tails(torch.tensor([1e12, -1e12])).abs().max() < 32
+
+
+def test_without_values_nothing_is_known() -> None:
+    standardizer = fitted(np.zeros(0))
+    assert not standardizer.is_fitted
+
+
+def test_what_is_left_alone_is_not_computed() -> None:
+    x = torch.tensor([[0.0, 1.0]])
+    assert fitted([[0, 1], [1, -1]], 2)(x) is x
+
+
+def test_a_checkpoint_keeps_the_statistics() -> None:
+    ours, theirs = fitted([1.0, 2.0, 4.0]), Standardizer(1)
+    theirs.load_state_dict(ours.state_dict())
+    assert theirs.is_fitted
+    assert not theirs.is_identity
+    x = torch.tensor([[3.0]])
+    assert torch.equal(theirs(x), ours(x))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "uint8"])
+def test_vectors_are_encoded_standardised_and_tokens_and_images_as_they_are(dtype: str) -> None:
+    fields = {
+        "x": FieldSpec((2,), dtype),
+        "token": FieldSpec((), "int32", "token", 3),
+        "image": FieldSpec((12, 12, 1), "uint8", "image"),
+    }
+    encoder = StepEncoder(fields)
+    assert list(encoder.unfitted()) == ["x"]
+    draw = np.random.default_rng(0)
+    x = draw.integers(0, 250, (500, 2)).astype(dtype)
+    steps = {
+        "x": torch.from_numpy(x),
+        "token": torch.randint(0, 3, (500,)),
+        "image": torch.randint(0, 255, (500, 12, 12, 1), dtype=torch.uint8),
+    }
+    before = encoder(steps)
+    encoder.unfitted()["x"].fit(x)
+    after = encoder(steps)
+    assert torch.equal(before[:, :2], steps["x"].float())
+    torch.testing.assert_close(after[:, :2].mean(0), torch.zeros(2), atol=1e-4, rtol=0)
+    torch.testing.assert_close(after[:, :2].std(0), torch.ones(2), atol=0.01, rtol=0)
+    assert torch.equal(before[:, 2:], after[:, 2:])
+    assert not encoder.unfitted()
