@@ -6,10 +6,10 @@ The bare loop is ViZDoom's own: ``make_action`` with a frame skip of 4, ``get_st
 no reward worked out, no hidden truth read. All play the same random actions at 112x64 in colour (an engine's screen of
 160x120). Alone, one environment against one engine. Then many:
 
-- ``bare, free``: a process for each core plays its share of the engines, and waits for nobody. What there is to be had.
+- ``bare, free``: a process for each core plays its share of the engines, and waits for no other: the upper bound.
 - ``environment, free``: as many environments, played in the same way.
 - ``bare, in step``: threads play the engines, and no engine begins a step before all have ended the last one, as the
-  policy of a vector environment must have seen all. What is left to be had of that.
+  policy of a vector environment must have seen all. The upper bound in step.
 - ``threads``: the environment's own vector environment (TwoColorsVectorEnv).
 - ``async``, ``sync``: Gymnasium's AsyncVectorEnv, a process for each environment, and SyncVectorEnv, one after another.
 
@@ -38,7 +38,7 @@ from benchmarks.report import Row, arguments, publish
 from memup_lightning.envs.two_colors.engine import Engine
 from memup_lightning.envs.two_colors.env import TwoColorsEnv
 from memup_lightning.envs.two_colors.rules import ACTIONS
-from memup_lightning.envs.two_colors.vector_env import Crew, TwoColorsVectorEnv
+from memup_lightning.envs.two_colors.vector_env import EnvThreads, TwoColorsVectorEnv
 
 FRAME_SKIP = 4
 QUIET = 0.05
@@ -98,7 +98,7 @@ def serve(pipe: Any, make: Callable[[int], RolloutCollector], envs: int) -> None
 
 
 class Free:
-    """Players in a process for each core, which wait for nobody.
+    """Environments in a process for each core, which wait for no other.
 
     Args:
         make: a player of so many environments.
@@ -133,14 +133,14 @@ class BareInStep(BareLoop):
 
     def __init__(self, envs: int) -> None:
         super().__init__(envs)
-        self.crew = Crew(envs)
+        self.workers = EnvThreads(envs)
 
     def __call__(self, steps: int) -> None:
         for action in actions(steps):
-            self.crew.run(lambda n, action=action: self.play(self.engines[n], action))  # type: ignore[misc]
+            self.workers.run(lambda n, action=action: self.play(self.engines[n], action))  # type: ignore[misc]
 
     def close(self) -> None:
-        self.crew.end()
+        self.workers.end()
         super().close()
 
 

@@ -66,7 +66,7 @@ class MemoryUsage(Callback):
         if not self.bptt_bytes and isinstance(pl_module, MemoryTask):
             with trainer.precision_plugin.forward_context():
                 self.bptt_bytes = measure_bptt(pl_module, batch)
-        self._counter = self._counting.enter_context(SavedTensors([*_standing(pl_module), *tensors(batch)]))
+        self._counter = self._counting.enter_context(SavedTensors([*_module_tensors(pl_module), *tensors(batch)]))
 
     def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
         if self._counter is not None:
@@ -159,7 +159,7 @@ def measure_bptt(model: MemoryTask, chunk: Chunk, lengths: Sequence[int] = BPTT_
                 continue
             at = torch.arange(length, device=chunk.valid.device) % chunk.num_steps
             inputs = {name: x[:, at] for name, x in chunk.inputs.items()}
-            with SavedTensors([*_standing(model), *inputs.values()]) as counter:
+            with SavedTensors([*_module_tensors(model), *inputs.values()]) as counter:
                 model.memory(model.encoder(inputs), model.memory.initial_state(chunk.lanes), chunk.is_first)
             found[length] = counter.bytes
     return dict(sorted(found.items()))
@@ -211,14 +211,14 @@ def _has_targets(trainer: Trainer) -> bool:
     return data is not None and not data.awaits_selection()
 
 
-def _standing(module: nn.Module) -> Iterator[Tensor]:
+def _module_tensors(module: nn.Module) -> Iterator[Tensor]:
     """Yield the tensors that exist with or without a graph: parameters and buffers."""
     yield from module.parameters()
     yield from module.buffers()
 
 
 @contextmanager
-def untouched_random_numbers(model: LightningModule) -> Iterator[None]:
+def restored_rng(model: LightningModule) -> Iterator[None]:
     """Restore torch's random numbers afterwards, on the CPU and on the model's GPU."""
     with torch.random.fork_rng([model.device] if model.device.type == "cuda" else []):
         yield
@@ -228,7 +228,7 @@ def untouched_random_numbers(model: LightningModule) -> Iterator[None]:
 def _undisturbed(model: LightningModule) -> Iterator[None]:
     """Restore torch's random numbers and the module's buffers, such as running means, afterwards."""
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
-    with untouched_random_numbers(model):
+    with restored_rng(model):
         try:
             yield
         finally:

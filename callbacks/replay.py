@@ -148,7 +148,7 @@ class Replay(Callback):
         if len(self.snapshots):
             self._move_on(self._model, data)
 
-    def _entering(self, data: ChunkSource) -> tuple[IntArray, IntArray]:
+    def _entering_lanes(self, data: ChunkSource) -> tuple[IntArray, IntArray]:
         """Return this rank's lanes whose visit begins with this chunk: their numbers here, and their snapshots."""
         rows, own = data.training_lanes().own_lanes(self.replaying(data))
         entered = self._entered[rows]
@@ -159,7 +159,7 @@ class Replay(Callback):
         """Record the learning progress of the first chunks of visits."""
         if not len(self._left):
             return
-        lanes, entered = self._entering(data)
+        lanes, entered = self._entering_lanes(data)
         if len(lanes):
             at = torch.from_numpy(lanes).to(model.device, non_blocking=True)
             self.snapshots.record(
@@ -181,7 +181,7 @@ class Replay(Callback):
             self._episode[over], self._start[over] = self.snapshots.where[chosen].T
             self._left[over] = self.visits[over * len(self.visits) // len(lanes)] - 1
         schedule.override_lanes(lanes, self._episode, self._start)
-        own, entered = self._entering(data)
+        own, entered = self._entering_lanes(data)
         if len(own):
             at = torch.from_numpy(own).to(model.device, non_blocking=True)
             model.set_lane_states(at, self.snapshots.state(entered))
@@ -191,7 +191,7 @@ class Replay(Callback):
         episodes = share_of_episodes(self._next_episodes(data), data.lengths("train"))
         chunks = data.evaluation_chunks("train", episodes, self.lanes, data.chunk_length, contexts=False)
         with eval_mode(cast(nn.Module, model)):
-            found = self._rarest(model, chunks, *self._usual(model, data))
+            found = self._rarest(model, chunks, *self._input_statistics(model, data))
         everywhere = [part for parts in all_gather_object(found) for part in parts]
         # What is kept must not grow too old before the scan after this one.
         now = data.training_lanes().num_consumed
@@ -213,7 +213,7 @@ class Replay(Callback):
             assert kept is not None
             x = model.encode_inputs(chunk)
             distance = ((x.double() - mean) / deviation).square().amax(-1).clamp(max=_NUM_SAMPLED)
-            kept.offer(distance.where(chunk.valid, -1).amax(1), chunk.start, state)
+            kept.update(distance.where(chunk.valid, -1).amax(1), chunk.start, state)
             state = model.advance(x, state, chunk.is_first)
         if kept is not None:
             found.append(kept.found)
@@ -231,7 +231,7 @@ class Replay(Callback):
         self._turn = int(chosen[-1] + 1) % len(lengths)
         return chosen
 
-    def _usual(self, model: LaneOwner, data: ChunkSource) -> tuple[Tensor, Tensor]:
+    def _input_statistics(self, model: LaneOwner, data: ChunkSource) -> tuple[Tensor, Tensor]:
         """Return the mean and standard deviation of the encoded inputs, of steps drawn from all episodes."""
         ends, lanes = np.cumsum(data.lengths("train")), data.training_lanes()
         rows = max(1, _NUM_SAMPLED // data.chunk_length)

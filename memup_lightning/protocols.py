@@ -30,8 +30,7 @@ from torch import Tensor
 
 from memup_lightning.chunk import Chunk, ClusterAssignment, Fields, StepBatch
 from memup_lightning.specs import TaskSpec
-from memup_lightning.typing import Arrays, BoolArray, IntArray, Split
-from memup_lightning.typing import State as State
+from memup_lightning.typing import Arrays, BoolArray, IntArray, Split, State
 
 
 @runtime_checkable
@@ -166,8 +165,7 @@ class LaneSchedule(Protocol):
         """Return the training episodes that lanes may play now."""
 
     def own_lanes(self, lanes: IntArray) -> tuple[IntArray, IntArray]:
-        """Return which rows of ``lanes`` (numbers over all ranks) this rank plays, and the numbers of these lanes
-        here."""
+        """Return which rows of ``lanes`` (numbers over all ranks) this rank plays, and their numbers here."""
 
     def override_lanes(self, lanes: IntArray, episode: IntArray, start: IntArray) -> None:
         """Move some lanes of all ranks, for the next chunks, to other places than the schedule's, ``[rows]`` each."""
@@ -258,7 +256,7 @@ class ActorOutput(NamedTuple):
 
 
 class Actor(Protocol):
-    """Player of N environments at once. Its weights may change between two steps."""
+    """Policy that acts in N environments at once. Its weights may change between two steps."""
 
     def initial_state(self, envs: int) -> State:
         """Return the state at the beginning of an episode."""

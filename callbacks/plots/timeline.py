@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from memup_lightning.callbacks.memory_usage import untouched_random_numbers
+from memup_lightning.callbacks.memory_usage import restored_rng
 from memup_lightning.data.targets import NOWHERE
 from memup_lightning.models.eval_mode import eval_mode
 from memup_lightning.models.outcomes import QuantileOutcome
@@ -103,7 +103,7 @@ def follow_episode(model: MemUP, data: ChunkSource, split: Split = "val", episod
         split: where the episode is from.
         episode: its number.
     """
-    with eval_mode(model), untouched_random_numbers(model):
+    with eval_mode(model), restored_rng(model):
         uncertainty, eval_mask, targets = _select(model, data, split, episode)
         timeline = Timeline(
             uncertainty,

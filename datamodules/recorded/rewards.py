@@ -16,7 +16,7 @@ from memup_lightning.data.fingerprint import Json
 from memup_lightning.data.growing_arrays import GrowingArrays
 from memup_lightning.datamodules.agent_task import agent_task
 from memup_lightning.datamodules.recorded.base import EpisodeDataModule, StreamOptions
-from memup_lightning.rl.collectors.episodes import Episode, lay_end_to_end
+from memup_lightning.rl.collectors.episodes import Episode, concatenate_episodes
 from memup_lightning.rl.returns import RewardTarget, reward_targets
 from memup_lightning.specs import FieldSpec, TaskSpec
 from memup_lightning.typing import Arrays, IntArray
@@ -150,7 +150,7 @@ class RewardDataModule(EpisodeDataModule):
 
     def _with_outcomes(self, played: list[Episode]) -> tuple[Arrays, IntArray]:
         """Return the stored fields of episodes, concatenated, and their lengths; what else came with them is dropped."""
-        arrays, lengths, terminated = lay_end_to_end(played)
+        arrays, lengths, terminated = concatenate_episodes(played)
         if self.observed is not None:
             arrays["observation"] = np.ascontiguousarray(arrays["observation"][:, self.observed])
         arrays[OUTCOME], arrays[HAS_OUTCOME] = reward_targets(

@@ -198,7 +198,7 @@ def main(args: Sequence[str] | None = None, extra_callbacks: Sequence[Callback] 
     atexit.register(destroy_process_group)
     for message in NOISE:
         warnings.filterwarnings("ignore", message=message)
-    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(_is_news)
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(_is_relevant)
     try:
         check_config_files(sys.argv[1:] if args is None else args)
         return MemUPCLI(
@@ -230,5 +230,5 @@ def _is_keyword(ckpt_path: str) -> bool:
     return ckpt_path in ("best", "hpc", "registry") or ckpt_path.startswith("registry:")
 
 
-def _is_news(record: logging.LogRecord) -> bool:
+def _is_relevant(record: logging.LogRecord) -> bool:
     return "litlogger" not in record.getMessage()  # an advertisement

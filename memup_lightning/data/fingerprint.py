@@ -28,7 +28,7 @@ Json = Any
 """None, bool, int, float, str, and lists and dicts of them."""
 
 
-class NoIdentity(ValueError):
+class FingerprintError(ValueError):
     """Error: an object that another process could not recognize as the same."""
 
 
@@ -42,7 +42,7 @@ def fingerprints(parameters: Mapping[str, Any]) -> dict[str, Json]:
     for name, value in parameters.items():
         try:
             found[name] = fingerprint(value)
-        except NoIdentity as error:
+        except FingerprintError as error:
             raise MemUPError(
                 f"episodes cannot be kept in cache_dir with {name}={value!r}: {error}; define it at the top level of a "
                 "module, holding plain values, arrays and networks only, or leave cache_dir out"
@@ -54,7 +54,7 @@ def fingerprint(value: Any, within: tuple[int, ...] = ()) -> Json:
     """Return the plain JSON that says what ``value`` is; ``within`` are the objects that hold it.
 
     Raises:
-        NoIdentity: there is none.
+        FingerprintError: there is none.
     """
     if value is None or type(value) in (bool, int, float, str):
         return value
@@ -65,7 +65,7 @@ def fingerprint(value: Any, within: tuple[int, ...] = ()) -> Json:
     if isinstance(value, type | types.FunctionType | types.BuiltinFunctionType):
         return _named(value)
     if id(value) in within:
-        raise NoIdentity(f"its {type(value).__qualname__} holds itself")
+        raise FingerprintError(f"its {type(value).__qualname__} holds itself")
     part = functools.partial(fingerprint, within=(*within, id(value)))
     if isinstance(value, list | tuple):
         return [part(x) for x in value]
@@ -102,7 +102,7 @@ def _content(value: Any) -> Json:
         return [args, value.keywords]
     slots = [name for base in type(value).__mro__ for name in _slots(base) if hasattr(value, name)]
     if not hasattr(value, "__dict__") and not slots:
-        raise NoIdentity(f"a {type(value).__qualname__} does not say what it holds")
+        raise FingerprintError(f"a {type(value).__qualname__} does not say what it holds")
     return {**{name: getattr(value, name) for name in slots}, **getattr(value, "__dict__", {})}
 
 
@@ -116,7 +116,7 @@ def _array(value: np.ndarray[Any, Any] | torch.Tensor) -> Json:
     if isinstance(value, torch.Tensor):
         value = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
     if value.dtype.hasobject:
-        raise NoIdentity("an array of objects does not say what it holds")
+        raise FingerprintError("an array of objects does not say what it holds")
     return [dtype, shape, hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()[:16]]
 
 
@@ -127,13 +127,13 @@ def _named(value: Any) -> Json:
     for attribute in name.split("."):
         found = getattr(found, attribute, None)
     if found is not value:
-        raise NoIdentity(f"{name or value!r} cannot be found again by its name in module {module!r}")
+        raise FingerprintError(f"{name or value!r} cannot be found again by its name in module {module!r}")
     top = str(module).partition(".")[0]
     if top in sys.stdlib_module_names:
         return {"path": f"{module}.{name}", "version": f"python {sys.version_info.major}.{sys.version_info.minor}"}
     described = {"path": f"{module}.{name}", "source": _source(found), "version": _version(top)}
     if described["source"] is described["version"] is None:
-        raise NoIdentity(f"{module}.{name} has neither a source file nor a package version")
+        raise FingerprintError(f"{module}.{name} has neither a source file nor a package version")
     return described
 
 

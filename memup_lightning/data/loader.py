@@ -53,7 +53,7 @@ class ChunkLoader:
             prefetch_factor=_PREFETCH,
             persistent_workers=persistent_workers,
             generator=torch.Generator(),
-            worker_init_fn=_outlive_sigterm,
+            worker_init_fn=_ignore_sigterm,
         )
 
     def __len__(self) -> int:
@@ -64,7 +64,7 @@ class ChunkLoader:
         return iter(self.stream) if self._workers is None else self._unpacked(iter(self._workers))
 
     @staticmethod
-    def _unpacked(blocks: Iterator[_Sent]) -> Iterator[Chunk]:
+    def _unpacked(blocks: Iterator[_SentChunk]) -> Iterator[Chunk]:
         slots: dict[tuple[int, int], Packed] = {}
         for sent in blocks:
             if sent.packed is not None:
@@ -92,21 +92,21 @@ class EpochLoader(ChunkLoader):
         return super().__iter__()
 
 
-def _outlive_sigterm(worker: int) -> None:
+def _ignore_sigterm(worker: int) -> None:
     """Ignore a SIGTERM that all processes of a run get: the training process still reads chunks until it has written a
     checkpoint. Only one that the training process itself sends ends the worker."""
     if hasattr(signal, "sigwaitinfo"):  # not on macOS and Windows
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        threading.Thread(target=_exit_when_told_by_parent, daemon=True).start()
+        threading.Thread(target=_exit_on_sigterm_of_parent, daemon=True).start()
 
 
-def _exit_when_told_by_parent() -> None:
+def _exit_on_sigterm_of_parent() -> None:
     while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
         pass
     os._exit(0)
 
 
-class _Sent(NamedTuple):
+class _SentChunk(NamedTuple):
     """Block in a slot of a worker, on its way to the training process; a new slot is sent with it."""
 
     steps: IntArray
@@ -124,7 +124,7 @@ class _PackedBlocks(IterableDataset[Any]):
     def __len__(self) -> int:
         return len(self.stream)
 
-    def __iter__(self) -> Iterator[_Sent]:
+    def __iter__(self) -> Iterator[_SentChunk]:
         worker = get_worker_info()
         number, workers = (worker.id, worker.num_workers) if worker else (0, 1)
         slots: dict[int, Packed] = {}
@@ -132,12 +132,12 @@ class _PackedBlocks(IterableDataset[Any]):
             if block % workers == number:
                 slot = block // workers % _SLOTS
                 packed = pack(self.stream.block(steps), slots.get(slot))
-                yield _Sent(steps, number, slot, None if packed is slots.get(slot) else packed)
+                yield _SentChunk(steps, number, slot, None if packed is slots.get(slot) else packed)
                 slots[slot] = packed
 
 
 class Packed(NamedTuple):
-    """A chunk whose tensors lie in one.
+    """A chunk whose tensors are parts of one.
 
     Attributes:
         buffer: bytes of all tensors, in shared memory.

@@ -15,18 +15,18 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 
 @torch.no_grad()
-def update_ema(copies: Iterable[nn.Module], learners: Iterable[nn.Module], keep: float) -> None:
+def update_ema(copies: Iterable[nn.Module], learners: Iterable[nn.Module], decay: float) -> None:
     """Update the moving averages of modules that are trained; buffers, such as running means, are copied.
 
     Args:
         copies: the averages, with the same parts as ``learners``.
         learners: the module of each copy.
-        keep: decay of the averages, in [0, 1].
+        decay: decay of the averages, in [0, 1].
     """
     pairs = list(zip(copies, learners, strict=True))
     ours = [x for copied, _ in pairs for x in copied.parameters()]
     theirs = [x for _, learned in pairs for x in learned.parameters()]
-    get_ema_multi_avg_fn(keep)(ours, theirs, torch.zeros(()))
+    get_ema_multi_avg_fn(decay)(ours, theirs, torch.zeros(()))
     for copied, learned in pairs:
         for x, new in zip(copied.buffers(), learned.buffers(), strict=True):
             x.copy_(new)

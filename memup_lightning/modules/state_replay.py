@@ -49,7 +49,7 @@ class TopKStates:
         self._start = torch.zeros_like(self._rarity, dtype=torch.int64)
         self._states = map_state(lambda x: x.unsqueeze(1).repeat_interleave(count, dim=1), initial)
 
-    def offer(self, rarity: Tensor, start: Tensor, before: State) -> None:
+    def update(self, rarity: Tensor, start: Tensor, before: State) -> None:
         """Add the next chunk of every lane: rarity of its inputs (< 0: no chunk), its first step, the state before it."""
         least, slot = self._rarity.min(1)
         rows = (rarity > least).nonzero().squeeze(1)

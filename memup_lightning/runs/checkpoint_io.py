@@ -59,7 +59,7 @@ def check_checkpoint(path: str | Path, option: str = "--ckpt_path") -> Shapes:
     if not path.is_file():
         near = sorted(path.parent.glob("*.ckpt")) if path.parent.is_dir() else []
         names = difflib.get_close_matches(path.name, [other.name for other in near], n=1) or [x.name for x in near[:1]]
-        hint = f"did you mean {path.parent / names[0]}?" if names else "checkpoints lie in <run folder>/checkpoints"
+        hint = f"did you mean {path.parent / names[0]}?" if names else "checkpoints are in <run folder>/checkpoints"
         raise MemUPError(f"{option} {path}: {'is a folder' if path.is_dir() else 'no such file'}; {hint}")
     try:
         return read_shapes(path, option)

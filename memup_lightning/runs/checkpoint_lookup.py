@@ -28,9 +28,9 @@ def last_checkpoint(trainer: Any, must_exist: bool) -> tuple[Path, Shapes] | Non
     Raises:
         MemUPError: there is none, or none is intact.
     """
-    homes = _homes(trainer)
+    folders = _checkpoint_folders(trainer)
     torn = 0
-    for path in (path for home in homes for path in _newest_run_first(home)):
+    for path in (path for folder in folders for path in _newest_run_first(folder)):
         try:
             shapes = read_shapes(path)
         except TornCheckpoint as error:
@@ -39,7 +39,7 @@ def last_checkpoint(trainer: Any, must_exist: bool) -> tuple[Path, Shapes] | Non
             continue
         _say(f"resuming from {path}")
         return path, shapes
-    places = " or ".join(map(str, homes))
+    places = " or ".join(map(str, folders))
     if torn:
         raise MemUPError(
             f"--ckpt_path last: every checkpoint in {places} is torn ({torn}); start a new run without --ckpt_path"
@@ -82,7 +82,7 @@ def _newest_run_first(home: Path) -> list[Path]:
     return [path for run in sorted(runs, key=age, reverse=True) for path in latest_first(runs[run])]
 
 
-def _homes(trainer: Any) -> list[Path]:
+def _checkpoint_folders(trainer: Any) -> list[Path]:
     """Return where ModelCheckpoint writes: its ``dirpath``, else below the folder of the first logger's runs."""
     callbacks = trainer.get("callbacks") or []
     own = [getattr(part, "init_args", {}).get("dirpath") for part in (callbacks if isinstance(callbacks, list) else [])]

@@ -23,7 +23,7 @@ from torch import nn
 
 from memup_lightning.data.cache import cached
 from memup_lightning.data.episodes import EpisodeSource, FieldSpec
-from memup_lightning.data.fingerprint import NoIdentity, canonical, fingerprint, fingerprints
+from memup_lightning.data.fingerprint import FingerprintError, canonical, fingerprint, fingerprints
 from memup_lightning.data.store import EpisodeStore
 from memup_lightning.datamodules import GymnasiumDataModule
 from memup_lightning.envs.policies import random_policy
@@ -261,7 +261,7 @@ def itself() -> list[Any]:
 
 @pytest.mark.parametrize("nameless", [lambda *_: 0, iter([]), itself(), np.array([object()]), object()], ids=type)
 def test_what_another_process_could_not_recognise_has_no_identity(nameless: Any) -> None:
-    with pytest.raises(NoIdentity):
+    with pytest.raises(FingerprintError):
         fingerprint({"held": [nameless]})
 
 

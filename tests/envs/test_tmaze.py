@@ -105,7 +105,7 @@ def test_distractors_are_distinct_steps_of_the_corridor_past_the_first_five(rule
     seeds = np.arange(50)
     layout, steps = every_step(rules, seeds)
     places = layout.distractor_steps
-    assert places.shape == layout.distractor_pay.shape == (50, rules.distractors)
+    assert places.shape == layout.distractor_reward.shape == (50, rules.distractors)
     assert (np.diff(places) > 0).all()
     assert (places >= 5).all()
     assert (places < layout.length[:, None] - 1).all()
@@ -119,11 +119,11 @@ def test_a_distractor_pays_a_fair_coin_toss_whatever_the_action_and_the_hint() -
     flagged = rules.observe(layout, SEEDS, steps)[..., 1] == 0.5
     left, right = (rules.reward(layout, steps, np.full_like(steps, action)) for action in (0, 1))
     assert np.array_equal(left[flagged], right[flagged])
-    assert np.array_equal(left[flagged].reshape(-1, 3), layout.distractor_pay)
+    assert np.array_equal(left[flagged].reshape(-1, 3), layout.distractor_reward)
     assert set(np.unique(left[flagged])) == {-3.0, 4.0}
     assert abs(left[flagged].mean() - 0.5) < 0.2
-    assert abs(np.corrcoef(layout.hint, layout.distractor_pay[:, 0])[0, 1]) < 0.1
-    assert abs(np.corrcoef(layout.distractor_pay[:, 0], layout.distractor_pay[:, 1])[0, 1]) < 0.1
+    assert abs(np.corrcoef(layout.hint, layout.distractor_reward[:, 0])[0, 1]) < 0.1
+    assert abs(np.corrcoef(layout.distractor_reward[:, 0], layout.distractor_reward[:, 1])[0, 1]) < 0.1
     assert not left[~flagged & (steps < layout.length[:, None] - 1)].any()
 
 

@@ -29,7 +29,7 @@ from tests.command_line import ROOT
 
 pytest.importorskip("vizdoom")
 
-from memup_lightning.envs.two_colors.engine import sweep
+from memup_lightning.envs.two_colors.engine import remove_stale_files
 from memup_lightning.envs.two_colors.env import TwoColorsEnv
 from memup_lightning.envs.two_colors.vector_env import TwoColorsVectorEnv
 
@@ -226,7 +226,7 @@ def test_a_python_that_is_killed_while_its_engine_starts_leaves_what_the_next_st
         assert until(lambda: list((tmp_path / "temporary").glob("memup-doom-*/engine")))
         process.kill()
     assert list((tmp_path / "temporary").glob("memup-doom-*"))
-    sweep()  # what every start does first
+    remove_stale_files()  # what every start does first
 
 
 def test_a_worker_that_is_killed_ends_the_run_with_an_error() -> None:

@@ -19,7 +19,7 @@ from memup_lightning.envs import TMazeVectorEnv
 from memup_lightning.envs.policies import InformedPolicy, Policy, random_policy
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.rl.collectors import episodes as collection
-from memup_lightning.rl.collectors.episodes import collect, lay_end_to_end
+from memup_lightning.rl.collectors.episodes import collect, concatenate_episodes
 from memup_lightning.rl.spaces import space_fields
 from memup_lightning.rl.vector_envs import make_vector_env
 from memup_lightning.specs import FieldSpec
@@ -90,7 +90,7 @@ def as_steps(arrays: dict[str, Any], lengths: Any) -> list[list[tuple[Any, int, 
 
 def collect_all(env: VectorEnv[Any, Any, Any], policy: Policy, episodes: int, seed: int, max_steps: int = 1000) -> Any:
     """The fields of all episodes end to end, the episodes' lengths, whether each terminated."""
-    return lay_end_to_end(list(collect(env, policy, episodes, seed, max_steps)))
+    return concatenate_episodes(list(collect(env, policy, episodes, seed, max_steps)))
 
 
 class Failing(Counting):

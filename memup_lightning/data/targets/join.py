@@ -44,7 +44,7 @@ class TargetJoin:
 
     def __call__(self, chunk: Chunk) -> Chunk:
         if self._refresh != self.table.num_refreshes or chunk.step not in self._laid_out:
-            self._lay_out(chunk.step)
+            self._read_block(chunk.step)
         chunk.targets = self._laid_out[chunk.step]
         return chunk
 
@@ -76,7 +76,7 @@ class TargetJoin:
             np.repeat(episode, position.shape[1]), np.where(position == NOWHERE, 0, position).ravel()
         )
 
-    def _lay_out(self, step: int) -> None:
+    def _read_block(self, step: int) -> None:
         """Return the targets of the chunks from ``step`` on, as many as fit into a block."""
         if self._refresh != self.table.num_refreshes or not self._first <= step < self._last:
             self._plan(step)

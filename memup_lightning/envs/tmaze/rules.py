@@ -55,14 +55,14 @@ class Layout(NamedTuple):
         hint_step: the step at which it is shown, ``[n]``.
         length: number of steps; the junction is step ``length - 1``, ``[n]``.
         distractor_steps: the distractor steps in rising order, ``[n, distractors]``.
-        distractor_pay: the reward at each of them, +4 or -3, ``[n, distractors]``.
+        distractor_reward: the reward at each of them, +4 or -3, ``[n, distractors]``.
     """
 
     hint: IntArray
     hint_step: IntArray
     length: IntArray
     distractor_steps: IntArray
-    distractor_pay: FloatArray
+    distractor_reward: FloatArray
 
     def rows(self, index: IntArray) -> Layout:
         """Return the layout of some of the episodes, ``[len(index)]``."""
@@ -132,7 +132,7 @@ class TMazeRules:
             hint_step=_below(window, draws[:, tosses_end]),
             length=length,
             distractor_steps=edges[:, :-1] + _below(edges[:, 1:] - edges[:, :-1], places),
-            distractor_pay=_pay(_sign(tosses) > 0),
+            distractor_reward=_reward_of(_sign(tosses) > 0),
         )
 
     def observe(self, layout: Layout, seeds: IntArray, steps: IntArray) -> FloatArray:
@@ -168,7 +168,7 @@ class TMazeRules:
             steps: ``[n]`` or ``[n, T]``.
             actions: 0 = left, 1 = right, of the shape of ``steps``.
         """
-        reward = _pay((actions > 0) == (_wide(layout.hint, steps) > 0)) * self.at_junction(layout, steps)
+        reward = _reward_of((actions > 0) == (_wide(layout.hint, steps) > 0)) * self.at_junction(layout, steps)
         if self.distractors:
             reward += self._coin_toss(layout, steps)
         return reward
@@ -185,7 +185,7 @@ class TMazeRules:
         stratum = np.clip(stratum, 0, self.distractors - 1)
         rows = _wide(np.arange(len(steps)), steps)
         hit = layout.distractor_steps[rows, stratum] == steps
-        return np.where(hit, layout.distractor_pay[rows, stratum], np.float32(0))
+        return np.where(hit, layout.distractor_reward[rows, stratum], np.float32(0))
 
 
 def _wide(per_episode: IntArray, steps: IntArray) -> IntArray:
@@ -203,5 +203,5 @@ def _below(high: int | IntArray, draws: npt.NDArray[np.uint64]) -> IntArray:
     return ((draws >> np.uint64(11)) * 2.0**-53 * high).astype(np.int64)
 
 
-def _pay(right: BoolArray) -> FloatArray:
+def _reward_of(right: BoolArray) -> FloatArray:
     return np.where(right, np.float32(RIGHT_TURN), np.float32(WRONG_TURN))

@@ -129,7 +129,7 @@ class DoomEnv(gymnasium.Env[Frame, np.int64], ABC):
             raise MemUPError("the episode is over or not begun; call reset() before step()")
         pressed = _buttons(action)
         try:
-            with engine.asking():
+            with engine.supervised():
                 reward = engine.game.make_action(pressed, self.frame_skip)
                 observation = self._observe(engine)
                 out_of_time = self._state is None and engine.game.is_episode_timeout_reached()
@@ -171,7 +171,7 @@ class DoomEnv(gymnasium.Env[Frame, np.int64], ABC):
             commands = [f"fov {self.view.screen_field_of_view:.0f}"]
             self._engine = Engine(self._configure, self._scenario, commands, self.patience)
         engine = self._engine
-        with engine.asking():
+        with engine.supervised():
             engine.game.set_seed(self._episode_seed)
             engine.game.new_episode()
         self._matched, self._mismatched, self._playing = 0, 0, True

@@ -77,9 +77,9 @@ class Engine:
     ) -> None:
         self.pid: int | None = None
         self.patience = max(patience, _START_TIMEOUT)  # until it has started
-        self._asked: float | None = None  # time of the call that the engine has not answered yet
+        self._call_began: float | None = None  # time of the call that the engine has not answered yet
         self._over = threading.Event()
-        sweep()
+        remove_stale_files()
         folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER_PREFIX}{os.getpid()}-"))
         self._folder: Path | None = folder
         self.game = vizdoom.DoomGame()
@@ -88,7 +88,7 @@ class Engine:
             (folder / "scenario.wad").write_bytes(scenario)
             configure(self.game, str(folder / "scenario.wad"))
             self.game.set_vizdoom_path(str(self._launcher(folder)))
-            with _START_LOCK, self.asking():
+            with _START_LOCK, self.supervised():
                 self.game.init()
                 for command in commands:
                     self.game.send_game_command(command)
@@ -112,13 +112,13 @@ class Engine:
         return path
 
     @contextmanager
-    def asking(self) -> Iterator[None]:
+    def supervised(self) -> Iterator[None]:
         """Around every call that the engine must answer.
 
         Raises:
             EngineFailure: it died, or was killed because it did not answer.
         """
-        self._asked = time.monotonic()
+        self._call_began = time.monotonic()
         try:
             yield
         except (
@@ -130,7 +130,7 @@ class Engine:
         ) as error:
             raise EngineFailure(f"{type(error).__name__}: {error}") from error
         finally:
-            self._asked = None
+            self._call_began = None
 
     def close(self) -> None:
         """End the engine; may be called again."""
@@ -150,8 +150,8 @@ class Engine:
 
 def _watch(engine: Engine, over: threading.Event) -> None:
     while not over.wait(0.25):
-        asked = engine._asked
-        if asked is not None and time.monotonic() - asked > engine.patience:
+        began = engine._call_began
+        if began is not None and time.monotonic() - began > engine.patience:
             _log.error("ViZDoom's engine has not answered for %g seconds and is killed", engine.patience)
             engine._kill()
 
@@ -173,7 +173,7 @@ def _remove(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def sweep() -> None:
+def remove_stale_files() -> None:
     """Remove the files of processes that were killed while their engine started."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDER_PREFIX}*"):
         owner = folder.name.removeprefix(_FOLDER_PREFIX).partition("-")[0]

@@ -56,7 +56,7 @@ class DoomVectorEnv(SyncVectorEnv):
         if num_envs < 1 or (threads is not None and threads < 1):
             raise MemUPError(f"num_envs={num_envs}, threads={threads}: each must be at least 1")
         super().__init__([partial(env_class, **given)] * num_envs, autoreset_mode=autoreset_mode)
-        self._crew = Crew(num_envs, threads)
+        self._workers = EnvThreads(num_envs, threads)
         self._last_infos: list[Info | None] = [None] * num_envs
         self._final: list[tuple[Frame, Info] | None] = [None] * num_envs
 
@@ -88,7 +88,7 @@ class DoomVectorEnv(SyncVectorEnv):
                 self._observations[n], self._last_infos[n] = self.envs[n].reset(seed=seeds[n], options=options)
 
         self._last_infos = [None] * self.num_envs
-        self._crew.run(begin)
+        self._workers.run(begin)
         for flags in (self._terminations, self._truncations, self._autoreset_envs):
             flags[mask] = False
         return self._observations.copy(), self._infos(self._last_infos)
@@ -106,7 +106,7 @@ class DoomVectorEnv(SyncVectorEnv):
         if chosen.shape != (self.num_envs,):
             raise MemUPError(f"actions of shape {chosen.shape} for {self.num_envs} environments; give one each")
         self._final = [None] * self.num_envs
-        self._crew.run(lambda n: self._play(n, chosen[n]))
+        self._workers.run(lambda n: self._play(n, chosen[n]))
         infos = self._infos(self._last_infos)
         if any(self._final):
             over = np.array([final is not None for final in self._final])
@@ -152,15 +152,15 @@ class DoomVectorEnv(SyncVectorEnv):
 
     def close_extras(self, **kwargs: Any) -> None:
         """End threads and engines."""
-        if hasattr(self, "_crew"):  # not where an environment could not be made
-            self._crew.end()
+        if hasattr(self, "_workers"):  # not where an environment could not be made
+            self._workers.end()
         super().close_extras(**kwargs)
 
 
-class Crew:
+class EnvThreads:
     """Threads that do something with each of some numbered things, at the same time; each thread has its own share of them.
 
-    They wait for orders at queues: a ThreadPoolExecutor takes 10 microseconds longer, a tenth of a step.
+    They take jobs from queues: a ThreadPoolExecutor takes 10 microseconds longer, a tenth of a step.
 
     Args:
         size: number of things.
@@ -171,10 +171,8 @@ class Crew:
     def __init__(self, size: int, threads: int | None = None) -> None:
         count = min(size, threads or _cores())
         self._shares = [range(first, size, count) for first in range(count)]
-        self._orders: list[SimpleQueue[_Order | None]] = [SimpleQueue() for _ in self._shares[1:]]
-        self._threads = [
-            Thread(target=_serve, args=(orders,), name="two-colors", daemon=True) for orders in self._orders
-        ]
+        self._jobs: list[SimpleQueue[_Job | None]] = [SimpleQueue() for _ in self._shares[1:]]
+        self._threads = [Thread(target=_run_jobs, args=(jobs,), name="two-colors", daemon=True) for jobs in self._jobs]
         for thread in self._threads:
             thread.start()
 
@@ -184,35 +182,35 @@ class Crew:
         Raises:
             Exception: the first one of a task, once all threads have stopped.
         """
-        answers: SimpleQueue[Exception | None] = SimpleQueue()
-        for orders, share in zip(self._orders, self._shares[1:], strict=True):
-            orders.put(_Order(task, share, answers))
-        errors = [_work(task, self._shares[0]), *(answers.get() for _ in self._orders)]
+        results: SimpleQueue[Exception | None] = SimpleQueue()
+        for jobs, share in zip(self._jobs, self._shares[1:], strict=True):
+            jobs.put(_Job(task, share, results))
+        errors = [_run_share(task, self._shares[0]), *(results.get() for _ in self._jobs)]
         for error in errors:
             if error is not None:
                 raise error
 
     def end(self) -> None:
         """End the threads after their current task."""
-        for orders, thread in zip(self._orders, self._threads, strict=True):
-            orders.put(None)
+        for jobs, thread in zip(self._jobs, self._threads, strict=True):
+            jobs.put(None)
             thread.join()
 
 
-class _Order(NamedTuple):
+class _Job(NamedTuple):
     """Task of a thread, and its result: no error, or the error."""
 
     task: Callable[[int], Any]
     share: range
-    answers: SimpleQueue[Exception | None]
+    results: SimpleQueue[Exception | None]
 
 
-def _serve(orders: SimpleQueue[_Order | None]) -> None:
-    while order := orders.get():
-        order.answers.put(_work(order.task, order.share))
+def _run_jobs(jobs: SimpleQueue[_Job | None]) -> None:
+    while job := jobs.get():
+        job.results.put(_run_share(job.task, job.share))
 
 
-def _work(task: Callable[[int], Any], share: range) -> Exception | None:
+def _run_share(task: Callable[[int], Any], share: range) -> Exception | None:
     """Do something with each of a share; the error that ended it."""
     try:
         for n in share:

@@ -22,8 +22,8 @@ class SRNN(Memory):
         input_size: features of a step; the model fills it in.
         hidden_size: units; m_t is h_t.
         mlp_size: units of the hidden layer of f.
-        gate_bias: bias of the fresh gate. Nothing is forgotten but what is cut at zero, so what noise writes at every step
-            drowns the state; a gate that begins almost shut (``sigmoid(-6) = 0.0025``) opens for what is worth it.
+        gate_bias: bias of the fresh gate. Nothing is forgotten but what is cut at zero, so with an open
+            gate noise dominates the state; one that begins almost shut (``sigmoid(-6) = 0.0025``) learns to open for cues.
     """
 
     def __init__(self, input_size: int, hidden_size: int = 64, mlp_size: int = 64, gate_bias: float = -6.0) -> None:

@@ -18,12 +18,13 @@ from memup_lightning.modules.base import OptimizerCallable, adam
 from memup_lightning.modules.evaluation import EvaluationHooks
 from memup_lightning.modules.losses import FiniteLoss, sum_losses
 from memup_lightning.modules.memory_task import EncoderCallable
-from memup_lightning.protocols import Actor, ActorOutput, RolloutSource, State
+from memup_lightning.protocols import Actor, ActorOutput, RolloutSource
 from memup_lightning.rl.agent_memory import MemoryChoice, agent_memory
 from memup_lightning.rl.episode_metrics import EpisodeMetrics
 from memup_lightning.rl.networks import Heads, RunningNormalizer
 from memup_lightning.rl.rollout import Rollout
 from memup_lightning.specs import FieldSpec, TaskSpec
+from memup_lightning.typing import State
 
 HeadsCallable: TypeAlias = Callable[[int, FieldSpec], Heads]
 RolloutBatch: TypeAlias = dict[str, Any]

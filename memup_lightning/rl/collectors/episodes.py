@@ -213,7 +213,7 @@ class RecentSteps:
             self.begin += self.block
 
 
-def lay_end_to_end(episodes: Sequence[Episode]) -> tuple[Arrays, IntArray, npt.NDArray[np.bool_]]:
+def concatenate_episodes(episodes: Sequence[Episode]) -> tuple[Arrays, IntArray, npt.NDArray[np.bool_]]:
     """Return the fields of all episodes ``[sum(lengths), *shape]``, their lengths, and whether each terminated."""
     arrays = {name: np.concatenate([e.arrays[name] for e in episodes]) for name in episodes[0].arrays}
     lengths = np.array([len(e.arrays["reward"]) for e in episodes])

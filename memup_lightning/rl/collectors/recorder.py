@@ -11,9 +11,9 @@ from torch import Tensor
 
 from memup_lightning.chunk import Fields
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.protocols import ActorOutput, RolloutSource, State
+from memup_lightning.protocols import ActorOutput, RolloutSource
 from memup_lightning.rl.algorithms.actor_critic import ActorCritic
-from memup_lightning.typing import FloatArray
+from memup_lightning.typing import FloatArray, State
 
 
 class EpisodeRecord(NamedTuple):
