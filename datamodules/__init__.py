@@ -1,4 +1,7 @@
-"""Datamodules: one task a file, over :class:`EpisodeDataModule` (recorded) or :class:`RolloutDataModule` (played)."""
+"""Datamodules: one task a file, recorded or played.
+
+The first are over :class:`EpisodeDataModule`, the second over :class:`RolloutDataModule`.
+"""
 
 from memup_lightning.datamodules.played.joint import JointDataModule
 from memup_lightning.datamodules.played.rollouts import RolloutDataModule

@@ -1,1 +1,1 @@
-"""Data modules whose episodes the model itself plays."""
+"""Datamodules whose episodes the model itself plays."""

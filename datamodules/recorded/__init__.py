@@ -1,1 +1,1 @@
-"""Data modules of recorded episodes, streamed as chunks."""
+"""Datamodules of recorded episodes, streamed as chunks."""

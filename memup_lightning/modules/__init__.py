@@ -1,4 +1,4 @@
-"""LightningModules of memory training: MemUP, and truncated and full backpropagation through time as baselines."""
+"""LightningModules of memory training: MemUP, and its baselines."""
 
 from memup_lightning.modules.base import BaseTask
 from memup_lightning.modules.bptt import BPTT

@@ -1,1 +1,1 @@
-"""Reinforcement learning: environments as vectors, collection, rollouts, agents."""
+"""Reinforcement learning: environments, collectors, agents."""
