@@ -208,14 +208,26 @@ class GaussianOutcome(ContinuousOutcome):
         return mean, F.softplus(free) + self.min_std
 
     def loss(self, params: Tensor, outcome: Tensor) -> Tensor:
-        """Return the negative log-likelihood of the standardised outcome, in nats, ``[...]``."""
-        mean, std = self._split(params)
-        error = (self._standardize(params, outcome) - mean) / std
-        nll = torch.addcmul(std.log() + 0.5 * math.log(2 * math.pi), error, error, value=0.5)
-        return nll.sum(-1) if self.size > 1 else nll.squeeze(-1)
+        """Return the negative log-likelihood of the standardised outcome, weighted by the variance, ``[...]``.
+
+        The gradient of the plain likelihood grows with 1/variance: steps that are certain already would outweigh the few
+        that the memory must explain. The weight is a constant for the gradient (beta-NLL with beta = 1, Seitzer et al.,
+        "On the pitfalls of heteroscedastic uncertainty estimation", ICLR 2022).
+        """
+        nll, std = self._standardized_nll(params, outcome)
+        return self._sum(nll * std.detach().square())
 
     def nll(self, params: Tensor, outcome: Tensor) -> Tensor:
-        return self.loss(params, outcome) + self.standardizer.log_scale()
+        return self._sum(self._standardized_nll(params, outcome)[0]) + self.standardizer.log_scale()
+
+    def _standardized_nll(self, params: Tensor, outcome: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the negative log-likelihood of each standardised component, and its standard deviation."""
+        mean, std = self._split(params)
+        error = (self._standardize(params, outcome) - mean) / std
+        return torch.addcmul(std.log() + 0.5 * math.log(2 * math.pi), error, error, value=0.5), std
+
+    def _sum(self, components: Tensor) -> Tensor:
+        return components.sum(-1) if self.size > 1 else components.squeeze(-1)
 
     def uncertainty(self, params: Tensor) -> Tensor:
         _, std = self._split(params)
