@@ -292,6 +292,10 @@ def test_a_name_that_is_not_there_is_answered_with_those_that_are(tmp_path: Path
         _ = module(write_npz(tmp_path), x=["z"]).task
     with pytest.raises(MemUPError, match=r"own\.parquet has no 'label'; it holds 'episode', 'a', 'b', 'y'"):
         _ = module(write_parquet(tmp_path), x=["a"], y="label").task
+    with pytest.raises(
+        MemUPError, match=r"no 'machine'; it holds .*, 'y'; name the column that says .* belongs to: episode"
+    ):
+        _ = module(write_parquet(tmp_path), episode="machine").task
 
 
 @pytest.mark.parametrize(

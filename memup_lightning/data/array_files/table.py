@@ -40,8 +40,11 @@ def read_tables(source: str, files: list[Path], base: Path | None, columns: Colu
         time = () if columns.time is None else (columns.time,)
         for name in (*(columns.x or ()), columns.y, columns.episode, *time):
             if name not in tables.types:
+                advice = "; name the column that says which episode a row belongs to: episode" * (
+                    name == columns.episode
+                )
                 raise MemUPError(
-                    f"{source} has no {name!r}; it holds {', '.join(map(repr, tables.types)) or 'nothing'}"
+                    f"{source} has no {name!r}; it holds {', '.join(map(repr, tables.types)) or 'nothing'}{advice}"
                 )
         x_names = _inputs(source, tables, columns)
         layout, keys, notes = find_episodes(source, tables, columns.episode, columns.time)

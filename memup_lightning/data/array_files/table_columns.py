@@ -25,6 +25,7 @@ from memup_lightning.exceptions import MemUPError
 from memup_lightning.specs import FieldType
 from memup_lightning.typing import Arrays, BoolArray, IntArray
 
+_TEXT_TYPES = ("string", "large_string", "string_view")
 _COARSE = 100  # steps of rounding; a smaller spread is hardly seen
 ColumnContent = Literal["numbers", "text", "time"]
 
@@ -36,8 +37,7 @@ def column_content(dtype: Any) -> ColumnContent:
         return column_content(dtype.value_type)
     if types.is_timestamp(dtype) or types.is_date(dtype):
         return "time"
-    is_text = types.is_string(dtype) or types.is_large_string(dtype) or types.is_string_view(dtype)
-    return "text" if is_text else "numbers"
+    return "text" if str(dtype) in _TEXT_TYPES else "numbers"
 
 
 class ColumnReader:
