@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import platform
 import time
@@ -21,16 +20,16 @@ from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.trainer.states import TrainerFn
 
 import memup_lightning
+from memup_lightning.callbacks.best_weights import BestWeights
 from memup_lightning.callbacks.memory_usage import MemoryUsage, extrapolate, mean_episode_length, peak_resident_mb
+from memup_lightning.callbacks.report_metrics import divergence, finite, last_metrics
 from memup_lightning.callbacks.report_tables import print_clusters, print_summary
+from memup_lightning.callbacks.verdict.verdict import Verdict
 from memup_lightning.files import atomic_write
 from memup_lightning.modules import MemUP
 from memup_lightning.protocols import TargetLearner
 from memup_lightning.runs.parts import find_callback, recorded_data, run_data
 from memup_lightning.runs.run_folder import run_folder
-
-_DIVERGENCE_FACTOR = 1e3  # times the best error of a run, past which it counts as diverged
-_SMALL, _HUGE = 1e6, 1e20  # an error up to the first never counts, one past the second always
 
 
 class RunReport(Callback):
@@ -44,7 +43,11 @@ class RunReport(Callback):
     the end, ``seconds_training`` only updates and what happens between them, without evaluation. A resumed run adds
     the seconds of the runs before it. ``peak_rss_mb`` is in 10^6 bytes.
 
-    Pictures: ``learning_curve.png``, ``uncertainty.png`` (one validation episode, for MemUP), ``frames.png`` (of the same
+    It brings a :class:`~memup_lightning.callbacks.verdict.verdict.Verdict` where the trainer has none. Where a
+    :class:`~memup_lightning.callbacks.best_weights.BestWeights` restored weights, metrics and pictures are theirs.
+
+    Pictures: ``learning_curve.png``, ``gain_curve.png``,
+    ``uncertainty.png`` (one validation episode, for MemUP), ``frames.png`` (of the same
     episode, where it is uncertain, if it has images), ``clusters.png`` (where the selector tells context clusters
     apart) and
     ``memory.png`` (where a :class:`~memup_lightning.callbacks.memory_usage.MemoryUsage` measured).
@@ -95,24 +98,36 @@ class RunReport(Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._trained, self._training = self.seconds_training, None
-        if self.pictures and _leaves_files(trainer):
-            try:
-                self._draw(trainer, pl_module)
-            except Exception as error:  # a picture that fails must not take a finished run with it
-                rank_zero_warn(f"RunReport could not draw all pictures: {type(error).__name__}: {error}")
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if _leaves_files(trainer):
             assert self._folder is not None
+            if self.pictures:
+                try:
+                    self._draw(trainer, pl_module)
+                except Exception as error:  # a picture that fails must not take a finished run with it
+                    rank_zero_warn(f"RunReport could not draw all pictures: {type(error).__name__}: {error}")
             summary = self.summary(trainer)
             if summary["diverged"]:
                 rank_zero_warn(
                     f"the run diverged: {summary['diverged']}; give a smaller learning rate or clip gradients"
                 )
-            write_json(self._folder / "summary.json", summary)
             print_summary(summary, self._folder)
             if summary["clusters"]:
                 print_clusters(summary["clusters"])
+            summary["verdict"] = self._verdict(trainer, pl_module)
+            write_json(self._folder / "summary.json", summary)
+
+    def _verdict(self, trainer: Trainer, model: LightningModule) -> dict[str, Any] | None:
+        verdict = find_callback(trainer, Verdict)
+        if verdict is None:
+            verdict = Verdict()
+            verdict.setup(trainer, model, "fit")
+            for row in self.history:
+                if "val/memory_gain" in row:
+                    verdict.add(row["updates"], row["val/memory_gain"])
+        verdict.conclude(trainer, model, self.pictures)
+        return verdict.summary()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         if trainer.state.fn != TrainerFn.FITTING or not _leaves_files(trainer):
@@ -147,14 +162,24 @@ class RunReport(Callback):
         data = run_data(trainer)
         usage = find_callback(trainer, MemoryUsage)
         seed = os.environ.get("PL_GLOBAL_SEED")
+        kept = find_callback(trainer, BestWeights)
+        restored = kept is not None and kept.restored
         return {
             "finished": reason is None,
             "reason": reason or _early_stop(trainer),
             "diverged": divergence(self.history),
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "data": None if data is None else data.label,
-            "metrics": last_metrics(trainer),
+            "metrics": last_metrics(trainer) | (finite(kept.metrics) if kept is not None and restored else {}),
+            "best": None
+            if kept is None or kept.best is None
+            else {
+                "updates": kept.best[0],
+                "memory_gain": kept.best[1],
+                "restored": restored,
+            },
             "clusters": _cluster_rows(trainer.lightning_module),
+            "verdict": None,
             "updates": trainer.global_step,
             "seconds_total": round(self.seconds_total, 3),
             "seconds_training": round(self.seconds_training, 3),
@@ -218,15 +243,6 @@ class RunReport(Callback):
                     logger.log_image(f"pictures/{name}", [str(path)])
 
 
-def last_metrics(trainer: Trainer) -> dict[str, float | None]:
-    """Return the last value of every logged metric, None where it is not finite, without those of the progress bar
-    alone."""
-    logged = {**trainer.logged_metrics, **trainer.callback_metrics}
-    shown = set(trainer.progress_bar_metrics) - set(trainer.logged_metrics)
-    values = {name: float(x) for name, x in sorted(logged.items()) if name not in shown}
-    return {name: x if math.isfinite(x) else None for name, x in values.items()}
-
-
 def machine() -> dict[str, Any]:
     """Describe the machine: processor, number of cores that this process may use, torch's threads, GPU."""
     model = platform.processor() or platform.machine()
@@ -247,26 +263,12 @@ def write_json(path: Path, content: Any) -> None:
         file.write((json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
 
 
-def divergence(history: list[dict[str, float]]) -> str | None:
-    """Say which error of the last evaluation left all bounds; None where none did.
-
-    Args:
-        history: as of :class:`RunReport`.
-    """
-    for name in ("val/mse", "val/nll"):
-        values = [row.get(name, math.inf) for row in history]  # left out where it was not finite
-        if any(name in row for row in history) and not values[-1] <= min(
-            max(_DIVERGENCE_FACTOR * abs(min(values)), _SMALL), _HUGE
-        ):
-            return f"{name} is {values[-1]:.3g} at the end, {min(values):.3g} at best"
-    return None
-
-
 def _early_stop(trainer: Trainer) -> str | None:
     """Return why EarlyStopping ended the run, if it did."""
     if not trainer.should_stop:
         return None
-    found = (getattr(callback, "stopping_reason_message", None) for callback in trainer.early_stopping_callbacks)
+    stopping = [*trainer.early_stopping_callbacks, find_callback(trainer, BestWeights)]
+    found = (getattr(callback, "stopping_reason_message", None) for callback in stopping)
     return next((message for message in found if message), None)
 
 

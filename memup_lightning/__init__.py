@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # for editors and type checkers
     from memup_lightning.callbacks import (
+        BestWeights,
         EpisodeFilm,
         InitialWeights,
         MemoryUsage,
@@ -18,6 +19,7 @@ if TYPE_CHECKING:  # for editors and type checkers
         Replay,
         RunReport,
         TargetRefresh,
+        Verdict,
     )
     from memup_lightning.chunk import Chunk, StepBatch
     from memup_lightning.data.episodes import ArrayEpisodes, EpisodeSource
@@ -110,6 +112,7 @@ __all__ = [
     "AverageSurprise",
     "BaseDataModule",
     "BaseTask",
+    "BestWeights",
     "CategoricalOutcome",
     "Chunk",
     "ContinuousOutcome",
@@ -168,12 +171,14 @@ __all__ = [
     "TwoColorsDataModule",
     "Uncertainty",
     "VectorEncoder",
+    "Verdict",
     "WindowEncoder",
     "__version__",
 ]
 
 _PUBLIC_NAMES = {
     "callbacks": (
+        "BestWeights",
         "EpisodeFilm",
         "InitialWeights",
         "MemoryUsage",
@@ -181,6 +186,7 @@ _PUBLIC_NAMES = {
         "Replay",
         "RunReport",
         "TargetRefresh",
+        "Verdict",
     ),
     "chunk": ("Chunk", "StepBatch"),
     "data.episodes": ("ArrayEpisodes", "EpisodeSource"),

@@ -23,6 +23,7 @@ from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.profilers import PassThroughProfiler
 
 from memup_lightning import __version__, callbacks, envs  # noqa: F401 (every class that is imported has a short name in configs)
+from memup_lightning.callbacks import BestWeights, Verdict
 from memup_lightning.cli.arguments import check_config_files, config_files_first
 from memup_lightning.cli.dropped_keys import dropped_keys_logger
 from memup_lightning.cli.errors import about_settings
@@ -35,10 +36,10 @@ from memup_lightning.models import memory, outcomes, predictors, uncertainty  # 
 from memup_lightning.modules import BaseTask
 from memup_lightning.rl import algorithms  # noqa: F401
 from memup_lightning.runs.checkpoint_io import AtomicCheckpointIO, check_checkpoint, check_fits, read_task
-from memup_lightning.runs.checkpoint_lookup import last_checkpoint
+from memup_lightning.runs.checkpoint_lookup import kept_checkpoint, last_checkpoint
 from memup_lightning.runs.lightning_private import failed_parser, list_options_with_defaults
 from memup_lightning.runs.loggers import keep_wandb_silent, set_wandb_mode, wandb_sync_line, write_metrics_whole
-from memup_lightning.runs.parts import parts
+from memup_lightning.runs.parts import find_callback, parts
 from memup_lightning.runs.profiler import NoProfiler
 from memup_lightning.runs.run_folder import check_writable, claim_versions, configured_folders, run_folder
 from memup_lightning.runs.signals import StopOnSignal
@@ -137,9 +138,13 @@ class MemUPCLI(LightningCLI):
             found = last_checkpoint(given.trainer, must_exist=self.config.subcommand != "fit")
             given["ckpt_path"], self._checkpoint_shapes = (str(found[0]), found[1]) if found else (None, {})
         elif given.get("ckpt_path") == "best":
-            raise MemUPError(
-                "--ckpt_path best: only the process that trained knows its best checkpoint; give its path, or last"
-            )
+            if self.config.subcommand == "fit":
+                raise MemUPError(
+                    "--ckpt_path best: it holds weights alone, so no run continues from it; give last, or begin a new run "
+                    "with its weights by the callback InitialWeights"
+                )
+            found_best = kept_checkpoint(given.trainer)
+            given["ckpt_path"], self._checkpoint_shapes = str(found_best[0]), found_best[1]
         elif (path := given.get("ckpt_path")) and not _is_keyword(path):
             self._checkpoint_shapes = check_checkpoint(path)
         else:
@@ -168,6 +173,13 @@ class MemUPCLI(LightningCLI):
                 "take 16-mixed or bf16-mixed"
             )
         keep_wandb_silent(self.trainer)
+        used: list[Callback] = self.trainer.callbacks  # type: ignore[attr-defined]
+        if (
+            find_callback(self.trainer, Verdict) is None
+        ):  # after a RunReport, before the checkpoints, which hold its state
+            used.insert(len(used) - len(self.trainer.checkpoint_callbacks), Verdict())
+        if find_callback(self.trainer, BestWeights) is None:  # before all that reports on the weights
+            used.insert(0, BestWeights())
         write_metrics_whole(self.trainer)
         if type(self.trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # not one that the config names
             self.trainer.strategy.checkpoint_io = AtomicCheckpointIO()

@@ -126,8 +126,8 @@ class MemoryEvaluation(EvaluationHooks):
 
     def end_evaluation(self, stage: str) -> None:
         self._evaluation_state = None
-        if self._outcome_range is not None and (too_small := self.outcome.too_small_to_tell(*self._outcome_range)):
-            rank_zero_warn(too_small)
+        if problem := self.outcome_problem():
+            rank_zero_warn(problem)
         updates = all_gather_object([metric.update_count for metric in self.metrics.values()])
         for (name, metric), counts in zip(self.metrics.items(), zip(*updates, strict=True), strict=True):
             if any(counts):  # on any rank: all ranks must log the same names, or they wait for each other for ever
@@ -136,6 +136,10 @@ class MemoryEvaluation(EvaluationHooks):
                 self.log(f"{stage}/{name}", metric, prog_bar=name == "memory_gain" and stage == "val")
                 if name == "memory_gain" and stage == "val":
                     self._log_trend(metric)
+
+    def outcome_problem(self) -> str | None:
+        """Say why the outcomes of the last evaluation, on this rank, cannot be told apart; None where they can."""
+        return None if self._outcome_range is None else self.outcome.too_small_to_tell(*self._outcome_range)
 
     def _log_trend(self, metric: MeanMetric) -> None:
         """Show how the gain changed since the evaluations before, in the progress bar alone."""

@@ -13,6 +13,8 @@ from memup_lightning.runs.checkpoint_io import Shapes, TornCheckpoint, is_intact
 from memup_lightning.runs.run_folder import NO_LOGGER_FOLDER
 
 _say = rank_zero_only(print)
+KEPT_WEIGHTS = "best_gain.ckpt"
+"""Weights with which a run ended; no run is resumed from it."""
 
 
 def last_checkpoint(trainer: Any, must_exist: bool) -> tuple[Path, Shapes] | None:
@@ -50,6 +52,27 @@ def last_checkpoint(trainer: Any, must_exist: bool) -> tuple[Path, Shapes] | Non
     return None
 
 
+def kept_checkpoint(trainer: Any) -> tuple[Path, Shapes]:
+    """Return the checkpoint of ``--ckpt_path best``: the weights with which the newest run that has ended did so.
+
+    Args:
+        trainer: the trainer's config, which names the folders of checkpoints.
+
+    Raises:
+        MemUPError: there is none.
+    """
+    homes = _homes(trainer)
+    found = [path for home in homes for path in home.rglob(KEPT_WEIGHTS)]
+    if not found:
+        raise MemUPError(
+            f"--ckpt_path best: no run in {' or '.join(map(str, homes))} has ended with a memory gain yet; give the path "
+            "of a checkpoint, or last"
+        )
+    newest = max(found, key=lambda path: path.stat().st_mtime_ns)
+    _say(f"taking {newest}")
+    return newest, read_shapes(newest)
+
+
 def newest_checkpoint(folder: str | Path) -> Path:
     """Return the latest intact checkpoint of the newest run below a folder, and print which one that is.
 
@@ -71,7 +94,7 @@ def _newest_run_first(home: Path) -> list[Path]:
     """
     runs: dict[str, list[Path]] = {}
     for path in home.rglob("*.ckpt"):
-        if path.is_file():
+        if path.is_file() and path.name != KEPT_WEIGHTS:
             inside = path.relative_to(home).parts
             runs.setdefault(inside[0] if len(inside) > 1 else "", []).append(path)
 

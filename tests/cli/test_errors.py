@@ -409,7 +409,7 @@ SCHEDULER = "--model.init_args.lr_scheduler"
         (["--trainer.precision=17"], ["trainer.precision=17: must be", "16-mixed"]),
         (["--trainer.precision=16-true"], ["trainer.precision=16-true", "bf16-mixed"]),
         (["--trainer.logger=CometLogger"], ["comet", "pip install"]),
-        (["--ckpt_path", "best"], ["--ckpt_path best", "give its path"]),
+        (["--ckpt_path", "best"], ["--ckpt_path best", "give last"]),
         (["--ckpt_path", "hpc"], ["no HPC checkpoint was found"]),
         (["--ckpt_path", "registry:mine"], ["registry:mine"]),
         (["--model.init_args.optimizer.init_args.lr=-1"], ["model.init_args.optimizer", "-1"]),

@@ -1,0 +1,119 @@
+"""BestWeights: callback that ends a run that over-fits, with the weights that explained validation episodes best."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from lightning_utilities.core.rank_zero import rank_zero_info
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.trainer.states import TrainerFn
+from torch import Tensor
+
+from memup_lightning.exceptions import check_at_least
+from memup_lightning.runs.checkpoint_lookup import KEPT_WEIGHTS
+
+_MARGIN, _RELATIVE_MARGIN = 0.1, 0.25  # bits, and share of the best gain, that are lost by more than chance
+
+
+class BestWeights(Callback):
+    """Callback that keeps the weights of the validation with the highest ``val/memory_gain``.
+
+    A validation is *over-fitted* where its gain is below the best one, by 0.1 bits and a quarter at least, and as far below
+    ``train/memory_gain``, the gain in training episodes. A plateau is not over-fitted, and neither is a gain that falls in
+    training episodes too, because harder targets were selected. After ``patience`` over-fitted validations in a row the
+    run stops, unless the trainer has an EarlyStopping, which then decides. Where the last validation is over-fitted, the
+    run ends with the best weights; else with the last ones. The weights it ends with are also written beside the
+    checkpoints, as ``best_gain.ckpt``: ``--ckpt_path best``. Checkpoints to resume from hold the last weights, and the best
+    ones in this callback's state. The command line adds one.
+
+    Args:
+        patience: over-fitted validations in a row after which the run stops.
+
+    Attributes:
+        best: updates and gain of the best validation; None before the first.
+        metrics: all that was logged at the best validation.
+        written: whether the weights that the last run ended with are in ``best_gain.ckpt``.
+        restored: whether the last run ended with the best weights instead of its last ones.
+        stopping_reason_message: why this callback stopped the run; empty where it did not.
+    """
+
+    def __init__(self, patience: int = 10) -> None:
+        super().__init__()
+        check_at_least(1, patience=patience)
+        self.patience = patience
+        self._clear()
+
+    def _clear(self) -> None:
+        self.best: tuple[int, float] | None = None
+        self.metrics: dict[str, float] = {}
+        self.restored = self.written = False
+        self.stopping_reason_message = ""
+        self._weights: dict[str, Tensor] = {}
+        self._seen = -1  # update of the last validation
+        self._overfitted = 0  # validations in a row
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.ckpt_path is None:
+            self._clear()
+        self.restored, self.written, self.stopping_reason_message = False, False, ""
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking or trainer.global_step == self._seen:
+            return
+        logged = trainer.callback_metrics
+        if "val/memory_gain" not in logged:
+            return
+        gains = (
+            float(logged[name]) if name in logged else math.nan for name in ("val/memory_gain", "train/memory_gain")
+        )
+        gain, train = trainer.strategy.broadcast(tuple(gains))  # all ranks decide alike
+        self._seen = trainer.global_step
+        if math.isfinite(gain) and (self.best is None or gain > self.best[1]):
+            self.best, self._overfitted = (trainer.global_step, gain), 0
+            self.metrics = {name: float(x) for name, x in logged.items() if name.startswith("val/")}
+            self._weights = {name: x.detach().cpu().clone() for name, x in pl_module.state_dict().items()}
+        elif self.best is not None:
+            margin = max(_MARGIN, _RELATIVE_MARGIN * abs(self.best[1]))
+            overfitted = gain < self.best[1] - margin and gain < train - margin
+            self._overfitted = self._overfitted + 1 if overfitted else 0
+            if self._overfitted >= self.patience and not trainer.early_stopping_callbacks:
+                self._stop(trainer)
+
+    def _stop(self, trainer: Trainer) -> None:
+        assert self.best is not None
+        self.stopping_reason_message = (
+            f"val/memory_gain was {self.best[1]:.2f} after {self.best[0]} updates, and has been lower, with a higher "
+            f"gain in training episodes, in {self._overfitted} validations since: the run over-fits"
+        )
+        rank_zero_info(self.stopping_reason_message)
+        trainer.should_stop = True
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # Not before: ModelCheckpoint writes last.ckpt when training ends, and a run resumes from the last weights.
+        if getattr(trainer, "fast_dev_run", False) or self.best is None:
+            return
+        if self._overfitted:
+            pl_module.load_state_dict(self._weights)
+            self.restored = True
+        homes = [callback.dirpath for callback in trainer.checkpoint_callbacks if isinstance(callback, ModelCheckpoint)]
+        if homes and homes[0]:
+            self.written = True
+            trainer.save_checkpoint(Path(homes[0]) / KEPT_WEIGHTS, weights_only=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "best": self.best,
+            "metrics": self.metrics,
+            "weights": self._weights,
+            "seen": self._seen,
+            "overfitted": self._overfitted,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        best = state_dict["best"]
+        self.best = None if best is None else (int(best[0]), float(best[1]))
+        self.metrics, self._weights = dict(state_dict["metrics"]), dict(state_dict["weights"])
+        self._seen, self._overfitted = state_dict["seen"], state_dict["overfitted"]

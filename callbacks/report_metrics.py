@@ -1,0 +1,50 @@
+"""Metrics of a run as its report has them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from pytorch_lightning import Trainer
+
+_DIVERGENCE_FACTOR = 1e3  # times the best error of a run, past which it counts as diverged
+_SMALL, _HUGE = 1e6, 1e20  # an error up to the first never counts, one past the second always
+
+
+def last_metrics(trainer: Trainer) -> dict[str, float | None]:
+    """Return the last value of every logged metric, None where it is not finite, without those of the progress bar
+    alone."""
+    logged = {**trainer.logged_metrics, **trainer.callback_metrics}
+    shown = set(trainer.progress_bar_metrics) - set(trainer.logged_metrics)
+    values = {name: float(x) for name, x in sorted(logged.items()) if name not in shown}
+    return finite(values)
+
+
+def finite(values: Mapping[str, float]) -> dict[str, float | None]:
+    """Replace values that are not finite by None, which JSON has."""
+    return {name: x if math.isfinite(x) else None for name, x in values.items()}
+
+
+def finite_tree(value: Any) -> Any:
+    """Replace numbers that are not finite by None in lists and dicts."""
+    if isinstance(value, dict):
+        return {name: finite_tree(x) for name, x in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite_tree(x) for x in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def divergence(history: list[dict[str, float]]) -> str | None:
+    """Say which error of the last evaluation left all bounds; None where none did.
+
+    Args:
+        history: as of :class:`RunReport`.
+    """
+    for name in ("val/mse", "val/nll"):
+        values = [row.get(name, math.inf) for row in history]  # left out where it was not finite
+        if any(name in row for row in history) and not values[-1] <= min(
+            max(_DIVERGENCE_FACTOR * abs(min(values)), _SMALL), _HUGE
+        ):
+            return f"{name} is {values[-1]:.3g} at the end, {min(values):.3g} at best"
+    return None

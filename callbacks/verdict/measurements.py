@@ -1,0 +1,192 @@
+"""Measurements of a finished run; its verdict follows from them alone."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+_RESAMPLES = 1000
+_MIN_EVALUATIONS = 4  # for a trend
+_MIN_RISE = 0.05  # bits
+_MAX_VALUE = 1e9  # of updates and gains that a trend can have
+FloatArray = npt.NDArray[np.float64]
+
+
+class Estimate(NamedTuple):
+    """Mean with its interval of 95%, by the bootstrap over episodes (Efron, 1979)."""
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """Memory gain at one distance.
+
+    Attributes:
+        distance: steps between the state and the step whose outcome it must explain, d.
+        gain: with the state m_{k-d}, in bits.
+        change: the gain minus that of distance 0 at the same steps.
+        steps: number of steps k; those before step d of their episode have no such state.
+    """
+
+    distance: int
+    gain: Estimate
+    change: Estimate
+    steps: int
+
+    @property
+    def at_once(self) -> float:
+        """Gain of distance 0 at the same steps."""
+        return self.gain.mean - self.change.mean
+
+
+@dataclass(frozen=True)
+class Place:
+    """Steps in one part of the episodes.
+
+    Attributes:
+        step: their median number in the episode.
+        gain: at distance 0, in bits.
+        surprise: NLL without memory, in bits.
+    """
+
+    step: int
+    gain: Estimate
+    surprise: float
+
+
+@dataclass(frozen=True)
+class SplitMeasurement:
+    """What the memory explains in some episodes of a split.
+
+    Attributes:
+        episodes: number of episodes measured.
+        curve: gain against the distance, from 0 on.
+        surprise: mean NLL without memory, in bits; of numbers a density, which may be negative.
+        explained: share of what is uncertain without memory that the memory explains: of bits for classes, of the squared
+            error for numbers.
+        uncertain: share of the outcomes' own entropy (of their variance, for numbers) that is left without memory.
+        early, late: the first and the last third of the steps, where these are far apart.
+    """
+
+    episodes: int
+    curve: tuple[CurvePoint, ...]
+    surprise: float
+    explained: float
+    uncertain: float
+    early: Place | None = None
+    late: Place | None = None
+
+    @property
+    def gain(self) -> Estimate:
+        """Gain with the state of the same step."""
+        return self.curve[0].gain
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """All that the verdict of a run follows from.
+
+    Attributes:
+        updates: of the run.
+        episodes: number of training episodes.
+        mean_length: their mean length in steps.
+        chunk_length: steps that gradients go back.
+        steps: where the memory was measured: at the steps that the data mark, or at the targets.
+        outcome: type of the outcome.
+        needs_targets: whether the module learns from targets.
+        awaits_selection: whether none was selected yet.
+        num_targets: K.
+        val, train: None where no step could be measured.
+        recall: share of the marked steps among the targets; None where no steps are marked.
+        noise: share of the targets in context clusters of which the memory explains nothing; None without clusters.
+        history: updates and memory gain of each validation.
+        input_size, input_spread: largest absolute value, and largest standard deviation, of what the memory reads.
+        outcome_problem: why outcomes of this range cannot be told apart; None where they can.
+        best: updates and memory gain of the validation whose weights the run ends with; None: its last weights.
+        episodes_option: option of the data that sets the number of training episodes; None where there is none.
+    """
+
+    updates: int
+    episodes: int
+    mean_length: float
+    chunk_length: int
+    steps: Literal["marked", "targets"]
+    outcome: Literal["class", "number"]
+    needs_targets: bool = True
+    awaits_selection: bool = False
+    num_targets: int = 1
+    val: SplitMeasurement | None = None
+    train: SplitMeasurement | None = None
+    recall: float | None = None
+    noise: float | None = None
+    history: tuple[tuple[float, float], ...] = ()
+    input_size: float | None = None
+    input_spread: float | None = None
+    outcome_problem: str | None = None
+    best: tuple[int, float] | None = None
+    episodes_option: str | None = None
+
+    def rise(self) -> float | None:
+        """Return by how many bits the gain rose over the last half of the validations; None where that is not certain."""
+        rows = np.array(self.history, float).reshape(-1, 2)
+        rows = rows[(np.abs(rows) < _MAX_VALUE).all(1)]
+        rows = rows[-max(_MIN_EVALUATIONS, len(rows) // 2) :]
+        if len(rows) < _MIN_EVALUATIONS or rows[-1, 0] - rows[0, 0] < 1:
+            return None
+        x, y = rows.T
+        x = (x - x.mean()) / (x[-1] - x[0])
+        slope = float(x @ (y - y.mean()) / (x @ x))
+        left = y - y.mean() - slope * x
+        error = float(np.sqrt((left @ left) / (len(x) - 2) / (x @ x)))
+        return slope if slope > max(_MIN_RISE, 2 * error, 0.05 * abs(float(y[-1]))) else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Convert to plain values, as ``summary.json`` has them."""
+        plain = asdict(self)
+        for split in ("val", "train"):
+            if plain[split] is not None:
+                plain[split]["curve"] = [
+                    {"distance": x["distance"], "steps": x["steps"], "change": x["change"][0]} | _named(x["gain"])
+                    for x in plain[split]["curve"]
+                ]
+                for place in ("early", "late"):
+                    if plain[split][place] is not None:
+                        plain[split][place]["gain"] = _named(plain[split][place]["gain"])
+        return plain
+
+
+def _named(estimate: tuple[float, float, float]) -> dict[str, float]:
+    return dict(zip(("gain", "low", "high"), estimate, strict=True))
+
+
+def bootstrap(values: FloatArray, counts: npt.NDArray[np.bool_]) -> Estimate:
+    """Estimate the mean of some values of several episodes.
+
+    Args:
+        values: ``[episodes, n]``.
+        counts: which of them count, ``[episodes, n]``; at least one does.
+    """
+    sums, numbers = np.where(counts, values, 0).sum(1), counts.sum(1).astype(float)
+    there = numbers > 0
+    sums, numbers = sums[there], numbers[there]
+    mean = float(sums.sum() / numbers.sum())
+    if len(sums) < 2:
+        return Estimate(mean, mean, mean)
+    draws = _resamples(len(sums))
+    means = (draws @ sums) / (draws @ numbers)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return Estimate(mean, float(low), float(high))
+
+
+@lru_cache(maxsize=8)
+def _resamples(episodes: int) -> FloatArray:
+    """Return how often each episode is in each resample, ``[resamples, episodes]``."""
+    draws = np.random.default_rng(0).multinomial(episodes, np.full(episodes, 1 / episodes), _RESAMPLES)
+    return draws.astype(float)

@@ -1,0 +1,156 @@
+"""Verdict: callback that says at the end of a run what its memory learned, and what to try first where it did not."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from lightning_utilities.core.rank_zero import rank_zero_warn
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.loggers import WandbLogger
+from rich.console import Console
+
+from memup_lightning.callbacks.best_weights import BestWeights
+from memup_lightning.callbacks.report_metrics import finite_tree
+from memup_lightning.callbacks.verdict.measure import measure
+from memup_lightning.callbacks.verdict.measurements import Measurements
+from memup_lightning.callbacks.verdict.rules import Finding, judge
+from memup_lightning.modules import MemoryTask
+from memup_lightning.runs.parts import find_callback, recorded_data
+from memup_lightning.runs.run_folder import run_folder
+
+_GAIN = "val/memory_gain"
+
+
+class Verdict(Callback):
+    """Callback that measures the memory at the end of ``fit``, and prints what follows: a verdict, and one thing to try.
+
+    It measures on rank zero, on up to 64 validation and 64 training episodes, a few seconds at most: the memory gain
+    against the number of steps between the state and the outcome (picture ``gain_curve.png``), what is uncertain without
+    memory, the scale of the inputs. ``docs/when-it-does-not-learn.md`` has the rules. The command line adds one;
+    :class:`~memup_lightning.callbacks.run_report.RunReport` writes it into ``summary.json``, and makes its own where the
+    trainer has none. Of agents, which have returns, it says nothing.
+
+    Attributes:
+        measurements: of the last run; None where there are none.
+        findings: of the last run; the first is the verdict.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.measurements: Measurements | None = None
+        self.findings: list[Finding] = []
+        self._history: list[tuple[float, float]] = []
+        self._folder: Path | None = None
+        self._concluded = False
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if stage == "fit":
+            self._folder = run_folder(trainer)  # on all ranks: it asks rank zero
+            self._concluded = False
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.sanity_checking and _GAIN in trainer.callback_metrics:
+            self.add(trainer.global_step, float(trainer.callback_metrics[_GAIN]))
+
+    def add(self, updates: float, gain: float) -> None:
+        """Add the memory gain of a validation, in bits."""
+        self._history.append((float(updates), gain))
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.is_global_zero and not getattr(trainer, "fast_dev_run", False):
+            self.conclude(trainer, pl_module)
+
+    def conclude(self, trainer: Trainer, model: LightningModule, pictures: bool = True) -> None:
+        """Measure, judge, draw and print, once a run; on rank zero.
+
+        Args:
+            trainer: of the run.
+            model: as it is at the end.
+            pictures: whether to draw.
+        """
+        data = recorded_data(trainer)
+        if self._concluded or not isinstance(model, MemoryTask) or data is None or not data.has_split("train"):
+            return
+        self._concluded = True
+        try:
+            recall = trainer.callback_metrics.get("val/target_recall")
+            kept = find_callback(trainer, BestWeights)
+            with trainer.precision_plugin.forward_context():
+                self.measurements = measure(
+                    model,
+                    data,
+                    trainer.global_step,
+                    self._history,
+                    None if recall is None else float(recall),
+                    kept.best if kept is not None and kept.restored else None,
+                )
+            self.findings = judge(self.measurements)
+            if pictures:
+                self._draw(trainer)
+        except Exception as error:  # a verdict that fails must not take a finished run with it
+            rank_zero_warn(f"Verdict could not measure the run: {type(error).__name__}: {error}")
+            return
+        print_findings(self.findings)
+        if (command := self._test_command(trainer)) is not None:
+            print(command)
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                logger.experiment.summary["verdict"] = self.findings[0].name
+                logger.experiment.summary["verdict_sentence"] = self.findings[0].sentence
+
+    def _test_command(self, trainer: Trainer) -> str | None:
+        """Return the command that tests the weights the run ends with; None where no checkpoint holds them."""
+        kept = find_callback(trainer, BestWeights)
+        assert self._folder is not None
+        config = self._folder / "config.yaml"
+        if kept is None or not kept.written or not config.exists():
+            return None
+        return f"test it: python -m memup_lightning test --config {shlex.quote(str(config))} --ckpt_path best"
+
+    def summary(self) -> dict[str, Any] | None:
+        """Return verdict, findings and measurements as plain values; None where nothing was measured."""
+        if self.measurements is None or not self.findings:
+            return None
+        verdict: dict[str, Any] = finite_tree(
+            {
+                "name": self.findings[0].name,
+                "findings": [asdict(finding) for finding in self.findings],
+                "measurements": self.measurements.to_dict(),
+            }
+        )
+        return verdict
+
+    def _draw(self, trainer: Trainer) -> None:
+        from memup_lightning.callbacks.plots.gain_curve import gain_curve
+        from memup_lightning.callbacks.plots.style import save
+
+        assert self.measurements is not None
+        assert self._folder is not None
+        if self.measurements.val is None and self.measurements.train is None:
+            return
+        path = self._folder / "gain_curve.png"
+        save(gain_curve(self.measurements), path)
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                logger.log_image("pictures/gain_curve", [str(path)])
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"history": self._history}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._history = [(float(updates), float(gain)) for updates, gain in state_dict["history"]]
+
+
+def print_findings(findings: Sequence[Finding]) -> None:
+    """Print the verdict, what to try first, and what else was found."""
+    console = Console(highlight=False, soft_wrap=True)
+    first, *others = findings
+    console.print(f"verdict: {first.sentence}", markup=False)
+    if first.try_first:
+        console.print(f"try first: {first.try_first}", markup=False)
+    for finding in others:
+        console.print(f"also: {finding.sentence}", markup=False)

@@ -1,0 +1,152 @@
+"""BestWeights: a run that over-fits stops and ends with its best weights; a plateau does neither; resume is exact."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pytorch_lightning import Callback, Trainer, seed_everything
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+from torch import Tensor
+
+from memup_lightning.callbacks import BestWeights, TargetRefresh
+from memup_lightning.exceptions import MemUPError
+from memup_lightning.models.memory import LSTM
+from memup_lightning.modules import MemUP
+from memup_lightning.runs.checkpoint_lookup import KEPT_WEIGHTS, newest_checkpoint
+from memup_lightning.runs.parts import log_now
+from tests.callbacks.cue_task import CueData
+from tests.training import quiet_trainer
+
+EVERY = 2  # updates between two validations
+PLATEAU, OVERFITTED = [(0.0, 0.0)] * 8, [(0.1, 0.1), (0.4, 0.4), *[(-1.0, 0.9)] * 6]
+
+
+class Scripted(MemUP):
+    """A model whose gains, of validation and of training, are given beforehand; it keeps the weights of each validation."""
+
+    script: Sequence[tuple[float, float]]
+
+    def on_fit_start(self) -> None:
+        super().on_fit_start()
+        self.weights: dict[int, dict[str, Tensor]] = {}
+
+    def end_evaluation(self, stage: str) -> None:
+        val, train = self.script[min(self.global_step // EVERY, len(self.script)) - 1]
+        self.log("val/memory_gain", val)
+        log_now(self.trainer, {"train/memory_gain": train})
+        self.weights[self.global_step] = {name: x.clone() for name, x in self.state_dict().items()}
+
+
+def run(
+    folder: Path,
+    gains: Sequence[tuple[float, float]],
+    best: BestWeights,
+    *callbacks: Callback,
+    ckpt_path: Path | None = None,
+    updates: int | None = None,
+) -> tuple[Trainer, Scripted]:
+    seed_everything(1)
+    data = CueData(length=10, num_train=16, num_val=4)
+    model = Scripted(data.task, memory=partial(LSTM, hidden_size=4))
+    model.script = gains
+    last = ModelCheckpoint(folder, save_last=True, save_top_k=0, every_n_train_steps=1)
+    trainer = quiet_trainer(
+        updates or EVERY * len(gains),
+        [best, TargetRefresh(settle=5), *callbacks, last],
+        val_check_interval=EVERY,
+        check_val_every_n_epoch=None,
+        enable_checkpointing=True,
+        default_root_dir=folder,
+        max_epochs=-1,
+    )
+    trainer.fit(model, data, ckpt_path=ckpt_path, weights_only=False)
+    return trainer, model
+
+
+def alike(a: dict[str, Any], b: dict[str, Any]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(x, b[name]) for name, x in a.items())
+
+
+def test_a_plateau_stops_nothing_and_ends_with_the_last_weights(tmp_path: Path) -> None:
+    best = BestWeights(patience=2)
+    trainer, model = run(tmp_path, PLATEAU, best)
+    assert trainer.global_step == EVERY * len(PLATEAU)
+    assert not best.restored
+    assert alike(model.state_dict(), model.weights[trainer.global_step])
+
+
+def test_a_run_that_over_fits_stops_and_ends_with_its_best_weights(tmp_path: Path) -> None:
+    best = BestWeights(patience=3)
+    trainer, model = run(tmp_path, OVERFITTED, best)
+    assert trainer.global_step == EVERY * 5
+    assert best.best == (EVERY * 2, pytest.approx(0.4))
+    assert best.restored
+    assert best.metrics["val/memory_gain"] == pytest.approx(0.4)
+    assert "over-fits" in best.stopping_reason_message
+    assert alike(model.state_dict(), model.weights[EVERY * 2])
+
+
+def test_checkpoints_to_resume_from_hold_the_last_weights_and_the_kept_one_the_best(tmp_path: Path) -> None:
+    _, model = run(tmp_path, OVERFITTED, BestWeights(patience=3))
+    saved = {name: torch.load(tmp_path / name, weights_only=True) for name in ("last.ckpt", KEPT_WEIGHTS)}
+    assert alike(saved["last.ckpt"]["state_dict"], model.weights[EVERY * 5])
+    assert alike(saved[KEPT_WEIGHTS]["state_dict"], model.weights[EVERY * 2])
+    assert newest_checkpoint(tmp_path).name == "last.ckpt"
+    assert alike(
+        MemUP.load_from_checkpoint(
+            tmp_path / KEPT_WEIGHTS, weights_only=True, task=model.task, memory=partial(LSTM, hidden_size=4)
+        ).state_dict(),
+        model.weights[EVERY * 2],
+    )
+
+
+@pytest.mark.parametrize(
+    "gains",
+    [
+        [(0.4, 0.4), *[(-1.0, -0.9)] * 6],  # harder targets: the gain falls in training episodes too
+        [(0.4, 0.4), *[(0.35, 0.9)] * 6],  # within the margin
+        [(4.0, 4.0), *[(3.2, 4.5)] * 6],  # within a quarter
+        [(0.4, 0.4), (-1.0, 0.9), (-1.0, 0.9), (0.38, 0.5)],  # it came back
+        [(0.4, 0.4), *[(0.0, float("nan"))] * 6],  # nothing is known of the training episodes
+    ],
+)
+def test_a_gain_that_falls_for_another_reason_is_no_over_fitting(
+    tmp_path: Path, gains: Sequence[tuple[float, float]]
+) -> None:
+    best = BestWeights(patience=3)
+    trainer, model = run(tmp_path, gains, best)
+    assert trainer.global_step == EVERY * len(gains)
+    assert not best.restored
+    assert alike(model.state_dict(), model.weights[trainer.global_step])
+
+
+def test_an_early_stopping_of_the_user_decides_alone_when_the_run_stops(tmp_path: Path) -> None:
+    best, theirs = BestWeights(patience=1), EarlyStopping("val/memory_gain", mode="max", patience=100)
+    trainer, _ = run(tmp_path, OVERFITTED, best, theirs)
+    assert trainer.global_step == EVERY * len(OVERFITTED)
+    assert best.restored
+
+
+@pytest.mark.parametrize("cut", [EVERY * 2, EVERY * 3, EVERY * 4 + 1])
+def test_a_resumed_run_stops_when_the_uncut_one_does_and_ends_with_the_same_weights(tmp_path: Path, cut: int) -> None:
+    whole, model = run(tmp_path / "whole", OVERFITTED, BestWeights(patience=3))
+    run(tmp_path / "cut", OVERFITTED, BestWeights(patience=3), updates=cut)
+    best = BestWeights(patience=3)
+    resumed, again = run(tmp_path / "resumed", OVERFITTED, best, ckpt_path=tmp_path / "cut" / "last.ckpt", updates=99)
+    assert resumed.global_step == whole.global_step
+    assert best.best == (EVERY * 2, pytest.approx(0.4))
+    assert alike(again.state_dict(), model.state_dict())
+    saved = [
+        torch.load(tmp_path / name / "last.ckpt", weights_only=True)["state_dict"] for name in ("whole", "resumed")
+    ]
+    assert alike(*saved)
+
+
+def test_no_validation_in_a_row_is_refused() -> None:
+    with pytest.raises(MemUPError, match="patience"):
+        BestWeights(patience=0)

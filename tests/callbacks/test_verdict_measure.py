@@ -1,0 +1,139 @@
+"""The gain is measured at every distance: a memory whose gain is known beforehand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from memup_lightning.callbacks.verdict import measure as module
+from memup_lightning.callbacks.verdict.measure import MAX_EPISODES, measure
+from memup_lightning.callbacks.verdict.measurements import SplitMeasurement, bootstrap
+from memup_lightning.callbacks.verdict.rules import judge
+from tests.callbacks.cue_task import CueData, keeping_model
+
+
+def measured(keeps: int, **given: Any) -> SplitMeasurement:
+    data = CueData(**given)
+    data.setup("fit")
+    found = measure(keeping_model(data.task, keeps), data, updates=10).val
+    assert found is not None
+    return found
+
+
+def gains(split: SplitMeasurement) -> dict[int, float]:
+    return {point.distance: round(point.gain.mean, 3) for point in split.curve}
+
+
+def test_a_memory_that_keeps_the_cue_knows_it_at_every_distance_up_to_the_cue() -> None:
+    found = measured(1000, length=40, cue_at=10)
+    assert gains(found) == {0: 1, 1: 1, 2: 1, 4: 1, 8: 1, 16: 1, 32: 0}
+    assert found.surprise == pytest.approx(1)
+    assert found.explained == pytest.approx(1, abs=1e-3)
+    assert found.uncertain == pytest.approx(1, abs=0.01)
+    assert found.curve[3].steps == found.episodes == 64
+
+
+def test_a_memory_that_loses_the_cue_knows_it_only_soon_after_it() -> None:
+    """The cue is at step 0 and kept for 10 steps, the outcome at step 39: the states up to step 10 are 29 steps away."""
+    found = measured(10, length=40)
+    assert gains(found) == {0: 0, 1: 0, 2: 0, 4: 0, 8: 0, 16: 0, 32: 1}
+    assert found.curve[-1].change.low == pytest.approx(1, abs=1e-3)
+    assert found.explained == pytest.approx(0, abs=1e-3)
+
+
+def test_chunks_of_evaluation_do_not_change_what_is_measured() -> None:
+    assert measured(25, evaluation_chunk_length=7) == measured(25, evaluation_chunk_length=500)
+
+
+def test_a_state_before_the_episode_does_not_count() -> None:
+    found = measured(1000, length=40, judged=(5, 39))
+    assert gains(found)[32] == 1
+    by_distance = {point.distance: point.steps for point in found.curve}
+    assert by_distance[4] == 128
+    assert by_distance[8] == 64  # of the outcome at step 5 no state is 8 steps away
+
+
+def test_outcomes_early_and_late_in_episodes_are_told_apart() -> None:
+    found = measured(10, length=40, judged=(4, 5, 38, 39))
+    assert found.early is not None
+    assert found.late is not None
+    assert (found.early.step, found.late.step) == (4, 38)
+    assert found.early.gain.mean == pytest.approx(1, abs=1e-3)
+    assert found.late.gain.mean == pytest.approx(0, abs=1e-3)
+
+
+def test_steps_without_an_outcome_are_not_measured() -> None:
+    data = CueData()
+    data.setup("fit")
+    data.sources["val"].arrays["has_outcome"][:] = False  # type: ignore[attr-defined]
+    found = measure(keeping_model(data.task, 5), data, updates=10)
+    assert found.val is None
+    assert found.train is not None
+
+
+def test_targets_are_measured_where_the_data_mark_no_steps() -> None:
+    data = CueData(marked=False)
+    data.setup("fit")
+    model = keeping_model(data.task, 1000)
+    assert measure(model, data, updates=10).val is None  # nothing was selected yet
+    for split in ("train", "val"):
+        episodes = np.arange(64)
+        collector = data.targets(split).collect(episodes, torch.device("cpu"))  # type: ignore[arg-type]
+        position = torch.arange(40).expand(64, -1)
+        collector.extend((position == 39).float(), position, position == 39)
+        collector.finish()
+        data.targets(split).complete_refresh()  # type: ignore[arg-type]
+    found = measure(model, data, updates=10)
+    assert found.steps == "targets"
+    assert found.val is not None
+    assert gains(found.val)[32] == 1
+
+
+def test_what_is_measured_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert measured(1000, num_val=300).episodes == MAX_EPISODES
+    monkeypatch.setattr(module, "_MAX_STEPS", 400)
+    assert measured(1000).episodes == 10
+    monkeypatch.setattr(module, "_MAX_LENGTH", 20)  # the outcome is too far away
+    data = CueData()
+    data.setup("fit")
+    assert measure(keeping_model(data.task, 1000), data, updates=10).val is None
+
+
+def test_a_measurement_that_takes_too_long_keeps_what_it_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MAX_SECONDS", 0.0)
+    found = measured(1000, judged=(5, 39), evaluation_chunk_length=10)
+    assert found.curve[0].steps == 64  # the outcomes at step 5; the second chunk was not played
+
+
+def test_measuring_changes_nothing_of_the_run() -> None:
+    data = CueData()
+    data.setup("fit")
+    model = keeping_model(data.task, 10).train()
+    before, state = torch.get_rng_state(), {name: x.clone() for name, x in model.state_dict().items()}
+    judge(measure(model, data, updates=10))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert model.training
+    assert model.lanes.after is None
+    assert all(torch.equal(x, state[name]) for name, x in model.state_dict().items())
+
+
+def test_the_interval_of_a_mean_covers_it_and_narrows_with_more_episodes() -> None:
+    draw = np.random.default_rng(1)
+    covered, widths = 0, {}
+    for episodes in (20, 200):
+        for _ in range(50):
+            values = draw.normal(1.0, 1.0, (episodes, 3))
+            found = bootstrap(values, np.ones_like(values, bool))
+            covered += found.low <= 1.0 <= found.high
+            widths[episodes] = found.high - found.low
+    assert covered >= 85
+    assert widths[200] < widths[20] / 2
+
+
+def test_episodes_weigh_as_much_as_they_have_steps() -> None:
+    values = np.array([[1.0, 1.0, 1.0], [0.0, 9.0, 9.0]])
+    counts = np.array([[True, True, True], [True, False, False]])
+    assert bootstrap(values, counts).mean == pytest.approx(0.75)

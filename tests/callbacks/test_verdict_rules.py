@@ -1,0 +1,187 @@
+"""Each finding follows from measurements made to be so, and every run gets one verdict."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from memup_lightning.callbacks.report_metrics import finite_tree
+from memup_lightning.callbacks.verdict.measurements import CurvePoint, Estimate, Measurements, Place, SplitMeasurement
+from memup_lightning.callbacks.verdict.rules import judge
+
+
+def near(mean: float, spread: float = 0.02) -> Estimate:
+    return Estimate(mean, mean - spread, mean + spread)
+
+
+def split(*gains: float, surprise: float = 1.0, explained: float | None = None, **given: Any) -> SplitMeasurement:
+    """Gains at the distances 0, 1, 2, 4, ..."""
+    distances = [0, *(1 << n for n in range(len(gains) - 1))]
+    curve = [
+        CurvePoint(distance, near(gain), near(gain - gains[0]), 64)
+        for distance, gain in zip(distances, gains, strict=True)
+    ]
+    share = gains[0] / surprise if explained is None else explained
+    return SplitMeasurement(64, tuple(curve), surprise, share, **{"uncertain": 1.0} | given)
+
+
+def run(val: SplitMeasurement | None, train: SplitMeasurement | None = None, **given: Any) -> Measurements:
+    sizes: dict[str, Any] = {"updates": 5000, "episodes": 512, "mean_length": 200.0, "chunk_length": 10}
+    scale = {"input_size": 1.0, "input_spread": 1.0}
+    kinds = {"steps": "marked", "outcome": "class"}
+    return Measurements(val=val, train=train or val, **kinds | sizes | scale | given)
+
+
+NOTHING, ALL, HALF = split(0.0, 0.0, 0.0), split(0.98, 0.97, 0.96), split(0.5, 0.5, 0.5)
+RISING = tuple((500.0 * n, 0.05 * n) for n in range(1, 11))
+FLAT = tuple((500.0 * n, 0.01 * (-1) ** n) for n in range(1, 11))
+CASES: dict[str, Measurements] = {
+    "no_targets": run(NOTHING, awaits_selection=True, updates=100),
+    "no_outcomes": run(None),
+    "diverged": run(split(-math.inf)),
+    "needs_no_memory": run(split(0.0, 0.0, surprise=0.01, uncertain=0.01)),
+    "explained": run(ALL),
+    "badly_scaled": run(NOTHING, input_size=1e5),
+    "overfitted": run(split(-1.4, -1.2), split(0.9, 0.9), episodes_option="num_train"),
+    "forgetting": run(split(0.1, 0.1, 0.1, 0.9)),
+    "wrong_targets": run(NOTHING, recall=0.1, num_targets=2),
+    "undertrained": run(HALF, history=RISING),
+    "noise": run(HALF, noise=0.8, history=FLAT),
+    "partly_explained": run(HALF, history=FLAT),
+    "blind": run(NOTHING, history=FLAT),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_each_verdict_is_reached(name: str) -> None:
+    findings = judge(CASES[name])
+    assert findings[0].name == name
+    assert findings[0].sentence.endswith(".")
+    assert (findings[0].try_first is None) == (name == "explained")
+
+
+@pytest.mark.parametrize(
+    ("measurements", "said"),
+    [
+        (CASES["explained"], ["0.98 of 1.00 bits", "95% interval 0.96 to 1.00"]),
+        (CASES["overfitted"], ["512 training episodes", "0.90 bits", "-1.40", "--data.init_args.num_train=4096"]),
+        (run(split(-1.4), split(0.9)), ["4,096 say"]),
+        (CASES["forgetting"], ["4 steps before", "0.90 bits", "0.10", "chrono=200"]),
+        (CASES["wrong_targets"], ["10%", "num_targets=8"]),
+        (CASES["undertrained"], ["--ckpt_path last --trainer.max_steps=10000"]),
+        (run(NOTHING, updates=300), ["nothing yet", "--ckpt_path last"]),
+        (CASES["blind"], ["--data.init_args.chunk_length=200"]),
+        (run(NOTHING, chunk_length=200), ["check by hand"]),
+        (run(NOTHING, outcome_problem="they differ by 0.002 at most"), ["0.002"]),
+        (run(NOTHING, input_spread=1e-4), ["0.0001"]),
+        (run(NOTHING, awaits_selection=True, updates=100), ["100 updates", "--trainer.max_steps=5000"]),
+    ],
+)
+def test_a_finding_gives_its_numbers_and_one_thing_to_try(measurements: Measurements, said: list[str]) -> None:
+    first = judge(measurements)[0]
+    text = f"{first.sentence} {first.try_first}"
+    assert [words for words in said if words not in text] == []
+
+
+def test_explained_numbers_are_given_as_a_share_of_their_error() -> None:
+    found = judge(run(split(3.1, surprise=2.0, explained=0.97), outcome="number"))[0]
+    assert found.name == "explained"
+    assert "97% of the squared error" in found.sentence
+
+
+def test_the_reach_is_the_distance_at_which_half_of_the_gain_is_lost() -> None:
+    reach = {finding.name: finding for finding in judge(run(split(0.95, 0.95, 0.9, 0.2, 0.0)))}["reach"]
+    assert reach.numbers == {"furthest": 2, "half_lost": 4}
+    assert "2 steps before" in reach.sentence
+    whole = {finding.name: finding for finding in judge(run(ALL))}["reach"]
+    assert whole.numbers == {"furthest": 2, "half_lost": None}
+
+
+def test_what_is_known_early_and_lost_late_is_forgotten() -> None:
+    early, late = Place(10, near(0.9), 1.0), Place(1000, near(0.1), 1.0)
+    assert judge(run(split(0.5, 0.5, early=early, late=late)))[0].name == "forgetting"
+    easy = Place(1000, near(0.1), 0.1)  # little is uncertain there
+    assert judge(run(split(0.5, 0.5, early=early, late=easy)))[0].name == "partly_explained"
+
+
+def test_a_loss_that_is_smaller_further_away_is_not_forgotten() -> None:
+    found = judge(run(split(-20.0, -20.0, -9.0), split(0.3, 0.3, 0.3)))
+    assert [finding.name for finding in found] == ["overfitted"]
+
+
+def test_a_run_that_ends_with_its_best_weights_is_over_fitted_however_alike_the_gains_are() -> None:
+    found = judge(run(split(0.05), split(0.1), best=(1500, 0.05), history=((4000.0, -6.0),)))[0]
+    assert found.name == "overfitted"
+    assert "update 1,500" in found.sentence
+    assert "-6.00 at the end" in found.sentence
+
+
+def test_an_explained_task_is_not_over_fitted_nor_under_trained() -> None:
+    names = {finding.name for finding in judge(run(ALL, split(0.99), history=RISING, recall=0.2, noise=0.9))}
+    assert names == {"explained", "reach"}
+
+
+def test_a_small_rise_within_the_noise_is_no_trend() -> None:
+    noisy = tuple((500.0 * n, 0.4 + 0.3 * (-1) ** n) for n in range(1, 21))
+    assert run(HALF, history=noisy).rise() is None
+    assert run(HALF, history=RISING).rise() == pytest.approx(0.2)
+    assert run(HALF, history=RISING[:3]).rise() is None
+    assert run(HALF, history=((1.0, math.nan), *RISING)).rise() == pytest.approx(0.2)
+
+
+numbers = st.floats(-10, 10) | st.just(math.nan)
+estimates = st.tuples(numbers, numbers, numbers).map(lambda x: Estimate(x[0], min(x), max(x)))
+places = st.builds(Place, st.integers(0, 10**6), estimates, numbers)
+curves = st.lists(st.tuples(estimates, estimates), min_size=1, max_size=5).map(
+    lambda rows: tuple(CurvePoint(0 if not n else 2 ** (n - 1), *row, 8) for n, row in enumerate(rows))
+)
+splits = st.builds(
+    SplitMeasurement,
+    st.integers(1, 64),
+    curves,
+    numbers,
+    numbers,
+    st.floats(0, 3),
+    st.none() | places,
+    st.none() | places,
+)
+shares = st.none() | st.floats(0, 1)
+histories = st.lists(st.tuples(st.floats(0, 1e6), st.floats()), max_size=8).map(tuple)
+runs = st.builds(
+    Measurements,
+    updates=st.integers(0, 10**7),
+    episodes=st.integers(1, 10**6),
+    mean_length=st.floats(1, 1e6),
+    chunk_length=st.integers(1, 1000),
+    steps=st.sampled_from(["marked", "targets"]),
+    outcome=st.sampled_from(["class", "number"]),
+    needs_targets=st.booleans(),
+    awaits_selection=st.booleans(),
+    num_targets=st.integers(0, 64),
+    val=st.none() | splits,
+    train=st.none() | splits,
+    recall=shares,
+    noise=shares,
+    history=histories,
+    input_size=st.none() | st.floats(0, 1e9),
+    input_spread=st.none() | st.floats(0, 1e9),
+    outcome_problem=st.none() | st.just("they are all alike"),
+    best=st.none() | st.tuples(st.integers(0, 10**6), numbers),
+    episodes_option=st.none() | st.just("num_train"),
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(runs)
+def test_every_run_has_a_verdict(measurements: Measurements) -> None:
+    findings = judge(measurements)
+    names = [finding.name for finding in findings]
+    assert names[0] in CASES
+    assert len(set(names)) == len(names)
+    assert all(finding.sentence for finding in findings)
+    json.dumps(finite_tree(measurements.to_dict()), allow_nan=False)

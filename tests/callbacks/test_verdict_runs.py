@@ -1,0 +1,126 @@
+"""Verdicts of short runs on tasks that are built to be so, and where they show."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import matplotlib.image
+import pytest
+import torch
+from pytorch_lightning import Trainer, seed_everything
+from pytorch_lightning.loggers import CSVLogger
+
+from memup_lightning.callbacks import BestWeights, RunReport, TargetRefresh, Verdict
+from memup_lightning.data.targets import TopK
+from memup_lightning.models.memory import LSTM
+from memup_lightning.modules import TBPTT, MemoryTask, MemUP
+from tests.callbacks.cue_task import CueData
+from tests.training import quiet_trainer
+
+pytestmark = pytest.mark.filterwarnings("error:(Verdict|RunReport)")
+
+
+def fit(
+    folder: Path,
+    data: CueData,
+    updates: int,
+    *callbacks: Any,
+    model: type[MemoryTask] = MemUP,
+    lr: float = 0.01,
+    **given: Any,
+) -> tuple[Trainer, Verdict]:
+    seed_everything(1)
+    torch.set_num_threads(1)
+    verdict = Verdict()
+    trainer = quiet_trainer(
+        updates,
+        [*([TargetRefresh(every=100, settle=20)] if model is MemUP else []), *callbacks, verdict],
+        val_check_interval=max(10, updates // 10),
+        check_val_every_n_epoch=None,
+        log_every_n_steps=10,
+        default_root_dir=folder,
+        logger=CSVLogger(folder, name="", version=""),
+        max_epochs=-1,
+        **given,
+    )
+    optimizer = partial(torch.optim.Adam, lr=0.02)
+    trainer.fit(model(data.task, memory=partial(LSTM, hidden_size=16), optimizer=optimizer), data)
+    return trainer, verdict
+
+
+def names(verdict: Verdict) -> list[str]:
+    return [finding.name for finding in verdict.findings]
+
+
+def test_a_cue_that_is_learned_is_explained_as_far_back_as_it_was_shown(tmp_path: Path) -> None:
+    _, verdict = fit(tmp_path, CueData(length=12, chunk_length=12), 150)
+    assert names(verdict) == ["explained", "reach"]
+    assert verdict.findings[1].numbers == {"furthest": 8, "half_lost": None}
+
+
+def test_a_task_whose_last_step_tells_the_outcome_needs_no_memory(tmp_path: Path) -> None:
+    _, verdict = fit(tmp_path, CueData(length=12, told=True, chunk_length=12), 150)
+    assert names(verdict)[0] == "needs_no_memory"
+
+
+def test_a_cue_that_is_not_among_the_inputs_is_not_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("memup_lightning.callbacks.verdict.rules._ENOUGH_UPDATES", 200)
+    _, verdict = fit(tmp_path, CueData(length=12, shown=False), 200)
+    assert names(verdict) == ["blind"]
+    assert "chunk_length=12" in str(verdict.findings[0].try_first)
+
+
+def test_four_episodes_are_memorized_and_the_run_ends_without_a_loss(tmp_path: Path) -> None:
+    data = CueData(length=12, shown=False, noise=True, chunk_length=12, num_train=4, evaluation_lanes=64)
+    best = BestWeights()
+    _, verdict = fit(tmp_path, data, 300, best)
+    assert names(verdict)[0] == "overfitted"
+    assert "--data.init_args.num_train=32" in str(verdict.findings[0].try_first)
+    assert verdict.measurements is not None
+    assert verdict.measurements.val is not None
+    gains = [gain for _, gain in verdict.measurements.history]
+    assert gains[-1] < max(gains) - 2
+    assert verdict.measurements.val.gain.mean == pytest.approx(max(gains), abs=0.01)
+    assert best.restored
+
+
+def test_a_run_that_ends_before_the_first_selection_says_so(tmp_path: Path) -> None:
+    _, verdict = fit(tmp_path, CueData(length=12), 20)
+    assert names(verdict)[0] == "no_targets"
+
+
+def test_a_baseline_has_a_verdict_too(tmp_path: Path) -> None:
+    _, verdict = fit(tmp_path, CueData(length=12, chunk_length=12, marked=False), 20, model=TBPTT)
+    assert names(verdict)[0] == "undertrained"
+    assert verdict.measurements is not None
+    assert verdict.measurements.val is not None
+    assert verdict.measurements.val.curve[0].steps == 64  # it is measured where there are outcomes
+
+
+def test_the_verdict_is_in_summary_picture_and_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = RunReport()
+    _, verdict = fit(tmp_path, CueData(length=12, chunk_length=12), 200, report)
+    summary = json.loads((tmp_path / "summary.json").read_text())["verdict"]
+    assert summary["name"] == names(verdict)[0]
+    assert summary["findings"][0]["sentence"] == verdict.findings[0].sentence
+    curve = summary["measurements"]["val"]["curve"]
+    assert [point["distance"] for point in curve] == [0, 1, 2, 4, 8]
+    assert set(curve[0]) == {"distance", "steps", "change", "gain", "low", "high"}
+    assert matplotlib.image.imread(tmp_path / "gain_curve.png").shape[1] >= 1200
+    printed = capsys.readouterr().out
+    assert printed.count(f"verdict: {verdict.findings[0].sentence}") == 1
+    assert printed.index("the run") < printed.index("verdict:")
+
+
+def test_a_report_alone_brings_its_own_verdict(tmp_path: Path) -> None:
+    seed_everything(1)
+    data = CueData(length=12, chunk_length=12, selector=TopK(1))
+    trainer = quiet_trainer(
+        60, [RunReport(pictures=False)], default_root_dir=tmp_path, logger=CSVLogger(tmp_path, name="", version="")
+    )
+    trainer.fit(MemUP(data.task), data)
+    assert json.loads((tmp_path / "summary.json").read_text())["verdict"]["name"] in ("undertrained", "no_targets")
+    assert not (tmp_path / "gain_curve.png").exists()
