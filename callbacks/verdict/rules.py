@@ -232,7 +232,7 @@ def _reach(run: Measurements) -> Finding | None:
     numbers = {"furthest": furthest, "half_lost": lost}
     if furthest == 0 and lost is None:
         return None
-    until = f"It knows them {steps(furthest)} before" if furthest else "It knows them at the step itself alone"
+    until = "The memory knows the outcomes " + (f"{steps(furthest)} before" if furthest else "at their own step alone")
     sentence = (
         f"{until}; {steps(lost)} before, more than half of the gain is missing."
         if lost is not None

@@ -12,9 +12,7 @@ def how_much(run: Measurements, split: SplitMeasurement) -> str:
     gain = split.gain
     if run.outcome == "class":
         return f"{gain.mean:.2f} of {split.surprise:.2f} bits ({_interval(gain)})"
-    return (
-        f"{percent(split.explained)} of the squared error without memory; in bits {gain.mean:.2f} ({_interval(gain)})"
-    )
+    return f"{percent(split.explained)} of the squared error that is left without memory, {gain.mean:.2f} bits ({_interval(gain)})"
 
 
 def _interval(estimate: Estimate) -> str:
