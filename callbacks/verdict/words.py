@@ -12,7 +12,8 @@ def how_much(run: Measurements, split: SplitMeasurement) -> str:
     gain = split.gain
     if run.outcome == "class":
         return f"{gain.mean:.2f} of {split.surprise:.2f} bits ({_interval(gain)})"
-    return f"{percent(split.explained)} of the squared error that is left without memory, {gain.mean:.2f} bits ({_interval(gain)})"
+    share = f"{percent(split.explained)} of the squared error that is left without memory"
+    return f"{share}, {gain.mean:.2f} bits ({_interval(gain)})"
 
 
 def _interval(estimate: Estimate) -> str:

@@ -173,13 +173,7 @@ class MemUPCLI(LightningCLI):
                 "take 16-mixed or bf16-mixed"
             )
         keep_wandb_silent(self.trainer)
-        used: list[Callback] = self.trainer.callbacks  # type: ignore[attr-defined]
-        if (
-            find_callback(self.trainer, Verdict) is None
-        ):  # after a RunReport, before the checkpoints, which hold its state
-            used.insert(len(used) - len(self.trainer.checkpoint_callbacks), Verdict())
-        if find_callback(self.trainer, BestWeights) is None:  # before all that reports on the weights
-            used.insert(0, BestWeights())
+        _add_default_callbacks(self.trainer)
         write_metrics_whole(self.trainer)
         if type(self.trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # not one that the config names
             self.trainer.strategy.checkpoint_io = AtomicCheckpointIO()
@@ -235,6 +229,16 @@ def main(args: Sequence[str] | None = None, extra_callbacks: Sequence[Callback] 
             raise
         print(f"error: {' '.join(sentence.split())}", file=sys.stderr)
         raise SystemExit(2) from error
+
+
+def _add_default_callbacks(trainer: Trainer) -> None:
+    """Add a BestWeights, before all callbacks that report on the weights, and a Verdict, after a RunReport and before the
+    checkpoints, which hold the state of both; each where the config has none."""
+    used = parts(trainer).callbacks
+    if find_callback(trainer, Verdict) is None:
+        used.insert(len(used) - len(trainer.checkpoint_callbacks), Verdict())
+    if find_callback(trainer, BestWeights) is None:
+        used.insert(0, BestWeights())
 
 
 def _is_keyword(ckpt_path: str) -> bool:
