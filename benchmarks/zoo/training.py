@@ -93,7 +93,7 @@ def run(problem: Problem, seed: int, updates: int, seconds: float) -> Row:
         "without": metrics.get("val/local_accuracy"),
         "gain": metrics.get("val/memory_gain"),
         "recall": metrics.get("val/target_recall"),
-        "verdict": summary.get("verdict"),
+        "verdict": (summary["verdict"] or {}).get("name"),
         "curve": share.curve,
     }
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch import Tensor
 from memup_lightning.callbacks.memory_usage import untouched_random_numbers
 from memup_lightning.callbacks.verdict.measurements import (
     CurvePoint,
+    Estimate,
     FloatArray,
     Measurements,
     Place,
@@ -38,6 +40,7 @@ _MAX_LENGTH = 50_000  # steps of an episode that are played
 _MAX_SECONDS = 5.0  # of a split; steps that are not reached by then are left out
 _TRIED = 64  # steps of an episode in which outcomes are looked for, where the data mark none
 _APART = 4  # the last third of the steps must be so many times later than the first
+_TINY = 1e-9
 _KNOWN_ERROR = 0.05  # bits: a context cluster of less is noise, if that is certain
 
 
@@ -46,7 +49,7 @@ def measure(
     data: ChunkSource,
     updates: int,
     history: Sequence[tuple[float, float]] = (),
-    recall: float | None = None,
+    metrics: Mapping[str, float] | None = None,
     best: tuple[int, float] | None = None,
 ) -> Measurements:
     """Measure a run at its end, in this process alone: no collective is called, and nothing of the run changes.
@@ -56,7 +59,7 @@ def measure(
         data: its data, set up for ``fit``.
         updates: of the run.
         history: updates and memory gain of each validation.
-        recall: target recall of the last validation.
+        metrics: what the last validation logged; of episodes too long to be played again, these are the measurements.
         best: updates and memory gain of the validation whose weights the run ends with; None: its last weights.
     """
     marked = data.has_split("val") and data.has_eval_mask("val")
@@ -64,6 +67,9 @@ def measure(
         splits = {split: _measure_split(model, data, split) for split in ("val", "train") if data.has_split(split)}
         size, spread = _scale_of_inputs(model, data)
     has_class = isinstance(model.outcome, CategoricalOutcome)
+    logged = metrics or {}
+    if splits.get("val") is None and data.has_split("val") and int(data.lengths("val").max()) > _MAX_LENGTH:
+        splits["val"] = _of_metrics(logged)
     options = inspect.signature(type(data)).parameters
     return Measurements(
         updates=updates,
@@ -77,7 +83,7 @@ def measure(
         num_targets=data.num_targets(),
         val=splits.get("val"),
         train=splits.get("train"),
-        recall=recall,
+        recall=logged.get("val/target_recall"),
         noise=_share_of_noise(model),
         history=tuple(history),
         input_size=size,
@@ -85,6 +91,24 @@ def measure(
         outcome_problem=model.outcome_problem(),
         best=best,
         episodes_option="num_train" if "num_train" in options else None,
+    )
+
+
+def _of_metrics(metrics: Mapping[str, float]) -> SplitMeasurement | None:
+    """Return what a validation logged as a measurement: one distance, and no interval."""
+    loss = "nll" if "val/base_rate" in metrics else "mse"
+    if not {"val/memory_gain", "val/local_nll", f"val/{loss}", f"val/local_{loss}"} <= metrics.keys():
+        return None
+    gain, without = metrics["val/memory_gain"], max(metrics[f"val/local_{loss}"], _TINY)
+    share = min(max(metrics.get("val/base_rate", 0.5), _TINY), 1 - _TINY)
+    entropy = -share * math.log(share) - (1 - share) * math.log(1 - share)  # of two classes; of more it is larger
+    own = entropy if loss == "nll" else metrics.get("val/mean_mse", without)
+    return SplitMeasurement(
+        episodes=0,
+        curve=(CurvePoint(0, Estimate(gain, gain, gain), Estimate(0.0, 0.0, 0.0), 0),),
+        surprise=metrics["val/local_nll"] * BITS_PER_NAT,
+        explained=1 - metrics[f"val/{loss}"] / without,
+        uncertain=without / max(own, _TINY),
     )
 
 
@@ -109,13 +133,13 @@ def _measure_split(model: MemoryTask, data: ChunkSource, split: Split) -> SplitM
     gain = without[..., None] - _array(model.outcome.nll(params, outcome)) * BITS_PER_NAT
     errors = [_errors(model, x, steps.outcome)[counts[..., 0]] for x in (local, params[:, :, 0])]
     own = _own_uncertainty(model, _array(steps.outcome)[counts[..., 0]])
-    explained = 1 - errors[1].mean() / max(errors[0].mean(), 1e-9)
+    explained = 1 - errors[1].mean() / max(errors[0].mean(), _TINY)
     return SplitMeasurement(
         episodes=int(counts[..., 0].any(1).sum()),
         curve=_curve(distances, gain, counts),
         surprise=float(without[counts[..., 0]].mean()),
         explained=float(explained),
-        uncertain=float(errors[0].mean() / own) if own > 1e-9 else 0.0,
+        uncertain=float(errors[0].mean() / own) if own > _TINY else 0.0,
         **_parts(places, gain[..., 0], without, counts[..., 0]),
     )
 

@@ -66,7 +66,7 @@ class SplitMeasurement:
     """What the memory explains in some episodes of a split.
 
     Attributes:
-        episodes: number of episodes measured.
+        episodes: number of episodes measured; 0: taken from what the last validation logged.
         curve: gain against the distance, from 0 on.
         surprise: mean NLL without memory, in bits; of numbers a density, which may be negative.
         explained: share of what is uncertain without memory that the memory explains: of bits for classes, of the squared

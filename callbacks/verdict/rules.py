@@ -125,7 +125,7 @@ def _badly_scaled(run: Measurements) -> Finding | None:
 
 
 def _overfitted(run: Measurements) -> Finding | None:
-    train, val = run.train, run.val
+    val, train = run.val, run.train or run.val
     if train is None or val is None or val.explained >= _EXPLAINED or val.uncertain <= _NOTHING_UNCERTAIN:
         return None
     margin = max(_OVERFITTED_BITS, 0.3 * train.gain.mean)

@@ -77,7 +77,6 @@ class Verdict(Callback):
             return
         self._concluded = True
         try:
-            recall = trainer.callback_metrics.get("val/target_recall")
             kept = find_callback(trainer, BestWeights)
             with trainer.precision_plugin.forward_context():
                 self.measurements = measure(
@@ -85,7 +84,7 @@ class Verdict(Callback):
                     data,
                     trainer.global_step,
                     self._history,
-                    None if recall is None else float(recall),
+                    {name: float(x) for name, x in trainer.callback_metrics.items()},
                     kept.best if kept is not None and kept.restored else None,
                 )
             self.findings = judge(self.measurements)
@@ -125,8 +124,8 @@ class Verdict(Callback):
         return verdict
 
     def _draw(self, trainer: Trainer) -> None:
-        from memup_lightning.callbacks.plots.gain_curve import gain_curve
         from memup_lightning.callbacks.plots.style import save
+        from memup_lightning.callbacks.verdict.gain_curve import gain_curve
 
         assert self.measurements is not None
         assert self._folder is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -100,6 +101,22 @@ def test_what_is_measured_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     data = CueData()
     data.setup("fit")
     assert measure(keeping_model(data.task, 1000), data, updates=10).val is None
+
+
+def test_what_a_validation_logged_counts_where_episodes_are_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MAX_LENGTH", 20)
+    data = CueData()
+    data.setup("fit")
+    logged = {"memory_gain": 0.97, "base_rate": 0.5, "nll": 0.01, "local_nll": math.log(2), "target_recall": 1.0}
+    found = measure(
+        keeping_model(data.task, 1000), data, updates=10, metrics={f"val/{name}": x for name, x in logged.items()}
+    )
+    assert found.val is not None
+    assert found.val.gain.mean == 0.97
+    assert found.val.surprise == pytest.approx(1)
+    assert found.val.uncertain == pytest.approx(1)
+    assert found.val.explained > 0.98
+    assert found.recall == 1.0
 
 
 def test_a_measurement_that_takes_too_long_keeps_what_it_reached(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,7 +29,7 @@ def gain_curve(run: Measurements) -> Figure:
             x = np.array([_place(point.distance) for point in split.curve])
             mean, low, high = np.array([point.gain for point in split.curve]).T
             axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
-            name = f"{label} ({split.episodes} episodes)"
+            name = f"{label} ({split.episodes} episodes)" if split.episodes else label
             axes.plot(x, mean, color=colour, marker="o", markersize=4, linestyle=line, label=name)
             longest = max(longest, split.curve[-1].distance)
         if run.outcome == "class" and run.val is not None:
