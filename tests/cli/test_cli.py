@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
 import struct
 import sys
 from collections.abc import Callable
@@ -149,6 +150,17 @@ def test_a_checkpoint_is_evaluated(run: Run, checkpoint: str, subcommand: str, m
     assert metric in cli.trainer.callback_metrics
     held = torch.load(checkpoint, weights_only=True)["state_dict"]
     assert all(torch.equal(held[name], x) for name, x in cli.model.state_dict().items())
+
+
+def test_a_run_ends_with_a_verdict_and_the_command_that_tests_it(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    trained = run("fit")
+    said = capsys.readouterr().out
+    assert "verdict: The memory explains nothing yet, after 4 updates." in said
+    given = shlex.split(said.partition("test it: python -m memup_lightning ")[2].partition("\n")[0])
+    assert given[-2:] == ["--ckpt_path", "best"]
+    tested = main(given)
+    assert "test/accuracy" in tested.trainer.callback_metrics
+    assert all(torch.equal(x, y) for x, y in zip(trained.model.parameters(), tested.model.parameters(), strict=True))
 
 
 def test_predict_writes_a_row_for_each_evaluated_step(
