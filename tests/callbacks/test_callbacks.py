@@ -37,7 +37,7 @@ from memup_lightning.modules import MemUP
 from memup_lightning.specs import FieldSpec, TaskSpec
 
 pytestmark = pytest.mark.filterwarnings("error:RunReport")
-PICTURES = ("learning_curve.png", "memory.png", "uncertainty.png")
+PICTURES = ("gain_curve.png", "learning_curve.png", "memory.png", "uncertainty.png")
 
 
 def maze(length: int = 30, **kwargs: Any) -> TMazeDataModule:
