@@ -13,7 +13,7 @@ import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor
 
-from memup_lightning.callbacks.memory_usage import untouched_random_numbers
+from memup_lightning.callbacks.memory_usage import restored_rng
 from memup_lightning.callbacks.verdict.measurements import (
     CurvePoint,
     Estimate,
@@ -63,7 +63,7 @@ def measure(
         best: updates and memory gain of the validation whose weights the run ends with; None: its last weights.
     """
     marked = data.has_split("val") and data.has_eval_mask("val")
-    with eval_mode(model), untouched_random_numbers(model):
+    with eval_mode(model), restored_rng(model):
         splits = {split: _measure_split(model, data, split) for split in ("val", "train") if data.has_split(split)}
         size, spread = _scale_of_inputs(model, data)
     has_class = isinstance(model.outcome, CategoricalOutcome)

@@ -112,7 +112,7 @@ def _badly_scaled(run: Measurements) -> Finding | None:
         return None
     if run.outcome_problem is not None:
         sentence = f"The outcomes are badly scaled: {run.outcome_problem}."
-        return Finding("badly_scaled", sentence, "multiply the outcomes so that they differ by about 1")
+        return Finding("badly_scaled", sentence, "evaluate steps whose outcomes differ, or lower tolerance")
     smallest, largest = _SIZES
     if run.input_size is not None and run.input_size > largest:
         sentence = f"The inputs are badly scaled: the memory reads values up to {run.input_size:.3g}."

@@ -108,7 +108,8 @@ class Verdict(Callback):
         config = self._folder / "config.yaml"
         if kept is None or not kept.written or not config.exists():
             return None
-        return f"test it: python -m memup_lightning test --config {shlex.quote(str(config))} --ckpt_path best"
+        near = config.relative_to(Path.cwd()) if config.is_relative_to(Path.cwd()) else config
+        return f"test it: python -m memup_lightning test --config {shlex.quote(str(near))} --ckpt_path best"
 
     def summary(self) -> dict[str, Any] | None:
         """Return verdict, findings and measurements as plain values; None where nothing was measured."""

@@ -61,7 +61,7 @@ def kept_checkpoint(trainer: Any) -> tuple[Path, Shapes]:
     Raises:
         MemUPError: there is none.
     """
-    homes = _homes(trainer)
+    homes = _checkpoint_folders(trainer)
     found = [path for home in homes for path in home.rglob(KEPT_WEIGHTS)]
     if not found:
         raise MemUPError(
