@@ -20,6 +20,7 @@ from memup_lightning.modules.targets.task import TargetTask, lies_ahead
 from memup_lightning.runs.parts import find_callback, recorded_data
 from memup_lightning.specs import TaskSpec
 
+_MARGIN = 1.0  # nats below the most uncertain target, down to which the outcome of a state's own step counts
 _MIN_SIZE = 1e-6  # of a memory that holds nothing
 
 
@@ -35,7 +36,8 @@ class MemUP(TargetTask):
         task: specification of the data; the command line takes it from the datamodule.
         predict_every: distance of the prediction points in a chunk, counted back from its last step. 1: every state of
             the chunk must explain the targets; r: only the last one.
-        current_step: whether every state must explain the outcome of its own step too: the ``{t}`` of the loss.
+        current_step: whether every state must explain the outcome of its own step too: the ``{t}`` of the loss. None: where
+            the local predictor is nearly as uncertain of it (by 1 nat) as of the most uncertain target.
         uncertainty: how steps are scored for selection.
         num_clusters: context clusters, for a selector that takes one target of each (``Explainable``); by default four
             times its targets.
@@ -60,7 +62,7 @@ class MemUP(TargetTask):
         self,
         task: TaskSpec | dict[str, Any],
         predict_every: int = 1,
-        current_step: bool = False,
+        current_step: bool | None = False,
         uncertainty: Uncertainty | None = None,
         num_clusters: int | None = None,
         drift_weight: float | dict[int, float] = 0.0,
@@ -78,7 +80,7 @@ class MemUP(TargetTask):
         self.current_step = current_step
 
     def needs_own_steps(self) -> bool:
-        return self.current_step
+        return self.current_step is not False
 
     def configure_callbacks(self) -> list[Callback]:
         """Add a TargetRefresh where the trainer has none: without targets the memory learns nothing."""
@@ -94,8 +96,8 @@ class MemUP(TargetTask):
         loss, counts = self._target_loss(chunk, chunk.targets, memory)
         self._target_losses = loss.detach(), counts
         terms = {"memory_loss": (loss, counts), "local_loss": self.local_loss(chunk.probes)}
-        if self.current_step:
-            terms["current_loss"] = self._current_loss(chunk, memory)
+        if self.current_step is not False:
+            terms["current_loss"] = self._current_loss(chunk, chunk.targets, memory)
         if weight := self._drift_weight(chunk):
             terms |= self._drift(chunk, memory)
         if chunk.loss_free is not None:
@@ -122,9 +124,16 @@ class MemUP(TargetTask):
         counts = chunk.valid[:, points, None] & targets.valid[:, None] & (targets.position[:, None] >= time[:, :, None])
         return self.outcome.loss(params, outcome), counts
 
-    def _current_loss(self, chunk: Chunk, memory: Tensor) -> tuple[Tensor, Tensor]:
-        params = self.predictor(self.context_encoder(chunk.windows(self.task.window)), memory)
-        return self.outcome.loss(params, chunk.outcome), chunk.has_outcome
+    def _current_loss(self, chunk: Chunk, targets: StepBatch, memory: Tensor) -> tuple[Tensor, Tensor]:
+        context, counts = chunk.windows(self.task.window), chunk.has_outcome
+        if self.current_step is None and targets.position.shape[1]:
+            with torch.no_grad():
+                ahead = self.outcome.uncertainty(self.local(targets.context))
+                most = ahead.masked_fill(~targets.valid, -torch.inf).amax(1, keepdim=True)
+                own = self.outcome.uncertainty(self.local(context))
+            counts = counts & targets.valid.any(1, keepdim=True) & (own >= most - _MARGIN)
+        params = self.predictor(self.context_encoder(context), memory)
+        return self.outcome.loss(params, chunk.outcome), counts
 
     def _drift_weight(self, chunk: Chunk) -> float:
         """Return the weight of the drift regularizer at the present chunk."""

@@ -223,6 +223,14 @@ def test_a_low_temperature_chooses_like_top_k() -> None:
     assert frequencies(drawn(Proportional(1, 1e-3)), 2).tolist() == [0, 0, 0, 1, 0]
 
 
+def test_a_margin_leaves_out_what_is_much_more_certain_than_the_rest() -> None:
+    table = drawn(Proportional(4, 1.0, margin=0.4))
+    assert frequencies(table, 0).tolist() == [0, 1, 0, 1, 0]
+    assert frequencies(table, 2).tolist() == [0, 0, 0, 1, 0]
+    assert frequencies(table, 4).tolist() == [0, 0, 0, 0, 0]
+    assert frequencies(drawn(Proportional(4, 1.0)), 2).tolist() == [0, 0, 1, 1, 1]
+
+
 def test_no_target_at_all_may_be_asked_for() -> None:
     table = table_for(TopK(0), [np.arange(4, dtype=np.float32)] * 2, [])
     assert table.select(np.arange(2), np.zeros(2, np.int64)).shape == (2, 0)
@@ -250,6 +258,7 @@ def test_an_episode_with_fewer_steps_than_targets_has_all_of_them() -> None:
         (lambda: TopK(-2), "num_targets=-2"),
         (lambda: Proportional(-1), "num_targets=-1"),
         (lambda: Proportional(1, temperature=0), "temperature=0"),
+        (lambda: Proportional(1, margin=-1), "margin=-1"),
     ],
 )
 def test_an_impossible_selector_is_refused_with_its_value(make: Any, named: str) -> None:

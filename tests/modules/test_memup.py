@@ -169,6 +169,44 @@ def test_the_current_loss_is_the_mean_over_the_chunks_own_steps() -> None:
         assert torch.allclose(losses["memory_loss"], naive_far_loss(model, source, chunk), atol=1e-5)
 
 
+def test_the_current_loss_may_count_only_steps_about_as_uncertain_as_the_targets() -> None:
+    source = episodes()
+    task = task_of(source)
+    model = model_of(task, current_step=None)
+    with torch.no_grad():
+        model.local.layers[-1].weight.mul_(30)  # so that some steps are more certain than others
+    counted = left_out = 0
+    for chunk in first_chunks(source, task, TopK(2), contexts=True):
+        assert chunk.targets is not None
+        memory, _ = model.unroll(chunk, None)
+        ahead = model.outcome.uncertainty(model.local(chunk.targets.context))
+        own = model.outcome.uncertainty(model.local(chunk.windows(task.window)))
+        losses = model.outcome.loss(
+            model.predictor(model.context_encoder(chunk.windows(task.window)), memory), chunk.outcome
+        )
+        terms = []
+        for lane in range(chunk.lanes):
+            valid = ahead[lane][chunk.targets.valid[lane]]
+            for place in chunk.has_outcome[lane].nonzero()[:, 0].tolist():
+                if len(valid) and own[lane, place] >= valid.max() - 1:
+                    terms.append(losses[lane, place])
+                else:
+                    left_out += 1
+        counted += len(terms)
+        expected = torch.stack(terms).mean() if terms else torch.zeros(())
+        assert torch.allclose(model.losses(chunk, memory)["current_loss"], expected, atol=1e-5)
+    assert counted
+    assert left_out
+
+
+def test_without_targets_at_all_every_step_counts_in_the_current_loss() -> None:
+    source = episodes()
+    task = task_of(source)
+    (chunk,) = chunks_of(source, task, TopK(0), 1, contexts=True)
+    found = [model_of(task, current_step=how).training_step(chunk, 0)["current_loss"].item() for how in (None, True)]
+    assert found[0] == found[1] != 0
+
+
 def test_the_local_loss_is_the_mean_over_the_probes() -> None:
     source = episodes()
     task = task_of(source)

@@ -37,6 +37,10 @@ class SuffixMaxima:
         if self.score.shape[1] > self.capacity:
             self._thin()
 
+    def prune(self, score: Tensor) -> None:
+        """Replace the scores of the candidates, and drop those whose score is -inf."""
+        SuffixMaxima._keep(self, score > -torch.inf, score, self.position)
+
     def _candidates(self, score: Tensor) -> Tensor:
         """Return which steps have fewer than K later ones that score as high."""
         left, later = score, score

@@ -57,6 +57,17 @@ class Selector(ABC):
     def score(self, steps: Scorable) -> Tensor:
         """Compute the scores of which the top K are selected, ``[rows, steps]``."""
 
+    def prune(self, score: Tensor, episode: Tensor, position: Tensor, draw: int) -> Tensor:
+        """Set the scores of candidates that must not be chosen to -inf, once all steps of their episodes were scored.
+
+        Args:
+            score: of the candidates, ``[rows, candidates]``; -inf in empty places.
+            episode: ``[rows]``.
+            position: ``[rows, candidates]``.
+            draw: as in :class:`Scorable`.
+        """
+        return score
+
 
 class TopK(Selector):
     """The K most uncertain steps of the future (MemUP, section 3). Of equally uncertain steps the later one counts.
@@ -78,18 +89,38 @@ class Proportional(Selector):
     Drawn by the Gumbel-top-k trick (Kool, van Hoof & Welling, ICML 2019), again at every refresh.
 
     Args:
-        num_targets: K.
+        num_targets: K, at most.
         temperature: in the unit of the uncertainty (nats); near 0 it chooses like :class:`TopK`, large: evenly.
         seed: the draws follow from it.
+        margin: how far below the most uncertain candidate of its episode a step may be, in the unit of the uncertainty.
+            Where only one step is uncertain it is the only target: certain ones teach a memory nothing, and the
+            likelihood of a number that is almost certain has the largest gradients. None: the distance does not matter.
     """
 
-    def __init__(self, num_targets: int = 1, temperature: float = 0.2, seed: int = 0) -> None:
+    def __init__(
+        self, num_targets: int = 1, temperature: float = 0.2, seed: int = 0, margin: float | None = None
+    ) -> None:
         super().__init__(num_targets)
         if not temperature > 0:
             raise MemUPError(f"temperature={temperature}: must be above 0; for the largest uncertainty take TopK")
+        if margin is not None and not margin >= 0:
+            raise MemUPError(f"margin={margin}: must be at least 0, or null where the distance does not matter")
         self.temperature = temperature
         self.seed = seed
+        self.margin = margin
 
     def score(self, steps: Scorable) -> Tensor:
-        gumbel = rng.gumbel(self.seed, steps.draw, steps.episode.cpu().numpy()[:, None], steps.position.cpu().numpy())
-        return steps.uncertainty / self.temperature + torch.from_numpy(gumbel).to(steps.uncertainty)
+        return steps.uncertainty / self.temperature + self._gumbel(
+            steps.draw, steps.episode, steps.position, steps.uncertainty
+        )
+
+    def prune(self, score: Tensor, episode: Tensor, position: Tensor, draw: int) -> Tensor:
+        if self.margin is None or not score.shape[1]:
+            return score
+        uncertainty = (score - self._gumbel(draw, episode, position, score)) * self.temperature
+        best = uncertainty.amax(1, keepdim=True)
+        return score.masked_fill(uncertainty < best - self.margin, -torch.inf)
+
+    def _gumbel(self, draw: int, episode: Tensor, position: Tensor, like: Tensor) -> Tensor:
+        noise = rng.gumbel(self.seed, draw, episode.cpu().numpy()[:, None], position.cpu().numpy())
+        return torch.from_numpy(noise).to(like)

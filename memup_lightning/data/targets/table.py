@@ -113,5 +113,7 @@ class TargetCollector:
         self.found.extend(score.masked_fill(~selectable, -torch.inf), position)
 
     def finish(self) -> None:
-        self.table.candidates.replace(self.episodes, self.found)
+        found, selector = self.found, self.table.selector
+        found.prune(selector.prune(found.score, self._episodes, found.position, self.table.num_refreshes))
+        self.table.candidates.replace(self.episodes, found)
         self.table.scored[self.episodes] = True
