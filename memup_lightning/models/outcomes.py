@@ -268,7 +268,7 @@ class QuantileOutcome(ContinuousOutcome):
         tolerance: float = 0.1,
         num_quantiles: int = 16,
         kappa: float = 0.03,
-        min_width: float = 0.006,
+        min_width: float = 0.1,
     ) -> None:
         super().__init__(field, tolerance)
         if field.type != "vector" or math.prod(field.shape) != 1:
