@@ -48,7 +48,7 @@ class Verdict(Callback):
         self._concluded = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if stage == "fit":
+        if stage == "fit" and not getattr(trainer, "fast_dev_run", False):  # which leaves nothing
             self._folder = run_folder(trainer)  # on all ranks: it asks rank zero
             self._concluded = False
 

@@ -115,6 +115,14 @@ def test_the_verdict_is_in_summary_picture_and_terminal(tmp_path: Path, capsys: 
     assert printed.index("the run") < printed.index("verdict:")
 
 
+def test_a_fast_dev_run_leaves_nothing(tmp_path: Path) -> None:
+    data, verdict = CueData(length=12), Verdict()
+    trainer = quiet_trainer(2, [verdict], default_root_dir=tmp_path, fast_dev_run=True)
+    trainer.fit(MemUP(data.task), data)
+    assert not list(tmp_path.iterdir())
+    assert verdict.summary() is None
+
+
 def test_a_report_alone_brings_its_own_verdict(tmp_path: Path) -> None:
     seed_everything(1)
     data = CueData(length=12, chunk_length=12, selector=TopK(1))
