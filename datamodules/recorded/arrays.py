@@ -18,7 +18,7 @@ from memup_lightning.data.array_files.encoding import (
     encode,
     fit_missing,
     fit_texts,
-    text_fields,
+    summarize,
 )
 from memup_lightning.data.array_files.layout import Missing
 from memup_lightning.data.episodes import HAS_OUTCOME, OUTCOME, ArrayEpisodes, EpisodeSource
@@ -28,7 +28,6 @@ from memup_lightning.exceptions import MemUPError
 from memup_lightning.specs import FieldSpec, FieldType, TaskSpec
 from memup_lightning.typing import IntArray, Split
 
-_SHOWN = 8  # classes in a message
 _SPARSE_CLASSES = 1000  # from so many on, at least half of the class numbers must occur
 
 
@@ -214,7 +213,7 @@ class ArrayDataModule(EpisodeDataModule):
             outcome = _field("y", {split: user.y for split, user in users.items()}, y_type)
         task = TaskSpec(fields, dict.fromkeys(fields, 0), tuple(fields), outcome, self.window, self.tolerance)
         if train.columns:
-            rank_zero_info(f"{label}: {_summary(train, task, self.episode, self.y)}")
+            rank_zero_info(f"{label}: {summarize(train, task, self.episode, self.y)}")
         for split, user in users.items():
             self._sources[split] = self._encode(split, user, fields | {OUTCOME: outcome})
         return task
@@ -237,25 +236,6 @@ class ArrayDataModule(EpisodeDataModule):
         for note in (*user.notes, *notes):
             rank_zero_warn(f"{self.split_label(split)}: {note}")
         return ArrayEpisodes(arrays, user.lengths, fields)
-
-
-def _summary(train: UserEpisodes, task: TaskSpec, episode: str, y: str) -> str:
-    """Say what was read of a table."""
-    numbers = [*(task.fields[X].names if X in task.fields else ())]
-    texts = [
-        f"{name} ({_classes(field)}, and one for other values)" for name, field in text_fields(task.fields).items()
-    ]
-    if MISSING in task.fields:
-        texts.append(f"where {', '.join(task.fields[MISSING].names)} is missing")
-    outcome = _classes(task.outcome) if task.outcome.type == "token" else "numbers"
-    return f"{len(train.lengths)} episodes by {episode!r}; x: {', '.join([*numbers, *texts])}; y: {y} ({outcome})"
-
-
-def _classes(field: FieldSpec) -> str:
-    if not field.names:
-        return f"{field.classes} classes"
-    shown = ", ".join(field.names[:_SHOWN]) + (", ..." if len(field.names) > _SHOWN else "")
-    return f"{len(field.names)} classes: {shown}"
 
 
 def _are_class_numbers(user: UserEpisodes) -> bool:

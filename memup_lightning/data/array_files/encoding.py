@@ -11,7 +11,7 @@ import numpy as np
 from memup_lightning.data.array_files.layout import Array, Missing, TextColumn, UserEpisodes
 from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, OUTCOME
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.specs import FieldSpec
+from memup_lightning.specs import FieldSpec, TaskSpec
 from memup_lightning.typing import Arrays, BoolArray, IntArray
 
 X = "x"
@@ -21,7 +21,7 @@ MISSING = "missing"
 SINCE_PREVIOUS = " (seconds since the previous row)"
 """What follows the name of a column of times in the names of the components of x."""
 _ID_VALUES = 20  # from so many values on, a column may be an id
-_SHOWN = 5  # values of a column in a message
+_SHOWN = 5  # values or classes of a column in a message
 
 
 def fit_texts(source: str, user: UserEpisodes, training: BoolArray, named: bool) -> dict[str, FieldSpec]:
@@ -135,6 +135,31 @@ def columns_of(fields: Mapping[str, FieldSpec]) -> tuple[str, ...] | None:
         re.sub(r"\[\d+\]$", "", name.removesuffix(SINCE_PREVIOUS)) for name in (fields[X].names if X in fields else ())
     )
     return tuple(dict.fromkeys([*names, *text_fields(fields)])) or None
+
+
+def summarize(train: UserEpisodes, task: TaskSpec, episode: str, y: str) -> str:
+    """Say what was read of a table: episodes, inputs, outcome.
+
+    Args:
+        train: the training file.
+        task: the fields that were made of it.
+        episode, y: names of these columns.
+    """
+    numbers = [*(task.fields[X].names if X in task.fields else ())]
+    texts = [
+        f"{name} ({_classes(field)}, and one for other values)" for name, field in text_fields(task.fields).items()
+    ]
+    if MISSING in task.fields:
+        texts.append(f"where {', '.join(task.fields[MISSING].names)} is missing")
+    outcome = _classes(task.outcome) if task.outcome.type == "token" else "numbers"
+    return f"{len(train.lengths)} episodes by {episode!r}; x: {', '.join([*numbers, *texts])}; y: {y} ({outcome})"
+
+
+def _classes(field: FieldSpec) -> str:
+    if not field.names:
+        return f"{field.classes} classes"
+    shown = ", ".join(field.names[:_SHOWN]) + (", ..." if len(field.names) > _SHOWN else "")
+    return f"{len(field.names)} classes: {shown}"
 
 
 def _check_columns(source: str, user: UserEpisodes, fields: Mapping[str, FieldSpec]) -> None:
