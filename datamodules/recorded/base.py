@@ -20,7 +20,7 @@ from memup_lightning.data.loader import ChunkLoader, EpochLoader
 from memup_lightning.data.samplers import SequentialSampler
 from memup_lightning.data.stream import ChunkStream
 from memup_lightning.data.subset import spread_share
-from memup_lightning.data.targets import Selector, TargetJoin, TargetTable, TopK
+from memup_lightning.data.targets import Proportional, Selector, TargetJoin, TargetTable
 from memup_lightning.data.training_lanes import TrainingLanes
 from memup_lightning.datamodules.recorded.splits import RecordedSplits
 from memup_lightning.distributed import rank, share_of_episodes, share_of_lanes, world_size
@@ -64,7 +64,8 @@ class EpisodeDataModule(RecordedSplits):
         chunk_length: steps of a chunk, r: how far gradients go back.
         lanes: episodes that are played at once, B: the batch size. It counts the lanes of all ranks together, which split
             it evenly: the run is the same on any number of them.
-        selector: which later steps a chunk gets as targets.
+        selector: which later steps a chunk gets as targets; by default four at most, drawn in proportion to their
+            uncertainty from those within 1 nat of the most uncertain one.
         restart: probabilities for a lane to leave its episode at a chunk's end, spread over the lanes; ``[0]``: all play to
             the end. By default every lane has a horizon of its own, between a chunk and twice the longest episode
             (:func:`~memup_lightning.data.samplers.restart_probabilities`).
@@ -99,7 +100,7 @@ class EpisodeDataModule(RecordedSplits):
         candidates: int | None = None,
         seed: int | None = None,
     ) -> None:
-        super().__init__(selector or TopK())
+        super().__init__(selector or Proportional(4, margin=1.0))
         check_at_least(
             1, lanes=lanes, chunk_length=chunk_length, chunks_per_epoch=chunks_per_epoch, candidates=candidates
         )
@@ -108,6 +109,7 @@ class EpisodeDataModule(RecordedSplits):
             raise MemUPError(f"probes={probes}: the local predictor needs at least 1 step a lane to learn from")
         if loss_free is not None and not 0 <= loss_free < 1:
             raise MemUPError(f"loss_free={loss_free}: give a share of the training episodes, at least 0 and below 1")
+        self._selector_given = selector is not None
         self.chunk_length = chunk_length
         self.lanes = lanes
         self.restart = restart
@@ -199,7 +201,7 @@ class EpisodeDataModule(RecordedSplits):
         check_flags(source, self.split_label(split), split == "train")
         lengths = source.lengths
         shortest = int(lengths.argmin())
-        if self._needs_targets() and self.selector.num_targets > lengths[shortest]:
+        if self._selector_given and self._needs_targets() and self.selector.num_targets > lengths[shortest]:
             raise MemUPError(
                 f"num_targets={self.selector.num_targets}, but episode {shortest} has only {lengths[shortest]} steps; "
                 f"ask for at most {lengths[shortest]} targets or drop shorter episodes"

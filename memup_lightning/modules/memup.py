@@ -36,8 +36,8 @@ class MemUP(TargetTask):
         task: specification of the data; the command line takes it from the datamodule.
         predict_every: distance of the prediction points in a chunk, counted back from its last step. 1: every state of
             the chunk must explain the targets; r: only the last one.
-        current_step: whether every state must explain the outcome of its own step too: the ``{t}`` of the loss. None: where
-            the local predictor is nearly as uncertain of it (by 1 nat) as of the most uncertain target.
+        current_step: whether every state must explain the outcome of its own step too: the ``{t}`` of the loss. By default
+            (None) where the local predictor is nearly as uncertain of it (by 1 nat) as of the most uncertain target.
         uncertainty: how steps are scored for selection.
         num_clusters: context clusters, for a selector that takes one target of each (``Explainable``); by default four
             times its targets.
@@ -62,7 +62,7 @@ class MemUP(TargetTask):
         self,
         task: TaskSpec | dict[str, Any],
         predict_every: int = 1,
-        current_step: bool | None = False,
+        current_step: bool | None = None,
         uncertainty: Uncertainty | None = None,
         num_clusters: int | None = None,
         drift_weight: float | dict[int, float] = 0.0,

@@ -63,7 +63,7 @@ def task_of(source: ArrayEpisodes, window: int = 2) -> TaskSpec:
 
 def model_of(task: TaskSpec, seed: int = 0, **parts: Any) -> Quiet:
     torch.manual_seed(seed)
-    return Quiet(task, memory=partial(LSTM, hidden_size=5), **parts)
+    return Quiet(task, memory=partial(LSTM, hidden_size=5), **{"current_step": False} | parts)
 
 
 def chunks_of(
