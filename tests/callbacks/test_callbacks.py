@@ -49,7 +49,7 @@ def maze(length: int = 30, **kwargs: Any) -> TMazeDataModule:
         "chunk_length": 5,
         "restart": [0.3, 0.0],
     }
-    return TMazeDataModule(length=length, **sizes | kwargs)
+    return TMazeDataModule(length=length, **{"selector": TopK(1)} | sizes | kwargs)
 
 
 def fit(

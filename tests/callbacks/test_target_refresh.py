@@ -15,7 +15,7 @@ from pytorch_lightning.demos.boring_classes import BoringModel
 from memup_lightning.callbacks import TargetRefresh
 from memup_lightning.data.episodes import HAS_OUTCOME, OUTCOME, ArrayEpisodes, EpisodeSource
 from memup_lightning.data.samplers import ShuffledLaneSampler
-from memup_lightning.data.targets import NOWHERE
+from memup_lightning.data.targets import NOWHERE, TopK
 from memup_lightning.datamodules import EpisodeDataModule, TMazeDataModule
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.memory import LSTM
@@ -61,6 +61,7 @@ def data_of(**given: Any) -> TMazeDataModule:
             "lanes": 4,
             "chunks_per_epoch": 25,
             "seed": 1,
+            "selector": TopK(1),
         }
         | given
     )

@@ -42,7 +42,7 @@ def chunks(data: TMazeDataModule, count: int = 8, contexts: bool = False) -> lis
 
 def model_for(data: TMazeDataModule, **given: Any) -> MemUP:
     torch.manual_seed(0)
-    return MemUP(data.task, memory=partial(LSTM, hidden_size=8), num_clusters=4, **given)
+    return MemUP(data.task, memory=partial(LSTM, hidden_size=8), num_clusters=4, **{"current_step": False} | given)
 
 
 def loss_of(model: MemUP, chunk: Chunk) -> torch.Tensor:
