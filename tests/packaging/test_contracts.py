@@ -15,7 +15,7 @@ from tests.command_line import ROOT
 PACKAGE = "memup_lightning"
 BREACHES = [
     ("data/fingerprint.py", "from memup_lightning.models import outcomes", "data.fingerprint -> {}.models.outcomes"),
-    ("models/outcomes.py", "from memup_lightning.data import samplers", "models.outcomes -> {}.data.samplers"),
+    ("models/encoders.py", "from memup_lightning.data import samplers", "models.encoders -> {}.data.samplers"),
     ("models/predictors.py", "import pytorch_lightning", "models.predictors -> pytorch_lightning"),
     ("data/samplers.py", "import gymnasium", "data.samplers -> gymnasium"),
     ("models/encoders.py", "from pathlib import Path", "models.encoders -> pathlib"),

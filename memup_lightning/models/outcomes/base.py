@@ -1,0 +1,71 @@
+"""Base class of distributions of outcomes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+
+from memup_lightning.specs import FieldSpec
+
+
+class Outcome(nn.Module, ABC):
+    """Family of distributions over the outcome of a step.
+
+    Shapes: ``params [..., num_parameters]``, outcome ``[..., *shape]`` where ``shape`` is the outcome field's.
+
+    Attributes:
+        num_parameters: numbers that a network must put out for one outcome.
+        score_names: keys of :meth:`scores`; evaluation logs the mean of each over the evaluated steps.
+    """
+
+    num_parameters: int
+    score_names: tuple[str, ...] = ("accuracy", "nll")
+
+    @abstractmethod
+    def nll(self, params: Tensor, outcome: Tensor) -> Tensor:
+        """Return the negative log-likelihood of the outcome in its own unit, in nats, ``[...]``."""
+
+    def loss(self, params: Tensor, outcome: Tensor) -> Tensor:
+        """Return the training loss, ``[...]``; by default the negative log-likelihood."""
+        return self.nll(params, outcome)
+
+    @abstractmethod
+    def uncertainty(self, params: Tensor) -> Tensor:
+        """Return the uncertainty by which targets are selected, ``[...]``: entropy in nats, or spread; that of the
+        standardised outcome, so the selection does not depend on the outcome's unit."""
+
+    def reported_uncertainty(self, params: Tensor) -> Tensor:
+        """Return the uncertainty of the outcome in its own unit, ``[...]``."""
+        return self.uncertainty(params)
+
+    def std(self, params: Tensor) -> Tensor | None:
+        """Return the standard deviation of the distribution of one number, ``[...]``; None for classes and vectors."""
+        return None
+
+    @abstractmethod
+    def predict(self, params: Tensor) -> Tensor:
+        """Return the predicted outcome, ``[..., *shape]``."""
+
+    @abstractmethod
+    def correct(self, params: Tensor, outcome: Tensor) -> Tensor:
+        """Return 1.0 where the prediction is right, else 0.0, ``[...]``."""
+
+    def scores(self, params: Tensor, outcome: Tensor) -> dict[str, Tensor]:
+        """Return the scores of predictions, each of :attr:`score_names` ``[...]``."""
+        return {"accuracy": self.correct(params, outcome), "nll": self.nll(params, outcome)}
+
+    def too_small_to_tell(self, lowest: Tensor, highest: Tensor) -> str | None:
+        """Say why outcomes of this range cannot be distinguished; None where they can, as classes always.
+
+        Args:
+            lowest, highest: of the evaluated outcomes, each component, ``[*shape]``.
+        """
+        return None
+
+
+def describe(field: FieldSpec) -> str:
+    """Describe an outcome field in an error message."""
+    if field.type == "token":
+        return f"one of {field.classes} classes"
+    return f"a {field.type} of shape {list(field.shape)}" if field.shape else "a number"
