@@ -26,6 +26,7 @@ from typing import Any
 import torch
 import yaml
 
+from memup_lightning.runs.checkpoint_lookup import KEPT_WEIGHTS
 from tests.command_line import ROOT, tiny
 
 EVERY = 10  # updates between two checkpoints
@@ -97,7 +98,8 @@ class Tortured:
 
     def checkpoints(self) -> list[Path]:
         """The newest first."""
-        return sorted(self.folder.rglob("*.ckpt"), key=lambda path: (path.stat().st_mtime_ns, path.name), reverse=True)
+        found = [path for path in self.folder.rglob("*.ckpt") if path.name != KEPT_WEIGHTS]
+        return sorted(found, key=lambda path: (path.stat().st_mtime_ns, path.name), reverse=True)
 
     def live(self, death: float | None, in_training: bool) -> bool:
         """One life.

@@ -18,6 +18,7 @@ _MIN_RECALL = 0.5
 _MANY = 0.5  # share of the targets
 _SIZES = (0.01, 100.0)  # smallest spread and largest value of inputs that networks read well
 _ENOUGH_UPDATES = 2000  # before a memory counts as blind
+_MIN_UPDATES = 500  # before the choice of targets counts as wrong: the local predictor learns first
 
 
 @dataclass(frozen=True)
@@ -183,7 +184,7 @@ def _forgetting(run: Measurements) -> Finding | None:
 
 
 def _wrong_targets(run: Measurements) -> Finding | None:
-    if run.recall is None or run.recall >= _MIN_RECALL or not run.needs_targets:
+    if run.recall is None or run.recall >= _MIN_RECALL or not run.needs_targets or run.updates < _MIN_UPDATES:
         return None
     if run.val is None or run.val.explained >= _EXPLAINED or run.val.uncertain <= _NOTHING_UNCERTAIN:
         return None

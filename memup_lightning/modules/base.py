@@ -97,6 +97,7 @@ class BaseTask(CheckedLoading, LightningModule, ABC):  # type: ignore[misc]
         if self.device.type == "cuda":
             checkpoint["cuda_rng"] = all_gather_object(torch.cuda.get_rng_state(self.device))
         checkpoint["settings"] = self._settings
+        checkpoint["task"] = self.task.to_dict()  # Lightning rewrites that of the hyperparameters before it is loaded
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if not checkpoint.get("optimizer_states") and self._trainer is not None and self.trainer.state.fn == "fit":
@@ -104,7 +105,7 @@ class BaseTask(CheckedLoading, LightningModule, ABC):  # type: ignore[misc]
                 "the checkpoint holds weights alone (save_weights_only=True), so a run cannot be resumed from it; give one "
                 "that holds the whole state, or start a new run from its weights by the callback InitialWeights"
             )
-        TaskSpec.from_dict(checkpoint["hyper_parameters"]["task"]).check_same_names(self.task)
+        TaskSpec.from_dict(checkpoint["task"]).check_same_names(self.task)
         self._resumed = {name: checkpoint.get(name) for name in ("torch_rng", "cuda_rng", "settings")}
 
     def on_train_start(self) -> None:

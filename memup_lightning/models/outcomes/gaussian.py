@@ -50,14 +50,14 @@ class GaussianOutcome(ContinuousOutcome):
         return mean, F.softplus(free) + self.min_std
 
     def loss(self, params: Tensor, outcome: Tensor) -> Tensor:
-        """Return the negative log-likelihood of the standardised outcome, weighted by the variance, ``[...]``.
+        """Return the negative log-likelihood of the standardised outcome, weighted by the deviation, ``[...]``.
 
         The gradient of the plain likelihood grows with 1/variance: steps that are certain already would outweigh the few
-        that the memory must explain. The weight is a constant for the gradient (beta-NLL with beta = 1, Seitzer et al.,
+        that the memory must explain. The weight is a constant for the gradient (beta-NLL with beta = 0.5, Seitzer et al.,
         "On the pitfalls of heteroscedastic uncertainty estimation", ICLR 2022).
         """
         nll, std = self._standardized_nll(params, outcome)
-        return self._sum(nll * std.detach().square())
+        return self._sum(nll * std.detach())
 
     def nll(self, params: Tensor, outcome: Tensor) -> Tensor:
         return self._sum(self._standardized_nll(params, outcome)[0]) + self.standardizer.log_scale()
