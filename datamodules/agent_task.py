@@ -17,7 +17,7 @@ def agent_task(
     origin: str,
     observed: list[int] | None = None,
     window: int = 1,
-    tolerance: float = 0.1,
+    tolerance: float = 0.25,
 ) -> TaskSpec:
     """Make the task of an environment.
 

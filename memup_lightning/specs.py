@@ -84,7 +84,7 @@ class TaskSpec:
     context: tuple[str, ...]
     outcome: FieldSpec = field(default_factory=FieldSpec)
     window: int = 1
-    tolerance: float = 0.1
+    tolerance: float = 0.25
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "context", tuple(self.context))

@@ -91,7 +91,7 @@ class ArrayDataModule(EpisodeDataModule):
         x_type: FieldType = "vector",
         y_type: Literal["vector", "token"] | None = None,
         window: int = 1,
-        tolerance: float = 0.1,
+        tolerance: float = 0.25,
         **stream: Unpack[StreamOptions],
     ) -> None:
         super().__init__(**stream)

@@ -65,7 +65,7 @@ class EpisodeDataModule(RecordedSplits):
         lanes: episodes that are played at once, B: the batch size. It counts the lanes of all ranks together, which split
             it evenly: the run is the same on any number of them.
         selector: which later steps a chunk gets as targets; by default four at most, drawn in proportion to their
-            uncertainty from those within 1 nat of the most uncertain one.
+            uncertainty from those within 0.3 nats of the most uncertain one.
         restart: probabilities for a lane to leave its episode at a chunk's end, spread over the lanes; ``[0]``: all play to
             the end. By default every lane has a horizon of its own, between a chunk and twice the longest episode
             (:func:`~memup_lightning.data.samplers.restart_probabilities`).
@@ -100,7 +100,7 @@ class EpisodeDataModule(RecordedSplits):
         candidates: int | None = None,
         seed: int | None = None,
     ) -> None:
-        super().__init__(selector or Proportional(4, margin=1.0))
+        super().__init__(selector or Proportional(4, margin=0.3))
         check_at_least(
             1, lanes=lanes, chunk_length=chunk_length, chunks_per_epoch=chunks_per_epoch, candidates=candidates
         )

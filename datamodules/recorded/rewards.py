@@ -66,7 +66,7 @@ class RewardDataModule(EpisodeDataModule):
         n_steps: int = 1,
         gamma: float = 1.0,
         eval_at: EvalAt = "all",
-        tolerance: float = 0.1,
+        tolerance: float = 0.25,
         window: int = 1,
         cache_dir: str | None = None,
         **stream: Unpack[StreamOptions],

@@ -122,7 +122,7 @@ class MemUP(TargetTask):
         params = self.predictor(context[:, None], memory[:, points, None])  # [B, P, K, parameters]
         outcome = targets.outcome[:, None].expand(*params.shape[:3], *targets.outcome.shape[2:])
         counts = chunk.valid[:, points, None] & targets.valid[:, None] & (targets.position[:, None] >= time[:, :, None])
-        return self.outcome.loss(params, outcome), counts
+        return self.outcome.memory_loss(params, outcome), counts
 
     def _current_loss(self, chunk: Chunk, targets: StepBatch, memory: Tensor) -> tuple[Tensor, Tensor]:
         context, counts = chunk.windows(self.task.window), chunk.has_outcome
@@ -133,7 +133,8 @@ class MemUP(TargetTask):
                 own = self.outcome.uncertainty(self.local(context))
             counts = counts & targets.valid.any(1, keepdim=True) & (own >= most - _MARGIN)
         params = self.predictor(self.context_encoder(context), memory)
-        return self.outcome.loss(params, chunk.outcome), counts
+        # A mean over all states: where few outcomes count, their mean alone would be as large as that of all targets.
+        return self.outcome.memory_loss(params, chunk.outcome).where(counts, 0), chunk.valid
 
     def _drift_weight(self, chunk: Chunk) -> float:
         """Return the weight of the drift regularizer at the present chunk."""

@@ -125,7 +125,7 @@ def naive_far_loss(model: MemUP, source: ArrayEpisodes, chunk: Chunk) -> Tensor:
                 context = model.context_encoder(context_of(source, model.task, episode, k))
                 params = model.predictor(context, memory[place][None])
                 y = torch.from_numpy(source.read(episode, k, k + 1)[OUTCOME])
-                terms.append(model.outcome.loss(params, y)[0])
+                terms.append(model.outcome.memory_loss(params, y)[0])
     return torch.stack(terms).mean() if terms else torch.zeros(())
 
 
@@ -149,7 +149,7 @@ def test_the_loss_is_the_mean_over_pairs_of_point_and_target(predict_every: int,
         assert torch.allclose(loss, naive_far_loss(model, source, chunk), atol=1e-5, rtol=1e-5)
 
 
-def test_the_current_loss_is_the_mean_over_the_chunks_own_steps() -> None:
+def test_the_current_loss_is_the_sum_over_the_chunks_own_outcomes_by_the_number_of_steps() -> None:
     source = episodes()
     task = task_of(source)
     model = model_of(task, current_step=True)
@@ -163,9 +163,9 @@ def test_the_current_loss_is_the_mean_over_the_chunks_own_steps() -> None:
                     continue
                 context = model.context_encoder(context_of(source, task, episode, step))
                 y = torch.from_numpy(source.read(episode, step, step + 1)[OUTCOME])
-                terms.append(model.outcome.loss(model.predictor(context, memory[lane, place][None]), y)[0])
+                terms.append(model.outcome.memory_loss(model.predictor(context, memory[lane, place][None]), y)[0])
         losses = model.losses(chunk, memory)
-        assert torch.allclose(losses["current_loss"], torch.stack(terms).mean(), atol=1e-5)
+        assert torch.allclose(losses["current_loss"], torch.stack(terms).sum() / chunk.valid.sum(), atol=1e-5)
         assert torch.allclose(losses["memory_loss"], naive_far_loss(model, source, chunk), atol=1e-5)
 
 
@@ -181,7 +181,7 @@ def test_the_current_loss_may_count_only_steps_about_as_uncertain_as_the_targets
         memory, _ = model.unroll(chunk, None)
         ahead = model.outcome.uncertainty(model.local(chunk.targets.context))
         own = model.outcome.uncertainty(model.local(chunk.windows(task.window)))
-        losses = model.outcome.loss(
+        losses = model.outcome.memory_loss(
             model.predictor(model.context_encoder(chunk.windows(task.window)), memory), chunk.outcome
         )
         terms = []
@@ -193,7 +193,7 @@ def test_the_current_loss_may_count_only_steps_about_as_uncertain_as_the_targets
                 else:
                     left_out += 1
         counted += len(terms)
-        expected = torch.stack(terms).mean() if terms else torch.zeros(())
+        expected = torch.stack(terms).sum() / chunk.valid.sum() if terms else torch.zeros(())
         assert torch.allclose(model.losses(chunk, memory)["current_loss"], expected, atol=1e-5)
     assert counted
     assert left_out

@@ -30,6 +30,10 @@ class Outcome(nn.Module, ABC):
         """Return the training loss, ``[...]``; by default the negative log-likelihood."""
         return self.nll(params, outcome)
 
+    def memory_loss(self, params: Tensor, outcome: Tensor) -> Tensor:
+        """Return the training loss of the memory, on steps of different certainty, ``[...]``; by default :meth:`loss`."""
+        return self.loss(params, outcome)
+
     @abstractmethod
     def uncertainty(self, params: Tensor) -> Tensor:
         """Return the uncertainty by which targets are selected, ``[...]``: entropy in nats, or spread; that of the

@@ -30,7 +30,7 @@ class GaussianOutcome(ContinuousOutcome):
     """
 
     def __init__(
-        self, field: FieldSpec, tolerance: float = 0.1, learned_variance: bool = True, min_std: float = 0.03
+        self, field: FieldSpec, tolerance: float = 0.25, learned_variance: bool = True, min_std: float = 0.1
     ) -> None:
         super().__init__(field, tolerance)
         if field.type != "vector":
@@ -50,6 +50,10 @@ class GaussianOutcome(ContinuousOutcome):
         return mean, F.softplus(free) + self.min_std
 
     def loss(self, params: Tensor, outcome: Tensor) -> Tensor:
+        """Return the negative log-likelihood of the standardised outcome, in nats, ``[...]``."""
+        return self._sum(self._standardized_nll(params, outcome)[0])
+
+    def memory_loss(self, params: Tensor, outcome: Tensor) -> Tensor:
         """Return the negative log-likelihood of the standardised outcome, weighted by the deviation, ``[...]``.
 
         The gradient of the plain likelihood grows with 1/variance: steps that are certain already would outweigh the few
@@ -60,7 +64,7 @@ class GaussianOutcome(ContinuousOutcome):
         return self._sum(nll * std.detach())
 
     def nll(self, params: Tensor, outcome: Tensor) -> Tensor:
-        return self._sum(self._standardized_nll(params, outcome)[0]) + self.standardizer.log_scale()
+        return self.loss(params, outcome) + self.standardizer.log_scale()
 
     def _standardized_nll(self, params: Tensor, outcome: Tensor) -> tuple[Tensor, Tensor]:
         """Return the negative log-likelihood of each standardised component, and its standard deviation."""

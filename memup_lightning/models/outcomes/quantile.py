@@ -35,7 +35,7 @@ class QuantileOutcome(ContinuousOutcome):
     def __init__(
         self,
         field: FieldSpec,
-        tolerance: float = 0.1,
+        tolerance: float = 0.25,
         num_quantiles: int = 16,
         kappa: float = 0.03,
         min_width: float = 0.1,
