@@ -85,10 +85,11 @@ def test_the_sum_is_learned_across_chunks_and_not_with_the_memory_cut(model_clas
         memory=partial(LSTM, hidden_size=32, chrono=20),
         outcome=partial(GaussianOutcome, min_std=0.05),
         predictor=AdditivePredictor,
+        current_step=False,
         optimizer=partial(torch.optim.Adam, lr=1e-2),
     )
     refresh = TargetRefresh(every=10**6, settle=20, max_wait=40)
-    trainer = quiet_trainer(600, [refresh], val_check_interval=600, check_val_every_n_epoch=None)
+    trainer = quiet_trainer(800, [refresh], val_check_interval=800, check_val_every_n_epoch=None)
     trainer.fit(model, data)
     mse = float(trainer.callback_metrics["val/mse"])
     if learns:

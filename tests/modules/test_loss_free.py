@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from pytorch_lightning import seed_everything
+from pytorch_lightning.callbacks import EarlyStopping
 
 from memup_lightning.callbacks import TargetRefresh
 from memup_lightning.chunk import Chunk
@@ -17,6 +18,7 @@ from memup_lightning.data.targets.explainable import Explainable
 from memup_lightning.datamodules import AddingDataModule, TMazeDataModule
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.memory import LSTM
+from memup_lightning.models.outcomes import GaussianOutcome
 from memup_lightning.modules import MemUP
 from tests.training import quiet_trainer
 
@@ -140,10 +142,16 @@ def test_among_coin_tosses_a_memory_learns_with_explainable_targets() -> None:
         seed=1,
     )
     model = MemUP(
-        data.task, memory=partial(LSTM, hidden_size=32), num_clusters=8, optimizer=partial(torch.optim.Adam, lr=5e-3)
+        data.task,
+        memory=partial(LSTM, hidden_size=32),
+        outcome=partial(GaussianOutcome, min_std=0.03),
+        num_clusters=8,
+        current_step=False,
+        optimizer=partial(torch.optim.Adam, lr=5e-3),
     )
     refresh = TargetRefresh(every=100, settle=50)
-    trainer = quiet_trainer(1500, [refresh], val_check_interval=1500, check_val_every_n_epoch=None)
+    learned = EarlyStopping("val/accuracy", mode="max", stopping_threshold=0.99, patience=100)
+    trainer = quiet_trainer(2500, [refresh, learned], val_check_interval=250, check_val_every_n_epoch=None)
     trainer.fit(model, data)
     assert float(trainer.callback_metrics["val/accuracy"]) >= 0.99
 

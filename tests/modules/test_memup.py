@@ -664,4 +664,4 @@ def test_outcomes_that_cannot_be_distinguished_are_named_at_the_first_evaluation
         assert not found
     else:
         assert "differ by 0.01 spreads" in found[0]
-        assert "tolerance=0.1" in found[0]
+        assert "tolerance=0.25" in found[0]
