@@ -12,6 +12,7 @@ from memup_lightning.callbacks.verdict.words import how_much, numbers_of, percen
 _EXPLAINED = 0.9  # share of what is uncertain without memory
 _NOTHING_UNCERTAIN = 0.05  # share of the outcomes' own entropy or variance
 _SOME_BITS = 0.05  # a smaller gain is none
+_SOME_SHARE = 0.2  # of the squared error: one sure and wrong prediction can cost more bits than all others gain
 _OVERFITTED_BITS = 0.1  # gain in training episodes above that in others, at least
 _DIVERGED_BITS = 1e4
 _MIN_RECALL = 0.5
@@ -246,7 +247,7 @@ def _rest(run: Measurements) -> Finding:
     """Return the verdict where no other rule has one."""
     assert run.val is not None  # or there were no outcomes
     val = run.val
-    if _explains(val):
+    if _explains(val) or val.explained > _SOME_SHARE:
         return Finding(
             "partly_explained",
             f"The memory explains a part of the outcomes: {how_much(run, val)}. The rest may be noise, or not "

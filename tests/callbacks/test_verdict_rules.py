@@ -185,3 +185,8 @@ def test_every_run_has_a_verdict(measurements: Measurements) -> None:
     assert len(set(names)) == len(names)
     assert all(finding.sentence for finding in findings)
     json.dumps(finite_tree(measurements.to_dict()), allow_nan=False)
+
+
+def test_a_memory_that_explains_most_of_the_squared_error_is_not_blind_though_some_errors_cost_many_bits() -> None:
+    unsure = run(split(-0.5, -0.5, explained=0.8), history=FLAT)
+    assert judge(unsure)[0].name == "partly_explained"

@@ -113,8 +113,8 @@ def test_training_passes_under_a_limit_that_loaded_episodes_break(tmp_path: Path
 
 
 @pytest.mark.slow
-def test_training_on_a_gigabyte_passes_under_the_same_limit(tmp_path: Path) -> None:
-    write_store(tmp_path / "store", 1000)
+def test_training_on_300_megabytes_passes_under_the_same_limit(tmp_path: Path) -> None:
+    write_store(tmp_path / "store", 300)
     streamed = in_a_process("train_on_a_store", str(tmp_path / "store"), False, MARGIN, timeout=600)
     assert streamed.returncode == 0, streamed.stderr
 
