@@ -61,14 +61,13 @@ def kept_checkpoint(trainer: Any) -> tuple[Path, Shapes]:
     Raises:
         MemUPError: there is none.
     """
-    homes = _checkpoint_folders(trainer)
-    found = [path for home in homes for path in home.rglob(KEPT_WEIGHTS)]
-    if not found:
+    folders = _checkpoint_folders(trainer)
+    newest = next((path for folder in folders for path in _newest_run_first(folder, kept=True)), None)
+    if newest is None:
         raise MemUPError(
-            f"--ckpt_path best: no run in {' or '.join(map(str, homes))} has ended with a memory gain yet; give the path "
+            f"--ckpt_path best: no run in {' or '.join(map(str, folders))} has ended with a memory gain yet; give the path "
             "of a checkpoint, or last"
         )
-    newest = max(found, key=lambda path: path.stat().st_mtime_ns)
     _say(f"taking {newest}")
     return newest, read_shapes(newest)
 
@@ -86,15 +85,16 @@ def newest_checkpoint(folder: str | Path) -> Path:
     return found
 
 
-def _newest_run_first(home: Path) -> list[Path]:
-    """Return all checkpoints below a folder: those of the newest run, the latest first, then those of the run before it.
+def _newest_run_first(home: Path, kept: bool = False) -> list[Path]:
+    """Return all checkpoints below a folder: those of the newest run, the latest first, then those of the run before it;
+    those to resume from, or the weights that runs ended with (``kept``).
 
     The newest run is the one whose folder has the highest number (``version_10``). Runs without a number (W&B) are in the
     order in which they wrote last.
     """
     runs: dict[str, list[Path]] = {}
     for path in home.rglob("*.ckpt"):
-        if path.is_file() and path.name != KEPT_WEIGHTS:
+        if path.is_file() and (path.name == KEPT_WEIGHTS) == kept:
             inside = path.relative_to(home).parts
             runs.setdefault(inside[0] if len(inside) > 1 else "", []).append(path)
 

@@ -14,7 +14,7 @@ import torch
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.files import atomic_write
 from memup_lightning.runs.checkpoint_io import AtomicCheckpointIO, check_checkpoint
-from memup_lightning.runs.checkpoint_lookup import last_checkpoint
+from memup_lightning.runs.checkpoint_lookup import KEPT_WEIGHTS, kept_checkpoint, last_checkpoint
 from tests.runs.test_resume import DROPOUT, Run, SaveAt, assert_same
 from tests.torture_resume import torture
 
@@ -199,6 +199,13 @@ def test_the_newest_run_goes_by_its_number_whatever_the_times_say(tmp_path: Path
     save(tmp_path / "maze" / "version_9" / "a.ckpt", 0, step=1000)
     newer = save(tmp_path / "maze" / "version_10" / "a.ckpt", 500, step=5)
     assert last(trainer(tmp_path)) == newer
+
+
+def test_best_is_of_the_newest_run_by_its_number_and_never_resumed_from(tmp_path: Path) -> None:
+    save(tmp_path / "maze" / "version_9" / KEPT_WEIGHTS, 0, step=1000)
+    newer = save(tmp_path / "maze" / "version_10" / KEPT_WEIGHTS, 500, step=5)
+    assert kept_checkpoint(trainer(tmp_path))[0] == newer
+    assert last(trainer(tmp_path)) is None
 
 
 def test_a_checkpoint_that_would_run_code_is_not_read(tmp_path: Path) -> None:
