@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypedDict
 
 import torch
 from pytorch_lightning.cli import LRSchedulerCallable
@@ -33,6 +33,19 @@ EncoderCallable: TypeAlias = Callable[[Mapping[str, FieldSpec]], StepEncoder]
 PredictorCallable: TypeAlias = Callable[[int, int, int], Predictor]
 OutcomeCallable: TypeAlias = Callable[[FieldSpec, float], Outcome]
 LocalCallable: TypeAlias = Callable[[Mapping[str, FieldSpec], int, int], LocalPredictor]
+
+
+class MemoryOptions(TypedDict, total=False):
+    """Arguments of :class:`MemoryTask` but the task, which each of its subclasses takes as well."""
+
+    memory: MemoryCallable
+    outcome: OutcomeCallable | None
+    predictor: PredictorCallable
+    encoder: EncoderCallable
+    context_encoder: EncoderCallable
+    local: LocalCallable
+    optimizer: OptimizerCallable
+    lr_scheduler: LRSchedulerCallable | None
 
 
 class MemoryTask(MemoryEvaluation):

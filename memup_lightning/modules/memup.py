@@ -14,7 +14,7 @@ from memup_lightning.distributed import global_masked_mean
 from memup_lightning.exceptions import MemUPError, check_at_least
 from memup_lightning.models.regularizers import drift
 from memup_lightning.models.uncertainty import Uncertainty
-from memup_lightning.modules.memory_options import MemoryOptions
+from memup_lightning.modules.memory_task import MemoryOptions
 from memup_lightning.modules.targets.refresh import TargetRefresh
 from memup_lightning.modules.targets.task import TargetTask, lies_ahead
 from memup_lightning.runs.parts import find_callback, recorded_data

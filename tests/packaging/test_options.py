@@ -15,7 +15,7 @@ from memup_lightning.datamodules.played.rollouts import RolloutOptions
 from memup_lightning.datamodules.recorded.base import StreamOptions
 from memup_lightning.datamodules.recorded.rewards import RewardOptions
 from memup_lightning.envs.two_colors.base import DoomEnv, ViewOptions
-from memup_lightning.modules.memory_options import MemoryOptions
+from memup_lightning.modules.memory_task import MemoryOptions
 from memup_lightning.rl.algorithms.actor_critic import AgentOptions
 
 POSITIONAL = {"self", "task", "env_id", "env_kwargs", "rules", "stream"}
