@@ -148,7 +148,7 @@ _RECORDS = (Chunk, StepBatch)  # a tuple is faster to test for than a union, whi
 
 def tree_map(value: Any, leaf_type: type, function: Callable[[Any], Any]) -> Any:
     """Return the same chunk (or steps, fields, or a tuple of them) with every leaf of a type replaced."""
-    # torch.utils._pytree, which is private, takes five times as long: 0.3 ms of a step that takes 3.
+    # torch.utils._pytree, which is private, takes five times as long.
     if isinstance(value, leaf_type):
         return function(value)
     if isinstance(value, dict):

@@ -108,7 +108,7 @@ class Measurements:
         noise: share of the targets in context clusters of which the memory explains nothing; None without clusters.
         history: updates and memory gain of each validation.
         input_size, input_spread: largest absolute value, and largest standard deviation, of what the memory reads.
-        outcome_problem: why outcomes of this range cannot be told apart; None where they can.
+        outcome_problem: why outcomes of this range cannot be distinguished; None where they can.
         best: updates and memory gain of the validation whose weights the run ends with; None: its last weights.
         episodes_option: option of the data that sets the number of training episodes; None where there is none.
     """

@@ -138,7 +138,7 @@ class MemoryEvaluation(EvaluationHooks):
                     self._log_trend(metric)
 
     def outcome_problem(self) -> str | None:
-        """Say why the outcomes of the last evaluation, on this rank, cannot be told apart; None where they can."""
+        """Say why the outcomes of the last evaluation, on this rank, cannot be distinguished; None where they can."""
         return None if self._outcome_range is None else self.outcome.too_small_to_tell(*self._outcome_range)
 
     def _log_trend(self, metric: MeanMetric) -> None:

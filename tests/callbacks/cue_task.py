@@ -35,7 +35,7 @@ class CueData(EpisodeDataModule):
         length: steps of an episode.
         cue_at: step of the cue.
         shown: whether the cue is shown; else the outcome is a coin toss.
-        told: whether the last step shows the outcome too: no memory is needed.
+        revealed: whether the last step shows the outcome too: no memory is needed.
         judged: steps at the end of an episode that have an outcome.
         marked: whether the data mark the steps with an outcome.
         num_train, num_val: episodes of each split.
@@ -47,7 +47,7 @@ class CueData(EpisodeDataModule):
         length: int = 40,
         cue_at: int = 0,
         shown: bool = True,
-        told: bool = False,
+        revealed: bool = False,
         judged: Sequence[int] = (),
         marked: bool = True,
         num_train: int = 64,
@@ -56,7 +56,7 @@ class CueData(EpisodeDataModule):
         **given: Any,
     ) -> None:
         super().__init__(**{"lanes": 16, "chunk_length": 10, "seed": 1, "selector": TopK(1)} | given)
-        self.length, self.cue_at, self.shown, self.told = length, cue_at, shown, told
+        self.length, self.cue_at, self.shown, self.revealed = length, cue_at, shown, revealed
         self.judged, self.marked, self.noise = list(judged) or [length - 1], marked, noise
         self.num_episodes: dict[Split, int] = {"train": num_train, "val": num_val, "test": num_val}
 
@@ -64,7 +64,7 @@ class CueData(EpisodeDataModule):
     def task(self) -> TaskSpec:
         inputs = {"see": 0, "place": 0}
         fields = {name: FIELDS[name] for name in inputs}
-        context = ("see", "place") if self.told else ("place",)
+        context = ("see", "place") if self.revealed else ("place",)
         return TaskSpec(fields, inputs=inputs, context=context, outcome=FIELDS[OUTCOME])
 
     def episodes(self, split: Split) -> EpisodeSource:
@@ -74,7 +74,7 @@ class CueData(EpisodeDataModule):
         arrays = {name: np.zeros((number, length), FIELDS[name].dtype) for name in FIELDS}
         if self.shown:
             arrays["see"][:, self.cue_at] = cue + 1
-        if self.told:
+        if self.revealed:
             arrays["see"][:, self.judged] = cue[:, None] + 1
         arrays["place"][:, self.judged] = 1
         if self.noise:

@@ -62,7 +62,7 @@ def test_a_cue_that_is_learned_is_explained_as_far_back_as_it_was_shown(tmp_path
 
 
 def test_a_task_whose_last_step_tells_the_outcome_needs_no_memory(tmp_path: Path) -> None:
-    _, verdict = fit(tmp_path, CueData(length=12, told=True, chunk_length=12), 150)
+    _, verdict = fit(tmp_path, CueData(length=12, revealed=True, chunk_length=12), 150)
     assert names(verdict)[0] == "needs_no_memory"
 
 

@@ -342,5 +342,5 @@ def test_a_wrong_type_or_value_is_refused_with_the_remedy(make: Any, said: str) 
     ],
 )
 def test_a_range_of_outcomes_that_is_too_small_is_named(outcome: Outcome, width: float, said: str | None) -> None:
-    told = outcome.too_small_to_tell(torch.tensor(0.5), torch.tensor(0.5 + width))
-    assert told is None if said is None else said in str(told)
+    problem = outcome.too_small_to_tell(torch.tensor(0.5), torch.tensor(0.5 + width))
+    assert problem is None if said is None else said in str(problem)

@@ -93,7 +93,7 @@ class Proportional(Selector):
         temperature: in the unit of the uncertainty (nats); near 0 it chooses like :class:`TopK`, large: evenly.
         seed: the draws follow from it.
         margin: how far below the most uncertain candidate of its episode a step may be, in the unit of the uncertainty.
-            Where only one step is uncertain it is the only target: certain ones teach a memory nothing, and the
+            Where only one step is uncertain it is the only target: a memory learns nothing from certain ones, and the
             likelihood of a number that is almost certain has the largest gradients. None: the distance does not matter.
     """
 
