@@ -39,6 +39,12 @@ def convert_type(dtype: np.dtype[Any], type: FieldType | None) -> tuple[str, Fie
     return ("uint8" if type == "image" and dtype == np.uint8 else "float32"), type  # encoders scale bytes
 
 
+def whole_from_zero(values: Array) -> int:
+    """Return how many different numbers there are, if they are 0, 1, 2, ... without a gap; else 0."""
+    found = np.unique(values)
+    return len(found) if np.array_equal(found, np.arange(len(found))) else 0
+
+
 def allocate(source: str, shape: tuple[int, ...], dtype: str) -> Array:
     """Make an array of zeros, which takes memory only as it is filled.
 

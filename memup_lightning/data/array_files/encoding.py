@@ -39,10 +39,11 @@ def fit_texts(source: str, user: UserEpisodes, training: BoolArray, named: bool)
     Raises:
         MemUPError: a column that the user named is an id, or has the name of another field.
     """
-    starts = _starts(user.lengths)
     fields: dict[str, FieldSpec] = {}
+    begins = np.zeros(max(0, len(training) - 1), np.bool_)  # of each step but the first: whether it begins an episode
+    begins[np.cumsum(user.lengths)[:-1] - 1] = True
     for name, text in list(user.texts.items()):
-        changes = 1 + int(np.count_nonzero((np.diff(text.codes) != 0) | (np.diff(starts) != 0)))
+        changes = 1 + int(np.count_nonzero((np.diff(text.codes) != 0) | begins))
         if len(text.values) >= max(_ID_VALUES, changes / 2):
             found = f"{name!r} has {len(text.values)} values, and nearly each time another one, as an id has"
             if named:
@@ -104,17 +105,16 @@ def encode(
     """
     notes: list[str] = []
     arrays: Arrays = {}
-    starts = _starts(user.lengths)
     texts = text_fields(fields)
     _check_columns(source, user, fields)
     if user.x is not None:
         if fields[X].means:
             if MISSING in fields:
                 arrays[MISSING] = np.zeros((len(user.x), *fields[MISSING].shape), np.float32)
-            notes += _fill(user, fields, arrays.get(MISSING), how, starts)
+            notes += _fill(user, fields, arrays.get(MISSING), how)
         arrays[X] = user.x.astype(fields[X].dtype, copy=False)  # images of bytes in one split, of floats in another
     for name, field in texts.items():
-        arrays[name] = _encode_text(name, user.texts[name], field, how, starts, notes)
+        arrays[name] = _encode_text(name, user.texts[name], field, how, user.lengths, notes)
     arrays[OUTCOME] = _encode_outcome(source, user, fields[OUTCOME])
     arrays[HAS_OUTCOME] = user.flags.get(HAS_OUTCOME, np.ones(len(user.y), np.bool_))
     if EVAL_MASK in user.flags:
@@ -186,7 +186,7 @@ def _check_columns(source: str, user: UserEpisodes, fields: Mapping[str, FieldSp
 
 
 def _fill(
-    user: UserEpisodes, fields: Mapping[str, FieldSpec], mask: Array | None, how: Missing | None, starts: IntArray
+    user: UserEpisodes, fields: Mapping[str, FieldSpec], mask: Array | None, how: Missing | None
 ) -> Iterator[str]:
     """Replace the missing numbers of x in place, and say in the mask where they were; yield notes."""
     masked = fields[MISSING].names if MISSING in fields else ()
@@ -203,18 +203,18 @@ def _fill(
                 "training episodes: the model has not learned what that means"
             )
         if how == "previous":
-            column[:] = column[_last_known(missing, starts)]
+            column[:] = column[_last_known(missing, user.lengths)]
         column[np.isnan(column)] = mean
 
 
 def _encode_text(
-    name: str, text: TextColumn, field: FieldSpec, how: Missing | None, starts: IntArray, notes: list[str]
+    name: str, text: TextColumn, field: FieldSpec, how: Missing | None, lengths: IntArray, notes: list[str]
 ) -> IntArray:
     """Return the class of each step: those of the training episodes, else the last one."""
     number = {value: code for code, value in enumerate(field.names)}
     unknown = len(field.names)
     if how == "previous":
-        text.codes = text.codes[_last_known(text.codes < 0, starts)]
+        text.codes = text.codes[_last_known(text.codes < 0, lengths)]
     new = [value for value in text.values if value not in number]
     if new:
         shown = ", ".join(map(repr, new[:_SHOWN])) + (", ..." if len(new) > _SHOWN else "")
@@ -239,13 +239,9 @@ def _encode_outcome(source: str, user: UserEpisodes, field: FieldSpec) -> Array:
     return known
 
 
-def _starts(lengths: IntArray) -> IntArray:
-    """Return the first step of each step's episode, ``[steps]``."""
-    return np.repeat(np.cumsum(lengths) - lengths, lengths)
-
-
-def _last_known(missing: BoolArray, starts: IntArray) -> IntArray:
+def _last_known(missing: BoolArray, lengths: IntArray) -> IntArray:
     """Return for each step the last one of the episode so far at which a value is known; else its first step."""
+    starts = np.repeat(np.cumsum(lengths) - lengths, lengths)
     last = np.where(missing, 0, np.arange(len(missing)))
     return np.maximum(np.maximum.accumulate(last), starts)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow
 
-from memup_lightning.data.array_files.columns import finish
+from memup_lightning.data.array_files.columns import finish, whole_from_zero
 from memup_lightning.data.array_files.encoding import SINCE_PREVIOUS
 from memup_lightning.data.array_files.layout import Array, Columns, Layout, UserEpisodes
 from memup_lightning.data.array_files.table_columns import ColumnReader, column_content
@@ -148,10 +148,10 @@ def _outcome(reader: ColumnReader, columns: Columns, notes: list[str]) -> tuple[
         return classes, exists, tuple(text.values[number] for number in order)
     y, exists = reader.y(name, columns.y_type)
     if columns.y_type is None and y.dtype == np.float32 and y.ndim == 1 and not exists.all():
-        values = np.unique(y[exists])
-        if len(values) > 1 and np.array_equal(values, np.arange(len(values))):
+        classes_found = whole_from_zero(y[exists])
+        if classes_found > 1:
             notes.append(
-                f"{name!r} has gaps and holds whole numbers from 0 to {len(values) - 1}, which are read as classes "
+                f"{name!r} has gaps and holds whole numbers from 0 to {classes_found - 1}, which are read as classes "
                 "(y_type=vector reads numbers)"
             )
             return y.astype(np.int64), exists, ()

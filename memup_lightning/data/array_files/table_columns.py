@@ -244,8 +244,10 @@ def plain(column: Any) -> Any:
 def _coarse_rounding(values: Array) -> float:
     """Return the distance of neighbouring float32 numbers at the largest value, where it is large beside the values'
     spread; else 0."""
+    if values.dtype.itemsize < 8:
+        return 0.0
     known = values[np.isfinite(values)] if values.dtype.kind == "f" else values
-    if values.dtype.itemsize < 8 or not known.size:
+    if not known.size:
         return 0.0
     step = float(np.spacing(np.float32(np.abs(known).max())))
     return step if 0 < float(known.std()) < _COARSE * step else 0.0

@@ -25,22 +25,26 @@ class TableFiles:
     """
 
     def __init__(self, files: list[Path], base: Path | None) -> None:
-
         self._files = files
         self._partitions = [{} if base is None else _partition(file.relative_to(base)) for file in files]
         readers: dict[str, Callable[[Path, str | None], Iterator[Any]]]
         readers = {".parquet": _parquet_batches, ".csv": _CsvBatches(files)}
         self._read = readers.get(files[0].suffix, _arrow_batches)
-        schema = next(self._read(files[0], None))
+        self._schemas: dict[Path, Any] = {}
+        schema = self._schema(files[0])
         self.types: dict[str, Any] = dict(zip(schema.names, schema.types, strict=True))
         self.types |= {name: pyarrow.scalar(value).type for name, value in self._partitions[0].items()}
 
+    def _schema(self, file: Path) -> Any:
+        if file not in self._schemas:
+            self._schemas[file] = next(self._read(file, None))
+        return self._schemas[file]
+
     def column(self, name: str) -> Iterator[tuple[int, Any]]:
         """Yield the first row and the values of each batch of a column."""
-
         begin = 0
         for file, partition in zip(self._files, self._partitions, strict=True):
-            names = next(self._read(file, None)).names
+            names = self._schema(file).names
             if name not in names and name not in partition:
                 raise MemUPError(
                     f"{file} has no column {name!r}, which {self._files[0]} has; give each file the same columns"
