@@ -211,8 +211,8 @@ class ChunkSource(Protocol):
     def read_field(self, split: Split, episode: int, steps: IntArray, name: str) -> Any:
         """Return a field at some steps of an episode, ``[steps, *shape]``."""
 
-    def read_steps(self, split: Split, episode: int, steps: IntArray) -> StepBatch:
-        """Return some steps of an episode, ``[1, steps]``."""
+    def steps_at(self, split: Split, episodes: IntArray, positions: IntArray) -> StepBatch:
+        """Return some steps of episodes, ``[rows, K]``."""
 
     def targets(self, split: Split) -> TargetStore:
         """Return the targets of a split."""

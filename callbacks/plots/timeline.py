@@ -162,7 +162,7 @@ def _select(
 def _predict(
     model: MemUP, data: ChunkSource, split: Split, episode: int, positions: IntArray, length: int
 ) -> list[Predictions]:
-    steps = data.read_steps(split, episode, positions).to(model.device)
+    steps = data.steps_at(split, np.array([episode]), positions[None]).to(model.device)
     context = model.context_encoder(steps.context)[:, None]  # [1, 1, K, C]
     local = model.local(steps.context)[:, None]
     spread = model.outcome.std(local[:, 0])

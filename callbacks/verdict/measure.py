@@ -23,7 +23,7 @@ from memup_lightning.callbacks.verdict.measurements import (
     SplitMeasurement,
     bootstrap,
 )
-from memup_lightning.chunk import Chunk, StepBatch
+from memup_lightning.chunk import Chunk
 from memup_lightning.data.episodes import EVAL_MASK
 from memup_lightning.data.targets import NOWHERE
 from memup_lightning.models.eval_mode import eval_mode
@@ -76,7 +76,7 @@ def measure(
         episodes=len(data.lengths("train")),
         mean_length=float(data.lengths("train").mean()),
         chunk_length=data.chunk_length,
-        steps="marked" if marked or not model.needs_targets() else "targets",
+        steps="marked" if marked else "targets",
         outcome="class" if has_class else "number",
         needs_targets=model.needs_targets(),
         awaits_selection=model.needs_targets() and data.awaits_selection(),
@@ -121,7 +121,7 @@ def _measure_split(model: MemoryTask, data: ChunkSource, split: Split) -> SplitM
     distances = np.array([0, *(1 << np.arange(longest.bit_length()))])
     wanted = np.where(places == NOWHERE, -1, places)[..., None] - distances  # [rows, K, D]; below 0: no such state
     memory, reached = _states(model, data, split, episodes, wanted)
-    steps = _read(data, split, episodes, places).to(model.device)
+    steps = data.steps_at(split, episodes, places).to(model.device)
     counts = reached & steps.valid.cpu().numpy()[..., None]
     if not counts[..., 0].any():
         return None
@@ -173,9 +173,9 @@ def _choose_places(model: MemoryTask, data: ChunkSource, split: Split, episodes:
         found = [np.unique(row[row < length]) for row, length in zip(chosen, lengths, strict=True)]
     else:
         found = []
-        for episode, length in zip(episodes, lengths, strict=True):
+        for row, length in enumerate(lengths):
             tried = np.unique(np.linspace(0, length - 1, _TRIED).round().astype(np.int64))
-            found.append(tried[data.read_steps(split, int(episode), tried).valid[0].numpy()])
+            found.append(tried[data.steps_at(split, episodes[row : row + 1], tried[None]).valid[0].numpy()])
     places = np.full((len(episodes), MAX_PLACES), NOWHERE)
     for row, steps in enumerate(found):
         number = min(MAX_PLACES, len(steps))
@@ -218,21 +218,6 @@ def _states(
             break
     assert kept is not None
     return kept, known.numpy()
-
-
-def _read(data: ChunkSource, split: Split, episodes: IntArray, places: IntArray) -> StepBatch:
-    """Return the steps with their contexts, ``[rows, K]``."""
-    there = places != NOWHERE
-    read = [
-        data.read_steps(split, int(e), np.where(on, at, 0)) for e, at, on in zip(episodes, places, there, strict=True)
-    ]
-    return StepBatch(
-        position=torch.cat([x.position for x in read]),
-        valid=torch.cat([x.valid for x in read]) & torch.from_numpy(there),
-        context={name: torch.cat([x.context[name] for x in read]) for name in data.task.context},
-        outcome=torch.cat([x.outcome for x in read]),
-        eval_mask=torch.cat([x.eval_mask for x in read]),
-    )
 
 
 def _curve(distances: IntArray, gain: FloatArray, counts: BoolArray) -> tuple[CurvePoint, ...]:

@@ -110,7 +110,7 @@ def _explained(run: Measurements) -> Finding | None:
 
 
 def _badly_scaled(run: Measurements) -> Finding | None:
-    if run.val is not None and (run.val.uncertain <= _NOTHING_UNCERTAIN or run.val.explained >= _EXPLAINED):
+    if run.val is not None and _unexplained(run) is None:
         return None
     if run.outcome_problem is not None:
         sentence = f"The outcomes are badly scaled: {run.outcome_problem}."
@@ -127,9 +127,9 @@ def _badly_scaled(run: Measurements) -> Finding | None:
 
 
 def _overfitted(run: Measurements) -> Finding | None:
-    val, train = run.val, run.train or run.val
-    if train is None or val is None or val.explained >= _EXPLAINED or val.uncertain <= _NOTHING_UNCERTAIN:
+    if (val := _unexplained(run)) is None:
         return None
+    train = run.train or val
     margin = max(_OVERFITTED_BITS, 0.3 * train.gain.mean)
     apart = train.gain.low > val.gain.high and train.gain.mean - val.gain.mean >= margin
     if not apart and run.best is None:
@@ -187,7 +187,7 @@ def _forgetting(run: Measurements) -> Finding | None:
 def _wrong_targets(run: Measurements) -> Finding | None:
     if run.recall is None or run.recall >= _MIN_RECALL or not run.needs_targets or run.updates < _MIN_UPDATES:
         return None
-    if run.val is None or run.val.explained >= _EXPLAINED or run.val.uncertain <= _NOTHING_UNCERTAIN:
+    if _unexplained(run) is None:
         return None
     more = 4 * max(1, run.num_targets)
     return Finding(
@@ -199,15 +199,15 @@ def _wrong_targets(run: Measurements) -> Finding | None:
 
 
 def _undertrained(run: Measurements) -> Finding | None:
-    if run.val is None or run.awaits_selection or run.val.explained >= _EXPLAINED or run.best is not None:
+    if (val := _unexplained(run)) is None or run.awaits_selection or run.best is not None:
         return None
-    if run.val.uncertain <= _NOTHING_UNCERTAIN or (rise := run.rise()) is None:
+    if (rise := run.rise()) is None:
         return None
     return Finding(
         "undertrained",
         f"The run ended too early: the memory gain still rises, by {rise:.2f} bits in the last half of the updates.",
         f"continue: --ckpt_path last --trainer.max_steps={2 * run.updates}",
-        {"rise": rise, "updates": run.updates, "gain": run.val.gain.mean},
+        {"rise": rise, "updates": run.updates, "gain": val.gain.mean},
     )
 
 
@@ -290,6 +290,12 @@ _RULES: tuple[Callable[[Measurements], Finding | None], ...] = (
     _reach,
 )
 """In the order in which they decide the verdict."""
+
+
+def _unexplained(run: Measurements) -> SplitMeasurement | None:
+    """Return the validation episodes, where their outcomes need a memory and are not explained yet."""
+    val = run.val
+    return None if val is None or val.explained >= _EXPLAINED or val.uncertain <= _NOTHING_UNCERTAIN else val
 
 
 def _explains(split: SplitMeasurement) -> bool:

@@ -19,7 +19,8 @@ from memup_lightning.callbacks.verdict.measure import measure
 from memup_lightning.callbacks.verdict.measurements import Measurements
 from memup_lightning.callbacks.verdict.rules import Finding, judge
 from memup_lightning.modules import MemoryTask
-from memup_lightning.runs.parts import find_callback, recorded_data
+from memup_lightning.runs.loggers import log_picture
+from memup_lightning.runs.parts import find_callback, is_dev_run, leaves_files, recorded_data
 from memup_lightning.runs.run_folder import run_folder
 
 _GAIN = "val/memory_gain"
@@ -44,12 +45,11 @@ class Verdict(Callback):
         self.measurements: Measurements | None = None
         self.findings: list[Finding] = []
         self._history: list[tuple[float, float]] = []
-        self._folder: Path | None = None
         self._concluded = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if stage == "fit" and not getattr(trainer, "fast_dev_run", False):  # which leaves nothing
-            self._folder = run_folder(trainer)  # on all ranks: it asks rank zero
+        if stage == "fit" and not is_dev_run(trainer):
+            run_folder(trainer)  # on all ranks: it asks rank zero, which later looks it up alone
             self._concluded = False
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -61,7 +61,7 @@ class Verdict(Callback):
         self._history.append((float(updates), gain))
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.is_global_zero and not getattr(trainer, "fast_dev_run", False):
+        if leaves_files(trainer):
             self.conclude(trainer, pl_module)
 
     def conclude(self, trainer: Trainer, model: LightningModule, pictures: bool = True) -> None:
@@ -104,8 +104,7 @@ class Verdict(Callback):
     def _test_command(self, trainer: Trainer) -> str | None:
         """Return the command that tests the weights the run ends with; None where no checkpoint holds them."""
         kept = find_callback(trainer, BestWeights)
-        assert self._folder is not None
-        config = self._folder / "config.yaml"
+        config = run_folder(trainer) / "config.yaml"
         if kept is None or not kept.written or not config.exists():
             return None
         near = config.relative_to(Path.cwd()) if config.is_relative_to(Path.cwd()) else config
@@ -129,14 +128,11 @@ class Verdict(Callback):
         from memup_lightning.callbacks.verdict.gain_curve import gain_curve
 
         assert self.measurements is not None
-        assert self._folder is not None
         if self.measurements.val is None and self.measurements.train is None:
             return
-        path = self._folder / "gain_curve.png"
+        path = run_folder(trainer) / "gain_curve.png"
         save(gain_curve(self.measurements), path)
-        for logger in trainer.loggers:
-            if isinstance(logger, WandbLogger):
-                logger.log_image("pictures/gain_curve", [str(path)])
+        log_picture(trainer, "gain_curve", path)
 
     def state_dict(self) -> dict[str, Any]:
         return {"history": self._history}

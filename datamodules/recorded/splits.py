@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from memup_lightning.chunk import Chunk, StepBatch
 from memup_lightning.data.episodes import EVAL_MASK, EpisodeSource
-from memup_lightning.data.step_reader import StepReader
 from memup_lightning.data.targets import Selector, TargetJoin, TargetTable
 from memup_lightning.datamodules.task import BaseDataModule
 from memup_lightning.typing import BoolArray, IntArray, Split
@@ -84,8 +83,6 @@ class RecordedSplits(BaseDataModule):
         """Return a field at some steps of an episode, ``[steps, *shape]``."""
         return self.sources[split].gather(np.full(len(steps), episode), steps, 1, [name])[name][:, 0]
 
-    def read_steps(self, split: Split, episode: int, steps: IntArray) -> StepBatch:
-        """Return some steps of an episode, ``[1, steps]``."""
-        reader = StepReader(self.sources[split], self.task)
-        read = reader.read(np.full(len(steps), episode), steps)
-        return reader.steps(read, steps, np.ones(len(steps), np.bool_), (1, len(steps)))
+    def steps_at(self, split: Split, episodes: IntArray, positions: IntArray) -> StepBatch:
+        """Return some steps of episodes, ``[rows, K]``."""
+        return self._joins[split].steps_at(episodes, positions)

@@ -39,7 +39,7 @@ class SuffixMaxima:
 
     def prune(self, score: Tensor) -> None:
         """Replace the scores of the candidates, and drop those whose score is -inf."""
-        SuffixMaxima._keep(self, score > -torch.inf, score, self.position)
+        self._keep(score > -torch.inf, score, self.position)
 
     def _candidates(self, score: Tensor) -> Tensor:
         """Return which steps have fewer than K later ones that score as high."""

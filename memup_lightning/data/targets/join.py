@@ -50,9 +50,16 @@ class TargetJoin:
 
     def targets(self, episode: IntArray, start: IntArray) -> StepBatch:
         """Return the targets of chunks at the given places, ``[rows, K]``."""
-        position = self.table.select(episode, start)
-        arrays = self._read(episode, position)
-        return self.reader.steps(arrays, position, position != NOWHERE, position.shape)
+        return self.steps_at(episode, self.table.select(episode, start))
+
+    def steps_at(self, episodes: IntArray, positions: IntArray) -> StepBatch:
+        """Return some steps of episodes, ``[rows, K]``.
+
+        Args:
+            episodes: ``[rows]``.
+            positions: ``[rows, K]``; :data:`NOWHERE` where there is no step.
+        """
+        return self.reader.steps(self._read(episodes, positions), positions, positions != NOWHERE, positions.shape)
 
     def eval_mask_at(self, episodes: IntArray, positions: IntArray) -> BoolArray:
         """Return whether the memory is evaluated at the given steps of episodes that mark such steps.

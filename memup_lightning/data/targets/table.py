@@ -114,6 +114,8 @@ class TargetCollector:
 
     def finish(self) -> None:
         found, selector = self.found, self.table.selector
-        found.prune(selector.prune(found.score, self._episodes, found.position, self.table.num_refreshes))
+        score = selector.prune(found.score, self._episodes, found.position, self.table.num_refreshes)
+        if score is not found.score:
+            found.prune(score)
         self.table.candidates.replace(self.episodes, found)
         self.table.scored[self.episodes] = True
