@@ -16,7 +16,7 @@ from memup_lightning.distributed import all_gather_object, world_size
 from memup_lightning.models.outcomes import CategoricalOutcome, ContinuousOutcome, Outcome
 from memup_lightning.models.uncertainty import LocalPredictor
 from memup_lightning.modules.base import BaseTask
-from memup_lightning.modules.metrics import BaseRate, MeanError, class_metrics
+from memup_lightning.modules.metrics import RANKINGS, BaseRate, MeanError, class_metrics, ranking_counts
 from memup_lightning.specs import TaskSpec
 from memup_lightning.typing import State
 
@@ -110,9 +110,13 @@ class MemoryEvaluation(EvaluationHooks):
     def _score(self, prefix: str, params: Tensor, outcome: Tensor) -> None:
         for name, score in self.outcome.scores(params, outcome).items():
             self.metrics[prefix + name].update(score)
-        for name in ("balanced_accuracy", "average_precision", "auroc"):
-            if prefix + name in self.metrics:
-                self.metrics[prefix + name].update(params, outcome)
+        if prefix + "balanced_accuracy" in self.metrics:
+            self.metrics[prefix + "balanced_accuracy"].update(params, outcome)
+        rankings = [self.metrics[prefix + name] for name in RANKINGS if prefix + name in self.metrics]
+        if rankings:
+            counts = ranking_counts(params, outcome)
+            for ranking in rankings:
+                ranking.update(counts)
 
     def _describe_outcomes(self, outcome: Tensor) -> None:
         """Record what the outcomes are by themselves: the base rate, their variance, their range."""

@@ -81,13 +81,12 @@ class _Ranking(_ClassCounts):
     def __init__(self, num_classes: int) -> None:
         super().__init__(num_classes, 2, _BINS)
 
-    def update(self, logits: Tensor, outcome: Tensor) -> None:
-        log_p = logits.float().log_softmax(-1)
-        log_odds = log_p - torch.log1p(-log_p.exp().clamp(max=1 - 1e-7))
-        place = ((log_odds / _MAX_LOG_ODDS + 1) * (_BINS / 2)).long().clamp(0, _BINS - 1)
-        own = torch.arange(self.num_classes, device=outcome.device)
-        index = ((outcome[:, None] == own).long() * _BINS + place) * self.num_classes + own
-        self.counts += _count(index.flatten(), self.counts.numel()).view_as(self.counts)
+    def update(self, counts: Tensor) -> None:  # type: ignore[override]
+        """Add some steps, by their :func:`ranking_counts`."""
+        self.counts += counts
+
+    def update_nothing(self) -> None:
+        self.update(torch.zeros_like(self.counts))
 
     def _by_falling_score(self) -> tuple[Tensor, Tensor]:
         """Return the steps of other classes and of the class itself in each bin, ``[classes, bins]``, the highest score
@@ -154,11 +153,35 @@ class MeanError(Metric):
         return variance.mean()
 
 
+RANKINGS = {"average_precision": AveragePrecision, "auroc": AUROC}
+"""Metrics of rankings, by name."""
+
+
+def ranking_counts(logits: Tensor, outcome: Tensor) -> Tensor:
+    """Count the steps of each class and of all others in each bin of its log-odds, once for all metrics of rankings.
+
+    Args:
+        logits: ``[rows, classes]``.
+        outcome: ``[rows]``.
+
+    Returns:
+        ``[2, bins, classes]``.
+    """
+    classes = logits.shape[-1]
+    log_p = logits.float().log_softmax(-1)
+    log_odds = log_p - torch.log1p(-log_p.exp().clamp(max=1 - 1e-7))
+    place = ((log_odds / _MAX_LOG_ODDS + 1) * (_BINS / 2)).long().clamp(0, _BINS - 1)
+    own = torch.arange(classes, device=outcome.device)
+    index = ((outcome[:, None] == own).long() * _BINS + place) * classes + own
+    return _count(index.flatten(), 2 * _BINS * classes).view(2, _BINS, classes)
+
+
 def class_metrics(num_classes: int) -> dict[str, Any]:
     """Make the metrics of class probabilities, by name; those of rankings up to :data:`MAX_RANKED_CLASSES` classes."""
-    ranked = {"average_precision": AveragePrecision, "auroc": AUROC} if num_classes <= MAX_RANKED_CLASSES else {}
-    makers = {"balanced_accuracy": BalancedAccuracy} | ranked
-    return {name: make(num_classes) for name, make in makers.items()}
+    metrics: dict[str, Any] = {"balanced_accuracy": BalancedAccuracy(num_classes)}
+    if num_classes <= MAX_RANKED_CLASSES:
+        metrics |= {name: ranking(num_classes) for name, ranking in RANKINGS.items()}
+    return metrics
 
 
 def _count(numbers: Tensor, length: int) -> Tensor:
