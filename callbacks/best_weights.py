@@ -14,6 +14,7 @@ from torch import Tensor
 
 from memup_lightning.exceptions import check_at_least
 from memup_lightning.runs.checkpoint_lookup import KEPT_WEIGHTS
+from memup_lightning.runs.parts import is_dev_run
 
 _MARGIN, _RELATIVE_MARGIN = 0.1, 0.25  # bits, and share of the best gain, that are lost by more than chance
 
@@ -74,7 +75,7 @@ class BestWeights(Callback):
         if math.isfinite(gain) and (self.best is None or gain > self.best[1]):
             self.best, self._overfitted = (trainer.global_step, gain), 0
             self.metrics = {name: float(x) for name, x in logged.items() if name.startswith("val/")}
-            self._weights = {name: x.detach().cpu().clone() for name, x in pl_module.state_dict().items()}
+            self._weights = {name: x.detach().to("cpu", copy=True) for name, x in pl_module.state_dict().items()}
         elif self.best is not None:
             margin = max(_MARGIN, _RELATIVE_MARGIN * abs(self.best[1]))
             overfitted = gain < self.best[1] - margin and gain < train - margin
@@ -93,7 +94,7 @@ class BestWeights(Callback):
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Not before: ModelCheckpoint writes last.ckpt when training ends, and a run resumes from the last weights.
-        if getattr(trainer, "fast_dev_run", False) or self.best is None:
+        if is_dev_run(trainer) or self.best is None:
             return
         if self._overfitted:
             pl_module.load_state_dict(self._weights)

@@ -43,6 +43,7 @@ class PredictionWriter(BasePredictionWriter):
         self.rows = 0
         self._file: IO[str] | None = None
         self._header: list[str] = []
+        self._keys: Sequence[str] = ()  # of the episodes
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         folder = run_folder(trainer)
@@ -50,6 +51,8 @@ class PredictionWriter(BasePredictionWriter):
         self.path = self._part(folder, trainer.global_rank)
         self._file = self.path.open("w", newline="")
         self._header, self.rows = [], 0
+        data = recorded_data(trainer)
+        self._keys = () if data is None else data.episode_keys("test")
 
     def write_on_batch_end(
         self,
@@ -67,15 +70,14 @@ class PredictionWriter(BasePredictionWriter):
                 f"PredictionWriter got {type(prediction).__name__} from {type(pl_module).__name__}.predict_step; "
                 "it writes a dict of tensors with one row each: remove it from trainer.callbacks"
             )
-        task, data = getattr(pl_module, "task", None), recorded_data(trainer)
+        task = getattr(pl_module, "task", None)
         classes = task.outcome.names if isinstance(task, TaskSpec) and task.outcome.type == "token" else ()
-        keys = data.episode_keys("test") if data is not None else ()
         columns: dict[str, list[Any]] = {}
         for name, x in prediction.items():
             if x.dim() == 1:
                 columns[name] = x.tolist()
-                if name == "episode" and keys:
-                    columns["episode_key"] = [keys[episode] for episode in columns[name]]
+                if name == "episode" and self._keys:
+                    columns["episode_key"] = [self._keys[episode] for episode in columns[name]]
                 elif name in ("outcome", "prediction") and classes:
                     columns[name] = [classes[number] for number in columns[name]]
             else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 from pytorch_lightning import Trainer
@@ -18,16 +17,12 @@ def last_metrics(trainer: Trainer) -> dict[str, float | None]:
     logged = {**trainer.logged_metrics, **trainer.callback_metrics}
     shown = set(trainer.progress_bar_metrics) - set(trainer.logged_metrics)
     values = {name: float(x) for name, x in sorted(logged.items()) if name not in shown}
-    return finite(values)
-
-
-def finite(values: Mapping[str, float]) -> dict[str, float | None]:
-    """Replace values that are not finite by None, which JSON has."""
-    return {name: x if math.isfinite(x) else None for name, x in values.items()}
+    metrics: dict[str, float | None] = finite_tree(values)
+    return metrics
 
 
 def finite_tree(value: Any) -> Any:
-    """Replace numbers that are not finite by None in lists and dicts."""
+    """Replace numbers that are not finite by None, which JSON has, in lists and dicts."""
     if isinstance(value, dict):
         return {name: finite_tree(x) for name, x in value.items()}
     if isinstance(value, (list, tuple)):

@@ -16,19 +16,19 @@ import numpy as np
 import torch
 from lightning_utilities.core.rank_zero import rank_zero_warn
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.trainer.states import TrainerFn
 
 import memup_lightning
 from memup_lightning.callbacks.best_weights import BestWeights
 from memup_lightning.callbacks.memory_usage import MemoryUsage, extrapolate, mean_episode_length, peak_resident_mb
-from memup_lightning.callbacks.report_metrics import divergence, finite, last_metrics
+from memup_lightning.callbacks.report_metrics import divergence, finite_tree, last_metrics
 from memup_lightning.callbacks.report_tables import print_clusters, print_summary
 from memup_lightning.callbacks.verdict.verdict import Verdict
 from memup_lightning.files import atomic_write
 from memup_lightning.modules import MemUP
 from memup_lightning.protocols import TargetLearner
-from memup_lightning.runs.parts import find_callback, recorded_data, run_data
+from memup_lightning.runs.loggers import log_picture
+from memup_lightning.runs.parts import find_callback, leaves_files, recorded_data, run_data
 from memup_lightning.runs.run_folder import run_folder
 
 
@@ -100,7 +100,7 @@ class RunReport(Callback):
         self._trained, self._training = self.seconds_training, None
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if _leaves_files(trainer):
+        if leaves_files(trainer):
             assert self._folder is not None
             if self.pictures:
                 try:
@@ -122,7 +122,6 @@ class RunReport(Callback):
         verdict = find_callback(trainer, Verdict)
         if verdict is None:
             verdict = Verdict()
-            verdict.setup(trainer, model, "fit")
             for row in self.history:
                 if "val/memory_gain" in row:
                     verdict.add(row["updates"], row["val/memory_gain"])
@@ -130,7 +129,7 @@ class RunReport(Callback):
         return verdict.summary()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        if trainer.state.fn != TrainerFn.FITTING or not _leaves_files(trainer):
+        if trainer.state.fn != TrainerFn.FITTING or not leaves_files(trainer):
             return
         try:
             folder = self._folder
@@ -170,7 +169,7 @@ class RunReport(Callback):
             "diverged": divergence(self.history),
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "data": None if data is None else data.label,
-            "metrics": last_metrics(trainer) | (finite(kept.metrics) if kept is not None and restored else {}),
+            "metrics": last_metrics(trainer) | (finite_tree(kept.metrics) if kept is not None and restored else {}),
             "best": None
             if kept is None or kept.best is None
             else {
@@ -238,9 +237,7 @@ class RunReport(Callback):
         for name, figure in figures.items():
             path = self._folder / f"{name}.png"
             style.save(figure, path)
-            for logger in trainer.loggers:
-                if isinstance(logger, WandbLogger):
-                    logger.log_image(f"pictures/{name}", [str(path)])
+            log_picture(trainer, name, path)
 
 
 def machine() -> dict[str, Any]:
@@ -274,7 +271,3 @@ def _early_stop(trainer: Trainer) -> str | None:
 
 def _cluster_rows(model: LightningModule) -> list[dict[str, Any]] | None:
     return model.cluster_summary() if isinstance(model, TargetLearner) else None
-
-
-def _leaves_files(trainer: Trainer) -> bool:
-    return trainer.is_global_zero and not getattr(trainer, "fast_dev_run", False)

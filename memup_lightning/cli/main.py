@@ -243,7 +243,7 @@ def _add_default_callbacks(trainer: Trainer) -> None:
 
 def _is_keyword(ckpt_path: str) -> bool:
     """Return whether it is no path, but a keyword that Lightning resolves."""
-    return ckpt_path in ("best", "hpc", "registry") or ckpt_path.startswith("registry:")
+    return ckpt_path in ("hpc", "registry") or ckpt_path.startswith("registry:")
 
 
 def _is_relevant(record: logging.LogRecord) -> bool:

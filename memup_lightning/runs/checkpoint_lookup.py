@@ -9,7 +9,14 @@ from typing import Any
 from lightning_utilities.core.rank_zero import rank_zero_only
 
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.runs.checkpoint_io import Shapes, TornCheckpoint, is_intact, latest_first, read_shapes
+from memup_lightning.runs.checkpoint_io import (
+    Shapes,
+    TornCheckpoint,
+    check_checkpoint,
+    is_intact,
+    latest_first,
+    read_shapes,
+)
 from memup_lightning.runs.run_folder import NO_LOGGER_FOLDER
 
 _say = rank_zero_only(print)
@@ -69,7 +76,7 @@ def kept_checkpoint(trainer: Any) -> tuple[Path, Shapes]:
             "of a checkpoint, or last"
         )
     _say(f"taking {newest}")
-    return newest, read_shapes(newest)
+    return newest, check_checkpoint(newest)
 
 
 def newest_checkpoint(folder: str | Path) -> Path:

@@ -61,18 +61,29 @@ def _write_whole(logger: CSVLogger) -> None:
         writer = logger.experiment
         if writer.metrics:
             path = Path(writer.metrics_file_path)
-            earlier = list(csv.DictReader(io.StringIO(path.read_text(), newline=""))) if path.exists() else []
-            rows = [*earlier, *writer.metrics]
-            names = sorted(set().union(*rows))
+            earlier = path.read_bytes() if path.exists() else b""
+            rows, names = writer.metrics, sorted({*writer.metrics_keys, *set().union(*writer.metrics)})
+            has_header = bool(earlier) and names == writer.metrics_keys
+            if not has_header:  # a new column: all rows get it
+                rows = [*csv.DictReader(io.StringIO(earlier.decode(), newline="")), *rows]
+                names = sorted(set().union(*rows))
             table = csv.DictWriter(text := io.StringIO(newline=""), fieldnames=names)
-            table.writeheader()
+            if not has_header:
+                table.writeheader()
             table.writerows(rows)
             with atomic_write(path) as file:
-                file.write(text.getvalue().encode())
+                file.write((earlier if has_header else b"") + text.getvalue().encode())
             writer.metrics, writer.metrics_keys = [], names
         plain()
 
     logger.save = save  # type: ignore[method-assign]
+
+
+def log_picture(trainer: Trainer, name: str, path: Path) -> None:
+    """Send a picture to Weights & Biases, where the run has such a logger."""
+    for logger in trainer.loggers:
+        if isinstance(logger, WandbLogger):
+            logger.log_image(f"pictures/{name}", [str(path)])
 
 
 def wandb_sync_line(trainer: Trainer) -> str | None:

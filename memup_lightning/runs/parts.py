@@ -29,6 +29,16 @@ def parts(trainer: Trainer) -> TrainerParts:
     return cast(TrainerParts, trainer)
 
 
+def is_dev_run(trainer: Trainer) -> bool:
+    """Return whether ``fast_dev_run`` tries the code of a run, which then leaves nothing."""
+    return bool(getattr(trainer, "fast_dev_run", False))
+
+
+def leaves_files(trainer: Trainer) -> bool:
+    """Return whether this rank writes the files of the run."""
+    return trainer.is_global_zero and not is_dev_run(trainer)
+
+
 def chunk_source(trainer: Trainer) -> ChunkSource:
     """Return the datamodule of a run that :func:`has_targets` has looked at."""
     source: ChunkSource = parts(trainer).datamodule

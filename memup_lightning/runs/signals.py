@@ -15,7 +15,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from memup_lightning.distributed import all_reduce_sum, world_size
 from memup_lightning.runs.lightning_private import drop_sigterm_broadcast, is_mid_update
-from memup_lightning.runs.parts import parts
+from memup_lightning.runs.parts import is_dev_run, parts
 from memup_lightning.runs.run_folder import run_folder
 
 EXIT_STATUS = 128 + signal.SIGTERM  # 143, what a shell reports of a process that SIGTERM ended
@@ -108,7 +108,7 @@ class StopOnSignal(Callback):
     @staticmethod
     def _stop(trainer: Trainer) -> None:
         message = f"stopped by SIGTERM after update {trainer.global_step:,}"
-        if not getattr(trainer, "fast_dev_run", False):
+        if not is_dev_run(trainer):
             path = _folder(trainer) / f"sigterm-step={trainer.global_step}.ckpt"
             trainer.save_checkpoint(path)
             message += f"; wrote {path}; resume with --ckpt_path=last"
