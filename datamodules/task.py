@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 from pytorch_lightning import LightningDataModule
 
@@ -21,6 +22,11 @@ class BaseDataModule(CheckedLoading, LightningDataModule, ABC):  # type: ignore[
     def use_task(self, task: TaskSpec) -> None:
         """Take from the task of a trained model what its numbers mean: classes, columns, means. Data that always mean the
         same have no use for it. Called before anything is read."""
+
+    @property
+    def _model(self) -> Any:
+        """Module of the run; None without one."""
+        return None if self.trainer is None else self.trainer.lightning_module
 
     @property
     def label(self) -> str:

@@ -54,8 +54,8 @@ def main(given: list[str] | None = None) -> list[Row]:
     options.threads = options.threads or 1
     names = options.tasks
     if options.quick:
-        names, options.seeds, options.updates = names[:2], options.seeds[:1], min(options.updates, 1000)
-        names = names if len(options.tasks) < len(PROBLEMS) else QUICK
+        names = QUICK if len(names) == len(PROBLEMS) else names[:2]
+        options.seeds, options.updates = options.seeds[:1], min(options.updates, 1000)
     rows: list[Row] = []
     for name in names:
         runs: list[Row] = []

@@ -9,23 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.zoo.problem import MadeDataModule, Maker, Problem, entropy, gaussian_bits, tokens
+from benchmarks.zoo.problem import (
+    Made,
+    MadeDataModule,
+    Problem,
+    Rng,
+    at_the_end,
+    classes,
+    entropy,
+    gaussian_bits,
+    tokens,
+)
 from memup_lightning.datamodules import ArrayDataModule
 from memup_lightning.specs import FieldSpec
-from memup_lightning.typing import Arrays
-
-Made = tuple[Arrays, None]
-Rng = np.random.Generator
-
-
-def _at_the_end(x: np.ndarray[Any, Any], outcome: np.ndarray[Any, Any]) -> Made:
-    """Episodes whose last step alone has an outcome: x ``[episodes, steps, ...]``, outcome ``[episodes, ...]``."""
-    number, length = x.shape[:2]
-    last = np.zeros((number, length), np.bool_)
-    last[:, -1] = True
-    y = np.zeros((number, length, *outcome.shape[1:]), outcome.dtype)
-    y[:, -1] = outcome
-    return {"x": x, "outcome": y, "has_outcome": last}, None
 
 
 def random_cue(
@@ -54,7 +50,7 @@ def random_cue(
     x[rows, when, kinds] = 1
     x[:, -1] = 0
     x[:, -1, -1] = 1
-    return _at_the_end(x, kind)
+    return at_the_end(x, kind)
 
 
 def rare_fault(rng: Rng, number: int, length: int = 100, share: float = 0.05) -> Made:
@@ -64,7 +60,7 @@ def rare_fault(rng: Rng, number: int, length: int = 100, share: float = 0.05) ->
     fault = (rng.random(number) < share).astype(np.int64)
     x[np.arange(number), rng.integers(20, size=number), 1] = np.where(fault, 1, -1)
     x[:, -1, 2] = 1
-    return _at_the_end(x, fault)
+    return at_the_end(x, fault)
 
 
 def many_tokens(rng: Rng, number: int, length: int = 50, kinds: int = 5000, cues: int = 10) -> Made:
@@ -73,7 +69,7 @@ def many_tokens(rng: Rng, number: int, length: int = 50, kinds: int = 5000, cues
     cue = rng.integers(cues, size=number)
     x[np.arange(number), rng.integers(20, size=number)] = cue
     x[:, -1] = kinds - 1
-    return _at_the_end(x, cue)
+    return at_the_end(x, cue)
 
 
 def small_images(rng: Rng, number: int, length: int = 40, side: int = 16) -> Made:
@@ -84,7 +80,7 @@ def small_images(rng: Rng, number: int, length: int = 40, side: int = 16) -> Mad
         top, left = half * (place // 2) + 2, half * (place % 2) + 2
         x[quarter == place, 0, top : top + 4, left : left + 4] = 255
     x[:, -1] += 150
-    return _at_the_end(x, quarter)
+    return at_the_end(x, quarter)
 
 
 def numbers(rng: Rng, number: int, length: int = 100, components: int = 1) -> Made:
@@ -98,7 +94,7 @@ def numbers(rng: Rng, number: int, length: int = 100, components: int = 1) -> Ma
     x[:, -1] = 0
     x[:, -1, -1] = 1
     outcome = x[rows, order, 0]
-    return _at_the_end(x, outcome if components > 1 else outcome[:, 0])
+    return at_the_end(x, outcome if components > 1 else outcome[:, 0])
 
 
 def two_cues(rng: Rng, number: int, length: int = 100, kinds: int = 2) -> Made:
@@ -109,7 +105,7 @@ def two_cues(rng: Rng, number: int, length: int = 100, kinds: int = 2) -> Made:
     x[rows, rng.integers(half, size=number), first] = 1
     x[rows, rng.integers(half, length - 1, size=number), second] = 1
     x[:, -1, -1] = 1
-    return _at_the_end(x, (first + second) % kinds)
+    return at_the_end(x, (first + second) % kinds)
 
 
 def events(rng: Rng, number: int, length: int = 200, share: float = 0.03) -> Made:
@@ -119,7 +115,7 @@ def events(rng: Rng, number: int, length: int = 200, share: float = 0.03) -> Mad
     x[..., 1] = rng.normal(size=(number, length))
     x[:, -1] = 0
     x[:, -1, 2] = 1
-    return _at_the_end(x, x[..., 0].sum(1))
+    return at_the_end(x, x[..., 0].sum(1))
 
 
 def sensors(seed: int = 0, machines: int = 1000, rows: int = 500) -> Iterator[tuple[Any, Any]]:
@@ -135,13 +131,6 @@ def sensors(seed: int = 0, machines: int = 1000, rows: int = 500) -> Iterator[tu
         yield log, fault
 
 
-def classes(name: str, about: str, make: Maker, count: int, bits: float | None = None, **fields: FieldSpec) -> Problem:
-    """A problem whose outcome is one of some classes, by default equally likely."""
-    bits = math.log2(count) if bits is None else bits
-    data = partial(MadeDataModule, make, {"outcome": tokens(count), **fields})
-    return Problem(name, about, data, local=bits, bits=bits)
-
-
 def cues() -> list[Problem]:
     """Problems of this module."""
     image = FieldSpec((16, 16, 1), "uint8", "image")
@@ -153,12 +142,8 @@ def cues() -> list[Problem]:
         classes("decoys", "a third of the steps show cues, one is real", partial(random_cue, decoys=1 / 3), 4),
         classes("rare fault", "a class of 5%", rare_fault, 2, entropy(0.05, 0.95)),
         classes("5,000 tokens", "one of 10 among 4,989 others", many_tokens, 10, x=tokens(5000)),
-        Problem(
-            "small images",
-            "16x16 grey; which quarter at the first step",
-            partial(MadeDataModule, small_images, {"outcome": tokens(4), "x": image}, 1024),
-            local=2.0,
-            bits=2.0,
+        classes(
+            "small images", "16x16 grey; which quarter at the first step", small_images, 4, num_train=1024, x=image
         ),
         classes("exclusive or", "two cues in two halves of 100 steps", two_cues, 2),
         classes("sum modulo 3", "two cues of 3 in two halves of 100 steps", partial(two_cues, kinds=3), 3),

@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from benchmarks.zoo.problem import MadeDataModule, Maker, Problem, signs, tokens
+from benchmarks.zoo.problem import Made, MadeDataModule, Maker, Problem, at_the_end, classes, signs, tokens
 from memup_lightning.typing import Arrays, IntArray
 
 
@@ -64,7 +64,7 @@ def corridor(name: str, about: str, make: Maker, scale: float = 1.0, num_train: 
     return Problem(name, about, data, local=12.25 * scale**2, bits=1.0)
 
 
-def byte_maze(rng: np.random.Generator, number: int, length: int = 100) -> tuple[Arrays, None]:
+def byte_maze(rng: np.random.Generator, number: int, length: int = 100) -> Made:
     """Make episodes of bytes: the first is 0 or 255 at the first step, else 128; the second 255 at the last, else 0; the
     others are random. The outcome, a class at the last step, is whether the first was 255."""
     observation = rng.integers(256, size=(number, length, 8), dtype=np.uint8)
@@ -73,8 +73,7 @@ def byte_maze(rng: np.random.Generator, number: int, length: int = 100) -> tuple
     observation[:, 0, 0] = 255 * hint
     observation[..., 1] = 0
     observation[:, -1, 1] = 255
-    last = np.broadcast_to(np.arange(length) == length - 1, (number, length)).copy()
-    return {"x": observation, "outcome": np.where(last, hint[:, None], 0), "has_outcome": last}, None
+    return at_the_end(observation, hint)
 
 
 def corridors() -> list[Problem]:
@@ -82,7 +81,6 @@ def corridors() -> list[Problem]:
     short = partial(maze, shortest=18, longest=20)
     mixed = partial(maze, shortest=10, longest=5000)
     coins = partial(maze, shortest=1000, longest=1000, coins=30)
-    bits = partial(MadeDataModule, byte_maze, {"outcome": tokens(2)})
     return [
         corridor("rewards of 1e-3", "a maze of 100 steps, rewards of 0.001", partial(maze, scale=1e-3), scale=1e-3),
         corridor("rewards of 1e4", "a maze of 100 steps, rewards of 10,000", partial(maze, scale=1e4), scale=1e4),
@@ -90,5 +88,5 @@ def corridors() -> list[Problem]:
         corridor("100,000 episodes", "a maze of 20 steps, many episodes", short, num_train=100_000),
         corridor("10 to 5,000 steps", "mazes of all lengths in one set", mixed, num_train=1024),
         corridor("30 marked coins", "a maze of 1,000 steps, 30 random rewards", coins, num_train=512),
-        Problem("bytes", "unscaled uint8, six of eight are noise", bits, local=1.0, bits=1.0),
+        classes("bytes", "unscaled uint8, six of eight are noise", byte_maze, 2),
     ]

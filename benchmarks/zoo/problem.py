@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, OUTCOME, ArrayEpisodes
 from memup_lightning.datamodules import EpisodeDataModule
@@ -15,6 +18,9 @@ from memup_lightning.typing import Arrays, FloatArray, IntArray, Split
 
 Maker = Callable[[np.random.Generator, int], tuple[Arrays, IntArray | None]]
 """``(random numbers, number of episodes) -> arrays [episodes, longest, ...], lengths``; None: all have the same length."""
+Made = tuple[Arrays, None]
+"""Result of a :data:`Maker` whose episodes have the same length."""
+Rng = np.random.Generator
 
 
 @dataclass(frozen=True)
@@ -99,6 +105,31 @@ class MadeDataModule(EpisodeDataModule):
             lengths = np.full(number, longest)
         there = np.arange(longest) < lengths[:, None]
         return ArrayEpisodes({name: x[there] for name, x in arrays.items()}, lengths, self._given)
+
+
+def at_the_end(x: npt.NDArray[Any], outcome: npt.NDArray[Any]) -> Made:
+    """Episodes whose last step alone has an outcome: x ``[episodes, steps, ...]``, outcome ``[episodes, ...]``."""
+    number, length = x.shape[:2]
+    last = np.zeros((number, length), np.bool_)
+    last[:, -1] = True
+    y = np.zeros((number, length, *outcome.shape[1:]), outcome.dtype)
+    y[:, -1] = outcome
+    return {"x": x, "outcome": y, "has_outcome": last}, None
+
+
+def classes(
+    name: str,
+    about: str,
+    make: Maker,
+    count: int,
+    bits: float | None = None,
+    num_train: int = 4096,
+    **fields: FieldSpec,
+) -> Problem:
+    """A problem whose outcome is one of some classes, by default equally likely."""
+    bits = math.log2(count) if bits is None else bits
+    data = partial(MadeDataModule, make, {"outcome": tokens(count), **fields}, num_train)
+    return Problem(name, about, data, local=bits, bits=bits)
 
 
 def tokens(classes: int) -> FieldSpec:

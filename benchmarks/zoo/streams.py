@@ -6,11 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from benchmarks.zoo.problem import MadeDataModule, Problem, tokens
-from memup_lightning.typing import Arrays
-
-Made = tuple[Arrays, None]
-Rng = np.random.Generator
+from benchmarks.zoo.problem import Made, MadeDataModule, Problem, Rng, classes
 
 
 def switch(rng: Rng, number: int, length: int = 300, kinds: int = 4, share: float = 1 / 30) -> Made:
@@ -91,9 +87,8 @@ def filtered_variances(length: int = 200) -> np.ndarray:
 def streams() -> list[Problem]:
     """Problems of this module."""
     local, filtered = NOISE / (1 + NOISE), filtered_variances()
-    classes = {"outcome": tokens(4)}
     return [
-        Problem("switch", "the last mark, at every step", partial(MadeDataModule, switch, classes), 2.0, 2.0),
+        classes("switch", "the last mark, at every step", switch, 4),
         Problem(
             "level",
             "the last number shown, 90% of steps without outcome",
@@ -101,14 +96,8 @@ def streams() -> list[Problem]:
             1 / 3,
             0.5 * np.log2(100),
         ),
-        Problem("recall", "4 values of 4, asked 12 times", partial(MadeDataModule, recall, classes), 2.0, 2.0),
-        Problem(
-            "casino",
-            "every other outcome is a coin toss",
-            partial(MadeDataModule, casino, {"outcome": tokens(2)}),
-            1.0,
-            1.0,
-        ),
+        classes("recall", "4 values of 4, asked 12 times", recall, 4),
+        classes("casino", "every other outcome is a coin toss", casino, 2),
         Problem(
             "filtering",
             "a number under noise, at every step",

@@ -19,6 +19,7 @@ from benchmarks.report import Row
 from benchmarks.zoo.problem import Problem
 from memup_lightning.callbacks import RunReport
 from memup_lightning.modules import MemUP
+from memup_lightning.runs.parts import parts
 
 EXPLAINED = 0.95
 """Share of the explainable information at which a run ends."""
@@ -51,7 +52,7 @@ class ExplainedShare(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         metrics = {name: float(x) for name, x in trainer.callback_metrics.items()}
-        share = self.problem.share(metrics, trainer.datamodule.task)  # type: ignore[attr-defined]
+        share = self.problem.share(metrics, parts(trainer).datamodule.task)
         self.curve.append((trainer.global_step, share))
         trainer.should_stop = trainer.should_stop or share >= EXPLAINED
 

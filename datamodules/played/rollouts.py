@@ -220,10 +220,6 @@ class RolloutDataModule(BaseDataModule):
         return model
 
     @property
-    def _model(self) -> Any:
-        return self.trainer.lightning_module if self.trainer is not None else None
-
-    @property
     def _device(self) -> torch.device | str:
         return "cpu" if self._model is None else self._model.device
 

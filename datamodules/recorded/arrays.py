@@ -11,6 +11,7 @@ import numpy as np
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
 
 from memup_lightning.data.array_files import Columns, EpisodeFunction, EpisodePath, UserEpisodes, read_episodes
+from memup_lightning.data.array_files.columns import whole_from_zero
 from memup_lightning.data.array_files.encoding import (
     MISSING,
     X,
@@ -136,8 +137,7 @@ class ArrayDataModule(EpisodeDataModule):
 
     def _trained_task(self) -> TaskSpec | None:
         """Return the task of the model of the run."""
-        module = None if self.trainer is None else self.trainer.lightning_module
-        task = getattr(module, "task", None)
+        task = getattr(self._model, "task", None)
         return task if isinstance(task, TaskSpec) else None
 
     def episodes(self, split: Split) -> EpisodeSource:
@@ -240,9 +240,10 @@ class ArrayDataModule(EpisodeDataModule):
 
 def _are_class_numbers(user: UserEpisodes) -> bool:
     """Whether floats look like classes: whole numbers, the smallest 0, no gap, three or more."""
+    if user.y.dtype == np.int64:
+        return False
     exists = user.flags.get(HAS_OUTCOME)
-    values = np.unique(user.y if exists is None else user.y[exists])
-    return bool(user.y.dtype != np.int64 and len(values) > 2 and np.array_equal(values, np.arange(len(values))))
+    return whole_from_zero(user.y if exists is None else user.y[exists]) > 2
 
 
 def _is_labelled_at_ends(user: UserEpisodes) -> bool:

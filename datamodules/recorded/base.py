@@ -144,7 +144,7 @@ class EpisodeDataModule(RecordedSplits):
         return (rng.hash64(self.split_seed(split), np.arange(number)) >> np.uint64(1)).astype(np.int64)
 
     def setup(self, stage: str) -> None:
-        module = None if self.trainer is None else self.trainer.lightning_module
+        module = self._model
         if stage == "fit" and module is not None and module is not self._trained():
             # Another model starts from the beginning, without the targets and positions of the previous one.
             self._tables, self._joins, self._lanes, self._stream = {}, {}, None, None
@@ -182,8 +182,7 @@ class EpisodeDataModule(RecordedSplits):
     @property
     def learner(self) -> ChunkLearner | None:
         """Module of the run, if it learns from chunks."""
-        module = None if self.trainer is None else self.trainer.lightning_module
-        return module if isinstance(module, ChunkLearner) else None
+        return self._model if isinstance(self._model, ChunkLearner) else None
 
     def _needs_targets(self) -> bool:
         return self.learner is None or self.learner.needs_targets()
