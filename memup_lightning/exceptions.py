@@ -1,5 +1,13 @@
 """The exception for mistakes of a user; the command line prints it without a traceback."""
 
+import sysconfig
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_PACKAGE = str(Path(__file__).parent)
+
 
 class MemUPError(ValueError):
     """Bad input or configuration. The message says what was wrong, with the value, and what to do."""
@@ -14,3 +22,34 @@ def check_at_least(minimum: int, **values: int | None) -> None:
     for name, value in values.items():
         if value is not None and value < minimum:
             raise MemUPError(f"{name}={value}: must be at least {minimum}")
+
+
+@contextmanager
+def user_code(what: str, contract: str) -> Iterator[None]:
+    """Turn any error of a function or class that the user gave into one that says what failed and where.
+
+    Args:
+        what: what is called, the subject of the sentence.
+        contract: what it takes and returns.
+
+    Raises:
+        MemUPError: see above.
+    """
+    try:
+        yield
+    except MemUPError:
+        raise
+    except Exception as error:
+        raise MemUPError(f"{what} failed: {describe_error(error)}; {contract}") from error
+
+
+def describe_error(error: BaseException) -> str:
+    """Return the type and message of an error, and the last place outside of this package, libraries and Python."""
+    places = [place for place in traceback.extract_tb(error.__traceback__) if not _is_library(place.filename)]
+    where = f" ({Path(places[-1].filename).name}, line {places[-1].lineno})" if places else ""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}{where}"
+
+
+def _is_library(filename: str) -> bool:
+    library = ("<", sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), _PACKAGE)
+    return filename.startswith(library)

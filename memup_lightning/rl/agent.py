@@ -15,7 +15,7 @@ from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.memory import State
 from memup_lightning.modules.loading import load_module
 from memup_lightning.rl.algorithms.actor_critic import ActorCritic
-from memup_lightning.rl.collectors.env_driver import check_finite
+from memup_lightning.rl.collectors.env_driver import check_classes, check_finite
 from memup_lightning.rl.memory_inputs import MemoryInputs, no_action, to_space
 from memup_lightning.rl.spaces import Leaves
 from memup_lightning.specs import FieldSpec
@@ -159,6 +159,7 @@ class Agent:
             )
         rewards = np.broadcast_to(np.atleast_1d(np.asarray(reward, np.float32)), len(first))
         check_finite({**selected, "reward": rewards})
+        check_classes(selected, self._inputs.fields)
         previous = torch.tensor(rewards, device=first.device)
         return self._inputs(selected, state.action, previous, first), first
 

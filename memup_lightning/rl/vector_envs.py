@@ -17,10 +17,15 @@ from gymnasium import spaces
 from gymnasium.vector import AsyncVectorEnv, VectorEnv
 
 import memup_lightning.envs  # noqa: F401 (registers memup/...)
-from memup_lightning.exceptions import MemUPError, check_at_least
+from memup_lightning.exceptions import MemUPError, check_at_least, describe_error
 
 Vectorization = Literal["native", "sync", "async"]
 _EXIT_TIMEOUT = 1.0  # seconds that a process has to end
+_RETURNS = {
+    "reset": "reset(seed=None, options=None) returns (observation, info)",
+    "step": "step(action) returns (observation, reward, terminated, truncated, info), with one number as the reward",
+}
+"""What the methods of an environment return, as the end of a sentence."""
 Wrapper = Callable[[gymnasium.Env[Any, Any]], gymnasium.Env[Any, Any]]
 
 
@@ -42,8 +47,8 @@ def make_vector_env(
             ``sync``: one after another in this process; ``async``: each in a process of its own.
 
     Raises:
-        MemUPError: no environment asked for, an unknown environment (with the nearest name there is), or arguments it does
-            not take.
+        MemUPError: no environment asked for, an unknown environment (with the nearest name there is), arguments it does
+            not take, or a constructor that raises.
     """
     check_at_least(1, num_envs=num_envs)
     try:
@@ -64,6 +69,10 @@ def make_vector_env(
         raise MemUPError(f"environment {env_id!r} cannot be made: {reason}{_nearest(env_id)}") from error
     except TypeError as error:
         raise MemUPError(f"environment {env_id!r} does not take env_kwargs={env_kwargs}: {error}") from error
+    except MemUPError:
+        raise
+    except Exception as error:
+        raise MemUPError(f"environment {env_id!r} cannot be made: {describe_error(error)}") from error
 
 
 def _nearest(env_id: str) -> str:
@@ -91,31 +100,67 @@ def reset_env(env: VectorEnv[Any, Any, Any], seed: int, timeout: float) -> tuple
     """Begin the first episodes; the observations of all environments, and the infos.
 
     Raises:
-        MemUPError: a process died or does not answer.
+        MemUPError: the environment raised, a process died or does not answer.
     """
-    if isinstance(env, AsyncVectorEnv):
-        with _watch(env, timeout):
-            env.reset_async(seed=seed)
-            return env.reset_wait(timeout)
-    return env.reset(seed=seed)
+    with _user_code(env, "reset"):
+        if isinstance(env, AsyncVectorEnv):
+            with _watch(env, timeout):
+                env.reset_async(seed=seed)
+                return env.reset_wait(timeout)
+        return env.reset(seed=seed)
 
 
 def step_env(env: VectorEnv[Any, Any, Any], actions: npt.NDArray[Any], timeout: float) -> tuple[Any, ...]:
     """Call ``env.step(actions)``; raise an error instead of waiting for a process that died or does not answer.
 
     Raises:
-        MemUPError: see above.
+        MemUPError: see above; or the environment raised.
     """
-    if not isinstance(env, AsyncVectorEnv):
-        return env.step(actions)
-    with _watch(env, timeout):
-        env.step_async(actions)
-        return env.step_wait(timeout)
+    with _user_code(env, "step"):
+        if not isinstance(env, AsyncVectorEnv):
+            return env.step(actions)
+        with _watch(env, timeout):
+            env.step_async(actions)
+            return env.step_wait(timeout)
 
 
 def reset_some(env: VectorEnv[Any, Any, Any], which: npt.NDArray[np.bool_]) -> tuple[Any, dict[str, Any]]:
     """Begin new episodes in some environments of one that does not do so itself; the observations of all, and the infos."""
-    return env.reset(options={"reset_mask": which})
+    with _user_code(env, "reset"):
+        return env.reset(options={"reset_mask": which})
+
+
+@contextmanager
+def _user_code(env: VectorEnv[Any, Any, Any], call: str) -> Iterator[None]:
+    """Say which environment raised, what and where, and how to find out more.
+
+    Gymnasium's own checks, an observation of another shape or type than the space, and the environment's own errors all
+    come from here.
+    """
+    try:
+        yield
+    except MemUPError:
+        raise
+    except Exception as error:
+        name = env.spec.id if env.spec is not None else type(env).__name__
+        raise MemUPError(
+            f"the {call}() of environment {name!r} failed: {describe_error(error)}{_outside_space(env)}; {_RETURNS[call]}; "
+            "gymnasium.utils.env_checker.check_env(env) checks an environment"
+        ) from error
+
+
+def _outside_space(env: VectorEnv[Any, Any, Any]) -> str:
+    """Say which newest observation has another shape or dtype than the space, as Gymnasium's error does not."""
+    space = env.single_observation_space
+    for number, observation in enumerate(getattr(env, "_env_obs", ())):
+        if observation is not None and isinstance(space, spaces.Box):
+            array = np.asarray(observation)
+            if array.shape != space.shape or not np.can_cast(array.dtype, space.dtype, "same_kind"):
+                return (
+                    f"; environment {number} returned an observation of shape {list(array.shape)} and {array.dtype}, but "
+                    f"its observation_space is {list(space.shape)} and {space.dtype}"
+                )
+    return ""
 
 
 @contextmanager

@@ -529,3 +529,49 @@ def test_infos_that_are_asked_for_are_kept_with_the_observation_they_came_with()
 def test_an_info_that_the_environment_does_not_give_is_named() -> None:
     with pytest.raises(MemUPError, match="no colour"):
         next(collect(counting(2), step_count, 2, seed=0, infos_kept=("colour",)))
+
+
+@pytest.mark.parametrize(
+    ("policy", "said"),
+    [
+        (
+            lambda observations, space: np.full(len(observations), 0.5),
+            r"actions of values such as 0.5; .* whole numbers",
+        ),
+        (lambda observations, space: 0, r"actions of shape \[\]; give one for each environment, \[2\]"),
+        (lambda observations, space: None, r"actions of shape \[\]"),
+        (lambda observations: observations, r"the policy failed: TypeError: .*; policy\(observations, action_space\)"),
+        (
+            lambda observations, space: {}["door"],
+            r"the policy failed: KeyError: 'door' \(test_collectors.py, line \d+\)",
+        ),
+    ],
+    ids=["fractions", "one action", "none", "one argument", "raises"],
+)
+def test_a_policy_that_gives_no_actions_of_the_space_is_refused(policy: Any, said: str) -> None:
+    env = SyncVectorEnv([Counting, Counting])
+    with pytest.raises(MemUPError, match=said):
+        list(collect(env, policy, 2, seed=0))
+
+
+def test_whole_floats_are_actions_of_a_discrete_space() -> None:
+    env = SyncVectorEnv([Counting, Counting])
+    episodes = list(collect(env, lambda observations, space: np.full(len(observations), 2.0), 2, seed=0))
+    assert [set(episode.arrays["action"].tolist()) for episode in episodes] == [{2}, {2}]
+
+
+@pytest.mark.parametrize("seeds_itself", [True, False])
+def test_episodes_that_all_show_the_same_are_pointed_out(seeds_itself: bool, caplog: pytest.LogCaptureFixture) -> None:
+    class Noise(Counting):
+        def reset(
+            self, *, seed: int | None = None, options: dict[str, Any] | None = None
+        ) -> tuple[Any, dict[str, Any]]:
+            first = super().reset(seed=0 if seeds_itself else seed)
+            return self.np_random.random(2, np.float32), first[1]
+
+        def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+            return self.np_random.random(2, np.float32), 0.0, True, False, {}
+
+    env = SyncVectorEnv([Noise, Noise])
+    list(collect(env, random_policy, 6, seed=0))
+    assert ("all 6 episodes show the same observations" in caplog.text) == seeds_itself

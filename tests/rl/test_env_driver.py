@@ -139,3 +139,15 @@ def test_recording_refuses_a_number_that_is_not_finite(mode: AutoresetMode) -> N
 
 def test_each_environment_contributes_the_same_number_of_episodes() -> None:
     assert episode_quota(3, 8).tolist() == [3, 3, 2]
+
+
+def test_a_class_that_the_space_does_not_have_is_refused_with_its_place() -> None:
+    class Beyond(Counting):
+        observation_space = gymnasium.spaces.Discrete(3)  # type: ignore[assignment]
+
+        def _observe(self) -> Any:
+            return self.count
+
+    player = collector(SyncVectorEnv([partial(Beyond, 9)] * 2))
+    with pytest.raises(MemUPError, match=r"environment 0 gave class 3 at step 3 of its episode \(field observation\)"):
+        player.collect(agent("PPO", player), 8)

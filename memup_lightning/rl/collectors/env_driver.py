@@ -12,6 +12,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from memup_lightning.data.episodes import MAX_MAGNITUDE
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.rl.vector_envs import reset_env, reset_some, step_env
+from memup_lightning.specs import FieldSpec
 from memup_lightning.typing import Arrays, BoolArray, FloatArray, IntArray
 
 
@@ -134,6 +135,30 @@ def check_finite(arrays: Arrays, step_index: IntArray | None = None, envs: IntAr
             raise MemUPError(
                 f"environment {env} gave {array[tuple(place)]:g}{step} (field {name}); correct the environment, or replace "
                 f"such numbers by a wrapper: give finite numbers of magnitude {MAX_MAGNITUDE:g} at most"
+            )
+
+
+def check_classes(
+    arrays: Arrays, fields: Mapping[str, FieldSpec], step_index: IntArray | None = None, envs: IntArray | None = None
+) -> None:
+    """Refuse class numbers that a Discrete space does not have, which an embedding could not look up.
+
+    Args:
+        arrays, step_index, envs: as for :func:`check_finite`.
+        fields: of the arrays.
+
+    Raises:
+        MemUPError: the first such number, with its environment, step and field.
+    """
+    for name, array in arrays.items():
+        field = fields[name]
+        if field.type == "token" and (bad := (array < 0) | (array >= field.classes)).any():
+            row, *_ = place = np.argwhere(bad)[0].tolist()
+            env = row if envs is None else int(envs[row])
+            step = "" if step_index is None else f" at step {step_index[row]} of its episode"
+            raise MemUPError(
+                f"environment {env} gave class {array[tuple(place)]}{step} (field {name}), counted from the first of its "
+                f"space, which has {field.classes}; correct the environment, or declare a larger space"
             )
 
 

@@ -5,19 +5,21 @@ from __future__ import annotations
 import logging
 import sys
 import time
+import zlib
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from gymnasium import spaces
 from gymnasium.vector import VectorEnv
 from tqdm import tqdm
 
 from memup_lightning.data.episodes import MAX_MAGNITUDE
 from memup_lightning.distributed import rank
 from memup_lightning.envs.policies import InformedPolicy, Policy
-from memup_lightning.exceptions import MemUPError, check_at_least
+from memup_lightning.exceptions import MemUPError, check_at_least, user_code
 from memup_lightning.rl.collectors.env_driver import EnvDriver, episode_quota
 from memup_lightning.rl.spaces import Leaves, space_fields, space_leaves
 from memup_lightning.specs import FieldSpec
@@ -91,10 +93,12 @@ def collect(
     if missing := [name for name in infos_kept if name not in infos]:
         raise MemUPError(f"the environment's infos hold no {', '.join(missing)}; they hold {', '.join(infos)}")
     discarded, began = 0, time.monotonic()
+    shown: set[tuple[int, ...]] = set()  # checksums of what the episodes show
     bar = progress_bar(episodes)
     while (done < quota).any():
         informed = (infos,) if isinstance(policy, InformedPolicy) else ()
-        action = policy(observation, env.action_space, *informed)
+        with user_code("the policy", "policy(observations, action_space) returns an action for each environment"):
+            action = _actions(policy(observation, env.action_space, *informed), env)
         recent.add(space_leaves("observation", env.single_observation_space, observation))
         recent.add(space_leaves("action", env.single_action_space, action))
         recent.add({INFO + name: np.asarray(infos[name]) for name in infos_kept})
@@ -115,6 +119,8 @@ def collect(
             else:
                 episode = Episode(recent.last(n, int(age[n])), bool(step.terminated[n]))
                 check_episode(episode, f"episode {done[n]} of environment {n}")
+                if len(shown) < 2:
+                    shown.add(_observation_checksums(episode))
                 yield episode
                 bar.update()
                 done[n] += 1
@@ -127,6 +133,37 @@ def collect(
     bar.close()
     if discarded:
         _log.warning("%d episodes were discarded by their environment, and others played instead", discarded)
+    if len(shown) == 1 and episodes > 1:
+        _log.warning(
+            "all %d episodes show the same observations; where they should differ, the environment must draw from "
+            "self.np_random, and its reset(seed=None) must not seed it again: super().reset(seed=seed)",
+            episodes,
+        )
+
+
+def _actions(actions: Any, env: VectorEnv[Any, Any, Any]) -> Any:
+    """Return the actions of a policy, arrays where the space is one.
+
+    Raises:
+        MemUPError: another number of actions than environments, or no whole numbers where the actions are numbered.
+    """
+    if isinstance(env.action_space, spaces.Tuple | spaces.Dict):
+        return actions
+    array, space = np.asarray(actions), env.action_space
+    shape = space.shape or ()
+    whole = np.issubdtype(space.dtype, np.integer)
+    if array.shape != shape or (whole and (array.dtype.kind not in "iufb" or (array != np.floor(array)).any())):
+        found = f"shape {list(array.shape)}" if array.shape != shape else f"values such as {array.flat[0]!s}"
+        raise MemUPError(
+            f"the policy returned actions of {found}; give one for each environment, {list(shape)} "
+            f"{'whole numbers' if whole else 'numbers'} of {env.single_action_space}"
+        )
+    return array.astype(space.dtype, copy=False) if whole else array
+
+
+def _observation_checksums(episode: Episode) -> tuple[int, ...]:
+    leaves = sorted((name, array) for name, array in episode.arrays.items() if name.startswith("observation"))
+    return tuple(zlib.crc32(array.tobytes()) for _, array in leaves)
 
 
 def check_episode(episode: Episode, place: str) -> None:

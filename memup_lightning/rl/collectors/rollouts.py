@@ -25,7 +25,7 @@ from memup_lightning.chunk import Fields
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.memory import State, take
 from memup_lightning.protocols import Actor
-from memup_lightning.rl.collectors.env_driver import EnvDriver, EnvStep, check_finite, episode_quota
+from memup_lightning.rl.collectors.env_driver import EnvDriver, EnvStep, check_classes, check_finite, episode_quota
 from memup_lightning.rl.memory_inputs import MemoryInputs, describe_actions, no_action, to_space
 from memup_lightning.rl.rollout import EpisodeResult, Rollout
 from memup_lightning.rl.spaces import space_leaves
@@ -165,9 +165,11 @@ class RolloutCollector:
         return self._state
 
     def _select(self, observation: Any, step_index: IntArray | None = None, envs: IntArray | None = None) -> Arrays:
-        """Return the observation fields that the actor reads; refused where they are not finite."""
+        """Return the observation fields that the actor reads; refused where they are not finite or no class."""
         selected = self.inputs.select(space_leaves("observation", self.env.single_observation_space, observation))
-        check_finite(selected, self.driver.step_index if step_index is None else step_index, envs)
+        step_index = self.driver.step_index if step_index is None else step_index
+        check_finite(selected, step_index, envs)
+        check_classes(selected, self.inputs.fields, step_index, envs)
         return selected
 
     def _read(self) -> Fields:
