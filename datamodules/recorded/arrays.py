@@ -10,7 +10,14 @@ from typing import Any, Literal, Unpack
 import numpy as np
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
 
-from memup_lightning.data.array_files import Columns, EpisodeFunction, EpisodePath, UserEpisodes, read_episodes
+from memup_lightning.data.array_files import (
+    Columns,
+    EpisodeFunction,
+    EpisodePath,
+    UserEpisodes,
+    episode_source,
+    read_episodes,
+)
 from memup_lightning.data.array_files.columns import whole_from_zero
 from memup_lightning.data.array_files.encoding import (
     MISSING,
@@ -98,7 +105,9 @@ class ArrayDataModule(EpisodeDataModule):
         super().__init__(**stream)
         if x is not None and not x:
             raise MemUPError("x=[] names no array or column; name those that the memory reads")
-        self.given: dict[Split, EpisodeFunction | str | None] = {"train": train, "val": val, "test": test}
+        self.given: dict[Split, EpisodeFunction | str | None] = {
+            split: episode_source(split, source) for split, source in zip(SPLITS, (train, val, test), strict=True)
+        }
         self.shares: dict[Split, float] = {"val": val_share, "test": test_share}
         self.x = None if x is None else tuple(x)
         self.y = y
@@ -212,8 +221,7 @@ class ArrayDataModule(EpisodeDataModule):
         else:
             outcome = _field("y", {split: user.y for split, user in users.items()}, y_type)
         task = TaskSpec(fields, dict.fromkeys(fields, 0), tuple(fields), outcome, self.window, self.tolerance)
-        if train.columns:
-            rank_zero_info(f"{label}: {summarize(train, task, self.episode, self.y)}")
+        rank_zero_info(f"{label}: {summarize(train, task, self.episode, self.y)}")
         for split, user in users.items():
             self._sources[split] = self._encode(split, user, fields | {OUTCOME: outcome})
         return task
@@ -258,6 +266,11 @@ def _field(name: str, arrays: dict[Split, np.ndarray[Any, Any]], type: FieldType
     """Describe an array in all splits: of class numbers, as many classes as the largest number asks for."""
     train = arrays["train"]
     shape = train.shape[1:]
+    if name == "y" and type == "token" and shape:
+        raise MemUPError(
+            f"y has class numbers of shape {list(shape)} a step; give one class for each step (y[..., 0] of one column, "
+            "y.argmax(-1) of one-hot rows), or read vectors: y_type=vector"
+        )
     if not math.prod(shape):
         raise MemUPError(f"{name} has shape {list(shape)} a step, which holds no number; give at least one column")
     if type == "image":

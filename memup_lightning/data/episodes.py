@@ -151,7 +151,7 @@ def check_lengths(lengths: Sequence[int] | npt.NDArray[Any]) -> IntArray:
     if array.ndim != 1:
         raise MemUPError(f"lengths has shape {list(array.shape)}; give one number for each episode, [episodes]")
     if array.size == 0:
-        raise MemUPError("there are no episodes; give at least one (num_episodes >= 1)")
+        raise MemUPError("there are no episodes; give at least one")
     if array.dtype.kind not in "iuf":
         raise MemUPError(f"lengths holds {array.dtype}; give the number of steps of each episode")
     bad = ~(array == np.floor(array)) | (np.abs(array) > _MAX_STEPS)

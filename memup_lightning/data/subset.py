@@ -79,7 +79,10 @@ def split_by_share(count: int, shares: Sequence[float], seed: int) -> list[IntAr
         raise MemUPError(f"shares of {list(shares)}: give shares above 0 whose sum is below 1")
     sizes = [max(1, round(count * share)) for share in shares]
     if sum(sizes) >= count:
-        raise MemUPError(f"{count} episodes cannot be split into {len(sizes) + 1} parts of at least one each")
+        raise MemUPError(
+            f"{count} episode{'s' * (count != 1)} cannot be split into {len(sizes) + 1} parts of at least one each; give "
+            "more episodes (cut a long one into several), or a file for each split (val, test)"
+        )
     shuffled = np.argsort(rng.hash64(seed, np.arange(count)), kind="stable")
     return [np.sort(part) for part in np.split(shuffled, np.cumsum(sizes))]
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+import torch
 
 from memup_lightning.data.array_files import Columns, UserEpisodes, read_episodes
 from memup_lightning.exceptions import MemUPError
@@ -112,3 +113,33 @@ def test_files_of_one_table_have_the_same_columns(tmp_path: Path) -> None:
     parquet.write_table(later.drop_columns("x"), tmp_path / "b.parquet")
     with pytest.raises(MemUPError, match=r"b.parquet has no column 'x', which .*a.parquet has"):
         read_episodes(str(tmp_path), COLUMNS)
+
+
+def test_padded_episodes_are_refused_with_the_way_to_take_their_steps(tmp_path: Path) -> None:
+    np.savez(tmp_path / "own.npz", x=np.zeros((3, 5, 2)), y=np.zeros((3, 5)), lengths=[5, 2, 4])
+    with pytest.raises(
+        MemUPError, match=r"have 11 together; take the steps out .* x\[np.arange\(5\) < lengths\[:, None\]\]"
+    ):
+        read_episodes(str(tmp_path / "own.npz"), COLUMNS)
+
+
+def test_the_ending_of_a_file_may_have_capitals(tmp_path: Path) -> None:
+    np.savez(tmp_path / "own.npz", x=np.zeros((3, 5, 2)), y=np.zeros((3, 5)))
+    (tmp_path / "own.npz").rename(tmp_path / "OWN.NPZ")
+    assert read_episodes(str(tmp_path / "OWN.NPZ"), COLUMNS).lengths.tolist() == [5, 5, 5]
+
+
+def test_tensors_with_gradients_are_read_from_a_function() -> None:
+    x = torch.ones(3, 2, requires_grad=True)
+    user = read_episodes(lambda: [(x, x[:, 0])], COLUMNS)
+    assert user.x is not None
+    assert user.x.tolist() == [[1, 1]] * 3
+
+
+def test_a_function_that_raises_is_named_with_its_place() -> None:
+    def episodes() -> Any:
+        yield np.zeros((3, 2)), np.zeros(3)
+        raise KeyError("recording 7")
+
+    with pytest.raises(MemUPError, match=r"failed: KeyError: 'recording 7' \(test_array_files.py, line \d+\)"):
+        read_episodes(episodes, COLUMNS)

@@ -447,3 +447,36 @@ def test_classes_that_were_made_floats_are_named(y: Any, given: Any, said: bool,
 def test_a_negative_number_of_workers_is_refused() -> None:
     with pytest.raises(MemUPError, match="num_workers=-1"):
         module("own.npz", num_workers=-1)
+
+
+@pytest.mark.parametrize("given", [(np.zeros((4, 3)), np.zeros(4)), {"x": np.zeros((4, 3))}, [1], iter([])], ids=type)
+def test_data_in_memory_are_refused_with_what_to_give(given: Any) -> None:
+    with pytest.raises(
+        MemUPError, match=f"train is a {type(given).__name__}; give the path of a file .* or a function"
+    ):
+        ArrayDataModule(given)
+
+
+def test_a_path_object_is_a_path(tmp_path: Path) -> None:
+    np.savez(tmp_path / "own.npz", x=np.zeros((9, 5, 2)), y=np.zeros(9))
+    assert ArrayDataModule(tmp_path / "own.npz").label == str(tmp_path / "own.npz")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("shape", [(9, 5, 1), (9, 5, 4)], ids=str)
+def test_classes_in_columns_are_refused_with_the_way_to_number_them(shape: tuple[int, ...], tmp_path: Path) -> None:
+    np.savez(tmp_path / "own.npz", x=np.zeros((9, 5, 2)), y=np.zeros(shape, np.int64))
+    with pytest.raises(MemUPError, match=r"y has class numbers of shape .*argmax\(-1\) of one-hot rows"):
+        _ = ArrayDataModule(str(tmp_path / "own.npz")).task
+
+
+def test_a_run_says_how_an_array_was_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    np.savez(tmp_path / "own.npz", x=np.zeros((12, 3)), y=np.arange(12) % 2)  # one series of 12 steps was meant
+    with caplog.at_level("INFO"):
+        _ = ArrayDataModule(str(tmp_path / "own.npz")).task
+    assert "12 episodes of 3 steps; x: [] a step; y: [] an outcome, at 12 of 36 steps (2 classes)" in caplog.text
+
+
+def test_one_long_series_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    np.savez(tmp_path / "own.npz", x=np.zeros((1, 50, 3)), y=np.zeros((1, 50)))
+    with pytest.raises(MemUPError, match=r"1 episode cannot be split .*cut a long one into several"):
+        _ = ArrayDataModule(str(tmp_path / "own.npz")).task

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -272,3 +273,15 @@ def test_other_columns_than_in_training_are_refused(tmp_path: Path) -> None:
         MemUPError, match=r"text.parquet: x has the columns a, b \(text\), but a, b in the training data"
     ):
         _ = module(train, val=text).task
+
+
+@pytest.mark.parametrize("word", ["-", "1,234", "?", "#DIV/0!"])
+def test_a_word_among_numbers_is_named_and_the_column_is_not_taken_for_an_id(tmp_path: Path, word: str) -> None:
+    file = tmp_path / "own.csv"
+    rows = [f"{step // 10},{step * 1.5},{step % 2}" for step in range(40)]
+    rows[7] = f'0,"{word}",1'
+    file.write_text("\n".join(["machine,speed,y", *rows]))
+    with pytest.raises(
+        MemUPError, match=f"'speed' is read as text, since it holds {re.escape(repr(word))} among numbers"
+    ):
+        _ = module(str(file)).task

@@ -21,7 +21,15 @@ from memup_lightning.data.array_files.layout import TABLE_SUFFIXES, Columns, Use
 from memup_lightning.data.array_files.npz import read_npz
 from memup_lightning.exceptions import MemUPError
 
-__all__ = ["Columns", "EpisodeFunction", "EpisodePath", "UserEpisodes", "convert_type", "read_episodes"]
+__all__ = [
+    "Columns",
+    "EpisodeFunction",
+    "EpisodePath",
+    "UserEpisodes",
+    "convert_type",
+    "episode_source",
+    "read_episodes",
+]
 
 _SUFFIXES = (".npz", *TABLE_SUFFIXES)
 
@@ -34,13 +42,38 @@ class EpisodePath(str):
 
     @classmethod
     def read(cls, text: Any) -> EpisodePath:
-        is_path = isinstance(text, str) and (Path(text).suffix in _SUFFIXES or any(x in text for x in (*"*/", os.sep)))
+        is_path = isinstance(text, str) and (
+            Path(text).suffix.lower() in _SUFFIXES or any(x in text for x in (*"*/", os.sep))
+        )
         if not is_path and not (isinstance(text, str) and Path(text).expanduser().exists()):
             raise ValueError(f"{text}: not the path of a file or folder")
         return cls(text)
 
 
 register_type(EpisodePath, serializer=lambda path: str(EpisodePath.read(path)), deserializer=EpisodePath.read)
+
+
+def episode_source(name: str, source: Any) -> EpisodeFunction | str | None:
+    """Return a path as text, or the function.
+
+    Args:
+        name: of the argument, for the message.
+        source: what the user gave.
+
+    Raises:
+        MemUPError: anything else, such as a table or arrays in memory.
+    """
+    if isinstance(source, os.PathLike):
+        return str(os.fspath(source))
+    if source is None or isinstance(source, str):
+        return source
+    if callable(source):
+        function: EpisodeFunction = source
+        return function
+    raise MemUPError(
+        f"{name} is a {type(source).__name__}; give the path of a file (a table: table.to_parquet(path); arrays: "
+        "np.savez(path, x=x, y=y)), or a function that yields (x, y) for each episode"
+    )
 
 
 def read_episodes(source: str | EpisodeFunction, columns: Columns) -> UserEpisodes:
@@ -71,7 +104,7 @@ def read_episodes(source: str | EpisodeFunction, columns: Columns) -> UserEpisod
                 f"({', '.join(_SUFFIXES)}), a folder of parquet files, a pattern such as 'data/*.parquet', or the import "
                 "path of a function that yields (x, y)"
             )
-    suffixes = sorted({file.suffix for file in files})
+    suffixes = sorted({file.suffix.lower() for file in files})
     if len(suffixes) > 1 or suffixes[0] not in _SUFFIXES:
         raise MemUPError(
             f"{source}: files of type {', '.join(suffix or 'without ending' for suffix in suffixes)} cannot be read; give "

@@ -20,6 +20,7 @@ MISSING = "missing"
 """Field that is 1 where a number of x was missing."""
 SINCE_PREVIOUS = " (seconds since the previous row)"
 """What follows the name of a column of times in the names of the components of x."""
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|nan|[-+]?inf", re.IGNORECASE)
 _ID_VALUES = 20  # from so many values on, a column may be an id
 _SHOWN = 5  # values or classes of a column in a message
 
@@ -37,7 +38,8 @@ def fit_texts(source: str, user: UserEpisodes, training: BoolArray, named: bool)
         named: whether the user named the columns.
 
     Raises:
-        MemUPError: a column that the user named is an id, or has the name of another field.
+        MemUPError: a column that the user named is an id, or has the name of another field; a column of numbers with
+            words among them.
     """
     fields: dict[str, FieldSpec] = {}
     begins = np.zeros(max(0, len(training) - 1), np.bool_)  # of each step but the first: whether it begins an episode
@@ -45,6 +47,11 @@ def fit_texts(source: str, user: UserEpisodes, training: BoolArray, named: bool)
     for name, text in list(user.texts.items()):
         changes = 1 + int(np.count_nonzero((np.diff(text.codes) != 0) | begins))
         if len(text.values) >= max(_ID_VALUES, changes / 2):
+            if words := _words_among_numbers(text.values):
+                raise MemUPError(
+                    f"{source}: {name!r} is read as text, since it holds {', '.join(map(repr, words[:_SHOWN]))} among "
+                    "numbers; leave such entries empty (and set missing=mask), or write them as numbers"
+                )
             found = f"{name!r} has {len(text.values)} values, and nearly each time another one, as an id has"
             if named:
                 raise MemUPError(f"{source}: {found}; leave it out of x")
@@ -62,6 +69,12 @@ def fit_texts(source: str, user: UserEpisodes, training: BoolArray, named: bool)
     if user.x is None and not fields:
         raise MemUPError(f"{source} holds no column that the memory could read; name the columns of x")
     return fields
+
+
+def _words_among_numbers(values: list[str]) -> list[str]:
+    """Return the values that are no number, where most are numbers; none where all are, as in ids."""
+    words = [value for value in values if not _NUMBER.fullmatch(value.strip())]
+    return words if 2 * len(words) < len(values) else []
 
 
 def fit_missing(source: str, user: UserEpisodes, training: BoolArray) -> tuple[FieldSpec | None, tuple[float, ...]]:
@@ -138,20 +151,27 @@ def columns_of(fields: Mapping[str, FieldSpec]) -> tuple[str, ...] | None:
 
 
 def summarize(train: UserEpisodes, task: TaskSpec, episode: str, y: str) -> str:
-    """Say what was read of a table: episodes, inputs, outcome.
+    """Say what was read: episodes, inputs, outcome.
 
     Args:
         train: the training file.
         task: the fields that were made of it.
-        episode, y: names of these columns.
+        episode, y: names of these columns, of a table.
     """
+    outcome = _classes(task.outcome) if task.outcome.type == "token" else "numbers"
+    if not train.columns:
+        shortest, longest = int(train.lengths.min()), int(train.lengths.max())
+        steps = str(shortest) if shortest == longest else f"{shortest} to {longest}"
+        return (
+            f"{len(train.lengths)} episodes of {steps} steps; x: {list(task.fields[X].shape)} a step; y: "
+            f"{list(task.outcome.shape)} an outcome, at {train.num_outcomes} of {len(train.y)} steps ({outcome})"
+        )
     numbers = [*(task.fields[X].names if X in task.fields else ())]
     texts = [
         f"{name} ({_classes(field)}, and one for other values)" for name, field in text_fields(task.fields).items()
     ]
     if MISSING in task.fields:
         texts.append(f"where {', '.join(task.fields[MISSING].names)} is missing")
-    outcome = _classes(task.outcome) if task.outcome.type == "token" else "numbers"
     return f"{len(train.lengths)} episodes by {episode!r}; x: {', '.join([*numbers, *texts])}; y: {y} ({outcome})"
 
 

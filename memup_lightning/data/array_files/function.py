@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
+import torch
 
 from memup_lightning.data.array_files.columns import allocate, check_numeric, convert_type, finish, put
 from memup_lightning.data.array_files.layout import Array, Columns, Layout, UserEpisodes
 from memup_lightning.data.episodes import check_lengths
-from memup_lightning.exceptions import MemUPError
+from memup_lightning.exceptions import MemUPError, user_code
 
 EpisodeFunction = Callable[[], Iterable[tuple[Any, Any]]]
 """Yields each episode as ``(x, y)``: x ``[steps, ...]``, y ``[steps, ...]``, or one outcome for its last step."""
@@ -22,7 +23,7 @@ def read_function(function: EpisodeFunction, columns: Columns) -> UserEpisodes:
     """Read all episodes that a function yields; raises as :func:`~memup_lightning.data.array_files.read_episodes` does."""
     xs: list[Array] = []
     ys: list[Array] = []
-    for number, pair in enumerate(function()):
+    for number, pair in enumerate(_episodes(function)):
         if not isinstance(pair, tuple) or len(pair) != 2:
             raise MemUPError(f"episode {number} is a {type(pair).__name__}; the function must yield tuples (x, y)")
         x, y = (_array(value, f"{name} of episode {number}") for name, value in zip("xy", pair, strict=True))
@@ -45,10 +46,15 @@ def read_function(function: EpisodeFunction, columns: Columns) -> UserEpisodes:
     return finish(layout, x, y, {}, one_an_episode)
 
 
+def _episodes(function: EpisodeFunction) -> Iterator[Any]:
+    with user_code("the function of the episodes", "it takes no argument and yields (x, y) for each episode"):
+        yield from function()
+
+
 def _array(value: Any, name: str) -> Array:
     try:
-        array = np.asarray(value)
-    except (ValueError, TypeError) as error:  # rows of different lengths, a tensor on a GPU
+        array = np.asarray(value.detach().cpu() if isinstance(value, torch.Tensor) else value)
+    except (ValueError, TypeError) as error:  # rows of different lengths
         raise MemUPError(f"{name} is no array: {error}; give numbers of one shape for each step") from error
     check_numeric(_SOURCE, name, array.dtype.kind, array.dtype)
     return array

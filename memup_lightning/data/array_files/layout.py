@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from memup_lightning.data.episodes import HAS_OUTCOME
 from memup_lightning.specs import FieldType
 from memup_lightning.typing import Arrays, IntArray
 
@@ -83,6 +84,11 @@ class UserEpisodes:
     y_names: tuple[str, ...] = ()
     keys: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def num_outcomes(self) -> int:
+        """Number of steps that have an outcome."""
+        return int(self.flags[HAS_OUTCOME].sum()) if HAS_OUTCOME in self.flags else len(self.y)
 
 
 @dataclass(frozen=True)

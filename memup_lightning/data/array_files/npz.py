@@ -180,9 +180,17 @@ def _join(members: list[_Member], layout: Layout, leading: int, type: FieldType,
     for member in members:
         rows = member.rows(layout, leading)
         if rows != layout.rows:
+            padded = leading == 1 and member.shape[:1] == layout.lengths.shape and len(member.shape) > 1
+            advice = (
+                f"; take the steps out of padded episodes: {member.name}[np.arange({member.shape[1]}) < lengths[:, None]], "
+                "and y likewise"
+                if padded and member.shape[1] >= layout.lengths.max()
+                else ""
+            )
             raise MemUPError(
                 f"{member.path}: {member.name!r} has shape {list(member.shape)}, that is "
                 f"{'too few dimensions' if rows is None else f'{rows} steps'}, but the episodes have {layout.rows} together"
+                f"{advice}"
             )
     shapes = [member.shape[leading:] for member in members]
     widths = [math.prod(shape) for shape in shapes]

@@ -47,6 +47,8 @@ def read_tables(source: str, files: list[Path], base: Path | None, columns: Colu
                     f"{source} has no {name!r}; it holds {', '.join(map(repr, tables.types)) or 'nothing'}{advice}"
                 )
         x_names = _inputs(source, tables, columns)
+        if not any(len(batch) for _, batch in tables.column(columns.episode)):
+            raise MemUPError(f"{source} has columns but no row; give a file with steps")
         layout, keys, notes = find_episodes(source, tables, columns.episode, columns.time)
         reader = ColumnReader(tables, layout, columns.missing)
         contents = {name: "time" if name == columns.time else column_content(tables.types[name]) for name in x_names}

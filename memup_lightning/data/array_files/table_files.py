@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv as _csv
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +17,9 @@ from memup_lightning.exceptions import MemUPError
 
 _BATCH = 1 << 15  # rows
 _BUFFER = 1 << 16  # bytes
+_NOT_UTF_8 = (
+    "not written in UTF-8; convert the file (pandas: pd.read_csv(path, encoding='latin-1').to_csv(path, index=False))"
+)
 
 
 class TableFiles:
@@ -29,8 +34,10 @@ class TableFiles:
         self._partitions = [{} if base is None else _partition(file.relative_to(base)) for file in files]
         readers: dict[str, Callable[[Path, str | None], Iterator[Any]]]
         readers = {".parquet": _parquet_batches, ".csv": _CsvBatches(files)}
-        self._read = readers.get(files[0].suffix, _arrow_batches)
+        self._read = readers.get(files[0].suffix.lower(), _arrow_batches)
         self._schemas: dict[Path, Any] = {}
+        for file in files:
+            _check_names(file, self._schema(file).names)
         schema = self._schema(files[0])
         self.types: dict[str, Any] = dict(zip(schema.names, schema.types, strict=True))
         self.types |= {name: pyarrow.scalar(value).type for name, value in self._partitions[0].items()}
@@ -55,6 +62,13 @@ class TableFiles:
                 begin += rows
 
 
+def _decode(file: Path, line: bytes) -> str:
+    try:
+        return line.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise MemUPError(f"{file}: the first line is {_NOT_UTF_8}") from error
+
+
 class _CsvBatches:
     """The batches of a column of csv files. The types follow from all rows of all files, so these are held in memory."""
 
@@ -65,7 +79,14 @@ class _CsvBatches:
     def _tables(self) -> dict[Path, Any]:
 
         how = csv.ConvertOptions(strings_can_be_null=True)
-        tables = {file: csv.read_csv(file, convert_options=how) for file in self._files}
+        tables = {}
+        for file in self._files:
+            with open(file, "rb") as lines:  # a wrong separator makes rows of other lengths, which cannot be parsed
+                _check_names(file, next(_csv.reader([_decode(file, lines.readline())]), []))
+            tables[file] = csv.read_csv(file, convert_options=how)
+            for name, type in zip(tables[file].column_names, tables[file].schema.types, strict=True):
+                if pyarrow.types.is_binary(type):  # text that is not UTF-8
+                    raise MemUPError(f"{file}: column {name!r} is {_NOT_UTF_8}")
         schema = pyarrow.unify_schemas([table.schema for table in tables.values()], promote_options="permissive")
         return {
             file: table.cast(pyarrow.schema([schema.field(name) for name in table.column_names]))
@@ -78,6 +99,19 @@ class _CsvBatches:
             yield table.schema
         else:
             yield from table.select([name]).to_batches(_BATCH)
+
+
+def _check_names(file: Path, names: list[str]) -> None:
+    """Refuse columns of one name, of which one would be read twice; and a csv file of another separator than commas."""
+    for name, number in Counter(names).items():
+        if number > 1:
+            raise MemUPError(f"{file} has {number} columns named {name!r}; rename them")
+    for separator in (";", "\t", "|"):
+        if file.suffix.lower() == ".csv" and len(names) == 1 and separator in names[0]:
+            raise MemUPError(
+                f"{file} separates its columns by {separator!r}; write it with commas, and numbers with points (pandas: "
+                f"pd.read_csv(path, sep={separator!r}, decimal=',').to_csv(path, index=False))"
+            )
 
 
 def _partition(path: Path) -> dict[str, int | str]:
