@@ -14,6 +14,10 @@ from memup_lightning.specs import TaskSpec
 class BaseDataModule(CheckedLoading, LightningDataModule, ABC):  # type: ignore[misc]
     """Base class of datamodules with a task; a model is built from the task."""
 
+    def __str__(self) -> str:
+        """Return the name of the class: Lightning's text asks every loader for its length, which may play or read."""
+        return type(self).__name__
+
     @property
     @abstractmethod
     def task(self) -> TaskSpec:

@@ -207,8 +207,16 @@ class EpisodeDataModule(RecordedSplits):
             )
 
     def training_lanes(self) -> TrainingLanes:
-        """Return where the training lanes are, and what they play next."""
-        assert self._lanes is not None, "the training lanes exist once the data are set up for fit"
+        """Return where the training lanes are, and what they play next.
+
+        Raises:
+            MemUPError: the data are not set up for training.
+        """
+        if self._lanes is None:
+            raise MemUPError(
+                f"{type(self).__name__} is not set up for training; give the Trainer the datamodule itself, not its "
+                "loaders: trainer.fit(model, data)"
+            )
         return self._lanes
 
     @property

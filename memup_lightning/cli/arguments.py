@@ -47,7 +47,7 @@ def check_config_files(args: Sequence[str]) -> None:
         if "://" in name or name.lstrip().startswith("{") or "\n" in name:
             continue
         if not path.is_file():
-            there = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
+            there = [other.name for other in path.parent.iterdir() if other.is_file()] if path.parent.is_dir() else []
             near = difflib.get_close_matches(path.name, there, n=1)
             hint = f"did you mean {path.parent / near[0]}?" if near else "give the path of a YAML file"
             raise MemUPError(f"--config {name}: {'is a folder' if path.is_dir() else 'no such file'}; {hint}")

@@ -39,8 +39,9 @@ def about_settings(error: BaseException) -> str | None:
             (key for package, key in _KEYS_OF_PACKAGES.items() if f"{raised_in}.".startswith(f"{package}.")), None
         )
         settings = isinstance(cause, _SETTINGS_ERRORS) or raised_in.startswith("wandb")
-        if place is not None and (settings or "conditioned on metric" in str(cause)):
-            return f"{place}{cause}"
+        lightning = raised_in.startswith(("pytorch_lightning", "lightning_fabric"))
+        if place is not None and (settings or (lightning and _is_refusal(cause))):
+            return f"{place}{' '.join(str(cause).split())}"
         if found := re.search(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", str(cause)):
             return f"{found[1]} has no argument {found[2]!r}; remove it from dict_kwargs"
     return None
@@ -52,7 +53,14 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
+def _is_refusal(error: BaseException) -> bool:
+    """Whether a statement ``raise`` made the error, so that its message is meant to be read."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return bool(frames) and (frames[-1].line or "").startswith("raise ")
+
+
 def _module_of(error: BaseException) -> str:
-    """Return the module whose code raised an error."""
+    """Return the module whose code raised an error; not pydantic, which checks W&B's settings."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    return str(frames[-1].f_globals.get("__name__", "")) if frames else ""
+    modules = [str(frame.f_globals.get("__name__", "")) for frame in frames]
+    return next((name for name in reversed(modules) if not name.startswith("pydantic")), "")

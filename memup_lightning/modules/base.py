@@ -62,6 +62,12 @@ class BaseTask(CheckedLoading, LightningModule, ABC):  # type: ignore[misc]
         return logs_are_due(self.trainer)
 
     def configure_optimizers(self) -> Any:
+        for name, factory in (("optimizer", self._optimizer), ("lr_scheduler", self._lr_scheduler)):
+            if factory is not None and not callable(factory):
+                raise MemUPError(
+                    f"{name} is a {type(factory).__name__} that exists already; give what makes one of the parameters, "
+                    f"such as functools.partial(torch.optim.Adam, lr=1e-3)"
+                )
         optimizer = self._optimizer(p for p in self.parameters() if p.requires_grad)
         scheduler: Any = None if self._lr_scheduler is None else self._lr_scheduler(optimizer)
         self._settings = {

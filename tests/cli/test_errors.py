@@ -444,3 +444,26 @@ def test_an_error_of_ours_is_no_error_of_the_user() -> None:
 def test_a_count_below_one_is_refused(option: str) -> None:
     with pytest.raises(MemUPError, match=f"{option}=0: must be at least 1"):
         TMazeDataModule(**{option: 0})  # type: ignore[arg-type]
+
+
+def test_a_second_callback_of_one_state_is_lightnings_sentence(fails: Fails) -> None:
+    assert "more than one stateful callback of type `ModelCheckpoint`" in fails(
+        *FIT, "--trainer.callbacks+=ModelCheckpoint"
+    )
+
+
+def test_a_mode_that_wandb_does_not_know_is_named(fails: Fails, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "ofline")
+    line = fails(*FIT, "--trainer.logger=WandbLogger", "--trainer.logger.save_dir=runs")
+    assert "Weights & Biases" in line
+    assert "ofline" in line
+
+
+def test_a_folder_as_a_config_is_not_suggested_again(fails: Fails, tmp_path: Path) -> None:
+    (tmp_path / "conf").mkdir()
+    assert fails("fit", "--config", "conf").endswith("--config conf: is a folder; give the path of a YAML file")
+
+
+def test_the_error_of_an_agents_environment_is_not_replaced_by_one_about_its_agent(fails: Fails) -> None:
+    rollouts = ("--data=RolloutDataModule", "--data.env_id=CartPole-v1", "--data.env_kwargs={size: 3}")
+    assert "'CartPole-v1' does not take env_kwargs={'size': 3}" in fails("fit", "--model=PPO", *rollouts)

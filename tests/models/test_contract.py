@@ -214,3 +214,9 @@ def test_a_constructor_that_raises_ends_in_a_sentence_with_its_place() -> None:
 @pytest.mark.parametrize("module", [nn.RNN, nn.GRU, nn.LSTM])
 def test_torchs_recurrent_modules_need_no_more_than_their_size(module: type[nn.Module]) -> None:
     assert make_memory(partial(RNNAdapter, module=module, module_args={"hidden_size": 5}), FEATURES)[1] == 5
+
+
+@pytest.mark.parametrize("given", ["LSTM", nn.LSTM(3, 3)], ids=["text", "module"])
+def test_a_core_that_exists_already_or_its_name_is_no_factory(given: Any) -> None:
+    with pytest.raises(MemUPError, match=r"is no class or function that makes a core; give one .* functools.partial"):
+        make_memory(given, 3)

@@ -295,3 +295,15 @@ def test_clusters_are_fitted_and_assigned_by_the_same_features() -> None:
     cluster, right = model.assign_clusters(chunk).cluster, chunk.context["action"] == 1
     assert len(cluster[right].unique()) == len(cluster[~right & chunk.valid].unique()) == 1
     assert cluster[right][0] != cluster[~right & chunk.valid][0]
+
+
+def test_an_optimizer_that_exists_already_is_refused() -> None:
+    data = data_of()
+    model = model_of(data, optimizer=torch.optim.Adam(torch.nn.Linear(1, 1).parameters()))
+    with pytest.raises(MemUPError, match=r"optimizer is a Adam that exists already; give .*partial\(torch.optim.Adam"):
+        model.configure_optimizers()
+
+
+def test_the_loader_of_a_datamodule_that_was_not_set_up_is_refused() -> None:
+    with pytest.raises(MemUPError, match=r"TMazeDataModule is not set up for training; .*trainer.fit\(model, data\)"):
+        data_of().train_dataloader()

@@ -37,8 +37,14 @@ def make_memory(factory: Callable[[int], Any], input_size: int) -> tuple[Any, in
         The core and its ``output_size``.
 
     Raises:
-        MemUPError: the constructor raised, or the core breaks the contract (see :func:`check_memory`).
+        MemUPError: no factory was given, the constructor raised, or the core breaks the contract (see
+            :func:`check_memory`).
     """
+    if isinstance(factory, nn.Module) or not callable(factory):
+        raise MemUPError(
+            f"memory={str(factory).splitlines()[0]!r} is no class or function that makes a core; give one that takes "
+            "input_size, such as functools.partial(LSTM, hidden_size=64) of memup_lightning.models.memory"
+        )
     try:
         memory = factory(input_size)
     except MemUPError:
