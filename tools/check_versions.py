@@ -1,10 +1,12 @@
 """Try the package with several Pythons and with the lowest and newest dependencies that pyproject.toml allows.
 
     python tools/check_versions.py [--python 3.11 3.12 3.13] [--versions lowest newest] [--tests TESTS ...]
+        [--constraint NAME==VERSION ...] [--pip "ARGUMENTS"]
 
 Each combination gets an environment of its own in a temporary folder: the package is installed with its lowest bounds or
 with the newest releases, a short fit runs, then the tests that are named. A Python that is not on the machine is skipped
-and named. Only the standard library is needed.
+and named. Only the standard library is needed. On Linux, torch from the default index brings 3 GB of CUDA libraries; an
+index of CPU builds avoids that: ``--pip "--extra-index-url URL"``.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -39,11 +42,11 @@ def find_python(version: str) -> str | None:
 def lowest_bounds() -> list[str]:
     """Every dependency at the lowest version that pyproject.toml allows, as constraints."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    bounds = [re.match(r"([\w-]+)(?:\[.*\])?>=([\w.]+)", line) for line in project["dependencies"]]
-    return [f"{bound[1]}=={bound[2]}" for bound in bounds if bound]
+    bounds = [re.match(r"([\w-]+)(?:\[.*\])?>=([\w.]+)[^;]*(;.*)?", line) for line in project["dependencies"]]
+    return [f"{bound[1]}=={bound[2]}{bound[3] or ''}" for bound in bounds if bound]
 
 
-def attempt(python: str, versions: str, tests: list[str], index: list[str]) -> str:
+def attempt(python: str, versions: str, options: argparse.Namespace) -> str:
     """Install, fit and test in a new environment.
 
     Returns:
@@ -52,16 +55,16 @@ def attempt(python: str, versions: str, tests: list[str], index: list[str]) -> s
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         constraints = work / "constraints.txt"
-        constraints.write_text("\n".join(lowest_bounds()) if versions == "lowest" else "")
+        constraints.write_text("\n".join(lowest_bounds() if versions == "lowest" else options.constraint))
         ours = str(work / "venv" / "bin" / "python")
-        install = [ours, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *index]
+        install = [ours, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *shlex.split(options.pip)]
         steps = {
             "environment": [python, "-m", "venv", str(work / "venv")],
             "install": [*install, "--constraint", str(constraints), str(ROOT), "pytest", "hypothesis"],
             "fit": [ours, "-m", "memup_lightning", *FIT.replace("conf/", f"{ROOT}/conf/").split()],
             "tests": [ours, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(ROOT)],
         }
-        steps["tests"] += [str(ROOT / test) for test in tests]
+        steps["tests"] += [str(ROOT / test) for test in options.tests]
         for name, step in steps.items():
             cwd = ROOT if name == "tests" else work
             env = os.environ | {"WANDB_MODE": "offline", "OMP_NUM_THREADS": "1"}
@@ -77,15 +80,14 @@ def main() -> int:
     parser.add_argument("--python", nargs="+", default=["3.11", "3.12", "3.13"])
     parser.add_argument("--versions", nargs="+", choices=["lowest", "newest"], default=["lowest", "newest"])
     parser.add_argument("--tests", nargs="*", default=TESTS)
-    parser.add_argument(
-        "--pip", nargs="*", default=[], help="more arguments of pip, for example an index of CPU builds"
-    )
+    parser.add_argument("--constraint", nargs="*", default=[], help="for the newest dependencies: torch==2.13.0, say")
+    parser.add_argument("--pip", default="", help="more arguments of pip, in one string: an index of CPU builds, say")
     options = parser.parse_args()
     results = []
     for version in options.python:
         python = find_python(version)
         for versions in options.versions if python else []:
-            results.append(attempt(str(python), versions, options.tests, options.pip))
+            results.append(attempt(str(python), versions, options))
             print(f"Python {version}, {versions} dependencies: {results[-1]}", flush=True)
         if python is None:
             print(f"Python {version}: not on this machine")
