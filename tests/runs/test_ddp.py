@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import os
-import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,35 +20,41 @@ from memup_lightning.exceptions import MemUPError
 from memup_lightning.rl.networks import RunningNormalizer
 from memup_lightning.specs import FieldSpec
 from tests.command_line import ROOT, tiny
+from tests.processes import ForkedProcess, start_ranks
 
 LIMIT = 300  # seconds after which a command counts as hung; a loaded machine needs 100
 UPDATES = 60
+ROUNDING = 1e-3
+"""What one rank and two may differ by: they sum in another order. Rounding moved the weights by 1e-7 and the clusters'
+centres, which move most, by 3e-5; gradients that are not averaged, means that are averaged without the ranks' counts, and
+lanes that have each other's states moved each part of the checkpoint by 0.02 or more."""
 
 
-def command(
-    folder: Path, subcommand: str, name: str, *options: str, processes: int = 1
-) -> subprocess.CompletedProcess[str]:
-    """Run the command line; a group of processes of its own, so that a hung rank does not outlive the test."""
-    given = [f"--trainer.logger.init_args.name={name}", *options]
+def command(folder: Path, subcommand: str, name: str, *options: str, processes: int = 1) -> str:
+    """Run the command line, and return what it says (test_signals.py has ranks that Lightning launches)."""
+    given = [subcommand, "--config", str(folder / "config.yaml"), f"--trainer.logger.init_args.name={name}", *options]
+    clean = {key: x for key, x in os.environ.items() if not key.startswith("WANDB")}
+    clean |= {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     if processes > 1:
         given += [f"--trainer.devices={processes}", "--trainer.strategy=ddp"]
-    clean = {key: x for key, x in os.environ.items() if not key.startswith("WANDB")}
-    with subprocess.Popen(
-        [sys.executable, "-m", "memup_lightning", subcommand, "--config", str(folder / "config.yaml"), *given],
-        cwd=folder,
-        env=clean | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    ) as process:
+    with contextlib.ExitStack() as stack, (folder / f"{name}.log").open("wb") as log:
+        arguments = ["memup_lightning", *given]
+        if processes > 1:
+            ranks = start_ranks(arguments, folder, clean, processes, log.fileno())
+        else:
+            ranks = [ForkedProcess(arguments, folder, clean, log.fileno())]
+        for rank in ranks:
+            stack.enter_context(rank)
         try:
-            said, _ = process.communicate(timeout=LIMIT)
+            statuses = [rank.wait(LIMIT) for rank in ranks]
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
             pytest.fail(f"{subcommand} with {processes} processes hangs")
-    return subprocess.CompletedProcess(process.args, process.returncode, said)
+        finally:
+            for rank in ranks:  # else a hung rank would outlive the test
+                rank.kill()
+    said = (folder / f"{name}.log").read_text()
+    assert statuses == [0] * processes, said
+    return said
 
 
 def config(folder: Path) -> dict[str, Any]:
@@ -99,8 +104,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("ranks")
     (folder / "config.yaml").write_text(yaml.safe_dump(config(folder)))
     for name, processes in (("one", 1), ("two", 2)):
-        done = command(folder, "fit", name, processes=processes)
-        assert done.returncode == 0, done.stdout
+        command(folder, "fit", name, processes=processes)
     return folder
 
 
@@ -136,7 +140,7 @@ def test_two_processes_learn_the_weights_of_one(folder: Path) -> None:
     begin = torch.load(checkpoint(folder, "one", 20), weights_only=True)
     assert begin["TMazeDataModule"]["targets"]["num_refreshes"] == 2
     assert not begin["TMazeDataModule"]["targets"]["scored"].all()
-    assert_same(checkpoint(folder, "one"), checkpoint(folder, "two"), 1e-5)
+    assert_same(checkpoint(folder, "one"), checkpoint(folder, "two"), ROUNDING)
 
 
 def test_two_processes_report_the_metrics_of_one(folder: Path) -> None:
@@ -150,20 +154,17 @@ def test_two_processes_report_the_metrics_of_one(folder: Path) -> None:
 
 
 def test_two_processes_go_on_bit_for_bit_as_two(folder: Path) -> None:
-    done = command(folder, "fit", "two-two", f"--ckpt_path={checkpoint(folder, 'two', 20)}", processes=2)
-    assert done.returncode == 0, done.stdout
+    command(folder, "fit", "two-two", f"--ckpt_path={checkpoint(folder, 'two', 20)}", processes=2)
     assert_same(checkpoint(folder, "two"), checkpoint(folder, "two-two"), 0)
 
 
 def test_two_processes_go_on_as_one(folder: Path) -> None:
-    done = command(folder, "fit", "two-one", f"--ckpt_path={checkpoint(folder, 'two', 20)}")
-    assert done.returncode == 0, done.stdout
-    assert_same(checkpoint(folder, "two"), checkpoint(folder, "two-one"), 1e-5)
+    command(folder, "fit", "two-one", f"--ckpt_path={checkpoint(folder, 'two', 20)}")
+    assert_same(checkpoint(folder, "two"), checkpoint(folder, "two-one"), ROUNDING)
 
 
 def test_two_processes_write_every_prediction_into_one_table(folder: Path) -> None:
-    done = command(folder, "predict", "predict", f"--ckpt_path={checkpoint(folder, 'two')}", processes=2)
-    assert done.returncode == 0, done.stdout
+    command(folder, "predict", "predict", f"--ckpt_path={checkpoint(folder, 'two')}", processes=2)
     tables = list((folder / "runs" / "predict").rglob("predictions*.csv"))
     assert [table.name for table in tables] == ["predictions.csv"]
     with tables[0].open() as lines:
@@ -178,8 +179,7 @@ def test_fewer_episodes_than_processes_are_enough(folder: Path) -> None:
         "--data.init_args.num_val=1",
         "--data.init_args.num_workers=1",
     ]
-    done = command(folder, "fit", "few", "--trainer.max_steps=25", *few, processes=2)
-    assert done.returncode == 0, done.stdout
+    command(folder, "fit", "few", "--trainer.max_steps=25", *few, processes=2)
     assert "val/accuracy" in last_row(folder, "few")
 
 

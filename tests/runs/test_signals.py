@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from pytorch_lightning import Callback, Trainer
 from memup_lightning.data.targets.explainable import Explainable
 from memup_lightning.runs.signals import StopOnSignal, Terminated
 from tests.command_line import ROOT, tiny
+from tests.processes import start_ranks
 from tests.runs.test_resume import Run, assert_same
 
 START, STOP = 200, 30  # seconds after which a process counts as hung
@@ -101,43 +103,67 @@ def test_an_interrupt_that_python_drops_stops_the_run_all_the_same() -> None:
 # --- real processes
 
 
-def start(folder: Path, *options: str) -> subprocess.Popen[str]:
-    given = tiny(folder)
+COMMAND = ["memup_lightning", "fit", "--config=config.yaml", "--num_threads=1"]
+RANKS = ["--trainer.devices=2", "--trainer.strategy=ddp"]
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """The environment of a run whose config, of very many updates, lies in ``tmp_path``."""
+    given = tiny(tmp_path)
     given["trainer"] |= {"max_steps": 100_000, "val_check_interval": 50}
     given["data"]["init_args"] |= {"num_workers": 1, "chunks_per_epoch": 25}
-    (folder / "config.yaml").write_text(yaml.safe_dump(given))
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(given))
     clean = {key: x for key, x in os.environ.items() if not key.startswith("WANDB")}
-    return subprocess.Popen(
-        [sys.executable, "-m", "memup_lightning", "fit", "--config=config.yaml", "--num_threads=1", *options],
-        cwd=folder,
-        env=clean | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    return clean | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
 
-def wait_for_training(folder: Path, process: subprocess.Popen[str]) -> None:
+def wait_for_training(folder: Path, poll: Callable[[], int | None]) -> None:
     limit = time.monotonic() + START
     while not any(path.stat().st_size for path in folder.rglob("metrics.csv")):
-        assert process.poll() is None, process.communicate()[0]
+        assert poll() is None, (folder / "log").read_text()
         assert time.monotonic() < limit
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("to_group", [True, False], ids=["group", "rank 0"])
-def test_two_ranks_stop_within_seconds_and_leave_a_checkpoint(tmp_path: Path, to_group: bool) -> None:
-    process = start(tmp_path, "--trainer.devices=2", "--trainer.strategy=ddp")
+def assert_stopped(folder: Path, statuses: list[int]) -> None:
+    said = (folder / "log").read_text()
+    assert statuses == [143] * len(statuses), said
+    (path,) = folder.rglob("sigterm-*.ckpt")
+    assert path.name in said
+    assert torch.load(path, weights_only=True)["lanes"]["states"][0].shape[0] == 4
+
+
+def test_two_ranks_that_lightning_launched_stop_within_seconds_and_leave_a_checkpoint(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    """The first rank, which launched the other, is the process that gets the signal."""
+    with (tmp_path / "log").open("wb") as log:
+        command = [sys.executable, "-m", *COMMAND, *RANKS]
+        process = subprocess.Popen(
+            command, cwd=tmp_path, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            start_new_session=True,
+        )  # fmt: skip
     try:
-        wait_for_training(tmp_path, process)
-        (os.killpg if to_group else os.kill)(process.pid, signal.SIGTERM)
-        said, _ = process.communicate(timeout=STOP)
+        wait_for_training(tmp_path, process.poll)
+        process.terminate()
+        assert_stopped(tmp_path, [process.wait(STOP)])
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
-    assert process.returncode == 143, said
-    (path,) = tmp_path.rglob("sigterm-*.ckpt")
-    assert path.name in said
-    assert torch.load(path, weights_only=True)["lanes"]["states"][0].shape[0] == 4
+
+
+def test_two_ranks_that_both_get_the_signal_stop_within_seconds_and_leave_a_checkpoint(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    with (tmp_path / "log").open("wb") as log:
+        one, two = start_ranks([*COMMAND, *RANKS], tmp_path, environment, 2, log.fileno())
+    with one, two:
+        try:
+            wait_for_training(tmp_path, one.poll)
+            for rank in (one, two):
+                os.kill(rank.pid, signal.SIGTERM)
+            assert_stopped(tmp_path, [rank.wait(STOP) for rank in (one, two)])
+        finally:
+            one.kill()
+            two.kill()
