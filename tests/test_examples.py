@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.command_line import ROOT
+from tests.processes import ForkedProcess
 
 EXAMPLES = sorted((ROOT / "examples").glob("[0-9]*.py"))
 
@@ -19,16 +18,10 @@ def test_an_example_runs(example: Path, tmp_path: Path) -> None:
     text = example.read_text()
     assert f"python -m examples.{example.stem}\n" in text
     assert len(text.splitlines()) < 60
-    done = subprocess.run(
-        [sys.executable, "-m", f"examples.{example.stem}"],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip()
+    with ForkedProcess([f"examples.{example.stem}"], tmp_path, dict(os.environ)) as process:
+        said = process.communicate()
+    assert process.returncode == 0, said
+    assert said.strip()
     assert not list(tmp_path.iterdir()), "an example leaves nothing behind"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shlex
 import struct
 import sys
@@ -20,7 +21,8 @@ from wandb.proto import wandb_internal_pb2
 from memup_lightning import __version__
 from memup_lightning.cli.main import MemUPCLI, main
 from memup_lightning.envs.policies import random_policy
-from tests.command_line import command, tiny
+from tests.command_line import tiny
+from tests.processes import ForkedProcess
 
 LR = "--model.init_args.optimizer.init_args.lr"
 
@@ -199,9 +201,12 @@ def test_wandb_is_offline_by_default_and_says_how_to_sync(tmp_path: Path) -> Non
         {"class_path": "WandbLogger", "init_args": {"project": "memup", "save_dir": "my runs"}},
     ]
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(config))
-    done = command("fit", "--config", "tiny.yaml", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    lines = [line for line in (done.stdout + done.stderr).splitlines() if "wandb" in line.lower() or "W&B" in line]
+    clean = {name: x for name, x in os.environ.items() if not name.startswith("WANDB")}
+    clean |= {"HOME": str(tmp_path), "NETRC": str(tmp_path / "none")}
+    with ForkedProcess(["memup_lightning", "fit", "--config", "tiny.yaml"], tmp_path, clean) as process:
+        said = process.communicate()
+    assert process.returncode == 0, said
+    lines = [line for line in said.splitlines() if "wandb" in line.lower() or "W&B" in line]
     (folder,) = (tmp_path / "my runs" / "wandb").glob("offline-run-*")
     assert lines == [f"W&B is offline; send this run later with: wandb sync 'my runs/wandb/{folder.name}'"]
     logged = wandb_config(next(folder.glob("*.wandb")))

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +25,7 @@ from memup_lightning.envs.two_colors.rules import FORWARD, LEFT
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.rl.collectors.episodes import collect
 from tests.command_line import ROOT
+from tests.processes import ForkedProcess
 
 pytest.importorskip("vizdoom")
 
@@ -158,11 +158,8 @@ END = {
 @contextlib.contextmanager
 def playing(program: str) -> Iterator[None]:
     """A Python that runs a program until it plays, and on to its end behind the block."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen([sys.executable, "-c", program], env=environment, text=True, **pipes) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "playing\n"
+    with ForkedProcess(["-c", program], Path.cwd(), dict(os.environ), errors=False) as process:
+        assert process.readline() == "playing\n"
         yield
         process.communicate("x", timeout=LIMIT)  # no engine holds the output open
 
@@ -221,8 +218,7 @@ def test_an_engine_that_hangs_holds_up_the_others_no_longer_than_patience(caplog
 
 def test_a_python_that_is_killed_while_its_engine_starts_leaves_what_the_next_start_removes(tmp_path: Path) -> None:
     program = "from memup_lightning.envs.two_colors.env import TwoColorsEnv; TwoColorsEnv().reset(seed=0)"
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    with subprocess.Popen([sys.executable, "-c", program], env=environment) as process:
+    with ForkedProcess(["-c", program], Path.cwd(), dict(os.environ)) as process:
         assert until(lambda: list((tmp_path / "temporary").glob("memup-doom-*/engine")))
         process.kill()
     assert list((tmp_path / "temporary").glob("memup-doom-*"))
@@ -255,12 +251,8 @@ if __name__ == "__main__":
         if sys.argv[-1] == "waiting":
             sys.stdin.read(1)
 """
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    command = [sys.executable, "-c", program, "waiting"]
-    with subprocess.Popen(command, env=environment, text=True, **pipes) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "playing\n"
+    with ForkedProcess(["-c", program, "waiting"], Path.cwd(), dict(os.environ)) as process:
+        assert process.readline() == "playing\n"
         assert len(engines(tmp_path)) == 2
         workers = psutil.Process(process.pid).children(recursive=True)
         process.kill()
@@ -288,14 +280,12 @@ def oldest(folder: Path) -> psutil.Process:
 
 
 @contextlib.contextmanager
-def training(folder: Path, *options: str, **given: Any) -> Iterator[subprocess.Popen[str]]:
+def training(folder: Path, *options: str, **given: Any) -> Iterator[ForkedProcess]:
     """A small agent in training, in a process of its own that has a working folder of its own."""
     folder.mkdir(exist_ok=True)
-    command = [sys.executable, "-m", "memup_lightning", "fit", f"--config={ROOT / 'conf/two_colors_ppo.yaml'}"]
+    command = ["memup_lightning", "fit", f"--config={ROOT / 'conf/two_colors_ppo.yaml'}"]
     command += [f"--{name}={value}" for name, value in (AGENT | given).items()]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "WANDB_MODE": "disabled"}
-    pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    with subprocess.Popen([*command, *options], cwd=folder, env=environment, text=True, **pipes) as process:
+    with ForkedProcess([*command, *options], folder, os.environ | {"WANDB_MODE": "disabled"}) as process:
         try:
             yield process
         finally:
@@ -318,7 +308,7 @@ def test_a_trainer_that_is_killed_leaves_nothing_and_resumes_and_continues_thoug
     with training(run, "--ckpt_path=last", **longer) as process:
         assert until(lambda: list(run.glob("runs/*/version_1/checkpoints/last.ckpt")))
         oldest(tmp_path).kill()  # one of those that training plays on
-        said, _ = process.communicate(timeout=2 * LIMIT)
+        said = process.communicate(timeout=2 * LIMIT)
     assert process.returncode == 0, said
     assert "in a new engine" in said
     summary = json.loads((run / "runs/two_colors_ppo/version_1/summary.json").read_text())
@@ -331,7 +321,7 @@ def test_a_worker_of_a_run_that_is_killed_ends_it_in_a_sentence(tmp_path: Path) 
         assert until(lambda: len(engines(tmp_path)) >= 2)
         children = psutil.Process(process.pid).children(recursive=True)
         oldest(tmp_path).parent().kill()  # type: ignore[union-attr]
-        said, _ = process.communicate(timeout=LIMIT)
+        said = process.communicate(timeout=LIMIT)
     assert process.returncode == 2
     assert "(exit code -9) died" in said
     assert "Traceback" not in said
