@@ -210,7 +210,7 @@ def test_checkpoint_every_is_at_least_one_step() -> None:
         model_of(episodes(), BPTT, checkpoint_every=0)
 
 
-LENGTH, CHUNK, UPDATES = 15, 5, 700
+LENGTH, CHUNK, UPDATES = 15, 5, 400
 
 
 @pytest.mark.learning
