@@ -48,14 +48,21 @@ TINY = {
     "chunks_per_epoch": 10,
     "evaluation_lanes": 4,
     "evaluation_chunk_length": 25,
+    "eval_after": 30,
 }
+SHORT = {"room": {"timeout": 800}, "delay": {"delay": 200, "timeout": 500}}
+"""Rules of Two-Colors: fewer tics an episode."""
 PLAYED = ("RolloutDataModule", "JointDataModule")
 """Datamodules whose episodes the model plays itself."""
 SOON: dict[str, dict[str, Any]] = {
     "TargetRefresh": {"every": 2, "settle": 1, "max_wait": 2},
     "Replay": {"every": 2, "max_age": 4},
+    "RunReport": {"pictures": False},  # a second each
     "EarlyStopping": {"stopping_threshold": None},  # of four episodes an untrained network may be right about all
 }
+
+DRAWN = {("tmaze", "RunReport"), ("tmaze_ppo", "RunReport")}
+"""Configs whose runs are drawn: one that learns from recorded episodes, one that plays."""
 
 
 def tiny(config: Path) -> dict[str, Any]:
@@ -65,12 +72,17 @@ def tiny(config: Path) -> dict[str, Any]:
     given["trainer"] |= {"accelerator": "cpu", "max_steps": 6, "val_check_interval": 3, "log_every_n_steps": 2}
     given["trainer"]["logger"] = csv
     for callback in given["trainer"]["callbacks"]:
-        if callback["class_path"] in SOON:
+        if callback["class_path"] in SOON and (config.stem, callback["class_path"]) not in DRAWN:
             callback.setdefault("init_args", {}).update(SOON[callback["class_path"]])
     data = given["data"]["init_args"]
     recorded = given["data"]["class_path"] not in PLAYED
     everywhere = ("num_train", "num_val", "num_test", "evaluation_") if recorded else ()
     data |= {name: value for name, value in TINY.items() if name in data or name.startswith(everywhere)}
+    if "variant" in data:
+        data["rules"] = SHORT[data["variant"]]
+    if "TwoColors" in data.get("env_id", ""):
+        data["env_kwargs"] |= SHORT["room"]
+        data["num_envs"] = 2  # an engine takes a second to start
     if "length" in data.get("env_kwargs", {}):
         data["env_kwargs"]["length"] = TINY["length"]
     return given
