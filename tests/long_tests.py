@@ -14,6 +14,9 @@ LONG_TESTS = {
     "tests/test_examples.py::test_an_example_runs": "mypy checks every example; those in QUICK_TESTS run",
     "tests/runs/test_ddp.py::test_two_processes": "test_samplers.py and test_stream.py: lanes and episodes of a rank",
     "tests/runs/test_ddp.py::test_fewer_episodes_than_processes_are_enough": "test_ddp.py: three ranks share episodes",
+    "tests/runs/test_signals.py::test_two_ranks": (
+        "test_signals.py: a run that SIGTERM stopped ends like the uncut run"
+    ),
     "tests/runs/test_kill.py::test_a_run_killed_at_random_moments_ends_like_the_run_that_was_not": (
         "test_resume.py: a resumed run ends like the uncut one, bit for bit; test_kill.py: a torn checkpoint is skipped"
     ),
