@@ -56,7 +56,13 @@ def test_fit_leaves_one_config_file_with_every_key_resolved(run: Run, tmp_path: 
     saved = yaml.safe_load(files[0].read_text())
     memory = saved["model"]["init_args"]["memory"]
     assert memory["class_path"] == "memup_lightning.LSTM"
-    assert memory["init_args"] == {"hidden_size": 16, "num_layers": 1, "chrono": 0, "chrono_input": True}
+    assert memory["init_args"] == {
+        "hidden_size": 16,
+        "num_layers": 1,
+        "additive": True,
+        "chrono": 0,
+        "chrono_input": True,
+    }
     assert saved["trainer"]["max_steps"] == 4
 
 

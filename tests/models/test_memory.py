@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -59,6 +61,7 @@ class LeakyCell(nn.Module):
 
 CORES: dict[str, Callable[[int], Any]] = {
     "LSTM": partial(LSTM, hidden_size=7),
+    "LSTM-recurrent": partial(LSTM, hidden_size=7, additive=False),
     "LSTM-chrono": partial(LSTM, hidden_size=7, chrono=50),
     "LSTM-2-layers": partial(LSTM, hidden_size=7, num_layers=2),
     "GRU": partial(GRU, hidden_size=7),
@@ -451,12 +454,39 @@ def test_a_core_with_chrono_remembers_longer(core: Any) -> None:
     assert kept(1000) > 20 * kept(0)
 
 
-def test_without_chrono_the_initialisation_is_torchs_own() -> None:
+def test_with_recurrent_candidates_the_initialisation_is_torchs_own() -> None:
     torch.manual_seed(0)
-    ours = LSTM(4, hidden_size=5)
+    ours = LSTM(4, hidden_size=5, additive=False)
     torch.manual_seed(0)
     theirs = nn.LSTM(4, 5, batch_first=True)
     assert all(torch.equal(a, b) for a, b in zip(ours.rnn.parameters(), theirs.parameters(), strict=True))
+
+
+def test_a_fresh_lstm_keeps_an_input_for_1_to_1000_steps() -> None:
+    core = LSTM(1, hidden_size=64)
+    x = torch.zeros(1, 1001, 1)
+    x[0, 0] = 1
+    cells = torch.stack([core.scan(x[:, :n], core.initial_state(1))[1][1].flatten() for n in (1, 101, 1001)]).abs()
+    kept = (cells[1:] / cells[0]).detach()
+    assert ((kept >= 0) & (kept <= 1)).all()  # nothing else is added
+    assert 15 < (kept[0] > 0.3).sum() < 30
+    assert 1 <= (kept[1] > 0.3).sum() <= 4
+
+
+@pytest.mark.parametrize("copied", [lambda core: core, copy.deepcopy, lambda core: pickle.loads(pickle.dumps(core))])
+@pytest.mark.parametrize("chrono", [0, 50])
+@pytest.mark.parametrize("additive", [True, False])
+def test_the_candidates_of_an_additive_lstm_never_read_the_state(additive: bool, chrono: int, copied: Any) -> None:
+    core = copied(LSTM(FEATURES, hidden_size=6, num_layers=2, additive=additive, chrono=chrono))
+    optimizer = torch.optim.Adam(core.parameters(), 0.01)
+    for _ in range(3):
+        optimizer.zero_grad()
+        core.scan(torch.randn(4, 9, FEATURES), core.initial_state(4))[0].square().sum().backward()
+        optimizer.step()
+    for layer in range(2):
+        gates, candidate = core.rnn.get_parameter(f"weight_hh_l{layer}").split([12, 12])[0], slice(12, 18)
+        assert gates.any()
+        assert bool(core.rnn.get_parameter(f"weight_hh_l{layer}")[candidate].any()) == (not additive)
 
 
 # --- what single cores promise
