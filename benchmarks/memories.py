@@ -50,12 +50,13 @@ class Setting(NamedTuple):
 
 NAMES = ("LSTM", "GRU", "SRNN", "AMRL", "MinGRU", "XLSTM", "NTM", "DNC", "RMT", "GTrXL")
 MAZE: dict[str, dict[str, Any]] = {name: {"hidden_size": 64} for name in NAMES} | {
+    "LSTM": {"hidden_size": 64, "additive": False},
     "GTrXL": {"hidden_size": 32, "num_layers": 2, "num_heads": 2, "window": 512},  # two layers reach 1,024 steps back
     "MinGRU": {"hidden_size": 64, "num_layers": 2},
     "RMT": {"hidden_size": 64, "num_layers": 2},
 }
 COPY: dict[str, dict[str, Any]] = {name: {"hidden_size": 128} for name in NAMES} | {
-    "LSTM": {"hidden_size": 128, "chrono": 120},
+    "LSTM": {"hidden_size": 128, "additive": False, "chrono": 120},
     "GRU": {"hidden_size": 128, "chrono": 120},
     "MinGRU": {"hidden_size": 128, "num_layers": 2},
     "XLSTM": {"hidden_size": 128, "num_layers": 2},  # one layer reads a token, and cannot tell which one it is

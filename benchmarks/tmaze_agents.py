@@ -59,7 +59,7 @@ class Baseline(NamedTuple):
 
 
 BASELINES = {
-    "PPO-LSTM": Baseline("PPO", "LSTM", 3e-3, 4, lambda length: {"chrono": length}),
+    "PPO-LSTM": Baseline("PPO", "LSTM", 3e-3, 4, lambda length: {"additive": False, "chrono": length}),
     "PPO-AMRL": Baseline("PPO", "AMRL", 3e-3, 4, lambda length: {}),
     "IMPALA-ST": Baseline("IMPALA", "GTrXL", 3e-3, 1, lambda length: {"window": 32 if length <= 20 else 128}),
 }

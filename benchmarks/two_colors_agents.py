@@ -45,9 +45,10 @@ CONFIG, MEMORY_CONFIG = "conf/two_colors_ppo.yaml", "conf/two_colors.yaml"
 ENVS, STEPS, UPDATES = 16, 128, 32  # of a rollout, as the config has them; updates that it gives
 EVALUATIONS = 4
 FRAME_SKIP = 4
+CORE = "--model.init_args.memory.init_args"
 AGENTS = {
     "MemUP two-phase": (style.BLUE, []),
-    "PPO-LSTM": (style.ORANGE, ["--model.init_args.memory=LSTM", "--model.init_args.memory.init_args.chrono=500"]),
+    "PPO-LSTM": (style.ORANGE, ["--model.init_args.memory=LSTM", f"{CORE}.additive=false", f"{CORE}.chrono=500"]),
     "PPO without memory": (style.GREEN, ["--model.init_args.memory=null"]),
 }
 """Colour of the curve, and what differs from the config."""

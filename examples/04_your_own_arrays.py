@@ -41,7 +41,7 @@ def main(updates: int = 400) -> float:
         path = Path(folder) / "sequences.npz"
         write_episodes(path, 2000)
         data = ArrayDataModule(str(path), val_share=0.1, chunk_length=5, lanes=32)
-        model = MemUP(data.task, memory=partial(LSTM, hidden_size=32, chrono=60))
+        model = MemUP(data.task, memory=partial(LSTM, hidden_size=32))
         refresh = TargetRefresh(
             every=10**6, max_wait=50, settle=25
         )  # the data say where the outcome is: once is enough
