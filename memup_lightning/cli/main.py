@@ -17,7 +17,7 @@ import yaml
 from jsonargparse import Namespace
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint, ModelSummary, ProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.profilers import PassThroughProfiler
@@ -56,6 +56,12 @@ NOISE = (
     "The dirpath has changed.*",  # every run has a folder of its own
 )
 """Warnings of Lightning that require nothing of the user."""
+_SWITCHES: dict[str, type] = {
+    "enable_progress_bar": ProgressBar,
+    "enable_model_summary": ModelSummary,
+    "enable_checkpointing": Checkpoint,
+}
+"""Switches of the trainer, and the callbacks that they are for."""
 
 
 list_options_with_defaults()
@@ -152,6 +158,7 @@ class MemUPCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         given = self._given
+        _leave_out_disabled(given.trainer)
         for option, folder in configured_folders(given.trainer).items():
             check_writable(Path(folder), option)
         if given.num_threads:
@@ -229,6 +236,24 @@ def main(args: Sequence[str] | None = None, extra_callbacks: Sequence[Callback] 
             raise
         print(f"error: {' '.join(sentence.split())}", file=sys.stderr)
         raise SystemExit(2) from error
+
+
+def _leave_out_disabled(trainer: Namespace) -> None:
+    """Leave out the progress bars, summaries or checkpoints of a config where the trainer's switch for them is off, as an
+    override of a shipped config has it; Lightning refuses the two together."""
+    for switch, base in _SWITCHES.items():
+        if trainer.get(switch) is False and trainer.get("callbacks"):
+            trainer.callbacks = [x for x in trainer.callbacks if not _is_of(x, base)]
+    if trainer.get("accumulate_grad_batches") == 0:
+        raise MemUPError("trainer.accumulate_grad_batches=0: give the chunks of an optimizer step, at least 1")
+
+
+def _is_of(part: Any, base: type) -> bool:
+    """Return whether a part of a config is a class below another one."""
+    path = part.get("class_path", "") if isinstance(part, Namespace) else ""
+    module, _, name = path.rpartition(".")
+    found = getattr(importlib.import_module(module), name) if module else type(part)
+    return isinstance(found, type) and issubclass(found, base)
 
 
 def _add_default_callbacks(trainer: Trainer) -> None:

@@ -45,6 +45,18 @@ def checkpoint(run: Run) -> str:
     return str(Path(str(cli.trainer.log_dir)) / "checkpoints" / "last.ckpt")
 
 
+@pytest.mark.parametrize("switch", ["progress_bar", "model_summary", "checkpointing"])
+def test_a_switch_that_is_off_wins_over_the_callbacks_of_a_config(run: Run, tmp_path: Path, switch: str) -> None:
+    given = tiny(tmp_path)
+    given["trainer"]["callbacks"] += [{"class_path": "TQDMProgressBar"}, {"class_path": "ModelSummary"}]
+    given["trainer"] |= {"enable_progress_bar": True, "enable_model_summary": True}
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(given))
+    used = run("fit", f"--trainer.enable_{switch}=false").trainer.callbacks  # type: ignore[attr-defined]
+    names = {"progress_bar": "TQDMProgressBar", "model_summary": "ModelSummary", "checkpointing": "ModelCheckpoint"}
+    there = {type(x).__name__ for x in used} & set(names.values())
+    assert there == set(names.values()) - {names[switch]}
+
+
 def learning_rate(cli: MemUPCLI) -> float:
     return float(cli.trainer.optimizers[0].param_groups[0]["lr"])
 
