@@ -126,7 +126,7 @@ def _measure_split(model: MemoryTask, data: ChunkSource, split: Split) -> SplitM
     if not counts[..., 0].any():
         return None
     context = model.context_encoder(steps.context)[:, :, None]
-    params = model.predictor(context, memory)
+    params = model.predictor(context, memory, torch.from_numpy(distances).to(model.device))
     local = model.local(steps.context)
     outcome = steps.outcome[:, :, None].expand(*params.shape[:3], *steps.outcome.shape[2:])
     without = _array(model.outcome.nll(local, steps.outcome)) * BITS_PER_NAT

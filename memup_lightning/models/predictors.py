@@ -7,6 +7,8 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
+_LOG_SCALE = 10.0  # of a distance; log(1 + 20,000)
+
 
 class Predictor(nn.Module, ABC):
     """Network from a context and a state of the memory to the parameters of the outcome's distribution.
@@ -15,16 +17,38 @@ class Predictor(nn.Module, ABC):
     """
 
     @abstractmethod
-    def forward(self, context: Tensor, memory: Tensor) -> Tensor:
+    def forward(self, context: Tensor, memory: Tensor, distance: Tensor | None = None) -> Tensor:
         """Predict for each context with each state that it broadcasts against.
 
         Args:
             context: features of c, ``[..., context_size]``.
             memory: m, ``[..., memory_size]``; its leading dimensions broadcast with those of ``context``.
+            distance: steps from the state to the context, ``[...]``; None: every state is that of the context's own step.
 
         Returns:
             ``[..., num_parameters]``.
         """
+
+
+class DistanceLayer(nn.Module):
+    """Layer of the distance between a state and what is predicted from it; 0 for the state's own step.
+
+    What a state tells of a step may depend on how far ahead it lies: where the outcome is the last mark that was shown,
+    the mark of now is certain for the next steps and worth nothing a hundred steps later.
+
+    Args:
+        size: numbers that come out.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(2, size, bias=False)
+
+    def forward(self, distance: Tensor) -> Tensor:
+        """Compute the layer for distances in steps, ``[...]`` to ``[..., size]``."""
+        steps = distance.clamp(min=0).to(self.linear.weight.dtype)
+        out: Tensor = self.linear(torch.stack([steps.log1p() / _LOG_SCALE, steps / (1 + steps)], dim=-1))
+        return out
 
 
 class AdditivePredictor(Predictor):
@@ -41,12 +65,16 @@ class AdditivePredictor(Predictor):
         super().__init__()
         self.context = nn.Linear(context_size, hidden_size)
         self.memory = nn.Linear(memory_size, hidden_size, bias=False)
+        self.distance = DistanceLayer(hidden_size)
         self.head = nn.Sequential(
             nn.Linear(hidden_size, hidden_size), nn.ReLU(), nn.Linear(hidden_size, num_parameters)
         )
 
-    def forward(self, context: Tensor, memory: Tensor) -> Tensor:
-        out: Tensor = self.head(torch.relu(self.context(context) + self.memory(memory)))
+    def forward(self, context: Tensor, memory: Tensor, distance: Tensor | None = None) -> Tensor:
+        hidden = self.context(context) + self.memory(memory)
+        if distance is not None:
+            hidden = hidden + self.distance(distance)
+        out: Tensor = self.head(torch.relu(hidden))
         return out
 
 
@@ -66,9 +94,13 @@ class MultiplicativePredictor(Predictor):
         super().__init__()
         self.context = nn.Linear(context_size, 2 * hidden_size)
         self.memory = nn.Linear(memory_size, hidden_size)
+        self.distance = DistanceLayer(2 * hidden_size)
         self.head = nn.Sequential(nn.ReLU(), nn.Linear(hidden_size, num_parameters))
 
-    def forward(self, context: Tensor, memory: Tensor) -> Tensor:
-        shift, gate = self.context(context).chunk(2, dim=-1)
+    def forward(self, context: Tensor, memory: Tensor, distance: Tensor | None = None) -> Tensor:
+        hidden = self.context(context)
+        if distance is not None:
+            hidden = hidden + self.distance(distance)
+        shift, gate = hidden.chunk(2, dim=-1)
         out: Tensor = self.head(torch.addcmul(shift, gate, self.memory(memory)))
         return out

@@ -164,27 +164,28 @@ class MemoryEvaluation(EvaluationHooks):
         gain = self.gains(targets, memory.gather(1, index)).where(here, 0)
         self.metrics["memory_gain"].update(gain, here.float())
 
-    def gains(self, targets: StepBatch, memory: Tensor) -> Tensor:
+    def gains(self, targets: StepBatch, memory: Tensor, distance: Tensor | None = None) -> Tensor:
         """Compute the memory gain of each target in bits: local NLL minus NLL with memory, an estimate of I(y; m | c).
 
         Args:
             targets: the steps.
             memory: m for each of them, ``[B, K, output_size]``, or one state for all, ``[B, 1, output_size]``.
+            distance: steps from the state to each of them, ``[B, K]``; None: the states are those of their own steps.
 
         Returns:
             ``[B, K]``.
         """
-        return self._explained(targets.context, targets.outcome, memory)
+        return self._explained(targets.context, targets.outcome, memory, distance)
 
     def _evaluated(self, chunk: Chunk) -> tuple[Fields, Tensor]:
         """Return the local context and outcome of the steps at which the memory is evaluated, a row each."""
         context = {name: x[chunk.eval_mask] for name, x in chunk.windows(self.task.window).items()}
         return context, chunk.outcome[chunk.eval_mask]
 
-    def _explained(self, context: Fields, outcome: Tensor, memory: Tensor) -> Tensor:
+    def _explained(self, context: Fields, outcome: Tensor, memory: Tensor, distance: Tensor | None = None) -> Tensor:
         with torch.no_grad():
             local = self.outcome.nll(self.local(context), outcome)
-            ours = self.outcome.nll(self.predictor(self.context_encoder(context), memory), outcome)
+            ours = self.outcome.nll(self.predictor(self.context_encoder(context), memory, distance), outcome)
         return (local - ours) * BITS_PER_NAT
 
     def on_predict_epoch_start(self) -> None:

@@ -65,7 +65,9 @@ class TBPTT(MemoryTask):
     def _outcome_loss(self, chunk: Chunk, memory: Tensor) -> Tensor:
         """Loss of the outcome of every evaluated step, predicted from the state of that same step, ``[rows]``."""
         context, outcome = self._evaluated(chunk)
-        return self.outcome.loss(self.predictor(self.context_encoder(context), memory[chunk.eval_mask]), outcome)
+        own = torch.zeros(len(outcome), device=outcome.device)  # every parameter gets a gradient, which DDP asks for
+        params = self.predictor(self.context_encoder(context), memory[chunk.eval_mask], own)
+        return self.outcome.loss(params, outcome)
 
     def evaluate_gain(self, chunk: Chunk, memory: Tensor) -> None:
         context, outcome = self._evaluated(chunk)

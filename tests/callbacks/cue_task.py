@@ -133,7 +133,7 @@ class CuePredictor(nn.Module):
     def __init__(self, context_size: int, memory_size: int, num_parameters: int) -> None:
         super().__init__()
 
-    def forward(self, context: Tensor, memory: Tensor) -> Tensor:
+    def forward(self, context: Tensor, memory: Tensor, distance: Tensor | None = None) -> Tensor:
         return 30 * memory.expand(*torch.broadcast_shapes(context.shape[:-1], memory.shape[:-1]), 2)
 
 

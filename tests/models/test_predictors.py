@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -22,12 +23,13 @@ def predictor_of(kind: Any) -> Any:
 @each_predictor
 def test_contexts_and_states_that_broadcast_equal_every_pair_alone(kind: Any) -> None:
     predictor, context, memory = predictor_of(kind), torch.randn(B, 1, K, C), torch.randn(B, P, 1, M)
-    whole = predictor(context, memory)
+    distance = torch.randint(100, (B, P, K))
+    whole = predictor(context, memory, distance)
     assert whole.shape == (B, P, K, N)
     for b in range(B):
         for p in range(P):
             for k in range(K):
-                alone = predictor(context[b, 0, k], memory[b, p, 0])
+                alone = predictor(context[b, 0, k], memory[b, p, 0], distance[b, p, k])
                 assert torch.allclose(whole[b, p, k], alone, atol=1e-6)
 
 
@@ -37,6 +39,14 @@ def test_both_context_and_memory_matter(kind: Any) -> None:
     out = predictor(context, memory)
     assert not torch.allclose(out, predictor(context + 1, memory), atol=1e-3)
     assert not torch.allclose(out, predictor(context, memory + 1), atol=1e-3)
+
+
+@each_predictor
+def test_the_distance_matters_and_is_0_where_it_is_not_given(kind: Any) -> None:
+    predictor, context, memory = predictor_of(kind), torch.randn(B, C), torch.randn(B, M)
+    out = [predictor(context, memory, torch.full((B,), steps)) for steps in (0, 3, 1000, 1_000_000)]
+    assert torch.equal(out[0], predictor(context, memory))
+    assert all(not torch.allclose(x, y, atol=1e-3) for x, y in itertools.pairwise(out))
 
 
 @each_predictor
@@ -57,5 +67,5 @@ def test_an_exclusive_or_of_context_and_memory_can_be_learned(kind: Any) -> None
 @each_predictor
 def test_every_parameter_learns(kind: Any) -> None:
     predictor = predictor_of(kind)
-    predictor(torch.randn(B, 1, K, C), torch.randn(B, P, 1, M)).square().sum().backward()
+    predictor(torch.randn(B, 1, K, C), torch.randn(B, P, 1, M), torch.ones(B, P, K)).square().sum().backward()
     assert all(p.grad is not None and p.grad.any() for p in predictor.parameters())

@@ -70,7 +70,8 @@ def plain_loss(model: MemoryTask, source: ArrayEpisodes, chunk: Chunk) -> Tensor
             is_first = torch.zeros(1, dtype=torch.bool)
             if not read[HAS_OUTCOME][0, 1] or not read.get(EVAL_MASK, read[HAS_OUTCOME])[0, 1]:
                 continue
-            params = model.predictor(model.context_encoder({name: read[name] for name in ("see", "do")}), memory[:, 0])
+            context = model.context_encoder({name: read[name] for name in ("see", "do")})
+            params = model.predictor(context, memory[:, 0], torch.zeros(1))
             losses.append(model.outcome.loss(params, read[OUTCOME][:, 1]))
     return torch.cat(losses).mean()
 

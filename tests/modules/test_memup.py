@@ -123,7 +123,7 @@ def naive_far_loss(model: MemUP, source: ArrayEpisodes, chunk: Chunk) -> Tensor:
                 if k == NOWHERE or k < start + place or not source.read(episode, k, k + 1)[HAS_OUTCOME][0]:
                     continue
                 context = model.context_encoder(context_of(source, model.task, episode, k))
-                params = model.predictor(context, memory[place][None])
+                params = model.predictor(context, memory[place][None], torch.tensor([k - start - place]))
                 y = torch.from_numpy(source.read(episode, k, k + 1)[OUTCOME])
                 terms.append(model.outcome.memory_loss(params, y)[0])
     return torch.stack(terms).mean() if terms else torch.zeros(())

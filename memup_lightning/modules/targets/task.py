@@ -157,11 +157,13 @@ class TargetTask(MemoryTask):
         outcome, position, valid = (torch.cat([getattr(x, n) for x in steps], dim=1) for n in _OBSERVED_FIELDS)
         cluster = clusters(self.local.features(context))
         clusters.count_targets(cluster[:, : targets.valid.shape[1]], targets.valid)
-        gain, compared = self._explained_by_own(context, outcome, memory, chunk.episode.where(loss_free, -1))
+        gain, compared = self._explained_by_own(
+            context, outcome, memory, position - last_step(chunk)[:, None], chunk.episode.where(loss_free, -1)
+        )
         clusters.observe(cluster, gain, valid & lies_ahead(chunk, position) & compared[:, None], chunk.episode)
 
     def _explained_by_own(
-        self, context: Fields, outcome: Tensor, memory: Tensor, episode: Tensor
+        self, context: Fields, outcome: Tensor, memory: Tensor, distance: Tensor, episode: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Compute how many bits of outcomes are lost when the memory of an episode is exchanged for that of another.
 
@@ -173,6 +175,7 @@ class TargetTask(MemoryTask):
             context: of the steps, each field ``[B, K, W, ...]``.
             outcome: ``[B, K, ...]``.
             memory: m of each lane, ``[B, 1, output_size]``.
+            distance: steps from the state to each step, ``[B, K]``.
             episode: of each lane, ``[B]``; -1: it is not compared.
 
         Returns:
@@ -181,7 +184,7 @@ class TargetTask(MemoryTask):
         lanes = len(episode)
         episodes, memories = all_gather_cat(episode), all_gather_cat(memory)
         other = _next_of(episodes >= 0).narrow(0, rank() * lanes, lanes)
-        params = self.predictor(self.context_encoder(context), torch.stack([memory, memories[other]]))
+        params = self.predictor(self.context_encoder(context), torch.stack([memory, memories[other]]), distance)
         ours, theirs = self.outcome.nll(params, outcome.expand(2, *outcome.shape))
         gain = ((theirs - ours) * BITS_PER_NAT).clamp(-_MAX_GAIN, _MAX_GAIN)
         return gain, (episode >= 0) & (episodes[other] != episode)
@@ -200,7 +203,12 @@ class TargetTask(MemoryTask):
 
 def lies_ahead(chunk: Chunk, position: Tensor) -> Tensor:
     """Return which steps ``[B, K]`` the chunk's last state must still explain; earlier outcomes were already read."""
-    return position >= chunk.start[:, None] + chunk.num_steps - 1
+    return position >= last_step(chunk)[:, None]
+
+
+def last_step(chunk: Chunk) -> Tensor:
+    """Return the number of the chunk's last step in the episode of each lane, ``[B]``."""
+    return chunk.start + chunk.num_steps - 1
 
 
 def _next_of(some: Tensor) -> Tensor:
