@@ -438,7 +438,7 @@ def test_a_gru_with_chrono_keeps_its_state_for_times_up_to_the_dependency() -> N
     assert abs(times.mean() - 500) < 60
 
 
-@pytest.mark.parametrize("core", [LSTM, GRU])
+@pytest.mark.parametrize("core", [partial(LSTM, additive=False), GRU], ids=["LSTM", "GRU"])
 def test_a_core_with_chrono_remembers_longer(core: Any) -> None:
     def kept(chrono: int) -> float:
         """How far two states of different beginnings are apart after 300 equal steps, as a share of before."""

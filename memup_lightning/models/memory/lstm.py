@@ -20,7 +20,8 @@ class LSTM(TorchRNN):
     network of Lee, Levy & Zettlemoyer ("Recurrent Additive Networks", 2017). Gradients that cross a chunk raise the gain of
     a loop through the candidates, since a larger state is easier to read at the chunk's end; over many chunks such a loop
     overwrites what it amplified. Fresh cells keep an input for 1 to 1,000 steps, evenly in the logarithm, so that a
-    state holds traces of what came long ago before the memory has learned anything.
+    state holds traces of what came long ago before the memory has learned anything. Their input gates are closed to about one
+    over the square root of that time, so noise at every step adds up to the same size in each.
 
     Args:
         input_size: features of a step; the model fills it in.
@@ -61,7 +62,8 @@ class LSTM(TorchRNN):
         for side in ("ih", "hh"):
             getattr(self.rnn, f"bias_{side}_l{layer}").zero_()
         steps = torch.logspace(0, math.log10(_LONGEST), self.rnn.hidden_size).clamp(min=1.5)
-        getattr(self.rnn, f"bias_ih_l{layer}")[self._forget] = torch.log(steps - 1)
+        bias = getattr(self.rnn, f"bias_ih_l{layer}")
+        bias[self._input], bias[self._forget] = -0.5 * steps.log(), torch.log(steps - 1)
         weight = getattr(self.rnn, f"weight_ih_l{layer}")
         nn.init.normal_(weight[self._candidate], std=_INPUT_SCALE / math.sqrt(weight.shape[1]))
         # Gates of a fresh memory do not depend on its state.
