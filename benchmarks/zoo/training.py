@@ -1,4 +1,4 @@
-"""One run of a problem: MemUP and its datamodule as they are by default."""
+"""One run of a problem: MemUP and its datamodule as they are by default, with the callbacks of the command line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pytorch_lightning.loggers import CSVLogger
 
 from benchmarks.report import Row
 from benchmarks.zoo.problem import Problem
-from memup_lightning.callbacks import RunReport
+from memup_lightning.callbacks import BestWeights, RunReport
 from memup_lightning.modules import MemUP
 from memup_lightning.runs.parts import parts
 
@@ -74,7 +74,7 @@ def run(problem: Problem, seed: int, updates: int, seconds: float) -> Row:
             max_steps=updates,
             accelerator="cpu",
             logger=CSVLogger(folder),
-            callbacks=[share, RunReport(pictures=False)],
+            callbacks=[BestWeights(), share, RunReport(pictures=False)],
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
@@ -87,7 +87,7 @@ def run(problem: Problem, seed: int, updates: int, seconds: float) -> Row:
     metrics = summary["metrics"]
     return {
         "seed": seed,
-        "share": share.curve[-1][1] if share.curve else None,
+        "share": problem.share(metrics, data.task) if share.curve else None,
         "updates": trainer.global_step,
         "seconds": elapsed,
         "accuracy": metrics.get("val/accuracy"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -91,6 +92,7 @@ class MemoryTask(MemoryEvaluation):
         self.memory, memory_size = make_memory(memory, self.encoder.output_size)
         self.context_encoder = WindowEncoder(task.context_fields, task.window, context_encoder(task.context_fields))
         self.predictor = predictor(self.context_encoder.output_size, memory_size, self.outcome.num_parameters)
+        _check_predictor(self.predictor)
         self.local = local(task.context_fields, task.window, self.outcome.num_parameters)
         self.lanes = LaneStates()
         self._finite_loss = FiniteLoss()
@@ -253,3 +255,13 @@ class MemoryTask(MemoryEvaluation):
         for name, gradient in self._resumed_gradients.items():
             self.get_parameter(name).grad = gradient.to(self.device, copy=True)
         self._resumed_gradients = {}
+
+
+def _check_predictor(predictor: nn.Module) -> None:
+    taken = inspect.signature(predictor.forward).parameters.values()
+    if len(taken) < 3 and not any(x.kind is inspect.Parameter.VAR_POSITIONAL for x in taken):
+        raise MemUPError(
+            f"{type(predictor).__name__}.forward takes {', '.join(x.name for x in taken)}; a predictor takes context, "
+            "memory and distance=None, the steps from the state to what is predicted: see "
+            "memup_lightning.models.predictors.Predictor"
+        )

@@ -26,6 +26,7 @@ from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.ema import update_ema
 from memup_lightning.models.memory import LSTM
 from memup_lightning.models.outcomes import CategoricalOutcome, GaussianOutcome, QuantileOutcome
+from memup_lightning.models.predictors import MultiplicativePredictor
 from memup_lightning.models.uncertainty import AverageSurprise
 from memup_lightning.modules import MemUP
 from memup_lightning.specs import FieldSpec, TaskSpec
@@ -665,3 +666,12 @@ def test_outcomes_that_cannot_be_distinguished_are_named_at_the_first_evaluation
     else:
         assert "differ by 0.01 spreads" in found[0]
         assert "tolerance=0.25" in found[0]
+
+
+def test_a_predictor_that_takes_no_distance_is_refused_by_name() -> None:
+    class Old(MultiplicativePredictor):
+        def forward(self, context: Tensor, memory: Tensor) -> Tensor:  # type: ignore[override]
+            return super().forward(context, memory)
+
+    with pytest.raises(MemUPError, match=r"Old\.forward takes context, memory; a predictor takes .* distance"):
+        model_of(task_of(episodes()), predictor=Old)

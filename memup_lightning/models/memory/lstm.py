@@ -19,9 +19,9 @@ class LSTM(TorchRNN):
     By default a cell's candidate reads the step's input alone, while its gates read m_{t-1} as well: the recurrent additive
     network of Lee, Levy & Zettlemoyer ("Recurrent Additive Networks", 2017). Gradients that cross a chunk raise the gain of
     a loop through the candidates, since a larger state is easier to read at the chunk's end; over many chunks such a loop
-    overwrites what it amplified. Fresh cells keep an input for 1 to 1,000 steps, evenly in the logarithm, so that a
-    state holds traces of what came long ago before the memory has learned anything. Their input gates are closed to about one
-    over the square root of that time, so noise at every step adds up to the same size in each.
+    overwrites what it amplified. Fresh cells keep an input for 1 to 1,000 steps, evenly in the logarithm, so that a state
+    holds traces of what came long ago before the memory has learned anything. Their input gates let in about one over the
+    square root of that time, so noise at every step adds up to the same size in each.
 
     Args:
         input_size: features of a step; the model fills it in.
