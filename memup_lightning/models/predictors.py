@@ -30,11 +30,12 @@ class Predictor(nn.Module, ABC):
         """
 
 
-class DistanceLayer(nn.Module):
+class _DistanceLayer(nn.Module):
     """Layer of the distance between a state and what is predicted from it; 0 for the state's own step.
 
     What a state tells of a step may depend on how far ahead it lies: where the outcome is the last mark that was shown,
-    the mark of now is certain for the next steps and worth nothing a hundred steps later.
+    the mark of now is certain for the next steps and worth nothing a hundred steps later. A fresh layer puts out 0, since
+    most of the time it does not depend on it, as in a maze.
 
     Args:
         size: numbers that come out.
@@ -43,6 +44,7 @@ class DistanceLayer(nn.Module):
     def __init__(self, size: int) -> None:
         super().__init__()
         self.linear = nn.Linear(2, size, bias=False)
+        nn.init.zeros_(self.linear.weight)
 
     def forward(self, distance: Tensor) -> Tensor:
         """Compute the layer for distances in steps, ``[...]`` to ``[..., size]``."""
@@ -65,7 +67,7 @@ class AdditivePredictor(Predictor):
         super().__init__()
         self.context = nn.Linear(context_size, hidden_size)
         self.memory = nn.Linear(memory_size, hidden_size, bias=False)
-        self.distance = DistanceLayer(hidden_size)
+        self.distance = _DistanceLayer(hidden_size)
         self.head = nn.Sequential(
             nn.Linear(hidden_size, hidden_size), nn.ReLU(), nn.Linear(hidden_size, num_parameters)
         )
@@ -94,7 +96,7 @@ class MultiplicativePredictor(Predictor):
         super().__init__()
         self.context = nn.Linear(context_size, 2 * hidden_size)
         self.memory = nn.Linear(memory_size, hidden_size)
-        self.distance = DistanceLayer(2 * hidden_size)
+        self.distance = _DistanceLayer(2 * hidden_size)
         self.head = nn.Sequential(nn.ReLU(), nn.Linear(hidden_size, num_parameters))
 
     def forward(self, context: Tensor, memory: Tensor, distance: Tensor | None = None) -> Tensor:

@@ -17,7 +17,9 @@ each_predictor = pytest.mark.parametrize("kind", [AdditivePredictor, Multiplicat
 
 def predictor_of(kind: Any) -> Any:
     torch.manual_seed(0)
-    return kind(C, M, N, hidden_size=8)
+    predictor = kind(C, M, N, hidden_size=8)
+    torch.nn.init.normal_(predictor.distance.linear.weight)  # 0 at first
+    return predictor
 
 
 @each_predictor

@@ -28,6 +28,9 @@ pytestmark = pytest.mark.learning
 CHUNK = 5
 
 
+RECURRENT = partial(LSTM, additive=False)  # learns a maze in fewer updates, though less of what is not a maze
+
+
 class Forgetful(MemUP):
     """The same model, its state at zero at the beginning of every chunk."""
 
@@ -50,7 +53,7 @@ def learn(model_class: type[MemUP] = MemUP, *, updates: int, length: int = 20, *
         selector=selector,
         seed=1,
     )
-    given = {"memory": partial(LSTM, hidden_size=32), "outcome": GaussianOutcome} | given
+    given = {"memory": partial(RECURRENT, hidden_size=32), "outcome": GaussianOutcome} | given
     model = model_class(data.task, optimizer=partial(torch.optim.Adam, lr=5e-3), **given)
     trainer = quiet_trainer(
         updates,
@@ -68,7 +71,7 @@ CHANCE = math.log(3.5) + 0.5 * math.log(2 * math.pi * math.e)
 """NLL at the junction of the best Gaussian that knows nothing: its outcome is +4 or -3, half of the time each."""
 
 
-@pytest.mark.parametrize(("core", "outcome"), [(LSTM, "gaussian"), (GRU, "quantile")])
+@pytest.mark.parametrize(("core", "outcome"), [(RECURRENT, "gaussian"), (GRU, "quantile")], ids=["LSTM", "GRU"])
 def test_a_memory_learns_to_carry_the_hint_to_the_junction(core: Any, outcome: str) -> None:
     found = learn(memory=partial(core, hidden_size=32), outcome=OUTCOMES[outcome], updates=UPDATES)
     assert found["val/accuracy"] >= 0.99

@@ -341,7 +341,7 @@ class Crashing(Counting):
     [
         ("kill", MemUPError, r"process of environment 1 \(exit code -9\) died.*--ckpt_path last"),
         ("hang", MemUPError, "did not answer within 1 seconds"),
-        ("raise", ZeroDivisionError, "in the environment"),
+        ("raise", MemUPError, "ZeroDivisionError: in the environment"),
     ],
 )
 def test_a_crashed_environment_process_ends_in_an_error_not_in_a_wait(how: str, kind: Any, message: str) -> None:
