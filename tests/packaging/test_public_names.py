@@ -45,7 +45,7 @@ def test_all_that_users_configure_is_public(package: str) -> None:
 def test_every_class_to_subclass_or_to_configure_is_public(module: str) -> None:
     found = vars(import_module(f"memup_lightning.{module}"))
     torch_module = import_module("torch.nn").Module
-    classes = {name for name, x in found.items() if isinstance(x, type) and issubclass(x, torch_module)}
+    classes = {n for n, x in found.items() if isinstance(x, type) and issubclass(x, torch_module) and n[0] != "_"}
     ours = {name for name in classes if found[name].__module__.startswith(f"memup_lightning.{module}")}
     assert ours
     assert ours <= set(memup_lightning.__all__)
