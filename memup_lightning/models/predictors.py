@@ -61,20 +61,23 @@ class AdditivePredictor(Predictor):
         memory_size: size of m; the model fills it in.
         num_parameters: of the outcome's distribution; the model fills it in.
         hidden_size: units of the two hidden layers.
+        distance: whether it reads how far ahead the target lies.
     """
 
-    def __init__(self, context_size: int, memory_size: int, num_parameters: int, hidden_size: int = 64) -> None:
+    def __init__(
+        self, context_size: int, memory_size: int, num_parameters: int, hidden_size: int = 64, distance: bool = True
+    ) -> None:
         super().__init__()
         self.context = nn.Linear(context_size, hidden_size)
         self.memory = nn.Linear(memory_size, hidden_size, bias=False)
-        self.distance = _DistanceLayer(hidden_size)
+        self.distance = _DistanceLayer(hidden_size) if distance else None
         self.head = nn.Sequential(
             nn.Linear(hidden_size, hidden_size), nn.ReLU(), nn.Linear(hidden_size, num_parameters)
         )
 
     def forward(self, context: Tensor, memory: Tensor, distance: Tensor | None = None) -> Tensor:
         hidden = self.context(context) + self.memory(memory)
-        if distance is not None:
+        if distance is not None and self.distance is not None:
             hidden = hidden + self.distance(distance)
         out: Tensor = self.head(torch.relu(hidden))
         return out
@@ -90,18 +93,21 @@ class MultiplicativePredictor(Predictor):
         memory_size: size of m; the model fills it in.
         num_parameters: of the outcome's distribution; the model fills it in.
         hidden_size: units of the hidden layers.
+        distance: whether it reads how far ahead the target lies.
     """
 
-    def __init__(self, context_size: int, memory_size: int, num_parameters: int, hidden_size: int = 64) -> None:
+    def __init__(
+        self, context_size: int, memory_size: int, num_parameters: int, hidden_size: int = 64, distance: bool = True
+    ) -> None:
         super().__init__()
         self.context = nn.Linear(context_size, 2 * hidden_size)
         self.memory = nn.Linear(memory_size, hidden_size)
-        self.distance = _DistanceLayer(2 * hidden_size)
+        self.distance = _DistanceLayer(2 * hidden_size) if distance else None
         self.head = nn.Sequential(nn.ReLU(), nn.Linear(hidden_size, num_parameters))
 
     def forward(self, context: Tensor, memory: Tensor, distance: Tensor | None = None) -> Tensor:
         hidden = self.context(context)
-        if distance is not None:
+        if distance is not None and self.distance is not None:
             hidden = hidden + self.distance(distance)
         shift, gate = hidden.chunk(2, dim=-1)
         out: Tensor = self.head(torch.addcmul(shift, gate, self.memory(memory)))
