@@ -171,7 +171,7 @@ def _predict(
     for chunk in data.evaluation_chunks(split, np.array([episode]), lanes=1):
         memory, state = model.unroll(chunk.to(model.device), state)
         time = int(chunk.start[0]) + np.arange(chunk.num_steps)[:, None]
-        distance = torch.as_tensor(positions - time, device=model.device)[None]
+        distance = torch.as_tensor((positions - time).clip(0), device=model.device)[None]
         params = model.predictor(context, memory[:, :, None], distance)  # [1, T, K, parameters]
         outcome = steps.outcome[:, None].expand(*params.shape[:3], *steps.outcome.shape[2:])
         said, _ = _as_numbers(model, params, local.expand(*params.shape[:3], -1), outcome)

@@ -23,7 +23,8 @@ class Predictor(nn.Module, ABC):
         Args:
             context: features of c, ``[..., context_size]``.
             memory: m, ``[..., memory_size]``; its leading dimensions broadcast with those of ``context``.
-            distance: steps from the state to the context, ``[...]``; None: every state is that of the context's own step.
+            distance: steps from the state to the context, at least 0, ``[...]``; None: every state is that of the
+                context's own step.
 
         Returns:
             ``[..., num_parameters]``.
@@ -48,7 +49,7 @@ class _DistanceLayer(nn.Module):
 
     def forward(self, distance: Tensor) -> Tensor:
         """Compute the layer for distances in steps, ``[...]`` to ``[..., size]``."""
-        steps = distance.clamp(min=0).to(self.linear.weight.dtype)
+        steps = distance.to(self.linear.weight.dtype)
         out: Tensor = self.linear(torch.stack([steps.log1p() / _LOG_SCALE, steps / (1 + steps)], dim=-1))
         return out
 

@@ -16,7 +16,7 @@ from memup_lightning.models.regularizers import drift
 from memup_lightning.models.uncertainty import Uncertainty
 from memup_lightning.modules.memory_task import MemoryOptions
 from memup_lightning.modules.targets.refresh import TargetRefresh
-from memup_lightning.modules.targets.task import TargetTask, last_step, lies_ahead
+from memup_lightning.modules.targets.task import TargetTask, lies_ahead, steps_ahead
 from memup_lightning.runs.parts import find_callback, recorded_data
 from memup_lightning.specs import TaskSpec
 
@@ -120,7 +120,8 @@ class MemUP(TargetTask):
         time = (chunk.start[:, None] + torch.arange(chunk.num_steps, device=memory.device))[:, points]
         context = self.context_encoder(targets.context)  # [B, K, C]: once, not once per pair
         distance = targets.position[:, None] - time[:, :, None]  # [B, P, K]
-        params = self.predictor(context[:, None], memory[:, points, None], distance)  # [B, P, K, parameters]
+        # [B, P, K, parameters]; a target behind its point does not count
+        params = self.predictor(context[:, None], memory[:, points, None], distance.clamp(min=0))
         outcome = targets.outcome[:, None].expand(*params.shape[:3], *targets.outcome.shape[2:])
         counts = chunk.valid[:, points, None] & targets.valid[:, None] & (distance >= 0)
         return self.outcome.memory_loss(params, outcome), counts
@@ -159,8 +160,8 @@ class MemUP(TargetTask):
         if targets is None or not targets.position.shape[1]:
             return {}
         ahead = targets.valid & lies_ahead(chunk, targets.position)
-        distance = targets.position - last_step(chunk)[:, None]
-        return global_masked_mean({"train/memory_gain": (self.gains(targets, memory[:, -1:], distance), ahead)})
+        gains = self.gains(targets, memory[:, -1:], steps_ahead(chunk, targets.position))
+        return global_masked_mean({"train/memory_gain": (gains, ahead)})
 
     def learning_progress(self, lanes: Tensor) -> Tensor:
         """Compute the decrease of the targets' loss from the first to the last prediction point of the last chunk.

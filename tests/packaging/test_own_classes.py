@@ -21,7 +21,8 @@ from pytorch_lightning import Callback
 from torch import Tensor, nn
 
 from memup_lightning import (
-    PPO, ArrayEpisodes, Chunk, EpisodeDataModule, FieldSpec, Memory, MemUP, Scorable, Selector, TaskSpec, Uncertainty
+    PPO, ArrayEpisodes, Chunk, EpisodeDataModule, FieldSpec, Memory, MemUP, Predictor, Scorable, Selector, TaskSpec,
+    Uncertainty,
 )
 
 LENGTH = 12
@@ -57,6 +58,16 @@ class OwnMemory(Memory):
     def scan(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         sums = state[:, None] + self.read(x).cumsum(1)
         return sums, sums[:, -1]
+
+
+class OwnPredictor(Predictor):
+    def __init__(self, context_size: int, memory_size: int, num_parameters: int) -> None:
+        super().__init__()
+        self.context, self.memory = nn.Linear(context_size, num_parameters), nn.Linear(memory_size, num_parameters)
+
+    def forward(self, context: Tensor, memory: Tensor, distance: Tensor | None = None) -> Tensor:
+        assert distance is None or bool((distance >= 0).all())
+        return self.context(context) + self.memory(memory)
 
 
 class OwnUncertainty(Uncertainty):
@@ -103,13 +114,17 @@ def fit(config: dict[str, Any]) -> MemUPCLI:
     return main(["fit", "--config", "own.yaml"])
 
 
-def test_task_core_uncertainty_selector_training_method_and_callback_of_ones_own(config: dict[str, Any]) -> None:
+def test_task_core_predictor_uncertainty_selector_training_method_and_callback_of_ones_own(
+    config: dict[str, Any],
+) -> None:
     config["model"]["class_path"] = "own_classes.OwnTraining"
-    config["model"]["init_args"] |= {"memory": "own_classes.OwnMemory", "uncertainty": "own_classes.OwnUncertainty"}
+    own = {"memory": "OwnMemory", "uncertainty": "OwnUncertainty", "predictor": "OwnPredictor"}
+    config["model"]["init_args"] |= {key: f"own_classes.{name}" for key, name in own.items()}
     selector = {"class_path": "own_classes.OwnSelector", "init_args": {"num_targets": 2}}
     config["data"] = {"class_path": "own_classes.OwnTask", "init_args": {"lanes": 4, "selector": selector}}
     cli = fit(config)
-    parts = [cli.model, cli.model.memory, cli.model.uncertainty, cli.datamodule, cli.datamodule.selector]
+    model, data = cli.model, cli.datamodule
+    parts = [model, model.memory, model.uncertainty, model.predictor, data, data.selector]
     assert {type(x).__module__ for x in parts} == {"own_classes"}
     assert cli.model.last_step == 4
     assert "train/own_loss" in cli.trainer.callback_metrics

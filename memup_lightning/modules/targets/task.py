@@ -158,7 +158,7 @@ class TargetTask(MemoryTask):
         cluster = clusters(self.local.features(context))
         clusters.count_targets(cluster[:, : targets.valid.shape[1]], targets.valid)
         gain, compared = self._explained_by_own(
-            context, outcome, memory, position - last_step(chunk)[:, None], chunk.episode.where(loss_free, -1)
+            context, outcome, memory, steps_ahead(chunk, position), chunk.episode.where(loss_free, -1)
         )
         clusters.observe(cluster, gain, valid & lies_ahead(chunk, position) & compared[:, None], chunk.episode)
 
@@ -203,12 +203,17 @@ class TargetTask(MemoryTask):
 
 def lies_ahead(chunk: Chunk, position: Tensor) -> Tensor:
     """Return which steps ``[B, K]`` the chunk's last state must still explain; earlier outcomes were already read."""
-    return position >= last_step(chunk)[:, None]
+    return position >= _last_step(chunk)
 
 
-def last_step(chunk: Chunk) -> Tensor:
-    """Return the number of the chunk's last step in the episode of each lane, ``[B]``."""
-    return chunk.start + chunk.num_steps - 1
+def steps_ahead(chunk: Chunk, position: Tensor) -> Tensor:
+    """Return how far ahead of the chunk's last state steps lie, ``[B, K]``; 0 for those behind it, which do not count."""
+    return (position - _last_step(chunk)).clamp(min=0)
+
+
+def _last_step(chunk: Chunk) -> Tensor:
+    """Return the number of the chunk's last step in the episode of each lane, ``[B, 1]``."""
+    return chunk.start[:, None] + chunk.num_steps - 1
 
 
 def _next_of(some: Tensor) -> Tensor:
