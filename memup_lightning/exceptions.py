@@ -2,7 +2,7 @@
 
 import sysconfig
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,12 +25,13 @@ def check_at_least(minimum: int, **values: int | None) -> None:
 
 
 @contextmanager
-def user_code(what: str, contract: str) -> Iterator[None]:
+def user_code(what: str, contract: str, detail: Callable[[], str] = str) -> Iterator[None]:
     """Turn any error of a function or class that the user gave into one that says what failed and where.
 
     Args:
         what: what is called, the subject of the sentence.
         contract: what it takes and returns.
+        detail: called after an error; more to say about it, as the end of a clause.
 
     Raises:
         MemUPError: see above.
@@ -40,7 +41,7 @@ def user_code(what: str, contract: str) -> Iterator[None]:
     except MemUPError:
         raise
     except Exception as error:
-        raise MemUPError(f"{what} failed: {describe_error(error)}; {contract}") from error
+        raise MemUPError(f"{what} failed: {describe_error(error)}{detail()}; {contract}") from error
 
 
 def describe_error(error: BaseException) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from multiprocessing import TimeoutError
 from threading import current_thread, main_thread
 from typing import Any, Literal
@@ -17,13 +18,15 @@ from gymnasium import spaces
 from gymnasium.vector import AsyncVectorEnv, VectorEnv
 
 import memup_lightning.envs  # noqa: F401 (registers memup/...)
-from memup_lightning.exceptions import MemUPError, check_at_least, describe_error
+from memup_lightning.exceptions import MemUPError, check_at_least, describe_error, user_code
 
 Vectorization = Literal["native", "sync", "async"]
 _EXIT_TIMEOUT = 1.0  # seconds that a process has to end
-_RETURNS = {
-    "reset": "reset(seed=None, options=None) returns (observation, info)",
-    "step": "step(action) returns (observation, reward, terminated, truncated, info), with one number as the reward",
+_CHECK = "gymnasium.utils.env_checker.check_env(env) checks an environment"
+_CONTRACTS = {
+    "reset": f"reset(seed=None, options=None) returns (observation, info); {_CHECK}",
+    "step": "step(action) returns (observation, reward, terminated, truncated, info), with one number as the reward; "
+    f"{_CHECK}",
 }
 """What the methods of an environment return, as the end of a sentence."""
 Wrapper = Callable[[gymnasium.Env[Any, Any]], gymnasium.Env[Any, Any]]
@@ -130,23 +133,14 @@ def reset_some(env: VectorEnv[Any, Any, Any], which: npt.NDArray[np.bool_]) -> t
         return env.reset(options={"reset_mask": which})
 
 
-@contextmanager
-def _user_code(env: VectorEnv[Any, Any, Any], call: str) -> Iterator[None]:
+def _user_code(env: VectorEnv[Any, Any, Any], call: str) -> AbstractContextManager[None]:
     """Say which environment raised, what and where, and how to find out more.
 
     Gymnasium's own checks, an observation of another shape or type than the space, and the environment's own errors all
     come from here.
     """
-    try:
-        yield
-    except MemUPError:
-        raise
-    except Exception as error:
-        name = env.spec.id if env.spec is not None else type(env).__name__
-        raise MemUPError(
-            f"the {call}() of environment {name!r} failed: {describe_error(error)}{_outside_space(env)}; {_RETURNS[call]}; "
-            "gymnasium.utils.env_checker.check_env(env) checks an environment"
-        ) from error
+    name = env.spec.id if env.spec is not None else type(env).__name__
+    return user_code(f"the {call}() of environment {name!r}", _CONTRACTS[call], partial(_outside_space, env))
 
 
 def _outside_space(env: VectorEnv[Any, Any, Any]) -> str:
