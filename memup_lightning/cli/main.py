@@ -27,11 +27,11 @@ from memup_lightning.callbacks import BestWeights, Verdict
 from memup_lightning.cli.arguments import check_config_files, config_files_first
 from memup_lightning.cli.dropped_keys import dropped_keys_logger
 from memup_lightning.cli.errors import about_settings
-from memup_lightning.cli.messages import explain
+from memup_lightning.cli.messages import explain, import_path
 from memup_lightning.data import targets  # noqa: F401
 from memup_lightning.datamodules import BaseDataModule
 from memup_lightning.distributed import destroy_process_group
-from memup_lightning.exceptions import MemUPError
+from memup_lightning.exceptions import MemUPError, check_at_least
 from memup_lightning.models import memory, outcomes, predictors, uncertainty  # noqa: F401
 from memup_lightning.modules import BaseTask
 from memup_lightning.rl import algorithms  # noqa: F401
@@ -179,6 +179,7 @@ class MemUPCLI(LightningCLI):
                 "trainer.precision=16-true: float16 weights become NaN, since Adam's eps is 0 in float16; "
                 "take 16-mixed or bf16-mixed"
             )
+        check_at_least(1, **{"trainer.accumulate_grad_batches": self.trainer.accumulate_grad_batches})
         keep_wandb_silent(self.trainer)
         _add_default_callbacks(self.trainer)
         write_metrics_whole(self.trainer)
@@ -243,17 +244,8 @@ def _leave_out_disabled(trainer: Namespace) -> None:
     override of a shipped config has it; Lightning refuses the two together."""
     for switch, base in _SWITCHES.items():
         if trainer.get(switch) is False and trainer.get("callbacks"):
-            trainer.callbacks = [x for x in trainer.callbacks if not _is_of(x, base)]
-    if trainer.get("accumulate_grad_batches") == 0:
-        raise MemUPError("trainer.accumulate_grad_batches=0: give the chunks of an optimizer step, at least 1")
-
-
-def _is_of(part: Any, base: type) -> bool:
-    """Return whether a part of a config is a class below another one."""
-    path = part.get("class_path", "") if isinstance(part, Namespace) else ""
-    module, _, name = path.rpartition(".")
-    found = getattr(importlib.import_module(module), name) if module else type(part)
-    return isinstance(found, type) and issubclass(found, base)
+            callbacks = [(x, import_path(x.class_path)) for x in trainer.callbacks]
+            trainer.callbacks = [x for x, made in callbacks if not (isinstance(made, type) and issubclass(made, base))]
 
 
 def _add_default_callbacks(trainer: Trainer) -> None:

@@ -80,7 +80,7 @@ def _wrong_key(node: _Node, message: str) -> str | None:
     value = re.search(rf"\b{found[1]}'?(?:, val=|: |=)('[^']*'|[^,(){{}}\[\]']+)", message)
     place = f"{node.key}.init_args.{found[1]}" + (f"={value[1].strip(chr(39))}" if value else "")
     parser = ArgumentParser()
-    parser.add_class_arguments(_import(class_path), fail_untyped=False)
+    parser.add_class_arguments(import_path(class_path), fail_untyped=False)
     known = sorted({key.split(".")[0] for key in parser.get_defaults().keys()})  # noqa: SIM118 (a Namespace)
     hint = did_you_mean(found[1], known) or (f"its keys are {', '.join(known)}" if known else "it has none")
     return f"{place}: {class_path.rsplit('.', 1)[-1]} has no key {found[1]!r}; {hint}"
@@ -140,7 +140,8 @@ def _unknown_key(key: str, value: str, keys: Sequence[str]) -> str:
     return f"{place}: {right[:-1] or 'the config'} has no key {parts[0]!r}; {hint}"
 
 
-def _import(path: str) -> Any:
+def import_path(path: str) -> Any:
+    """Return the class or function of a dotted path; None where its module has no such name."""
     module, _, name = path.rpartition(".")
     return getattr(import_module(module), name, None)
 
@@ -148,7 +149,7 @@ def _import(path: str) -> Any:
 def _bases(types: str) -> list[type]:
     """Return the classes among the types of a key, in their order."""
     found = (
-        _import(name)
+        import_path(name)
         for name in re.findall(r"(?<![\w.])(?!collections|typing)[\w.]+\.[A-Z]\w*", re.sub(r"\[\[.*?\], ", "[", types))
     )
     return [base for base in found if isinstance(base, type)]
