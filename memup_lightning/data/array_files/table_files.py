@@ -82,7 +82,9 @@ class _CsvBatches:
         tables = {}
         for file in self._files:
             with open(file, "rb") as lines:  # a wrong separator makes rows of other lengths, which cannot be parsed
-                _check_names(file, next(_csv.reader([_decode(file, lines.readline())]), []))
+                names = next(_csv.reader([_decode(file, lines.readline())]), [])
+            _check_names(file, names)
+            _check_separator(file, names)
             tables[file] = csv.read_csv(file, convert_options=how)
             for name, type in zip(tables[file].column_names, tables[file].schema.types, strict=True):
                 if pyarrow.types.is_binary(type):  # text that is not UTF-8
@@ -102,12 +104,16 @@ class _CsvBatches:
 
 
 def _check_names(file: Path, names: list[str]) -> None:
-    """Refuse columns of one name, of which one would be read twice; and a csv file of another separator than commas."""
+    """Refuse columns of one name, of which one would be read twice."""
     for name, number in Counter(names).items():
         if number > 1:
             raise MemUPError(f"{file} has {number} columns named {name!r}; rename them")
+
+
+def _check_separator(file: Path, names: list[str]) -> None:
+    """Refuse a csv file of another separator than commas, whose first line is read as one name."""
     for separator in (";", "\t", "|"):
-        if file.suffix.lower() == ".csv" and len(names) == 1 and separator in names[0]:
+        if len(names) == 1 and separator in names[0]:
             raise MemUPError(
                 f"{file} separates its columns by {separator!r}; write it with commas, and numbers with points (pandas: "
                 f"pd.read_csv(path, sep={separator!r}, decimal=',').to_csv(path, index=False))"
