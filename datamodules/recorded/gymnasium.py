@@ -10,6 +10,7 @@ from typing import Any, Unpack
 import gymnasium
 from gymnasium.envs.registration import load_env_creator
 
+from memup_lightning import rng
 from memup_lightning.data.episodes import EpisodeSource
 from memup_lightning.data.fingerprint import Json, fingerprints
 from memup_lightning.datamodules.recorded.base import SPLITS
@@ -19,6 +20,9 @@ from memup_lightning.exceptions import MemUPError
 from memup_lightning.rl.collectors.episodes import Episode, collect
 from memup_lightning.rl.vector_envs import make_vector_env
 from memup_lightning.typing import Split
+
+_NUM_TRAIN = (512, 4096)  # fewest and most training episodes that are played by default
+_TRAIN_STEPS = 1_000_000  # steps of the training episodes by default, between these
 
 
 class GymnasiumDataModule(RewardDataModule):
@@ -34,7 +38,9 @@ class GymnasiumDataModule(RewardDataModule):
         wrappers: class paths of wrappers, the innermost first.
         policy: a callable ``(observations, action_space) -> actions`` over the whole batch of environments, by class or
             function path; by default every action is equally likely.
-        num_train, num_val, num_test: episodes of each split; the splits share none.
+        num_train: training episodes; by default as many as have a million steps together, but 512 at least and 4,096 at
+            most. Of too few a memory learns by heart which was which.
+        num_val, num_test: episodes of the other splits; the splits share none.
         num_envs: environments played at once.
         max_steps: an episode longer than this is refused; a time limit ends it instead (``max_episode_steps`` among
             ``env_kwargs``).
@@ -56,7 +62,7 @@ class GymnasiumDataModule(RewardDataModule):
         env_kwargs: dict[str, Any] | None = None,
         wrappers: list[Callable[[gymnasium.Env[Any, Any]], gymnasium.Env[Any, Any]]] | None = None,
         policy: Policy | None = None,
-        num_train: int = 512,
+        num_train: int | None = None,
         num_val: int = 256,
         num_test: int = 256,
         num_envs: int = 64,
@@ -68,7 +74,9 @@ class GymnasiumDataModule(RewardDataModule):
         self.env_kwargs = env_kwargs or {}
         self.wrappers = wrappers or []
         self.policy = policy
-        self.num_episodes: dict[Split, int] = dict(zip(SPLITS, (num_train, num_val, num_test), strict=True))
+        fewest = _NUM_TRAIN[0] if num_train is None else num_train
+        self.num_episodes: dict[Split, int] = dict(zip(SPLITS, (fewest, num_val, num_test), strict=True))
+        self._extends = num_train is None
         for split, number in self.num_episodes.items():
             if number < 1:
                 raise MemUPError(f"num_{split}={number}: at least one episode is needed")
@@ -93,8 +101,15 @@ class GymnasiumDataModule(RewardDataModule):
         env = make_vector_env(self.env_id, min(self.num_envs, number), self.env_kwargs, self.wrappers)
         # A cache is found by the policy as it was given: no split may leave it changed for the next.
         policy = (copy.deepcopy(self.policy) if self.cache_dir else self.policy) or random_policy
+        seed, steps = self.split_seed(split), 0
         try:
-            yield from collect(env, policy, number, self.split_seed(split), self.max_steps, self.kept_infos)
+            for episode in collect(env, policy, number, seed, self.max_steps, self.kept_infos):
+                steps += len(episode.arrays["reward"])
+                yield episode
+            more = min(_NUM_TRAIN[1], number * _TRAIN_STEPS // steps) - number
+            if split == "train" and self._extends and more > 0:
+                seed = int(rng.hash64(seed, 1)) >> 33
+                yield from collect(env, policy, more, seed, self.max_steps, self.kept_infos)
         finally:
             env.close()
 
@@ -116,5 +131,7 @@ class GymnasiumDataModule(RewardDataModule):
                 }
             )
         number = self.num_episodes[split]
-        counts = {"num_episodes": number, "num_envs": min(self.num_envs, number)}
+        counts: dict[str, Json] = {"num_episodes": number, "num_envs": min(self.num_envs, number)}
+        if split == "train" and self._extends:
+            counts["num_episodes"] = [*_NUM_TRAIN, _TRAIN_STEPS]
         return {**self._played_by, "seed": self.seed, "split": split, **counts}

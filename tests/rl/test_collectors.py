@@ -14,6 +14,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, Vecto
 
 from memup_lightning.data.episodes import ArrayEpisodes
 from memup_lightning.datamodules import GymnasiumDataModule
+from memup_lightning.datamodules.recorded import gymnasium as gymnasium_data
 from memup_lightning.datamodules.recorded import rewards
 from memup_lightning.envs import TMazeVectorEnv
 from memup_lightning.envs.policies import InformedPolicy, Policy, random_policy
@@ -479,6 +480,21 @@ def test_the_outcome_is_what_was_asked_for() -> None:
     assert read["outcome"][-1] == 1
     assert read["outcome"][0] == pytest.approx(2 - 2.0 ** (1 - length))
     assert read["eval_mask"].tolist() == [False] * (length - 1) + [True]
+
+
+def test_short_episodes_are_more_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gymnasium_data, "_NUM_TRAIN", (8, 30))
+    monkeypatch.setattr(gymnasium_data, "_TRAIN_STEPS", 300)
+    episodes = GymnasiumDataModule("CartPole-v1", num_val=4, num_envs=4, seed=1).episodes
+    lengths = episodes("train").lengths
+    assert len(lengths) == 8 * 300 // lengths[:8].sum() > 8
+    first = episodes("train").gather(np.arange(len(lengths)), np.zeros(len(lengths), np.int64), 1, ["observation"])
+    assert len(np.unique(first["observation"][:, 0], axis=0)) == len(lengths), "an episode was played twice"
+    assert len(episodes("val")) == 4
+    monkeypatch.setattr(gymnasium_data, "_TRAIN_STEPS", 10)
+    assert len(episodes("train")) == 8, "long episodes"
+    monkeypatch.setattr(gymnasium_data, "_TRAIN_STEPS", 10**6)
+    assert len(episodes("train")) == 30, "shortest episodes"
 
 
 @pytest.mark.parametrize(
