@@ -38,10 +38,10 @@ from benchmarks.report import Columns, Row, arguments, publish
 from benchmarks.runs import fit
 from memup_lightning.chunk import Chunk
 from memup_lightning.data.episodes import EVAL_MASK, OUTCOME
-from memup_lightning.data.loader import ChunkLoader
-from memup_lightning.data.samplers import ShuffledLaneSampler
 from memup_lightning.data.store import EpisodeStore
-from memup_lightning.data.stream import ChunkStream
+from memup_lightning.data.streaming.loader import ChunkLoader
+from memup_lightning.data.streaming.samplers import ShuffledLaneSampler
+from memup_lightning.data.streaming.stream import ChunkStream
 from memup_lightning.datamodules import TMazeDataModule
 
 LANES = 64

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from memup_lightning.chunk import Chunk, Fields
 from memup_lightning.data.episodes import OUTCOME, EpisodeSource
-from memup_lightning.data.step_reader import StepReader
+from memup_lightning.data.streaming.step_reader import StepReader
 from memup_lightning.datamodules import TwoColorsDataModule
 from memup_lightning.envs.policies import InformedPolicy
 from memup_lightning.envs.two_colors.env import TwoColorsEnv

@@ -15,7 +15,7 @@ from memup_lightning.chunk import Chunk
 from memup_lightning.distributed import all_gather_object, share_of_episodes
 from memup_lightning.exceptions import MemUPError, check_at_least
 from memup_lightning.models.eval_mode import eval_mode
-from memup_lightning.modules.state_replay import StateBatch, StateReplayBuffer, TopKStates
+from memup_lightning.modules.states.replay import StateBatch, StateReplayBuffer, TopKStates
 from memup_lightning.protocols import ChunkSource, LaneOwner
 from memup_lightning.runs.parts import chunk_source, has_targets, log_now
 from memup_lightning.typing import IntArray

@@ -37,10 +37,10 @@ class Mutant(NamedTuple):
 
 MUTANTS = {
     "schedule": Mutant(
-        "data/samplers.py",
+        "data/streaming/samplers.py",
         "(steps[:, None] - begun) * self.chunk_length",
         "(steps[:, None] - begun + 1) * self.chunk_length",
-        ("tests/data/test_samplers.py",),
+        ("tests/data/streaming/test_samplers.py",),
     ),
     "selection": Mutant(
         "data/targets/selectors.py",
@@ -58,10 +58,10 @@ MUTANTS = {
         ("tests/modules/test_memup.py", "tests/models/test_memory.py"),
     ),
     "targets join": Mutant(
-        "data/targets/join.py",
+        "data/streaming/target_join.py",
         "chunk.targets = self._laid_out[chunk.step]",
         "chunk.targets = self._laid_out[max(self._laid_out)]",
-        ("tests/data/test_stream.py",),
+        ("tests/data/streaming/test_stream.py",),
     ),
     "resume": Mutant(
         "datamodules/recorded/base.py",

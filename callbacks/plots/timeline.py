@@ -16,7 +16,7 @@ from memup_lightning.models.eval_mode import eval_mode
 from memup_lightning.models.outcomes import QuantileOutcome
 from memup_lightning.models.uncertainty import AverageSurprise
 from memup_lightning.modules import MemUP
-from memup_lightning.modules.evaluation import BITS_PER_NAT
+from memup_lightning.modules.evaluation.memory import BITS_PER_NAT
 from memup_lightning.protocols import ChunkSource
 from memup_lightning.typing import Split
 

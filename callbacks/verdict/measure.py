@@ -29,7 +29,7 @@ from memup_lightning.data.targets import NOWHERE
 from memup_lightning.models.eval_mode import eval_mode
 from memup_lightning.models.outcomes import CategoricalOutcome
 from memup_lightning.modules import MemoryTask
-from memup_lightning.modules.evaluation import BITS_PER_NAT
+from memup_lightning.modules.evaluation.memory import BITS_PER_NAT
 from memup_lightning.protocols import ChunkSource, TargetLearner
 from memup_lightning.typing import BoolArray, IntArray, Split
 

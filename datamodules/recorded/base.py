@@ -16,12 +16,13 @@ from memup_lightning import rng
 from memup_lightning.chunk import Chunk
 from memup_lightning.data.episodes import EpisodeSource
 from memup_lightning.data.flags import check_flags
-from memup_lightning.data.loader import ChunkLoader, EpochLoader
-from memup_lightning.data.samplers import SequentialSampler
-from memup_lightning.data.stream import ChunkStream
+from memup_lightning.data.streaming.loader import ChunkLoader, EpochLoader
+from memup_lightning.data.streaming.samplers import SequentialSampler
+from memup_lightning.data.streaming.stream import ChunkStream
+from memup_lightning.data.streaming.target_join import TargetJoin
+from memup_lightning.data.streaming.training_lanes import TrainingLanes
 from memup_lightning.data.subset import spread_share
-from memup_lightning.data.targets import Proportional, Selector, TargetJoin, TargetTable
-from memup_lightning.data.training_lanes import TrainingLanes
+from memup_lightning.data.targets import Proportional, Selector, TargetTable
 from memup_lightning.datamodules.recorded.splits import RecordedSplits
 from memup_lightning.distributed import rank, share_of_episodes, share_of_lanes, world_size
 from memup_lightning.exceptions import MemUPError, check_at_least
@@ -68,7 +69,7 @@ class EpisodeDataModule(RecordedSplits):
             uncertainty from those within 0.3 nats of the most uncertain one.
         restart: probabilities for a lane to leave its episode at a chunk's end, spread over the lanes; ``[0]``: all play to
             the end. By default every lane has a horizon of its own, between a chunk and twice the longest episode
-            (:func:`~memup_lightning.data.samplers.restart_probabilities`).
+            (:func:`~memup_lightning.data.streaming.samplers.restart_probabilities`).
         curriculum: longest training episode that is played, in steps, until which update: ``{1000: 50, 3000: 200}`` plays
             those of at most 50 steps in the first 1,000 updates, of at most 200 until update 3,000, then all. A memory
             that must write many things, one after the other, learns to write while all of them are within a chunk.

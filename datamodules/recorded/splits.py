@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from memup_lightning.chunk import Chunk, StepBatch
 from memup_lightning.data.episodes import EVAL_MASK, EpisodeSource
-from memup_lightning.data.targets import Selector, TargetJoin, TargetTable
+from memup_lightning.data.streaming.target_join import TargetJoin
+from memup_lightning.data.targets import Selector, TargetTable
 from memup_lightning.datamodules.task import BaseDataModule
 from memup_lightning.typing import BoolArray, IntArray, Split
 

@@ -21,10 +21,10 @@ from memup_lightning.models.outcomes import CategoricalOutcome, GaussianOutcome,
 from memup_lightning.models.predictors import MultiplicativePredictor, Predictor
 from memup_lightning.models.uncertainty import LocalPredictor
 from memup_lightning.modules.base import OptimizerCallable, adam
-from memup_lightning.modules.evaluation import MemoryEvaluation
-from memup_lightning.modules.lane_states import LaneStates
+from memup_lightning.modules.evaluation.memory import MemoryEvaluation
 from memup_lightning.modules.losses import FiniteLoss, sum_losses
 from memup_lightning.modules.standardization import fit_standardizers
+from memup_lightning.modules.states.lane_states import LaneStates
 from memup_lightning.runs.parts import recorded_data
 from memup_lightning.specs import FieldSpec, TaskSpec
 from memup_lightning.typing import State

@@ -19,7 +19,7 @@ from memup_lightning.datamodules import CopyDataModule, TMazeDataModule
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.memory import GRU, LSTM, take
 from memup_lightning.modules import BPTT, TBPTT, MemUP
-from memup_lightning.modules.state_replay import StateBatch
+from memup_lightning.modules.states.replay import StateBatch
 from tests.training import quiet_trainer
 
 LANES, CHUNK, EVERY, UPDATES = 8, 5, 20, 60

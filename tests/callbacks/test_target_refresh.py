@@ -14,7 +14,7 @@ from pytorch_lightning.demos.boring_classes import BoringModel
 
 from memup_lightning.callbacks import TargetRefresh
 from memup_lightning.data.episodes import HAS_OUTCOME, OUTCOME, ArrayEpisodes, EpisodeSource
-from memup_lightning.data.samplers import ShuffledLaneSampler
+from memup_lightning.data.streaming.samplers import ShuffledLaneSampler
 from memup_lightning.data.targets import NOWHERE, TopK
 from memup_lightning.datamodules import EpisodeDataModule, TMazeDataModule
 from memup_lightning.exceptions import MemUPError

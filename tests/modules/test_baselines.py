@@ -16,8 +16,8 @@ from memup_lightning.callbacks import MemoryUsage, TargetRefresh
 from memup_lightning.callbacks.memory_usage import SavedTensors, extrapolate, tensors
 from memup_lightning.chunk import Chunk
 from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, OUTCOME, ArrayEpisodes
-from memup_lightning.data.samplers import ShuffledLaneSampler
-from memup_lightning.data.stream import ChunkStream
+from memup_lightning.data.streaming.samplers import ShuffledLaneSampler
+from memup_lightning.data.streaming.stream import ChunkStream
 from memup_lightning.data.targets import TopK
 from memup_lightning.datamodules import TMazeDataModule
 from memup_lightning.exceptions import MemUPError

@@ -18,9 +18,10 @@ from torch import Tensor
 from memup_lightning.callbacks import TargetRefresh
 from memup_lightning.chunk import Chunk
 from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, OUTCOME, ArrayEpisodes
-from memup_lightning.data.samplers import SequentialSampler, ShuffledLaneSampler
-from memup_lightning.data.stream import ChunkStream
-from memup_lightning.data.targets import NOWHERE, Selector, TargetJoin, TargetTable, TopK
+from memup_lightning.data.streaming.samplers import SequentialSampler, ShuffledLaneSampler
+from memup_lightning.data.streaming.stream import ChunkStream
+from memup_lightning.data.streaming.target_join import TargetJoin
+from memup_lightning.data.targets import NOWHERE, Selector, TargetTable, TopK
 from memup_lightning.datamodules import TMazeDataModule
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.ema import update_ema

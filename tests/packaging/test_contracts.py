@@ -15,15 +15,15 @@ from tests.command_line import ROOT
 PACKAGE = "memup_lightning"
 BREACHES = [
     ("data/fingerprint.py", "from memup_lightning.models import outcomes", "data.fingerprint -> {}.models.outcomes"),
-    ("models/encoders.py", "from memup_lightning.data import samplers", "models.encoders -> {}.data.samplers"),
+    ("models/encoders.py", "from memup_lightning.data import streaming", "models.encoders -> {}.data.streaming"),
     ("models/predictors.py", "import pytorch_lightning", "models.predictors -> pytorch_lightning"),
-    ("data/samplers.py", "import gymnasium", "data.samplers -> gymnasium"),
+    ("data/streaming/samplers.py", "import gymnasium", "data.streaming.samplers -> gymnasium"),
     ("models/encoders.py", "from pathlib import Path", "models.encoders -> pathlib"),
     ("modules/tbptt.py", "from {} import datamodules", "modules.tbptt -> {}.datamodules"),
     ("rl/agent.py", "from {}.callbacks import run", "rl.agent -> {}.callbacks.run"),
     ("callbacks/run.py", "from {}.cli import main", "callbacks.run -> {}.cli.main"),
     ("envs/policies.py", "def late():\n    from {}.rl import agent", "envs.policies -> {}.rl.agent"),
-    ("specs.py", "from {}.data import samplers", "specs -> {}.data.samplers"),
+    ("specs.py", "from {}.data.streaming import samplers", "specs -> {}.data.streaming.samplers"),
     ("models/memory/base.py", "from {}.models.memory import gru", "No cycles are allowed in {}.models.memory"),
     ("newcomer.py", "import torch", "{}.newcomer"),
 ]

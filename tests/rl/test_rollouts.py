@@ -21,8 +21,8 @@ from torch.distributions import Categorical
 
 from memup_lightning.chunk import Fields
 from memup_lightning.data.episodes import OUTCOME, ArrayEpisodes
-from memup_lightning.data.samplers import SequentialSampler
-from memup_lightning.data.stream import ChunkStream
+from memup_lightning.data.streaming.samplers import SequentialSampler
+from memup_lightning.data.streaming.stream import ChunkStream
 from memup_lightning.datamodules import TMazeDataModule
 from memup_lightning.envs import TMazeVectorEnv
 from memup_lightning.exceptions import MemUPError

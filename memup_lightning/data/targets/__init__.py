@@ -2,7 +2,6 @@
 
 from memup_lightning.data.targets.candidates import NOWHERE, Candidates, SuffixMaxima
 from memup_lightning.data.targets.explainable import Explainable
-from memup_lightning.data.targets.join import TargetJoin
 from memup_lightning.data.targets.selectors import Proportional, Scorable, Selector, TopK
 from memup_lightning.data.targets.table import TargetCollector, TargetTable
 
@@ -15,7 +14,6 @@ __all__ = [
     "Selector",
     "SuffixMaxima",
     "TargetCollector",
-    "TargetJoin",
     "TargetTable",
     "TopK",
 ]

@@ -1,10 +1,10 @@
 """Memory cores, one file each. A config names a core, also one of your own, by its class path."""
 
-from memup_lightning.models.memory.adapter import RNNAdapter
 from memup_lightning.models.memory.amrl import AMRL
 from memup_lightning.models.memory.base import Memory, State, detach, map_state, put, reset, take
-from memup_lightning.models.memory.contract import check_memory, make_memory
 from memup_lightning.models.memory.dnc import DNC
+from memup_lightning.models.memory.external.adapter import RNNAdapter
+from memup_lightning.models.memory.external.contract import check_memory, make_memory
 from memup_lightning.models.memory.gru import GRU
 from memup_lightning.models.memory.gtrxl import GTrXL
 from memup_lightning.models.memory.lstm import LSTM

@@ -17,7 +17,7 @@ class Memory(nn.Module, ABC):
 
     A subclass sets ``output_size`` and implements :meth:`initial_state` and :meth:`scan`. It receives the state
     that it returned, detached between chunks, and the initial state for a lane that begins an episode. Its contract
-    (:func:`~memup_lightning.models.memory.contract.check_memory`): a pass in chunks equals one pass over the whole
+    (:func:`~memup_lightning.models.memory.external.contract.check_memory`): a pass in chunks equals one pass over the whole
     episode, no lane depends on another, no step depends on later ones, and the module keeps no state.
 
     Attributes:

@@ -12,7 +12,7 @@ from memup_lightning.distributed import all_gather_cat, rank
 from memup_lightning.exceptions import MemUPError, check_at_least
 from memup_lightning.models.context_clusters import ContextClusters
 from memup_lightning.models.uncertainty import PredictiveUncertainty, Uncertainty
-from memup_lightning.modules.evaluation import BITS_PER_NAT
+from memup_lightning.modules.evaluation.memory import BITS_PER_NAT
 from memup_lightning.modules.memory_task import MemoryOptions, MemoryTask
 from memup_lightning.specs import TaskSpec
 from memup_lightning.typing import State

@@ -15,7 +15,7 @@ from memup_lightning.chunk import Fields
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.encoders import StepEncoder
 from memup_lightning.modules.base import OptimizerCallable, adam
-from memup_lightning.modules.evaluation import EvaluationHooks
+from memup_lightning.modules.evaluation.hooks import EvaluationHooks
 from memup_lightning.modules.losses import FiniteLoss, sum_losses
 from memup_lightning.modules.memory_task import EncoderCallable
 from memup_lightning.protocols import Actor, ActorOutput, RolloutSource

@@ -10,9 +10,9 @@ import torch
 
 from memup_lightning.callbacks.memory_usage import tensors
 from memup_lightning.chunk import Chunk
-from memup_lightning.data import stream as stream_module
-from memup_lightning.data.loader import ChunkLoader
-from memup_lightning.data.stream import ChunkStream
+from memup_lightning.data.streaming import stream as stream_module
+from memup_lightning.data.streaming.loader import ChunkLoader
+from memup_lightning.data.streaming.stream import ChunkStream
 from memup_lightning.datamodules import TMazeDataModule
 
 

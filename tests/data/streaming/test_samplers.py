@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memup_lightning.data.samplers import (
+from memup_lightning.data.streaming.samplers import (
     CurriculumSampler,
     SequentialSampler,
     ShuffledLaneSampler,

@@ -35,7 +35,7 @@ class Positions(NamedTuple):
 
 
 class LaneSampler(ABC):
-    """What :class:`~memup_lightning.data.stream.ChunkStream` asks for: the episode and first step of every lane's chunk."""
+    """What a :class:`~memup_lightning.data.streaming.stream.ChunkStream` asks for: episode and first step of every lane."""
 
     lanes: int
     chunk_length: int

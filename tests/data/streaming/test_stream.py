@@ -15,11 +15,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from memup_lightning.chunk import Chunk
-from memup_lightning.data import stream as stream_module
 from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, OUTCOME, ArrayEpisodes
-from memup_lightning.data.samplers import LaneSampler, SequentialSampler, ShuffledLaneSampler
-from memup_lightning.data.stream import ChunkStream
-from memup_lightning.data.targets import NOWHERE, Selector, TargetJoin, TargetTable, TopK
+from memup_lightning.data.streaming import stream as stream_module
+from memup_lightning.data.streaming.samplers import LaneSampler, SequentialSampler, ShuffledLaneSampler
+from memup_lightning.data.streaming.stream import ChunkStream
+from memup_lightning.data.streaming.target_join import TargetJoin
+from memup_lightning.data.targets import NOWHERE, Selector, TargetTable, TopK
 from memup_lightning.datamodules.recorded.tmaze import TMazeEpisodes
 from memup_lightning.envs import TMazeEnv, TMazeRules
 from memup_lightning.rl.spaces import space_fields

@@ -1,8 +1,7 @@
-"""Evaluation: the hooks of validation and test, and the metrics of a memory."""
+"""Evaluation of a memory on whole episodes."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,48 +14,14 @@ from memup_lightning.chunk import Chunk, Fields, StepBatch
 from memup_lightning.distributed import all_gather_object, world_size
 from memup_lightning.models.outcomes import CategoricalOutcome, ContinuousOutcome, Outcome
 from memup_lightning.models.uncertainty import LocalPredictor
-from memup_lightning.modules.base import BaseTask
-from memup_lightning.modules.metrics import RANKINGS, BaseRate, MeanError, class_metrics, ranking_counts
+from memup_lightning.modules.evaluation.hooks import EvaluationHooks
+from memup_lightning.modules.evaluation.metrics import RANKINGS, BaseRate, MeanError, class_metrics, ranking_counts
 from memup_lightning.specs import TaskSpec
 from memup_lightning.typing import State
 
 BITS_PER_NAT = 1.4426950408889634
 _LOCAL = "local_"
 _TREND = 3  # evaluations with whose mean the present gain is compared
-
-
-class EvaluationHooks(BaseTask):
-    """Hooks of Lightning's validation and test, as three methods."""
-
-    @abstractmethod
-    def start_evaluation(self) -> None:
-        """Reset all metrics."""
-
-    @abstractmethod
-    def evaluate(self, batch: Any) -> None:
-        """Measure on a batch."""
-
-    @abstractmethod
-    def end_evaluation(self, stage: str) -> None:
-        """Log what was measured; ``stage`` is ``val`` or ``test``."""
-
-    def on_validation_epoch_start(self) -> None:
-        self.start_evaluation()
-
-    def validation_step(self, batch: Any, batch_idx: int) -> None:
-        self.evaluate(batch)
-
-    def on_validation_epoch_end(self) -> None:
-        self.end_evaluation("val")
-
-    def on_test_epoch_start(self) -> None:
-        self.start_evaluation()
-
-    def test_step(self, batch: Any, batch_idx: int) -> None:
-        self.evaluate(batch)
-
-    def on_test_epoch_end(self) -> None:
-        self.end_evaluation("test")
 
 
 class MemoryEvaluation(EvaluationHooks):

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from memup_lightning.chunk import Chunk, tree_map
-from memup_lightning.data.stream import ChunkStream
+from memup_lightning.data.streaming.stream import ChunkStream
 from memup_lightning.typing import IntArray
 
 _ALIGNMENT = 64  # bytes

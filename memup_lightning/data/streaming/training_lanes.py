@@ -12,10 +12,11 @@ import torch
 
 from memup_lightning.chunk import Chunk, StepBatch
 from memup_lightning.data.episodes import EpisodeSource
-from memup_lightning.data.samplers import CurriculumSampler
-from memup_lightning.data.stream import ChunkStream
-from memup_lightning.data.targets import TargetJoin, TargetTable
-from memup_lightning.data.value_sample import sample_values
+from memup_lightning.data.streaming.samplers import CurriculumSampler
+from memup_lightning.data.streaming.stream import ChunkStream
+from memup_lightning.data.streaming.target_join import TargetJoin
+from memup_lightning.data.streaming.value_sample import sample_values
+from memup_lightning.data.targets import TargetTable
 from memup_lightning.distributed import rank, share_of_lanes
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.specs import TaskSpec
@@ -41,8 +42,8 @@ class TrainingLanes:
         table: the targets of the episodes.
         lanes: B, of all ranks together.
         chunk_length: steps of a chunk.
-        restart: see :class:`~memup_lightning.data.samplers.ShuffledLaneSampler`.
-        curriculum: see :class:`~memup_lightning.data.samplers.CurriculumSampler`.
+        restart: see :class:`~memup_lightning.data.streaming.samplers.ShuffledLaneSampler`.
+        curriculum: see :class:`~memup_lightning.data.streaming.samplers.CurriculumSampler`.
         probes: steps drawn from each lane's episode for the local predictor.
         seed: the order of the episodes and the probes follow from it.
         loss_free: which episodes have no loss, bool ``[episodes]``; None: all have one.
@@ -144,7 +145,7 @@ class TrainingLanes:
         return self._rows.sample_steps(count, self.table.num_refreshes)
 
     def sample_values(self, names: Sequence[str]) -> Arrays:
-        """Return some fields at a few thousand steps: see :func:`~memup_lightning.data.value_sample.sample_values`."""
+        """Return fields at a few thousand steps: see :func:`~memup_lightning.data.streaming.value_sample.sample_values`."""
         return sample_values(self.source, names, self.seed)
 
     def own_lanes(self, lanes: IntArray) -> tuple[IntArray, IntArray]:

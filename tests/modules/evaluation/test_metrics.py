@@ -13,7 +13,7 @@ from torch import Tensor
 from torchmetrics.classification import MulticlassAccuracy, MulticlassAUROC, MulticlassAveragePrecision
 
 from memup_lightning.modules import MemUP
-from memup_lightning.modules.metrics import (
+from memup_lightning.modules.evaluation.metrics import (
     AUROC,
     MAX_RANKED_CLASSES,
     RANKINGS,

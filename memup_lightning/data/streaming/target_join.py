@@ -6,8 +6,8 @@ import numpy as np
 
 from memup_lightning.chunk import Chunk, StepBatch
 from memup_lightning.data.episodes import EVAL_MASK, OUTCOME, EpisodeSource
-from memup_lightning.data.samplers import LaneSampler
-from memup_lightning.data.step_reader import StepReader
+from memup_lightning.data.streaming.samplers import LaneSampler
+from memup_lightning.data.streaming.step_reader import StepReader
 from memup_lightning.data.targets.candidates import NOWHERE
 from memup_lightning.data.targets.table import TargetTable
 from memup_lightning.specs import TaskSpec

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from memup_lightning.data import training_lanes
 from memup_lightning.data.episodes import HAS_OUTCOME, OUTCOME, ArrayEpisodes
-from memup_lightning.data.value_sample import sample_values
+from memup_lightning.data.streaming import training_lanes
+from memup_lightning.data.streaming.value_sample import sample_values
 from memup_lightning.datamodules import TMazeDataModule
 
 

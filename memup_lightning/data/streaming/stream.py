@@ -1,8 +1,9 @@
 """Schedule + source -> chunks.
 
 :class:`ChunkStream` reads what depends on the schedule alone; it may run in DataLoader workers, which read ahead.
-:class:`~memup_lightning.data.targets.join.TargetJoin` adds the targets in the training process, at the step that uses them,
-so that a refresh takes effect at once, however far the workers have read ahead: results do not depend on their number.
+:class:`~memup_lightning.data.streaming.target_join.TargetJoin` adds the targets in the training process, at the step that
+uses them, so that a refresh takes effect at once, however far the workers have read ahead: results do not depend on their
+number.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from torch.utils.data import IterableDataset, get_worker_info
 from memup_lightning import rng
 from memup_lightning.chunk import Chunk, StepBatch
 from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, OUTCOME, EpisodeSource
-from memup_lightning.data.samplers import LaneSampler
-from memup_lightning.data.step_reader import StepReader, as_tensor, mask_unknown
+from memup_lightning.data.streaming.samplers import LaneSampler
+from memup_lightning.data.streaming.step_reader import StepReader, as_tensor, mask_unknown
 from memup_lightning.specs import TaskSpec
 from memup_lightning.typing import IntArray
 

@@ -1,0 +1,1 @@
+"""Evaluation of a memory: the hooks of validation and test, and the metrics."""
