@@ -187,6 +187,9 @@ class ChunkSource(Protocol):
     def task(self) -> TaskSpec:
         """Specification of the data."""
 
+    def default_schedule(self) -> bool:
+        """Return whether nothing was set of where lanes play, and some of them may play from stored states."""
+
     def training_lanes(self) -> LaneSchedule:
         """Return the training lanes, once the data are set up for ``fit``."""
 

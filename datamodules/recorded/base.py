@@ -207,6 +207,9 @@ class EpisodeDataModule(RecordedSplits):
                 f"ask for at most {lengths[shortest]} targets or drop shorter episodes"
             )
 
+    def default_schedule(self) -> bool:
+        return self.restart is None and self.lanes > 1
+
     def training_lanes(self) -> TrainingLanes:
         """Return where the training lanes are, and what they play next.
 

@@ -15,9 +15,10 @@ from memup_lightning.exceptions import MemUPError, check_at_least
 from memup_lightning.models.regularizers import drift
 from memup_lightning.models.uncertainty import Uncertainty
 from memup_lightning.modules.memory_task import MemoryOptions
+from memup_lightning.modules.states.replay import Replay
 from memup_lightning.modules.targets.refresh import TargetRefresh
 from memup_lightning.modules.targets.task import TargetTask, lies_ahead, steps_ahead
-from memup_lightning.runs.parts import find_callback, recorded_data
+from memup_lightning.runs.parts import find_callback, parts, recorded_data
 from memup_lightning.specs import TaskSpec
 
 _MARGIN = 1.0  # nats below the most uncertain target, down to which the outcome of a state's own step counts
@@ -83,9 +84,18 @@ class MemUP(TargetTask):
         return self.current_step is not False
 
     def configure_callbacks(self) -> list[Callback]:
-        """Add a TargetRefresh where the trainer has none: without targets the memory learns nothing."""
-        given = find_callback(self.trainer, TargetRefresh) is not None
-        return [TargetRefresh()] if recorded_data(self.trainer) is not None and not given else []
+        """Add what the trainer lacks: TargetRefresh, without which the memory learns nothing, and, where the data set no
+        ``restart``, Replay, without which it seldom sees what comes late in a long episode."""
+        data = recorded_data(self.trainer)
+        if data is None:
+            return []
+        added: list[Callback] = [] if find_callback(self.trainer, TargetRefresh) else [TargetRefresh()]
+        callbacks, replays = parts(self.trainer).callbacks, data.default_schedule()
+        if replays and not parts(self.trainer).overfit_batches and not find_callback(self.trainer, Replay):
+            added.append(Replay())
+        # First, not last as Lightning would: a checkpoint that another callback writes must hold their work.
+        callbacks[:0] = added
+        return []
 
     def losses(self, chunk: Chunk, memory: Tensor) -> dict[str, Tensor]:
         if chunk.targets is None or chunk.probes is None:

@@ -13,7 +13,7 @@ import torch
 from pytorch_lightning import Callback, Trainer, seed_everything
 from torch import Tensor
 
-from memup_lightning.callbacks import TargetRefresh
+from memup_lightning.callbacks import Replay, TargetRefresh
 from memup_lightning.chunk import Chunk, Fields
 from memup_lightning.data.targets import Explainable, Proportional, Selector, TopK
 from memup_lightning.datamodules import TMazeDataModule
@@ -50,12 +50,25 @@ def assert_same(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
 # --- callbacks
 
 
-@pytest.mark.parametrize(("kind", "brought"), [(MemUP, 1), (TBPTT, 0)])
-def test_memup_brings_its_target_refresh_where_the_trainer_has_none(kind: Any, brought: int) -> None:
-    data = data_of()
-    trainer = quiet_trainer(1, [], limit_val_batches=0)
+@pytest.mark.parametrize(
+    ("kind", "given", "schedule", "brought"),
+    [
+        (MemUP, [], {}, [TargetRefresh, Replay]),
+        (MemUP, [partial(Replay, share=0.25)], {}, [TargetRefresh, Replay]),
+        (MemUP, [], {"restart": [0.0]}, [TargetRefresh]),
+        (MemUP, [], {"lanes": 1}, [TargetRefresh]),
+        (TBPTT, [], {}, []),
+    ],
+)
+def test_memup_brings_target_refresh_and_replay_where_the_trainer_has_none(
+    kind: Any, given: list[Any], schedule: dict[str, Any], brought: list[Any]
+) -> None:
+    data = data_of(**schedule)
+    trainer = quiet_trainer(1, [make() for make in given], limit_val_batches=0)
     trainer.fit(model_of(data, kind), data)
-    assert sum(isinstance(x, TargetRefresh) for x in trainer.callbacks) == brought  # type: ignore[attr-defined]
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    assert {type(x) for x in callbacks if isinstance(x, TargetRefresh | Replay)} == set(brought)
+    assert [x.share for x in callbacks if isinstance(x, Replay)] == [0.25 if given else 0.5] * (Replay in brought)
 
 
 def test_a_target_refresh_that_was_given_stays() -> None:

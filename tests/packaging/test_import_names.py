@@ -18,10 +18,10 @@ from tests.command_line import ROOT, command, tiny
 NAMES = """if True:
     import sys
     from memup_lightning import MemUP, TMazeDataModule, callbacks, datamodules
-    from memup_lightning.callbacks.replay import Replay
+    from memup_lightning.callbacks.best_weights import BestWeights
     from memup_lightning.datamodules.recorded.base import EpisodeDataModule
     assert issubclass(datamodules.TMazeDataModule, EpisodeDataModule)
-    assert callbacks.Replay is Replay
+    assert callbacks.BestWeights is BestWeights
     assert not {"callbacks", "datamodules"} & set(sys.modules)
     print(callbacks.__file__)
 """

@@ -1,166 +1,283 @@
-"""Replay of stored states of the memory within episodes, drawn by priority."""
+"""Replay: callback that lets lanes visit places of long episodes again, from stored states."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from torch import Tensor
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor, nn
+from torch.nn.functional import pad
 
-from memup_lightning.distributed import all_gather_object
-from memup_lightning.models.memory import State, map_state, take
+from memup_lightning import rng
+from memup_lightning.chunk import Chunk
+from memup_lightning.distributed import all_gather_object, share_of_episodes
+from memup_lightning.exceptions import MemUPError, check_at_least
+from memup_lightning.models.eval_mode import eval_mode
+from memup_lightning.modules.states.snapshots import StateBatch, StateReplayBuffer, TopKStates
+from memup_lightning.protocols import ChunkSource, LaneOwner
+from memup_lightning.runs.parts import chunk_source, has_targets, log_now
 from memup_lightning.typing import IntArray
 
-Floats = npt.NDArray[np.float64]
-
-_DECAY = 0.8  # of the moving average of learning progress
-_MIN_PRIORITY = 1e-6  # of a place without novelty or learning progress: it can still be drawn
-
-
-class StateBatch(NamedTuple):
-    """Places that a scan chose.
-
-    Attributes:
-        where: episode and first step of the chunk, ``[rows, 2]``.
-        novelty: ``log(1 + rarity)`` of its inputs, ``[rows]``.
-        states: state of the memory before the chunk, a row each, on the CPU.
-    """
-
-    where: IntArray
-    novelty: Floats
-    states: State
+_VISIT, _SAMPLE = 11, 12  # separate streams of random numbers
+_NUM_SAMPLED = 4096  # steps from which mean and deviation of the inputs are computed
+_WINDOW = 500  # steps of an episode that a scan reads at once
+_READ_INTERVAL = 20  # updates after which the learning progress of visits is read back from the device
 
 
-class TopKStates:
-    """Chunks with the rarest inputs of episodes that are played at once, with the state before each.
+class Replay(Callback):
+    """Callback that lets a share of the lanes enter episodes in the middle, from states that the memory produced there.
+
+    A cue may come anywhere in an episode of a million steps. A lane that plays from the beginning passes it once in an
+    episode; a lane that restarts early never reaches it. Every ``every`` updates the memory plays some episodes without
+    gradients and keeps, of each, snapshots of its state before the chunks whose inputs are rarest. Some lanes, spread
+    evenly over the batch, then play visits from snapshots, short and long, drawn in proportion to
+
+        novelty + learning_progress
+
+    novelty: ``log(1 + max z^2)`` of the chunk's encoded inputs, z their distance from the mean in standard deviations,
+    both of steps drawn from all episodes, z^2 at most their number (such inputs can change what the memory holds).
+    learning_progress: by how much the loss on the targets is lower at the chunk's end than at its beginning, a moving
+    average over visits (there the memory learns); 0 where a chunk has one prediction point.
+
+    The other lanes follow the schedule. Snapshots are the same on any number of ranks, and so is the run. With a baseline
+    (TBPTT, BPTT), which does not learn from later outcomes, it does nothing.
 
     Args:
-        episodes: episode of every lane, int64 ``[lanes]``; -1: none.
-        count: chunks kept of an episode.
-        initial: the memory's initial state of as many lanes.
+        share: of the lanes.
+        every: updates between two scans; the first one follows the first selection of targets.
+        max_steps: steps played in a scan, at most (one episode is played in any case); episodes take turns.
+        per_episode: snapshots kept of an episode.
+        visits: chunks of a visit, spread over the replaying lanes: in short visits the memory learns what to write, in
+            long ones to keep it. A visit ends with its episode at the latest.
+        max_age: no visit begins from a state that was made more updates ago.
+        lanes: episodes played at once in a scan, by each rank.
+
+    Raises:
+        MemUPError: a share outside (0, 1), or so small that no lane replays; a count below 1; ``max_age < every``.
+
+    Logs, before each scan, ``replay/snapshots``, ``replay/age`` and ``replay/oldest`` (mean and largest age, in
+    updates), and ``replay/learning_progress`` (mean, in the loss's unit).
     """
 
-    def __init__(self, episodes: Tensor, count: int, initial: State) -> None:
-        self.episodes = episodes
-        self._rarity = torch.full((len(episodes), count), -1.0, dtype=torch.float64, device=episodes.device)
-        self._start = torch.zeros_like(self._rarity, dtype=torch.int64)
-        self._states = map_state(lambda x: x.unsqueeze(1).repeat_interleave(count, dim=1), initial)
+    def __init__(
+        self,
+        share: float = 0.5,
+        every: int = 1000,
+        max_steps: int = 1_000_000,
+        per_episode: int = 4,
+        visits: Sequence[int] = (2, 8, 32, 128),
+        max_age: int = 4000,
+        lanes: int = 256,
+    ) -> None:
+        super().__init__()
+        if not 0 < share < 1:
+            raise MemUPError(f"Replay share={share}: give a share of the lanes between 0 and 1")
+        check_at_least(1, every=every, max_steps=max_steps, per_episode=per_episode, lanes=lanes)
+        check_at_least(1, visits=min(visits, default=0))
+        if max_age < every:
+            raise MemUPError(
+                f"Replay max_age={max_age} is less than every={every}; snapshots must live until the next scan"
+            )
+        self.share = share
+        self.every = every
+        self.max_steps = max_steps
+        self.per_episode = per_episode
+        self.visits = np.asarray(visits, np.int64)
+        self.max_age = max_age
+        self.lanes = lanes
+        self._model: LaneOwner | None = None  # None with a baseline
+        self._clear()
 
-    def update(self, rarity: Tensor, start: Tensor, before: State) -> None:
-        """Add the next chunk of every lane: rarity of its inputs (< 0: no chunk), its first step, the state before it."""
-        least, slot = self._rarity.min(1)
-        rows = (rarity > least).nonzero().squeeze(1)
-        if len(rows):
-            at = rows, slot[rows]
-            self._rarity[at], self._start[at] = rarity[rows], start[rows]
-            map_state(lambda kept, new: kept.index_put_(at, new[rows]), self._states, before)
+    def _clear(self) -> None:
+        self.snapshots = StateReplayBuffer()
+        self._turn = 0  # episode with which the next scan begins
+        # What each replaying lane of all ranks plays, [lanes]; no row before the first scan.
+        self._episode: IntArray = np.zeros(0, np.int64)
+        self._start: IntArray = np.zeros(0, np.int64)  # first step of its chunk
+        self._left: IntArray = np.zeros(0, np.int64)  # chunks left of its visit after this one
+        self._entered: IntArray = np.zeros(0, np.int64)  # snapshot with which the visit begins at this chunk, else -1
 
-    @property
-    def found(self) -> StateBatch:
-        ok = (self._rarity >= 0) & (self.episodes >= 0)[:, None]
-        episode = self.episodes[:, None].expand_as(self._start)
-        where = torch.stack([episode[ok], self._start[ok]], 1).cpu().numpy()
-        return StateBatch(where, self._rarity[ok].log1p().cpu().numpy(), map_state(lambda x: x[ok].cpu(), self._states))
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self._model = None
+        if not has_targets(self, trainer, pl_module):
+            return
+        if not isinstance(pl_module, LaneOwner):
+            raise MemUPError(
+                f"Replay sets states of lanes, which {type(pl_module).__name__} does not own: give it the methods of "
+                "memup_lightning.protocols.LaneOwner, or remove Replay from trainer.callbacks"
+            )
+        self._model, data = pl_module, chunk_source(trainer)
+        if stage == "fit" and not len(self.replaying(data)):
+            raise MemUPError(f"Replay share={self.share} of {data.lanes} lanes is no lane; raise share or lanes")
 
+    def replaying(self, data: ChunkSource) -> IntArray:
+        """Return the numbers, among the lanes of all ranks, of those that replay."""
+        turn = np.arange(data.lanes + 1) * round(self.share * data.lanes) // data.lanes
+        return np.flatnonzero(np.diff(turn))
 
-class StateReplayBuffer:
-    """Places in episodes with the state that the memory had there, drawn by priority.
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._model is None:
+            return
+        data, lanes = chunk_source(trainer), chunk_source(trainer).training_lanes()
+        lanes.release_lanes()
+        if not lanes.num_consumed:  # a new run
+            self._clear()
+        if not len(self._left):
+            return
+        if len(self._left) != (count := len(self.replaying(data))):
+            raise MemUPError(
+                f"Replay share={self.share} of {data.lanes} lanes is {count}, but in the checkpoint {len(self._left)} "
+                "lanes replay; resume with the same share and lanes"
+            )
+        lanes.override_lanes(self.replaying(data), self._episode, self._start)
 
-    All ranks hold the same snapshots in the same order.
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if self._model is None:
+            return
+        data = chunk_source(trainer)
+        consumed = data.training_lanes().num_consumed
+        self._learn(self._model, data)
+        if consumed % _READ_INTERVAL == 0:
+            self.snapshots.update_priorities()
+        if not data.awaits_selection() and (consumed % self.every == 0 or not len(self.snapshots)):
+            self._log(trainer, consumed)
+            self._scan(self._model, data)
+        if len(self.snapshots):
+            self._move_on(self._model, data)
 
-    Attributes:
-        where: episode and first step of each, ``[N, 2]``.
-        created_at: update after which the state was made, ``[N]``.
-        novelty: of its chunk's inputs, ``[N]``.
-        learning_progress: how far the loss on the far targets fell within its chunk, a moving average over visits, ``[N]``.
-        states: of the memory before the chunk, a row each, on the CPU.
-    """
+    def _entering_lanes(self, data: ChunkSource) -> tuple[IntArray, IntArray]:
+        """Return this rank's lanes whose visit begins with this chunk: their numbers here, and their snapshots."""
+        rows, own = data.training_lanes().own_lanes(self.replaying(data))
+        entered = self._entered[rows]
+        begun = entered >= 0
+        return own[begun], entered[begun]
 
-    def __init__(self) -> None:
-        self.where: IntArray = np.zeros((0, 2), np.int64)
-        self.created_at: IntArray = np.zeros(0, np.int64)
-        self.novelty: Floats = np.zeros(0)
-        self.learning_progress: Floats = np.zeros(0)
-        self.states: State = ()
-        self._recorded = torch.zeros(
-            2, 0
-        )  # since the last settling: learning_progress summed over visits, number of visits
+    def _learn(self, model: LaneOwner, data: ChunkSource) -> None:
+        """Record the learning progress of the first chunks of visits."""
+        if not len(self._left):
+            return
+        lanes, entered = self._entering_lanes(data)
+        if len(lanes):
+            at = torch.from_numpy(lanes).to(model.device, non_blocking=True)
+            self.snapshots.record(
+                torch.from_numpy(entered).to(model.device, non_blocking=True), model.learning_progress(at)
+            )
 
-    def __len__(self) -> int:
-        return len(self.where)
+    def _move_on(self, model: LaneOwner, data: ChunkSource) -> None:
+        """Move every replaying lane to the next chunk of its visit, or to the first of another."""
+        lanes, schedule = self.replaying(data), data.training_lanes()
+        if not len(self._left):
+            self._episode, self._start, self._left = np.zeros((3, len(lanes)), np.int64)
+        self._start = self._start + data.chunk_length
+        self._left = self._left - 1
+        self._entered = np.full(len(lanes), -1)
+        over = np.flatnonzero((self._left < 0) | (self._start >= data.lengths("train")[self._episode]))
+        if len(over):
+            chosen = self.snapshots.draw(rng.uniform(data.seed, _VISIT, schedule.num_consumed, lanes[over]))
+            self._entered[over] = chosen
+            self._episode[over], self._start[over] = self.snapshots.where[chosen].T
+            self._left[over] = self.visits[over * len(self.visits) // len(lanes)] - 1
+        schedule.override_lanes(lanes, self._episode, self._start)
+        own, entered = self._entering_lanes(data)
+        if len(own):
+            at = torch.from_numpy(own).to(model.device, non_blocking=True)
+            model.set_lane_states(at, self.snapshots.state(entered))
 
-    @property
-    def priority(self) -> Floats:
-        """Sampling weight of each snapshot for :meth:`draw`, ``[N]``."""
-        return self.novelty + self.learning_progress + _MIN_PRIORITY
+    def _scan(self, model: LaneOwner, data: ChunkSource) -> None:
+        """Play some episodes and keep snapshots of the states before their rarest chunks."""
+        episodes = share_of_episodes(self._next_episodes(data), data.lengths("train"))
+        window = data.chunk_length * max(1, _WINDOW // data.chunk_length)
+        windows = data.evaluation_chunks("train", episodes, self.lanes, window, contexts=False)
+        with eval_mode(cast(nn.Module, model)):
+            found = self._rarest(model, windows, data.chunk_length, *self._input_statistics(model, data))
+        everywhere = [part for parts in all_gather_object(found) for part in parts]
+        # What is kept must not grow too old before the scan after this one.
+        now = data.training_lanes().num_consumed
+        self.snapshots.refresh(everywhere, now, now + self.every - self.max_age)
 
-    def draw(self, uniform: Floats) -> IntArray:
-        """Draw snapshots, one for each uniform number from [0, 1), and return their numbers."""
-        share = np.cumsum(self.priority)
-        numbers: IntArray = np.minimum(np.searchsorted(share, uniform * share[-1], side="right"), len(share) - 1)
-        return numbers
+    def _rarest(
+        self, model: LaneOwner, windows: Iterable[Chunk], chunk_length: int, mean: Tensor, deviation: Tensor
+    ) -> list[StateBatch]:
+        """Play episodes; the rarest chunks of each by their distance from the mean of encoded inputs, in deviations.
 
-    def state(self, numbers: IntArray) -> State:
-        """Return the states of some snapshots, a row each."""
-        return take(self.states, torch.from_numpy(numbers))
-
-    def record(self, numbers: Tensor, learning_progress: Tensor) -> None:
-        """Record the learning progress of the first chunk of some visits, for the next :meth:`update_priorities`."""
-        self._recorded = self._recorded.to(learning_progress.device)
-        self._recorded.index_add_(
-            1, numbers, torch.stack([learning_progress, torch.ones_like(learning_progress)]).to(self._recorded)
-        )
-
-    def update_priorities(self) -> None:
-        """Update the priorities by the records of all ranks."""
-        total, visits = np.sum(all_gather_object(self._recorded.double().cpu().numpy()), axis=0)
-        now = _DECAY * self.learning_progress + (1 - _DECAY) * total / np.maximum(visits, 1)
-        self.learning_progress = np.where(visits > 0, now, self.learning_progress)
-        self._recorded.zero_()
-
-    def refresh(self, found: Sequence[StateBatch], now: int, oldest: int) -> None:
-        """Replace snapshots by those of a scan.
-
-        Args:
-            found: places; they replace all of the same episodes.
-            now: update after which they were found.
-            oldest: snapshots whose ``created_at`` is before this update are dropped.
+        The memory plays as many steps at once as lie between the chunks of which snapshots may be kept.
         """
-        self.update_priorities()
-        found = [part for part in found if len(part.where)]
-        where = np.concatenate([part.where for part in found]) if found else self.where[:0]
-        stay = np.flatnonzero(~np.isin(self.where[:, 0], where[:, 0]) & (self.created_at >= oldest))
-        learning_progress = np.zeros(len(where))  # a place that is found again keeps its learning progress
-        _, again, before = np.intersect1d(_key(where), _key(self.where), assume_unique=True, return_indices=True)
-        learning_progress[again] = self.learning_progress[before]
-        where = np.concatenate([self.where[stay], where])
-        order = np.argsort(_key(where))
-        states = [*([self.state(stay)] if len(stay) else []), *(part.states for part in found)]
-        self.where = where[order]
-        self.created_at = np.concatenate([self.created_at[stay], np.full(len(learning_progress), now)])[order]
-        self.novelty = np.concatenate([self.novelty[stay], *(part.novelty for part in found)])[order]
-        self.learning_progress = np.concatenate([self.learning_progress[stay], learning_progress])[order]
-        joined = map_state(lambda *parts: torch.cat(parts), *states) if states else ()
-        self.states = take(joined, torch.from_numpy(order))
-        self._recorded = self._recorded.new_zeros(2, len(order))
+        found: list[StateBatch] = []
+        kept: TopKStates | None = None
+        for window in windows:
+            # Every lane begins another episode with this window, or has none left.
+            new_round = bool(window.is_first.any())
+            window = window.to(model.device)
+            if new_round:
+                if kept is not None:
+                    found.append(kept.found)
+                state = model.initial_states(window.lanes)
+                kept = TopKStates(window.episode, self.per_episode, state)
+            assert kept is not None
+            x = model.encode_inputs(window)
+            distance = ((x.double() - mean) / deviation).square().amax(-1).clamp(max=_NUM_SAMPLED)
+            distance = pad(distance.where(window.valid, -1), (0, -window.num_steps % chunk_length), value=-1)
+            rarity = distance.view(window.lanes, -1, chunk_length).amax(2)  # of each chunk
+            begin, is_first = 0, window.is_first
+            for chunk in kept.candidates(rarity):
+                if (end := chunk * chunk_length) > begin:
+                    state = model.advance(x[:, begin:end], state, is_first)
+                    begin, is_first = end, torch.zeros_like(is_first)
+                kept.update(rarity[:, chunk], window.start + end, state)
+            state = model.advance(x[:, begin:], state, is_first)
+        if kept is not None:
+            found.append(kept.found)
+        return found
+
+    def _next_episodes(self, data: ChunkSource) -> IntArray:
+        """Return the episodes whose turn it is, of those that lanes may play; episodes without targets are left out."""
+        lengths, scored = data.lengths("train"), data.targets("train").scored
+        admitted = data.training_lanes().admitted_episodes()
+        queue = np.roll(admitted, -np.searchsorted(admitted, self._turn))
+        queue = queue[scored[queue]]
+        fits = np.cumsum(lengths[queue]) <= self.max_steps
+        fits[:1] = True
+        chosen: IntArray = queue[fits]
+        self._turn = int(chosen[-1] + 1) % len(lengths)
+        return chosen
+
+    def _input_statistics(self, model: LaneOwner, data: ChunkSource) -> tuple[Tensor, Tensor]:
+        """Return the mean and standard deviation of the encoded inputs, of steps drawn from all episodes."""
+        ends, lanes = np.cumsum(data.lengths("train")), data.training_lanes()
+        rows = max(1, _NUM_SAMPLED // data.chunk_length)
+        step = rng.integers(int(ends[-1]), data.seed, _SAMPLE, lanes.num_consumed, np.arange(rows))
+        episode = np.searchsorted(ends, step, side="right")
+        start = step - np.concatenate([[0], ends])[episode]
+        chunk = lanes.rows(episode, start - start % data.chunk_length).to(model.device)
+        x = model.encode_inputs(chunk)[chunk.valid].double()
+        return x.mean(0), x.var(0, correction=0).clamp(min=1e-12).sqrt()
+
+    def _log(self, trainer: Trainer, consumed: int) -> None:
+        if not len(self.snapshots):
+            return
+        age = consumed - self.snapshots.created_at
+        logged = {
+            "replay/snapshots": float(len(self.snapshots)),
+            "replay/age": float(age.mean()),
+            "replay/oldest": float(age.max()),
+            "replay/learning_progress": float(self.snapshots.learning_progress.mean()),
+        }
+        log_now(trainer, logged)
 
     def state_dict(self) -> dict[str, Any]:
-        arrays = {name: torch.from_numpy(getattr(self, name)) for name in _ARRAYS}
-        return {**arrays, "states": self.states, "recorded": self._recorded.cpu()}
+        visits = {name: torch.from_numpy(getattr(self, name)) for name in _VISITS}
+        return {"turn": self._turn, "visits": visits, "snapshots": self.snapshots.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        for name in _ARRAYS:
-            setattr(self, name, state_dict[name].numpy().copy())
-        self.states, self._recorded = map_state(lambda x: x.cpu(), state_dict["states"]), state_dict["recorded"]
+        self._turn = state_dict["turn"]
+        for name, array in state_dict["visits"].items():
+            setattr(self, name, array.cpu().numpy().copy())
+        self.snapshots.load_state_dict(state_dict["snapshots"])
 
 
-_ARRAYS = ("where", "created_at", "novelty", "learning_progress")
-
-
-def _key(where: IntArray) -> IntArray:
-    """Compute a number for each place, equal for equal places."""
-    key: IntArray = where[:, 0] << 40 | where[:, 1]
-    return key
+_VISITS = ("_episode", "_start", "_left", "_entered")

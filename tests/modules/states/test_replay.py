@@ -8,8 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
 from torch import Tensor
 
@@ -19,7 +23,7 @@ from memup_lightning.datamodules import CopyDataModule, TMazeDataModule
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.memory import GRU, LSTM, take
 from memup_lightning.modules import BPTT, TBPTT, MemUP
-from memup_lightning.modules.states.replay import StateBatch
+from memup_lightning.modules.states.snapshots import StateBatch, TopKStates
 from tests.training import quiet_trainer
 
 LANES, CHUNK, EVERY, UPDATES = 8, 5, 20, 60
@@ -356,8 +360,9 @@ def test_another_share_than_the_checkpoints_is_refused(tmp_path: Path) -> None:
 
 def test_a_checkpoint_of_a_replayed_run_is_not_resumed_without_replay(tmp_path: Path) -> None:
     ckpt = tmp_path / "cut.ckpt"
-    Run(33, save=(33, ckpt))
-    data = TMazeDataModule(length=60, hint_window=0.5, num_train=12, num_val=4, chunk_length=CHUNK, lanes=LANES, seed=1)
+    episodes: dict[str, Any] = {"length": 60, "hint_window": 0.5, "num_train": 12, "restart": [0.0]}
+    Run(33, save=(33, ckpt), data=(TMazeDataModule, episodes))
+    data = TMazeDataModule(**episodes, num_val=4, chunk_length=CHUNK, lanes=LANES, seed=1)
     trainer = quiet_trainer(40, [TargetRefresh()], limit_val_batches=0)
     with pytest.raises(MemUPError, match=r"written under Replay.*resume with Replay among trainer.callbacks"):
         trainer.fit(MemUP(data.task, memory=partial(LSTM, hidden_size=8)), data, ckpt_path=ckpt)
@@ -420,3 +425,29 @@ def test_another_module_is_refused() -> None:
     trainer = Trainer(logger=False, accelerator="cpu", enable_checkpointing=False)
     with pytest.raises(MemUPError, match="Replay works on MemUP with an EpisodeDataModule, not on Other with NoneType"):
         Replay().setup(trainer, Other(), "fit")
+
+
+@given(
+    rarity=arrays(np.int64, (3, 12), elements=st.integers(-1, 4)),
+    window=st.integers(1, 12),
+    count=st.integers(1, 3),
+)
+def test_the_candidates_of_each_window_leave_the_snapshots_of_all_chunks(
+    rarity: npt.NDArray[np.int64], window: int, count: int
+) -> None:
+    score, time = torch.from_numpy(rarity).double(), torch.arange(12).expand(3, -1)
+    state = torch.zeros(3, 1)
+    every, some = (TopKStates(torch.arange(3), count, state) for _ in range(2))
+    for chunk in range(12):
+        every.update(score[:, chunk], time[:, chunk], state + chunk)
+    for begin in range(0, 12, window):
+        for chunk in some.candidates(score[:, begin : begin + window]):
+            some.update(score[:, begin + chunk], time[:, begin + chunk], state + begin + chunk)
+
+    def content(kept: TopKStates) -> list[list[float]]:
+        found, states = kept.found, kept.found.states
+        assert isinstance(states, Tensor)
+        assert found.where[:, 1].tolist() == states[:, 0].tolist(), "a state of another place"
+        return [sorted(found.novelty[found.where[:, 0] == lane].tolist()) for lane in range(3)]
+
+    assert content(some) == content(every)  # of equally rare chunks another one may be kept
