@@ -69,7 +69,8 @@ class EpisodeDataModule(RecordedSplits):
             uncertainty from those within 0.3 nats of the most uncertain one.
         restart: probabilities for a lane to leave its episode at a chunk's end, spread over the lanes; ``[0]``: all play to
             the end. By default every lane has a horizon of its own, between a chunk and twice the longest episode
-            (:func:`~memup_lightning.data.streaming.samplers.restart_probabilities`).
+            (:func:`~memup_lightning.data.streaming.samplers.restart_probabilities`), and half of them are free for
+            :class:`~memup_lightning.modules.states.replay.Replay`, which MemUP then brings.
         curriculum: longest training episode that is played, in steps, until which update: ``{1000: 50, 3000: 200}`` plays
             those of at most 50 steps in the first 1,000 updates, of at most 200 until update 3,000, then all. A memory
             that must write many things, one after the other, learns to write while all of them are within a chunk.
