@@ -27,7 +27,6 @@ def main() -> None:
         length=50,
         chunk_length=5,  # r: how far gradients go back
         lanes=32,  # episodes played at once
-        restart=[0.3, 0.1, 0.0],  # some lanes leave their episode early and see many beginnings
         selector=TopK(1),  # the most uncertain later step is what the memory must explain
     )
     model = MemUP(

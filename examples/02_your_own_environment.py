@@ -7,7 +7,6 @@ A key of one of three colours is shown at the first step; 30 steps later the doo
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import gymnasium
@@ -15,7 +14,6 @@ import torch
 from gymnasium.spaces import Discrete
 from pytorch_lightning import Trainer, seed_everything
 
-from memup_lightning.callbacks import TargetRefresh
 from memup_lightning.datamodules import GymnasiumDataModule
 from memup_lightning.modules import MemUP
 
@@ -43,13 +41,13 @@ def main() -> None:
     seed_everything(1)
     gymnasium.register("KeyDoor-v0", lambda **kwargs: KeyDoor(**kwargs))
     # Episodes of a random policy. The outcome is the reward, and the memory is evaluated at the last step.
-    data = GymnasiumDataModule("KeyDoor-v0", eval_at="last", chunk_length=5, lanes=32, restart=[0.3, 0.1, 0.0])
-    model = MemUP(data.task, optimizer=partial(torch.optim.Adam, lr=5e-3))
+    data = GymnasiumDataModule("KeyDoor-v0", eval_at="last")
+    model = MemUP(data.task)
     quiet: dict[str, Any] = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-    trainer = Trainer(accelerator="cpu", max_steps=500, callbacks=[TargetRefresh(every=100, settle=50)], **quiet)
+    trainer = Trainer(accelerator="cpu", max_steps=500, **quiet)
     trainer.fit(model, data)
     (metrics,) = trainer.validate(model, data, verbose=False)
-    print(f"rewards of validation doors predicted within 0.3: {metrics['val/accuracy']:.3f}")
+    print(f"rewards of validation doors predicted within a quarter of their spread: {metrics['val/accuracy']:.3f}")
 
 
 if __name__ == "__main__":

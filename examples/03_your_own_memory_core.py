@@ -44,7 +44,7 @@ class Averages(Memory):
 def main() -> None:
     torch.set_num_threads(1)
     seed_everything(1)
-    data = TMazeDataModule(length=20, chunk_length=5, lanes=32, restart=[0.3, 0.1, 0.0])
+    data = TMazeDataModule(length=20, chunk_length=5, lanes=32)
     model = MemUP(data.task, memory=Averages, optimizer=partial(torch.optim.Adam, lr=5e-3))
     quiet: dict[str, Any] = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     trainer = Trainer(accelerator="cpu", max_steps=800, callbacks=[TargetRefresh(every=100, settle=50)], **quiet)
