@@ -80,7 +80,12 @@ if TYPE_CHECKING:  # for editors and type checkers
         Outcome,
         QuantileOutcome,
     )
-    from memup_lightning.models.predictors import AdditivePredictor, MultiplicativePredictor, Predictor
+    from memup_lightning.models.predictors import (
+        AdditivePredictor,
+        FiLMPredictor,
+        MultiplicativePredictor,
+        Predictor,
+    )
     from memup_lightning.models.uncertainty import AverageSurprise, LocalPredictor, PredictiveUncertainty, Uncertainty
     from memup_lightning.modules import BPTT, TBPTT, BaseTask, MemoryTask, MemUP
     from memup_lightning.rl.agent import Agent, AgentState
@@ -123,6 +128,7 @@ __all__ = [
     "EpisodeStore",
     "EpisodeWriter",
     "Explainable",
+    "FiLMPredictor",
     "FieldSpec",
     "GTrXL",
     "GaussianOutcome",
@@ -241,7 +247,7 @@ _PUBLIC_NAMES = {
         "State",
     ),
     "models.outcomes": ("CategoricalOutcome", "ContinuousOutcome", "GaussianOutcome", "Outcome", "QuantileOutcome"),
-    "models.predictors": ("AdditivePredictor", "MultiplicativePredictor", "Predictor"),
+    "models.predictors": ("AdditivePredictor", "FiLMPredictor", "MultiplicativePredictor", "Predictor"),
     "models.uncertainty": ("AverageSurprise", "LocalPredictor", "PredictiveUncertainty", "Uncertainty"),
     "modules": ("BPTT", "TBPTT", "BaseTask", "MemUP", "MemoryTask"),
     "rl.agent": ("Agent", "AgentState"),

@@ -113,3 +113,43 @@ class MultiplicativePredictor(Predictor):
         shift, gate = hidden.chunk(2, dim=-1)
         out: Tensor = self.head(torch.addcmul(shift, gate, self.memory(memory)))
         return out
+
+
+class FiLMPredictor(Predictor):
+    """Predictor whose context scales and shifts features of the normalised memory, with a hidden layer above.
+
+    Feature-wise linear modulation (Perez et al., "FiLM", AAAI 2018). Cells that keep an input for long change little with
+    each, so what distinguishes two states is small. Layer normalisation (Ba, Kiros & Hinton, 2016), beside m itself, and a
+    layer more let the predictor combine two such traces, as in an exclusive-or of two cues.
+
+    Args:
+        context_size: features of a context; the model fills it in.
+        memory_size: size of m; the model fills it in.
+        num_parameters: of the outcome's distribution; the model fills it in.
+        hidden_size: units of the hidden layers.
+        distance: whether it reads how far ahead the target lies.
+    """
+
+    def __init__(
+        self, context_size: int, memory_size: int, num_parameters: int, hidden_size: int = 64, distance: bool = True
+    ) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(memory_size)
+        self.memory = nn.Linear(2 * memory_size, hidden_size)
+        self.modulation = nn.Linear(context_size, 2 * hidden_size)
+        self.distance = _DistanceLayer(2 * hidden_size) if distance else None
+        self.head = nn.Sequential(
+            nn.ReLU(),
+            nn.Linear(hidden_size, hidden_size),
+            nn.ReLU(),
+            nn.Linear(hidden_size, num_parameters),
+        )
+
+    def forward(self, context: Tensor, memory: Tensor, distance: Tensor | None = None) -> Tensor:
+        modulation = self.modulation(context)
+        if distance is not None and self.distance is not None:
+            modulation = modulation + self.distance(distance)
+        shift, scale = modulation.chunk(2, dim=-1)
+        features = self.memory(torch.cat([memory, self.norm(memory)], dim=-1))
+        out: Tensor = self.head(torch.addcmul(shift, scale, features))
+        return out

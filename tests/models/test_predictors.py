@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from memup_lightning.models.predictors import AdditivePredictor, MultiplicativePredictor
+from memup_lightning.models.predictors import AdditivePredictor, FiLMPredictor, MultiplicativePredictor
 
 B, P, K, C, M, N = 3, 4, 2, 5, 6, 7
 
-each_predictor = pytest.mark.parametrize("kind", [AdditivePredictor, MultiplicativePredictor])
+each_predictor = pytest.mark.parametrize("kind", [AdditivePredictor, MultiplicativePredictor, FiLMPredictor])
 
 
 def predictor_of(kind: Any) -> Any:
