@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from memup_lightning.callbacks import plots
 from memup_lightning.exceptions import MemUPError, check_at_least
 from memup_lightning.protocols import RolloutSource
 from memup_lightning.rl.algorithms.actor_critic import ActorCritic
@@ -47,10 +48,8 @@ class EpisodeFilm(Callback):
         folder = run_folder(trainer)  # on all ranks: it asks rank zero
         if not trainer.is_global_zero:
             return
-        from memup_lightning.callbacks.plots import film
-
         agent, source = self._parts(trainer, pl_module)
         check_writable(folder)
         record = EpisodeRecorder(agent, self.max_steps).play(source)
-        film.save(record, folder / "episode.gif", self.frames, self.fps)
+        plots.film.save(record, folder / "episode.gif", self.frames, self.fps)
         print(f"an episode of {len(record.reward)} steps: {folder / 'episode.gif'}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -11,11 +12,12 @@ from typing import Any
 import numpy as np
 import psutil
 import torch
+from lightning_utilities.core.apply_func import apply_to_collection
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor, nn
 
-from memup_lightning.chunk import Chunk, tree_map
+from memup_lightning.chunk import Chunk
 from memup_lightning.modules import BaseTask, MemoryTask
 from memup_lightning.runs.parts import log_now, recorded_data
 
@@ -80,7 +82,7 @@ class MemoryUsage(Callback):
             return
         self._counting.close()  # where there was no backward pass
         self._counter = None
-        logged = self._process_memory(pl_module)
+        logged = process_memory(pl_module.device)
         logged["memory/batch_bytes"] = float(sum(x.numel() * x.element_size() for x in tensors(batch)))
         if self.saved_tensor_bytes is not None:
             logged["memory/saved_tensor_bytes"] = float(self.saved_tensor_bytes)
@@ -91,16 +93,10 @@ class MemoryUsage(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
-            log_now(trainer, self._process_memory(pl_module))
+            log_now(trainer, process_memory(pl_module.device))
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         self._counting.close()
-
-    def _process_memory(self, model: LightningModule) -> dict[str, float]:
-        logged = {"memory/rss_mb": resident_mb(), "memory/peak_rss_mb": peak_resident_mb()}
-        if model.device.type == "cuda":
-            logged["memory/cuda_peak_mb"] = torch.cuda.max_memory_allocated(model.device) / MEGABYTE
-        return logged
 
 
 class SavedTensors:
@@ -160,7 +156,8 @@ def measure_bptt(model: MemoryTask, chunk: Chunk, lengths: Sequence[int] = BPTT_
             at = torch.arange(length, device=chunk.valid.device) % chunk.num_steps
             inputs = {name: x[:, at] for name, x in chunk.inputs.items()}
             with SavedTensors([*_module_tensors(model), *inputs.values()]) as counter:
-                model.memory(model.encoder(inputs), model.memory.initial_state(chunk.lanes), chunk.is_first)
+                x = model.encode_inputs(replace(chunk, inputs=inputs))
+                model.advance(x, model.initial_states(chunk.lanes), chunk.is_first)
             found[length] = counter.bytes
     return dict(sorted(found.items()))
 
@@ -177,14 +174,23 @@ def extrapolate(bptt_bytes: dict[int, int], length: float) -> float:
 def mean_episode_length(trainer: Trainer) -> float | None:
     """Return the mean number of steps of the training episodes; None where the datamodule has none."""
     data = recorded_data(trainer)
-    return float(data.lengths("train").mean()) if data is not None and data.has_split("train") else None
+    train = None if data is None else data.splits.get("train")
+    return None if train is None else float(train.lengths.mean())
 
 
 def tensors(batch: Any) -> list[Tensor]:
     """Return all tensors of a chunk, or of an agent's batch."""
     found: list[Tensor] = []
-    tree_map(batch, Tensor, found.append)
+    apply_to_collection(batch, Tensor, found.append)
     return found
+
+
+def process_memory(device: torch.device) -> dict[str, float]:
+    """Return the memory of this process, and the most that it ever had on a GPU, as they are logged."""
+    logged = {"memory/rss_mb": resident_mb(), "memory/peak_rss_mb": peak_resident_mb()}
+    if device.type == "cuda":
+        logged["memory/cuda_peak_mb"] = torch.cuda.max_memory_allocated(device) / MEGABYTE
+    return logged
 
 
 def resident_mb() -> float:
@@ -220,7 +226,8 @@ def _module_tensors(module: nn.Module) -> Iterator[Tensor]:
 @contextmanager
 def restored_rng(model: LightningModule) -> Iterator[None]:
     """Restore torch's random numbers afterwards, on the CPU and on the model's GPU."""
-    with torch.random.fork_rng([model.device] if model.device.type == "cuda" else []):
+    device = model.device
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
         yield
 
 

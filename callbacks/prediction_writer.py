@@ -52,7 +52,7 @@ class PredictionWriter(BasePredictionWriter):
         self._file = self.path.open("w", newline="")
         self._header, self.rows = [], 0
         data = recorded_data(trainer)
-        self._keys = () if data is None else data.episode_keys("test")
+        self._keys = () if data is None else data.splits["test"].keys
 
     def write_on_batch_end(
         self,

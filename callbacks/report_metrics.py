@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from pytorch_lightning import Trainer
+from torch.utils._pytree import tree_map
 
 _DIVERGENCE_FACTOR = 1e3  # times the best error of a run, past which it counts as diverged
 _SMALL, _HUGE = 1e6, 1e20  # an error up to the first never counts, one past the second always
@@ -22,12 +23,8 @@ def last_metrics(trainer: Trainer) -> dict[str, float | None]:
 
 
 def finite_tree(value: Any) -> Any:
-    """Replace numbers that are not finite by None, which JSON has, in lists and dicts."""
-    if isinstance(value, dict):
-        return {name: finite_tree(x) for name, x in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [finite_tree(x) for x in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    """Replace numbers that are not finite by None, which JSON has, in lists, tuples and dicts."""
+    return tree_map(lambda x: None if isinstance(x, float) and not math.isfinite(x) else x, value)
 
 
 def divergence(history: list[dict[str, float]]) -> str | None:

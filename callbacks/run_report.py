@@ -19,6 +19,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.trainer.states import TrainerFn
 
 import memup_lightning
+from memup_lightning.callbacks import plots
 from memup_lightning.callbacks.best_weights import BestWeights
 from memup_lightning.callbacks.memory_usage import MemoryUsage, extrapolate, mean_episode_length, peak_resident_mb
 from memup_lightning.callbacks.report_metrics import divergence, finite_tree, last_metrics
@@ -210,33 +211,29 @@ class RunReport(Callback):
         self._earlier_training = state_dict["seconds_training"]
 
     def _draw(self, trainer: Trainer, model: LightningModule) -> None:
-        from memup_lightning.callbacks.plots import episode as episode_plots
-        from memup_lightning.callbacks.plots import pictures, style
-        from memup_lightning.callbacks.plots.timeline import follow_episode, uncertainty_unit
-
         figures = {}
         if self.history:
-            figures["learning_curve"] = pictures.learning_curve(self.history)
+            figures["learning_curve"] = plots.pictures.learning_curve(self.history)
         data = recorded_data(trainer)
         if isinstance(model, MemUP) and data is not None:
-            timeline = follow_episode(model, data, "val", self.episode)
-            figures["uncertainty"] = episode_plots.uncertainty(timeline)
+            timeline = plots.timeline.follow_episode(model, data, "val", self.episode)
+            figures["uncertainty"] = plots.episode.uncertainty(timeline)
             if timeline.frames:
-                figures["frames"] = episode_plots.frames(timeline)
+                figures["frames"] = plots.episode.frames(timeline)
             if rows := _cluster_rows(model):
-                figures["clusters"] = pictures.clusters(rows, uncertainty_unit(model))
+                figures["clusters"] = plots.pictures.clusters(rows, model.uncertainty_unit)
         usage, length = find_callback(trainer, MemoryUsage), mean_episode_length(trainer)
         if usage is not None and usage.saved_tensor_bytes and length is not None and data is not None:
             bptt = usage.bptt_bytes
             lanes = data.lanes // trainer.world_size  # those of this rank, which were measured
-            figures["memory"] = pictures.memory(
+            figures["memory"] = plots.pictures.memory(
                 usage.saved_tensor_bytes, data.chunk_length, lanes, bptt, lambda x: extrapolate(bptt, x), length
             )
         assert self._folder is not None
         self._folder.mkdir(parents=True, exist_ok=True)
         for name, figure in figures.items():
             path = self._folder / f"{name}.png"
-            style.save(figure, path)
+            plots.style.save(figure, path)
             log_picture(trainer, name, path)
 
 

@@ -24,11 +24,11 @@ COLOURS = {True: "#f7d9b5", False: "#cfdcec"}  # whether the folder is at the to
 
 
 def layers() -> list[list[str]]:
-    """The layers of the first contract, the highest first; modules at the bottom that are one file share one row."""
+    """The layers of the first contract, the highest first; what the two wings both import shares the lowest row."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
     found = [[name.strip() for name in layer.split("|")] for layer in settings["contracts"][0]["layers"]]
-    packages = [layer for layer in found if (ROOT / PACKAGE / layer[0]).is_dir()]
-    return [*packages, [name for layer in found if layer not in packages for name in layer]]
+    shared = max(depth for depth, layer in enumerate(found) if len(layer) > 1) + 1
+    return [*found[:shared], [name for layer in found[shared:] for name in layer]]
 
 
 def imports(packages: list[str]) -> dict[str, list[str]]:

@@ -65,7 +65,7 @@ MUTANTS = {
     ),
     "resume": Mutant(
         "datamodules/recorded/base.py",
-        'self._tables["train"].load_state_dict(state_dict["targets"])',
+        'self.splits["train"].targets.load_state_dict(state_dict["targets"])',
         "pass",
         ("tests/runs/test_resume.py",),
     ),

@@ -17,7 +17,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 BLUE, SKY, GREEN, ORANGE, RED, PURPLE = "#0072B2", "#56B4E9", "#009E73", "#E69F00", "#D55E00", "#CC79A7"
 GREY = "#666666"
 WIDTH = 7.0  # inches
-STYLE: dict[str, Any] = {
+STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.titlesize": 9,
     "axes.labelsize": 9,
@@ -35,7 +35,7 @@ TIGHT: dict[str, Any] = {"columnspacing": 1.2, "handlelength": 1.6, "handletextp
 
 
 def plot_style() -> AbstractContextManager[None]:
-    return mpl.rc_context(STYLE)  # type: ignore[arg-type]
+    return mpl.rc_context(STYLE)
 
 
 def save(figure: Figure, path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from math import prod
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,11 +15,10 @@ from torch import Tensor
 from memup_lightning.callbacks.memory_usage import restored_rng
 from memup_lightning.data.targets import NOWHERE
 from memup_lightning.models.eval_mode import eval_mode
-from memup_lightning.models.outcomes import QuantileOutcome
-from memup_lightning.models.uncertainty import AverageSurprise
 from memup_lightning.modules import MemUP
+from memup_lightning.modules.evaluation.comparison import Comparison, OutcomePrediction
 from memup_lightning.modules.evaluation.memory import BITS_PER_NAT
-from memup_lightning.protocols import ChunkSource
+from memup_lightning.protocols import ChunkSource, EpisodeSplit, TargetStore
 from memup_lightning.typing import Split
 
 FloatArray = npt.NDArray[np.float64]
@@ -28,6 +29,13 @@ MAX_FRAMES = 10
 """Images of an episode that are kept; those of the most uncertain steps."""
 FRAME_GAP = 4
 """Steps, at least, from one of these to the next: neighbours look alike."""
+OutcomeType = Literal["class", "number", "vector"]
+_QUANTITIES: dict[OutcomeType, str] = {
+    "class": "probability of the\ntrue class",
+    "number": "predicted\noutcome",
+    "vector": "explained by the\nmemory (bits)",
+}
+_LABEL_WIDTH = 21  # characters of a line
 
 
 @dataclass
@@ -103,26 +111,28 @@ def follow_episode(model: MemUP, data: ChunkSource, split: Split = "val", episod
         split: where the episode is from.
         episode: its number.
     """
+    episodes = data.splits[split]
     with eval_mode(model), restored_rng(model):
-        uncertainty, eval_mask, targets = _select(model, data, split, episode)
+        by_cluster = data.selects_by_cluster()
+        uncertainty, eval_mask, targets = _select(model, episodes, episode, by_cluster, data.splits["train"].targets)
         timeline = Timeline(
             uncertainty,
-            _score_name(model),
+            textwrap.fill(model.describe_score(), _LABEL_WIDTH),
             targets,
-            np.flatnonzero(eval_mask) if data.has_eval_mask(split) else np.zeros(0, np.int64),
+            np.flatnonzero(eval_mask) if episodes.has_eval_mask else np.zeros(0, np.int64),
             data.chunk_length,
-            _quantity(model),
+            _QUANTITIES[_outcome_type(episodes)],
         )
         steps = targets if len(targets) else timeline.eval_mask
         steps = np.sort(steps[np.argsort(-uncertainty[steps], kind="stable")][:MAX_PREDICTIONS])
         if len(steps):
-            timeline.predictions = _predict(model, data, split, episode, steps, timeline.steps)
-    timeline.frames = _frames(data, split, episode, timeline)
+            timeline.predictions = _predict(model, episodes, episode, steps, timeline.steps)
+    timeline.frames = _frames(episodes, episode, timeline)
     return timeline
 
 
-def _frames(data: ChunkSource, split: Split, episode: int, timeline: Timeline) -> list[Frame]:
-    name = next((name for name, field in data.task.fields.items() if field.type == "image"), None)
+def _frames(episodes: EpisodeSplit, episode: int, timeline: Timeline) -> list[Frame]:
+    name = next((name for name, field in episodes.task.fields.items() if field.type == "image"), None)
     if name is None:
         return []
     steps = [0]
@@ -132,21 +142,21 @@ def _frames(data: ChunkSource, split: Split, episode: int, timeline: Timeline) -
         if min(abs(step - other) for other in steps) >= FRAME_GAP:
             steps.append(step)
     chosen = np.array(sorted(steps))
-    images = data.read_field(split, episode, chosen, name)
+    images = episodes.read_field(episode, chosen, name)
     return [Frame(step, image, step in timeline.targets) for step, image in zip(chosen.tolist(), images, strict=True)]
 
 
 def _select(
-    model: MemUP, data: ChunkSource, split: Split, episode: int
+    model: MemUP, episodes: EpisodeSplit, episode: int, by_cluster: bool, trained: TargetStore
 ) -> tuple[FloatArray, npt.NDArray[np.bool_], IntArray]:
     """Return the uncertainty and evaluation flag of every step, and the targets selected at the episode's beginning."""
-    table, by_cluster = data.targets("train").empty(1), data.selects_by_cluster()
-    collector = table.collect(np.zeros(1, np.int64), model.device)
+    table, device = trained.empty(1), model.device
+    collector = table.collect(np.zeros(1, np.int64), device)
     state, scores, eval_mask = None, [], []
-    for chunk in data.evaluation_chunks(split, np.array([episode]), lanes=1):
-        moved = chunk.to(model.device)
+    for chunk in episodes.chunks(np.array([episode]), lanes=1):
+        moved = chunk.to(device)
         u, state = model.score(moved, state)
-        position = moved.start[:, None] + torch.arange(chunk.num_steps, device=model.device)
+        position = moved.start[:, None] + torch.arange(chunk.num_steps, device=device)
         clusters = model.assign_clusters(moved) if by_cluster and model.has_clusters() else None
         if clusters is not None or not by_cluster:  # before the first selection there are no clusters
             collector.extend(u, position, moved.has_outcome, clusters)
@@ -159,69 +169,39 @@ def _select(
     return np.concatenate(scores), np.concatenate(eval_mask), targets
 
 
-def _predict(
-    model: MemUP, data: ChunkSource, split: Split, episode: int, positions: IntArray, length: int
-) -> list[Predictions]:
-    steps = data.steps_at(split, np.array([episode]), positions[None]).to(model.device)
-    context = model.context_encoder(steps.context)[:, None]  # [1, 1, K, C]
-    local = model.local(steps.context)[:, None]
-    spread = model.outcome.std(local[:, 0])
-    without, truth = _as_numbers(model, local, local, steps.outcome[:, None])
-    values, state = [], None
-    for chunk in data.evaluation_chunks(split, np.array([episode]), lanes=1):
-        memory, state = model.unroll(chunk.to(model.device), state)
-        time = int(chunk.start[0]) + np.arange(chunk.num_steps)[:, None]
-        distance = torch.as_tensor((positions - time).clip(0), device=model.device)[None]
-        params = model.predictor(context, memory[:, :, None], distance)  # [1, T, K, parameters]
-        outcome = steps.outcome[:, None].expand(*params.shape[:3], *steps.outcome.shape[2:])
-        said, _ = _as_numbers(model, params, local.expand(*params.shape[:3], -1), outcome)
-        values.append(said[0].double().cpu().numpy())
-    series = np.concatenate(values)[:length]
-    series[np.arange(length)[:, None] > positions] = np.nan
+def _predict(model: MemUP, episodes: EpisodeSplit, episode: int, positions: IntArray, length: int) -> list[Predictions]:
+    steps, type_ = episodes.steps_at(np.array([episode]), positions[None]), _outcome_type(episodes)
+    values = []
+    for chunk, memory in model.play(episodes.chunks(np.array([episode]), lanes=1)):
+        time = int(chunk.start[0]) + np.arange(chunk.num_steps)
+        distance = torch.from_numpy((positions[:, None] - time).clip(0))[None]
+        found = model.compare(steps, memory[:, None], distance)  # [1, K, T]
+        values.append(_as_numbers(found, found.with_memory, type_)[0].double().cpu().numpy())
+    series = np.concatenate(values, axis=1)[:, :length]
+    series[np.arange(length) > positions[:, None]] = np.nan
+    local = found.without_memory
+    without = _as_numbers(found, local, type_)
     return [
         Predictions(
             step=int(step),
-            with_memory=series[:, k],
-            without_memory=float(without[0, 0, k]),
-            spread=None if spread is None else float(spread[0, k]),
-            truth=None if truth is None else float(truth[0, 0, k]),
+            with_memory=series[k],
+            without_memory=float(without[0, k, 0]),
+            spread=None if local.std is None else float(local.std[0, k, 0]),
+            truth=float(steps.outcome[0, k]) if type_ == "number" else None,
         )
         for k, step in enumerate(positions)
     ]
 
 
-def _as_numbers(model: MemUP, params: Tensor, local: Tensor, outcome: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Return one number for each prediction, ``[1, T, K]``, and that number for the true outcome."""
-    type_ = _type_name(model)
+def _as_numbers(found: Comparison, shown: OutcomePrediction, type_: OutcomeType) -> Tensor:
+    """Return one number for each of the predictions that are shown, ``[1, K, T]``."""
     if type_ == "class":
-        return (-model.outcome.nll(params, outcome)).exp(), None
-    if type_ == "number":
-        return model.outcome.predict(params).reshape(params.shape[:3]), outcome.float().reshape(params.shape[:3])
-    return (model.outcome.nll(local, outcome) - model.outcome.nll(params, outcome)) * BITS_PER_NAT, None
+        return (-shown.nll / BITS_PER_NAT).exp()
+    return shown.value.reshape(shown.nll.shape) if type_ == "number" else found.without_memory.nll - shown.nll
 
 
-def _type_name(model: MemUP) -> str:
-    field = model.task.outcome
+def _outcome_type(episodes: EpisodeSplit) -> OutcomeType:
+    field = episodes.task.outcome
     if field.type == "token":
         return "class"
-    return "number" if int(np.prod(field.shape)) == 1 else "vector"
-
-
-def _quantity(model: MemUP) -> str:
-    kinds = {
-        "class": "probability of the\ntrue class",
-        "number": "predicted\noutcome",
-        "vector": "explained by the\nmemory (bits)",
-    }
-    return kinds[_type_name(model)]
-
-
-def _score_name(model: MemUP) -> str:
-    if isinstance(model.uncertainty, AverageSurprise):
-        return "surprise of the\nmoving average (nats)"
-    return f"uncertainty without\nmemory ({uncertainty_unit(model)})"
-
-
-def uncertainty_unit(model: MemUP) -> str:
-    """Return the unit of the local predictor's uncertainty, which is that of the standardised outcome."""
-    return "spreads" if isinstance(model.outcome, QuantileOutcome) else "nats"
+    return "number" if prod(field.shape) == 1 else "vector"

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from pytorch_lightning import LightningModule
 from torch import Tensor
 
 from memup_lightning.callbacks.memory_usage import restored_rng
@@ -23,15 +22,13 @@ from memup_lightning.callbacks.verdict.measurements import (
     SplitMeasurement,
     bootstrap,
 )
-from memup_lightning.chunk import Chunk
 from memup_lightning.data.episodes import EVAL_MASK
 from memup_lightning.data.targets import NOWHERE
 from memup_lightning.models.eval_mode import eval_mode
-from memup_lightning.models.outcomes import CategoricalOutcome
 from memup_lightning.modules import MemoryTask
 from memup_lightning.modules.evaluation.memory import BITS_PER_NAT
-from memup_lightning.protocols import ChunkSource, TargetLearner
-from memup_lightning.typing import BoolArray, IntArray, Split
+from memup_lightning.protocols import ChunkSource, EpisodeSplit
+from memup_lightning.typing import BoolArray, IntArray
 
 MAX_EPISODES, MAX_PLACES = 64, 8
 """Episodes of a split that are measured, and steps of each, at most."""
@@ -62,27 +59,28 @@ def measure(
         metrics: what the last validation logged; of episodes too long to be played again, these are the measurements.
         best: updates and memory gain of the validation whose weights the run ends with; None: its last weights.
     """
-    marked = data.has_split("val") and data.has_eval_mask("val")
+    train, val = data.splits["train"], data.splits.get("val")
+    has_targets = model.needs_targets()
     with eval_mode(model), restored_rng(model):
-        splits = {split: _measure_split(model, data, split) for split in ("val", "train") if data.has_split(split)}
-        size, spread = _scale_of_inputs(model, data)
-    has_class = isinstance(model.outcome, CategoricalOutcome)
+        measured = None if val is None else _measure_split(model, val, has_targets)
+        trained = _measure_split(model, train, has_targets)
+        size, spread = _scale_of_inputs(model, train)
     logged = metrics or {}
-    if splits.get("val") is None and data.has_split("val") and int(data.lengths("val").max()) > _MAX_LENGTH:
-        splits["val"] = _of_metrics(logged)
+    if measured is None and val is not None and int(val.lengths.max()) > _MAX_LENGTH:
+        measured = _of_metrics(logged)
     options = inspect.signature(type(data)).parameters
     return Measurements(
         updates=updates,
-        episodes=len(data.lengths("train")),
-        mean_length=float(data.lengths("train").mean()),
+        episodes=len(train.lengths),
+        mean_length=float(train.lengths.mean()),
         chunk_length=data.chunk_length,
-        steps="marked" if marked else "targets",
-        outcome="class" if has_class else "number",
-        needs_targets=model.needs_targets(),
-        awaits_selection=model.needs_targets() and data.awaits_selection(),
+        steps="marked" if val is not None and val.has_eval_mask else "targets",
+        outcome="class" if train.task.outcome.type == "token" else "number",
+        needs_targets=has_targets,
+        awaits_selection=has_targets and not train.targets.num_refreshes,
         num_targets=data.num_targets(),
-        val=splits.get("val"),
-        train=splits.get("train"),
+        val=measured,
+        train=trained,
         recall=logged.get("val/target_recall"),
         noise=_share_of_noise(model),
         history=tuple(history),
@@ -112,70 +110,67 @@ def _of_metrics(metrics: Mapping[str, float]) -> SplitMeasurement | None:
     )
 
 
-def _measure_split(model: MemoryTask, data: ChunkSource, split: Split) -> SplitMeasurement | None:
-    episodes = _choose_episodes(model, data, split)
-    places = _choose_places(model, data, split, episodes)
+def _measure_split(model: MemoryTask, split: EpisodeSplit, has_targets: bool) -> SplitMeasurement | None:
+    episodes = _choose_episodes(split, has_targets)
+    places = _choose_places(split, episodes, has_targets)
     if not (places != NOWHERE).any():
         return None
     longest = int(places[places != NOWHERE].max())
     distances = np.array([0, *(1 << np.arange(longest.bit_length()))])
     wanted = np.where(places == NOWHERE, -1, places)[..., None] - distances  # [rows, K, D]; below 0: no such state
-    memory, reached = _states(model, data, split, episodes, wanted)
-    steps = data.steps_at(split, episodes, places).to(model.device)
-    counts = reached & steps.valid.cpu().numpy()[..., None]
-    if not counts[..., 0].any():
+    memory, reached = _states(model, split, episodes, wanted)
+    steps = split.steps_at(episodes, places)
+    counts = reached & steps.valid.numpy()[..., None]
+    at_once = counts[..., 0]
+    if not at_once.any():
         return None
-    context = model.context_encoder(steps.context)[:, :, None]
-    params = model.predictor(context, memory, torch.from_numpy(distances).to(model.device))
-    local = model.local(steps.context)
-    outcome = steps.outcome[:, :, None].expand(*params.shape[:3], *steps.outcome.shape[2:])
-    without = _array(model.outcome.nll(local, steps.outcome)) * BITS_PER_NAT
-    gain = without[..., None] - _array(model.outcome.nll(params, outcome)) * BITS_PER_NAT
-    errors = [_errors(model, x, steps.outcome)[counts[..., 0]] for x in (local, params[:, :, 0])]
-    own = _own_uncertainty(model, _array(steps.outcome)[counts[..., 0]])
-    explained = 1 - errors[1].mean() / max(errors[0].mean(), _TINY)
+    found = model.compare(steps, memory, torch.from_numpy(distances))
+    gain, without = _array(found.gain), _array(found.without_memory.nll[..., 0])
+    left = _array(found.without_memory.residual[..., 0])[at_once].mean()
+    left_with_memory = _array(found.with_memory.residual[..., 0])[at_once].mean()
+    own = model.own_uncertainty(steps.outcome[torch.from_numpy(at_once)])
     return SplitMeasurement(
-        episodes=int(counts[..., 0].any(1).sum()),
+        episodes=int(at_once.any(1).sum()),
         curve=_curve(distances, gain, counts),
-        surprise=float(without[counts[..., 0]].mean()),
-        explained=float(explained),
-        uncertain=float(errors[0].mean() / own) if own > _TINY else 0.0,
-        **_parts(places, gain[..., 0], without, counts[..., 0]),
+        surprise=float(without[at_once].mean()),
+        explained=float(1 - left_with_memory / max(left, _TINY)),
+        uncertain=float(left / own) if own > _TINY else 0.0,
+        **_parts(places, gain[..., 0], without, at_once),
     )
 
 
-def _choose_episodes(model: MemoryTask, data: ChunkSource, split: Split) -> IntArray:
+def _choose_episodes(split: EpisodeSplit, has_targets: bool) -> IntArray:
     """Return the episodes to measure, spread over the split: as many as may be read."""
-    lengths = data.lengths(split)
+    lengths, task = split.lengths, split.task
     usable = np.arange(len(lengths))
-    if model.needs_targets() and not data.has_eval_mask(split):
-        usable = usable[data.targets(split).scored]
+    if has_targets and not split.has_eval_mask:
+        usable = usable[split.targets.scored]
     number = min(MAX_EPISODES, len(usable))
     chosen = usable[np.linspace(0, len(usable) - 1, number).round().astype(np.int64)] if number else usable
-    step_bytes = sum(field.step_bytes for field in (data.task.input_fields | data.task.context_fields).values())
+    step_bytes = sum(field.step_bytes for field in (task.input_fields | task.context_fields).values())
     steps = np.minimum(lengths[chosen], _MAX_LENGTH).cumsum()
     fits = (steps <= _MAX_STEPS) & (steps * step_bytes <= _MAX_BYTES)
     fits[:1] = True
     return chosen[fits]
 
 
-def _choose_places(model: MemoryTask, data: ChunkSource, split: Split, episodes: IntArray) -> IntArray:
+def _choose_places(split: EpisodeSplit, episodes: IntArray, has_targets: bool) -> IntArray:
     """Return the steps at which the memory is measured, ``[rows, K]``: those that the data mark, else the targets, else (of
     a module without targets) steps with an outcome; :data:`NOWHERE` where there are fewer."""
-    lengths = np.minimum(data.lengths(split)[episodes], _MAX_LENGTH)
-    if data.has_eval_mask(split):
+    lengths = np.minimum(split.lengths[episodes], _MAX_LENGTH)
+    if split.has_eval_mask:
         found = [
-            np.flatnonzero(data.read_field(split, int(episode), np.arange(length), EVAL_MASK))
+            np.flatnonzero(split.read_field(int(episode), np.arange(length), EVAL_MASK))
             for episode, length in zip(episodes, lengths, strict=True)
         ]
-    elif model.needs_targets():
-        chosen = data.targets(split).select(episodes, np.zeros(len(episodes), np.int64))
+    elif has_targets:
+        chosen = split.targets.select(episodes, np.zeros(len(episodes), np.int64))
         found = [np.unique(row[row < length]) for row, length in zip(chosen, lengths, strict=True)]
     else:
         found = []
         for row, length in enumerate(lengths):
             tried = np.unique(np.linspace(0, length - 1, _TRIED).round().astype(np.int64))
-            found.append(tried[data.steps_at(split, episodes[row : row + 1], tried[None]).valid[0].numpy()])
+            found.append(tried[split.steps_at(episodes[row : row + 1], tried[None]).valid[0].numpy()])
     places = np.full((len(episodes), MAX_PLACES), NOWHERE)
     for row, steps in enumerate(found):
         number = min(MAX_PLACES, len(steps))
@@ -184,40 +179,37 @@ def _choose_places(model: MemoryTask, data: ChunkSource, split: Split, episodes:
     return places
 
 
-def _states(
-    model: MemoryTask, data: ChunkSource, split: Split, episodes: IntArray, wanted: IntArray
-) -> tuple[Tensor, BoolArray]:
+def _states(model: MemoryTask, split: EpisodeSplit, episodes: IntArray, wanted: IntArray) -> tuple[Tensor, BoolArray]:
     """Play the episodes once, and keep the memory at the wanted steps.
 
     Args:
         model: the memory.
-        data: the episodes.
-        split: where they are from.
-        episodes: ``[rows]``.
+        split: the episodes.
+        episodes: which ones, ``[rows]``.
         wanted: steps, ``[rows, K, D]``; below 0: none.
 
     Returns:
         m ``[rows, K, D, output_size]``, and at which places it is known.
     """
-    rows, last, until = {int(e): row for row, e in enumerate(episodes)}, int(wanted.max()), time.perf_counter()
-    want, known = torch.from_numpy(wanted).to(model.device), torch.zeros(wanted.shape, dtype=torch.bool)
-    kept, state = None, None
-    for chunk in data.evaluation_chunks(split, episodes, lanes=len(episodes), contexts=False):
-        memory, state = model.unroll(chunk.to(model.device), state)
+    rows, last, began = {int(e): row for row, e in enumerate(episodes)}, int(wanted.max()), time.perf_counter()
+    kept: Tensor | None = None
+    for chunk, memory in model.play(split.chunks(episodes, lanes=len(episodes), contexts=False)):
         if kept is None:
             kept = memory.new_zeros(*wanted.shape, memory.shape[-1])
-        there = torch.tensor([rows.get(int(e), -1) for e in chunk.episode])
+            want = torch.from_numpy(wanted).to(memory.device)
+            known = torch.zeros_like(want, dtype=torch.bool)
+        there = torch.tensor([rows.get(episode, -1) for episode in chunk.episode.tolist()], device=memory.device)
         lanes = (there >= 0).nonzero()[:, 0]
-        row = there[lanes].to(model.device)
-        place = want[row] - chunk.start[lanes].to(model.device)[:, None, None]
+        row = there[lanes]
+        place = want[row] - chunk.start[lanes][:, None, None]
         here = (want[row] >= 0) & (place >= 0) & (place < chunk.num_steps)
         lane, target, distance = here.nonzero(as_tuple=True)
-        kept[row[lane], target, distance] = memory[lanes.to(model.device)[lane], place[here]]
-        known[row[lane].cpu(), target.cpu(), distance.cpu()] = True
-        if int(chunk.start.max()) + chunk.num_steps > last or time.perf_counter() - until > _MAX_SECONDS:
+        kept[row[lane], target, distance] = memory[lanes[lane], place[here]]
+        known[row[lane], target, distance] = True
+        if int(chunk.start.max()) + chunk.num_steps > last or time.perf_counter() - began > _MAX_SECONDS:
             break
     assert kept is not None
-    return kept, known.numpy()
+    return kept, known.cpu().numpy()
 
 
 def _curve(distances: IntArray, gain: FloatArray, counts: BoolArray) -> tuple[CurvePoint, ...]:
@@ -243,34 +235,17 @@ def _parts(places: IntArray, gain: FloatArray, without: FloatArray, counts: Bool
     return {"early": early, "late": late} if late.step >= _APART * max(1, early.step) else {}
 
 
-def _errors(model: MemoryTask, params: Tensor, outcome: Tensor) -> FloatArray:
-    """Return what is left of each outcome: bits for classes, the squared error for numbers."""
-    if isinstance(model.outcome, CategoricalOutcome):
-        return _array(model.outcome.nll(params, outcome)) * BITS_PER_NAT
-    error = (model.outcome.predict(params).reshape(outcome.shape) - outcome).float().square()
-    return _array(error.reshape(*outcome.shape[:2], -1).mean(-1))
-
-
-def _own_uncertainty(model: MemoryTask, outcome: FloatArray) -> float:
-    """Return the entropy of classes in bits, the variance of numbers, ``[n, ...]``."""
-    if isinstance(model.outcome, CategoricalOutcome):
-        share = np.unique(outcome, return_counts=True)[1] / len(outcome)
-        return float(-(share * np.log2(share)).sum())
-    return float(outcome.reshape(len(outcome), -1).var(0).mean())
-
-
-def _scale_of_inputs(model: MemoryTask, data: ChunkSource) -> tuple[float, float]:
+def _scale_of_inputs(model: MemoryTask, train: EpisodeSplit) -> tuple[float, float]:
     """Return the largest absolute value and the largest standard deviation of what the memory reads."""
-    episodes = np.arange(min(MAX_EPISODES, len(data.lengths("train"))))
-    chunk: Chunk = next(iter(data.evaluation_chunks("train", episodes, lanes=len(episodes), contexts=False)))
-    moved = chunk.to(model.device)
-    x = model.encode_inputs(moved)[moved.valid].float()
+    episodes = np.arange(min(MAX_EPISODES, len(train.lengths)))
+    chunk = next(iter(train.chunks(episodes, lanes=len(episodes), contexts=False))).to(model.device)
+    x = model.encode_inputs(chunk)[chunk.valid].float()
     return float(x.abs().max()), float(x.std(0, correction=0).max())
 
 
-def _share_of_noise(model: LightningModule) -> float | None:
+def _share_of_noise(model: MemoryTask) -> float | None:
     """Return the share of the targets in context clusters of which the memory explains nothing, for certain."""
-    rows = model.cluster_summary() if isinstance(model, TargetLearner) else None
+    rows = model.cluster_summary()
     if rows is None:
         return None
     shares: Iterator[float] = (

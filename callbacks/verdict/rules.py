@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
 
+from memup_lightning.callbacks.verdict.finding import Finding
 from memup_lightning.callbacks.verdict.measurements import CurvePoint, Measurements, SplitMeasurement
 from memup_lightning.callbacks.verdict.words import how_much, numbers_of, percent, spread_of, steps
 
@@ -20,23 +19,6 @@ _MANY = 0.5  # share of the targets
 _SIZES = (0.01, 100.0)  # smallest spread and largest value of inputs that networks read well
 _ENOUGH_UPDATES = 2000  # before a memory counts as blind
 _MIN_UPDATES = 500  # before the choice of targets counts as wrong: the local predictor learns first
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What the measurements of a run show.
-
-    Attributes:
-        name: which one, for programs.
-        sentence: in words.
-        try_first: the one thing to try first, in words or as an option of the command; None: nothing is wrong.
-        numbers: from which it follows.
-    """
-
-    name: str
-    sentence: str
-    try_first: str | None = None
-    numbers: dict[str, Any] = field(default_factory=dict)
 
 
 def judge(run: Measurements) -> list[Finding]:

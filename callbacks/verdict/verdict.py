@@ -10,16 +10,17 @@ from typing import Any
 
 from lightning_utilities.core.rank_zero import rank_zero_warn
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.loggers import WandbLogger
 from rich.console import Console
 
+from memup_lightning.callbacks import plots
 from memup_lightning.callbacks.best_weights import BestWeights
 from memup_lightning.callbacks.report_metrics import finite_tree
+from memup_lightning.callbacks.verdict.finding import Finding
 from memup_lightning.callbacks.verdict.measure import measure
 from memup_lightning.callbacks.verdict.measurements import Measurements
-from memup_lightning.callbacks.verdict.rules import Finding, judge
+from memup_lightning.callbacks.verdict.rules import judge
 from memup_lightning.modules import MemoryTask
-from memup_lightning.runs.loggers import log_picture
+from memup_lightning.runs.loggers import log_picture, wandb_loggers
 from memup_lightning.runs.parts import find_callback, is_dev_run, leaves_files, recorded_data
 from memup_lightning.runs.run_folder import run_folder
 
@@ -73,7 +74,7 @@ class Verdict(Callback):
             pictures: whether to draw.
         """
         data = recorded_data(trainer)
-        if self._concluded or not isinstance(model, MemoryTask) or data is None or not data.has_split("train"):
+        if self._concluded or not isinstance(model, MemoryTask) or data is None or "train" not in data.splits:
             return
         self._concluded = True
         try:
@@ -96,10 +97,9 @@ class Verdict(Callback):
         print_findings(self.findings)
         if (command := self._test_command(trainer)) is not None:
             print(command)
-        for logger in trainer.loggers:
-            if isinstance(logger, WandbLogger):
-                logger.experiment.summary["verdict"] = self.findings[0].name
-                logger.experiment.summary["verdict_sentence"] = self.findings[0].sentence
+        for logger in wandb_loggers(trainer):
+            logger.experiment.summary["verdict"] = self.findings[0].name
+            logger.experiment.summary["verdict_sentence"] = self.findings[0].sentence
 
     def _test_command(self, trainer: Trainer) -> str | None:
         """Return the command that tests the weights the run ends with; None where no checkpoint holds them."""
@@ -124,14 +124,13 @@ class Verdict(Callback):
         return verdict
 
     def _draw(self, trainer: Trainer) -> None:
-        from memup_lightning.callbacks.plots.style import save
         from memup_lightning.callbacks.verdict.gain_curve import gain_curve
 
         assert self.measurements is not None
         if self.measurements.val is None and self.measurements.train is None:
             return
         path = run_folder(trainer) / "gain_curve.png"
-        save(gain_curve(self.measurements), path)
+        plots.style.save(gain_curve(self.measurements), path)
         log_picture(trainer, "gain_curve", path)
 
     def state_dict(self) -> dict[str, Any]:

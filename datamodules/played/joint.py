@@ -118,7 +118,7 @@ class JointDataModule(RolloutDataModule):
         if self._rounds:
             episodes = np.arange(len(self.recent.episodes))
             score_episodes(data, learner, "train", episodes, lanes=len(episodes))
-            data.targets("train").complete_refresh()
+            data.splits["train"].targets.complete_refresh()
         self._rounds += 1
         for chunk in data.training_stream:
             yield data.join("train", chunk)

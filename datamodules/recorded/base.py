@@ -17,14 +17,12 @@ from memup_lightning.chunk import Chunk
 from memup_lightning.data.episodes import EpisodeSource
 from memup_lightning.data.flags import check_flags
 from memup_lightning.data.streaming.loader import ChunkLoader, EpochLoader
-from memup_lightning.data.streaming.samplers import SequentialSampler
 from memup_lightning.data.streaming.stream import ChunkStream
-from memup_lightning.data.streaming.target_join import TargetJoin
 from memup_lightning.data.streaming.training_lanes import TrainingLanes
 from memup_lightning.data.subset import spread_share
 from memup_lightning.data.targets import Proportional, Selector, TargetTable
-from memup_lightning.datamodules.recorded.splits import RecordedSplits
-from memup_lightning.distributed import rank, share_of_episodes, share_of_lanes, world_size
+from memup_lightning.datamodules.recorded.splits import RecordedSplit, RecordedSplits
+from memup_lightning.distributed import share_of_lanes
 from memup_lightning.exceptions import MemUPError, check_at_least
 from memup_lightning.protocols import ChunkLearner
 from memup_lightning.runs.parts import parts
@@ -149,23 +147,25 @@ class EpisodeDataModule(RecordedSplits):
         module = self._model
         if stage == "fit" and module is not None and module is not self._trained():
             # Another model starts from the beginning, without the targets and positions of the previous one.
-            self._tables, self._joins, self._lanes, self._stream = {}, {}, None, None
+            self.splits, self._lanes, self._stream = {}, None, None
             self._trained = weakref.ref(module)
         for split in STAGES[stage]:
             if split not in self.sources:
                 source = self.episodes(split)
                 self.check_episodes(split, source)
                 self.sources[split] = source
-            if split not in self._tables:
+            if split not in self.splits:
                 self._start(split)
 
     def _start(self, split: Split) -> None:
         """Begin without targets, and the training lanes at the beginning of the schedule."""
         source = self.sources[split]
-        self._tables[split] = table = TargetTable(self.selector, len(source), self.candidates)
-        if split != "train":
-            self._joins[split] = TargetJoin(source, self.task, table, self._evaluation(split).schedule)
-            return
+        table = TargetTable(self.selector, len(source), self.candidates)
+        join = self._start_lanes(source, table).join if split == "train" else None
+        sizes, keys = (self.evaluation_lanes, self.evaluation_chunk_length), self.episode_keys(split)
+        self.splits[split] = RecordedSplit(source, self.task, table, *sizes, keys, join)
+
+    def _start_lanes(self, source: EpisodeSource, table: TargetTable) -> TrainingLanes:
         share = (_LOSS_FREE if self.selector.one_per_cluster else 0.0) if self.loss_free is None else self.loss_free
         self._lanes = TrainingLanes(
             source,
@@ -179,7 +179,7 @@ class EpisodeDataModule(RecordedSplits):
             self.seed,
             spread_share(len(source), share) if share else None,
         )
-        self._joins[split] = self._lanes.join
+        return self._lanes
 
     @property
     def learner(self) -> ChunkLearner | None:
@@ -239,32 +239,8 @@ class EpisodeDataModule(RecordedSplits):
         first = (lambda: 0) if overfit else (lambda: self.training_lanes().num_consumed)
         return EpochLoader(self.training_stream, self.num_workers, first)
 
-    def evaluation_chunks(
-        self,
-        split: Split,
-        episodes: IntArray | None = None,
-        lanes: int | None = None,
-        chunk_length: int | None = None,
-        contexts: bool = True,
-    ) -> ChunkStream:
-        """Return the chunks of some whole episodes (by default all of the split), each played once."""
-        source = self.sources[split]
-        schedule = SequentialSampler(
-            source.lengths, lanes or self.evaluation_lanes, chunk_length or self.evaluation_chunk_length, episodes
-        )
-        return ChunkStream(source, self.task, schedule, schedule.steps, contexts)
-
-    def _evaluation(self, split: Split) -> ChunkStream:
-        """Chunks of this rank's share of the split; a rank with fewer chunks than another is idle after its own."""
-        source, ranks = self.sources[split], world_size()
-        episodes, lengths = np.arange(len(source)), source.lengths
-        lanes, chunk_length = -(-self.evaluation_lanes // ranks), self.evaluation_chunk_length
-        shares = (share_of_episodes(episodes, lengths, number) for number in range(ranks))
-        schedules = [SequentialSampler(lengths, lanes, chunk_length, share) for share in shares]
-        return ChunkStream(source, self.task, schedules[rank()], max(schedule.steps for schedule in schedules))
-
     def _evaluation_loader(self, split: Split) -> ChunkLoader:
-        return ChunkLoader(self._evaluation(split), self.num_workers)
+        return ChunkLoader(self.splits[split].own_chunks(), self.num_workers)
 
     def val_dataloader(self) -> ChunkLoader:
         return self._evaluation_loader("val")
@@ -282,7 +258,7 @@ class EpisodeDataModule(RecordedSplits):
         if trainer.training:
             return self.training_lanes().consume(batch, self._needs_targets())
         split: Split = "val" if trainer.validating or trainer.sanity_checking else "test"
-        return self.join(split, batch) if self._tables[split].num_refreshes else batch
+        return self.join(split, batch) if self.splits[split].targets.num_refreshes else batch
 
     def transfer_batch_to_device(self, batch: Chunk, device: torch.device, dataloader_idx: int) -> Chunk:
         """Queue the copies; Lightning would wait for each. CUDA has read pageable memory before a call returns."""
@@ -291,10 +267,10 @@ class EpisodeDataModule(RecordedSplits):
     def state_dict(self) -> dict[str, Any]:
         if self._lanes is None:
             return {}
-        return {"lanes": self._lanes.state_dict(), "targets": self._tables["train"].state_dict()}
+        return {"lanes": self._lanes.state_dict(), "targets": self.splits["train"].targets.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         if self._lanes is None or not state_dict:
             return
         self._lanes.load_state_dict(state_dict["lanes"])
-        self._tables["train"].load_state_dict(state_dict["targets"])
+        self.splits["train"].targets.load_state_dict(state_dict["targets"])

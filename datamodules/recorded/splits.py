@@ -1,4 +1,4 @@
-"""The splits of recorded episodes: what models and callbacks read of their steps and targets."""
+"""The splits of recorded episodes: their steps, their targets, and the chunks that play them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,79 @@ import numpy.typing as npt
 
 from memup_lightning.chunk import Chunk, StepBatch
 from memup_lightning.data.episodes import EVAL_MASK, EpisodeSource
+from memup_lightning.data.streaming.samplers import SequentialSampler
+from memup_lightning.data.streaming.stream import ChunkStream
 from memup_lightning.data.streaming.target_join import TargetJoin
 from memup_lightning.data.targets import Selector, TargetTable
 from memup_lightning.datamodules.task import BaseDataModule
+from memup_lightning.distributed import rank, share_of_episodes, world_size
+from memup_lightning.specs import TaskSpec
 from memup_lightning.typing import BoolArray, IntArray, Split
+
+
+class RecordedSplit:
+    """Episodes of one split (an :class:`~memup_lightning.protocols.EpisodeSplit`).
+
+    Args:
+        source: the episodes.
+        task: fields of input, context and outcome.
+        targets: of every episode.
+        lanes: episodes evaluated at once, on all ranks together.
+        chunk_length: steps of a chunk in evaluation.
+        keys: what the data call each episode; empty where they only number them.
+        join: adds the targets to chunks; by default to those of :meth:`own_chunks`.
+
+    Attributes:
+        lengths: steps of each episode.
+        has_eval_mask: whether the episodes mark the steps at which the memory is evaluated.
+    """
+
+    def __init__(
+        self,
+        source: EpisodeSource,
+        task: TaskSpec,
+        targets: TargetTable,
+        lanes: int,
+        chunk_length: int,
+        keys: Sequence[str] = (),
+        join: TargetJoin | None = None,
+    ) -> None:
+        self.source, self.task, self.targets, self.keys = source, task, targets, keys
+        self.lengths: IntArray = source.lengths
+        self.has_eval_mask = EVAL_MASK in source.fields
+        self._lanes, self._chunk_length = lanes, chunk_length
+        self.join = join or TargetJoin(source, task, targets, self.own_chunks().schedule)
+
+    def eval_mask_at(self, episodes: IntArray, positions: IntArray) -> BoolArray:
+        """Return whether the memory is evaluated at the given steps, ``[rows, K]``."""
+        return self.join.eval_mask_at(episodes, positions)
+
+    def read_field(self, episode: int, steps: IntArray, name: str) -> npt.NDArray[Any]:
+        """Return a field at some steps of an episode, ``[steps, *shape]``."""
+        return self.source.gather(np.full(len(steps), episode), steps, 1, [name])[name][:, 0]
+
+    def steps_at(self, episodes: IntArray, positions: IntArray) -> StepBatch:
+        """Return some steps of episodes, ``[rows, K]``."""
+        return self.join.steps_at(episodes, positions)
+
+    def chunks(
+        self,
+        episodes: IntArray | None = None,
+        lanes: int | None = None,
+        chunk_length: int | None = None,
+        contexts: bool = True,
+    ) -> ChunkStream:
+        """Return the chunks of some whole episodes (by default all), each played once."""
+        schedule = SequentialSampler(self.lengths, lanes or self._lanes, chunk_length or self._chunk_length, episodes)
+        return ChunkStream(self.source, self.task, schedule, schedule.steps, contexts)
+
+    def own_chunks(self) -> ChunkStream:
+        """Return the chunks of this rank's share; a rank with fewer chunks than another is idle after its own."""
+        ranks, episodes = world_size(), np.arange(len(self.source))
+        lanes = -(-self._lanes // ranks)
+        shares = (share_of_episodes(episodes, self.lengths, number) for number in range(ranks))
+        schedules = [SequentialSampler(self.lengths, lanes, self._chunk_length, share) for share in shares]
+        return ChunkStream(self.source, self.task, schedules[rank()], max(schedule.steps for schedule in schedules))
 
 
 class RecordedSplits(BaseDataModule):
@@ -23,23 +92,27 @@ class RecordedSplits(BaseDataModule):
         selector: which later steps a chunk gets as targets.
 
     Attributes:
-        sources: the episodes of each split.
+        sources: the episodes of each split; made once.
+        splits: the splits that are set up, with the targets of the present model.
     """
 
     def __init__(self, selector: Selector) -> None:
         super().__init__()
         self.selector = selector
         self.sources: dict[Split, EpisodeSource] = {}
-        self._tables: dict[Split, TargetTable] = {}
-        self._joins: dict[Split, TargetJoin] = {}
+        self.splits: dict[Split, RecordedSplit] = {}
 
     def split_label(self, split: Split) -> str:
         """Return where the episodes of a split come from, as messages name it."""
         return f"the episodes of {split}"
 
+    def episode_keys(self, split: Split) -> Sequence[str]:
+        """Return what the data call each episode of a split; empty where they only number them."""
+        return ()
+
     def join(self, split: Split, chunk: Chunk) -> Chunk:
         """Add the targets of the table as it is now."""
-        return self._joins[split](chunk)
+        return self.splits[split].join(chunk)
 
     def num_environment_steps(self) -> int | None:
         return self.sources["train"].total_steps if "train" in self.sources else None
@@ -52,38 +125,6 @@ class RecordedSplits(BaseDataModule):
         """Return whether no two targets of a chunk are of one context cluster."""
         return self.selector.one_per_cluster
 
-    def has_split(self, split: Split) -> bool:
-        """Return whether the episodes of a split are set up."""
-        return split in self.sources
-
     def awaits_selection(self) -> bool:
         """Return whether the run trains, and no targets were selected yet."""
-        return "train" in self._tables and not self._tables["train"].num_refreshes
-
-    def lengths(self, split: Split) -> IntArray:
-        """Return the steps of each episode of a split."""
-        return self.sources[split].lengths
-
-    def episode_keys(self, split: Split) -> Sequence[str]:
-        """Return what the data call each episode of a split; empty where they only number them."""
-        return ()
-
-    def targets(self, split: Split) -> TargetTable:
-        """Return the targets of a split."""
-        return self._tables[split]
-
-    def has_eval_mask(self, split: Split) -> bool:
-        """Return whether the episodes mark the steps at which the memory is evaluated; else it is at every outcome."""
-        return EVAL_MASK in self.sources[split].fields
-
-    def eval_mask_at(self, split: Split, episodes: IntArray, positions: IntArray) -> BoolArray:
-        """Return whether the memory is evaluated at the given steps, ``[rows, K]``."""
-        return self._joins[split].eval_mask_at(episodes, positions)
-
-    def read_field(self, split: Split, episode: int, steps: IntArray, name: str) -> npt.NDArray[Any]:
-        """Return a field at some steps of an episode, ``[steps, *shape]``."""
-        return self.sources[split].gather(np.full(len(steps), episode), steps, 1, [name])[name][:, 0]
-
-    def steps_at(self, split: Split, episodes: IntArray, positions: IntArray) -> StepBatch:
-        """Return some steps of episodes, ``[rows, K]``."""
-        return self._joins[split].steps_at(episodes, positions)
+        return "train" in self.splits and not self.splits["train"].targets.num_refreshes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.ema import update_ema
 from memup_lightning.models.encoders import ImageCallable, ImageEncoder, StepEncoder, WindowEncoder
 from memup_lightning.models.memory import State
-from memup_lightning.models.outcomes import GaussianOutcome, Outcome
+from memup_lightning.models.outcomes import Outcome
 from memup_lightning.specs import FieldSpec, TaskSpec
 
 
@@ -104,6 +104,10 @@ class Uncertainty(nn.Module, ABC):
         """Return the state of the estimator before an episode; empty where it has none."""
         return ()
 
+    def describe(self, model: Networks) -> str:
+        """Return the name of the score, with its unit."""
+        return f"uncertainty without memory ({model.outcome.uncertainty_unit})"
+
     def of_contexts(self, model: Networks, context: Fields) -> Tensor:
         """Score single steps, ``{name: [..., W, *shape]}`` to ``[...]``; only where :attr:`from_context` is true."""
         raise NotImplementedError(f"{type(self).__name__} scores whole episodes")
@@ -128,7 +132,7 @@ class PredictiveUncertainty(Uncertainty):
     from_context = True
 
     def attach(self, model: Networks) -> None:
-        if isinstance(model.outcome, GaussianOutcome) and not model.outcome.learned_variance:
+        if model.outcome.has_constant_uncertainty:
             raise MemUPError(
                 "the entropy of a Gaussian with fixed variance is the same at every step, so it selects nothing; "
                 "set outcome.init_args.learned_variance=true or take uncertainty: AverageSurprise"
@@ -166,8 +170,12 @@ class AverageSurprise(Uncertainty):
     def update(self, model: Networks) -> None:
         update_ema(self.average.values(), (getattr(model, name) for name in self.average), self.decay)
 
+    def describe(self, model: Networks) -> str:
+        return "surprise of the moving average (nats)"
+
     def initial_state(self, lanes: int) -> State:
-        state: State = self.average["memory"].initial_state(lanes)  # type: ignore[operator]
+        memory: Any = self.average["memory"]
+        state: State = memory.initial_state(lanes)
         return state
 
     def forward(self, model: Networks, chunk: Chunk, state: State) -> tuple[Tensor, State]:

@@ -50,7 +50,7 @@ class BPTT(TBPTT):
         data = recorded_data(self.trainer)
         if data is None:
             return
-        longest = int(data.lengths("train").max())
+        longest = int(data.splits["train"].lengths.max())
         if data.chunk_length < longest:
             raise MemUPError(
                 f"BPTT goes back over whole episodes, and the longest has {longest} steps, but a chunk has "

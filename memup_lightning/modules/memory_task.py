@@ -27,7 +27,7 @@ from memup_lightning.modules.standardization import fit_standardizers
 from memup_lightning.modules.states.lane_states import LaneStates
 from memup_lightning.runs.parts import recorded_data
 from memup_lightning.specs import FieldSpec, TaskSpec
-from memup_lightning.typing import State
+from memup_lightning.typing import IntArray, State
 
 MemoryCallable: TypeAlias = Callable[[int], Memory] | Callable[[int], nn.Module]  # the first: short class names
 EncoderCallable: TypeAlias = Callable[[Mapping[str, FieldSpec]], StepEncoder]
@@ -179,9 +179,9 @@ class MemoryTask(MemoryEvaluation):
         after: State = self.memory(x, state, is_first)[1]
         return after
 
-    def set_lane_states(self, lanes: Tensor, states: State) -> None:
-        """Replace the states of some training lanes (int64 ``[rows]``)."""
-        self.lanes.put(lanes, states)
+    def set_lane_states(self, lanes: IntArray, states: State) -> None:
+        """Replace the states of some training lanes (``[rows]``)."""
+        self.lanes.put(torch.from_numpy(lanes).to(self.device, non_blocking=True), states)
 
     def needs_targets(self) -> bool:
         """Return whether chunks must carry targets: later steps, chosen by their uncertainty."""
@@ -190,6 +190,10 @@ class MemoryTask(MemoryEvaluation):
     def needs_own_steps(self) -> bool:
         """Return whether training chunks must carry context and outcome of their own steps."""
         return False
+
+    def cluster_summary(self) -> list[dict[str, Any]] | None:
+        """Return a row for each context cluster: what the memory explains of it; None without clusters."""
+        return None
 
     def chunk_losses(self, chunk: Chunk) -> tuple[dict[str, Tensor], Tensor]:
         """Advance the lanes by a chunk.

@@ -20,6 +20,7 @@ from memup_lightning.modules.targets.refresh import TargetRefresh
 from memup_lightning.modules.targets.task import TargetTask, lies_ahead, steps_ahead
 from memup_lightning.runs.parts import find_callback, parts, recorded_data
 from memup_lightning.specs import TaskSpec
+from memup_lightning.typing import IntArray
 
 _MARGIN = 1.0  # nats below the most uncertain target, down to which the outcome of a state's own step counts
 _MIN_SIZE = 1e-6  # of a memory that holds nothing
@@ -173,16 +174,17 @@ class MemUP(TargetTask):
         gains = self.gains(targets, memory[:, -1:], steps_ahead(chunk, targets.position))
         return global_masked_mean({"train/memory_gain": (gains, ahead)})
 
-    def learning_progress(self, lanes: Tensor) -> Tensor:
+    def learning_progress(self, lanes: IntArray) -> Tensor:
         """Compute the decrease of the targets' loss from the first to the last prediction point of the last chunk.
 
         Args:
-            lanes: int64 ``[rows]``.
+            lanes: ``[rows]``.
 
         Returns:
             ``[rows]``; 0 where there is one point, or no target.
         """
-        loss, counts = (x[lanes] for x in self._target_losses)
+        rows = torch.from_numpy(lanes).to(self.device, non_blocking=True)
+        loss, counts = (x[rows] for x in self._target_losses)
         both = counts[:, 0] & counts[:, -1]
         progress = (loss[:, 0] - loss[:, -1]).where(both, 0).sum(1) / both.sum(1).clamp(min=1)
         return progress.clamp(min=0)

@@ -36,11 +36,15 @@ def set_wandb_mode(trainer: Any) -> None:
         os.environ.setdefault("WANDB_SILENT", "true")
 
 
+def wandb_loggers(trainer: Trainer) -> list[WandbLogger]:
+    """Return the loggers of a run that send to Weights & Biases."""
+    return [logger for logger in trainer.loggers if isinstance(logger, WandbLogger)]
+
+
 def keep_wandb_silent(trainer: Trainer) -> None:
     """Remove the argument of each WandbLogger of which W&B warns even where it is silent."""
-    for logger in trainer.loggers:
-        if isinstance(logger, WandbLogger):
-            drop_anonymous(logger)
+    for logger in wandb_loggers(trainer):
+        drop_anonymous(logger)
 
 
 def write_metrics_whole(trainer: Trainer) -> None:
@@ -81,18 +85,16 @@ def _write_whole(logger: CSVLogger) -> None:
 
 def log_picture(trainer: Trainer, name: str, path: Path) -> None:
     """Send a picture to Weights & Biases, where the run has such a logger."""
-    for logger in trainer.loggers:
-        if isinstance(logger, WandbLogger):
-            logger.log_image(f"pictures/{name}", [str(path)])
+    for logger in wandb_loggers(trainer):
+        logger.log_image(f"pictures/{name}", [str(path)])
 
 
 def wandb_sync_line(trainer: Trainer) -> str | None:
     """Return the command that sends this run to W&B later; None where it is online, or has no WandbLogger."""
-    for logger in trainer.loggers:
-        if isinstance(logger, WandbLogger):
-            run = logger.experiment
-            if getattr(run, "offline", False) and getattr(run, "dir", None):
-                folder = Path(run.dir).parent
-                near = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
-                return f"W&B is offline; send this run later with: wandb sync {shlex.quote(str(near))}"
+    for logger in wandb_loggers(trainer):
+        run = logger.experiment
+        if getattr(run, "offline", False) and getattr(run, "dir", None):
+            folder = Path(run.dir).parent
+            near = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+            return f"W&B is offline; send this run later with: wandb sync {shlex.quote(str(near))}"
     return None

@@ -288,7 +288,7 @@ def test_every_type_of_outcome_is_drawn(tmp_path: Path, data: Any, model: dict[s
 def test_the_timeline_shows_what_the_memory_says_at_every_step_up_to_the_target() -> None:
     data = maze()
     data.setup("fit")
-    data.targets("train").num_refreshes = 1
+    data.splits["train"].targets.num_refreshes = 1
     model = MemUP(data.task)
     line = follow_episode(model, data)
     length = int(data.sources["val"].lengths[0])
@@ -321,7 +321,7 @@ class Seen(Copy):
 def test_the_timeline_keeps_the_images_of_uncertain_steps(tmp_path: Path) -> None:
     data = Seen(lanes=8, selector=TopK(3))
     data.setup("fit")
-    data.targets("train").num_refreshes = 1
+    data.splits["train"].targets.num_refreshes = 1
     encoder = partial(StepEncoder, image=SmallImageEncoder)
     local = partial(LocalPredictor, image=SmallImageEncoder)
     line = follow_episode(MemUP(data.task, encoder=encoder, context_encoder=encoder, local=local), data)

@@ -34,7 +34,7 @@ class Watch(Callback):
 
     def on_train_batch_end(self, trainer: Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         self.had_targets.append(bool(batch.targets.valid.any()))
-        self.version.append(trainer.datamodule.targets("train").num_refreshes)  # type: ignore[attr-defined]
+        self.version.append(trainer.datamodule.splits["train"].targets.num_refreshes)  # type: ignore[attr-defined]
 
 
 class Recorded(TargetRefresh):
@@ -46,7 +46,7 @@ class Recorded(TargetRefresh):
         self.scored_before: list[npt.NDArray[np.bool_]] = []
 
     def _choose(self, data: EpisodeDataModule) -> npt.NDArray[np.int64]:
-        self.scored_before.append(data.targets("train").scored.copy())
+        self.scored_before.append(data.splits["train"].targets.scored.copy())
         self.episodes.append(super()._choose(data))
         return self.episodes[-1]
 
@@ -132,7 +132,7 @@ def test_after_the_first_selection_targets_are_selected_again_every_so_many_upda
 def test_epochs_are_counted_where_epochs_are_asked_for() -> None:
     _, watch, data = fit(TargetRefresh(every=2, unit="epochs", settle=5, max_wait=10), 110)
     assert changes(watch) == [10, 50, 100]  # epochs of 25 updates
-    assert data.targets("train").num_refreshes == 3
+    assert data.splits["train"].targets.num_refreshes == 3
 
 
 # --- how much
@@ -157,7 +157,7 @@ def test_a_refresh_keeps_to_its_budget_of_steps() -> None:
 def test_under_a_budget_every_episode_gets_its_turn() -> None:
     refresh = Recorded(every=10, settle=5, max_wait=10, max_steps=300)
     _, _, data = fit(refresh, 100)
-    assert data.targets("train").scored.all()
+    assert data.splits["train"].targets.scored.all()
 
 
 def test_unscored_episodes_that_come_next_are_scored_first_even_past_the_budget() -> None:
@@ -200,7 +200,7 @@ def test_scored_episodes_hold_their_most_uncertain_step(lanes: int, chunk_length
     model = MemUP(data.task, memory=partial(LSTM, hidden_size=8))
     which = np.array([3, 0, 17, 11, 8, 9])
     score_on_all_ranks(data, model, "train", which, lanes)
-    table, source = data.targets("train"), data.sources["train"]
+    table, source = data.splits["train"].targets, data.sources["train"]
     assert np.flatnonzero(table.scored).tolist() == sorted(which)
     chosen = table.select(which, np.zeros(6, np.int64))[:, 0]
     assert chosen.tolist() == [brute_force(model, source, int(e)) for e in which]
@@ -233,7 +233,7 @@ def test_steps_that_do_not_exist_or_have_no_outcome_are_never_selected(lanes: in
             return (chunk.start[:, None] + torch.arange(chunk.num_steps)).float(), ()
 
     score_on_all_ranks(data, Later(data.task), "train", np.arange(5), lanes)
-    chosen = data.targets("train").select(np.arange(5), np.zeros(5, np.int64))[:, 0]
+    chosen = data.splits["train"].targets.select(np.arange(5), np.zeros(5, np.int64))[:, 0]
     assert chosen.tolist() == [5, 26, 10, 1, 18]
 
 

@@ -82,11 +82,11 @@ def test_targets_are_measured_where_the_data_mark_no_steps() -> None:
     assert measure(model, data, updates=10).val is None  # nothing was selected yet
     for split in ("train", "val"):
         episodes = np.arange(64)
-        collector = data.targets(split).collect(episodes, torch.device("cpu"))  # type: ignore[arg-type]
+        collector = data.splits[split].targets.collect(episodes, torch.device("cpu"))  # type: ignore[arg-type]
         position = torch.arange(40).expand(64, -1)
         collector.extend((position == 39).float(), position, position == 39)
         collector.finish()
-        data.targets(split).complete_refresh()  # type: ignore[arg-type]
+        data.splits[split].targets.complete_refresh()  # type: ignore[arg-type]
     found = measure(model, data, updates=10)
     assert found.steps == "targets"
     assert found.val is not None

@@ -97,7 +97,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str
 
 
 def was_refreshed(cli: MemUPCLI) -> bool:
-    return bool(cli.trainer.global_step == 4 and cli.datamodule.targets("train").num_refreshes)
+    return bool(cli.trainer.global_step == 4 and cli.datamodule.splits["train"].targets.num_refreshes)
 
 
 def test_the_environment_of_the_readme_runs(write: Callable[[str, str], None]) -> None:
@@ -105,7 +105,7 @@ def test_the_environment_of_the_readme_runs(write: Callable[[str, str], None]) -
     command = arguments("README.md", "--imports '[warehouse]'")
     cli = main([*command, NO_PICTURES, *TINY, *FEW_PLAYED])
     assert was_refreshed(cli)
-    assert cli.datamodule.lengths("train").tolist() == [200] * 4
+    assert cli.datamodule.splits["train"].lengths.tolist() == [200] * 4
 
 
 def test_an_environment_with_wrapper_and_policy_runs(write: Callable[[str, str], None]) -> None:
@@ -113,7 +113,7 @@ def test_an_environment_with_wrapper_and_policy_runs(write: Callable[[str, str],
     write("own.yaml", block("docs/your-own.md", "yaml", "env_id: MyEnv-v0"))
     cli = main(["fit", "--model=MemUP", "--config=own.yaml", *TINY, *FEW_PLAYED])
     assert was_refreshed(cli)
-    assert cli.datamodule.lengths("train").tolist() == [20] * 4
+    assert cli.datamodule.splits["train"].lengths.tolist() == [20] * 4
 
 
 def test_collected_episodes_are_kept_where_the_page_says(write: Callable[[str, str], None], tmp_path: Path) -> None:

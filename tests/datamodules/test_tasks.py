@@ -163,7 +163,7 @@ def test_the_chunks_of_a_stream_are_the_whole_episodes(name: str) -> None:
     data.setup("fit")
     source, task = data.sources["val"], data.task
     seen: dict[int, list[dict[str, np.ndarray]]] = {}
-    for chunk in data.evaluation_chunks("val"):
+    for chunk in data.splits["val"].chunks():
         for lane in (chunk.episode >= 0).nonzero().flatten().tolist():
             there = chunk.valid[lane]
             part = {key: x[lane, there].numpy() for key, x in chunk.inputs.items()}

@@ -57,6 +57,20 @@ def test_every_score_has_one_number_an_outcome(name: str, lead: tuple[int, ...])
     scores = outcome.scores(params, y)
     assert tuple(scores) == outcome.score_names
     assert all(score.shape == lead for score in scores.values())
+    assert outcome.residual(params, y).shape == lead
+
+
+@pytest.mark.parametrize("name", ["categorical", "gaussian", "gaussian-vector", "quantile"])
+def test_outcomes_by_themselves_are_as_uncertain_as_the_best_constant_leaves_them(name: str) -> None:
+    field, make = FAMILIES[name]
+    outcome, y = make(), some_outcomes(field, 500)
+    if field.type == "token":
+        best = torch.bincount(y, minlength=field.classes).div(500).log()
+    else:
+        best = y.mean(0).reshape(-1).repeat(outcome.num_parameters // math.prod(field.shape))
+    left = outcome.residual(best.expand(500, -1), y)
+    assert outcome.own_uncertainty(y) == pytest.approx(float(left.mean()), rel=1e-4)
+    assert float(outcome.residual((best + torch.linspace(0.5, 0, len(best))).expand(500, -1), y).mean()) > left.mean()
 
 
 @each_family

@@ -163,7 +163,7 @@ def moved_by(penalty: float) -> float:
     quiet_trainer(600, [TargetRefresh(every=100, settle=50)]).fit(model, data)
     longer = TMazeDataModule(length=500, **sizes)
     longer.setup("validate")
-    chunk = next(iter(longer.evaluation_chunks("val", chunk_length=451)))
+    chunk = next(iter(longer.splits["val"].chunks(chunk_length=451)))
     with torch.no_grad():
         memory, _ = model.unroll(chunk, None)
     early, late = memory[:, 50], memory[:, 450]

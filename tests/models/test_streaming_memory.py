@@ -48,7 +48,7 @@ def train(data: Any, updates: int) -> Any:
     )  # fmt: skip
     trainer.fit(MemUP(data.task, memory=lambda input_size: LSTM(input_size, 16)), datamodule=data)
     assert trainer.global_step == updates
-    assert data.targets("train").num_refreshes > 0
+    assert data.splits["train"].targets.num_refreshes > 0
     return usage
 
 

@@ -201,7 +201,7 @@ def test_a_baseline_learns_with_any_selector_and_gets_no_targets(kind: Any) -> N
 def test_target_refresh_with_a_baseline_does_nothing() -> None:
     data = maze(20, 5)
     found = fit(TBPTT, data, 20, TargetRefresh(every=5, settle=5, max_wait=5))
-    assert data.targets("train").num_refreshes == 0
+    assert data.splits["train"].targets.num_refreshes == 0
     assert "val/target_recall" not in found
     assert {"val/accuracy", "val/nll", "val/memory_gain"} <= found.keys()
 

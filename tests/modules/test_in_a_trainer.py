@@ -76,7 +76,7 @@ def test_a_target_refresh_that_was_given_stays() -> None:
     trainer = quiet_trainer(6, [given], limit_val_batches=0)
     trainer.fit(model_of(data), data)
     assert [x for x in trainer.callbacks if isinstance(x, TargetRefresh)] == [given]  # type: ignore[attr-defined]
-    assert data.targets("train").num_refreshes == 1
+    assert data.splits["train"].targets.num_refreshes == 1
 
 
 # --- a datamodule that is used again
@@ -280,7 +280,7 @@ def test_every_uncertainty_counts_under_every_selector(uncertainty: Any, selecto
             trainer.fit(model, data)
         return
     trainer.fit(model, data)
-    table = data.targets("train")
+    table = data.splits["train"].targets
     assert table.num_refreshes == 1
     if uncertainty is Doubled and isinstance(selector, Explainable):
         assert model.clusters is not None
@@ -304,7 +304,7 @@ def test_clusters_are_fitted_and_assigned_by_the_same_features() -> None:
     data = data_of(selector=Explainable(2))
     model = model_of(data, local=Blind, num_clusters=2)
     quiet_trainer(7, [often()], limit_val_batches=0).fit(model, data)
-    chunk = next(iter(data.evaluation_chunks("train")))
+    chunk = next(iter(data.splits["train"].chunks()))
     cluster, right = model.assign_clusters(chunk).cluster, chunk.context["action"] == 1
     assert len(cluster[right].unique()) == len(cluster[~right & chunk.valid].unique()) == 1
     assert cluster[right][0] != cluster[~right & chunk.valid][0]

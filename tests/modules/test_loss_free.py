@@ -34,7 +34,7 @@ def data_of(selector: Selector | None = None, **given: Any) -> TMazeDataModule:
 
 def chunks(data: TMazeDataModule, count: int = 8, contexts: bool = False) -> list[Chunk]:
     """Chunks whose targets are all of the next steps' last ones."""
-    table = data.targets("train")
+    table = data.splits["train"].targets
     zeros = np.zeros(len(table.scored), np.int64)
     position = np.maximum(data.sources["train"].lengths - 1, 0)[:, None]
     table.put(np.arange(len(zeros)), (position, np.ones(position.shape, np.float32)))
@@ -173,7 +173,7 @@ def test_the_only_outcome_of_an_episode_is_a_target_from_the_first_choice_on(see
     )
     model = MemUP(data.task, memory=partial(LSTM, hidden_size=8))
     quiet_trainer(40, [TargetRefresh(every=1_000_000, settle=10, max_wait=20)]).fit(model, data)
-    selected = data.targets("train").select(np.arange(64), np.zeros(64, np.int64))
+    selected = data.splits["train"].targets.select(np.arange(64), np.zeros(64, np.int64))
     assert (selected == 39).all()
     assert model.clusters is not None
     assert model.clusters.presence.max() <= 0.5

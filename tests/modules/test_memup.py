@@ -557,7 +557,7 @@ def fit(num_workers: int = 0, updates: int = 60, seed: int = 1, **parts: Any) ->
         check_val_every_n_epoch=None,
     )
     trainer.fit(model, data)
-    assert not updates or data.targets("train").num_refreshes >= updates // 10 - 1
+    assert not updates or data.splits["train"].targets.num_refreshes >= updates // 10 - 1
     return model, data
 
 
@@ -570,12 +570,14 @@ def same(model: MemUP, other: MemUP) -> bool:
 def test_the_same_seed_gives_the_same_weights_bit_for_bit_with_any_number_of_workers(num_workers: int) -> None:
     ours, theirs = fit(), fit(num_workers)
     assert same(ours[0], theirs[0])
-    assert np.array_equal(ours[1].targets("train").candidates.position, theirs[1].targets("train").candidates.position)
+    assert np.array_equal(
+        ours[1].splits["train"].targets.candidates.position, theirs[1].splits["train"].targets.candidates.position
+    )
 
 
 def test_average_surprise_finds_the_junction_and_follows_the_weights_through_a_fit() -> None:
     model, data = fit(uncertainty=AverageSurprise(decay=0.9), updates=120)
-    table, source = data.targets("train"), data.sources["train"]
+    table, source = data.splits["train"].targets, data.sources["train"]
     chosen = table.select(np.arange(24), np.zeros(24, np.int64))[:, 0]
     assert (chosen == source.lengths - 1)[table.scored].mean() > 0.9
     assert isinstance(model.uncertainty, AverageSurprise)

@@ -79,7 +79,7 @@ class Run:
     def outcome(self) -> dict[str, Tensor]:
         """All that the run has come to."""
         optimizer = self.trainer.optimizers[0].state_dict()["state"]
-        table = self.data.targets("train").state_dict()
+        table = self.data.splits["train"].targets.state_dict()
         state = self.model.lanes.after
         assert state is not None
         found = {f"weights.{name}": x for name, x in self.model.state_dict().items()}

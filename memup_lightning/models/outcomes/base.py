@@ -16,10 +16,14 @@ class Outcome(nn.Module, ABC):
 
     Attributes:
         num_parameters: numbers that a network must put out for one outcome.
+        num_classes: classes of the outcome; 0 for numbers.
         score_names: keys of :meth:`scores`; evaluation logs the mean of each over the evaluated steps.
+        uncertainty_unit: of :meth:`uncertainty`.
     """
 
     num_parameters: int
+    num_classes: int = 0
+    uncertainty_unit: str = "nats"
     score_names: tuple[str, ...] = ("accuracy", "nll")
 
     @abstractmethod
@@ -47,6 +51,11 @@ class Outcome(nn.Module, ABC):
         """Return the standard deviation of the distribution of one number, ``[...]``; None for classes and vectors."""
         return None
 
+    @property
+    def has_constant_uncertainty(self) -> bool:
+        """Whether :meth:`uncertainty` is the same for all parameters, so that nothing can be selected by it."""
+        return False
+
     @abstractmethod
     def predict(self, params: Tensor) -> Tensor:
         """Return the predicted outcome, ``[..., *shape]``."""
@@ -54,6 +63,16 @@ class Outcome(nn.Module, ABC):
     @abstractmethod
     def correct(self, params: Tensor, outcome: Tensor) -> Tensor:
         """Return 1.0 where the prediction is right, else 0.0, ``[...]``."""
+
+    def residual(self, params: Tensor, outcome: Tensor) -> Tensor:
+        """Return what is left to explain of each outcome, ``[...]``: the negative log-likelihood in nats of classes, the
+        squared error of numbers."""
+        return self.nll(params, outcome)
+
+    @abstractmethod
+    def own_uncertainty(self, outcome: Tensor) -> float:
+        """Return the uncertainty of outcomes ``[N, *shape]`` by themselves, in the unit of :meth:`residual`: the entropy of
+        classes, the variance of numbers."""
 
     def scores(self, params: Tensor, outcome: Tensor) -> dict[str, Tensor]:
         """Return the scores of predictions, each of :attr:`score_names` ``[...]``."""

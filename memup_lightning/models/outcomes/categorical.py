@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -32,7 +33,7 @@ class CategoricalOutcome(Outcome):
             raise MemUPError(
                 f"CategoricalOutcome predicts one class a step, but the outcome has shape {list(field.shape)}"
             )
-        self.num_parameters = field.classes
+        self.num_parameters = self.num_classes = field.classes
 
     def nll(self, params: Tensor, outcome: Tensor) -> Tensor:
         flat = F.cross_entropy(params.flatten(0, -2), outcome.long().clamp(min=0).flatten(), reduction="none")
@@ -41,6 +42,10 @@ class CategoricalOutcome(Outcome):
     def uncertainty(self, params: Tensor) -> Tensor:
         log_p = params.log_softmax(-1)
         return -(log_p.exp() * log_p).sum(-1)
+
+    def own_uncertainty(self, outcome: Tensor) -> float:
+        share = outcome.unique(return_counts=True)[1].double() / len(outcome)
+        return float(torch.special.entr(share).sum())
 
     def predict(self, params: Tensor) -> Tensor:
         return params.argmax(-1)

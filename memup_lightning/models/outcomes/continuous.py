@@ -65,6 +65,11 @@ class ContinuousOutcome(Outcome):
             "or evaluate steps whose outcomes differ"
         )
 
+    def residual(self, params: Tensor, outcome: Tensor) -> Tensor:
+        return (self._errors(params, outcome) * self.standardizer.scale).square().mean(-1)
+
+    def own_uncertainty(self, outcome: Tensor) -> float:
+        return float(outcome.double().reshape(len(outcome), -1).var(0, correction=0).mean())
+
     def scores(self, params: Tensor, outcome: Tensor) -> dict[str, Tensor]:
-        errors = self._errors(params, outcome) * self.standardizer.scale
-        return super().scores(params, outcome) | {"mse": errors.square().mean(-1)}
+        return super().scores(params, outcome) | {"mse": self.residual(params, outcome)}

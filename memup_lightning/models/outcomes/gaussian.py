@@ -79,6 +79,10 @@ class GaussianOutcome(ContinuousOutcome):
         _, std = self._split(params)
         return (std.log() + 0.5 * math.log(2 * math.pi * math.e)).sum(-1)
 
+    @property
+    def has_constant_uncertainty(self) -> bool:
+        return not self.learned_variance
+
     def reported_uncertainty(self, params: Tensor) -> Tensor:
         return self.uncertainty(params) + self.standardizer.log_scale()
 

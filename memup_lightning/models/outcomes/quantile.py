@@ -30,6 +30,7 @@ class QuantileOutcome(ContinuousOutcome):
         MemUPError: the outcome is a class number or has several components; fewer than 2 quantiles.
     """
 
+    uncertainty_unit = "spreads"
     taus: Tensor
 
     def __init__(

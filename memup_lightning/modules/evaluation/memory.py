@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor, nn
-from torchmetrics import MeanMetric
 
 from memup_lightning.chunk import Chunk, Fields, StepBatch
 from memup_lightning.distributed import all_gather_object, world_size
-from memup_lightning.models.outcomes import CategoricalOutcome, ContinuousOutcome, Outcome
+from memup_lightning.models.outcomes import Outcome
 from memup_lightning.models.uncertainty import LocalPredictor
+from memup_lightning.modules.evaluation.comparison import Comparison, OutcomePrediction
 from memup_lightning.modules.evaluation.hooks import EvaluationHooks
-from memup_lightning.modules.evaluation.metrics import RANKINGS, BaseRate, MeanError, class_metrics, ranking_counts
+from memup_lightning.modules.evaluation.metrics import (
+    RANKINGS,
+    BaseRate,
+    Mean,
+    MeanError,
+    class_metrics,
+    ranking_counts,
+)
 from memup_lightning.specs import TaskSpec
 from memup_lightning.typing import State
 
@@ -43,18 +51,15 @@ class MemoryEvaluation(EvaluationHooks):
 
     def make_metrics(self) -> nn.ModuleDict:
         """Make the metrics that evaluation logs, by name; those of the predictor without memory begin with ``local_``."""
-        metrics: dict[str, Any] = {"memory_gain": MeanMetric()}
+        metrics: dict[str, Any] = {"memory_gain": Mean()}
         for prefix in ("", _LOCAL):
-            metrics |= {prefix + name: MeanMetric() for name in self.outcome.score_names}
-            metrics |= {prefix + name: metric for name, metric in self._class_metrics().items()}
-        if isinstance(self.outcome, CategoricalOutcome):
-            metrics["base_rate"] = BaseRate(self.outcome.num_parameters)
-        if isinstance(self.outcome, ContinuousOutcome):
-            metrics["mean_mse"] = MeanError(self.outcome.size)
+            metrics |= {prefix + name: Mean() for name in self.outcome.score_names}
+            metrics |= {prefix + name: x for name, x in class_metrics(self.outcome.num_classes).items()}
+        if self.outcome.num_classes:
+            metrics["base_rate"] = BaseRate(self.outcome.num_classes)
+        if "mse" in self.outcome.score_names:
+            metrics["mean_mse"] = MeanError(math.prod(self.task.outcome.shape))
         return nn.ModuleDict(metrics)
-
-    def _class_metrics(self) -> dict[str, Any]:
-        return class_metrics(self.outcome.num_parameters) if isinstance(self.outcome, CategoricalOutcome) else {}
 
     def start_evaluation(self) -> None:
         self._evaluation_state = None
@@ -101,7 +106,7 @@ class MemoryEvaluation(EvaluationHooks):
         for (name, metric), counts in zip(self.metrics.items(), zip(*updates, strict=True), strict=True):
             if any(counts):  # on any rank: all ranks must log the same names, or they wait for each other for ever
                 if not metric.update_count:
-                    metric.update(0.0, 0.0) if isinstance(metric, MeanMetric) else metric.update_nothing()
+                    metric.update_nothing()
                 self.log(f"{stage}/{name}", metric, prog_bar=name == "memory_gain" and stage == "val")
                 if name == "memory_gain" and stage == "val":
                     self._log_trend(metric)
@@ -110,7 +115,7 @@ class MemoryEvaluation(EvaluationHooks):
         """Say why the outcomes of the last evaluation, on this rank, cannot be distinguished; None where they can."""
         return None if self._outcome_range is None else self.outcome.too_small_to_tell(*self._outcome_range)
 
-    def _log_trend(self, metric: MeanMetric) -> None:
+    def _log_trend(self, metric: Mean) -> None:
         """Show how the gain changed since the evaluations before, in the progress bar alone."""
         gain = metric.compute()  # cached: logging it computes it no second time
         if self._gains:
@@ -141,6 +146,45 @@ class MemoryEvaluation(EvaluationHooks):
             ``[B, K]``.
         """
         return self._explained(targets.context, targets.outcome, memory, distance)
+
+    def play(self, chunks: Iterable[Chunk]) -> Iterator[tuple[Chunk, Tensor]]:
+        """Play whole episodes from their beginning.
+
+        Yields:
+            Each chunk, on the device of this module, and m of its steps, ``[B, T, output_size]``.
+        """
+        state: State | None = None
+        for chunk in chunks:
+            moved = chunk.to(self.device)
+            memory, state = self.unroll(moved, state)
+            yield moved, memory
+
+    def compare(self, steps: StepBatch, memory: Tensor, distance: Tensor) -> Comparison:
+        """Predict the outcomes of steps from states of the memory, and without memory.
+
+        Args:
+            steps: K steps of B episodes.
+            memory: D states for each step, ``[B, K, D, output_size]``; each of B, K and D may be 1 for all.
+            distance: steps from a state to the step, ``[B, K, D]``, or what is broadcast to it.
+        """
+        steps = steps.to(self.device)
+        context = self.context_encoder(steps.context)[:, :, None]
+        params = self.predictor(context, memory, distance.to(self.device))
+        local, outcome = self.local(steps.context)[:, :, None], steps.outcome[:, :, None]
+        repeated = outcome.expand(*params.shape[:3], *outcome.shape[3:])
+        return Comparison(self._prediction(params, repeated), self._prediction(local, outcome))
+
+    def own_uncertainty(self, outcome: Tensor) -> float:
+        """Return the entropy or variance of outcomes ``[N, *shape]``, in the unit of their residuals."""
+        return self.outcome.own_uncertainty(outcome)
+
+    def _prediction(self, params: Tensor, outcome: Tensor) -> OutcomePrediction:
+        return OutcomePrediction(
+            nll=self.outcome.nll(params, outcome) * BITS_PER_NAT,
+            residual=self.outcome.residual(params, outcome),
+            value=self.outcome.predict(params),
+            std=self.outcome.std(params),
+        )
 
     def _evaluated(self, chunk: Chunk) -> tuple[Fields, Tensor]:
         """Return the local context and outcome of the steps at which the memory is evaluated, a row each."""

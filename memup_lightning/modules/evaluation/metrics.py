@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
+from torchmetrics import MeanMetric, Metric
 
 MAX_RANKED_CLASSES = 32
 """Classes up to which the metrics of rankings are computed; each class costs a histogram."""
@@ -34,14 +34,6 @@ class _ClassCounts(Metric):
         self.num_classes = num_classes
         self.add_state("counts", torch.zeros(*shape, num_classes, dtype=torch.int64), dist_reduce_fx="sum")
 
-    def update(self, logits: Tensor, outcome: Tensor) -> None:
-        """Add some steps: ``[rows, classes]`` and ``[rows]``."""
-        raise NotImplementedError
-
-    def update_nothing(self) -> None:
-        """Take part in a reduction over ranks without any step."""
-        self.update(torch.zeros(0, self.num_classes, device=self.counts.device), self.counts.new_zeros(0))
-
 
 class BalancedAccuracy(_ClassCounts):
     """Mean over the classes that occur of the share of their steps that is predicted right."""
@@ -50,8 +42,13 @@ class BalancedAccuracy(_ClassCounts):
         super().__init__(num_classes, 2)
 
     def update(self, logits: Tensor, outcome: Tensor) -> None:
+        """Add some steps: ``[rows, classes]`` and ``[rows]``."""
         right = logits.argmax(-1) == outcome
         self.counts += torch.stack([_count(outcome, self.num_classes), _count(outcome[right], self.num_classes)])
+
+    def update_nothing(self) -> None:
+        """Take part in a reduction over ranks without any step."""
+        self.update(torch.zeros(0, self.num_classes, device=self.counts.device), self.counts.new_zeros(0))
 
     def compute(self) -> Tensor:
         steps, right = self.counts
@@ -65,7 +62,7 @@ class BaseRate(_ClassCounts):
     def __init__(self, num_classes: int) -> None:
         super().__init__(num_classes)
 
-    def update(self, outcome: Tensor) -> None:  # type: ignore[override]
+    def update(self, outcome: Tensor) -> None:
         self.counts += _count(outcome, self.num_classes)
 
     def update_nothing(self) -> None:
@@ -81,7 +78,7 @@ class _Ranking(_ClassCounts):
     def __init__(self, num_classes: int) -> None:
         super().__init__(num_classes, 2, _BINS)
 
-    def update(self, counts: Tensor) -> None:  # type: ignore[override]
+    def update(self, counts: Tensor) -> None:
         """Add some steps, by their :func:`ranking_counts`."""
         self.counts += counts
 
@@ -116,6 +113,14 @@ class AveragePrecision(_Ranking):
             return torch.tensor(1.0)
         precision = own.cumsum(1) / (own + others).cumsum(1).clamp(min=1)
         return ((own * precision).sum(1) / own.sum(1)).mean().float()
+
+
+class Mean(MeanMetric):
+    """Weighted mean of numbers."""
+
+    def update_nothing(self) -> None:
+        """Take part in a reduction over ranks without any step."""
+        self.update(0.0, 0.0)
 
 
 class MeanError(Metric):
@@ -177,7 +182,10 @@ def ranking_counts(logits: Tensor, outcome: Tensor) -> Tensor:
 
 
 def class_metrics(num_classes: int) -> dict[str, Any]:
-    """Make the metrics of class probabilities, by name; those of rankings up to :data:`MAX_RANKED_CLASSES` classes."""
+    """Make the metrics of class probabilities, by name; those of rankings up to :data:`MAX_RANKED_CLASSES` classes.
+    None for an outcome without classes."""
+    if not num_classes:
+        return {}
     metrics: dict[str, Any] = {"balanced_accuracy": BalancedAccuracy(num_classes)}
     if num_classes <= MAX_RANKED_CLASSES:
         metrics |= {name: ranking(num_classes) for name, ranking in RANKINGS.items()}

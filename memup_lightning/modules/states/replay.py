@@ -17,7 +17,7 @@ from memup_lightning.distributed import all_gather_object, share_of_episodes
 from memup_lightning.exceptions import MemUPError, check_at_least
 from memup_lightning.models.eval_mode import eval_mode
 from memup_lightning.modules.states.snapshots import StateBatch, StateReplayBuffer, TopKStates
-from memup_lightning.protocols import ChunkSource, LaneOwner
+from memup_lightning.protocols import EpisodeSplit, LaneOwner, LaneSchedule
 from memup_lightning.runs.parts import chunk_source, has_targets, log_now
 from memup_lightning.typing import IntArray
 
@@ -109,30 +109,30 @@ class Replay(Callback):
                 f"Replay sets states of lanes, which {type(pl_module).__name__} does not own: give it the methods of "
                 "memup_lightning.protocols.LaneOwner, or remove Replay from trainer.callbacks"
             )
-        self._model, data = pl_module, chunk_source(trainer)
-        if stage == "fit" and not len(self.replaying(data)):
-            raise MemUPError(f"Replay share={self.share} of {data.lanes} lanes is no lane; raise share or lanes")
+        self._model, number = pl_module, chunk_source(trainer).lanes
+        if stage == "fit" and not len(self.replaying(number)):
+            raise MemUPError(f"Replay share={self.share} of {number} lanes is no lane; raise share or lanes")
 
-    def replaying(self, data: ChunkSource) -> IntArray:
-        """Return the numbers, among the lanes of all ranks, of those that replay."""
-        turn = np.arange(data.lanes + 1) * round(self.share * data.lanes) // data.lanes
+    def replaying(self, lanes: int) -> IntArray:
+        """Return the numbers of the lanes that replay, among those of all ranks."""
+        turn = np.arange(lanes + 1) * round(self.share * lanes) // lanes
         return np.flatnonzero(np.diff(turn))
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._model is None:
             return
-        data, lanes = chunk_source(trainer), chunk_source(trainer).training_lanes()
-        lanes.release_lanes()
-        if not lanes.num_consumed:  # a new run
+        schedule = chunk_source(trainer).training_lanes()
+        schedule.release_lanes()
+        if not schedule.num_consumed:  # a new run
             self._clear()
         if not len(self._left):
             return
-        if len(self._left) != (count := len(self.replaying(data))):
+        if len(self._left) != (count := len(self.replaying(schedule.lanes))):
             raise MemUPError(
-                f"Replay share={self.share} of {data.lanes} lanes is {count}, but in the checkpoint {len(self._left)} "
+                f"Replay share={self.share} of {schedule.lanes} lanes is {count}, but in the checkpoint {len(self._left)} "
                 "lanes replay; resume with the same share and lanes"
             )
-        lanes.override_lanes(self.replaying(data), self._episode, self._start)
+        schedule.override_lanes(self.replaying(schedule.lanes), self._episode, self._start)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -140,64 +140,62 @@ class Replay(Callback):
         if self._model is None:
             return
         data = chunk_source(trainer)
-        consumed = data.training_lanes().num_consumed
-        self._learn(self._model, data)
+        episodes, schedule = data.splits["train"], data.training_lanes()
+        consumed = schedule.num_consumed
+        self._learn(self._model, schedule)
         if consumed % _READ_INTERVAL == 0:
             self.snapshots.update_priorities()
-        if not data.awaits_selection() and (consumed % self.every == 0 or not len(self.snapshots)):
+        if episodes.targets.num_refreshes and (consumed % self.every == 0 or not len(self.snapshots)):
             self._log(trainer, consumed)
-            self._scan(self._model, data)
+            self._scan(self._model, episodes, schedule)
         if len(self.snapshots):
-            self._move_on(self._model, data)
+            self._move_on(self._model, episodes, schedule)
 
-    def _entering_lanes(self, data: ChunkSource) -> tuple[IntArray, IntArray]:
+    def _entering_lanes(self, schedule: LaneSchedule) -> tuple[IntArray, IntArray]:
         """Return this rank's lanes whose visit begins with this chunk: their numbers here, and their snapshots."""
-        rows, own = data.training_lanes().own_lanes(self.replaying(data))
+        rows, own = schedule.own_lanes(self.replaying(schedule.lanes))
         entered = self._entered[rows]
         begun = entered >= 0
         return own[begun], entered[begun]
 
-    def _learn(self, model: LaneOwner, data: ChunkSource) -> None:
+    def _learn(self, model: LaneOwner, schedule: LaneSchedule) -> None:
         """Record the learning progress of the first chunks of visits."""
         if not len(self._left):
             return
-        lanes, entered = self._entering_lanes(data)
+        lanes, entered = self._entering_lanes(schedule)
         if len(lanes):
-            at = torch.from_numpy(lanes).to(model.device, non_blocking=True)
-            self.snapshots.record(
-                torch.from_numpy(entered).to(model.device, non_blocking=True), model.learning_progress(at)
-            )
+            self.snapshots.record(entered, model.learning_progress(lanes))
 
-    def _move_on(self, model: LaneOwner, data: ChunkSource) -> None:
+    def _move_on(self, model: LaneOwner, episodes: EpisodeSplit, schedule: LaneSchedule) -> None:
         """Move every replaying lane to the next chunk of its visit, or to the first of another."""
-        lanes, schedule = self.replaying(data), data.training_lanes()
+        lanes = self.replaying(schedule.lanes)
         if not len(self._left):
             self._episode, self._start, self._left = np.zeros((3, len(lanes)), np.int64)
-        self._start = self._start + data.chunk_length
+        self._start = self._start + schedule.chunk_length
         self._left = self._left - 1
         self._entered = np.full(len(lanes), -1)
-        over = np.flatnonzero((self._left < 0) | (self._start >= data.lengths("train")[self._episode]))
+        over = np.flatnonzero((self._left < 0) | (self._start >= episodes.lengths[self._episode]))
         if len(over):
-            chosen = self.snapshots.draw(rng.uniform(data.seed, _VISIT, schedule.num_consumed, lanes[over]))
+            chosen = self.snapshots.draw(rng.uniform(schedule.seed, _VISIT, schedule.num_consumed, lanes[over]))
             self._entered[over] = chosen
             self._episode[over], self._start[over] = self.snapshots.where[chosen].T
             self._left[over] = self.visits[over * len(self.visits) // len(lanes)] - 1
         schedule.override_lanes(lanes, self._episode, self._start)
-        own, entered = self._entering_lanes(data)
+        own, entered = self._entering_lanes(schedule)
         if len(own):
-            at = torch.from_numpy(own).to(model.device, non_blocking=True)
-            model.set_lane_states(at, self.snapshots.state(entered))
+            model.set_lane_states(own, self.snapshots.state(entered))
 
-    def _scan(self, model: LaneOwner, data: ChunkSource) -> None:
+    def _scan(self, model: LaneOwner, episodes: EpisodeSplit, schedule: LaneSchedule) -> None:
         """Play some episodes and keep snapshots of the states before their rarest chunks."""
-        episodes = share_of_episodes(self._next_episodes(data), data.lengths("train"))
-        window = data.chunk_length * max(1, _WINDOW // data.chunk_length)
-        windows = data.evaluation_chunks("train", episodes, self.lanes, window, contexts=False)
+        played = share_of_episodes(self._next_episodes(episodes, schedule), episodes.lengths)
+        window = schedule.chunk_length * max(1, _WINDOW // schedule.chunk_length)
+        windows = episodes.chunks(played, self.lanes, window, contexts=False)
         with eval_mode(cast(nn.Module, model)):
-            found = self._rarest(model, windows, data.chunk_length, *self._input_statistics(model, data))
+            statistics = self._input_statistics(model, episodes, schedule)
+            found = self._rarest(model, windows, schedule.chunk_length, *statistics)
         everywhere = [part for parts in all_gather_object(found) for part in parts]
         # What is kept must not grow too old before the scan after this one.
-        now = data.training_lanes().num_consumed
+        now = schedule.num_consumed
         self.snapshots.refresh(everywhere, now, now + self.every - self.max_age)
 
     def _rarest(
@@ -234,10 +232,10 @@ class Replay(Callback):
             found.append(kept.found)
         return found
 
-    def _next_episodes(self, data: ChunkSource) -> IntArray:
+    def _next_episodes(self, episodes: EpisodeSplit, schedule: LaneSchedule) -> IntArray:
         """Return the episodes whose turn it is, of those that lanes may play; episodes without targets are left out."""
-        lengths, scored = data.lengths("train"), data.targets("train").scored
-        admitted = data.training_lanes().admitted_episodes()
+        lengths, scored = episodes.lengths, episodes.targets.scored
+        admitted = schedule.admitted_episodes()
         queue = np.roll(admitted, -np.searchsorted(admitted, self._turn))
         queue = queue[scored[queue]]
         fits = np.cumsum(lengths[queue]) <= self.max_steps
@@ -246,14 +244,16 @@ class Replay(Callback):
         self._turn = int(chosen[-1] + 1) % len(lengths)
         return chosen
 
-    def _input_statistics(self, model: LaneOwner, data: ChunkSource) -> tuple[Tensor, Tensor]:
+    def _input_statistics(
+        self, model: LaneOwner, episodes: EpisodeSplit, schedule: LaneSchedule
+    ) -> tuple[Tensor, Tensor]:
         """Return the mean and standard deviation of the encoded inputs, of steps drawn from all episodes."""
-        ends, lanes = np.cumsum(data.lengths("train")), data.training_lanes()
-        rows = max(1, _NUM_SAMPLED // data.chunk_length)
-        step = rng.integers(int(ends[-1]), data.seed, _SAMPLE, lanes.num_consumed, np.arange(rows))
+        ends = np.cumsum(episodes.lengths)
+        rows = max(1, _NUM_SAMPLED // schedule.chunk_length)
+        step = rng.integers(int(ends[-1]), schedule.seed, _SAMPLE, schedule.num_consumed, np.arange(rows))
         episode = np.searchsorted(ends, step, side="right")
         start = step - np.concatenate([[0], ends])[episode]
-        chunk = lanes.rows(episode, start - start % data.chunk_length).to(model.device)
+        chunk = schedule.rows(episode, start - start % schedule.chunk_length).to(model.device)
         x = model.encode_inputs(chunk)[chunk.valid].double()
         return x.mean(0), x.var(0, correction=0).clamp(min=1e-12).sqrt()
 

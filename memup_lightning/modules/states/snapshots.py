@@ -124,11 +124,12 @@ class StateReplayBuffer:
         """Return the states of some snapshots, a row each."""
         return take(self.states, torch.from_numpy(numbers))
 
-    def record(self, numbers: Tensor, learning_progress: Tensor) -> None:
+    def record(self, numbers: IntArray, learning_progress: Tensor) -> None:
         """Record the learning progress of the first chunk of some visits, for the next :meth:`update_priorities`."""
-        self._recorded = self._recorded.to(learning_progress.device)
+        device = learning_progress.device
+        self._recorded, at = self._recorded.to(device), torch.from_numpy(numbers).to(device, non_blocking=True)
         self._recorded.index_add_(
-            1, numbers, torch.stack([learning_progress, torch.ones_like(learning_progress)]).to(self._recorded)
+            1, at, torch.stack([learning_progress, torch.ones_like(learning_progress)]).to(self._recorded)
         )
 
     def update_priorities(self) -> None:

@@ -125,7 +125,7 @@ class TargetRefresh(Callback):
     def refresh(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Score training episodes now and replace their targets."""
         begin = time.perf_counter()
-        data, model, store = chunk_source(trainer), self._learner, chunk_source(trainer).targets("train")
+        data, model, store = chunk_source(trainer), self._learner, chunk_source(trainer).splits["train"].targets
         assert model is not None
         episodes = self._choose(data)
         if data.selects_by_cluster():
@@ -155,11 +155,11 @@ class TargetRefresh(Callback):
 
     def _choose(self, data: ChunkSource) -> IntArray:
         """Return the episodes that are scored at this refresh."""
-        lengths = data.lengths("train")
+        lengths, targets = data.splits["train"].lengths, data.splits["train"].targets
         if self.max_steps is None or lengths.sum() <= self.max_steps:
             return np.arange(len(lengths))
         upcoming = data.training_lanes().upcoming_episodes(self._interval(data))
-        scored = data.targets("train").scored[upcoming]
+        scored = targets.scored[upcoming]
         in_turn = (self._turn + np.arange(len(lengths))) % len(lengths)
         queue = np.concatenate([upcoming[~scored], upcoming[scored], in_turn])
         _, first = np.unique(queue, return_index=True)
@@ -187,9 +187,9 @@ class TargetRefresh(Callback):
             return
         if data.selects_by_cluster() and not model.has_clusters():
             return  # the checkpoint is of a run without
-        episodes = np.arange(min(self.validation_episodes, len(data.lengths(split))))
+        episodes = np.arange(min(self.validation_episodes, len(data.splits[split].lengths)))
         recall = score_on_all_ranks(data, model, split, episodes, self.lanes)
-        data.targets(split).complete_refresh()
+        data.splits[split].targets.complete_refresh()
         if recall is not None:
             self._recall[split] = recall
 

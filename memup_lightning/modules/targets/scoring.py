@@ -10,7 +10,7 @@ from torch import nn
 
 from memup_lightning.distributed import all_gather_object, share_of_episodes, world_size
 from memup_lightning.models.eval_mode import eval_mode
-from memup_lightning.protocols import ChunkSource, TargetLearner
+from memup_lightning.protocols import ChunkSource, EpisodeSplit, TargetLearner
 from memup_lightning.typing import IntArray, Split
 
 
@@ -27,17 +27,17 @@ def score_episodes(data: ChunkSource, model: TargetLearner, split: Split, episod
     Returns:
         The number of evaluated steps of each episode of the split; 0 for those that were not scored.
     """
-    store, by_cluster = data.targets(split), data.selects_by_cluster()
-    collector, state, num_evaluated = None, None, np.zeros(len(data.lengths(split)), np.int64)
+    there, by_cluster = data.splits[split], data.selects_by_cluster()
+    collector, state, num_evaluated = None, None, np.zeros(len(there.lengths), np.int64)
     with eval_mode(cast(nn.Module, model)):
-        for chunk in data.evaluation_chunks(split, episodes, lanes):
+        for chunk in there.chunks(episodes, lanes):
             moved = chunk.to(model.device)
             if bool(chunk.is_first.any()):  # every lane begins a new episode with this chunk, or has none left
                 if collector is not None:
                     collector.finish()
                 state, rows = None, chunk.episode >= 0
                 playing = chunk.episode.numpy()[rows.numpy()]
-                collector = store.collect(playing, model.device)
+                collector = there.targets.collect(playing, model.device)
             assert collector is not None
             position = moved.start[:, None] + torch.arange(chunk.num_steps, device=model.device)
             on = rows.to(model.device)
@@ -71,32 +71,33 @@ def score_on_all_ranks(
         Share of the true steps found among the targets at an episode's beginning; None where the data mark no true steps.
     """
     if world_size() == 1:
-        return target_recall(data, split, episodes, score_episodes(data, model, split, episodes, lanes))
-    store = data.targets(split)
-    mine = share_of_episodes(episodes, data.lengths(split))
+        num_evaluated = score_episodes(data, model, split, episodes, lanes)
+        return target_recall(data.splits[split], episodes, num_evaluated, data.num_targets())
+    store = data.splits[split].targets
+    mine = share_of_episodes(episodes, data.splits[split].lengths)
     num_evaluated = score_episodes(data, model, split, mine, lanes)
     for theirs, rows, counts in all_gather_object((mine, store.take(mine), num_evaluated[mine])):
         store.put(theirs, rows)
         num_evaluated[theirs] = counts
-    return target_recall(data, split, episodes, num_evaluated)
+    return target_recall(data.splits[split], episodes, num_evaluated, data.num_targets())
 
 
-def target_recall(data: ChunkSource, split: Split, episodes: IntArray, num_evaluated: IntArray) -> float | None:
+def target_recall(split: EpisodeSplit, episodes: IntArray, num_evaluated: IntArray, num_targets: int) -> float | None:
     """Compute the share of the true steps that are targets at an episode's beginning; of K where there are more.
 
     Args:
-        data: the episodes, scored.
-        split: where they are from.
+        split: the episodes, scored.
         episodes: which ones.
         num_evaluated: evaluated steps of each episode of the split.
+        num_targets: K.
 
     Returns:
         None where the data mark no true steps.
     """
-    if not data.has_eval_mask(split):
+    if not split.has_eval_mask:
         return None
-    wanted = np.minimum(num_evaluated[episodes], data.num_targets()).sum()
+    wanted = np.minimum(num_evaluated[episodes], num_targets).sum()
     if not wanted:
         return None
-    selected = data.targets(split).select(episodes, np.zeros(len(episodes), np.int64))
-    return float(data.eval_mask_at(split, episodes, selected).sum() / wanted)
+    selected = split.targets.select(episodes, np.zeros(len(episodes), np.int64))
+    return float(split.eval_mask_at(episodes, selected).sum() / wanted)

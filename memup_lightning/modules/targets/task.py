@@ -55,6 +55,15 @@ class TargetTask(MemoryTask):
     def needs_targets(self) -> bool:
         return True
 
+    def describe_score(self) -> str:
+        """Return the name of the score, with its unit."""
+        return self.uncertainty.describe(self)
+
+    @property
+    def uncertainty_unit(self) -> str:
+        """Unit of the local predictor's uncertainty, which is that of the standardised outcome."""
+        return self.outcome.uncertainty_unit
+
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         super().optimizer_step(*args, **kwargs)
         self.uncertainty.update(self)

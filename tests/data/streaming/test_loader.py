@@ -68,5 +68,5 @@ def test_two_iterations_side_by_side_share_no_memory() -> None:
 def test_evaluation_with_idle_lanes_comes_through() -> None:
     data = TMazeDataModule(length=60, num_val=5, evaluation_lanes=2, evaluation_chunk_length=9, seed=1)
     data.setup("validate")
-    stream = data.evaluation_chunks("val")
+    stream = data.splits["val"].chunks()
     assert_same(list(ChunkLoader(stream, 2)), list(stream))

@@ -188,7 +188,7 @@ def test_a_replayed_chunk_has_the_targets_of_the_table() -> None:
         chunk = run.watch.chunks[n]
         assert chunk.targets is not None
         episode, start = chunk.episode.numpy(), chunk.start.numpy()
-        wanted = run.data.targets("train").select(episode, start)
+        wanted = run.data.splits["train"].targets.select(episode, start)
         assert np.array_equal(chunk.targets.position.numpy(), wanted)
         reward = run.data.sources["train"].gather(episode, wanted[:, 0], 1, ["reward"])["reward"]
         assert np.array_equal(chunk.targets.outcome[:, :1].numpy(), reward)
@@ -271,7 +271,7 @@ def test_the_hint_and_the_junction_are_the_most_novel_places_and_are_drawn_most(
 def test_the_learning_progress_of_visits_raises_the_priority_of_their_place(run: Run) -> None:
     snapshots = run.replay.snapshots
     before = snapshots.priority
-    snapshots.record(torch.tensor([3, 3, 5]), torch.tensor([1.0, 3.0, 0.0]))
+    snapshots.record(np.array([3, 3, 5]), torch.tensor([1.0, 3.0, 0.0]))
     assert np.array_equal(snapshots.priority, before)
     snapshots.update_priorities()
     changed = np.flatnonzero(snapshots.priority != before)
@@ -321,7 +321,7 @@ def test_the_fall_of_a_place_is_a_moving_average_of_what_its_visits_recorded() -
     loss[REPLAYING, -1, 0] = torch.tensor([1.0, 5.0, 0.0, 0.0])  # falls by 2, rises, does not begin here
     counts[REPLAYING[3], -1] = False  # and one whose target does not count at both ends
     run.model._target_losses = loss, counts
-    replay._learn(run.model, run.data)
+    replay._learn(run.model, run.data.training_lanes())
     replay.snapshots.update_priorities()
     expected = before.copy()
     expected[[2, 5]] = 0.8 * before[[2, 5]] + 0.2 * np.array([(2 + 0) / 2, 0])
