@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -36,12 +36,32 @@ class StepBatch:
     outcome: Tensor
     eval_mask: Tensor
 
+    def map(self, function: Callable[..., Any], *others: StepBatch) -> StepBatch:
+        """Apply a function to the tensors at the same place of these steps and others, and return its results as steps."""
+        return StepBatch(
+            function(self.position, *(x.position for x in others)),
+            function(self.valid, *(x.valid for x in others)),
+            _map_fields(function, self.context, *(x.context for x in others)),
+            function(self.outcome, *(x.outcome for x in others)),
+            function(self.eval_mask, *(x.eval_mask for x in others)),
+        )
+
     def split(self, count: int) -> list[StepBatch]:
         """Split the rows into equal parts (views)."""
-        return _split(self, count)
+        columns = zip(
+            self.position.tensor_split(count),
+            self.valid.tensor_split(count),
+            _split_fields(self.context, count),
+            self.outcome.tensor_split(count),
+            self.eval_mask.tensor_split(count),
+            strict=True,
+        )
+        return [StepBatch(*row) for row in columns]
 
     def to(self, device: torch.device, non_blocking: bool = False) -> StepBatch:
-        return _move(self, device, non_blocking)
+        if self.valid.device == device:
+            return self
+        return self.map(lambda x: x.to(device, non_blocking=non_blocking))
 
 
 @dataclass
@@ -101,20 +121,72 @@ class Chunk:
             )
         return {name: x.unfold(1, window, 1).movedim(-1, 2) for name, x in self.context.items()}
 
+    def map(self, function: Callable[..., Any], *others: Chunk) -> Chunk:
+        """Apply a function to the tensors at the same place of this chunk and others, and return its results as a chunk.
+        What one of them has not (:attr:`loss_free`, :attr:`probes`, :attr:`targets`) stays as it is here."""
+        loss_free, probes, targets = ([getattr(x, name) for x in (self, *others)] for name in _OPTIONAL)
+        return Chunk(
+            self.step,
+            _map_fields(function, self.inputs, *(x.inputs for x in others)),
+            function(self.valid, *(x.valid for x in others)),
+            function(self.is_first, *(x.is_first for x in others)),
+            function(self.episode, *(x.episode for x in others)),
+            function(self.start, *(x.start for x in others)),
+            _map_fields(function, self.context, *(x.context for x in others)),
+            function(self.outcome, *(x.outcome for x in others)),
+            function(self.has_outcome, *(x.has_outcome for x in others)),
+            function(self.eval_mask, *(x.eval_mask for x in others)),
+            loss_free[0] if _lacks(loss_free) else function(*loss_free),
+            probes[0] if _lacks(probes) else probes[0].map(function, *probes[1:]),
+            targets[0] if _lacks(targets) else targets[0].map(function, *targets[1:]),
+        )
+
     def split(self, steps: Sequence[int]) -> list[Chunk]:
         """Split a chunk that concatenates the rows of several steps of the run into their chunks (views)."""
-        parts = _split(self, len(steps))
-        for part, step in zip(parts, steps, strict=True):
-            part.step = step
-        return parts
+        count = len(steps)
+        none = [None] * count
+        columns = zip(
+            steps,
+            _split_fields(self.inputs, count),
+            self.valid.tensor_split(count),
+            self.is_first.tensor_split(count),
+            self.episode.tensor_split(count),
+            self.start.tensor_split(count),
+            _split_fields(self.context, count),
+            self.outcome.tensor_split(count),
+            self.has_outcome.tensor_split(count),
+            self.eval_mask.tensor_split(count),
+            none if self.loss_free is None else self.loss_free.tensor_split(count),
+            none if self.probes is None else self.probes.split(count),
+            none if self.targets is None else self.targets.split(count),
+            strict=True,
+        )
+        return [Chunk(*row) for row in columns]
 
     def with_lanes(self, lanes: Tensor, other: Chunk) -> Chunk:
         """Return this chunk with some lanes (int64 ``[rows]``) replaced by those of another; the probes stay."""
-        pasted = _paste(self, lanes, other)
-        return replace(pasted, step=self.step, probes=self.probes)
+        return self.map(lambda x, new: x.index_copy(0, lanes, new), replace(other, probes=None))
 
     def to(self, device: torch.device, non_blocking: bool = False) -> Chunk:
-        return _move(self, device, non_blocking)
+        if self.valid.device == device:
+            return self
+        return self.map(lambda x: x.to(device, non_blocking=non_blocking))
+
+
+_OPTIONAL = ("loss_free", "probes", "targets")
+
+
+def _lacks(parts: list[Any]) -> bool:
+    return any(part is None for part in parts)
+
+
+def _map_fields(function: Callable[..., Any], *fields: Fields) -> Fields:
+    return {name: function(*(x[name] for x in fields)) for name in fields[0]}
+
+
+def _split_fields(fields: Fields, count: int) -> list[Fields]:
+    parts = zip(*(x.tensor_split(count) for x in fields.values()), strict=True)
+    return [dict(zip(fields, part, strict=True)) for part in parts] or [{} for _ in range(count)]
 
 
 class ClusterAssignment(NamedTuple):
@@ -131,57 +203,3 @@ class ClusterAssignment(NamedTuple):
     def rows(self, index: Tensor) -> ClusterAssignment:
         """Return the assignment of some rows."""
         return self._replace(cluster=self.cluster[index])
-
-
-T = TypeVar("T", Chunk, StepBatch)
-
-
-def _move(chunk: T, device: torch.device, non_blocking: bool) -> T:
-    if chunk.valid.device == device:
-        return chunk
-    moved: T = tree_map(chunk, Tensor, lambda x: x.to(device, non_blocking=non_blocking))
-    return moved
-
-
-_RECORDS = (Chunk, StepBatch)  # a tuple is faster to test for than a union, which would be built at every call
-
-
-def tree_map(value: Any, leaf_type: type, function: Callable[[Any], Any]) -> Any:
-    """Return the same chunk (or steps, fields, or a tuple of them) with every leaf of a type replaced."""
-    # torch.utils._pytree, which is private, takes five times as long.
-    if isinstance(value, leaf_type):
-        return function(value)
-    if isinstance(value, dict):
-        return {name: tree_map(x, leaf_type, function) for name, x in value.items()}
-    if isinstance(value, tuple):
-        return tuple(tree_map(x, leaf_type, function) for x in value)
-    if isinstance(value, _RECORDS):
-        return type(value)(**{name: tree_map(x, leaf_type, function) for name, x in vars(value).items()})
-    return value
-
-
-def _split(value: Any, count: int) -> list[Any]:
-    # Every training chunk passes here: each tensor is split once, and the parts are zipped, not mapped part by part.
-    if isinstance(value, Tensor):
-        return list(value.tensor_split(count))
-    if isinstance(value, dict):
-        parts = [_split(x, count) for x in value.values()]
-        return [dict(zip(value, part, strict=True)) for part in zip(*parts, strict=True)] or [{} for _ in range(count)]
-    if isinstance(value, _RECORDS):
-        record = type(value)
-        names, parts = list(vars(value)), [_split(x, count) for x in vars(value).values()]
-        return [record(**dict(zip(names, part, strict=True))) for part in zip(*parts, strict=True)]
-    return [value] * count
-
-
-def _paste(chunk: T, lanes: Tensor, other: T) -> T:
-    changed: dict[str, Any] = {}
-    for name, value in vars(chunk).items():
-        new = getattr(other, name)
-        if isinstance(value, Tensor):
-            changed[name] = value.index_copy(0, lanes, new)
-        elif isinstance(value, dict):
-            changed[name] = {key: x.index_copy(0, lanes, new[key]) for key, x in value.items()}
-        elif isinstance(value, StepBatch) and new is not None:
-            changed[name] = _paste(value, lanes, new)
-    return replace(chunk, **changed)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from memup_lightning.chunk import Chunk, tree_map
+from memup_lightning.chunk import Chunk
 from memup_lightning.data.streaming.stream import ChunkStream
 from memup_lightning.typing import IntArray
 
@@ -145,7 +145,7 @@ class Packed(NamedTuple):
     """
 
     buffer: Tensor
-    frame: Any
+    frame: Chunk
 
 
 class _Place(NamedTuple):
@@ -172,7 +172,7 @@ def pack(chunk: Chunk, into: Packed | None = None) -> Packed:
         tensors.append((_Place(begin, begin + x.numel() * x.element_size(), x.dtype, x.shape), x))
         return tensors[-1][0]
 
-    frame = tree_map(chunk, Tensor, place)
+    frame = chunk.map(place)
     if into is None or into.frame != frame:
         storage = torch.UntypedStorage._new_shared(tensors[-1][0].end)
         into = Packed(torch.empty(0, dtype=torch.uint8).set_(storage), frame)
@@ -183,5 +183,4 @@ def pack(chunk: Chunk, into: Packed | None = None) -> Packed:
 
 def unpack(packed: Packed) -> Chunk:
     """Unpack a chunk; its tensors are views."""
-    chunk: Chunk = tree_map(packed.frame, _Place, lambda at: at.view(packed.buffer))
-    return chunk
+    return packed.frame.map(lambda at: at.view(packed.buffer))
