@@ -3,16 +3,34 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from pathlib import Path
+from typing import IO, Any, Self
 
 from pytorch_lightning import LightningDataModule
 
-from memup_lightning.runs.trust import CheckedLoading
+from memup_lightning.runs.trust import check_names
 from memup_lightning.specs import TaskSpec
 
 
-class BaseDataModule(CheckedLoading, LightningDataModule, ABC):  # type: ignore[misc]
+class BaseDataModule(LightningDataModule, ABC):
     """Base class of datamodules with a task; a model is built from the task."""
+
+    @classmethod
+    def load_from_checkpoint(
+        cls,
+        checkpoint_path: str | Path | IO[bytes],
+        map_location: Any = None,
+        hparams_file: str | Path | None = None,
+        weights_only: bool | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Build a datamodule from a checkpoint, whose names are checked first; see Lightning's method of this name.
+
+        Raises:
+            MemUPError: the checkpoint names a class that is not trusted.
+        """
+        weights_only = check_names(checkpoint_path, weights_only)
+        return super().load_from_checkpoint(checkpoint_path, map_location, hparams_file, weights_only, **kwargs)
 
     def __str__(self) -> str:
         """Return the name of the class: Lightning's text asks every loader for its length, which may play or read."""

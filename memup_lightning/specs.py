@@ -134,6 +134,11 @@ class TaskSpec:
         return plain
 
     @classmethod
+    def parse(cls, task: TaskSpec | Mapping[str, Any]) -> TaskSpec:
+        """Return the specification, which may be given as the result of :meth:`to_dict`."""
+        return task if isinstance(task, TaskSpec) else cls.from_dict(task)
+
+    @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> TaskSpec:
         """Make a specification from the result of :meth:`to_dict`."""
         fields = {name: FieldSpec(**spec) for name, spec in plain["fields"].items()}

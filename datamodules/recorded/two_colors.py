@@ -145,12 +145,11 @@ class TwoColorsDataModule(GymnasiumDataModule):
             terminated: whether each episode ended by itself.
         """
         reward, stops = arrays["reward"], np.cumsum(lengths)
-        if isinstance(self.rules, TwoColorsDelayRules):
-            choice = (self.rules.pillar_room_tics + self.rules.delay) // self.frame_skip
-            taken = np.zeros(len(reward), np.bool_)
-            taken[stops - 1] = terminated & (lengths > choice)
+        if self.rules.choice_tic is None:
+            taken = np.concatenate([self._late_vests(part) for part in np.split(reward, stops[:-1])])
         else:
-            taken = np.concatenate([self._late_vests(self.rules, part) for part in np.split(reward, stops[:-1])])
+            taken = np.zeros(len(reward), np.bool_)
+            taken[stops - 1] = terminated & (lengths > self.rules.choice_tic // self.frame_skip)
         return taken & self.shows_the_vest(arrays)
 
     def shows_the_vest(self, arrays: Arrays) -> BoolArray:
@@ -185,9 +184,9 @@ class TwoColorsDataModule(GymnasiumDataModule):
         green: BoolArray = (arrays[COLOUR] == 1) == self._right(arrays["reward"])
         return green
 
-    def _late_vests(self, rules: TwoColorsRules, reward: FloatArray) -> BoolArray:
+    def _late_vests(self, reward: FloatArray) -> BoolArray:
         """Steps of an episode that take a vest, late, and no other one in the steps that its outcome sums up."""
-        rewards = self._vest_rewards(reward)
+        rules, rewards = self.rules, self._vest_rewards(reward)
         least, most = sorted((abs(rules.match_reward), abs(rules.mismatch_reward)))
         if not least:
             return np.zeros(len(reward), np.bool_)  # a vest without reward cannot be found
@@ -209,7 +208,7 @@ class TwoColorsDataModule(GymnasiumDataModule):
             arrays: the ``info.NAME`` of :attr:`kept_infos` and ``reward`` of steps that take a given vest.
         """
         green = self._is_green(arrays)
-        if isinstance(self.rules, TwoColorsDelayRules):
+        if self.rules.choice_tic is not None:
             return green.astype(np.int64)
         counts = arrays[INFO + "green_count"] - arrays[INFO + "red_count"]
         more = np.clip(np.where(green, counts, -counts), -MAX_EXCESS, MAX_EXCESS).astype(np.int64) + MAX_EXCESS

@@ -13,7 +13,7 @@ import inspect
 import json
 import sys
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from importlib import metadata
 from pathlib import Path
@@ -26,6 +26,7 @@ from memup_lightning.exceptions import MemUPError
 
 Json = Any
 """None, bool, int, float, str, and lists and dicts of them."""
+Part = Callable[[Any], Json]
 
 
 class FingerprintError(ValueError):
@@ -58,26 +59,9 @@ def fingerprint(value: Any, within: tuple[int, ...] = ()) -> Json:
     """
     if value is None or type(value) in (bool, int, float, str):
         return value
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, Path | np.dtype | torch.dtype | torch.device | bytes):
-        return str(value)
-    if isinstance(value, type | types.FunctionType | types.BuiltinFunctionType):
-        return _named(value)
     if id(value) in within:
         raise FingerprintError(f"its {type(value).__qualname__} holds itself")
-    part = functools.partial(fingerprint, within=(*within, id(value)))
-    if isinstance(value, list | tuple):
-        return [part(x) for x in value]
-    if isinstance(value, set | frozenset):
-        return sorted((part(x) for x in value), key=canonical)
-    if isinstance(value, Mapping):
-        return {key if isinstance(key, str) else canonical(part(key)): part(x) for key, x in value.items()}
-    if isinstance(value, np.ndarray | torch.Tensor):
-        return _array(value)
-    if isinstance(value, types.MethodType):
-        return {"method": value.__name__, "of": part(value.__self__)}
-    return {"class": _named(type(value)), "holds": part(_content(value))}
+    return _identity(value, functools.partial(fingerprint, within=(*within, id(value))))
 
 
 def canonical(plain: Json) -> str:
@@ -90,20 +74,86 @@ def digest(plain: Json) -> str:
     return hashlib.sha256(canonical(plain).encode()).hexdigest()[:16]
 
 
-def _content(value: Any) -> Json:
-    """Return the attributes of an object, for its fingerprint."""
-    if isinstance(value, Enum):
-        return value.name
-    if isinstance(value, np.random.Generator):
-        return value.bit_generator.state
-    if isinstance(value, functools.partial):
-        # jsonargparse instantiates classes through functions of its own, which say nothing about the data
-        args = [x for x in (value.func, *value.args) if not getattr(x, "__module__", "").startswith("jsonargparse")]
-        return [args, value.keywords]
+@functools.singledispatch
+def _identity(value: Any, part: Part) -> Json:
+    """Return the identity of an object that holds others, whose identities ``part`` returns."""
     slots = [name for base in type(value).__mro__ for name in _slots(base) if hasattr(value, name)]
     if not hasattr(value, "__dict__") and not slots:
         raise FingerprintError(f"a {type(value).__qualname__} does not say what it holds")
-    return {**{name: getattr(value, name) for name in slots}, **getattr(value, "__dict__", {})}
+    content = {**{name: getattr(value, name) for name in slots}, **getattr(value, "__dict__", {})}
+    return {"class": _named(type(value)), "holds": part(content)}
+
+
+@_identity.register(np.generic)
+def _(value: np.generic, part: Part) -> Json:
+    return value.item()
+
+
+@_identity.register(Path)
+@_identity.register(np.dtype)
+@_identity.register(torch.dtype)
+@_identity.register(torch.device)
+@_identity.register(bytes)
+def _(value: Any, part: Part) -> Json:
+    return str(value)
+
+
+@_identity.register(type)
+@_identity.register(types.FunctionType)
+@_identity.register(types.BuiltinFunctionType)
+def _(value: Any, part: Part) -> Json:
+    return _named(value)
+
+
+@_identity.register(types.MethodType)
+def _(value: types.MethodType, part: Part) -> Json:
+    return {"method": value.__name__, "of": part(value.__self__)}
+
+
+@_identity.register(list)
+@_identity.register(tuple)
+def _(value: list[Any] | tuple[Any, ...], part: Part) -> Json:
+    return [part(x) for x in value]
+
+
+@_identity.register(set)
+@_identity.register(frozenset)
+def _(value: set[Any] | frozenset[Any], part: Part) -> Json:
+    return sorted((part(x) for x in value), key=canonical)
+
+
+@_identity.register(Mapping)
+def _(value: Mapping[Any, Any], part: Part) -> Json:
+    return {key if isinstance(key, str) else canonical(part(key)): part(x) for key, x in value.items()}
+
+
+@_identity.register(np.ndarray)
+def _(value: np.ndarray[Any, Any], part: Part) -> Json:
+    if value.dtype.hasobject:
+        raise FingerprintError("an array of objects does not say what it holds")
+    return _array(value, np.ascontiguousarray(value).tobytes())
+
+
+@_identity.register(torch.Tensor)
+def _(value: torch.Tensor, part: Part) -> Json:
+    return _array(value, value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+
+
+@_identity.register(Enum)
+def _(value: Enum, part: Part) -> Json:
+    return {"class": _named(type(value)), "holds": value.name}
+
+
+@_identity.register(np.random.Generator)
+def _(value: np.random.Generator, part: Part) -> Json:
+    return {"class": _named(type(value)), "holds": part(value.bit_generator.state)}
+
+
+@_identity.register(functools.partial)
+def _(value: functools.partial[Any], part: Part) -> Json:
+    # jsonargparse instantiates classes through functions of its own, which say nothing about the data
+    args = [x for x in (value.func, *value.args) if not getattr(x, "__module__", "").startswith("jsonargparse")]
+    return {"class": _named(type(value)), "holds": part([args, value.keywords])}
 
 
 def _slots(base: type) -> tuple[str, ...]:
@@ -111,13 +161,8 @@ def _slots(base: type) -> tuple[str, ...]:
     return tuple(name for name in ((slots,) if isinstance(slots, str) else slots) if not name.startswith("__"))
 
 
-def _array(value: np.ndarray[Any, Any] | torch.Tensor) -> Json:
-    dtype, shape = str(value.dtype), list(value.shape)
-    if isinstance(value, torch.Tensor):
-        value = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
-    if value.dtype.hasobject:
-        raise FingerprintError("an array of objects does not say what it holds")
-    return [dtype, shape, hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()[:16]]
+def _array(value: np.ndarray[Any, Any] | torch.Tensor, content: bytes) -> Json:
+    return [str(value.dtype), list(value.shape), hashlib.sha256(content).hexdigest()[:16]]
 
 
 def _named(value: Any) -> Json:

@@ -158,13 +158,15 @@ class StepEncoder(nn.Module):
         super().__init__()
         self.names = list(fields)
         encoders: list[TokenEncoder | ImageEncoder | VectorEncoder] = []
-        for field in fields.values():
+        self._standardizers: dict[str, Standardizer] = {}
+        for name, field in fields.items():
             if field.type == "token":
                 encoders.append(TokenEncoder(field, embedding_size, one_hot))
             elif field.type == "image":
                 encoders.append(image(field, image_size))
             else:
-                encoders.append(VectorEncoder(field))
+                encoders.append(vector := VectorEncoder(field))
+                self._standardizers[name] = vector.standardizer
         self.encoders = nn.ModuleList(encoders)
         self.joined_size = sum(encoder.output_size for encoder in encoders)
         self.output_size = hidden_size or self.joined_size
@@ -175,10 +177,7 @@ class StepEncoder(nn.Module):
 
     def unfitted(self) -> dict[str, Standardizer]:
         """Return the standardizer of each vector field whose statistics are not known yet."""
-        found = {
-            n: x.standardizer for n, x in zip(self.names, self.encoders, strict=True) if isinstance(x, VectorEncoder)
-        }
-        return {name: x for name, x in found.items() if not x.is_fitted}
+        return {name: x for name, x in self._standardizers.items() if not x.is_fitted}
 
     def forward(self, fields: Fields) -> Tensor:
         parts = [encoder(fields[name]) for name, encoder in zip(self.names, self.encoders, strict=True)]

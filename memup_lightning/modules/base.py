@@ -5,7 +5,8 @@ from __future__ import annotations
 import warnings
 from abc import ABC
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeAlias
+from pathlib import Path
+from typing import IO, Any, Self, TypeAlias
 
 import torch
 from pytorch_lightning import LightningModule
@@ -19,7 +20,7 @@ from memup_lightning.distributed import all_gather_object, rank
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.modules.resume import optimizer_settings, restore_settings, scheduler_settings
 from memup_lightning.runs.lightning_private import logs_are_due, run_missed_validation
-from memup_lightning.runs.trust import CheckedLoading
+from memup_lightning.runs.trust import check_names
 from memup_lightning.specs import TaskSpec
 
 OptimizerCallable: TypeAlias = Callable[[Iterable[Any]], Optimizer]
@@ -30,7 +31,7 @@ def adam(parameters: Iterable[Any]) -> Optimizer:
     return Adam(parameters, lr=2e-3)
 
 
-class BaseTask(CheckedLoading, LightningModule, ABC):  # type: ignore[misc]
+class BaseTask(LightningModule, ABC):
     """Base class of LightningModules: task, optimizer, resumption.
 
     A checkpoint holds all arguments of the module. A resumed run continues with the checkpoint's random numbers,
@@ -52,9 +53,27 @@ class BaseTask(CheckedLoading, LightningModule, ABC):  # type: ignore[misc]
             self.save_hyperparameters(logger=False)
         if "_instantiator" not in self.hparams:  # built in Python: callables have no place in a checkpoint
             self.hparams.clear()
-        self.task = task if isinstance(task, TaskSpec) else TaskSpec.from_dict(task)
+        self.task = TaskSpec.parse(task)
         self.hparams["task"] = self.task.to_dict()
         self._optimizer, self._lr_scheduler = optimizer, lr_scheduler
+
+    @classmethod
+    def load_from_checkpoint(
+        cls,
+        checkpoint_path: str | Path | IO[bytes],
+        map_location: Any = None,
+        hparams_file: str | Path | None = None,
+        strict: bool | None = None,
+        weights_only: bool | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Build a model from a checkpoint, whose names are checked first; see Lightning's method of this name.
+
+        Raises:
+            MemUPError: the checkpoint names a class that is not trusted.
+        """
+        weights_only = check_names(checkpoint_path, weights_only)
+        return super().load_from_checkpoint(checkpoint_path, map_location, hparams_file, strict, weights_only, **kwargs)
 
     @property
     def is_log_step(self) -> bool:

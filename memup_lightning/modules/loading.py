@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from pytorch_lightning.cli import instantiate_module
@@ -19,11 +19,11 @@ from memup_lightning.runs.trust import check_hyperparameters
 M = TypeVar("M", bound=BaseTask)
 
 
-def build_module(base: type[M], hyperparameters: Mapping[str, Any], path: str | Path) -> M:
+def build_module(base: Callable[..., M], hyperparameters: Mapping[str, Any], path: str | Path) -> M:
     """Build a module from the hyperparameters that a run of the command line keeps in its checkpoints.
 
     Args:
-        base: base class of the module.
+        base: base class of the module, abstract or not.
         hyperparameters: of the checkpoint; they are not changed.
         path: of the checkpoint, for messages.
 
@@ -33,18 +33,20 @@ def build_module(base: type[M], hyperparameters: Mapping[str, Any], path: str | 
     check_hyperparameters(hyperparameters, path)
     arguments = {key: copy.deepcopy(x) for key, x in hyperparameters.items() if key != "_instantiator"}
     try:
-        module: M = instantiate_module(base, arguments)
+        module: M = instantiate_module(cast(type[M], base), arguments)
     except (ValueError, TypeError, argparse.ArgumentError) as error:
         if (ours := _own_error(error)) is not None:
             raise MemUPError(f"{path}: {ours}") from error
         made = hyperparameters.get("_class_path", "another module")
-        raise MemUPError(f"{path}: cannot be built as {base.__name__}, it holds {made}: {error}") from error
+        raise MemUPError(
+            f"{path}: cannot be built as {getattr(base, '__name__', base)}, it holds {made}: {error}"
+        ) from error
     module.hparams.clear()  # built while another module is built, it would hold that one's hyperparameters
     module.hparams.update(hyperparameters)
     return module
 
 
-def load_module(path: str | Path, base: type[M]) -> tuple[M, dict[str, Any]]:
+def load_module(path: str | Path, base: Callable[..., M]) -> tuple[M, dict[str, Any]]:
     """Load the module of a checkpoint with its weights, on the CPU, and all else that the checkpoint holds.
 
     Raises:

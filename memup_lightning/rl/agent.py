@@ -74,7 +74,7 @@ class Agent:
         Raises:
             MemUPError: no such checkpoint, or one of something else.
         """
-        model, saved = load_module(checkpoint, ActorCritic)  # type: ignore[type-abstract]
+        model, saved = load_module(checkpoint, ActorCritic)
         data = next(
             (x for x in saved.values() if isinstance(x, dict) and "actions" in x), {}
         )  # state of the datamodule

@@ -244,7 +244,7 @@ def frozen_memory(source: str, task: TaskSpec) -> FrozenMemory:
     """
     if source.startswith(_BUILT_PREFIX):
         hyperparameters = json.loads(source.removeprefix(_BUILT_PREFIX))
-        module = build_module(MemoryTask, hyperparameters, "the memory of the agent")  # type: ignore[type-abstract]
+        module = build_module(MemoryTask, hyperparameters, "the memory of the agent")
     else:
         module = _load(source)
     memory = FrozenMemory(module)
@@ -260,7 +260,7 @@ def frozen_memory(source: str, task: TaskSpec) -> FrozenMemory:
 def _load(path: str) -> MemoryTask:
     if Path(path).is_dir():
         path = str(newest_checkpoint(path))
-    module, _ = load_module(path, MemoryTask)  # type: ignore[type-abstract]
+    module, _ = load_module(path, MemoryTask)
     return module
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from memup_lightning.chunk import Fields
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.memory.base import needs_reset
-from memup_lightning.rl.spaces import Leaves
+from memup_lightning.rl.spaces import Leaves, space_starts
 from memup_lightning.specs import FieldSpec, TaskSpec
 from memup_lightning.typing import Arrays
 
@@ -89,8 +89,7 @@ def describe_actions(space: gymnasium.Space[Any]) -> dict[str, Any]:
     """Return how an agent's actions become those of an action space, in plain values: for :func:`to_space`."""
     if isinstance(space, spaces.Box):
         return {"dtype": np.dtype(space.dtype).name, "low": space.low.tolist(), "high": space.high.tolist()}
-    start: Any = space.start  # type: ignore[attr-defined] # of Discrete or MultiDiscrete: the others are refused
-    return {"dtype": np.dtype(space.dtype).name, "start": np.asarray(start).tolist()}
+    return {"dtype": np.dtype(space.dtype).name, "start": space_starts("action", space)["action"]}
 
 
 def to_space(actions: dict[str, Any], action: Tensor) -> npt.NDArray[Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Hashable, Iterator
-from functools import cache, reduce
+from functools import cache, reduce, singledispatch
 from operator import getitem
 from typing import Any, NamedTuple
 
@@ -38,7 +38,7 @@ def space_fields(name: str, space: gymnasium.Space[Any]) -> dict[str, FieldSpec]
         if _is_text(entry.space) and entry.keys:
             _warn_once(f"{entry.name} is text, which no network reads here; it is left out")
         else:
-            fields[entry.name] = _field(entry.name, entry.space)
+            fields[entry.name] = _field(entry.space, entry.name)
     if not fields:
         raise MemUPError(f"the {name} space {space} holds no numbers; add some with a wrapper")
     return fields
@@ -50,9 +50,9 @@ def space_leaves(name: str, space: gymnasium.Space[Any], batch: Any) -> Leaves:
     for entry in _entries(name, space):
         if not _is_text(entry.space):
             array = np.asarray(reduce(getitem, entry.keys, batch))
-            if isinstance(entry.space, spaces.Discrete | spaces.MultiDiscrete):
-                array = array - np.asarray(entry.space.start)
-            elif _has_channels_first(entry.space):
+            if (start := first_class(entry.space)) is not None:
+                array = array - start
+            elif _has_channels_first(array.shape[1:], np.dtype(entry.space.dtype)):
                 array = np.moveaxis(array, -3, -1)
             leaves[entry.name] = array
     return leaves
@@ -60,11 +60,30 @@ def space_leaves(name: str, space: gymnasium.Space[Any], batch: Any) -> Leaves:
 
 def space_starts(name: str, space: gymnasium.Space[Any]) -> dict[str, Any]:
     """Return the first class number of each Discrete and MultiDiscrete field, which :func:`space_leaves` subtracts."""
-    return {
-        entry.name: np.asarray(entry.space.start).tolist()
-        for entry in _entries(name, space)
-        if isinstance(entry.space, spaces.Discrete | spaces.MultiDiscrete)
-    }
+    starts = {entry.name: first_class(entry.space) for entry in _entries(name, space)}
+    return {name: start.tolist() for name, start in starts.items() if start is not None}
+
+
+def first_class(space: gymnasium.Space[Any]) -> npt.NDArray[Any] | None:
+    """Return the first class number of a space of class numbers (Discrete, MultiDiscrete); None of another."""
+    start = getattr(space, "start", None)
+    return None if start is None else np.asarray(start)
+
+
+@singledispatch
+def space_parts(space: gymnasium.Space[Any]) -> dict[Any, gymnasium.Space[Any]] | None:
+    """Return the entries of a Dict or Tuple by their key; None of a space without entries."""
+    return None
+
+
+@space_parts.register(spaces.Dict)
+def _(space: spaces.Dict) -> dict[Any, gymnasium.Space[Any]]:
+    return dict(space.items())
+
+
+@space_parts.register(spaces.Tuple)
+def _(space: spaces.Tuple[Any]) -> dict[Any, gymnasium.Space[Any]]:
+    return dict(enumerate(space))
 
 
 class _Entry(NamedTuple):
@@ -76,41 +95,54 @@ class _Entry(NamedTuple):
 
 
 def _entries(name: str, space: gymnasium.Space[Any], keys: tuple[Any, ...] = ()) -> Iterator[_Entry]:
-    if isinstance(space, spaces.Dict | spaces.Tuple):
-        parts = space.items() if isinstance(space, spaces.Dict) else enumerate(space)
-        for key, part in parts:
-            yield from _entries(f"{name}.{key}", part, (*keys, key))
-    else:
+    parts = space_parts(space)
+    if parts is None:
         yield _Entry(name, space, keys)
+    else:
+        for key, part in parts.items():
+            yield from _entries(f"{name}.{key}", part, (*keys, key))
 
 
-def _field(name: str, space: gymnasium.Space[Any]) -> FieldSpec:
-    if isinstance(space, spaces.Discrete):
-        return FieldSpec((), "int32", "token", int(space.n))
-    if isinstance(space, spaces.MultiDiscrete):
-        return FieldSpec(tuple(space.shape), "int32", "token", int(space.nvec.max()))
-    if isinstance(space, spaces.MultiBinary):
-        return FieldSpec(tuple(space.shape), "int8")
-    if isinstance(space, spaces.Box):
-        shape, dtype = tuple(space.shape), np.dtype(space.dtype)
-        if _has_channels_first(space):
-            last = (*shape[1:], shape[0])
-            _warn_once(f"{name} is an image of shape {shape}, channels first; it is read as {last}, channels last")
-            shape = last
-        if len(shape) == 3 and dtype == np.uint8:
-            return FieldSpec(shape, "uint8", "image")
-        return FieldSpec(shape, dtype.name if dtype == np.float32 or dtype.kind in "iub" else "float32")
+@singledispatch
+def _field(space: gymnasium.Space[Any], name: str) -> FieldSpec:
     raise MemUPError(
         f"the {name} space {space} has no fixed shape; "
         "Box, Discrete, MultiBinary, MultiDiscrete, Dict and Tuple can be used: convert it with a wrapper"
     )
 
 
-def _has_channels_first(space: gymnasium.Space[Any]) -> bool:
-    """Return whether a space holds images ``(channels, height, width)``: few channels, and no few columns."""
-    if not isinstance(space, spaces.Box) or len(space.shape) != 3 or space.dtype != np.uint8:
+@_field.register(spaces.Discrete)
+def _(space: spaces.Discrete, name: str) -> FieldSpec:
+    return FieldSpec((), "int32", "token", int(space.n))
+
+
+@_field.register(spaces.MultiDiscrete)
+def _(space: spaces.MultiDiscrete, name: str) -> FieldSpec:
+    return FieldSpec(tuple(space.shape), "int32", "token", int(space.nvec.max()))
+
+
+@_field.register(spaces.MultiBinary)
+def _(space: spaces.MultiBinary, name: str) -> FieldSpec:
+    return FieldSpec(tuple(space.shape), "int8")
+
+
+@_field.register(spaces.Box)
+def _(space: spaces.Box, name: str) -> FieldSpec:
+    shape, dtype = tuple(space.shape), np.dtype(space.dtype)
+    if _has_channels_first(shape, dtype):
+        last = (*shape[1:], shape[0])
+        _warn_once(f"{name} is an image of shape {shape}, channels first; it is read as {last}, channels last")
+        shape = last
+    if len(shape) == 3 and dtype == np.uint8:
+        return FieldSpec(shape, "uint8", "image")
+    return FieldSpec(shape, dtype.name if dtype == np.float32 or dtype.kind in "iub" else "float32")
+
+
+def _has_channels_first(shape: tuple[int, ...], dtype: npt.DTypeLike) -> bool:
+    """Return whether steps are images ``(channels, height, width)``: few channels, and no few columns."""
+    if len(shape) != 3 or dtype != np.uint8:
         return False
-    first, height, width = space.shape
+    first, height, width = shape
     return first < min(height, width) and width > 4
 
 

@@ -17,7 +17,7 @@ from memup_lightning.runs.checkpoint_io import (
     latest_first,
     read_shapes,
 )
-from memup_lightning.runs.run_folder import NO_LOGGER_FOLDER
+from memup_lightning.runs.run_folder import NO_LOGGER_FOLDER, as_list
 
 _say = rank_zero_only(print)
 KEPT_WEIGHTS = "best_gain.ckpt"
@@ -114,14 +114,13 @@ def _newest_run_first(home: Path, kept: bool = False) -> list[Path]:
 
 def _checkpoint_folders(trainer: Any) -> list[Path]:
     """Return where ModelCheckpoint writes: its ``dirpath``, else below the folder of the first logger's runs."""
-    callbacks = trainer.get("callbacks") or []
-    own = [getattr(part, "init_args", {}).get("dirpath") for part in (callbacks if isinstance(callbacks, list) else [])]
+    own = [getattr(part, "init_args", {}).get("dirpath") for part in as_list(trainer.get("callbacks"))]
     if given := [Path(folder) for folder in dict.fromkeys(own) if folder]:
         return given
     root, loggers = Path(trainer.get("default_root_dir") or "."), trainer.get("logger")
-    first = loggers[0] if isinstance(loggers, list) and loggers else loggers
-    if first is False or first == []:
+    if loggers is False or loggers == []:
         return [root / NO_LOGGER_FOLDER]
+    first = next(iter(as_list(loggers)), None)
     options = getattr(first, "init_args", {})
     name = "project" if "WandbLogger" in getattr(first, "class_path", "") else "name"
     return [Path(options.get("save_dir") or root) / (options.get(name) or "lightning_logs")]

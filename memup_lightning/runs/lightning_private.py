@@ -53,9 +53,9 @@ def given_version(logger: Logger) -> int | str | None:
     return version
 
 
-def forget_version(logger: Logger) -> None:
+def forget_version(logger: Any) -> None:
     """Let a logger that numbers its runs look for the next free number again."""
-    logger._version = None  # type: ignore[attr-defined]
+    logger._version = None
 
 
 def drop_anonymous(logger: Any) -> None:

@@ -60,42 +60,32 @@ def check_hyperparameters(hyperparameters: Mapping[str, Any], path: str | Path |
             raise _refusal(path, name)
 
 
-class CheckedLoading:
-    """Base class of objects that ``load_from_checkpoint`` loads: the names in the file are checked first.
+def check_names(checkpoint_path: str | Path | IO[bytes], weights_only: bool | None) -> bool:
+    """Check the names in a checkpoint, before ``load_from_checkpoint`` builds a model or datamodule from it.
 
-    ``weights_only=False``, which unpickles anything, must be given by the caller.
+    Args:
+        checkpoint_path: path of the file, or the open file.
+        weights_only: as the caller gave it; False, which unpickles anything, must be given.
+
+    Returns:
+        The ``weights_only`` to load with.
+
+    Raises:
+        MemUPError: the checkpoint names a class that is not trusted.
     """
-
-    @classmethod
-    def load_from_checkpoint(
-        cls,
-        checkpoint_path: str | Path | IO[bytes],
-        map_location: Any = None,
-        hparams_file: str | Path | None = None,
-        *,
-        weights_only: bool | None = None,
-        **kwargs: Any,
-    ) -> Any:
-        """Build a model or datamodule from a checkpoint; see Lightning's method of this name.
-
-        Raises:
-            MemUPError: the checkpoint names a class that is not trusted.
-        """
-        if weights_only is not False:
-            weights_only = True
-            content = torch.load(checkpoint_path, map_location="cpu", weights_only=True)
-            if not isinstance(checkpoint_path, str | Path):
-                checkpoint_path.seek(0)
-            keys = (
-                LightningModule.CHECKPOINT_HYPER_PARAMS_KEY,
-                LightningDataModule.CHECKPOINT_HYPER_PARAMS_KEY,
-                *CHECKPOINT_PAST_HPARAMS_KEYS,
-            )
-            for key in keys:
-                check_hyperparameters(content.get(key, {}), checkpoint_path)
-        return super().load_from_checkpoint(  # type: ignore[misc]
-            checkpoint_path, map_location, hparams_file, weights_only=weights_only, **kwargs
-        )
+    if weights_only is False:
+        return False
+    content = torch.load(checkpoint_path, map_location="cpu", weights_only=True)
+    if not isinstance(checkpoint_path, str | Path):
+        checkpoint_path.seek(0)
+    keys = (
+        LightningModule.CHECKPOINT_HYPER_PARAMS_KEY,
+        LightningDataModule.CHECKPOINT_HYPER_PARAMS_KEY,
+        *CHECKPOINT_PAST_HPARAMS_KEYS,
+    )
+    for key in keys:
+        check_hyperparameters(content.get(key, {}), checkpoint_path)
+    return True
 
 
 def _names(value: Any, path: Any, key: str = "", depth: int = 0) -> Iterator[str]:

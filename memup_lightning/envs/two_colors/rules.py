@@ -8,6 +8,7 @@ Source: the ViZDoom-Two-Colors of MemUP (Sorokin et al., "Explain My Surprise", 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import ClassVar
 
 from memup_lightning.exceptions import MemUPError
 
@@ -67,6 +68,11 @@ class TwoColorsRules:
     mismatch_reward: float = -1.0
     living_reward: float = 0.01
 
+    scenario: ClassVar[str] = "two_colors"
+    """Name of the scenario."""
+    choice_tic: ClassVar[None] = None
+    """Tic at which the single choice begins; None: vests are there from the start."""
+
     def __post_init__(self) -> None:
         _check(self)
 
@@ -108,13 +114,21 @@ class TwoColorsDelayRules:
     mismatch_reward: float = 0.0
     living_reward: float = 0.0
 
+    scenario: ClassVar[str] = "two_colors_delay"
+    """Name of the scenario."""
+
     def __post_init__(self) -> None:
         _check(self)
-        if self.timeout <= self.pillar_room_tics + self.delay:
+        if self.timeout <= self.choice_tic:
             raise MemUPError(
                 f"timeout={self.timeout} comes before the choice, at tic pillar_room_tics + delay = "
-                f"{self.pillar_room_tics + self.delay}; give more"
+                f"{self.choice_tic}; give more"
             )
+
+    @property
+    def choice_tic(self) -> int:
+        """Tic at which the single choice begins."""
+        return self.pillar_room_tics + self.delay
 
 
 Rules = TwoColorsRules | TwoColorsDelayRules

@@ -84,7 +84,7 @@ class _Block(nn.Module):
         parts = query, key * key.shape[-1] ** -0.5, self._heads(value).to(dtype), into, F.logsigmoid(forget)
         read = []
         for block in zip(*(part.split(_BLOCK, dim=2) for part in parts), strict=True):
-            h, state = _matrix_memory(*block, *state)  # type: ignore[call-arg]
+            h, state = _matrix_memory(state, *block)
             read.append(h)
         h = torch.cat(read, 2).transpose(1, 2).flatten(2)
         h = self.head_norm(h.flatten(0, 1).to(self.head_norm.weight.dtype)).view_as(h)
@@ -97,20 +97,21 @@ class _Block(nn.Module):
 
 
 def _matrix_memory(
-    query: Tensor, key: Tensor, value: Tensor, into: Tensor, forget: Tensor, c: Tensor, n: Tensor, m: Tensor
+    state: _Cell, query: Tensor, key: Tensor, value: Tensor, into: Tensor, forget: Tensor
 ) -> tuple[Tensor, _Cell]:
     """Compute the mLSTM cell for a block of steps at once.
 
     Args:
+        state: before the block, ``[lanes, heads, key_size, value_size]``, ``[lanes, heads, key_size]`` and
+            ``[lanes, heads]``.
         query, key: ``[lanes, heads, steps, key_size]``.
         value: ``[lanes, heads, steps, value_size]``.
         into, forget: logarithms of the input and forget gates, ``[lanes, heads, steps]``.
-        c, n, m: the state before, ``[lanes, heads, key_size, value_size]``, ``[lanes, heads, key_size]`` and
-            ``[lanes, heads]``.
 
     Returns:
         What is read at every step, ``[lanes, heads, steps, value_size]``, and the state after.
     """
+    c, n, m = state
     with torch.autocast(query.device.type, enabled=False):
         kept = forget.cumsum(-1)  # how much of the state before is left at a step
         later = torch.ones(query.shape[2], query.shape[2], dtype=torch.bool, device=query.device).triu(1)

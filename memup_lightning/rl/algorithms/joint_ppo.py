@@ -74,7 +74,7 @@ class JointPPO(PPO):
     ) -> None:
         if not 0 <= ema_decay < 1:
             raise MemUPError(f"ema_decay={ema_decay}: must be in [0, 1)")
-        learner = memup(task if isinstance(task, TaskSpec) else TaskSpec.from_dict(task))
+        learner = memup(TaskSpec.parse(task))
         super().__init__(
             task,
             memory=copy.deepcopy(learner),

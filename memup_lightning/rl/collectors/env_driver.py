@@ -106,7 +106,7 @@ def autoreset_mode(env: VectorEnv[Any, Any, Any]) -> AutoresetMode:
         MemUPError: a mode that Gymnasium does not know.
     """
     given = env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
-    name = str(given.value if isinstance(given, AutoresetMode) else given)
+    name = str(getattr(given, "value", given))
     for mode in AutoresetMode:
         if name.replace("_", "").lower() == mode.value.lower():
             return mode

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from gymnasium import spaces
 from gymnasium.vector import VectorEnv
 from tqdm import tqdm
 
@@ -21,7 +20,7 @@ from memup_lightning.distributed import rank
 from memup_lightning.envs.policies import InformedPolicy, Policy
 from memup_lightning.exceptions import MemUPError, check_at_least, user_code
 from memup_lightning.rl.collectors.env_driver import EnvDriver, episode_quota
-from memup_lightning.rl.spaces import Leaves, space_fields, space_leaves
+from memup_lightning.rl.spaces import Leaves, space_fields, space_leaves, space_parts
 from memup_lightning.specs import FieldSpec
 from memup_lightning.typing import Arrays, IntArray
 
@@ -147,7 +146,7 @@ def _actions(actions: Any, env: VectorEnv[Any, Any, Any]) -> Any:
     Raises:
         MemUPError: another number of actions than environments, or no whole numbers where the actions are numbered.
     """
-    if isinstance(env.action_space, spaces.Tuple | spaces.Dict):
+    if space_parts(env.action_space) is not None:
         return actions
     array, space = np.asarray(actions), env.action_space
     shape = space.shape or ()

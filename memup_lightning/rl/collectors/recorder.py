@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.distributions import Categorical
 
 from memup_lightning.chunk import Fields
 from memup_lightning.exceptions import MemUPError
@@ -82,7 +83,7 @@ class EpisodeRecorder:
         encoded, memory, after = agent.encode_memory(inputs, state, is_first)
         policy, value = agent.decide(encoded, memory)
         action: Tensor = policy.mode
-        step = {"probability": policy.probs, "reward": inputs["reward"], "action": action}  # type: ignore[attr-defined]
+        step = {"probability": cast(Categorical, policy).probs, "reward": inputs["reward"], "action": action}
         step["observation"] = torch.cat([inputs[name].float().flatten(1) for name in agent.observation_fields], 1)
         if agent.memory.can_predict_outcomes:
             step["predicted_outcome"] = agent.memory.predict_outcomes(inputs, memory)

@@ -15,7 +15,6 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 import torch
-from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import concatenate, create_empty_array
 from torch import Tensor
@@ -28,7 +27,7 @@ from memup_lightning.protocols import Actor
 from memup_lightning.rl.collectors.env_driver import EnvDriver, EnvStep, check_classes, check_finite, episode_quota
 from memup_lightning.rl.memory_inputs import MemoryInputs, describe_actions, no_action, to_space
 from memup_lightning.rl.rollout import EpisodeResult, Rollout
-from memup_lightning.rl.spaces import space_leaves
+from memup_lightning.rl.spaces import space_leaves, space_parts
 from memup_lightning.specs import TaskSpec
 from memup_lightning.typing import Arrays, BoolArray, IntArray
 
@@ -218,12 +217,13 @@ class RolloutCollector:
 
 
 def _take_envs(space: gymnasium.Space[Any], batch: Any, envs: IntArray) -> Any:
-    """Return the observations of some environments, from those that a vector environment puts into its infos."""
-    if isinstance(space, spaces.Dict) and isinstance(batch, dict):
-        return {key: _take_envs(sub, batch[key], envs) for key, sub in space.items()}
-    if isinstance(space, spaces.Tuple) and isinstance(batch, tuple):
-        return tuple(_take_envs(sub, part, envs) for sub, part in zip(space, batch, strict=True))
+    """Return the observations of some environments, from those that a vector environment puts into its infos; the entries
+    of a Tuple by their number."""
+    parts = space_parts(space)
+    if parts is not None and isinstance(batch, dict | tuple):
+        return {key: _take_envs(part, batch[key], envs) for key, part in parts.items()}
     array = np.asarray(batch)
     if array.dtype != object:
         return array[envs]
-    return concatenate(space, [array[env] for env in envs], create_empty_array(space, len(envs)))  # type: ignore[arg-type]
+    out: Any = create_empty_array(space, len(envs))
+    return concatenate(space, [array[env] for env in envs], out)

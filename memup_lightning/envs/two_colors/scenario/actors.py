@@ -8,7 +8,9 @@ one.
 
 from __future__ import annotations
 
-from memup_lightning.envs.two_colors.rules import FULL_HEALTH, Rules, TwoColorsDelayRules
+from functools import singledispatch
+
+from memup_lightning.envs.two_colors.rules import FULL_HEALTH, Rules, TwoColorsDelayRules, TwoColorsRules
 
 COUNTERS = ("TCMatched", "TCMismatched", "TCColour")
 """What is counted, read as AMMO1, AMMO2, AMMO3: vests of the right and of the wrong colour; 1: red, 2: green."""
@@ -23,7 +25,7 @@ _WALL_MARGIN = 48  # map units from a wall to the nearest item
 
 def decorate(rules: Rules) -> str:
     """Return all actors of some rules."""
-    return _common(rules) + (_delay(rules) if isinstance(rules, TwoColorsDelayRules) else _room(rules))
+    return _common(rules) + _variant(rules)
 
 
 def _common(rules: Rules) -> str:
@@ -134,7 +136,14 @@ def _spawn(actor: str, rules: Rules, duration: int = 0) -> str:
     return f'TNT1 A {duration} A_SpawnItemEx("{actor}", {place}, 0, 0, 0, 0, SXF_NOCHECKPOSITION)'
 
 
-def _room(rules: Rules) -> str:
+@singledispatch
+def _variant(rules: Rules) -> str:
+    """Return the actors that one of the two variants has alone."""
+    raise TypeError(f"{type(rules).__name__} has no actors")
+
+
+@_variant.register(TwoColorsRules)
+def _(rules: TwoColorsRules) -> str:
     begin = "\n    ".join(_spawn(actor, rules) for _ in range(rules.items) for actor in ("TCRedVest", "TCGreenVest"))
     right = 'TNT1 A 0 A_GiveInventory("TCHeal", 1)'
     wrong = f'TNT1 A 0 A_DamageSelf({rules.item_health}, "Slime", DMSS_FOILINVUL)'
@@ -168,7 +177,8 @@ actor TCAcid {ACID} {{
 """
 
 
-def _delay(rules: TwoColorsDelayRules) -> str:
+@_variant.register(TwoColorsDelayRules)
+def _(rules: TwoColorsDelayRules) -> str:
     begin = "\n    ".join(_spawn("TCMedikit", rules) for _ in range(rules.items))
     bites = "\n    ".join(
         f'TNT1 A {rules.decay_interval}\n    TNT1 A 0 A_GiveInventory("TCDecay", 1, AAPTR_PLAYER1)'

@@ -39,9 +39,7 @@ def build(rules: Rules) -> bytes:
 
 def shipped(rules: Rules) -> Path:
     """Return where the package keeps the WAD of the default rules."""
-    return Path(__file__).with_name(
-        "two_colors_delay.wad" if isinstance(rules, TwoColorsDelayRules) else "two_colors.wad"
-    )
+    return Path(__file__).with_name(f"{rules.scenario}.wad")
 
 
 def scenario(rules: Rules) -> bytes:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from memup_lightning.envs.two_colors.rules import Rules, TwoColorsDelayRules
+from functools import singledispatch
+
+from memup_lightning.envs.two_colors.rules import Rules, TwoColorsDelayRules, TwoColorsRules
 from memup_lightning.envs.two_colors.scenario.actors import ACID, ACID_TAG, CHOICE, CHOICE_TAG, GUIDE, ITEMS, PILLAR
 from memup_lightning.envs.two_colors.scenario.wad import Room, Thing, textmap
 
@@ -10,18 +12,21 @@ _PLAYER, _TELEPORT_EXIT = 1, 14  # Doom's own numbers
 _PILLAR_DISTANCE = 160  # map units from the player
 
 
+@singledispatch
 def map_of(rules: Rules) -> bytes:
     """Return the map of some rules, in UDMF."""
-    return _delay_map(rules) if isinstance(rules, TwoColorsDelayRules) else _room_map(rules)
+    raise TypeError(f"{type(rules).__name__} has no map")
 
 
-def _room_map(rules: Rules) -> bytes:
+@map_of.register(TwoColorsRules)
+def _(rules: TwoColorsRules) -> bytes:
     room = Room(0, rules.room_size, "TCACID", "TCCEIL", "TCWALL")
     sources = [Thing(ITEMS, 0), Thing(ACID, 0)]
     return textmap([room], [Thing(_PLAYER, 0), Thing(PILLAR, _PILLAR_DISTANCE), *sources])
 
 
-def _delay_map(rules: TwoColorsDelayRules) -> bytes:
+@map_of.register(TwoColorsDelayRules)
+def _(rules: TwoColorsDelayRules) -> bytes:
     small, apart = 512, 12_000  # sides of the first and the last room; from room to room
     rooms = [
         Room(-apart, small, "TCCEIL", "TCCEIL", "TCWALL"),

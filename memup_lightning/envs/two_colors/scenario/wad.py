@@ -8,6 +8,7 @@ Sources: the WAD and UDMF pages of the ZDoom wiki; ``grAb`` is ZDoom's PNG chunk
 
 from __future__ import annotations
 
+import json
 import struct
 import zlib
 from collections.abc import Iterable, Sequence
@@ -123,10 +124,5 @@ def textmap(rooms: Sequence[Room], things: Sequence[Thing]) -> bytes:
 
 
 def _block(name: str, values: Values) -> str:
-    return f"{name} {{ {' '.join(f'{key} = {_literal(value)};' for key, value in values.items())} }}"
-
-
-def _literal(value: str | float | bool) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return f'"{value}"' if isinstance(value, str) else str(value)
+    # UDMF writes truth values, numbers and texts as JSON does.
+    return f"{name} {{ {' '.join(f'{key} = {json.dumps(value)};' for key, value in values.items())} }}"

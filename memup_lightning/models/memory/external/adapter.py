@@ -41,14 +41,14 @@ class RNNAdapter(Memory):
         is_torch_rnn = inspect.isclass(module) and issubclass(module, nn.RNNBase)
         given = ({"batch_first": True} if is_torch_rnn else {}) | (module_args or {})
         try:
-            made = module(input_size, **given)
+            made: Any = module(input_size, **given)
         except (TypeError, ValueError) as error:
             raise MemUPError(
                 f"RNNAdapter: {name}({input_size}, {', '.join(f'{k}={v!r}' for k, v in given.items())}) failed: {error}; "
                 "give its arguments, all but the input size, in module_args"
             ) from error
         self.state_shapes = [tuple(shape) for shape in state_shapes or []]
-        self.module = TorchRNN(made) if isinstance(made, nn.RNNBase) else made
+        self.module: Any = TorchRNN(made) if is_torch_rnn else made
         self.is_torch_rnn = is_torch_rnn
         if not (is_torch_rnn or self.state_shapes):
             raise MemUPError(
@@ -61,7 +61,7 @@ class RNNAdapter(Memory):
 
     def initial_state(self, lanes: int) -> State:
         if self.is_torch_rnn:
-            state: State = self.module.initial_state(lanes)  # type: ignore[operator]
+            state: State = self.module.initial_state(lanes)
             return state
         reference: Tensor = next(self.module.parameters(), torch.zeros(()))
         states = tuple(reference.new_zeros(lanes, *shape) for shape in self.state_shapes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -23,8 +24,7 @@ def linear_scan(decay: Tensor, inject: Tensor, state: Tensor) -> Tensor:
     Returns:
         h of every step, ``[lanes, steps, units]``.
     """
-    h: Tensor = _LinearScan.apply(decay, inject, state)  # type: ignore[no-untyped-call]
-    return h
+    return _apply(decay, inject, state)
 
 
 class _LinearScan(torch.autograd.Function):
@@ -42,6 +42,9 @@ class _LinearScan(torch.autograd.Function):
         d_inject = _doubling(onward.flip(1), gradients[0].flip(1)).flip(1)
         before = torch.cat([state[:, None], h[:, :-1]], 1)
         return d_inject * before, d_inject, d_inject[:, 0] * decay[:, 0]
+
+
+_apply: Callable[[Tensor, Tensor, Tensor], Tensor] = _LinearScan.apply
 
 
 def _doubling(decay: Tensor, h: Tensor) -> Tensor:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import warnings
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.models.memory.base import Memory, State
+from memup_lightning.models.memory.base import Memory, State, map_state
 
 
 class TorchRNN(Memory):
@@ -52,19 +53,16 @@ class TorchRNN(Memory):
         return self._sequence(x, state)
 
     def _sequence(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        if isinstance(state, Tensor):
-            out, hidden = self.rnn(x, state.transpose(0, 1).contiguous())
-            return out, hidden.transpose(0, 1)
-        out, after = self.rnn(x, tuple(part.transpose(0, 1).contiguous() for part in state))  # type: ignore[union-attr]
-        return out, tuple(part.transpose(0, 1) for part in after)
+        out, after = self.rnn(x, map_state(lambda part: part.transpose(0, 1).contiguous(), state))
+        return out, map_state(lambda part: part.transpose(0, 1), after)
 
-    def _step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+    def _step(self, x: Tensor, state: Any) -> tuple[Tensor, State]:
         """Compute a chunk of one step without the fixed cost of the kernel for sequences: half the time on a CPU."""
         weights = [getattr(self.rnn, name) for name in ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")]
-        if isinstance(state, Tensor):
+        if not self.has_cell:
             hidden = torch.gru_cell(x[:, 0], state[:, 0], *weights).unsqueeze(1)
             return hidden, hidden
-        before = [part[:, 0] for part in state if isinstance(part, Tensor)]
+        before = [part[:, 0] for part in state]
         hidden, cell = (part.unsqueeze(1) for part in torch.lstm_cell(x[:, 0], before, *weights))
         return hidden, (hidden, cell)
 
