@@ -123,7 +123,7 @@ def test_a_policy_is_a_function_by_its_path(run: Run) -> None:
 
 
 def test_a_profiler_that_is_asked_for_profiles(run: Run) -> None:
-    assert "MemUP.optimizer_step" in run("fit", "--trainer.profiler=simple").trainer.profiler.summary()
+    assert "MemUP.optimizer_step" in run("fit", "--trainer.profiler=simple").trainer.profiler.summary()  # type: ignore[attr-defined]
 
 
 def test_a_resumed_run_continues_with_what_the_checkpoint_holds(run: Run, checkpoint: str) -> None:
@@ -247,7 +247,7 @@ def wandb_config(path: Path) -> dict[str, Any]:
         record = (b"" if kind in (1, 2) else record) + data[position + 7 : position + 7 + length]
         position += 7 + length
         if kind in (1, 4):  # whole, or its last part
-            message = wandb_internal_pb2.Record()
+            message = wandb_internal_pb2.Record()  # type: ignore[attr-defined]
             message.ParseFromString(record)
             for item in (*message.run.config.update, *message.config.update):
                 assert item.key not in config or item.key == "_wandb", "logged twice"

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from memup_lightning.data.episodes import ArrayEpisodes, FieldSpec
 from memup_lightning.data.store import EpisodeStore, reader
+from memup_lightning.data.store.files import read_at
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.typing import Arrays
 
@@ -147,7 +148,6 @@ def test_gather_equals_that_of_arrays(lengths: list[int], gap: int, data: st.Dat
 def test_adjacent_rows_are_read_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, [10_000] * 4)
     store, reads = EpisodeStore(tmp_path), []
-    read_at = reader.read_at
     store.read(0, 0, 1)  # verifies
     monkeypatch.setattr(reader, "read_at", lambda *arguments: reads.append(1) or read_at(*arguments))
     lane, chunk = np.tile(np.arange(4), 50), np.repeat(np.arange(50), 4)

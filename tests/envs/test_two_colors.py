@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gymnasium
@@ -108,7 +108,7 @@ def test_gymnasium_finds_nothing_to_complain_of(name: str) -> None:
 
 
 @pytest.mark.parametrize("kind", [TwoColorsEnv, TwoColorsDelayEnv])
-def test_engines_with_one_seed_play_one_episode(kind: type[DoomEnv], made: list[DoomEnv]) -> None:
+def test_engines_with_one_seed_play_one_episode(kind: Callable[..., DoomEnv], made: list[DoomEnv]) -> None:
     made += [kind(item_info=True), kind(item_info=True)]
     list(play(made[1], random_actions(5), seed=3))  # one engine has played before
     one, other = (list(play(env, random_actions(700), seed=7)) for env in made)

@@ -394,7 +394,7 @@ def test_a_cpu_without_an_lstm_kernel_for_bfloat16_runs_it_in_float32_and_says_s
         return lstm(x, *rest)
 
     monkeypatch.setattr(torch, "lstm", without_avx512)
-    monkeypatch.setattr(nn.modules.rnn._VF, "lstm", without_avx512, raising=False)
+    monkeypatch.setattr("torch.nn.modules.rnn._VF.lstm", without_avx512, raising=False)
     torch_rnn._lstm_supports.cache_clear()
     core = core_of("LSTM")
     with torch.autocast("cpu", torch.bfloat16), pytest.warns(UserWarning, match="no bfloat16 kernel.*float32") as said:
@@ -524,7 +524,7 @@ def test_xlstm_reads_its_matrix_as_a_loop_without_stabiliser_would() -> None:
     for q, k, v, i, f in zip(*(part[0, 0] for part in (query, key, value, into, forget)), strict=True):
         c, n = f.exp() * c + i.exp() * torch.outer(k, v), f.exp() * n + i.exp() * k
         loop.append(q @ c / torch.clamp((q @ n).abs(), min=1))
-    read, _ = _matrix_memory(query, key, value, into, forget, *zero)
+    read, _ = _matrix_memory(zero, query, key, value, into, forget)
     assert torch.allclose(read[0, 0], torch.stack(loop), atol=1e-5)
 
 

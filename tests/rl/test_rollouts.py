@@ -406,7 +406,7 @@ def test_ppo_computes_advantages_with_its_own_gamma_and_lambda() -> None:
     rollout = Rollout(record=record, is_first=rows["terminated"], state=(), **ends)
     model = PPO(TMAZE, memory=None, gamma=0.5, gae_lambda=0.3, normalize_advantages=False)
     names = ("reward", "value", "next_value", "terminated", "truncated")
-    expected = generalized_advantage_estimation(*(rows[name] for name in names), 0.5, 0.3)
+    expected = generalized_advantage_estimation(*(rows[name] for name in names), gamma=0.5, gae_lambda=0.3)
     computed = model.compute_advantages(rollout)
     torch.testing.assert_close(computed["advantage"], expected)
     torch.testing.assert_close(computed["target"], expected + rows["value"])
@@ -424,7 +424,7 @@ def test_impala_corrects_with_the_values_of_now_and_its_own_arguments() -> None:
         bootstrap[env, step] = value[env, step + 1]
     log_prob = policy.log_prob(rows["action"])
     columns = ((log_prob - rows["log_prob"]), rows["reward"], value, bootstrap, rows["terminated"], rows["truncated"])
-    target, advantage = vtrace(*(x.T for x in columns), 0.5, 0.6, 0.9, 0.8)
+    target, advantage = vtrace(*(x.T for x in columns), gamma=0.5, vtrace_lambda=0.6, rho_clip=0.9, c_clip=0.8)
     losses = model.losses(rows, policy, value)
     torch.testing.assert_close(losses["policy_loss"], -(log_prob * advantage.T).mean())
     torch.testing.assert_close(losses["value_loss"], model.vf_coef * 0.5 * (value - target.T).square().mean())

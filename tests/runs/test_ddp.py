@@ -228,7 +228,7 @@ def batches(rows: list[int]) -> list[torch.Tensor]:
 
 def test_observations_are_normalised_by_what_all_ranks_saw(tmp_path: Path) -> None:
     rows = [7, 40, 3]
-    torch.multiprocessing.spawn(learn_a_share, (str(tmp_path), rows), nprocs=2)
+    torch.multiprocessing.spawn(learn_a_share, (str(tmp_path), rows), nprocs=2)  # type: ignore[attr-defined]
     alone = RunningNormalizer({"x": FieldSpec((2,))})
     for batch in batches(rows):
         alone.update(alone({"x": batch}))

@@ -16,7 +16,6 @@ from memup_lightning.modules import MemUP
 from memup_lightning.modules.evaluation.metrics import (
     AUROC,
     MAX_RANKED_CLASSES,
-    RANKINGS,
     AveragePrecision,
     BalancedAccuracy,
     BaseRate,
@@ -35,7 +34,7 @@ def predictions(rows: int, classes: int, seed: int = 0) -> tuple[Tensor, Tensor]
 
 
 def update(metric: Any, logits: Tensor, outcome: Tensor) -> None:
-    if isinstance(metric, tuple(RANKINGS.values())):
+    if isinstance(metric, AUROC | AveragePrecision):
         metric.update(ranking_counts(logits, outcome))
     else:
         metric.update(logits, outcome)
