@@ -35,8 +35,9 @@ class MemoryPath(str):
 
     @classmethod
     def read(cls, text: Any) -> MemoryPath:
-        is_path = isinstance(text, str) and (text.startswith(_BUILT_PREFIX) or text.endswith(".ckpt") or os.sep in text)
-        if not is_path and not (isinstance(text, str) and Path(text).exists()):
+        if not isinstance(text, str) or not (
+            text.startswith(_BUILT_PREFIX) or text.endswith(".ckpt") or os.sep in text or Path(text).exists()
+        ):
             raise ValueError(f"{text}: not the path of a checkpoint or folder")
         return cls(text)
 

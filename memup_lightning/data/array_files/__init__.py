@@ -42,10 +42,11 @@ class EpisodePath(str):
 
     @classmethod
     def read(cls, text: Any) -> EpisodePath:
-        is_path = isinstance(text, str) and (
-            Path(text).suffix.lower() in _SUFFIXES or any(x in text for x in (*"*/", os.sep))
-        )
-        if not is_path and not (isinstance(text, str) and Path(text).expanduser().exists()):
+        if not isinstance(text, str) or not (
+            Path(text).suffix.lower() in _SUFFIXES
+            or any(x in text for x in (*"*/", os.sep))
+            or Path(text).expanduser().exists()
+        ):
             raise ValueError(f"{text}: not the path of a file or folder")
         return cls(text)
 

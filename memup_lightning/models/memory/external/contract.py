@@ -224,6 +224,6 @@ def _equal(one: Any, two: Any) -> bool:
 
 def _describe(state: Any) -> str:
     """Return the shapes and dtypes of a state, such as ``(float32 [4, 1, 64], int64 [4])``."""
-    return str(pytree.tree_map(lambda x: f"{str(x.dtype).removeprefix('torch.')} {list(x.shape)}", state)).replace(
-        "'", ""
-    )
+    if isinstance(state, tuple | list):
+        return f"({', '.join(_describe(part) for part in state)})"
+    return f"{str(state.dtype).removeprefix('torch.')} {list(state.shape)}"
