@@ -116,17 +116,17 @@ class MultiplicativePredictor(Predictor):
 
 
 class FiLMPredictor(Predictor):
-    """Predictor whose context scales and shifts features of the normalised memory, with a hidden layer above.
+    """Predictor whose context scales and shifts features of the memory and of the normalised memory.
 
     Feature-wise linear modulation (Perez et al., "FiLM", AAAI 2018). Cells that keep an input for long change little with
-    each, so what distinguishes two states is small. Layer normalisation (Ba, Kiros & Hinton, 2016), beside m itself, and a
-    layer more let the predictor combine two such traces, as in an exclusive-or of two cues.
+    each, so what distinguishes two states is small. With layer normalisation (Ba, Kiros & Hinton, 2016) the predictor can
+    combine two such traces, as in an exclusive-or of two cues.
 
     Args:
         context_size: features of a context; the model fills it in.
         memory_size: size of m; the model fills it in.
         num_parameters: of the outcome's distribution; the model fills it in.
-        hidden_size: units of the hidden layers.
+        hidden_size: units of the hidden layer.
         distance: whether it reads how far ahead the target lies.
     """
 
@@ -138,12 +138,7 @@ class FiLMPredictor(Predictor):
         self.memory = nn.Linear(2 * memory_size, hidden_size)
         self.modulation = nn.Linear(context_size, 2 * hidden_size)
         self.distance = _DistanceLayer(2 * hidden_size) if distance else None
-        self.head = nn.Sequential(
-            nn.ReLU(),
-            nn.Linear(hidden_size, hidden_size),
-            nn.ReLU(),
-            nn.Linear(hidden_size, num_parameters),
-        )
+        self.head = nn.Sequential(nn.ReLU(), nn.Linear(hidden_size, num_parameters))
 
     def forward(self, context: Tensor, memory: Tensor, distance: Tensor | None = None) -> Tensor:
         modulation = self.modulation(context)
