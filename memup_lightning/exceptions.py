@@ -5,6 +5,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 _PACKAGE = str(Path(__file__).parent)
 
@@ -22,6 +23,23 @@ def check_at_least(minimum: int, **values: int | None) -> None:
     for name, value in values.items():
         if value is not None and value < minimum:
             raise MemUPError(f"{name}={value}: must be at least {minimum}")
+
+
+def check_instance(key: str, part: Any, base: type) -> None:
+    """Refuse a class where an object of it is needed.
+
+    Args:
+        key: argument that it was given by.
+        part: what was given.
+        base: class that the object must be of.
+
+    Raises:
+        MemUPError: see above.
+    """
+    if not isinstance(part, base):
+        given = f"{part.__name__} is a class" if isinstance(part, type) else f"{part!r:.80} is no {base.__name__}"
+        advice = f"{part.__name__}(...)" if isinstance(part, type) else f"an object of a subclass of {base.__name__}"
+        raise MemUPError(f"{key}={given}; give {advice}")
 
 
 @contextmanager

@@ -134,9 +134,28 @@ class TaskSpec:
         return plain
 
     @classmethod
-    def parse(cls, task: TaskSpec | Mapping[str, Any]) -> TaskSpec:
-        """Return the specification, which may be given as the result of :meth:`to_dict`."""
-        return task if isinstance(task, TaskSpec) else cls.from_dict(task)
+    def parse(cls, given: Any) -> TaskSpec:
+        """Return a specification, or make one from the result of :meth:`to_dict`.
+
+        Raises:
+            MemUPError: anything else was given, such as a datamodule or the property of its class.
+        """
+        if isinstance(given, TaskSpec):
+            return given
+        if isinstance(given, Mapping):
+            try:
+                return cls.from_dict(given)
+            except (KeyError, TypeError, AttributeError) as error:
+                raise MemUPError(
+                    f"task={given!r:.80} is no specification ({error}); give the result of to_dict()"
+                ) from error
+        found = f"a {type(given).__name__}"
+        if isinstance(given, type) or hasattr(type(given), "__get__"):
+            found = f"the class {given.__name__}" if isinstance(given, type) else "a property of a class"
+        raise MemUPError(
+            f"task is {found}, not a TaskSpec; give the task of a datamodule object: data = TMazeDataModule(), then "
+            "MemUP(data.task)"
+        )
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> TaskSpec:

@@ -78,6 +78,7 @@ def measure(
         outcome="class" if train.task.outcome.type == "token" else "number",
         needs_targets=has_targets,
         awaits_selection=has_targets and not train.targets.num_refreshes,
+        selects_nothing=has_targets and train.targets.selects_nothing(),
         num_targets=data.num_targets(),
         val=measured,
         train=trained,

@@ -102,6 +102,7 @@ class Measurements:
         outcome: type of the outcome.
         needs_targets: whether the module learns from targets.
         awaits_selection: whether none was selected yet.
+        selects_nothing: whether the selector chose no step of any training episode.
         num_targets: K.
         val, train: None where no step could be measured.
         recall: share of the marked steps among the targets; None where no steps are marked.
@@ -121,6 +122,7 @@ class Measurements:
     outcome: Literal["class", "number"]
     needs_targets: bool = True
     awaits_selection: bool = False
+    selects_nothing: bool = False
     num_targets: int = 1
     val: SplitMeasurement | None = None
     train: SplitMeasurement | None = None

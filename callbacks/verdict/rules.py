@@ -34,6 +34,9 @@ def judge(run: Measurements) -> list[Finding]:
 
 
 def _no_targets(run: Measurements) -> Finding | None:
+    if run.selects_nothing:
+        sentence = "The selector chose no step of the training episodes: the memory has learned nothing."
+        return Finding("no_targets", sentence, "let the selector score steps above -inf, or take another one")
     if not run.awaits_selection:
         return None
     return Finding(

@@ -100,7 +100,7 @@ class EpisodeDataModule(RecordedSplits):
         candidates: int | None = None,
         seed: int | None = None,
     ) -> None:
-        super().__init__(selector or Proportional(4, margin=0.3))
+        super().__init__(Proportional(4, margin=0.3) if selector is None else selector)
         check_at_least(
             1, lanes=lanes, chunk_length=chunk_length, chunks_per_epoch=chunks_per_epoch, candidates=candidates
         )

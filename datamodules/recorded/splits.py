@@ -13,7 +13,7 @@ from memup_lightning.data.episodes import EVAL_MASK, EpisodeSource
 from memup_lightning.data.streaming.samplers import SequentialSampler
 from memup_lightning.data.streaming.stream import ChunkStream
 from memup_lightning.data.streaming.target_join import TargetJoin
-from memup_lightning.data.targets import Selector, TargetTable
+from memup_lightning.data.targets import Selector, TargetTable, check_selector
 from memup_lightning.datamodules.task import BaseDataModule
 from memup_lightning.distributed import rank, share_of_episodes, world_size
 from memup_lightning.specs import TaskSpec
@@ -98,6 +98,7 @@ class RecordedSplits(BaseDataModule):
 
     def __init__(self, selector: Selector) -> None:
         super().__init__()
+        check_selector(selector)
         self.selector = selector
         self.sources: dict[Split, EpisodeSource] = {}
         self.splits: dict[Split, RecordedSplit] = {}

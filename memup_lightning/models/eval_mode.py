@@ -1,4 +1,4 @@
-"""Context manager for evaluation."""
+"""Context managers for evaluation, and for a trial that leaves no trace."""
 
 from __future__ import annotations
 
@@ -24,3 +24,15 @@ def eval_mode(module: nn.Module) -> Iterator[None]:
     finally:
         for part, mode in modes:
             part.training = mode
+
+
+@contextmanager
+def trial_mode(module: nn.Module, device: torch.device) -> Iterator[None]:
+    """Switch a module to evaluation without gradients; afterwards restore modes, buffers and torch's random numbers."""
+    buffers = [(buffer, buffer.clone()) for buffer in module.buffers()]
+    with eval_mode(module), torch.random.fork_rng([device] if device.type == "cuda" else []):
+        try:
+            yield
+        finally:
+            for buffer, before in buffers:
+                buffer.copy_(before)

@@ -48,12 +48,12 @@ class BaseTask(LightningModule, ABC):
         self, task: TaskSpec | dict[str, Any], optimizer: OptimizerCallable, lr_scheduler: LRSchedulerCallable | None
     ) -> None:
         super().__init__()
+        self.task = TaskSpec.parse(task)
         with warnings.catch_warnings():  # of a module among the arguments, which does not stay there
             warnings.filterwarnings("ignore", message=r"Attribute '\w+' is an instance of `nn.Module`")
             self.save_hyperparameters(logger=False)
         if "_instantiator" not in self.hparams:  # built in Python: callables have no place in a checkpoint
             self.hparams.clear()
-        self.task = TaskSpec.parse(task)
         self.hparams["task"] = self.task.to_dict()
         self._optimizer, self._lr_scheduler = optimizer, lr_scheduler
 

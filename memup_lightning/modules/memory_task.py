@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeAlias, TypedDict
 
+import numpy as np
 import torch
 from pytorch_lightning.cli import LRSchedulerCallable
 from torch import Tensor, nn
@@ -25,6 +26,8 @@ from memup_lightning.modules.evaluation.memory import MemoryEvaluation
 from memup_lightning.modules.losses import FiniteLoss, sum_losses
 from memup_lightning.modules.standardization import fit_standardizers
 from memup_lightning.modules.states.lane_states import LaneStates
+from memup_lightning.modules.trial import check_size, make_part, try_parts
+from memup_lightning.protocols import ChunkSource
 from memup_lightning.runs.parts import recorded_data
 from memup_lightning.specs import FieldSpec, TaskSpec
 from memup_lightning.typing import IntArray, State
@@ -34,6 +37,8 @@ EncoderCallable: TypeAlias = Callable[[Mapping[str, FieldSpec]], StepEncoder]
 PredictorCallable: TypeAlias = Callable[[int, int, int], Predictor]
 OutcomeCallable: TypeAlias = Callable[[FieldSpec, float], Outcome]
 LocalCallable: TypeAlias = Callable[[Mapping[str, FieldSpec], int, int], LocalPredictor]
+
+_TRIED_EPISODES, _TRIED_STEPS, _TRIED_SAMPLE = 3, 6, 64  # of the training data, before a run
 
 
 class MemoryOptions(TypedDict, total=False):
@@ -87,13 +92,18 @@ class MemoryTask(MemoryEvaluation):
         task = self.task
         if outcome is None:
             outcome = CategoricalOutcome if task.outcome.type == "token" else GaussianOutcome
-        self.outcome = outcome(task.outcome, task.tolerance)
-        self.encoder = encoder(task.input_fields)
+        self.outcome = make_part("outcome", outcome, task.outcome, task.tolerance)
+        check_size(self.outcome, "num_parameters")
+        self.encoder = make_part("encoder", encoder, task.input_fields)
+        check_size(self.encoder, "output_size")
         self.memory, memory_size = make_memory(memory, self.encoder.output_size)
-        self.context_encoder = WindowEncoder(task.context_fields, task.window, context_encoder(task.context_fields))
-        self.predictor = predictor(self.context_encoder.output_size, memory_size, self.outcome.num_parameters)
+        step = make_part("context_encoder", context_encoder, task.context_fields)
+        check_size(step, "output_size")
+        self.context_encoder = WindowEncoder(task.context_fields, task.window, step)
+        sizes = self.context_encoder.output_size, memory_size, self.outcome.num_parameters
+        self.predictor = make_part("predictor", predictor, *sizes)
         _check_predictor(self.predictor)
-        self.local = local(task.context_fields, task.window, self.outcome.num_parameters)
+        self.local = make_part("local", local, task.context_fields, task.window, self.outcome.num_parameters)
         self.lanes = LaneStates()
         self._finite_loss = FiniteLoss()
         self._loss_terms: dict[
@@ -227,6 +237,17 @@ class MemoryTask(MemoryEvaluation):
             self.lanes.reset()  # lanes that were not played yet
         if data is not None:
             fit_standardizers(self, data.training_lanes())
+            self._try_parts(data)
+
+    def _try_parts(self, data: ChunkSource) -> None:
+        """Check the networks on a few training steps."""
+        episodes = np.arange(min(_TRIED_EPISODES, len(data.lengths("train"))))
+        chunks = data.evaluation_chunks("train", episodes, len(episodes), _TRIED_STEPS, contexts=False)
+        tried = next(iter(chunks)), data.training_lanes().sample_steps(_TRIED_SAMPLE)
+        precision = self.trainer.precision_plugin
+        chunk, steps = (precision.convert_input(x.to(self.device)) for x in tried)
+        with precision.forward_context():
+            try_parts(self, chunk, steps)
 
     def on_after_backward(self) -> None:
         self._accumulating = True

@@ -40,6 +40,9 @@ class TargetStore(Protocol):
     def complete_refresh(self) -> None:
         """Let chunks have the targets that were collected since the previous refresh."""
 
+    def selects_nothing(self) -> bool:
+        """Return whether targets were asked for, and none was selected in any scored episode."""
+
     def select(self, episodes: IntArray, start: IntArray) -> IntArray:
         """Return the targets of chunks that begin at ``start``, ``[rows, num_targets]``."""
 

@@ -79,6 +79,7 @@ def test_each_verdict_is_reached(name: str) -> None:
         (run(NOTHING, chunk_length=200), ["check by hand"]),
         (run(NOTHING, outcome_problem="they differ by 0.002 at most"), ["0.002"]),
         (run(NOTHING, input_spread=1e-4), ["0.0001"]),
+        (run(ALL, selects_nothing=True), ["chose no step", "above -inf"]),
         (run(NOTHING, awaits_selection=True, updates=100), ["100 updates", "--trainer.max_steps=5000"]),
     ],
 )
@@ -162,6 +163,7 @@ runs = st.builds(
     outcome=st.sampled_from(["class", "number"]),
     needs_targets=st.booleans(),
     awaits_selection=st.booleans(),
+    selects_nothing=st.booleans(),
     num_targets=st.integers(0, 64),
     val=st.none() | splits,
     train=st.none() | splits,

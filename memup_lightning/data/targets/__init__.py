@@ -2,7 +2,7 @@
 
 from memup_lightning.data.targets.candidates import NOWHERE, Candidates, SuffixMaxima
 from memup_lightning.data.targets.explainable import Explainable
-from memup_lightning.data.targets.selectors import Proportional, Scorable, Selector, TopK
+from memup_lightning.data.targets.selectors import Proportional, Scorable, Selector, TopK, check_selector
 from memup_lightning.data.targets.table import TargetCollector, TargetTable
 
 __all__ = [
@@ -16,4 +16,5 @@ __all__ = [
     "TargetCollector",
     "TargetTable",
     "TopK",
+    "check_selector",
 ]

@@ -90,6 +90,10 @@ class Candidates:
         self.score: FloatArray = np.full(self.position.shape, -np.inf, np.float32)
         self._used = num_targets  # few episodes fill their places: what is empty in all of them need not be searched
 
+    def is_empty(self) -> bool:
+        """Return whether no episode has a candidate."""
+        return bool((self.position[:, 0] == NOWHERE).all())
+
     def replace(self, episodes: IntArray, found: SuffixMaxima) -> None:
         """Store the candidates of some episodes."""
         score = found.score.cpu().numpy()

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from memup_lightning import rng
 from memup_lightning.chunk import ClusterAssignment
-from memup_lightning.exceptions import MemUPError, check_at_least
+from memup_lightning.exceptions import MemUPError, check_at_least, check_instance
 
 
 @dataclass
@@ -67,6 +67,18 @@ class Selector(ABC):
             draw: as in :class:`Scorable`.
         """
         return score
+
+
+def check_selector(selector: Any) -> None:
+    """Refuse what is no selector, or one that does not say how many targets it selects.
+
+    Raises:
+        MemUPError: see above.
+    """
+    check_instance("selector", selector, Selector)
+    if not hasattr(selector, "num_targets"):
+        name = type(selector).__name__
+        raise MemUPError(f"{name} has no num_targets; call super().__init__(num_targets) in {name}.__init__")
 
 
 class TopK(Selector):

@@ -8,6 +8,7 @@ K ln T of T steps) are found in one pass over the scores, a block at a time, and
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,9 @@ from torch import Tensor
 from memup_lightning.chunk import ClusterAssignment
 from memup_lightning.data.targets.candidates import Candidates, SuffixMaxima
 from memup_lightning.data.targets.explainable import ClusterCandidates, ClusterMaxima
+from memup_lightning.data.targets.scores import check_scores
 from memup_lightning.data.targets.selectors import Scorable, Selector
-from memup_lightning.exceptions import MemUPError
+from memup_lightning.exceptions import MemUPError, user_code
 from memup_lightning.typing import FloatArray, IntArray
 
 
@@ -56,8 +58,18 @@ class TargetTable:
         return TargetCollector(self, episodes, device)
 
     def complete_refresh(self) -> None:
-        """Let chunks have the targets that were collected since the previous refresh."""
+        """Let chunks have the targets that were collected since the previous refresh; warn where none was selected."""
         self.num_refreshes += 1
+        if self.selects_nothing():
+            warnings.warn(
+                f"{type(self.selector).__name__} selected no step of {int(self.scored.sum())} episodes, so a memory has no "
+                "targets to learn from; a score of -inf marks a step that must not be chosen",
+                stacklevel=2,
+            )
+
+    def selects_nothing(self) -> bool:
+        """Return whether the selector could choose targets, and chose none in any scored episode."""
+        return bool(self.selector.num_targets and self.scored.any()) and self.candidates.is_empty()
 
     def select(self, episodes: IntArray, start: IntArray) -> IntArray:
         """Select targets of chunks that begin at ``start``, ``[rows, num_targets]``; ``NOWHERE`` where there are fewer."""
@@ -109,13 +121,21 @@ class TargetCollector:
     ) -> None:
         """Add the next steps of all episodes, each ``[rows, steps]``; unselectable steps never become targets."""
         steps = Scorable(uncertainty, self._episodes, position, self.table.num_refreshes, clusters)
-        score = self.table.selector.score(steps)
+        selector = self.table.selector
+        name = f"{type(selector).__name__}.score"
+        with user_code(name, "it takes steps, with their uncertainty [rows, steps], and returns a score for each"):
+            score = selector.score(steps)
+        score = check_scores(name, score, selectable, self._episodes, position)
         self.found.extend(score.masked_fill(~selectable, -torch.inf), position)
 
     def finish(self) -> None:
         found, selector = self.found, self.table.selector
-        score = selector.prune(found.score, self._episodes, found.position, self.table.num_refreshes)
+        name = f"{type(selector).__name__}.prune"
+        with user_code(name, "it takes score, episode, position and draw, and returns the scores of the candidates"):
+            score = selector.prune(found.score, self._episodes, found.position, self.table.num_refreshes)
         if score is not found.score:
-            found.prune(score)
+            eligible = found.score > -torch.inf  # prune takes candidates away and adds none
+            score = check_scores(name, score, eligible, self._episodes, found.position)
+            found.prune(score.masked_fill(~eligible, -torch.inf))
         self.table.candidates.replace(self.episodes, found)
         self.table.scored[self.episodes] = True

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from memup_lightning.chunk import Chunk, ClusterAssignment, Fields, StepBatch
+from memup_lightning.data.targets.scores import check_scores
 from memup_lightning.distributed import all_gather_cat, rank
-from memup_lightning.exceptions import MemUPError, check_at_least
+from memup_lightning.exceptions import MemUPError, check_at_least, check_instance, user_code
 from memup_lightning.models.context_clusters import ContextClusters
 from memup_lightning.models.uncertainty import PredictiveUncertainty, Uncertainty
 from memup_lightning.modules.evaluation.memory import BITS_PER_NAT
@@ -20,6 +21,7 @@ from memup_lightning.typing import State
 _OBSERVATION_INTERVAL = 16  # updates between two observations of gains: consecutive chunks have the same targets
 _MAX_GAIN = 4.0  # bits of one observation, at most: a Gaussian that is sure and wrong loses thousands
 _OBSERVED_FIELDS = ("outcome", "position", "valid")
+_UNCERTAINTY = "an uncertainty takes model, chunk and state, and returns u [lanes, steps] and the next state"
 _CACHED_ROWS = 4096  # steps that are assigned to clusters at once
 
 
@@ -49,7 +51,8 @@ class TargetTask(MemoryTask):
         check_at_least(1, num_clusters=num_clusters)
         self.num_clusters = num_clusters
         self.clusters = None
-        self.uncertainty = uncertainty or PredictiveUncertainty()
+        self.uncertainty = PredictiveUncertainty() if uncertainty is None else uncertainty
+        check_instance("uncertainty", self.uncertainty, Uncertainty)
         self.uncertainty.attach(self)
 
     def needs_targets(self) -> bool:
@@ -79,10 +82,16 @@ class TargetTask(MemoryTask):
         Returns:
             u ``[lanes, steps]``, and the estimator's state.
         """
-        if state is None:
-            state = self.uncertainty.initial_state(chunk.lanes)
-        u, state = self.uncertainty(self, chunk, state)
-        return u, state
+        name = type(self.uncertainty).__name__
+        with user_code(f"{name}.forward", _UNCERTAINTY):
+            if state is None:
+                state = self.uncertainty.initial_state(chunk.lanes)
+            made = self.uncertainty(self, chunk, state)
+        if not isinstance(made, tuple) or len(made) != 2:
+            raise MemUPError(f"{name}.forward returned a {type(made).__name__}; {_UNCERTAINTY}")
+        u, state = made
+        position = chunk.start[:, None] + torch.arange(chunk.num_steps, device=chunk.start.device)
+        return check_scores(f"{name}.forward", u, chunk.has_outcome, chunk.episode, position), state
 
     def prepare_clusters(self, num_targets: int) -> None:
         """Prepare for a selector that takes one target of each context cluster.

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.models.eval_mode import eval_mode
+from memup_lightning.models.eval_mode import trial_mode
 from memup_lightning.models.memory.base import State
 
 _LANES, _STEPS, _CUT = 3, 6, 2  # of the trial; the cut divides its steps into two chunks
@@ -42,7 +41,7 @@ def make_memory(factory: Callable[[int], Any], input_size: int) -> tuple[Any, in
     """
     if isinstance(factory, nn.Module) or not callable(factory):
         raise MemUPError(
-            f"memory={str(factory).splitlines()[0]!r} is no class or function that makes a core; give one that takes "
+            f"memory={_given(factory)} is no class or function that makes a core; give one that takes "
             "input_size, such as functools.partial(LSTM, hidden_size=64) of memup_lightning.models.memory"
         )
     try:
@@ -81,7 +80,7 @@ def check_memory(memory: Any, input_size: int) -> int:
         if not hasattr(memory, member):
             raise MemUPError(f"{name} has no {member!r}: {_ADVICE}")
     reference: Tensor = next(memory.parameters(), torch.zeros(()))
-    with eval_mode(memory), _restored(memory, reference.device):
+    with trial_mode(memory, reference.device):
         try:
             _Trial(memory, input_size, reference).run()
         except MemUPError:
@@ -92,18 +91,6 @@ def check_memory(memory: Any, input_size: int) -> int:
                 f"{error}; {_ADVICE}"
             ) from error
     return int(memory.output_size)
-
-
-@contextmanager
-def _restored(memory: nn.Module, device: torch.device) -> Iterator[None]:
-    """Restore the module's buffers and torch's random numbers afterwards."""
-    buffers = [(buffer, buffer.clone()) for buffer in memory.buffers()]
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        try:
-            yield
-        finally:
-            for buffer, before in buffers:
-                buffer.copy_(before)
 
 
 class _Trial:
@@ -212,6 +199,10 @@ class _Trial:
 
     def _refuse(self, rule: str) -> NoReturn:
         raise MemUPError(f"{self.name} {rule}")
+
+
+def _given(factory: Any) -> str:
+    return f"{type(factory).__name__}(...)" if isinstance(factory, nn.Module) else repr(factory)
 
 
 def _copy(state: Any) -> Any:
