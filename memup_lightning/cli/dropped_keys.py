@@ -6,8 +6,13 @@ import ast
 import logging
 import re
 import sys
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from lightning_utilities.core.rank_zero import rank_zero_only
+
+from memup_lightning.cli.arguments import given_configs
 
 _DROP_MESSAGE = re.compile(
     r"Due to class_path change from '(\S+)' to '(\S+)', discarding init_args: (.*)\.$", re.DOTALL
@@ -23,35 +28,80 @@ def dropped_keys_logger() -> logging.Logger:
     logger = logging.getLogger(__name__)
     logger.setLevel(logging.DEBUG)
     logger.propagate = False
-    if not logger.handlers:
-        logger.addHandler(_Warnings())
     return logger
+
+
+def warn_of_dropped_keys(args: Sequence[str]) -> None:
+    """Let the logger name the keys that are dropped from now on, each once, if a config or an option sets them.
+
+    Args:
+        args: the command line.
+    """
+    logger = dropped_keys_logger()
+    logger.handlers.clear()
+    logger.addHandler(_Warnings(_GivenKeys(args)))
+
+
+class _GivenKeys:
+    """The keys and classes that configs and options set, by their places, such as ``model.memory``."""
+
+    def __init__(self, args: Sequence[str]) -> None:
+        self.keys: dict[str, set[str]] = defaultdict(set)
+        self.classes: dict[str, set[str]] = defaultdict(set)
+        pairs = [pair for config in given_configs(args) for pair in _leaves(config, "")]
+        pairs += [(name, value) for name, mark, value in (x[2:].partition("=") for x in args if x[:2] == "--") if mark]
+        for name, value in pairs:
+            place = re.sub(r"\.init_args\b|\+", "", name)
+            if place.endswith(".class_path") or isinstance(value, str):
+                self.classes[place.removesuffix(".class_path")].add(str(value).rpartition(".")[-1])
+            place, _, key = place.rpartition(".")
+            self.keys[place].add(key)
+
+    def __contains__(self, dropped: tuple[str, str]) -> bool:
+        """Return whether a key was set at a place that gets a class; ``dropped`` is the key and the class."""
+        key, after = dropped
+        return any(key in keys and after in self.classes[place] for place, keys in list(self.keys.items()))
 
 
 class _Warnings(logging.Handler):
     """Prints a sentence for each new set of dropped keys; a parser drops the same keys several times."""
 
-    def __init__(self) -> None:
+    def __init__(self, given: _GivenKeys) -> None:
         super().__init__()
-        self._said: set[str] = set()
+        self._given = given
+        self._said: set[tuple[str, ...]] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
-        if not (found := _DROP_MESSAGE.match(record.getMessage())) or found[0] in self._said:
+        if not (found := _DROP_MESSAGE.match(record.getMessage())):
             return
-        self._said.add(found[0])
         before, after = (path.rsplit(".", 1)[-1] for path in found.group(1, 2))
-        _say(f"warning: {after} replaces {before} and does not take its {_listed(found[3])}", file=sys.stderr)
+        dropped = {key: text for key, text in _read(found[3]) if (key, after) in self._given}
+        said = (before, after, *dropped)
+        if dropped and said not in self._said:
+            self._said.add(said)
+            _say(
+                f"warning: {after} replaces {before} and does not take its {', '.join(dropped.values())}",
+                file=sys.stderr,
+            )
 
 
-def _listed(dropped: str) -> str:
-    """Write a dictionary, given as Python writes it, as ``key=value, ...``; of a value that is an object, its key only."""
-    try:
-        keys = ast.parse(dropped, mode="eval").body
-    except SyntaxError:
-        return dropped
+def _leaves(part: Any, place: str) -> Iterator[tuple[str, Any]]:
+    """Yield the values of a config with their keys, joined by dots; the items of a list have the key of the list."""
+    if isinstance(part, Mapping):
+        for key, inner in part.items():
+            yield from _leaves(inner, f"{place}.{key}".lstrip("."))
+    elif isinstance(part, list):
+        for inner in part:
+            yield from _leaves(inner, place)
+    else:
+        yield place, part
+
+
+def _read(dropped: str) -> Iterator[tuple[str, str]]:
+    """Read a dictionary, given as Python writes it: each key with ``key=value``; of a value that is an object, its key."""
+    keys = ast.parse(dropped, mode="eval").body
     assert isinstance(keys, ast.Dict)
-    return ", ".join(
-        ast.literal_eval(key) + ("" if isinstance(value, ast.Call) else f"={ast.unparse(value)}")
-        for key, value in zip(keys.keys, keys.values, strict=True)
-        if key is not None
-    )
+    for key, value in zip(keys.keys, keys.values, strict=True):
+        if key is not None:
+            name = ast.literal_eval(key)
+            yield name, name + ("" if isinstance(value, ast.Call) else f"={ast.unparse(value)}")

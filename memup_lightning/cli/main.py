@@ -25,9 +25,10 @@ from pytorch_lightning.profilers import PassThroughProfiler
 from memup_lightning import __version__, callbacks, envs  # noqa: F401 (every class that is imported has a short name in configs)
 from memup_lightning.callbacks import BestWeights, Verdict
 from memup_lightning.cli.arguments import check_config_files, config_files_first
-from memup_lightning.cli.dropped_keys import dropped_keys_logger
+from memup_lightning.cli.dropped_keys import dropped_keys_logger, warn_of_dropped_keys
 from memup_lightning.cli.errors import about_settings
 from memup_lightning.cli.messages import explain, import_path
+from memup_lightning.cli.nulls import check_nulls
 from memup_lightning.data import targets  # noqa: F401
 from memup_lightning.datamodules import BaseDataModule
 from memup_lightning.distributed import destroy_process_group
@@ -37,7 +38,7 @@ from memup_lightning.modules import BaseTask
 from memup_lightning.rl import algorithms  # noqa: F401
 from memup_lightning.runs.checkpoint_io import AtomicCheckpointIO, check_checkpoint, check_fits, read_task
 from memup_lightning.runs.checkpoint_lookup import kept_checkpoint, last_checkpoint
-from memup_lightning.runs.lightning_private import failed_parser, list_options_with_defaults
+from memup_lightning.runs.lightning_private import failed_parser, keep_null, list_options_with_defaults
 from memup_lightning.runs.loggers import keep_wandb_silent, set_wandb_mode, wandb_sync_line, write_metrics_whole
 from memup_lightning.runs.parts import find_callback, parts
 from memup_lightning.runs.profiler import NoProfiler
@@ -65,6 +66,7 @@ _SWITCHES: dict[str, type] = {
 
 
 list_options_with_defaults()
+keep_null()
 
 
 class RunConfig(SaveConfigCallback):
@@ -158,6 +160,7 @@ class MemUPCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         given = self._given
+        check_nulls(given)
         _leave_out_disabled(given.trainer)
         for option, folder in configured_folders(given.trainer).items():
             check_writable(Path(folder), option)
@@ -214,7 +217,9 @@ def main(args: Sequence[str] | None = None, extra_callbacks: Sequence[Callback] 
         warnings.filterwarnings("ignore", message=message)
     logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(_is_relevant)
     try:
-        check_config_files(sys.argv[1:] if args is None else args)
+        given = sys.argv[1:] if args is None else args
+        check_config_files(given)
+        warn_of_dropped_keys(given)
         return MemUPCLI(
             BaseTask,
             BaseDataModule,

@@ -49,7 +49,7 @@ def explain(message: str, keys: Sequence[str]) -> str:
         return _unknown_key(found[1], found[2] or "", keys)
     if message.startswith("Parser key"):
         nodes = list(_walk(message))
-        for sentence in (_wrong_key, _wrong_class, _wrong_type, _wrong_types):
+        for sentence in (_wrong_key, _wrong_class, _missing_key, _wrong_type, _wrong_types):
             if found_all := [text for node in nodes if (text := sentence(node, message))]:
                 return min(found_all, key=lambda text: "did you mean" not in text)
     return about_command(message) or message
@@ -86,6 +86,13 @@ def _wrong_key(node: _Node, message: str) -> str | None:
     return f"{place}: {class_path.rsplit('.', 1)[-1]} has no key {found[1]!r}; {hint}"
 
 
+def _missing_key(node: _Node, message: str) -> str | None:
+    if not (found := re.search(r"arguments are required: (.*)", node.text)) or not node.class_path:
+        return None
+    name = node.class_path.rsplit(".", 1)[-1]
+    return f"{node.key}.init_args needs {found[1]}: {name} has no default for it"
+
+
 def _wrong_class(node: _Node, message: str) -> str | None:
     if not (found := _IMPORT_FAILURE.search(node.text)):
         return None
@@ -93,6 +100,8 @@ def _wrong_class(node: _Node, message: str) -> str | None:
     path = found["short"] or found["abstract"] or found["other"] or ".".join(filter(None, found.group(2, 3)))
     path = path or (given[1] if given else "")
     bases = _bases(node.types)
+    if found["short"] and re.search(r"<class '(int|float)'>", node.types):
+        return None  # a number is meant
     known, near = _subclasses(bases[0]) if bases else {}, []
     for base in reversed(bases):
         names = _subclasses(base)
@@ -112,16 +121,17 @@ def _wrong_class(node: _Node, message: str) -> str | None:
 def _wrong_type(node: _Node, message: str) -> str | None:
     if not (found := re.search(r"Expected an? (.*?)\. Got value: (.*?)(?:\. Got value|$)", node.text)):
         return None
+    value = "null" if found[2] == "None" else found[2]
     if choices := re.match(r"(?:typing\.)?Literal\[(.*)\]", found[1]):
         names = re.findall(r"'(.*?)'", choices[1])
         return "; ".join(
-            filter(None, (f"{node.key}={found[2]}: must be one of {', '.join(names)}", did_you_mean(found[2], names)))
+            filter(None, (f"{node.key}={value}: must be one of {', '.join(names)}", did_you_mean(found[2], names)))
         )
-    return f"{node.key}={found[2]}: must be {_type_names(found[1])}"
+    return f"{node.key}={value}: must be {_type_names(found[1])}"
 
 
 def _wrong_types(node: _Node, message: str) -> str | None:
-    given = re.search(r"^ *Given value: (.*)", node.text)
+    given = re.search(r"^ *Given value: (.*?)(?:\. Got value|$)", node.text)
     return f"{node.key}={given[1][:80]}: must be {_type_names(node.types)}" if given and node.types else None
 
 
@@ -170,4 +180,5 @@ def _subclasses(base: type) -> dict[str, str]:
 def _type_names(types: str) -> str:
     """Format types: ``<class 'int'>, <class 'NoneType'>`` -> ``int or null``."""
     text = re.sub(r"\b\w+\.(?=\w)", "", re.sub(r"<class '(.*?)'>", r"\1", types)).replace("NoneType", "null")
-    return either(re.split(r", (?![^\[]*\])", text))
+    names = re.split(r", (?![^\[]*\])", text)
+    return either([name for name in names if name != "Tensor"] or names)  # no config holds a tensor

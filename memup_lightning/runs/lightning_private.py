@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, get_args
 
-from jsonargparse import ArgumentParser, _parameter_resolvers
+from jsonargparse import ArgumentParser, _parameter_resolvers, _typehints
 from pytorch_lightning import Trainer
 from pytorch_lightning.loggers import Logger
 
@@ -81,3 +82,17 @@ def list_options_with_defaults() -> None:
         return kwargs_idx if any(ours) else by_typed_dict(params, kwargs_idx, logger)
 
     _parameter_resolvers.unpack_typed_dict_kwargs = unpack
+
+
+def keep_null() -> None:
+    """Let jsonargparse hand ``null`` to a class inside another class; it would hand on the text ``None``."""
+    hints: Any = _typehints
+    adapt = hints.adapt_class_type
+
+    def adapt_with_null(value: Any, *args: Any, **kwargs: Any) -> Any:
+        nested = value.get("init_args") if hasattr(value, "get") else None
+        if isinstance(nested, hints.NestedArg) and (nested.val is None or isinstance(nested.val, list | dict)):
+            value["init_args"] = nested._replace(val=json.dumps(nested.val))
+        return adapt(value, *args, **kwargs)
+
+    hints.adapt_class_type = adapt_with_null

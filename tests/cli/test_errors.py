@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 import textwrap
 from collections.abc import Callable
@@ -30,6 +29,7 @@ BROKEN = """
     import numpy as np
     from memup_lightning.datamodules import EpisodeDataModule, TMazeDataModule
     from memup_lightning.data.episodes import OUTCOME, ArrayEpisodes
+    from memup_lightning.data.targets import Selector
 
 
     class EmptyEpisode(TMazeDataModule):
@@ -40,6 +40,11 @@ BROKEN = """
             arrays = {"observation": np.zeros((steps, 3), np.float32), "action": np.zeros(steps, np.int32)}
             arrays |= {"reward": np.zeros(steps, np.float32), OUTCOME: np.full(steps, self.value, np.float32)}
             return ArrayEpisodes(arrays, self.lengths, self.task.fields)
+
+
+    class NeedsTargets(Selector):
+        def score(self, steps):
+            return steps.uncertainty
 
 
     class NoEpisode(EmptyEpisode):
@@ -195,10 +200,33 @@ def test_a_misspelt_class_in_a_list_of_a_config(fails: Fails, tmp_path: Path) ->
         ("--data.init_args.restart=a", "list[float] or null"),
         ("--data.init_args.mode=LNX", "one of L, LN, LNR"),
         ("--seed_everything=one", "bool or int"),
+        ("--model.init_args.optimizer.init_args.lr=1e-3x", "float"),
+        ("--data.init_args.length=null", "int"),
+        ("--data.init_args.mode=null", "one of L, LN, LNR"),
+        ("--model.init_args.memory.init_args.hidden_size=null", "int"),
+        ("--model.init_args.predict_every=null", "int"),
     ],
 )
 def test_a_value_of_the_wrong_type_is_named_with_the_right_one(fails: Fails, option: str, expected: str) -> None:
     assert fails(*FIT, option).startswith(f"error: {option[2:]}: must be {expected}")
+
+
+def test_a_null_in_a_class_inside_another_is_null(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["memup_lightning"])
+    config = tiny(tmp_path)
+    config["data"]["init_args"]["selector"] = {"class_path": "Proportional", "init_args": {"margin": 0.5}}
+    config["model"]["init_args"]["optimizer"]["init_args"]["fused"] = True
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(config))
+    nulls = ["--data.init_args.selector.init_args.margin=null", "--model.init_args.optimizer.init_args.fused=null"]
+    cli = main([*FIT, "--trainer.max_steps=1", *nulls])
+    assert cli.datamodule.selector.margin is None
+    assert cli.trainer.optimizers[0].defaults["fused"] is None
+
+
+def test_a_key_without_a_default_is_named(fails: Fails) -> None:
+    line = fails(*FIT, "--data.init_args.selector=broken.NeedsTargets")
+    assert line == "error: data.init_args.selector.init_args needs num_targets: NeedsTargets has no default for it"
 
 
 def test_a_complaint_that_is_not_understood_passes_through() -> None:
@@ -382,14 +410,27 @@ def test_lanes_that_the_ranks_cannot_share_are_refused_before_the_ranks_are_star
             "GymnasiumDataModule replaces TMazeDataModule and does not take its length=30",
         ),
         (["--model.init_args.memory=GRU"], None),
+        (["--model.init_args.memory=RNNAdapter"], "RNNAdapter replaces LSTM and does not take its hidden_size=8"),
+        (["--model.init_args.predictor=own_predictor.NoSize"], None),  # hidden_size of the default was not given
+        (
+            [
+                "--model.init_args.predictor=MultiplicativePredictor",
+                "--model.init_args.predictor.hidden_size=8",
+                "--model.init_args.predictor=own_predictor.NoSize",
+            ],
+            "NoSize replaces MultiplicativePredictor and does not take its hidden_size=8",
+        ),
     ],
 )
-def test_keys_that_a_new_class_does_not_take_are_named_once(
-    fails: Fails, capsys: pytest.CaptureFixture[str], options: list[str], said: str | None
+def test_keys_that_were_given_and_that_a_new_class_does_not_take_are_named_once(
+    fails: Fails, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], said: str | None
 ) -> None:
-    logging.getLogger(
-        "memup_lightning.cli.dropped_keys"
-    ).handlers.clear()  # said once in a process: another test may have
+    (tmp_path / "own_predictor.py").write_text(
+        "from memup_lightning import Predictor\n"
+        "class NoSize(Predictor):\n"
+        "    def __init__(self, context_size: int, memory_size: int, num_parameters: int): super().__init__()\n"
+        "    def forward(self, context, memory, distance=None): return memory\n"
+    )
     with pytest.raises(SystemExit):
         main([*FIT, *options, "--print_config"])
     warned = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
