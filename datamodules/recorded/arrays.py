@@ -154,6 +154,9 @@ class ArrayDataModule(EpisodeDataModule):
             return self._whole(split)
         return EpisodeSubset(self._whole("train"), self._parts[split])
 
+    def all_training_episodes(self) -> EpisodeSource:
+        return self.sources["train"] if self.given["val"] is None else self._whole("train")
+
     def episode_keys(self, split: Split) -> list[str]:
         self._whole(split if self.given[split] is not None else "train")
         if split != "train" and self.given[split] is not None:

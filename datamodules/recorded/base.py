@@ -16,6 +16,7 @@ from memup_lightning import rng
 from memup_lightning.chunk import Chunk
 from memup_lightning.data.episodes import EpisodeSource
 from memup_lightning.data.flags import check_flags
+from memup_lightning.data.readings import check_readings
 from memup_lightning.data.streaming.loader import ChunkLoader, EpochLoader
 from memup_lightning.data.streaming.stream import ChunkStream
 from memup_lightning.data.streaming.training_lanes import TrainingLanes
@@ -156,6 +157,8 @@ class EpisodeDataModule(RecordedSplits):
                 self.sources[split] = source
             if split not in self.splits:
                 self._start(split)
+        if stage == "fit":
+            self.compare_validation()
 
     def _start(self, split: Split) -> None:
         """Begin without targets, and the training lanes at the beginning of the schedule."""
@@ -199,6 +202,7 @@ class EpisodeDataModule(RecordedSplits):
         Raises:
             MemUPError: no step has an outcome, the shortest episode is too short.
         """
+        check_readings(source, self.split_label(split))
         check_flags(source, self.split_label(split), split == "train")
         lengths = source.lengths
         shortest = int(lengths.argmin())

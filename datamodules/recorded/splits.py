@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pytorch_lightning.utilities import rank_zero_warn
 
 from memup_lightning.chunk import Chunk, StepBatch
 from memup_lightning.data.episodes import EVAL_MASK, EpisodeSource
+from memup_lightning.data.readings import shares_episodes
 from memup_lightning.data.streaming.samplers import SequentialSampler
 from memup_lightning.data.streaming.stream import ChunkStream
 from memup_lightning.data.streaming.target_join import TargetJoin
@@ -110,6 +112,18 @@ class RecordedSplits(BaseDataModule):
     def episode_keys(self, split: Split) -> Sequence[str]:
         """Return what the data call each episode of a split; empty where they only number them."""
         return ()
+
+    def all_training_episodes(self) -> EpisodeSource:
+        """Return the episodes of the source of the training split, those of other splits among them."""
+        return self.sources["train"]
+
+    def compare_validation(self) -> None:
+        """Warn of validation episodes that are training episodes."""
+        if shares_episodes(self.sources["val"], self.all_training_episodes()):
+            rank_zero_warn(
+                f"{self.split_label('val')}: the validation episodes are training episodes too, so validation measures "
+                "what was trained on; give other episodes"
+            )
 
     def join(self, split: Split, chunk: Chunk) -> Chunk:
         """Add the targets of the table as it is now."""

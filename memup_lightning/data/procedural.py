@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from memup_lightning.data.episodes import EpisodeSource
+from memup_lightning.exceptions import MemUPError
 from memup_lightning.typing import Arrays, IntArray
 
 
@@ -40,9 +43,16 @@ class ProceduralEpisodes(EpisodeSource):
             return {name: self.empty(name, len(episodes), 0) for name in names}
         time = starts[:, None] + np.arange(steps)
         made = self.generate(episodes, time, names)
-        out = {name: made[name] for name in names}
+        if missing := [name for name in names if name not in made]:
+            raise MemUPError(f"{type(self).__name__}.generate returned {', '.join(made)}, but not {', '.join(missing)}")
+        out = {name: self._declared(name, np.asarray(made[name])) for name in names}
         outside = (time < 0) | (time >= self.lengths[episodes][:, None])
         if outside.any():
             for name, x in out.items():
                 x[outside] = self.fields[name].fill
         return out
+
+    def _declared(self, name: str, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Convert numbers to the declared dtype; floats do not become whole numbers, which a check refuses."""
+        dtype = np.dtype(self.fields[name].dtype)
+        return array if array.dtype.kind == "f" and dtype.kind != "f" else array.astype(dtype, copy=False)

@@ -480,3 +480,20 @@ def test_one_long_series_is_refused_with_what_to_do(tmp_path: Path) -> None:
     np.savez(tmp_path / "own.npz", x=np.zeros((1, 50, 3)), y=np.zeros((1, 50)))
     with pytest.raises(MemUPError, match=r"1 episode cannot be split .*cut a long one into several"):
         _ = ArrayDataModule(str(tmp_path / "own.npz")).task
+
+
+def test_a_file_that_is_both_for_training_and_validation_is_warned_of(tmp_path: Path) -> None:
+    draw = np.random.default_rng(1)
+    np.savez(tmp_path / "a.npz", x=draw.random((8, 6, 2)), y=draw.random((8, 6)))
+    data = ArrayDataModule(str(tmp_path / "a.npz"), val=str(tmp_path / "a.npz"))
+    with pytest.warns(UserWarning, match="the validation episodes are training episodes too"):
+        data.setup("fit")
+
+
+def test_a_share_of_the_training_file_is_no_part_of_the_training_episodes(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    draw = np.random.default_rng(1)
+    np.savez(tmp_path / "a.npz", x=draw.random((20, 6, 2)), y=draw.random((20, 6)))
+    ArrayDataModule(str(tmp_path / "a.npz")).setup("fit")
+    assert not [x for x in recwarn if "training episodes too" in str(x.message)]

@@ -1,0 +1,89 @@
+"""Checks of what a source returns: the same steps at every reading, of the declared fields, other ones in other splits."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from memup_lightning.data.episodes import EpisodeSource, check_values
+from memup_lightning.exceptions import MemUPError, user_code
+from memup_lightning.typing import Arrays, IntArray
+
+_EPISODES, _STEPS = 3, 8  # that are read twice
+_COMPARED, _AMONG, _PLACES = 32, 128, 4  # validation episodes, training episodes, steps of each
+_CONTRACT = "it takes episodes, steps and names of fields, and returns an array for each name"
+
+
+def check_readings(source: EpisodeSource, name: str) -> None:
+    """Refuse a source that returns other steps when it is read again, or in other pieces, or other fields than declared.
+
+    Args:
+        source: the episodes.
+        name: of the episodes, for the message.
+
+    Raises:
+        MemUPError: see above, and an error of the source itself.
+    """
+    names, kind = list(source.fields), type(source).__name__
+    for episode in _spread(len(source), _EPISODES):
+        steps = min(_STEPS, int(source.lengths[episode]))
+        cut = steps // 2
+        with user_code(f"{kind} of {name}", _CONTRACT):
+            first, again = (_read(source, int(episode), 0, steps, names) for _ in range(2))
+            pieces = [
+                _read(source, int(episode), *part, names) for part in ((0, cut), (cut, steps)) if part[0] < part[1]
+            ]
+        _check_fields(source, first, int(episode), steps, f"{kind} of {name}")
+        for field, x in first.items():
+            for other, how in ((again[field], "again"), (np.concatenate([p[field] for p in pieces]), "in two pieces")):
+                if not np.array_equal(x, other, equal_nan=x.dtype.kind == "f"):
+                    raise MemUPError(
+                        f"{kind} of {name}: steps 0 to {steps - 1} of episode {episode} have other values of {field!r} "
+                        f"when they are read {how}; a step must follow from episode and time alone: take random numbers "
+                        "from memup_lightning.rng, not from np.random"
+                    )
+
+
+def shares_episodes(source: EpisodeSource, other: EpisodeSource) -> bool:
+    """Return whether episodes spread over a source are all among those of another source.
+
+    Args:
+        source: of which some episodes are looked for.
+        other: in which they are looked for: those of the same numbers, and some others.
+    """
+    if set(source.fields) != set(other.fields):
+        return False
+    wanted = _spread(len(source), _COMPARED)
+    among = np.union1d(wanted[wanted < len(other)], _spread(len(other), _AMONG))
+    among = among[np.isin(other.lengths[among], source.lengths[wanted])]
+    return bool(len(among)) and _contents(source, wanted) <= _contents(other, among)
+
+
+def _read(source: EpisodeSource, episode: int, start: int, stop: int, names: list[str]) -> Arrays:
+    found = source.gather(np.array([episode]), np.array([start]), stop - start, names)
+    return {name: np.array(found[name][0]) for name in names}
+
+
+def _check_fields(source: EpisodeSource, arrays: Arrays, episode: int, steps: int, name: str) -> None:
+    for field, x in arrays.items():
+        spec = source.fields[field]
+        if x.shape != (steps, *spec.shape) or (x.dtype.kind == "f" and np.dtype(spec.dtype).kind != "f"):
+            raise MemUPError(
+                f"{name}: field {field!r} is declared {spec.dtype}{list(spec.shape)} a step, but {steps} steps of episode "
+                f"{episode} are {x.dtype}{list(x.shape)}"
+            )
+    check_values(arrays, source.fields, np.array([0, steps]), episode)
+
+
+def _spread(count: int, number: int) -> IntArray:
+    return np.unique(np.linspace(0, count - 1, number).astype(np.int64))
+
+
+def _contents(source: EpisodeSource, episodes: IntArray) -> set[bytes]:
+    """Return the length and some steps of each episode, as bytes."""
+    names = sorted(source.fields)
+    places = [((source.lengths[episodes] - 1) * part) // (_PLACES - 1) for part in range(_PLACES)]
+    read = [source.gather(episodes, place, 1, names) for place in places]
+    return {
+        source.lengths[episode].tobytes() + b"".join(x[name][row].tobytes() for x in read for name in names)
+        for row, episode in enumerate(episodes)
+    }
