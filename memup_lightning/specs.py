@@ -92,6 +92,8 @@ class TaskSpec:
             if name not in self.fields:
                 raise MemUPError(f"the task has no field {name!r}; its fields are {', '.join(self.fields)}")
         check_at_least(1, window=self.window)
+        if not self.tolerance >= 0:
+            raise MemUPError(f"tolerance={self.tolerance}: give a distance of at least 0, in spreads of the outcome")
         if not self.inputs or not self.context:
             raise MemUPError(f"inputs={dict(self.inputs)}, context={self.context}: each names at least one field")
 
@@ -124,6 +126,28 @@ class TaskSpec:
                         f"the {what} of {name} are others than the model was trained with ({differing[1]} where it was "
                         f"{differing[0]}); give the training data of the model, from which they follow"
                     )
+
+    def check_same_fields(self, other: TaskSpec) -> None:
+        """Refuse a task whose inputs, context or outcome are others than those that a model was made for.
+
+        Args:
+            self: the task of the model.
+            other: the task of the data.
+
+        Raises:
+            MemUPError: naming what differs first.
+        """
+        mine = {"inputs": dict(self.inputs), "context": self.context, "window": self.window}
+        theirs = {"inputs": dict(other.inputs), "context": other.context, "window": other.window}
+        for name in (*self.inputs, *self.context, "the outcome"):
+            specs = [task.outcome if name == "the outcome" else task.fields.get(name) for task in (self, other)]
+            mine[name], theirs[name] = (spec and (spec.type, spec.shape, spec.classes) for spec in specs)
+        for name, expected in mine.items():
+            if theirs[name] != expected:
+                raise MemUPError(
+                    f"the model was made for other data: {name} is {theirs[name]} in the data and {expected} in the model; "
+                    "make the model from the task of these data: MemUP(data.task)"
+                )
 
     def to_dict(self) -> dict[str, Any]:
         """Convert to plain values, which a checkpoint loads with ``weights_only=True``."""

@@ -161,8 +161,7 @@ class ArrayDataModule(EpisodeDataModule):
         self._whole(split if self.given[split] is not None else "train")
         if split != "train" and self.given[split] is not None:
             return self._keys[split]
-        keys = self._keys["train"]
-        return [keys[number] for number in self._parts[split]] if keys else []
+        return [keys[number] for number in self._parts[split]] if (keys := self._keys["train"]) else []
 
     def split_label(self, split: Split) -> str:
         given = self.given[split]
@@ -192,8 +191,7 @@ class ArrayDataModule(EpisodeDataModule):
         """The task that follows from the training episodes."""
         train = self._read("train", self.x, self.y_type)
         self._parts = self._split_train(len(train.lengths))
-        training = np.zeros(len(train.lengths), np.bool_)
-        training[self._parts["train"]] = True
+        training = np.isin(np.arange(len(train.lengths)), self._parts["train"])
         training = np.repeat(training, train.lengths)
         label = self.split_label("train")
         if _is_labelled_at_ends(train):

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any, TypedDict
 
 import numpy as np
-import torch
 from pytorch_lightning import LightningModule
 
 from memup_lightning import rng
@@ -263,10 +262,6 @@ class EpisodeDataModule(RecordedSplits):
             return self.training_lanes().consume(batch, self._needs_targets())
         split: Split = "val" if trainer.validating or trainer.sanity_checking else "test"
         return self.join(split, batch) if self.splits[split].targets.num_refreshes else batch
-
-    def transfer_batch_to_device(self, batch: Chunk, device: torch.device, dataloader_idx: int) -> Chunk:
-        """Queue the copies; Lightning would wait for each. CUDA has read pageable memory before a call returns."""
-        return batch.to(device, non_blocking=True)
 
     def state_dict(self) -> dict[str, Any]:
         if self._lanes is None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from pytorch_lightning.utilities import rank_zero_warn
 
 from memup_lightning.chunk import Chunk, StepBatch
@@ -128,6 +129,10 @@ class RecordedSplits(BaseDataModule):
     def join(self, split: Split, chunk: Chunk) -> Chunk:
         """Add the targets of the table as it is now."""
         return self.splits[split].join(chunk)
+
+    def transfer_batch_to_device(self, batch: Chunk, device: torch.device, dataloader_idx: int) -> Chunk:
+        """Queue the copies; Lightning would wait for each. CUDA has read pageable memory before a call returns."""
+        return batch.to(device, non_blocking=True)
 
     def num_environment_steps(self) -> int | None:
         return self.sources["train"].total_steps if "train" in self.sources else None

@@ -12,7 +12,7 @@ import torch
 from pytorch_lightning import LightningModule
 from pytorch_lightning.cli import LRSchedulerCallable
 from pytorch_lightning.plugins import Precision
-from pytorch_lightning.utilities import GradClipAlgorithmType
+from pytorch_lightning.utilities import GradClipAlgorithmType, rank_zero_warn
 from torch import Tensor
 from torch.optim import Adam, Optimizer
 
@@ -87,7 +87,13 @@ class BaseTask(LightningModule, ABC):
                     f"{name} is a {type(factory).__name__} that exists already; give what makes one of the parameters, "
                     f"such as functools.partial(torch.optim.Adam, lr=1e-3)"
                 )
-        optimizer = self._optimizer(p for p in self.parameters() if p.requires_grad)
+        weights = [p for p in self.parameters() if p.requires_grad]
+        if not weights:
+            raise MemUPError(
+                "no weight of the model has requires_grad=True, so there is nothing to train; unfreeze a part"
+            )
+        optimizer = self._optimizer(iter(weights))
+        self._check_optimizer(optimizer)
         scheduler: Any = None if self._lr_scheduler is None else self._lr_scheduler(optimizer)
         self._settings = {
             "optimizer": optimizer_settings(optimizer),
@@ -103,6 +109,16 @@ class BaseTask(LightningModule, ABC):
             )
         how = {"interval": "step"} if monitor is None else {"interval": "epoch", "monitor": monitor}
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler} | how}
+
+    def _check_optimizer(self, optimizer: Optimizer) -> None:
+        """Warn of weights that the optimizer does not change."""
+        taken = {id(p) for group in optimizer.param_groups for p in group["params"] if group.get("lr") != 0}
+        left = [name for name, p in self.named_parameters() if p.requires_grad and id(p) not in taken]
+        if left:
+            rank_zero_warn(
+                f"{type(optimizer).__name__} does not change {len(left)} weights, such as {left[0]}: its lr is 0 for them, "
+                "or it was not given them; give it all parameters, or set requires_grad=False where they should stay"
+            )
 
     def configure_gradient_clipping(
         self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None

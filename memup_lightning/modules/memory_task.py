@@ -215,7 +215,17 @@ class MemoryTask(MemoryEvaluation):
         self.lanes.end(state)
         return self.losses(chunk, memory), memory.detach()
 
+    def setup(self, stage: str) -> None:
+        task = getattr(recorded_data(self.trainer), "task", None)
+        if isinstance(task, TaskSpec):
+            self.task.check_same_fields(task)
+
     def training_step(self, chunk: Chunk, batch_idx: int) -> dict[str, Tensor]:
+        if not isinstance(chunk, Chunk):
+            raise MemUPError(
+                f"a training batch is a {type(chunk).__name__}, not a chunk; give the Trainer a datamodule: "
+                "trainer.fit(model, datamodule=data), of ArrayDataModule for data of your own"
+            )
         losses, memory = self.chunk_losses(chunk)
         locate = partial(self.locate_loss, chunk)
         self._finite_loss.add(losses, self.global_step, locate)

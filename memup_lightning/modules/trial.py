@@ -105,7 +105,11 @@ class _Trial:
     def run(self, chunk: Chunk, steps: StepBatch) -> None:
         model, rows = self.model, (self.lanes, self.num_steps)
         x = self._encode("encoder", model.encoder, chunk.inputs, rows)
-        states, _ = model.memory(x, model.memory.initial_state(self.lanes), chunk.is_first)
+        name = type(model.memory).__name__
+        with user_code(
+            f"{name}.forward", "memory takes x, state and is_first, and returns its output and the next state"
+        ):
+            states, _ = model.memory(x, model.memory.initial_state(self.lanes), chunk.is_first)
         valid = steps.valid
         if not valid.any():
             return

@@ -414,11 +414,11 @@ def test_lanes_that_the_ranks_cannot_share_are_refused_before_the_ranks_are_star
         (["--model.init_args.predictor=own_predictor.NoSize"], None),  # hidden_size of the default was not given
         (
             [
-                "--model.init_args.predictor=MultiplicativePredictor",
+                "--model.init_args.predictor=FiLMPredictor",
                 "--model.init_args.predictor.hidden_size=8",
                 "--model.init_args.predictor=own_predictor.NoSize",
             ],
-            "NoSize replaces MultiplicativePredictor and does not take its hidden_size=8",
+            "NoSize replaces FiLMPredictor and does not take its hidden_size=8",
         ),
     ],
 )
