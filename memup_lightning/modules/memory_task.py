@@ -251,8 +251,9 @@ class MemoryTask(MemoryEvaluation):
 
     def _try_parts(self, data: ChunkSource) -> None:
         """Check the networks on a few training steps."""
-        episodes = np.arange(min(_TRIED_EPISODES, len(data.lengths("train"))))
-        chunks = data.evaluation_chunks("train", episodes, len(episodes), _TRIED_STEPS, contexts=False)
+        train = data.splits["train"]
+        episodes = np.arange(min(_TRIED_EPISODES, len(train.lengths)))
+        chunks = train.chunks(episodes, len(episodes), _TRIED_STEPS, contexts=False)
         tried = next(iter(chunks)), data.training_lanes().sample_steps(_TRIED_SAMPLE)
         precision = self.trainer.precision_plugin
         chunk, steps = (precision.convert_input(x.to(self.device)) for x in tried)

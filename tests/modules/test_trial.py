@@ -284,7 +284,7 @@ def test_an_uncertainty_that_breaks_its_contract_is_named(made: Make, said: str)
         (lambda data: MemUP(data.task, uncertainty=PredictiveUncertainty), "give PredictiveUncertainty(...)"),  # type: ignore[arg-type]
         (lambda data: MemUP(data.task, memory=LSTM(3)), "memory=LSTM(...) is no class"),
         (lambda data: MemUP(data.task, predictor=FiLMPredictor(3, 4, 2)), "predictor is a FiLM"),  # type: ignore[arg-type]
-        (lambda data: MemUP(data.task, encoder=partial(StepEncoder, size=3)), "encoder=StepEncoder failed"),
+        (lambda data: MemUP(data.task, encoder=partial(StepEncoder, **{"size": 3})), "encoder=StepEncoder failed"),
         (lambda data: TMazeDataModule(selector=TopK), "selector=TopK is a class; give TopK(...)"),  # type: ignore[arg-type]
         (lambda data: TMazeDataModule(selector="TopK"), "selector='TopK' is no Selector"),  # type: ignore[arg-type]
     ],
@@ -331,7 +331,7 @@ def test_a_model_is_evaluated_on_longer_episodes_than_it_was_made_for() -> None:
 
 
 def test_a_loader_of_other_batches_is_named() -> None:
-    loader = torch.utils.data.DataLoader(torch.zeros(4, 3))  # type: ignore[arg-type]
+    loader: Any = torch.utils.data.DataLoader(torch.zeros(4, 3))  # type: ignore[arg-type]
     with pytest.raises(MemUPError, match="a training batch is a Tensor, not a chunk"):
         quiet_trainer(1, [], limit_val_batches=0).fit(MemUP(small().task), loader)
 
