@@ -22,7 +22,7 @@ from memup_lightning.rl.vector_envs import make_vector_env
 from memup_lightning.typing import Split
 
 _NUM_TRAIN = (512, 4096)  # fewest and most training episodes that are played by default
-_TRAIN_STEPS = 1_000_000  # steps of the training episodes by default, between these
+_TRAIN_STEPS = 500_000  # steps of the training episodes by default, between these
 
 
 class GymnasiumDataModule(RewardDataModule):
@@ -38,7 +38,7 @@ class GymnasiumDataModule(RewardDataModule):
         wrappers: class paths of wrappers, the innermost first.
         policy: a callable ``(observations, action_space) -> actions`` over the whole batch of environments, by class or
             function path; by default every action is equally likely.
-        num_train: training episodes; by default as many as have a million steps together, but 512 at least and 4,096 at
+        num_train: training episodes; by default as many as have 500,000 steps together, but 512 at least and 4,096 at
             most. Of too few a memory learns by heart which was which.
         num_val, num_test: episodes of the other splits; the splits share none.
         num_envs: environments played at once.
