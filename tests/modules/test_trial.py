@@ -24,6 +24,7 @@ from memup_lightning.rl.algorithms import PPO
 from tests.training import quiet_trainer
 
 Make = Callable[..., Any]
+STEP_ENCODER: Make = StepEncoder  # without the types of its arguments
 NAN = float("nan")
 
 
@@ -284,7 +285,7 @@ def test_an_uncertainty_that_breaks_its_contract_is_named(made: Make, said: str)
         (lambda data: MemUP(data.task, uncertainty=PredictiveUncertainty), "give PredictiveUncertainty(...)"),  # type: ignore[arg-type]
         (lambda data: MemUP(data.task, memory=LSTM(3)), "memory=LSTM(...) is no class"),
         (lambda data: MemUP(data.task, predictor=FiLMPredictor(3, 4, 2)), "predictor is a FiLM"),  # type: ignore[arg-type]
-        (lambda data: MemUP(data.task, encoder=partial(StepEncoder, **{"size": 3})), "encoder=StepEncoder failed"),
+        (lambda data: MemUP(data.task, encoder=partial(STEP_ENCODER, size=3)), "encoder=StepEncoder failed"),
         (lambda data: TMazeDataModule(selector=TopK), "selector=TopK is a class; give TopK(...)"),  # type: ignore[arg-type]
         (lambda data: TMazeDataModule(selector="TopK"), "selector='TopK' is no Selector"),  # type: ignore[arg-type]
     ],
