@@ -241,7 +241,7 @@ def test_pruned_scores_are_checked_too(prune: Make, said: str) -> None:
 def test_scores_of_whole_numbers_count_as_numbers(dtype: torch.dtype) -> None:
     model = fit(OwnSelector(lambda s: (s.position == 7).to(dtype)))
     data: Any = model.trainer.datamodule  # type: ignore[attr-defined]
-    first = data.targets("train").select(*2 * [torch.zeros(1, dtype=torch.int64).numpy()])
+    first = data.splits["train"].targets.select(*2 * [torch.zeros(1, dtype=torch.int64).numpy()])
     assert first.tolist() == [[7]]
 
 
