@@ -12,6 +12,9 @@ def how_much(run: Measurements, split: SplitMeasurement) -> str:
     gain = split.gain
     if run.outcome == "class":
         return f"{gain.mean:.2f} of {split.surprise:.2f} bits ({_interval(gain)})"
+    if split.explained < 0:
+        larger = percent(-split.explained)
+        return f"{gain.mean:.2f} bits ({_interval(gain)}), with a squared error {larger} larger than without memory"
     share = f"{percent(split.explained)} of the squared error that is left without memory"
     return f"{share}, {gain.mean:.2f} bits ({_interval(gain)})"
 

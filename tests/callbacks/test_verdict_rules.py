@@ -192,3 +192,10 @@ def test_every_run_has_a_verdict(measurements: Measurements) -> None:
 def test_a_memory_that_explains_most_of_the_squared_error_is_not_blind_though_some_errors_cost_many_bits() -> None:
     unsure = run(split(-0.5, -0.5, explained=0.8), history=FLAT)
     assert judge(unsure)[0].name == "partly_explained"
+
+
+def test_a_squared_error_that_is_larger_than_without_memory_is_called_so() -> None:
+    better = judge(run(split(0.5, 0.5, explained=-0.17), history=FLAT, outcome="number"))[0]
+    assert better.name == "partly_explained"
+    assert "17% larger than without memory" in better.sentence
+    assert "-17%" not in better.sentence
