@@ -19,7 +19,7 @@ from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.encoders import StepEncoder, WindowEncoder
 from memup_lightning.models.memory import LSTM, Memory, make_memory
 from memup_lightning.models.outcomes import CategoricalOutcome, GaussianOutcome, Outcome
-from memup_lightning.models.predictors import FiLMPredictor, Predictor
+from memup_lightning.models.predictors import MultiplicativePredictor, Predictor
 from memup_lightning.models.uncertainty import LocalPredictor
 from memup_lightning.modules.base import OptimizerCallable, adam
 from memup_lightning.modules.evaluation.memory import MemoryEvaluation
@@ -81,7 +81,7 @@ class MemoryTask(MemoryEvaluation):
         task: TaskSpec | dict[str, Any],
         memory: MemoryCallable = LSTM,
         outcome: OutcomeCallable | None = None,
-        predictor: PredictorCallable = FiLMPredictor,
+        predictor: PredictorCallable = MultiplicativePredictor,
         encoder: EncoderCallable = StepEncoder,
         context_encoder: EncoderCallable = StepEncoder,
         local: LocalCallable = LocalPredictor,

@@ -16,7 +16,7 @@ from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.encoders import StepEncoder
 from memup_lightning.models.memory import LSTM
 from memup_lightning.models.outcomes import GaussianOutcome
-from memup_lightning.models.predictors import FiLMPredictor, Predictor
+from memup_lightning.models.predictors import MultiplicativePredictor, Predictor
 from memup_lightning.models.uncertainty import LocalPredictor, PredictiveUncertainty, Uncertainty
 from memup_lightning.modules import MemUP
 from memup_lightning.modules.targets.refresh import TargetRefresh
@@ -284,7 +284,7 @@ def test_an_uncertainty_that_breaks_its_contract_is_named(made: Make, said: str)
         (lambda data: MemUP({"fields": 1}), "give the result of to_dict()"),
         (lambda data: MemUP(data.task, uncertainty=PredictiveUncertainty), "give PredictiveUncertainty(...)"),  # type: ignore[arg-type]
         (lambda data: MemUP(data.task, memory=LSTM(3)), "memory=LSTM(...) is no class"),
-        (lambda data: MemUP(data.task, predictor=FiLMPredictor(3, 4, 2)), "predictor is a FiLM"),  # type: ignore[arg-type]
+        (lambda data: MemUP(data.task, predictor=MultiplicativePredictor(3, 4, 2)), "predictor is a Mult"),  # type: ignore[arg-type]
         (lambda data: MemUP(data.task, encoder=partial(STEP_ENCODER, size=3)), "encoder=StepEncoder failed"),
         (lambda data: TMazeDataModule(selector=TopK), "selector=TopK is a class; give TopK(...)"),  # type: ignore[arg-type]
         (lambda data: TMazeDataModule(selector="TopK"), "selector='TopK' is no Selector"),  # type: ignore[arg-type]
