@@ -93,7 +93,7 @@ def test_a_run_that_ends_before_the_first_selection_says_so(tmp_path: Path) -> N
 
 
 def test_a_baseline_has_a_verdict_too(tmp_path: Path) -> None:
-    _, verdict = fit(tmp_path, CueData(length=12, chunk_length=12, marked=False), 20, model=TBPTT)
+    _, verdict = fit(tmp_path, CueData(length=12, chunk_length=12, marked=False), 3, model=TBPTT)
     assert names(verdict)[0] in ("undertrained", "partly_explained")
     assert verdict.measurements is not None
     assert verdict.measurements.val is not None
