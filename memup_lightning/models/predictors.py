@@ -120,8 +120,8 @@ class FiLMPredictor(Predictor):
 
     Feature-wise linear modulation (Perez et al., "FiLM", AAAI 2018). Cells that keep an input for long change little with
     each, so what distinguishes two states is small. With layer normalisation (Ba, Kiros & Hinton, 2016) the predictor can
-    combine two such traces, as in an exclusive-or of two cues. It fits the noise that a fresh memory holds sooner, too: with
-    noise in the inputs, MultiplicativePredictor needs fewer updates.
+    combine two such traces, as in an exclusive-or of two cues. It also fits the noise that a fresh memory holds: with noise
+    in the inputs, MultiplicativePredictor needs fewer updates.
 
     Args:
         context_size: features of a context; the model fills it in.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -26,7 +25,7 @@ from memup_lightning.modules.evaluation.memory import MemoryEvaluation
 from memup_lightning.modules.losses import FiniteLoss, sum_losses
 from memup_lightning.modules.standardization import fit_standardizers
 from memup_lightning.modules.states.lane_states import LaneStates
-from memup_lightning.modules.trial import check_size, make_part, try_parts
+from memup_lightning.modules.trial import check_predictor, check_size, make_part, try_parts
 from memup_lightning.protocols import ChunkSource
 from memup_lightning.runs.parts import recorded_data
 from memup_lightning.specs import FieldSpec, TaskSpec
@@ -102,7 +101,7 @@ class MemoryTask(MemoryEvaluation):
         self.context_encoder = WindowEncoder(task.context_fields, task.window, step)
         sizes = self.context_encoder.output_size, memory_size, self.outcome.num_parameters
         self.predictor = make_part("predictor", predictor, *sizes)
-        _check_predictor(self.predictor)
+        check_predictor(self.predictor)
         self.local = make_part("local", local, task.context_fields, task.window, self.outcome.num_parameters)
         self.lanes = LaneStates()
         self._finite_loss = FiniteLoss()
@@ -291,13 +290,3 @@ class MemoryTask(MemoryEvaluation):
         for name, gradient in self._resumed_gradients.items():
             self.get_parameter(name).grad = gradient.to(self.device, copy=True)
         self._resumed_gradients = {}
-
-
-def _check_predictor(predictor: nn.Module) -> None:
-    taken = inspect.signature(predictor.forward).parameters.values()
-    if len(taken) < 3 and not any(x.kind is inspect.Parameter.VAR_POSITIONAL for x in taken):
-        raise MemUPError(
-            f"{type(predictor).__name__}.forward takes {', '.join(x.name for x in taken)}; a predictor takes context, "
-            "memory and distance=None, the steps from the state to what is predicted: see "
-            "memup_lightning.models.predictors.Predictor"
-        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Callable
 from numbers import Integral
@@ -235,3 +236,18 @@ class _Trial:
 
     def _refuse(self, sentence: str) -> NoReturn:
         raise MemUPError(sentence)
+
+
+def check_predictor(predictor: nn.Module) -> None:
+    """Check what the forward pass of a predictor takes.
+
+    Raises:
+        MemUPError: fewer than three arguments.
+    """
+    taken = inspect.signature(predictor.forward).parameters.values()
+    if len(taken) < 3 and not any(x.kind is inspect.Parameter.VAR_POSITIONAL for x in taken):
+        raise MemUPError(
+            f"{type(predictor).__name__}.forward takes {', '.join(x.name for x in taken)}; a predictor takes context, "
+            "memory and distance=None, the steps from the state to what is predicted: see "
+            "memup_lightning.models.predictors.Predictor"
+        )
