@@ -57,10 +57,12 @@ class _GivenKeys:
             place, _, key = place.rpartition(".")
             self.keys[place].add(key)
 
-    def __contains__(self, dropped: tuple[str, str]) -> bool:
-        """Return whether a key was set at a place that gets a class; ``dropped`` is the key and the class."""
-        key, after = dropped
-        return any(key in keys and after in self.classes[place] for place, keys in list(self.keys.items()))
+    def __contains__(self, dropped: tuple[str, str, str]) -> bool:
+        """Return whether a key was set; ``dropped`` is the key, the class that has it, and the one that replaces it."""
+        key, before, after = dropped
+        classes = (self.classes[place] for place, keys in list(self.keys.items()) if key in keys)
+        # A class that was not given is the default's; where others were given, the key was set for those.
+        return any(after in given and (before in given or given == {after}) for given in classes)
 
 
 class _Warnings(logging.Handler):
@@ -75,7 +77,7 @@ class _Warnings(logging.Handler):
         if not (found := _DROP_MESSAGE.match(record.getMessage())):
             return
         before, after = (path.rsplit(".", 1)[-1] for path in found.group(1, 2))
-        dropped = {key: text for key, text in _read(found[3]) if (key, after) in self._given}
+        dropped = {key: text for key, text in _read(found[3]) if (key, before, after) in self._given}
         said = (before, after, *dropped)
         if dropped and said not in self._said:
             self._said.add(said)

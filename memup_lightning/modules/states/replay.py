@@ -221,12 +221,13 @@ class Replay(Callback):
             distance = ((x.double() - mean) / deviation).square().amax(-1).clamp(max=_NUM_SAMPLED)
             distance = pad(distance.where(window.valid, -1), (0, -window.num_steps % chunk_length), value=-1)
             rarity = distance.view(window.lanes, -1, chunk_length).amax(2)  # of each chunk
+            chosen = kept.candidates(rarity)
             begin, is_first = 0, window.is_first
-            for chunk in kept.candidates(rarity):
+            for chunk in chosen.any(0).nonzero().squeeze(1).tolist():
                 if (end := chunk * chunk_length) > begin:
                     state = model.advance(x[:, begin:end], state, is_first)
                     begin, is_first = end, torch.zeros_like(is_first)
-                kept.update(rarity[:, chunk], window.start + end, state)
+                kept.update(rarity[:, chunk].where(chosen[:, chunk], -1), window.start + end, state)
             state = model.advance(x[:, begin:], state, is_first)
         if kept is not None:
             found.append(kept.found)

@@ -49,22 +49,20 @@ class TopKStates:
         self._start = torch.zeros_like(self._rarity, dtype=torch.int64)
         self._states = map_state(lambda x: x.unsqueeze(1).repeat_interleave(count, dim=1), initial)
 
-    def candidates(self, rarity: Tensor) -> list[int]:
+    def candidates(self, rarity: Tensor) -> Tensor:
         """Return which of the next chunks may be kept: no other can be among the rarest of its episode.
 
         Args:
             rarity: of the next chunks of every lane, ``[lanes, chunks]``; < 0: no chunk.
 
         Returns:
-            Their numbers, in order.
+            bool, ``[lanes, chunks]``; each lane's follow from its own chunks alone.
         """
         count = self._rarity.shape[1]
         # Stable: of equally rare chunks the earlier one is kept.
         every = torch.cat([self._rarity, rarity], 1)
-        rarest = every.sort(dim=1, descending=True, stable=True).indices[:, :count] - count
-        there = (rarest >= 0) & (rarity.gather(1, rarest.clamp(min=0)) >= 0)
-        chosen: list[int] = rarest[there].unique().tolist()
-        return chosen
+        rarest = every.sort(dim=1, descending=True, stable=True).indices[:, :count]
+        return torch.zeros_like(every, dtype=torch.bool).scatter_(1, rarest, True)[:, count:] & (rarity >= 0)
 
     def update(self, rarity: Tensor, start: Tensor, before: State) -> None:
         """Add the next chunk of every lane: rarity of its inputs (< 0: no chunk), its first step, the state before it."""
