@@ -115,8 +115,8 @@ class MultiplicativePredictor(Predictor):
         return out
 
 
-class FiLMPredictor(Predictor):
-    """Predictor whose context scales and shifts features of the memory and of the normalised memory.
+class FiLMPredictor(MultiplicativePredictor):
+    """MultiplicativePredictor of the memory and the normalised memory.
 
     Feature-wise linear modulation (Perez et al., "FiLM", AAAI 2018). Cells that keep an input for long change little with
     each, so what distinguishes two states is small. With layer normalisation (Ba, Kiros & Hinton, 2016) the predictor can
@@ -134,18 +134,8 @@ class FiLMPredictor(Predictor):
     def __init__(
         self, context_size: int, memory_size: int, num_parameters: int, hidden_size: int = 64, distance: bool = True
     ) -> None:
-        super().__init__()
+        super().__init__(context_size, 2 * memory_size, num_parameters, hidden_size, distance)
         self.norm = nn.LayerNorm(memory_size)
-        self.memory = nn.Linear(2 * memory_size, hidden_size)
-        self.modulation = nn.Linear(context_size, 2 * hidden_size)
-        self.distance = _DistanceLayer(2 * hidden_size) if distance else None
-        self.head = nn.Sequential(nn.ReLU(), nn.Linear(hidden_size, num_parameters))
 
     def forward(self, context: Tensor, memory: Tensor, distance: Tensor | None = None) -> Tensor:
-        modulation = self.modulation(context)
-        if distance is not None and self.distance is not None:
-            modulation = modulation + self.distance(distance)
-        shift, scale = modulation.chunk(2, dim=-1)
-        features = self.memory(torch.cat([memory, self.norm(memory)], dim=-1))
-        out: Tensor = self.head(torch.addcmul(shift, scale, features))
-        return out
+        return super().forward(context, torch.cat([memory, self.norm(memory)], dim=-1), distance)
