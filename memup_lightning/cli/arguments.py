@@ -34,14 +34,19 @@ def config_files_first(args: Sequence[str]) -> list[str]:
     return [*rest[:1], *files, *rest[1:]]
 
 
-def check_config_files(args: Sequence[str]) -> None:
-    """Refuse a ``--config`` that is missing or cannot be read.
+def read_config_files(args: Sequence[str]) -> list[dict[str, Any]]:
+    """Read each ``--config``, but those that are given by a URL or as text; refuse one that is missing or cannot be read.
+
+    Args:
+        args: the command line.
 
     Raises:
         MemUPError: a missing file, a syntax error (with its place), a file without keys, a key given twice, a key next to
             ``class_path`` that belongs under ``init_args``.
     """
-    for name in _config_names(args):
+    configs = []
+    following = [args[i + 1] for i, arg in enumerate(args[:-1]) if arg in ("--config", "-c")]
+    for name in following + [arg.partition("=")[2] for arg in args if arg.startswith("--config=")]:
         path = Path(name)
         if "://" in name or name.lstrip().startswith("{") or "\n" in name:
             continue
@@ -64,17 +69,8 @@ def check_config_files(args: Sequence[str]) -> None:
             )
         for problem in _misplaced_keys(config, ""):
             raise MemUPError(f"--config {name}: {problem}")
-
-
-def given_configs(args: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Yield the configs that :func:`check_config_files` has read; not those that are given by a URL or as text.
-
-    Args:
-        args: the command line.
-    """
-    for name in _config_names(args):
-        if "\n" not in name and Path(name).is_file():
-            yield yaml.safe_load(Path(name).read_text())
+        configs.append(config)
+    return configs
 
 
 def about_command(message: str) -> str | None:
@@ -113,11 +109,6 @@ def did_you_mean(name: str, known: Sequence[str]) -> str:
 def either(names: Sequence[str]) -> str:
     """Join names by commas and ``or``."""
     return " or ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
-
-
-def _config_names(args: Sequence[str]) -> list[str]:
-    following = [args[i + 1] for i, arg in enumerate(args[:-1]) if arg in ("--config", "-c")]
-    return following + [arg.partition("=")[2] for arg in args if arg.startswith("--config=")]
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):

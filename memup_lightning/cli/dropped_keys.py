@@ -12,8 +12,6 @@ from typing import Any
 
 from lightning_utilities.core.rank_zero import rank_zero_only
 
-from memup_lightning.cli.arguments import given_configs
-
 _DROP_MESSAGE = re.compile(
     r"Due to class_path change from '(\S+)' to '(\S+)', discarding init_args: (.*)\.$", re.DOTALL
 )
@@ -31,24 +29,25 @@ def dropped_keys_logger() -> logging.Logger:
     return logger
 
 
-def warn_of_dropped_keys(args: Sequence[str]) -> None:
+def warn_of_dropped_keys(args: Sequence[str], configs: Sequence[Mapping[str, Any]]) -> None:
     """Let the logger name the keys that are dropped from now on, each once, if a config or an option sets them.
 
     Args:
         args: the command line.
+        configs: content of its config files.
     """
     logger = dropped_keys_logger()
     logger.handlers.clear()
-    logger.addHandler(_Warnings(_GivenKeys(args)))
+    logger.addHandler(_Warnings(_GivenKeys(args, configs)))
 
 
 class _GivenKeys:
     """The keys and classes that configs and options set, by their places, such as ``model.memory``."""
 
-    def __init__(self, args: Sequence[str]) -> None:
+    def __init__(self, args: Sequence[str], configs: Sequence[Mapping[str, Any]]) -> None:
         self.keys: dict[str, set[str]] = defaultdict(set)
         self.classes: dict[str, set[str]] = defaultdict(set)
-        pairs = [pair for config in given_configs(args) for pair in _leaves(config, "")]
+        pairs = [pair for config in configs for pair in _leaves(config, "")]
         pairs += [(name, value) for name, mark, value in (x[2:].partition("=") for x in args if x[:2] == "--") if mark]
         for name, value in pairs:
             place = re.sub(r"\.init_args\b|\+", "", name)
@@ -60,7 +59,7 @@ class _GivenKeys:
     def __contains__(self, dropped: tuple[str, str, str]) -> bool:
         """Return whether a key was set; ``dropped`` is the key, the class that has it, and the one that replaces it."""
         key, before, after = dropped
-        classes = (self.classes[place] for place, keys in list(self.keys.items()) if key in keys)
+        classes = (self.classes.get(place, set()) for place, keys in self.keys.items() if key in keys)
         # A class that was not given is the default's; where others were given, the key was set for those.
         return any(after in given and (before in given or given == {after}) for given in classes)
 

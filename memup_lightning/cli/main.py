@@ -24,7 +24,7 @@ from pytorch_lightning.profilers import PassThroughProfiler
 
 from memup_lightning import __version__, callbacks, envs  # noqa: F401 (every class that is imported has a short name in configs)
 from memup_lightning.callbacks import BestWeights, Verdict
-from memup_lightning.cli.arguments import check_config_files, config_files_first
+from memup_lightning.cli.arguments import config_files_first, read_config_files
 from memup_lightning.cli.dropped_keys import dropped_keys_logger, warn_of_dropped_keys
 from memup_lightning.cli.errors import about_settings
 from memup_lightning.cli.messages import explain, import_path
@@ -218,8 +218,7 @@ def main(args: Sequence[str] | None = None, extra_callbacks: Sequence[Callback] 
     logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(_is_relevant)
     try:
         given = sys.argv[1:] if args is None else args
-        check_config_files(given)
-        warn_of_dropped_keys(given)
+        warn_of_dropped_keys(given, read_config_files(given))
         return MemUPCLI(
             BaseTask,
             BaseDataModule,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
@@ -33,17 +34,29 @@ def check_nulls(part: Any, place: str = "") -> None:
 
 
 def _check_arguments(class_path: str, init_args: Namespace, place: str) -> None:
-    nulls = [key for key, value in vars(init_args).items() if value is None]
+    made = import_path(class_path)
+    nulls = [key for key, value in vars(init_args).items() if value is None and _may_need_value(made, key)]
     if not nulls:
         return
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(import_path(class_path), fail_untyped=False)
+    parser = ArgumentParser(exit_on_error=False)  # reads the sources of what gets **kwargs
+    parser.add_class_arguments(made, fail_untyped=False)
     defaults = vars(parser.get_defaults())
     for key in nulls:
-        if defaults.get(key) is None:  # needs no value, or the model fills it in
+        if defaults.get(key) is None:
             continue
         null = Namespace(**{key: None})  # type: ignore[no-untyped-call]
         try:
             parser.validate(null, skip_unset=False, skip_required=True)
         except (TypeError, ValueError) as error:
             raise MemUPError(f"{place}.init_args.{explain(str(error), [])}") from error
+
+
+def _may_need_value(made: Any, key: str) -> bool:
+    """Return whether a class, with the bases that it passes its arguments on to, or a function has a default for a key that
+    is no null, or does not name the key. Without a default the model fills it in."""
+    bases = made.__mro__ if isinstance(made, type) else ()
+    for function in [vars(base)["__init__"] for base in bases if "__init__" in vars(base)] or [made]:
+        parameter = inspect.signature(function).parameters.get(key)
+        if parameter is not None:
+            return parameter.default is not None and parameter.default is not inspect.Parameter.empty
+    return True
