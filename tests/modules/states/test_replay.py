@@ -8,12 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
 from torch import Tensor
 
@@ -23,7 +19,7 @@ from memup_lightning.datamodules import CopyDataModule, TMazeDataModule
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.memory import GRU, LSTM, take
 from memup_lightning.modules import BPTT, TBPTT, MemUP
-from memup_lightning.modules.states.snapshots import StateBatch, TopKStates
+from memup_lightning.modules.states.snapshots import StateBatch
 from tests.training import quiet_trainer
 
 LANES, CHUNK, EVERY, UPDATES = 8, 5, 20, 60
@@ -425,43 +421,3 @@ def test_another_module_is_refused() -> None:
     trainer = Trainer(logger=False, accelerator="cpu", enable_checkpointing=False)
     with pytest.raises(MemUPError, match="Replay works on MemUP with an EpisodeDataModule, not on Other with NoneType"):
         Replay().setup(trainer, Other(), "fit")
-
-
-@given(
-    rarity=arrays(np.int64, (3, 12), elements=st.integers(-1, 4)),
-    window=st.integers(1, 12),
-    count=st.integers(1, 3),
-)
-def test_the_candidates_of_each_window_leave_the_snapshots_of_all_chunks(
-    rarity: npt.NDArray[np.int64], window: int, count: int
-) -> None:
-    score, time = torch.from_numpy(rarity).double(), torch.arange(12)
-    every = TopKStates(torch.arange(3), count, torch.zeros(3, 1))
-    for chunk in range(12):
-        every.update(score[:, chunk], time[chunk].expand(3), torch.full((3, 1), float(chunk)))
-
-    def windows(lanes: list[int]) -> TopKStates:
-        kept = TopKStates(torch.tensor(lanes), count, torch.zeros(len(lanes), 1))
-        for begin in range(0, 12, window):
-            next_chunks = score[lanes, begin : begin + window]
-            chosen = kept.candidates(next_chunks)
-            for chunk in chosen.any(0).nonzero().squeeze(1).tolist():
-                state = torch.full((len(lanes), 1), float(begin + chunk))
-                rarity = next_chunks[:, chunk].where(chosen[:, chunk], -1)
-                kept.update(rarity, time[begin + chunk].expand(len(lanes)), state)
-        return kept
-
-    def places(kept: TopKStates, lane: int) -> list[list[float]]:
-        found, states = kept.found, kept.found.states
-        assert isinstance(states, Tensor)
-        assert found.where[:, 1].tolist() == states[:, 0].tolist(), "a state of another place"
-        rows = found.where[:, 0] == lane
-        return sorted(
-            [float(start), novelty] for start, novelty in zip(found.where[rows, 1], found.novelty[rows], strict=True)
-        )
-
-    together = windows([0, 1, 2])
-    for lane in range(3):
-        assert places(together, lane) == places(windows([lane]), lane), "other lanes have an effect"
-        rarities = [sorted(novelty for _, novelty in places(kept, lane)) for kept in (together, every)]
-        assert rarities[0] == rarities[1]  # of equally rare chunks another one may be kept
