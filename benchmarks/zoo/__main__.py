@@ -1,14 +1,15 @@
 """The zoo: many small tasks with known information, all with the same settings. What does the memory explain?
 
-    python -m benchmarks.zoo [--quick] [--tasks T-Maze-100 ...] [--seeds 1 2 3] [--updates N] [--json PATH]
+    python -m benchmarks.zoo [--quick] [--tasks T-Maze-100 ...] [--seeds 1 2 3] [--updates N] [--predictor NAME]
+                              [--json PATH]
 
 Every row is a run of MemUP with its defaults on a datamodule with its defaults: only the data differ. `explained` is the
 share of the explainable information (`bits` of an evaluated step: what the whole past tells of the outcome and the local
 context does not, known from the generator) that the memory explains on validation episodes, each outcome with the
 state of its own step: of bits for classes, of the variance for numbers. It is measured against the exact local
 uncertainty, so a bad local predictor cannot inflate it. A run ends when the share reaches 0.95, at its limit of updates
-or after five minutes. `without` is the accuracy without memory. Rows are written as they come; those of other tasks in
-the JSON file already are kept.
+or after five minutes. `--predictor` takes another predictor than the default. `without` is the accuracy without memory.
+Rows are written as they come; those of other tasks in the JSON file already are kept.
 """
 
 from __future__ import annotations
@@ -21,9 +22,12 @@ from benchmarks.report import Columns, Row, arguments, publish, with_earlier, wr
 from benchmarks.zoo.catalogue import PROBLEMS
 from benchmarks.zoo.problem import Problem
 from benchmarks.zoo.training import EXPLAINED, run
+from memup_lightning.models.predictors import AdditivePredictor, FiLMPredictor, MultiplicativePredictor
+from memup_lightning.modules.memory_task import MemoryOptions
 
 TITLE = "MemUP with one setting: worst of all seeds (updates, seconds: median)"
 SECONDS = 300.0
+PREDICTORS = {kind.__name__: kind for kind in (AdditivePredictor, FiLMPredictor, MultiplicativePredictor)}
 QUICK = ("T-Maze-100", "early cue")
 
 
@@ -49,7 +53,9 @@ def main(given: list[str] | None = None) -> list[Row]:
     parser = arguments(__doc__)
     parser.add_argument("--tasks", nargs="+", choices=PROBLEMS, default=list(PROBLEMS), metavar="NAME", help="rows")
     parser.add_argument("--updates", type=int, default=4000, help="limit of a run")
+    parser.add_argument("--predictor", choices=PREDICTORS, help="in place of the default")
     options = parser.parse_args(given)
+    parts: MemoryOptions = {"predictor": PREDICTORS[options.predictor]} if options.predictor else {}
     torch.set_num_threads(options.threads or 1)
     options.threads = options.threads or 1
     names = options.tasks
@@ -60,7 +66,7 @@ def main(given: list[str] | None = None) -> list[Row]:
     for name in names:
         runs: list[Row] = []
         for seed in options.seeds:
-            runs.append(run(PROBLEMS[name], seed, options.updates, SECONDS))
+            runs.append(run(PROBLEMS[name], seed, options.updates, SECONDS, parts))
             print(f"{name}, seed {seed}: {_curve(runs[-1])}", flush=True)
         rows.append(gather(PROBLEMS[name], runs))
         write_json(TITLE, with_earlier(rows, options, ("task",)), options)

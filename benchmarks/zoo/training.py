@@ -19,7 +19,8 @@ from benchmarks.report import Row
 from benchmarks.zoo.problem import Problem
 from memup_lightning.callbacks import BestWeights, RunReport
 from memup_lightning.modules import MemUP
-from memup_lightning.runs.parts import parts
+from memup_lightning.modules.memory_task import MemoryOptions
+from memup_lightning.runs import parts as run_parts
 
 EXPLAINED = 0.95
 """Share of the explainable information at which a run ends."""
@@ -52,12 +53,12 @@ class ExplainedShare(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         metrics = {name: float(x) for name, x in trainer.callback_metrics.items()}
-        share = self.problem.share(metrics, parts(trainer).datamodule.task)
+        share = self.problem.share(metrics, run_parts.parts(trainer).datamodule.task)
         self.curve.append((trainer.global_step, share))
         trainer.should_stop = trainer.should_stop or share >= EXPLAINED
 
 
-def run(problem: Problem, seed: int, updates: int, seconds: float) -> Row:
+def run(problem: Problem, seed: int, updates: int, seconds: float, parts: MemoryOptions) -> Row:
     """Train on a problem, in this process.
 
     Args:
@@ -65,6 +66,7 @@ def run(problem: Problem, seed: int, updates: int, seconds: float) -> Row:
         seed: of weights and data.
         updates: at most.
         seconds: longest time.
+        parts: of the model that are not the default.
     """
     with tempfile.TemporaryDirectory() as folder, _quiet():
         seed_everything(seed, verbose=False)
@@ -80,7 +82,7 @@ def run(problem: Problem, seed: int, updates: int, seconds: float) -> Row:
             enable_model_summary=False,
             num_sanity_val_steps=0,
         )
-        trainer.fit(MemUP(data.task), datamodule=data)
+        trainer.fit(MemUP(data.task, **parts), datamodule=data)
         elapsed = share.elapsed
         assert trainer.logger is not None
         summary = json.loads((Path(str(trainer.logger.log_dir)) / "summary.json").read_text())
