@@ -84,7 +84,7 @@ if TYPE_CHECKING:  # for editors and type checkers
         AdditivePredictor,
         FiLMPredictor,
         MultiplicativePredictor,
-        Predictor,
+        OutcomePredictor,
     )
     from memup_lightning.models.uncertainty import AverageSurprise, LocalPredictor, PredictiveUncertainty, Uncertainty
     from memup_lightning.modules import BPTT, TBPTT, BaseTask, MemoryTask, MemUP
@@ -147,10 +147,10 @@ __all__ = [
     "MinariDataModule",
     "MultiplicativePredictor",
     "Outcome",
+    "OutcomePredictor",
     "PermutedPixelsDataModule",
     "PredictionWriter",
     "PredictiveUncertainty",
-    "Predictor",
     "ProceduralEpisodes",
     "Proportional",
     "QuantileOutcome",
@@ -247,7 +247,7 @@ _PUBLIC_NAMES = {
         "State",
     ),
     "models.outcomes": ("CategoricalOutcome", "ContinuousOutcome", "GaussianOutcome", "Outcome", "QuantileOutcome"),
-    "models.predictors": ("AdditivePredictor", "FiLMPredictor", "MultiplicativePredictor", "Predictor"),
+    "models.predictors": ("AdditivePredictor", "FiLMPredictor", "MultiplicativePredictor", "OutcomePredictor"),
     "models.uncertainty": ("AverageSurprise", "LocalPredictor", "PredictiveUncertainty", "Uncertainty"),
     "modules": ("BPTT", "TBPTT", "BaseTask", "MemUP", "MemoryTask"),
     "rl.agent": ("Agent", "AgentState"),

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 _LOG_SCALE = 10.0  # of a distance; log(1 + 20,000)
 
 
-class Predictor(nn.Module, ABC):
+class OutcomePredictor(nn.Module, ABC):
     """Network from a context and a state of the memory to the parameters of the outcome's distribution.
 
     Context and state have a first layer each, which runs K + P times for K contexts and P states, not K x P times.
@@ -54,7 +54,7 @@ class _DistanceLayer(nn.Module):
         return out
 
 
-class AdditivePredictor(Predictor):
+class AdditivePredictor(OutcomePredictor):
     """Multilayer perceptron on the concatenation of context and memory.
 
     Args:
@@ -84,7 +84,7 @@ class AdditivePredictor(Predictor):
         return out
 
 
-class MultiplicativePredictor(Predictor):
+class MultiplicativePredictor(OutcomePredictor):
     """Predictor that multiplies features of memory and context, so one layer can compute an exclusive-or of the two.
 
     An example is the reward of turning left where the hint said right.

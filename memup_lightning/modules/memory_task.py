@@ -18,7 +18,7 @@ from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.encoders import StepEncoder, WindowEncoder
 from memup_lightning.models.memory import LSTM, Memory, make_memory
 from memup_lightning.models.outcomes import CategoricalOutcome, GaussianOutcome, Outcome
-from memup_lightning.models.predictors import MultiplicativePredictor, Predictor
+from memup_lightning.models.predictors import MultiplicativePredictor, OutcomePredictor
 from memup_lightning.models.uncertainty import LocalPredictor
 from memup_lightning.modules.base import OptimizerCallable, adam
 from memup_lightning.modules.evaluation.memory import MemoryEvaluation
@@ -33,7 +33,7 @@ from memup_lightning.typing import IntArray, State
 
 MemoryCallable: TypeAlias = Callable[[int], Memory] | Callable[[int], nn.Module]  # the first: short class names
 EncoderCallable: TypeAlias = Callable[[Mapping[str, FieldSpec]], StepEncoder]
-PredictorCallable: TypeAlias = Callable[[int, int, int], Predictor]
+PredictorCallable: TypeAlias = Callable[[int, int, int], OutcomePredictor]
 OutcomeCallable: TypeAlias = Callable[[FieldSpec, float], Outcome]
 LocalCallable: TypeAlias = Callable[[Mapping[str, FieldSpec], int, int], LocalPredictor]
 

@@ -249,5 +249,5 @@ def check_predictor(predictor: nn.Module) -> None:
         raise MemUPError(
             f"{type(predictor).__name__}.forward takes {', '.join(x.name for x in taken)}; a predictor takes context, "
             "memory and distance=None, the steps from the state to what is predicted: see "
-            "memup_lightning.models.predictors.Predictor"
+            "memup_lightning.models.predictors.OutcomePredictor"
         )

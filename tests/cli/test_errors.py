@@ -426,8 +426,8 @@ def test_keys_that_were_given_and_that_a_new_class_does_not_take_are_named_once(
     fails: Fails, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], said: str | None
 ) -> None:
     (tmp_path / "own_predictor.py").write_text(
-        "from memup_lightning import Predictor\n"
-        "class NoSize(Predictor):\n"
+        "from memup_lightning import OutcomePredictor\n"
+        "class NoSize(OutcomePredictor):\n"
         "    def __init__(self, context_size: int, memory_size: int, num_parameters: int): super().__init__()\n"
         "    def forward(self, context, memory, distance=None): return memory\n"
     )

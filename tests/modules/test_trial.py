@@ -14,7 +14,7 @@ from memup_lightning.datamodules import TMazeDataModule
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.encoders import StepEncoder
 from memup_lightning.models.outcomes import GaussianOutcome
-from memup_lightning.models.predictors import Predictor
+from memup_lightning.models.predictors import OutcomePredictor
 from memup_lightning.models.uncertainty import LocalPredictor
 from memup_lightning.modules import MemUP
 from tests.training import fit_briefly, quiet_trainer
@@ -24,7 +24,7 @@ STEP_ENCODER: Make = StepEncoder  # without the types of its arguments
 NAN = float("nan")
 
 
-class OwnPredictor(Predictor):
+class OwnPredictor(OutcomePredictor):
     def __init__(self, context: int, memory: int, params: int, change: Make) -> None:
         super().__init__()
         self.context, self.memory, self.change = nn.Linear(context, params), nn.Linear(memory, params), change

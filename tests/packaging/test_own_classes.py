@@ -21,7 +21,7 @@ from pytorch_lightning import Callback
 from torch import Tensor, nn
 
 from memup_lightning import (
-    PPO, ArrayEpisodes, Chunk, EpisodeDataModule, FieldSpec, Memory, MemUP, Predictor, Scorable, Selector, TaskSpec,
+    PPO, ArrayEpisodes, Chunk, EpisodeDataModule, FieldSpec, Memory, MemUP, OutcomePredictor, Scorable, Selector, TaskSpec,
     Uncertainty,
 )
 
@@ -60,7 +60,7 @@ class OwnMemory(Memory):
         return sums, sums[:, -1]
 
 
-class OwnPredictor(Predictor):
+class OwnPredictor(OutcomePredictor):
     def __init__(self, context_size: int, memory_size: int, num_parameters: int) -> None:
         super().__init__()
         self.context, self.memory = nn.Linear(context_size, num_parameters), nn.Linear(memory_size, num_parameters)
