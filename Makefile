@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export WANDB_SILENT ?= true
 
-.PHONY: setup tmaze tmaze-agent test test-all lint wheel mutation versions bench pictures clean
+.PHONY: setup tmaze tmaze-agent test test-all lint wheel release constraints mutation versions bench pictures clean
 .DEFAULT_GOAL := setup
 
 setup: $(VENV)/.installed
@@ -16,13 +16,13 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@touch $@
 
 tmaze: setup
-	$(BIN)/python -m memup_lightning fit --config conf/tmaze.yaml
+	$(BIN)/memup fit --config conf/tmaze.yaml
 
 # An agent in two phases: a memory, then a policy on it; then it plays 200 episodes.
 tmaze-agent: setup
-	$(BIN)/python -m memup_lightning fit --config conf/tmaze.yaml
-	$(BIN)/python -m memup_lightning fit --config conf/tmaze_ppo.yaml
-	$(BIN)/python -m memup_lightning test --config conf/tmaze_ppo.yaml --ckpt_path last
+	$(BIN)/memup fit --config conf/tmaze.yaml
+	$(BIN)/memup fit --config conf/tmaze_ppo.yaml
+	$(BIN)/memup test --config conf/tmaze_ppo.yaml --ckpt_path last
 
 # Tests run in as many processes as there are cores; each computes with one thread.
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
@@ -48,26 +48,26 @@ lint: setup
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
-# The package as a user gets it: a wheel, then an editable install, each in an empty environment, away from the checkout
-# and in a folder where the user has packages named callbacks and datamodules.
+# The package as a user gets it: a wheel, then an editable install, in an empty environment, away from the checkout and in
+# a folder where the user has packages named callbacks and datamodules.
 wheel: setup
-	rm -rf dist && $(BIN)/python -m build --no-isolation --outdir dist . >/dev/null
-	@set -e; root=$$(pwd); away=$$(mktemp -d); trap 'rm -rf "$$away"' EXIT; \
-	$(PYTHON) -m venv "$$away/venv"; pip="$$away/venv/bin/pip --quiet --disable-pip-version-check"; \
-	$$pip install --constraint constraints.txt dist/*.whl; \
-	cp conf/tmaze.yaml "$$away"; cd "$$away"; mkdir callbacks; touch callbacks/__init__.py datamodules.py; \
-	fit="venv/bin/python -m memup_lightning fit --config tmaze.yaml --trainer.max_steps=20 \
-	  --trainer.val_check_interval=10 --data.init_args.length=30"; \
-	WANDB_MODE=offline $$fit; \
-	test -s runs/tmaze/version_0/summary.json && echo "wheel: fit runs in an empty environment"; \
-	$$pip uninstall --yes memup-lightning; $$pip install --no-deps --editable "$$root"; \
-	WANDB_MODE=offline $$fit; \
-	test -s runs/tmaze/version_1/summary.json && echo "editable install: fit runs away from the checkout"
+	$(BIN)/python tools/release.py
+
+# What `wheel` does; then a tag.
+release: setup
+	$(BIN)/python tools/release.py --tag
+
+# constraints.txt again, after a change of the dependencies: what is pinned stays, unless UPGRADE=--upgrade.
+constraints:
+	@set -e; away=$$(mktemp -d); trap 'rm -rf "$$away"' EXIT; \
+	$(PYTHON) -m venv "$$away" && "$$away/bin/pip" --quiet --disable-pip-version-check install uv; \
+	"$$away/bin/uv" pip compile --quiet --universal --python-version 3.11 --all-extras --no-annotate $(UPGRADE) \
+	  --custom-compile-command "make constraints" --output-file constraints.txt pyproject.toml
 
 # The pictures in README and docs.
 pictures: setup
 	@set -e; root=$$(pwd); away=$$(mktemp -d); trap 'rm -rf "$$away"' EXIT; cd "$$away"; \
-	WANDB_MODE=offline "$$root/$(BIN)/python" -m memup_lightning fit --config "$$root/conf/tmaze.yaml"; \
+	WANDB_MODE=offline "$$root/$(BIN)/memup" fit --config "$$root/conf/tmaze.yaml"; \
 	cp runs/tmaze/version_0/*.png "$$root/docs/images/"
 	$(BIN)/python -m docs.figures
 	$(BIN)/python -m docs.layers

@@ -1,4 +1,19 @@
-from memup_lightning.cli.main import main
+"""The program `memup`; `python -m memup_lightning` is the same."""
+
+import sys
+
+
+def run() -> None:
+    """Copy configs, or run a subcommand of the LightningCLI, whose imports take seconds."""
+    if sys.argv[1:2] == ["configs"]:
+        from memup_lightning.cli.configs import copy_configs
+
+        copy_configs(sys.argv[2:])
+    else:
+        from memup_lightning.cli.main import main
+
+        main()
+
 
 if __name__ == "__main__":
-    main()
+    run()

@@ -108,7 +108,7 @@ class Verdict(Callback):
         if kept is None or not kept.written or not config.exists():
             return None
         near = config.relative_to(Path.cwd()) if config.is_relative_to(Path.cwd()) else config
-        return f"test it: python -m memup_lightning test --config {shlex.quote(str(near))} --ckpt_path best"
+        return f"test it: memup test --config {shlex.quote(str(near))} --ckpt_path best"
 
     def summary(self) -> dict[str, Any] | None:
         """Return verdict, findings and measurements as plain values; None where nothing was measured."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from memup_lightning.cli.configs import missing_config_hint
 from memup_lightning.exceptions import MemUPError
 
 _SPEC_KEYS = ("class_path", "init_args", "dict_kwargs")
@@ -53,7 +54,8 @@ def read_config_files(args: Sequence[str]) -> list[dict[str, Any]]:
         if not path.is_file():
             there = [other.name for other in path.parent.iterdir() if other.is_file()] if path.parent.is_dir() else []
             near = difflib.get_close_matches(path.name, there, n=1)
-            hint = f"did you mean {path.parent / near[0]}?" if near else "give the path of a YAML file"
+            hint = f"did you mean {path.parent / near[0]}?" if near else missing_config_hint(name)
+            hint = hint or "give the path of a YAML file"
             raise MemUPError(f"--config {name}: {'is a folder' if path.is_dir() else 'no such file'}; {hint}")
         try:
             config = yaml.load(path.read_text(), _UniqueKeyLoader)
@@ -84,7 +86,7 @@ def about_command(message: str) -> str | None:
         return f"there is no subcommand {found[1]!r}; {did_you_mean(found[1], names) or f'choose {either(names)}'}"
     if found := re.match(r"expected \"subcommand\".*?\{(.*)\}", message):
         names = found[1].split(",")
-        return f"a subcommand comes first, {either(names)}: python -m memup_lightning fit --config conf/tmaze.yaml"
+        return f"a subcommand comes first, {either(names)}: memup fit --config conf/tmaze.yaml"
     if found := re.match(r"unrecognized arguments: (\S+)", message):
         is_config = found[1].endswith((".yaml", ".yml", ".json"))
         hint = (

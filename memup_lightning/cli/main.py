@@ -1,4 +1,4 @@
-"""``python -m memup_lightning {fit,validate,test,predict}``: a LightningCLI."""
+"""``memup {fit,validate,test,predict}``: a LightningCLI."""
 
 from __future__ import annotations
 
@@ -39,7 +39,13 @@ from memup_lightning.rl import algorithms  # noqa: F401
 from memup_lightning.runs.checkpoint_io import AtomicCheckpointIO, check_checkpoint, check_fits, read_task
 from memup_lightning.runs.checkpoint_lookup import kept_checkpoint, last_checkpoint
 from memup_lightning.runs.lightning_private import failed_parser, keep_null, list_options_with_defaults
-from memup_lightning.runs.loggers import keep_wandb_silent, set_wandb_mode, wandb_sync_line, write_metrics_whole
+from memup_lightning.runs.loggers import (
+    keep_wandb_silent,
+    leave_out_missing_wandb,
+    set_wandb_mode,
+    wandb_sync_line,
+    write_metrics_whole,
+)
 from memup_lightning.runs.parts import find_callback, parts
 from memup_lightning.runs.profiler import NoProfiler
 from memup_lightning.runs.run_folder import check_writable, claim_versions, configured_folders, run_folder
@@ -47,7 +53,8 @@ from memup_lightning.runs.signals import StopOnSignal
 from memup_lightning.runs.trust import trust
 from memup_lightning.specs import TaskSpec
 
-PROGRAM = "python -m memup_lightning"
+PROGRAM = "memup"
+DESCRIPTION = "Train long-term memory. `memup configs` copies the shipped configs to conf/ and lists them."
 NOISE = (
     ".*does not have many workers.*",  # generated episodes need none
     ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",
@@ -174,6 +181,7 @@ class MemUPCLI(LightningCLI):
                     f"imports={name}: cannot be imported ({error}); install it, or put its folder on PYTHONPATH"
                 ) from error
         trust(*given.imports)
+        leave_out_missing_wandb(given.trainer)
         set_wandb_mode(given.trainer)
 
     def after_instantiate_classes(self) -> None:
@@ -226,7 +234,7 @@ def main(args: Sequence[str] | None = None, extra_callbacks: Sequence[Callback] 
             subclass_mode_data=True,
             save_config_callback=RunConfig,
             parser_class=Parser,
-            parser_kwargs={"prog": PROGRAM, "description": "Train long-term memory.", "version": __version__},
+            parser_kwargs={"prog": PROGRAM, "description": DESCRIPTION, "version": __version__},
             trainer_defaults={
                 "max_epochs": -1,
                 "num_sanity_val_steps": 0,

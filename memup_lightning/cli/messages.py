@@ -137,7 +137,7 @@ def _wrong_types(node: _Node, message: str) -> str | None:
 
 def _unknown_key(key: str, value: str, keys: Sequence[str]) -> str:
     if "subcommand" in keys:
-        return f"--{key} must follow the subcommand: python -m memup_lightning fit --{key}=..."
+        return f"--{key} must follow the subcommand: memup fit --{key}=..."
     right, parts = "", key.split(".")
     while len(parts) > 1 and any(name.startswith(f"{right}{parts[0]}.") for name in keys):
         right += f"{parts.pop(0)}."

@@ -59,7 +59,7 @@ def load_module(path: str | Path, base: Callable[..., M]) -> tuple[M, dict[str, 
     if "_instantiator" not in hyperparameters:
         raise MemUPError(
             f"{path}: the checkpoint does not say what its model is built from; it must come from "
-            "`python -m memup_lightning fit` (in Python, build the model and load the state_dict into it)"
+            "`memup fit` (in Python, build the model and load the state_dict into it)"
         )
     module = build_module(base, hyperparameters, path)
     module.load_state_dict(checkpoint["state_dict"])

@@ -69,7 +69,7 @@ class Agent:
 
     @classmethod
     def load(cls, checkpoint: str | Path) -> Agent:
-        """Load the agent of a checkpoint that `python -m memup_lightning fit` wrote; it needs no other file.
+        """Load the agent of a checkpoint that `memup fit` wrote; it needs no other file.
 
         Raises:
             MemUPError: no such checkpoint, or one of something else.

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import io
 import os
 import shlex
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,33 @@ from pytorch_lightning import Trainer
 from pytorch_lightning.loggers import CSVLogger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
+from memup_lightning.exceptions import MemUPError
 from memup_lightning.files import atomic_write
 from memup_lightning.runs.lightning_private import drop_anonymous
 from memup_lightning.runs.run_folder import as_list
 
 _OFFLINE_MODES = ("offline", "dryrun")
 _SWEEP_VARIABLES = ("WANDB_SWEEP_ID", "WANDB_RUN_ID")  # `wandb agent` sets them; it must see the run to stop it
+
+
+def leave_out_missing_wandb(trainer: Any) -> None:
+    """Leave out the WandbLoggers of a config, with a warning, where W&B is not installed: the other loggers are enough.
+
+    Args:
+        trainer: the trainer's config.
+
+    Raises:
+        MemUPError: no other logger.
+    """
+    loggers = as_list(trainer.get("logger"))
+    others = [part for part in loggers if "WandbLogger" not in getattr(part, "class_path", "")]
+    if len(others) == len(loggers) or importlib.util.find_spec("wandb"):
+        return
+    install = "pip install wandb"
+    if not others:
+        raise MemUPError(f"trainer.logger=WandbLogger: wandb is not installed; {install}, or take CSVLogger")
+    trainer.logger = others
+    warnings.warn(f"wandb is not installed: this run is not logged to Weights & Biases ({install})", stacklevel=2)
 
 
 def set_wandb_mode(trainer: Any) -> None:

@@ -176,7 +176,7 @@ def test_a_run_ends_with_a_verdict_and_the_command_that_tests_it(run: Run, capsy
     trained = run("fit")
     said = capsys.readouterr().out
     assert "verdict: The memory explains " in said
-    given = shlex.split(said.partition("test it: python -m memup_lightning ")[2].partition("\n")[0])
+    given = shlex.split(said.partition("test it: memup ")[2].partition("\n")[0])
     assert given[-2:] == ["--ckpt_path", "best"]
     tested = main(given)
     assert "test/accuracy" in tested.trainer.callback_metrics

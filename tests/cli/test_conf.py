@@ -22,7 +22,7 @@ from tests.command_line import ROOT
 CONFIGS = sorted(ROOT.glob("conf/*.yaml"))
 SWEEPS = sorted(ROOT.glob("conf/sweeps/*.yaml"))
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md")), *CONFIGS, *SWEEPS]
-COMMAND = re.compile(r"^(?:# *|srun )?python -m memup_lightning ([^{]*?)(?:\s+#.*|\s{3,}.*)?$", re.MULTILINE)
+COMMAND = re.compile(r"^(?:# *|srun )?memup (?!configs)([^{]*?)(?:\s+#.*|\s{3,}.*)?$", re.MULTILINE)
 
 OBVIOUS = {
     "class_path",
@@ -148,7 +148,7 @@ def values(parameter: dict[str, Any]) -> list[Any]:
 
 
 def samples(sweep: Path) -> Iterator[list[str]]:
-    """The arguments of `python -m memup_lightning` as `wandb agent` puts them together, so that every value occurs."""
+    """The arguments of the program as `wandb agent` puts them together, so that every value occurs."""
     given = yaml.safe_load(sweep.read_text())
     listed = {name: values(parameter) for name, parameter in given["parameters"].items()}
     for number in range(max(len(x) for x in listed.values())):
@@ -178,7 +178,7 @@ def test_every_value_of_a_sweep_is_understood(
 
 
 def documented() -> list[Any]:
-    """What follows `python -m memup_lightning` in README, docs and configs, each with its page."""
+    """What follows `memup` in README, docs and configs, each with its page."""
     found: dict[str, Any] = {}
     for page in PAGES:
         for command in COMMAND.findall(re.sub(r"\\\n#?\s*", "", page.read_text())):
@@ -214,12 +214,12 @@ def test_a_documented_command_is_understood(
 @pytest.mark.parametrize(
     ("target", "command"),
     [
-        ("tmaze", ".venv/bin/python -m memup_lightning fit --config conf/tmaze.yaml"),
+        ("tmaze", ".venv/bin/memup fit --config conf/tmaze.yaml"),
         (
             "test",
             '.venv/bin/python -m pytest -n auto --maxprocesses 8 --dist worksteal -m "not learning and not slow"',
         ),
-        ("tmaze-agent", ".venv/bin/python -m memup_lightning test --config conf/tmaze_ppo.yaml --ckpt_path last"),
+        ("tmaze-agent", ".venv/bin/memup test --config conf/tmaze_ppo.yaml --ckpt_path last"),
     ],
 )
 def test_make_runs_the_documented_command(target: str, command: str) -> None:

@@ -76,8 +76,8 @@ def block(page: str, language: str, text: str) -> str:
 
 def arguments(page: str, text: str) -> list[str]:
     """The arguments of the command that holds a text."""
-    python, option, program, *rest = shlex.split(block(page, "bash", text).replace("\\\n", " "))
-    assert [python, option, program] == ["python", "-m", "memup_lightning"]
+    program, *rest = shlex.split(block(page, "bash", text).replace("\\\n", " "))
+    assert program == "memup"
     return rest
 
 

@@ -265,6 +265,8 @@ def test_an_option_wins_over_a_config_file_wherever_it_is_written() -> None:
         ([*FIT, "stray"], ["'stray'", "--key=value"]),
         (["fit", "--config", "tinny.yaml"], ["tinny.yaml: no such file", "did you mean tiny.yaml?"]),
         (["fit", "--config", "nowhere/at/all.yaml"], ["nowhere/at/all.yaml: no such file", "path of a YAML file"]),
+        (["fit", "--config", "conf/tmaze.yaml"], ["conf/tmaze.yaml: no such file", "`memup configs` copies"]),
+        (["fit", "--config", "conf/tmase.yaml"], ["did you mean conf/tmaze.yaml, which `memup configs` copies"]),
         (["fit", "--config=."], [".: is a folder"]),
         ([*FIT, "--imports=[no_such_module]"], ["imports=no_such_module", "PYTHONPATH"]),
         (["--trainer.max_steps=3", "fit"], ["--trainer.max_steps must follow the subcommand"]),

@@ -69,7 +69,7 @@ def in_wheel(wheel: Path) -> set[str]:
 
 def in_checkout() -> set[str]:
     """Every file of the package, the folders that are links included."""
-    inside = [ROOT / "memup_lightning", ROOT / "callbacks", ROOT / "datamodules"]
+    inside = [ROOT / name for name in ("memup_lightning", "callbacks", "conf", "datamodules")]
     files = [path for folder in inside for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"]
     relative = [path.relative_to(ROOT) for path in files]
     package = Path("memup_lightning")

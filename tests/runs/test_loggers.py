@@ -5,14 +5,18 @@ from __future__ import annotations
 import csv
 import errno
 import os
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import yaml
 from pytorch_lightning.loggers import CSVLogger
 
+from memup_lightning.cli.main import main
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.runs.loggers import set_wandb_mode, write_metrics_whole
+from memup_lightning.runs.loggers import leave_out_missing_wandb, set_wandb_mode, write_metrics_whole
+from tests.command_line import tiny
 
 
 def mode_after(monkeypatch: pytest.MonkeyPatch, loggers: list[str], **environment: str) -> str | None:
@@ -87,3 +91,31 @@ def test_a_full_disk_leaves_the_metrics_that_were_there(
     assert (tmp_path / "metrics.csv").read_text() == before
     logger.save()
     assert len((tmp_path / "metrics.csv").read_text().splitlines()) == 3
+
+
+@pytest.fixture
+def no_wandb(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)
+
+
+@pytest.mark.usefixtures("no_wandb")
+def test_a_run_without_wandb_keeps_its_other_loggers_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["memup"])
+    config = tiny(tmp_path)
+    wandb = {"class_path": "WandbLogger", "init_args": {"project": "memup", "save_dir": "runs"}}
+    config["trainer"] |= {"max_steps": 1, "logger": [config["trainer"]["logger"], wandb]}
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(config))
+    with pytest.warns(UserWarning, match="wandb is not installed.*pip install wandb"):
+        cli = main(["fit", "--config=tiny.yaml"])
+    assert [type(logger) for logger in cli.trainer.loggers] == [CSVLogger]
+    assert cli.trainer.global_step == 1
+
+
+@pytest.mark.usefixtures("no_wandb")
+def test_a_run_that_is_logged_to_wandb_alone_needs_it() -> None:
+    alone = SimpleNamespace(class_path="pytorch_lightning.loggers.WandbLogger", init_args={})
+    with pytest.raises(MemUPError, match="wandb is not installed; pip install wandb, or take CSVLogger"):
+        leave_out_missing_wandb({"logger": alone})
