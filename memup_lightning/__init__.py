@@ -90,6 +90,7 @@ if TYPE_CHECKING:  # for editors and type checkers
     from memup_lightning.modules import BPTT, TBPTT, BaseTask, MemoryTask, MemUP
     from memup_lightning.rl.agent import Agent, AgentState
     from memup_lightning.rl.algorithms import IMPALA, PPO, ActorCritic, JointPPO
+    from memup_lightning.serving import Prediction, Predictions, Predictor, StreamState
     from memup_lightning.specs import FieldSpec, TaskSpec
 
 __version__ = "0.1.0"
@@ -149,8 +150,11 @@ __all__ = [
     "Outcome",
     "OutcomePredictor",
     "PermutedPixelsDataModule",
+    "Prediction",
     "PredictionWriter",
+    "Predictions",
     "PredictiveUncertainty",
+    "Predictor",
     "ProceduralEpisodes",
     "Proportional",
     "QuantileOutcome",
@@ -165,6 +169,7 @@ __all__ = [
     "State",
     "StepBatch",
     "StepEncoder",
+    "StreamState",
     "TMazeDataModule",
     "TMazeEnv",
     "TMazeRules",
@@ -252,6 +257,7 @@ _PUBLIC_NAMES = {
     "modules": ("BPTT", "TBPTT", "BaseTask", "MemUP", "MemoryTask"),
     "rl.agent": ("Agent", "AgentState"),
     "rl.algorithms": ("IMPALA", "PPO", "ActorCritic", "JointPPO"),
+    "serving": ("Prediction", "Predictions", "Predictor", "StreamState"),
     "specs": ("FieldSpec", "TaskSpec"),
 }
 """Module -> the public names that it defines."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, Literal, Unpack
@@ -18,7 +17,6 @@ from memup_lightning.data.array_files import (
     episode_source,
     read_episodes,
 )
-from memup_lightning.data.array_files.columns import whole_from_zero
 from memup_lightning.data.array_files.encoding import (
     MISSING,
     X,
@@ -28,15 +26,14 @@ from memup_lightning.data.array_files.encoding import (
     fit_texts,
     summarize,
 )
+from memup_lightning.data.array_files.fields import are_class_numbers, is_labelled_at_ends, make_field
 from memup_lightning.data.array_files.layout import Missing
-from memup_lightning.data.episodes import HAS_OUTCOME, OUTCOME, ArrayEpisodes, EpisodeSource
+from memup_lightning.data.episodes import OUTCOME, ArrayEpisodes, EpisodeSource
 from memup_lightning.data.subset import EpisodeSubset, split_by_share
 from memup_lightning.datamodules.recorded.base import SPLITS, EpisodeDataModule, StreamOptions
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.specs import FieldSpec, FieldType, TaskSpec
 from memup_lightning.typing import IntArray, Split
-
-_SPARSE_CLASSES = 1000  # from so many on, at least half of the class numbers must occur
 
 
 class ArrayDataModule(EpisodeDataModule):
@@ -122,6 +119,7 @@ class ArrayDataModule(EpisodeDataModule):
         self._sources: dict[Split, ArrayEpisodes] = {}
         self._parts: dict[Split, IntArray] = {}  # episodes of the file of train that a split has
         self._keys: dict[Split, list[str]] = {}
+        self._columns: tuple[str, ...] | None = None  # that x was read from
 
     @property
     def label(self) -> str:
@@ -167,6 +165,21 @@ class ArrayDataModule(EpisodeDataModule):
         given = self.given[split]
         return given if isinstance(given, str) else super().split_label(split)
 
+    @property
+    def reading(self) -> dict[str, Any]:
+        """How the training data are read, once they were, in plain values: for a
+        :class:`~memup_lightning.serving.Predictor`."""
+        names = {
+            "x": None if self._columns is None else list(self._columns),
+            "episode": self.episode,
+            "time": self.time,
+        }
+        return names | {"x_type": self.x_type, "missing": self.missing}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the place in the training data, and how they are read."""
+        return super().state_dict() | {"reading": self.reading}
+
     def _whole(self, split: Split) -> ArrayEpisodes:
         """Return all episodes of the file or function of a split."""
         if split not in self._sources:
@@ -194,7 +207,7 @@ class ArrayDataModule(EpisodeDataModule):
         training = np.isin(np.arange(len(train.lengths)), self._parts["train"])
         training = np.repeat(training, train.lengths)
         label = self.split_label("train")
-        if _is_labelled_at_ends(train):
+        if is_labelled_at_ends(train):
             train.notes.append(
                 f"{self.y!r} has one value at all steps but the last of an episode; where that value means that there is "
                 "no outcome yet, leave it empty, or nearly every step counts as right without a memory (pandas: "
@@ -208,7 +221,7 @@ class ArrayDataModule(EpisodeDataModule):
                 users[split] = self._read(split, train.columns or self.x, y_type)
         fields: dict[str, FieldSpec] = {}
         if train.x is not None:
-            x = _field("x", {split: user.x for split, user in users.items() if user.x is not None}, self.x_type)
+            x = make_field("x", {split: user.x for split, user in users.items() if user.x is not None}, self.x_type)
             mask: FieldSpec | None = None
             means: tuple[float, ...] = ()
             if self.missing is not None and x.dtype == "float32":
@@ -220,7 +233,7 @@ class ArrayDataModule(EpisodeDataModule):
         if train.y_names:
             outcome = FieldSpec((), "int64", "token", len(train.y_names), train.y_names)
         else:
-            outcome = _field("y", {split: user.y for split, user in users.items()}, y_type)
+            outcome = make_field("y", {split: user.y for split, user in users.items()}, y_type)
         task = TaskSpec(fields, dict.fromkeys(fields, 0), tuple(fields), outcome, self.window, self.tolerance)
         rank_zero_info(f"{label}: {summarize(train, task, self.episode, self.y)}")
         for split, user in users.items():
@@ -233,7 +246,9 @@ class ArrayDataModule(EpisodeDataModule):
         columns = Columns(x, self.y, self.episode, self.x_type, y_type, self.time, self.missing is not None)
         user = read_episodes(source, columns)
         self._keys[split] = user.keys
-        if y_type is None and _are_class_numbers(user):
+        if split == "train":
+            self._columns = user.columns or self.x
+        if y_type is None and are_class_numbers(user):
             user.notes.append(
                 f"{self.y!r} holds whole numbers from 0 on as {user.y.dtype}, which are read as numbers; "
                 "y_type=token reads them as classes"
@@ -245,56 +260,3 @@ class ArrayDataModule(EpisodeDataModule):
         for note in (*user.notes, *notes):
             rank_zero_warn(f"{self.split_label(split)}: {note}")
         return ArrayEpisodes(arrays, user.lengths, fields)
-
-
-def _are_class_numbers(user: UserEpisodes) -> bool:
-    """Whether floats look like classes: whole numbers, the smallest 0, no gap, three or more."""
-    if user.y.dtype == np.int64:
-        return False
-    exists = user.flags.get(HAS_OUTCOME)
-    return whole_from_zero(user.y if exists is None else user.y[exists]) > 2
-
-
-def _is_labelled_at_ends(user: UserEpisodes) -> bool:
-    """Whether outcomes differ only in the last steps of the episodes."""
-    ends = np.zeros(len(user.y), np.bool_)
-    ends[np.cumsum(user.lengths) - 1] = True
-    others = user.y[user.flags.get(HAS_OUTCOME, True) & ~ends]
-    return bool(len(others) and (others == others[0]).all() and (user.y[ends] != others[0]).any())
-
-
-def _field(name: str, arrays: dict[Split, np.ndarray[Any, Any]], type: FieldType) -> FieldSpec:
-    """Describe an array in all splits: of class numbers, as many classes as the largest number asks for."""
-    train = arrays["train"]
-    shape = train.shape[1:]
-    if name == "y" and type == "token" and shape:
-        raise MemUPError(
-            f"y has class numbers of shape {list(shape)} a step; give one class for each step (y[..., 0] of one column, "
-            "y.argmax(-1) of one-hot rows), or read vectors: y_type=vector"
-        )
-    if not math.prod(shape):
-        raise MemUPError(f"{name} has shape {list(shape)} a step, which holds no number; give at least one column")
-    if type == "image":
-        _check_image(name, shape)
-    if type != "token":
-        return FieldSpec(shape, train.dtype.name, type)
-    classes = max(2, int(max(array.max() for array in arrays.values())) + 1)
-    if classes > _SPARSE_CLASSES:
-        occurring = len(np.unique(np.concatenate([np.unique(array) for array in arrays.values()])))
-        if classes > 2 * occurring:
-            raise MemUPError(
-                f"{name} has class numbers up to {classes - 1}, of which {occurring} occur, a model has weights for all; "
-                f"renumber them from 0 on (np.unique({name}, return_inverse=True)[1]) or read numbers: {name}_type=vector"
-            )
-    return FieldSpec(shape, "int64", "token", classes)
-
-
-def _check_image(name: str, shape: tuple[int, ...]) -> None:
-    channels = (1, 3, 4)
-    if len(shape) == 2:
-        raise MemUPError(f"{name} has frames of shape {list(shape)}; give [height, width, channels]: {name}[..., None]")
-    if len(shape) == 3 and shape[0] in channels and shape[2] not in channels:
-        raise MemUPError(
-            f"{name} has frames of shape {list(shape)}, channels first; give [height, width, channels]: "
-            f"np.moveaxis({name}, -3, -1)"
-        )

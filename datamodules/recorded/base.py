@@ -269,7 +269,7 @@ class EpisodeDataModule(RecordedSplits):
         return {"lanes": self._lanes.state_dict(), "targets": self.splits["train"].targets.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        if self._lanes is None or not state_dict:
+        if self._lanes is None or "lanes" not in state_dict:
             return
         self._lanes.load_state_dict(state_dict["lanes"])
         self.splits["train"].targets.load_state_dict(state_dict["targets"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lightning_utilities.core.rank_zero import rank_zero_only
 
@@ -88,6 +88,32 @@ def newest_checkpoint(folder: str | Path) -> Path:
     found = next((path for path in _newest_run_first(Path(folder)) if is_intact(path)), None)
     if found is None:
         raise MemUPError(f"{folder}: there is no intact checkpoint in this folder; give the path of one")
+    _say(f"taking {found}")
+    return found
+
+
+def weights_to_use(path: str | Path, which: Literal["best", "last"] = "best") -> Path:
+    """Return the checkpoint of a run to predict with, and print which one that is where a folder is given.
+
+    Args:
+        path: a checkpoint, which is returned; or a folder: its newest run counts.
+        which: ``best``, the weights that the run ended with, or the last ones where it has not ended; ``last``, the last
+            ones.
+
+    Raises:
+        MemUPError: a folder without an intact checkpoint; another choice.
+    """
+    if which not in ("best", "last"):
+        raise MemUPError(f"{which!r} is no choice of weights; give 'best' or 'last'")
+    home = Path(path).expanduser()
+    if not home.is_dir():
+        return home
+    found = next((path for path in _newest_run_first(home) if is_intact(path)), None)
+    kept = next((path for path in _newest_run_first(home, kept=True) if is_intact(path)), None)
+    if kept is not None and (found is None or (which == "best" and kept.parent == found.parent)):
+        found = kept
+    if found is None:
+        raise MemUPError(f"{home}: there is no intact checkpoint in this folder; give the path of one")
     _say(f"taking {found}")
     return found
 

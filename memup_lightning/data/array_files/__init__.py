@@ -114,9 +114,10 @@ def read_episodes(source: str | EpisodeFunction, columns: Columns) -> UserEpisod
     if suffixes[0] != ".npz":
         try:
             from memup_lightning.data.array_files.table import read_tables  # pyarrow is an extra
+            from memup_lightning.data.array_files.table_files import TableFiles
         except ImportError as error:
             raise MemUPError(f"{source} needs pyarrow: pip install 'memup-lightning[arrow]' ({error})") from error
-        return read_tables(source, files, base, columns)
+        return read_tables(source, lambda: TableFiles(files, base), columns)
     if len(files) > 1:
         raise MemUPError(
             f"{source}: {len(files)} npz files; several files can be read as tables only, join these into one"

@@ -148,13 +148,16 @@ def put_flag(out: npt.NDArray[np.bool_], begin: int, values: Array, name: str, l
     out[begin : begin + len(values)] = values.astype(np.bool_)
 
 
-def finish(layout: Layout, x: Array | None, y: Array, flags: Arrays, one_an_episode: bool) -> UserEpisodes:
+def finish(
+    layout: Layout, x: Array | None, y: Array, flags: Arrays, one_an_episode: bool, may_lack_y: bool = False
+) -> UserEpisodes:
     """Put an outcome that each episode has one of at its last step, and check the flags.
 
     Args:
         x: ``[steps, ...]``.
         y: ``[steps, ...]``, or ``[episodes, ...]`` with ``one_an_episode``.
         flags: ``has_outcome`` and ``eval_mask`` where they were given, ``[steps]``.
+        may_lack_y: whether there may be no outcome at all.
     """
     if one_an_episode:
         last = layout.offsets[1:] - 1
@@ -170,6 +173,6 @@ def finish(layout: Layout, x: Array | None, y: Array, flags: Arrays, one_an_epis
                 "which counts at its last step; give y for each step"
             )
         y, flags = whole, {HAS_OUTCOME: at_end, EVAL_MASK: at_end.copy()} | flags
-    if HAS_OUTCOME in flags and not flags[HAS_OUTCOME].any():
+    if HAS_OUTCOME in flags and not flags[HAS_OUTCOME].any() and not may_lack_y:
         raise MemUPError(f"{layout.source}: no step has an outcome, so there is nothing to learn; give outcomes")
     return UserEpisodes(x, y, layout.lengths, flags)

@@ -116,6 +116,18 @@ def encode(
     Raises:
         MemUPError: columns of other names or contents than in training, an outcome that is none of its classes.
     """
+    arrays, notes = encode_inputs(source, user, fields, how)
+    arrays[HAS_OUTCOME] = user.flags.get(HAS_OUTCOME, np.ones(len(user.y), np.bool_))
+    arrays[OUTCOME] = _encode_outcome(source, user, fields[OUTCOME], arrays[HAS_OUTCOME])
+    if EVAL_MASK in user.flags:
+        arrays[EVAL_MASK] = user.flags[EVAL_MASK]
+    return arrays, notes
+
+
+def encode_inputs(
+    source: str, user: UserEpisodes, fields: Mapping[str, FieldSpec], how: Missing | None
+) -> tuple[Arrays, list[str]]:
+    """Convert what was read of x to the arrays of the inputs; arguments and errors are those of :func:`encode`."""
     notes: list[str] = []
     arrays: Arrays = {}
     texts = text_fields(fields)
@@ -128,10 +140,6 @@ def encode(
         arrays[X] = user.x.astype(fields[X].dtype, copy=False)  # images of bytes in one split, of floats in another
     for name, field in texts.items():
         arrays[name] = _encode_text(name, user.texts[name], field, how, user.lengths, notes)
-    arrays[OUTCOME] = _encode_outcome(source, user, fields[OUTCOME])
-    arrays[HAS_OUTCOME] = user.flags.get(HAS_OUTCOME, np.ones(len(user.y), np.bool_))
-    if EVAL_MASK in user.flags:
-        arrays[EVAL_MASK] = user.flags[EVAL_MASK]
     return arrays, notes
 
 
@@ -183,7 +191,7 @@ def _classes(field: FieldSpec) -> str:
 
 
 def _check_columns(source: str, user: UserEpisodes, fields: Mapping[str, FieldSpec]) -> None:
-    """Refuse columns of other names or contents, and arrays of another shape, than in training."""
+    """Refuse columns of x of other names or contents, and an array of another shape, than in training."""
     texts = tuple(text_fields(fields))
     x = None if X in texts else fields.get(X)
     same_x = (x is None) == (user.x is None) and (x is None or not user.x_names or x.names in ((), user.x_names))
@@ -196,13 +204,16 @@ def _check_columns(source: str, user: UserEpisodes, fields: Mapping[str, FieldSp
             f"{source}: x has the columns {here}, but {there} in the training data; give columns of "
             "the same names and contents"
         )
-    for name, array in ((X, user.x), ("y", user.y)):
-        shape = fields[OUTCOME if name == "y" else X].shape if array is not None else ()
-        if array is not None and array.shape[1:] != shape:
-            raise MemUPError(
-                f"{source}: {name} has shape {list(array.shape[1:])} a step, but {list(shape)} in the training data; give "
-                "arrays of one shape"
-            )
+    if user.x is not None:
+        _check_shape(source, X, user.x, fields[X])
+
+
+def _check_shape(source: str, name: str, array: Array, field: FieldSpec) -> None:
+    if array.shape[1:] != field.shape:
+        raise MemUPError(
+            f"{source}: {name} has shape {list(array.shape[1:])} a step, but {list(field.shape)} in the training data; "
+            "give arrays of one shape"
+        )
 
 
 def _fill(
@@ -243,8 +254,11 @@ def _encode_text(
     return np.take(lookup, text.codes, out=text.codes, mode="wrap")  # -1 is the last one
 
 
-def _encode_outcome(source: str, user: UserEpisodes, field: FieldSpec) -> Array:
+def _encode_outcome(source: str, user: UserEpisodes, field: FieldSpec, exists: BoolArray) -> Array:
     """Return the outcomes; classes that have names by the numbers that they have in training."""
+    if not exists.any():
+        return np.zeros((len(user.y), *field.shape), field.dtype)
+    _check_shape(source, "y", user.y, field)
     if user.y_names == field.names:
         return user.y.astype(field.dtype, copy=False)
     if not field.names or not user.y_names:

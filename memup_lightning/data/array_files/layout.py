@@ -26,21 +26,23 @@ class Columns:
     Attributes:
         x: arrays or columns that make up x; several are joined. None: all columns of a table that are nothing else, the
             array ``x`` of an npz file.
-        y: array or column of the outcome.
+        y: array or column of the outcome; None, with ``may_lack_y``: no outcome is read.
         episode: column of a table that says to which episode a row belongs.
         x_type: of the columns of numbers, ``vector``, ``token`` or ``image``.
         y_type: ``vector`` or ``token``; None: integers and booleans are classes, floats are numbers.
         time: column of a table that its rows are sorted by, within an episode.
         missing: whether numbers of x may be missing; they are kept as NaN.
+        may_lack_y: whether the file may have no outcome at all, as one that is predicted.
     """
 
     x: tuple[str, ...] | None
-    y: str
+    y: str | None
     episode: str
     x_type: FieldType
     y_type: FieldType | None
     time: str | None = None
     missing: bool = False
+    may_lack_y: bool = False
 
 
 @dataclass
@@ -71,6 +73,7 @@ class UserEpisodes:
         texts: columns of x that hold text.
         y_names: the classes in the order of their numbers, where they are text.
         keys: value of the episode column of each episode; empty where there is none.
+        order: row of the file of each step, ``[steps]``; None: they are in the file's order.
         notes: what was decided while reading, for the user: a sentence each, without the name of the source.
     """
 
@@ -83,6 +86,7 @@ class UserEpisodes:
     texts: dict[str, TextColumn] = field(default_factory=dict)
     y_names: tuple[str, ...] = ()
     keys: list[str] = field(default_factory=list)
+    order: IntArray | None = None
     notes: list[str] = field(default_factory=list)
 
     @property

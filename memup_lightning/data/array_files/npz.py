@@ -33,7 +33,8 @@ def read_npz(path: Path, columns: Columns) -> UserEpisodes:
         _check_directory(path, archive)
         members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
         x_names = columns.x or ("x",)
-        _check_names(path, members.keys(), (*x_names, columns.y))
+        y_name = None if columns.may_lack_y and columns.y not in members else columns.y
+        _check_names(path, members.keys(), (*x_names, *filter(None, (y_name,))))
         arrays = {name: _Member(path, archive, name, info) for name, info in members.items()}
         if _LENGTHS in arrays:
             lengths, leading = _lengths(path, arrays[_LENGTHS]), 1
@@ -48,7 +49,10 @@ def read_npz(path: Path, columns: Columns) -> UserEpisodes:
         layout = Layout(str(path), lengths)
         flags = {name: arrays[name].flag(layout, leading) for name in (HAS_OUTCOME, EVAL_MASK) if name in arrays}
         x = _join([arrays[name] for name in x_names], layout, leading, columns.x_type, columns.missing)
-        y, one_an_episode = _outcome(arrays[columns.y], layout, leading, columns.y_type, flags.get(HAS_OUTCOME))
+        if y_name is None:
+            none = np.zeros(layout.rows, np.bool_)
+            return finish(layout, x, np.zeros(layout.rows, np.float32), {HAS_OUTCOME: none}, False, may_lack_y=True)
+        y, one_an_episode = _outcome(arrays[y_name], layout, leading, columns.y_type, flags.get(HAS_OUTCOME))
         return finish(layout, x, y, flags, one_an_episode)
 
 

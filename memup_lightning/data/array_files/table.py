@@ -1,10 +1,9 @@
-"""Episodes in parquet, Arrow and csv files, read batch by batch."""
+"""Episodes in tables: parquet, Arrow and csv files, or tables in memory, read batch by batch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 import pyarrow
@@ -14,7 +13,7 @@ from memup_lightning.data.array_files.encoding import SINCE_PREVIOUS
 from memup_lightning.data.array_files.layout import Array, Columns, Layout, UserEpisodes
 from memup_lightning.data.array_files.table_columns import ColumnReader, column_content
 from memup_lightning.data.array_files.table_episodes import find_episodes
-from memup_lightning.data.array_files.table_files import TableFiles
+from memup_lightning.data.array_files.table_files import TableColumns
 from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.specs import FieldType
@@ -23,22 +22,22 @@ from memup_lightning.typing import BoolArray
 _FLAGS = (HAS_OUTCOME, EVAL_MASK)
 
 
-def read_tables(source: str, files: list[Path], base: Path | None, columns: Columns) -> UserEpisodes:
-    """Read all episodes of the files.
+def read_tables(source: str, open_tables: Callable[[], TableColumns], columns: Columns) -> UserEpisodes:
+    """Read all episodes of a table.
 
     Args:
         source: as the user gave it, for messages.
-        files: all of one format, in their order.
-        base: folder of a partitioned table, whose subfolders are named ``column=value``.
+        open_tables: opens the files.
         columns: what is read.
 
     Raises:
         MemUPError: as :func:`~memup_lightning.data.array_files.read_episodes` does.
     """
     with _readable(source):
-        tables = TableFiles(files, base)
+        tables = open_tables()
         time = () if columns.time is None else (columns.time,)
-        for name in (*(columns.x or ()), columns.y, columns.episode, *time):
+        y_name = columns.y if not columns.may_lack_y or _holds_any(tables, columns.y) else None
+        for name in (*(columns.x or ()), *filter(None, (y_name,)), columns.episode, *time):
             if name not in tables.types:
                 advice = "; name the column that says which episode a row belongs to: episode" * (
                     name == columns.episode
@@ -56,8 +55,8 @@ def read_tables(source: str, files: list[Path], base: Path | None, columns: Colu
             reader, [name for name in x_names if contents[name] != "text"], contents, columns.x_type, notes
         )
         texts = {name: reader.text(name, columns.missing) for name in x_names if contents[name] == "text"}
-        y, exists, y_names = _outcome(reader, columns, notes)
-        flags = reader.flags([name for name in _FLAGS if name in tables.types])
+        y, exists, y_names = _outcome(reader, y_name, columns, notes)
+        flags = reader.flags([name for name in _FLAGS if name in tables.types]) if y_name is not None else {}
         absent = flags.get(HAS_OUTCOME, exists) & ~exists
         if absent.any():
             raise MemUPError(
@@ -69,9 +68,9 @@ def read_tables(source: str, files: list[Path], base: Path | None, columns: Colu
         for text in texts.values():
             text.codes = layout.group(text.codes)
         flags = {name: layout.group(flag) for name, flag in flags.items()}
-        user = finish(layout, x, layout.group(y), flags, one_an_episode=False)
+        user = finish(layout, x, layout.group(y), flags, one_an_episode=False, may_lack_y=y_name is None)
         user.columns, user.x_names, user.texts = tuple(x_names), names, texts
-        user.y_names, user.keys, user.notes = y_names, keys, notes
+        user.y_names, user.keys, user.notes, user.order = y_names, keys, notes, layout.order
         return user
 
 
@@ -85,7 +84,16 @@ def _readable(source: str) -> Iterator[None]:
         raise MemUPError(f"{source} cannot be read: {error}") from error
 
 
-def _inputs(source: str, tables: TableFiles, columns: Columns) -> list[str]:
+def _holds_any(tables: TableColumns, name: str | None) -> bool:
+    """Return whether there is a column of this name that is not empty in every row."""
+    return (
+        name is not None
+        and name in tables.types
+        and any(column.null_count < len(column) for _, column in tables.column(name))
+    )
+
+
+def _inputs(source: str, tables: TableColumns, columns: Columns) -> list[str]:
     """Return the columns of x: those that are named, or all that are nothing else, but no index that pandas added."""
     if columns.x is not None:
         return list(columns.x)
@@ -134,9 +142,13 @@ def _since_previous(seconds: Array, layout: Layout) -> Array:
     return out
 
 
-def _outcome(reader: ColumnReader, columns: Columns, notes: list[str]) -> tuple[Array, BoolArray, tuple[str, ...]]:
+def _outcome(
+    reader: ColumnReader, name: str | None, columns: Columns, notes: list[str]
+) -> tuple[Array, BoolArray, tuple[str, ...]]:
     """Read y, where it exists, and the names of its classes where it holds text."""
-    name = columns.y
+    if name is None:
+        rows = reader.layout.rows
+        return np.zeros(rows, np.float32), np.zeros(rows, np.bool_), ()
     if column_content(reader.tables.types[name]) == "text":
         if columns.y_type == "vector":
             raise MemUPError(

@@ -20,7 +20,7 @@ from memup_lightning.data.array_files.columns import (
     put_flag,
 )
 from memup_lightning.data.array_files.layout import Array, Layout, TextColumn
-from memup_lightning.data.array_files.table_files import TableFiles
+from memup_lightning.data.array_files.table_files import TableColumns
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.specs import FieldType
 from memup_lightning.typing import Arrays, BoolArray, IntArray
@@ -52,7 +52,7 @@ class ColumnReader:
         notes: what the user should know of the columns.
     """
 
-    def __init__(self, tables: TableFiles, layout: Layout, missing: bool) -> None:
+    def __init__(self, tables: TableColumns, layout: Layout, missing: bool) -> None:
         self.tables, self.layout, self.source, self.missing = tables, layout, layout.source, missing
         self.notes: list[str] = []
 

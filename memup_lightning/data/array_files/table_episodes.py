@@ -10,13 +10,15 @@ from pyarrow import compute
 
 from memup_lightning.data.array_files.layout import Layout
 from memup_lightning.data.array_files.table_columns import ColumnReader, column_content, plain
-from memup_lightning.data.array_files.table_files import TableFiles
+from memup_lightning.data.array_files.table_files import TableColumns
 from memup_lightning.data.episodes import check_lengths
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.typing import IntArray
 
 
-def find_episodes(source: str, tables: TableFiles, name: str, time: str | None) -> tuple[Layout, list[str], list[str]]:
+def find_episodes(
+    source: str, tables: TableColumns, name: str, time: str | None
+) -> tuple[Layout, list[str], list[str]]:
     """Group the rows by a column, in the order in which its values come first.
 
     Args:
@@ -57,7 +59,7 @@ def find_episodes(source: str, tables: TableFiles, name: str, time: str | None) 
     return layout, [str(key) for key in keys], notes
 
 
-def _numbers(source: str, tables: TableFiles, name: str) -> tuple[IntArray, list[Any]]:
+def _numbers(source: str, tables: TableColumns, name: str) -> tuple[IntArray, list[Any]]:
     """Return the episode of each row, and the value of each episode, in the order in which they come first."""
 
     numbers: dict[Any, int] = {}

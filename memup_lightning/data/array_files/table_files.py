@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv as _csv
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import unquote
 
 import pyarrow
@@ -20,6 +20,17 @@ _BUFFER = 1 << 16  # bytes
 _NOT_UTF_8 = (
     "not written in UTF-8; convert the file (pandas: pd.read_csv(path, encoding='latin-1').to_csv(path, index=False))"
 )
+
+
+class TableColumns(Protocol):
+    """Table of which a column at a time is read, batch by batch."""
+
+    @property
+    def types(self) -> Mapping[str, Any]:
+        """Arrow types of the columns by name."""
+
+    def column(self, name: str) -> Iterator[tuple[int, Any]]:
+        """Yield the first row and the values of each batch of a column."""
 
 
 class TableFiles:

@@ -59,7 +59,10 @@ class Memory(nn.Module, ABC):
 
 
 def needs_reset(is_first: Tensor) -> bool:
-    """Return whether a lane may have to be reset; on an accelerator always True, since a look would wait for it."""
+    """Return whether a lane may have to be reset; on an accelerator always True, since a look would wait for it, and in a
+    traced or exported graph, which has no look."""
+    if torch.compiler.is_compiling() or torch._C._is_tracing():
+        return True
     return is_first.device.type != "cpu" or bool(is_first.any())
 
 

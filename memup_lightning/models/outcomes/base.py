@@ -51,6 +51,20 @@ class Outcome(nn.Module, ABC):
         """Return the standard deviation of the distribution of one number, ``[...]``; None for classes and vectors."""
         return None
 
+    def probabilities(self, params: Tensor) -> Tensor | None:
+        """Return the probability of each class, ``[..., num_classes]``; None for numbers."""
+        return None
+
+    def interval(self, params: Tensor, level: float) -> tuple[Tensor, Tensor] | None:
+        """Return the bounds of the central interval of each number, in its own unit, ``[..., *shape]`` each; None for
+        classes.
+
+        Args:
+            params: ``[..., num_parameters]``.
+            level: probability that the outcome lies within, between 0 and 1.
+        """
+        return None
+
     @property
     def has_constant_uncertainty(self) -> bool:
         """Whether :meth:`uncertainty` is the same for all parameters, so that nothing can be selected by it."""

@@ -47,6 +47,9 @@ class CategoricalOutcome(Outcome):
         share = outcome.unique(return_counts=True)[1].double() / len(outcome)
         return float(torch.special.entr(share).sum())
 
+    def probabilities(self, params: Tensor) -> Tensor:
+        return params.softmax(-1)
+
     def predict(self, params: Tensor) -> Tensor:
         return params.argmax(-1)
 

@@ -48,7 +48,11 @@ class ContinuousOutcome(Outcome):
         return self._mean(params) - self._standardize(params, outcome)
 
     def predict(self, params: Tensor) -> Tensor:
-        return self.standardizer.inverse(self._mean(params)).reshape(*params.shape[:-1], *self.shape)
+        return self._in_own_unit(self._mean(params))
+
+    def _in_own_unit(self, z: Tensor) -> Tensor:
+        """Return standardised numbers ``[..., size]`` in the outcome's unit, ``[..., *shape]``."""
+        return self.standardizer.inverse(z).reshape(*z.shape[:-1], *self.shape)
 
     def correct(self, params: Tensor, outcome: Tensor) -> Tensor:
         return (self._errors(params, outcome).abs().amax(-1) <= self.tolerance).float()

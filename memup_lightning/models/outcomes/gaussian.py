@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 
 import torch
 from torch import Tensor
@@ -88,6 +89,11 @@ class GaussianOutcome(ContinuousOutcome):
 
     def std(self, params: Tensor) -> Tensor | None:
         return (self._split(params)[1] * self.standardizer.scale).squeeze(-1) if self.size == 1 else None
+
+    def interval(self, params: Tensor, level: float) -> tuple[Tensor, Tensor]:
+        mean, std = self._split(params)
+        half = NormalDist().inv_cdf(0.5 + level / 2) * std
+        return self._in_own_unit(mean - half), self._in_own_unit(mean + half)
 
     def _mean(self, params: Tensor) -> Tensor:
         return params[..., : self.size]

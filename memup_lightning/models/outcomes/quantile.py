@@ -87,5 +87,20 @@ class QuantileOutcome(ContinuousOutcome):
     def std(self, params: Tensor) -> Tensor:
         return self.uncertainty(params) * self.standardizer.scale
 
+    def interval(self, params: Tensor, level: float) -> tuple[Tensor, Tensor]:
+        """Interpolate between the quantiles; beyond the first and the last one the tails are exponential."""
+        q = params.sort(-1).values
+        lower, upper = self._quantile(q, 0.5 - level / 2), -self._quantile(-q.flip(-1), 0.5 - level / 2)
+        return self._in_own_unit(lower), self._in_own_unit(upper)
+
+    def _quantile(self, q: Tensor, share: float) -> Tensor:
+        """Return the quantile of a share below one half, ``[..., 1]``."""
+        place = share * self.num_parameters - 0.5
+        if place < 0:
+            width = (q[..., 1:2] - q[..., :1]).clamp(min=self.min_width)
+            return q[..., :1] + width * math.log(share * 2 * self.num_parameters)
+        left = int(place)
+        return q[..., left : left + 1].lerp(q[..., left + 1 : left + 2], place - left)
+
     def _mean(self, params: Tensor) -> Tensor:
         return params.mean(-1, keepdim=True)

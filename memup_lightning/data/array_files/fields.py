@@ -1,0 +1,70 @@
+"""Fields of users' arrays: shape, type and number of classes, from the arrays of all splits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from memup_lightning.data.array_files.columns import whole_from_zero
+from memup_lightning.data.array_files.layout import Array, UserEpisodes
+from memup_lightning.data.episodes import HAS_OUTCOME
+from memup_lightning.exceptions import MemUPError
+from memup_lightning.specs import FieldSpec, FieldType
+from memup_lightning.typing import Split
+
+_SPARSE_CLASSES = 1000  # from so many on, at least half of the class numbers must occur
+
+
+def are_class_numbers(user: UserEpisodes) -> bool:
+    """Whether floats look like classes: whole numbers, the smallest 0, no gap, three or more."""
+    if user.y.dtype == np.int64:
+        return False
+    exists = user.flags.get(HAS_OUTCOME)
+    return whole_from_zero(user.y if exists is None else user.y[exists]) > 2
+
+
+def is_labelled_at_ends(user: UserEpisodes) -> bool:
+    """Whether outcomes differ only in the last steps of the episodes."""
+    ends = np.zeros(len(user.y), np.bool_)
+    ends[np.cumsum(user.lengths) - 1] = True
+    others = user.y[user.flags.get(HAS_OUTCOME, True) & ~ends]
+    return bool(len(others) and (others == others[0]).all() and (user.y[ends] != others[0]).any())
+
+
+def make_field(name: str, arrays: Mapping[Split, Array], type: FieldType) -> FieldSpec:
+    """Describe an array in all splits: of class numbers, as many classes as the largest number asks for."""
+    train = arrays["train"]
+    shape = train.shape[1:]
+    if name == "y" and type == "token" and shape:
+        raise MemUPError(
+            f"y has class numbers of shape {list(shape)} a step; give one class for each step (y[..., 0] of one column, "
+            "y.argmax(-1) of one-hot rows), or read vectors: y_type=vector"
+        )
+    if not math.prod(shape):
+        raise MemUPError(f"{name} has shape {list(shape)} a step, which holds no number; give at least one column")
+    if type == "image":
+        _check_image(name, shape)
+    if type != "token":
+        return FieldSpec(shape, train.dtype.name, type)
+    classes = max(2, int(max(array.max() for array in arrays.values())) + 1)
+    if classes > _SPARSE_CLASSES:
+        occurring = len(np.unique(np.concatenate([np.unique(array) for array in arrays.values()])))
+        if classes > 2 * occurring:
+            raise MemUPError(
+                f"{name} has class numbers up to {classes - 1}, of which {occurring} occur, a model has weights for all; "
+                f"renumber them from 0 on (np.unique({name}, return_inverse=True)[1]) or read numbers: {name}_type=vector"
+            )
+    return FieldSpec(shape, "int64", "token", classes)
+
+
+def _check_image(name: str, shape: tuple[int, ...]) -> None:
+    channels = (1, 3, 4)
+    if len(shape) == 2:
+        raise MemUPError(f"{name} has frames of shape {list(shape)}; give [height, width, channels]: {name}[..., None]")
+    if len(shape) == 3 and shape[0] in channels and shape[2] not in channels:
+        raise MemUPError(
+            f"{name} has frames of shape {list(shape)}, channels first; give [height, width, channels]: "
+            f"np.moveaxis({name}, -3, -1)"
+        )

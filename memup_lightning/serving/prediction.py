@@ -1,0 +1,115 @@
+"""Predictions: values, probabilities of all classes, intervals of numbers, states of the memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from memup_lightning.exceptions import MemUPError
+
+_SUFFIXES = (".parquet", ".csv")
+
+
+@dataclass
+class Prediction:
+    """Prediction of a step: of one stream, or of several with a first dimension ``[streams]``.
+
+    Args:
+        value: the most probable class, by its name where it has one, or the mean of a number, in the data's unit.
+        classes: names of the classes, or their numbers as text; empty for numbers.
+        probabilities: of each class, ``[..., classes]``; None for numbers.
+        lower, upper: bounds of the interval of a number, ``[..., *shape]``; None for classes.
+        memory: state m_t of the memory, ``[..., size]``; None where it was not asked for.
+    """
+
+    value: Any
+    classes: tuple[str, ...]
+    probabilities: npt.NDArray[Any] | None
+    lower: Any
+    upper: Any
+    memory: npt.NDArray[Any] | None
+
+    def probability(self, name: str) -> Any:
+        """Return the probability of a class.
+
+        Raises:
+            MemUPError: no such class.
+        """
+        if self.probabilities is None or str(name) not in self.classes:
+            raise MemUPError(f"there is no class {name!r}; the outcome is {', '.join(self.classes) or 'a number'}")
+        return self.probabilities[..., self.classes.index(str(name))]
+
+
+@dataclass
+class Predictions(Prediction):
+    """Predictions of the rows of a table, in its order; every array has the rows first.
+
+    Args:
+        key: what the data call the episode of each row, or its number, ``[rows]``.
+        step: number of the row in its episode, ``[rows]``.
+        key_name: name of the column of the episodes.
+    """
+
+    key: npt.NDArray[Any]
+    step: npt.NDArray[np.int64]
+    key_name: str = "episode"
+
+    def __len__(self) -> int:
+        return len(self.step)
+
+    def columns(self) -> dict[str, npt.NDArray[Any]]:
+        """Return the columns of a table: episode, row, step, prediction, ``probability_CLASS``, ``lower``, ``upper``,
+        ``m_0`` and so on."""
+        out: dict[str, npt.NDArray[Any]] = {self.key_name: self.key, "row": np.arange(len(self)), "step": self.step}
+        return out | prediction_columns(self)
+
+    def to_pandas(self) -> Any:
+        """Return a pandas DataFrame."""
+        import pyarrow
+
+        return pyarrow.table(self.columns()).to_pandas()
+
+    def write(self, path: str | Path) -> Path:
+        """Write a table, ``.parquet`` or ``.csv``; return its path.
+
+        Raises:
+            MemUPError: another ending; a folder that is not there.
+        """
+        path = Path(path)
+        if path.suffix not in _SUFFIXES:
+            raise MemUPError(f"{path}: give a name that ends in {' or '.join(_SUFFIXES)}")
+        if not path.parent.is_dir():
+            raise MemUPError(f"{path}: there is no folder {path.parent}; make it first")
+        import pyarrow
+        from pyarrow import csv, parquet
+
+        table = pyarrow.table(self.columns())
+        if path.suffix == ".parquet":
+            parquet.write_table(table, path)
+        else:
+            csv.write_csv(table, path)
+        return path
+
+
+def prediction_columns(prediction: Prediction) -> dict[str, npt.NDArray[Any]]:
+    """Return the columns of predictions of several rows."""
+    out: dict[str, npt.NDArray[Any]] = _flat("prediction", prediction.value)
+    if prediction.probabilities is not None:
+        out |= {f"probability_{name}": prediction.probabilities[:, n] for n, name in enumerate(prediction.classes)}
+    if prediction.lower is not None:
+        out |= _flat("lower", prediction.lower) | _flat("upper", prediction.upper)
+    if prediction.memory is not None:
+        out |= {f"m_{n}": prediction.memory[:, n] for n in range(prediction.memory.shape[1])}
+    return out
+
+
+def _flat(name: str, array: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
+    """Return a column, or one for each component."""
+    if array.ndim == 1:
+        return {name: array}
+    flat = array.reshape(len(array), -1)
+    return {f"{name}_{number}": flat[:, number] for number in range(flat.shape[1])}

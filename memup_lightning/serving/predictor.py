@@ -1,0 +1,249 @@
+"""Predictor: a trained model that predicts, step by step or for whole episodes, without a Trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pytorch_lightning.utilities import rank_zero_warn
+from torch import Tensor
+
+from memup_lightning.data.array_files import read_episodes
+from memup_lightning.data.array_files.encoding import encode_inputs
+from memup_lightning.data.array_files.in_memory import TABLE, episode_lengths, read_arrays, read_table
+from memup_lightning.data.array_files.layout import UserEpisodes
+from memup_lightning.data.episodes import OUTCOME, ArrayEpisodes, EpisodeSource
+from memup_lightning.data.streaming.samplers import SequentialSampler
+from memup_lightning.data.streaming.stream import ChunkStream
+from memup_lightning.exceptions import MemUPError
+from memup_lightning.modules.loading import load_module
+from memup_lightning.modules.memory_task import MemoryTask
+from memup_lightning.runs.checkpoint_lookup import weights_to_use
+from memup_lightning.serving.observations import FieldReader, ObservationReader, RowReader
+from memup_lightning.serving.prediction import Prediction, Predictions
+from memup_lightning.serving.reading import parse_reading, saved_reading
+from memup_lightning.serving.state import StreamState
+from memup_lightning.serving.step_network import StepNetwork
+from memup_lightning.typing import Arrays
+
+_LANES = 256  # episodes that are played at once
+_ROWS = 1 << 15  # of a chunk of all lanes
+
+
+class Predictor:
+    """Trained model that predicts::
+
+        predictor = Predictor.load("lightning_logs/version_0")
+        table["risk"] = predictor.run("new.parquet").probability("fault")  # whole episodes
+
+        state = predictor.initial_state()
+        prediction, state = predictor.step({"speed": 12.0, "gear": "third"}, state)  # a row of one stream
+        prediction.value, prediction.probabilities, prediction.memory
+
+    Args:
+        model: the trained module.
+        reading: how its training data were read, :attr:`ArrayDataModule.reading
+            <memup_lightning.datamodules.ArrayDataModule.reading>`; None: its fields are given by their names.
+        interval: probability that the interval of a number holds.
+
+    Raises:
+        MemUPError: an ``interval`` that is no probability between 0 and 1.
+    """
+
+    def __init__(self, model: MemoryTask, reading: Mapping[str, Any] | None = None, interval: float = 0.9) -> None:
+        if not 0 < interval < 1:
+            raise MemUPError(f"interval={interval}: give a probability between 0 and 1, such as 0.9")
+        self.model = model.eval().requires_grad_(False)
+        self.task = model.task
+        self.outcome = model.outcome
+        self.interval = interval
+        self.network = StepNetwork(self.model)
+        self._columns, self._missing = parse_reading(reading)
+        outcome = self.task.outcome
+        self.classes = outcome.names or tuple(map(str, range(outcome.classes))) if outcome.type == "token" else ()
+        self._names = np.array(outcome.names, object) if outcome.names else None
+        fields = self.network.fields
+        self._reader: ObservationReader = FieldReader(fields)
+        if self._columns is not None and (reader := RowReader(fields, self._missing)).reads_all(fields):
+            self._reader = reader
+
+    @classmethod
+    def load(
+        cls,
+        checkpoint: str | Path,
+        which: Literal["best", "last"] = "best",
+        interval: float = 0.9,
+        device: str | torch.device = "cpu",
+    ) -> Predictor:
+        """Load a checkpoint that `python -m memup_lightning fit` wrote; it needs no other file.
+
+        Args:
+            checkpoint: its path, or a folder of one or several runs, of which the newest counts.
+            which: of a folder, as ``--ckpt_path``: ``best``, the weights that the run ended with, or ``last``.
+            interval: probability that the interval of a number holds.
+            device: where it computes.
+
+        Raises:
+            MemUPError: no such checkpoint, a torn one, one of something else, one that names classes that are not trusted
+                (see :mod:`memup_lightning.runs.trust`).
+        """
+        path = weights_to_use(checkpoint, which)
+        model, saved = load_module(path, MemoryTask)
+        return cls(model.to(device), saved_reading(saved), interval)
+
+    def initial_state(self, streams: int | None = None) -> StreamState:
+        """Return the state at the beginning of an episode: of one stream, or of ``streams`` of them."""
+        n = streams or 1
+        memory = self.model.initial_states(n)
+        return StreamState(
+            memory, self.network.initial_history(n, self.model.device), self._reader.initial(n), streams is None
+        )
+
+    def state_from_bytes(self, content: bytes) -> StreamState:
+        """Return the state that :meth:`StreamState.to_bytes` wrote.
+
+        Raises:
+            MemUPError: damaged bytes, or the state of another model.
+        """
+        return self.initial_state().from_bytes(content)
+
+    @torch.inference_mode()
+    def step(
+        self, observation: Any, state: StreamState, is_first: npt.ArrayLike | None = None
+    ) -> tuple[Prediction, StreamState]:
+        """Predict the outcome of a step.
+
+        Args:
+            observation: the row of a table as a dictionary from column to value (None: missing), or the fields of other
+                data by their names; an array where the model reads one field. In a state of several streams every value is
+                an array with the streams first.
+            state: as the previous step returned it, or :meth:`initial_state`.
+            is_first: streams that begin a new episode, bool ``[streams]``.
+
+        Returns:
+            The prediction, and the state for the next step.
+
+        Raises:
+            MemUPError: a column that is not there, a value that is no number, another number of streams.
+        """
+        if is_first is not None:
+            begins = torch.as_tensor(np.atleast_1d(is_first), device=self.model.device)
+            if begins.any():
+                state = state.begin(begins, self.initial_state(state.streams))
+        arrays, columns = self._reader.read(observation, state.columns, state.single)
+        device = self.model.device
+        fields = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        for name, x in fields.items():
+            if len(x) != state.streams:
+                raise MemUPError(
+                    f"{name!r} holds {len(x)} streams, and the state {state.streams}; initial_state(streams) sets how many"
+                )
+        if device.type != "cpu":
+            fields = {name: x.to(device) for name, x in fields.items()}
+        params, m, memory, history = self.network(fields, state.memory, state.history)
+        return self._prediction(params, m, state.single), StreamState(memory, history, columns, state.single)
+
+    def run(self, table: Any, memory: bool = False) -> Predictions:
+        """Predict every row of whole episodes.
+
+        Args:
+            table: path of a parquet, Arrow, csv or npz file, a folder or pattern of files; a pandas, polars or pyarrow
+                table; a dictionary of columns, or of arrays ``[episodes, steps, ...]`` or concatenated with their
+                ``lengths``. It has the columns of the training data, but needs no outcome.
+            memory: whether the states m_t of the memory are returned too.
+
+        Returns:
+            Predictions in the order of the rows.
+
+        Raises:
+            MemUPError: a file, column or array that is not there or cannot be read, with its place.
+        """
+        arrays, user = self._read_table(table)
+        fields = {**self.network.fields, OUTCOME: self.task.outcome}
+        arrays[OUTCOME] = np.zeros((sum(user.lengths), *self.task.outcome.shape), self.task.outcome.dtype)
+        source = ArrayEpisodes(arrays, user.lengths, fields)
+        params, m = self._play(source, memory)
+        steps = np.arange(source.total_steps) - np.repeat(source.offsets[:-1], source.lengths)
+        keys = np.array(user.keys, object) if user.keys else np.arange(len(source))
+        key = np.repeat(keys, source.lengths)
+        if user.order is not None:  # back to the order of the rows
+            place = np.argsort(user.order)
+            params, steps, key = params[torch.from_numpy(place)], steps[place], key[place]
+            m = None if m is None else m[torch.from_numpy(place)]
+        parts = vars(self._prediction(params, m, False))
+        name = self._columns.episode if self._columns is not None and user.keys else "episode"
+        return Predictions(**parts, key=key, step=steps, key_name=name)
+
+    def _read_table(self, table: Any) -> tuple[Arrays, UserEpisodes]:
+        """Return the arrays of the fields, and the episodes that they are of."""
+        columns = self._columns
+        if columns is None:
+            return self._read_fields(table)
+        if isinstance(table, str | Path):
+            source, user = str(table), read_episodes(str(table), columns)
+        elif isinstance(table, Mapping) and columns.episode not in table:
+            source, user = "the arrays", read_arrays(table, columns)
+        else:
+            source, user = TABLE, read_table(table, columns)
+        arrays, notes = encode_inputs(source, user, self.network.fields, self._missing)
+        for note in (*user.notes, *notes):
+            rank_zero_warn(f"{source}: {note}")
+        return arrays, user
+
+    def _read_fields(self, given: Any) -> tuple[Arrays, UserEpisodes]:
+        fields = self.network.fields
+        if not isinstance(given, Mapping) or (missing := [name for name in fields if name not in given]):
+            found = f"a {type(given).__name__}" if not isinstance(given, Mapping) else f"without {missing[0]!r}"
+            raise MemUPError(
+                f"the episodes are {found}; the model was not trained on a table: give a dictionary of the arrays "
+                f"{', '.join(fields)}, each [episodes, steps, ...] or concatenated with their lengths"
+            )
+        arrays = {name: np.asarray(given[name]) for name in fields}
+        lengths, leading = episode_lengths(given, arrays)
+        steps = int(lengths.sum())
+        for name, field in fields.items():
+            shape = arrays[name].shape
+            if shape[leading:] != field.shape or int(np.prod(shape[:leading])) != steps:
+                raise MemUPError(
+                    f"{name!r} has shape {list(shape)}; give {list(field.shape)} for each of {steps} steps"
+                )
+            arrays[name] = arrays[name].reshape(steps, *field.shape).astype(field.dtype)
+        return arrays, UserEpisodes(None, np.zeros(0), lengths, {})
+
+    @torch.inference_mode()
+    def _play(self, source: EpisodeSource, with_memory: bool) -> tuple[Tensor, Tensor | None]:
+        """Return the parameters of the outcome ``[rows, num_parameters]``, and m ``[rows, size]``."""
+        model, rows = self.model, source.total_steps
+        lanes = min(_LANES, len(source))
+        length = max(1, min(_ROWS // lanes, int(source.lengths.max())))
+        schedule = SequentialSampler(source.lengths, lanes, length)
+        begin = torch.from_numpy(np.cumsum(source.lengths) - source.lengths)
+        params = torch.empty(rows, self.outcome.num_parameters)
+        states = torch.empty(rows, model.memory.output_size) if with_memory else None
+        state = None
+        for chunk in ChunkStream(source, self.task, schedule, schedule.steps):
+            m, state = model.unroll(here := chunk.to(model.device), state)
+            out = model.predictor(model.context_encoder(here.windows(self.task.window)), m)
+            place = (begin[chunk.episode.clamp(min=0)] + chunk.start)[:, None] + torch.arange(chunk.num_steps)
+            for whole, part in ((params, out), (states, m)):
+                if whole is not None:
+                    whole[place[chunk.valid]] = part[here.valid].to(whole)
+        return params, states
+
+    def _prediction(self, params: Tensor, m: Tensor | None, single: bool) -> Prediction:
+        value: Any = self.outcome.predict(params).cpu().numpy()
+        probabilities = self.outcome.probabilities(params)
+        bounds = self.outcome.interval(params, self.interval) if probabilities is None else None
+        shares = None if probabilities is None else probabilities.cpu().numpy()
+        lower, upper = (None, None) if bounds is None else (x.cpu().numpy() for x in bounds)
+        memory = None if m is None else m.cpu().numpy()
+        if self._names is not None:
+            value = self._names[value]
+        if not single:
+            return Prediction(value, self.classes, shares, lower, upper, memory)
+        first = [None if x is None else x[0] for x in (value, shares, lower, upper, memory)]
+        return Prediction(first[0], self.classes, *first[1:])
