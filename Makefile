@@ -69,8 +69,8 @@ pictures: setup
 	@set -e; root=$$(pwd); away=$$(mktemp -d); trap 'rm -rf "$$away"' EXIT; cd "$$away"; \
 	WANDB_MODE=offline "$$root/$(BIN)/memup" fit --config "$$root/conf/tmaze.yaml"; \
 	cp runs/tmaze/version_0/*.png "$$root/docs/images/"
-	$(BIN)/python -m docs.figures
-	$(BIN)/python -m docs.layers
+	$(BIN)/python -m tools.pictures.figures
+	$(BIN)/python -m tools.pictures.layers
 
 # Every benchmark, one after another: some hours.
 bench: setup

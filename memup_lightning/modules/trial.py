@@ -19,7 +19,7 @@ from memup_lightning.models.outcomes import Outcome
 
 _CONTEXTS = 2  # of each lane that the predictor combines with every state
 _TOLERANCE = 1e-3  # share of the largest output: the order of sums differs with the number of rows
-_SEE = "see docs/your-own.md"
+_SEE = "see docs/start/your-own.md"
 
 
 class Parts(Protocol):

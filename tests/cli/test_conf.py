@@ -190,8 +190,8 @@ def documented() -> list[Any]:
 
 @pytest.fixture
 def my_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The package of the classes that README and docs/your-own.md write."""
-    pages = [(ROOT / name).read_text() for name in ("README.md", "docs/your-own.md")]
+    """The package of the classes that README and docs/start/your-own.md write."""
+    pages = [(ROOT / name).read_text() for name in ("README.md", "docs/start/your-own.md")]
     blocks = re.findall(r"```python\n(.*?)```", "\n".join(pages), re.DOTALL)
     imports = "import torch\nfrom torch import Tensor, nn\nfrom memup_lightning.models.memory import Memory\n\n"
     (tmp_path / "my_package.py").write_text(imports + "\n".join(block for block in blocks if "class " in block))

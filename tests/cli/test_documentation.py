@@ -1,4 +1,4 @@
-"""The code, configs and commands of README and docs/your-own.md run as they are printed, for a few updates."""
+"""The code, configs and commands of README and docs/start/your-own.md run as they are printed, for a few updates."""
 
 from __future__ import annotations
 
@@ -110,14 +110,14 @@ def test_the_environment_of_the_readme_runs(write: Callable[[str, str], None]) -
 
 def test_an_environment_with_wrapper_and_policy_runs(write: Callable[[str, str], None]) -> None:
     write("my_package.py", MY_PACKAGE)
-    write("own.yaml", block("docs/your-own.md", "yaml", "env_id: MyEnv-v0"))
+    write("own.yaml", block("docs/start/your-own.md", "yaml", "env_id: MyEnv-v0"))
     cli = main(["fit", "--model=MemUP", "--config=own.yaml", *TINY, *FEW_PLAYED])
     assert was_refreshed(cli)
     assert cli.datamodule.splits["train"].lengths.tolist() == [20] * 4
 
 
 def test_collected_episodes_are_kept_where_the_page_says(write: Callable[[str, str], None], tmp_path: Path) -> None:
-    write("own.yaml", block("docs/your-own.md", "yaml", "env_id: CartPole-v1"))
+    write("own.yaml", block("docs/start/your-own.md", "yaml", "env_id: CartPole-v1"))
     assert was_refreshed(main(["fit", "--model=MemUP", "--config=own.yaml", *TINY, *FEW_PLAYED]))
     (folder,) = (tmp_path / "cache").glob("CartPole-v1-train-*")
     assert {path.name for path in folder.iterdir()} >= {"parameters.json", "episodes", "finished.json"}
@@ -126,7 +126,7 @@ def test_collected_episodes_are_kept_where_the_page_says(write: Callable[[str, s
 def test_the_keys_of_a_minari_dataset_exist(
     write: Callable[[str, str], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write("own.yaml", block("docs/your-own.md", "yaml", "MinariDataModule"))
+    write("own.yaml", block("docs/start/your-own.md", "yaml", "MinariDataModule"))
     with pytest.raises(SystemExit) as exit_:
         main(["fit", "--model=MemUP", "--config=own.yaml", "--print_config"])
     assert exit_.value.code == 0
@@ -141,10 +141,10 @@ def test_data_of_ones_own_run_with_a_bare_memory(
     for split in ("train", "val", "test"):
         arrays = {"x": rng.normal(size=(90, 8)).astype(np.float32), "outcome": rng.integers(0, 10, 90)}
         np.savez(tmp_path / f"{split}.npz", lengths=[40, 30, 20], **arrays)
-    write("my_package.py", block("docs/your-own.md", "python", "class MyData"))
-    config = block("docs/your-own.md", "yaml", "module: torch.nn.RNN ")
+    write("my_package.py", block("docs/start/your-own.md", "python", "class MyData"))
+    config = block("docs/start/your-own.md", "yaml", "module: torch.nn.RNN ")
     write("memory.yaml", config.replace("torch.nn.RNN ", f"{memory} "))
-    command = arguments("docs/your-own.md", "my_package.MyData")
+    command = arguments("docs/start/your-own.md", "my_package.MyData")
     command.remove("--model")
     command.remove("MemUP")
     cli = main([*command, NO_PICTURES, "--config=memory.yaml", *TINY])
@@ -155,7 +155,7 @@ def test_data_of_ones_own_run_with_a_bare_memory(
 def test_a_store_holds_what_was_appended(write: Callable[[str, str], None]) -> None:
     x, y = np.ones((3, 8), np.float32), np.zeros(3, np.float32)
     names = {"pieces": [(x, y), (x, y)], "FieldSpec": FieldSpec}
-    exec(block("docs/your-own.md", "python", "EpisodeStore.writer"), names)
+    exec(block("docs/start/your-own.md", "python", "EpisodeStore.writer"), names)
     source = names["source"]
     assert isinstance(source, EpisodeStore)
     assert source.lengths.tolist() == [6]

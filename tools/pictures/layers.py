@@ -1,6 +1,6 @@
 """The picture of the layers, from the contract in pyproject.toml and the imports that the code has.
 
-python -m docs.layers    # writes docs/images/layers.png
+python -m tools.pictures.layers    # writes docs/images/layers.png
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from matplotlib import pyplot
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyBboxPatch
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PACKAGE = "memup_lightning"
 WIDTH, HEIGHT, GAP = 12.0, 1.0, 0.18
 TOP_LEVEL = ("datamodules", "callbacks")

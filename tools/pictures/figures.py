@@ -1,6 +1,6 @@
-"""The drawn figures of these pages (curves and measurements are drawn by `benchmarks` and by the runs themselves).
+"""The drawn figures of the pages (curves and measurements are drawn by `benchmarks` and by the runs themselves).
 
-python -m docs.figures    # writes docs/images/methods.png
+python -m tools.pictures.figures    # writes docs/images/methods.png
 """
 
 from __future__ import annotations
@@ -79,4 +79,4 @@ def methods(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    methods(Path(__file__).parent / "images" / "methods.png")
+    methods(Path(__file__).parents[2] / "docs" / "images" / "methods.png")
