@@ -13,6 +13,7 @@ import numpy as np
 from memup_lightning.exceptions import MemUPError, check_at_least
 
 FieldType = Literal["vector", "token", "image"]
+_SEQUENCES = ("shape", "names", "means", "entries")  # attributes of a field that are tuples
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class FieldSpec:
             inputs has one class more, for values that the training episodes do not hold.
         means: of each component in the training episodes, which replaces a missing number; empty where none may be
             missing.
+        entries: of an environment's flat array that the field holds; empty: all.
 
     Raises:
         MemUPError: a token without classes, an image without three dimensions or with the channels first.
@@ -39,9 +41,10 @@ class FieldSpec:
     classes: int = 0
     names: tuple[str, ...] = ()
     means: tuple[float, ...] = ()
+    entries: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("shape", "names", "means"):
+        for name in _SEQUENCES:
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if self.type == "token" and self.classes < 1:
             raise MemUPError(f"a token field needs classes >= 1, got classes={self.classes}")
@@ -142,6 +145,8 @@ class TaskSpec:
         for name in (*self.inputs, *self.context, "the outcome"):
             specs = [task.outcome if name == "the outcome" else task.fields.get(name) for task in (self, other)]
             mine[name], theirs[name] = (spec and (spec.type, spec.shape, spec.classes) for spec in specs)
+            chosen = f"the choice of entries of {name}"
+            mine[chosen], theirs[chosen] = (spec and spec.entries for spec in specs)
         for name, expected in mine.items():
             if theirs[name] != expected:
                 raise MemUPError(
@@ -154,7 +159,7 @@ class TaskSpec:
         plain = asdict(self)
         plain["context"] = list(self.context)
         for spec in (*plain["fields"].values(), plain["outcome"]):
-            spec |= {name: list(spec[name]) for name in ("shape", "names", "means")}
+            spec |= {name: list(spec[name]) for name in _SEQUENCES}
         return plain
 
     @classmethod

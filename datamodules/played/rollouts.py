@@ -169,7 +169,7 @@ class RolloutDataModule(BaseDataModule):
         """Play one episode in an environment of its own, and return the sum of its rewards."""
         env = make_vector_env(self.env_id, 1, self.env_kwargs, self.wrappers)
         try:
-            collector = RolloutCollector(env, self.task, self.seed, self.observed, self._device)
+            collector = RolloutCollector(env, self.task, self.seed, self._device)
             (result,) = collector.episodes(actor, 1)
         finally:
             env.close()
@@ -226,7 +226,7 @@ class RolloutDataModule(BaseDataModule):
     def _new_collector(self, num_envs: int, purpose: int, number: int = 0) -> RolloutCollector:
         env = make_vector_env(self.env_id, num_envs, self.env_kwargs, self.wrappers, self.vectorization)
         seed = int(hash64(self.seed, purpose, number, rank())) >> 33  # 31 bits
-        return RolloutCollector(env, self.task, seed, self.observed, self._device, self.timeout)
+        return RolloutCollector(env, self.task, seed, self._device, self.timeout)
 
     def setup(self, stage: str) -> None:
         _ = self.agent  # refuses other models
@@ -240,7 +240,7 @@ class RolloutDataModule(BaseDataModule):
         counts = {"consumed": self.consumed, "environment_steps": self.environment_steps}
         observation, action = self.spaces
         spaces = {"actions": describe_actions(action), "starts": space_starts("observation", observation)}
-        return {**counts, **spaces, "observed": self.observed}
+        return {**counts, **spaces}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.consumed, self.environment_steps = state_dict["consumed"], state_dict["environment_steps"]

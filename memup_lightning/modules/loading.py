@@ -13,7 +13,9 @@ from pytorch_lightning.cli import instantiate_module
 
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.modules.base import BaseTask
+from memup_lightning.modules.memory_task import MemoryTask
 from memup_lightning.runs.checkpoint_io import check_checkpoint
+from memup_lightning.runs.checkpoint_lookup import newest_checkpoint
 from memup_lightning.runs.trust import check_hyperparameters
 
 M = TypeVar("M", bound=BaseTask)
@@ -64,6 +66,17 @@ def load_module(path: str | Path, base: Callable[..., M]) -> tuple[M, dict[str, 
     module = build_module(base, hyperparameters, path)
     module.load_state_dict(checkpoint["state_dict"])
     return module, checkpoint
+
+
+def load_memory(path: str | Path) -> MemoryTask:
+    """Load the module of memory training of a checkpoint, or of the newest run below a folder, on the CPU.
+
+    Raises:
+        MemUPError: see :func:`load_module`; a folder without a checkpoint.
+    """
+    if Path(path).is_dir():
+        path = newest_checkpoint(path)
+    return load_module(path, MemoryTask)[0]
 
 
 def _own_error(error: BaseException | None) -> MemUPError | None:

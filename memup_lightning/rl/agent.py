@@ -47,7 +47,6 @@ class Agent:
 
     Args:
         model: the trained module.
-        observed: entries of a flat observation that it reads; None: all.
         actions: how its actions become the environment's, see :func:`~memup_lightning.rl.memory_inputs.describe_actions`.
         starts: the first class numbers of token observations, see :func:`~memup_lightning.rl.spaces.space_starts`.
     """
@@ -55,7 +54,6 @@ class Agent:
     def __init__(
         self,
         model: ActorCritic,
-        observed: list[int] | None = None,
         actions: dict[str, Any] | None = None,
         starts: dict[str, Any] | None = None,
     ) -> None:
@@ -65,7 +63,7 @@ class Agent:
         self.actions = actions or {"dtype": "int64", "start": 0}
         if actions is None and field.type == "vector":
             self.actions = {"dtype": field.dtype, "low": -np.inf, "high": np.inf}
-        self._inputs = MemoryInputs(model.task, observed)
+        self._inputs = MemoryInputs(model.task)
 
     @classmethod
     def load(cls, checkpoint: str | Path) -> Agent:
@@ -78,7 +76,7 @@ class Agent:
         data = next(
             (x for x in saved.values() if isinstance(x, dict) and "actions" in x), {}
         )  # state of the datamodule
-        return cls(model, data.get("observed"), data.get("actions"), data.get("starts"))
+        return cls(model, data.get("actions"), data.get("starts"))
 
     def initial_state(self, envs: int | None = None) -> AgentState:
         """Return the state at the beginning of an episode: of one environment, or of ``envs`` of them."""

@@ -17,10 +17,10 @@ from memup_lightning.chunk import Fields
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.ema import update_ema
 from memup_lightning.models.memory import Memory, State, make_memory
-from memup_lightning.modules.loading import build_module, load_module
+from memup_lightning.modules.loading import build_module, load_memory
 from memup_lightning.modules.memory_task import EncoderCallable, MemoryCallable, MemoryTask
+from memup_lightning.rl.memory_inputs import describe_inputs
 from memup_lightning.rl.unroll import unroll
-from memup_lightning.runs.checkpoint_lookup import newest_checkpoint
 from memup_lightning.specs import TaskSpec
 
 _BUILT_PREFIX = "built:"  # of the hyperparameters of a frozen memory, which a checkpoint holds in place of a path
@@ -247,27 +247,12 @@ def frozen_memory(source: str, task: TaskSpec) -> FrozenMemory:
         hyperparameters = json.loads(source.removeprefix(_BUILT_PREFIX))
         module = build_module(MemoryTask, hyperparameters, "the memory of the agent")
     else:
-        module = _load(source)
+        module = load_memory(source)
     memory = FrozenMemory(module)
-    given, read = (_describe(x) for x in (task, memory.task))
+    given, read = (describe_inputs(x) for x in (task, memory.task))
     if given != read:
         raise MemUPError(
             f"the memory of {source[:200]} reads {read}, but this agent's environment gives {given}; "
             "train the memory on episodes of the same environment, with the same `observed`"
         )
     return memory
-
-
-def _load(path: str) -> MemoryTask:
-    if Path(path).is_dir():
-        path = str(newest_checkpoint(path))
-    module, _ = load_module(path, MemoryTask)
-    return module
-
-
-def _describe(task: TaskSpec) -> str:
-    def describe(name: str) -> str:
-        field = task.fields[name]
-        return f"{field.classes} classes" if field.type == "token" else f"{field.type} {list(field.shape)}"
-
-    return ", ".join(f"{name} ({describe(name)}, lag {lag})" for name, lag in sorted(task.inputs.items()))

@@ -27,13 +27,12 @@ class MemoryInputs:
 
     Args:
         task: its inputs: ``observation...`` of the same step, ``action`` and ``reward`` of the previous one.
-        observed: entries of a flat observation that the memory reads; None: all.
 
     Raises:
         MemUPError: inputs that an environment does not give at that step.
     """
 
-    def __init__(self, task: TaskSpec, observed: list[int] | None = None) -> None:
+    def __init__(self, task: TaskSpec) -> None:
         for name, lag in task.inputs.items():
             if lag != (0 if name.partition(".")[0] == "observation" else 1):
                 raise MemUPError(
@@ -41,7 +40,6 @@ class MemoryInputs:
                     "step, and action and reward of the previous one"
                 )
         self.fields = task.input_fields
-        self.observed = observed
 
     def select(self, observation: Leaves) -> Arrays:
         """Return the observation fields that the memory reads, in their dtype, each ``[N, ...]``.
@@ -52,7 +50,7 @@ class MemoryInputs:
         selected: Arrays = {}
         for name, field in self.fields.items():
             if name not in ("action", "reward"):
-                array = observation[name] if self.observed is None else observation[name][:, self.observed]
+                array = observation[name][:, field.entries] if field.entries else observation[name]
                 selected[name] = np.ascontiguousarray(array, dtype=field.dtype)
         return selected
 
@@ -74,6 +72,18 @@ class MemoryInputs:
                 previous = (action if name == "action" else reward).to(getattr(torch, field.dtype))
                 inputs[name] = _filled(previous, field, is_first) if begins else previous
         return inputs
+
+
+def describe_inputs(task: TaskSpec) -> str:
+    """Return what a memory reads, in the words of messages."""
+
+    def describe(name: str) -> str:
+        field = task.fields[name]
+        if field.type == "token":
+            return f"{field.classes} classes"
+        return f"{field.type} {list(field.shape)}" + f" of entries {list(field.entries)}" * bool(field.entries)
+
+    return ", ".join(f"{name} ({describe(name)}, lag {lag})" for name, lag in sorted(task.inputs.items()))
 
 
 def _filled(x: Tensor, field: FieldSpec, is_first: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Hashable, Iterator
+from dataclasses import dataclass
 from functools import cache, reduce, singledispatch
 from operator import getitem
 from typing import Any, NamedTuple
@@ -17,9 +18,11 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
+from gymnasium.vector.utils import concatenate, create_empty_array
 
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.specs import FieldSpec
+from memup_lightning.typing import IntArray
 
 Leaves = dict[str, npt.NDArray[Any]]
 """Arrays ``[envs, ...]`` by the name of their field."""
@@ -46,16 +49,54 @@ def space_fields(name: str, space: gymnasium.Space[Any]) -> dict[str, FieldSpec]
 
 def space_leaves(name: str, space: gymnasium.Space[Any], batch: Any) -> Leaves:
     """Return the arrays ``[envs, ...]`` of the fields of :func:`space_fields`, from a batch of a vector environment."""
-    leaves = {}
+    return {leaf.name: leaf.read(batch) for leaf in leaf_readers(name, space)}
+
+
+@dataclass(frozen=True)
+class LeafReader:
+    """Reader of one field of :func:`space_fields` from observations or actions.
+
+    Attributes:
+        name: of the field.
+        keys: that lead to it.
+        start: first class number, which is subtracted; None where there are no classes.
+        channels_first: whether an image's channels are moved to the end.
+    """
+
+    name: str
+    keys: tuple[Any, ...]
+    start: npt.NDArray[Any] | None
+    channels_first: bool
+
+    def read(self, batch: Any) -> npt.NDArray[Any]:
+        """Return the field ``[*shape]`` of one environment, or ``[envs, *shape]`` of a batch of them."""
+        array = np.asarray(reduce(getitem, self.keys, batch))
+        if self.start is not None:
+            array = array - self.start
+        return np.moveaxis(array, -3, -1) if self.channels_first else array
+
+
+def leaf_readers(name: str, space: gymnasium.Space[Any]) -> list[LeafReader]:
+    """Return a reader of each field of :func:`space_fields`."""
+    readers = []
     for entry in _entries(name, space):
         if not _is_text(entry.space):
-            array = np.asarray(reduce(getitem, entry.keys, batch))
-            if (start := first_class(entry.space)) is not None:
-                array = array - start
-            elif _has_channels_first(array.shape[1:], np.dtype(entry.space.dtype)):
-                array = np.moveaxis(array, -3, -1)
-            leaves[entry.name] = array
-    return leaves
+            channels_first = _has_channels_first(entry.space.shape or (), np.dtype(entry.space.dtype))
+            readers.append(LeafReader(entry.name, entry.keys, first_class(entry.space), channels_first))
+    return readers
+
+
+def take_envs(space: gymnasium.Space[Any], batch: Any, envs: IntArray) -> Any:
+    """Return the observations of some environments, from those that a vector environment puts into its infos."""
+    parts = space_parts(space)
+    if parts is not None and isinstance(batch, dict | tuple):
+        taken = {key: take_envs(part, batch[key], envs) for key, part in parts.items()}
+        return tuple(taken.values()) if isinstance(space, spaces.Tuple) else taken
+    array = np.asarray(batch)
+    if array.dtype != object:
+        return array[envs]
+    out: Any = create_empty_array(space, len(envs))
+    return concatenate(space, [array[env] for env in envs], out)
 
 
 def space_starts(name: str, space: gymnasium.Space[Any]) -> dict[str, Any]:

@@ -116,6 +116,20 @@ def autoreset_mode(env: VectorEnv[Any, Any, Any]) -> AutoresetMode:
     )
 
 
+def require_final(final_observation: Any) -> Any:
+    """Return the last observations of the episodes that have ended, as an environment that resets itself gives them.
+
+    Raises:
+        MemUPError: it gives none.
+    """
+    if final_observation is None:
+        raise MemUPError(
+            "the vector environment resets itself in the same step (AutoresetMode.SAME_STEP), but its infos hold no "
+            "'final_obs', the last observations of episodes; add them, or use AutoresetMode.NEXT_STEP"
+        )
+    return final_observation
+
+
 def check_finite(arrays: Arrays, step_index: IntArray | None = None, envs: IntArray | None = None) -> None:
     """Refuse numbers that are NaN, infinite or too large to train on.
 

@@ -11,23 +11,27 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-import gymnasium
 import numpy as np
 import numpy.typing as npt
 import torch
 from gymnasium.vector import AutoresetMode, VectorEnv
-from gymnasium.vector.utils import concatenate, create_empty_array
 from torch import Tensor
 from tqdm import tqdm
 
 from memup_lightning.chunk import Fields
-from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.memory import State, take
 from memup_lightning.protocols import Actor
-from memup_lightning.rl.collectors.env_driver import EnvDriver, EnvStep, check_classes, check_finite, episode_quota
+from memup_lightning.rl.collectors.env_driver import (
+    EnvDriver,
+    EnvStep,
+    check_classes,
+    check_finite,
+    episode_quota,
+    require_final,
+)
 from memup_lightning.rl.memory_inputs import MemoryInputs, describe_actions, no_action, to_space
 from memup_lightning.rl.rollout import EpisodeResult, Rollout
-from memup_lightning.rl.spaces import space_leaves, space_parts
+from memup_lightning.rl.spaces import space_leaves, take_envs
 from memup_lightning.specs import TaskSpec
 from memup_lightning.typing import Arrays, BoolArray, IntArray
 
@@ -65,7 +69,6 @@ class RolloutCollector:
         env: closed by the caller.
         task: inputs of the actor.
         seed: of the environments.
-        observed: entries of a flat observation that the actor reads; None: all.
         device: where the actor computes.
         timeout: seconds to wait for a step of environments in processes of their own.
 
@@ -79,14 +82,13 @@ class RolloutCollector:
         env: VectorEnv[Any, Any, Any],
         task: TaskSpec,
         seed: int,
-        observed: list[int] | None = None,
         device: torch.device | str = "cpu",
         timeout: float = 300.0,
     ) -> None:
         self.env = env
         self.driver = EnvDriver(env, timeout)
         self.device = torch.device(device)
-        self.inputs = MemoryInputs(task, observed)
+        self.inputs = MemoryInputs(task)
         self.finished: list[EpisodeResult] = []
         self._actions = describe_actions(env.single_action_space)
         n = env.num_envs
@@ -184,21 +186,17 @@ class RolloutCollector:
         self._count(step, over)
         cut_envs, cut_values = np.zeros(0, np.int64), self._reward[:0]
         if self.driver.mode != AutoresetMode.NEXT_STEP and over.any():
-            if step.final_observation is None:
-                raise MemUPError(
-                    "the vector environment resets itself in the same step (AutoresetMode.SAME_STEP), but its infos hold "
-                    "no 'final_obs', the last observations of episodes; add them, or use AutoresetMode.NEXT_STEP"
-                )
+            final = require_final(step.final_observation)
             cut_envs = np.flatnonzero(step.truncated & ~step.terminated)
             if len(cut_envs):
-                cut_values = self._value_of(actor, step.final_observation, cut_envs, before[cut_envs] + 1)
+                cut_values = self._value_of(actor, final, cut_envs, before[cut_envs] + 1)
         self._observation = self._select(step.observation)
         self._is_first = torch.from_numpy(step.is_first.copy()).to(self.device)
         return _Step(record, is_first, step._replace(observation=None, final_observation=None), cut_envs, cut_values)
 
     def _value_of(self, actor: Actor, final: Any, envs: IntArray, step_index: IntArray) -> Tensor:
         """Return the value of the last observation of some environments, whose next episode has begun."""
-        batch = _take_envs(self.env.single_observation_space, final, envs)
+        batch = take_envs(self.env.single_observation_space, final, envs)
         at = torch.from_numpy(envs).to(self.device)
         is_first = torch.zeros(len(envs), dtype=torch.bool, device=self.device)
         inputs = self.inputs(self._select(batch, step_index, envs), self._action[at], self._reward[at], is_first)
@@ -214,16 +212,3 @@ class RolloutCollector:
 
     def _stack(self, arrays: Sequence[npt.NDArray[Any]]) -> Tensor:
         return torch.from_numpy(np.stack(arrays)).to(self.device)
-
-
-def _take_envs(space: gymnasium.Space[Any], batch: Any, envs: IntArray) -> Any:
-    """Return the observations of some environments, from those that a vector environment puts into its infos; the entries
-    of a Tuple by their number."""
-    parts = space_parts(space)
-    if parts is not None and isinstance(batch, dict | tuple):
-        return {key: _take_envs(part, batch[key], envs) for key, part in parts.items()}
-    array = np.asarray(batch)
-    if array.dtype != object:
-        return array[envs]
-    out: Any = create_empty_array(space, len(envs))
-    return concatenate(space, [array[env] for env in envs], out)
