@@ -21,6 +21,7 @@ from memup_lightning.models.outcomes import CategoricalOutcome, GaussianOutcome,
 from memup_lightning.models.predictors import MultiplicativePredictor, OutcomePredictor
 from memup_lightning.models.uncertainty import LocalPredictor
 from memup_lightning.modules.base import OptimizerCallable, adam
+from memup_lightning.modules.encoding import MemoryEncoding
 from memup_lightning.modules.evaluation.memory import MemoryEvaluation
 from memup_lightning.modules.losses import FiniteLoss, sum_losses
 from memup_lightning.modules.standardization import fit_standardizers
@@ -53,7 +54,7 @@ class MemoryOptions(TypedDict, total=False):
     lr_scheduler: LRSchedulerCallable | None
 
 
-class MemoryTask(MemoryEvaluation):
+class MemoryTask(MemoryEncoding, MemoryEvaluation):
     """Base class of memory-training tasks: a memory and a predictor on a stream of chunks; :meth:`losses` is abstract.
 
     The parts are callables (a class, or a ``functools.partial`` of one) that get their sizes from the task. In a config
