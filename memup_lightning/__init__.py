@@ -90,6 +90,7 @@ if TYPE_CHECKING:  # for editors and type checkers
     from memup_lightning.modules import BPTT, TBPTT, BaseTask, MemoryTask, MemUP
     from memup_lightning.rl.agent import Agent, AgentState
     from memup_lightning.rl.algorithms import IMPALA, PPO, ActorCritic, JointPPO
+    from memup_lightning.rl.wrappers import MemoryObservation, VectorMemoryObservation
     from memup_lightning.serving import Prediction, Predictions, Predictor, StreamState
     from memup_lightning.specs import FieldSpec, TaskSpec
 
@@ -142,6 +143,7 @@ __all__ = [
     "MemUP",
     "MemUPError",
     "Memory",
+    "MemoryObservation",
     "MemoryTask",
     "MemoryUsage",
     "MinGRU",
@@ -182,6 +184,7 @@ __all__ = [
     "TwoColorsDataModule",
     "Uncertainty",
     "VectorEncoder",
+    "VectorMemoryObservation",
     "Verdict",
     "WindowEncoder",
     "__version__",
@@ -257,6 +260,7 @@ _PUBLIC_NAMES = {
     "modules": ("BPTT", "TBPTT", "BaseTask", "MemUP", "MemoryTask"),
     "rl.agent": ("Agent", "AgentState"),
     "rl.algorithms": ("IMPALA", "PPO", "ActorCritic", "JointPPO"),
+    "rl.wrappers": ("MemoryObservation", "VectorMemoryObservation"),
     "serving": ("Prediction", "Predictions", "Predictor", "StreamState"),
     "specs": ("FieldSpec", "TaskSpec"),
 }

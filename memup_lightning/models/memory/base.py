@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
@@ -22,9 +23,11 @@ class Memory(nn.Module, ABC):
 
     Attributes:
         output_size: size of m_t as the predictor reads it.
+        bound: largest magnitude that a component of m_t can have.
     """
 
     output_size: int
+    bound: float = math.inf
 
     @abstractmethod
     def initial_state(self, lanes: int) -> State:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from functools import cache
 from typing import Any
@@ -32,6 +33,7 @@ class TorchRNN(Memory):
             )
         self.rnn = rnn
         self.output_size = rnn.hidden_size
+        self.bound = 1.0 if rnn.mode in ("LSTM", "GRU", "RNN_TANH") else math.inf
         self.has_cell = isinstance(rnn, nn.LSTM)
         self._has_cell_kernel = isinstance(rnn, nn.LSTM | nn.GRU) and rnn.num_layers == 1 and rnn.bias
 
