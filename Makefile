@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export WANDB_SILENT ?= true
 
-.PHONY: setup tmaze tmaze-agent test test-all lint wheel release constraints mutation versions bench pictures clean
+.PHONY: setup tmaze tmaze-agent test test-all lint wheel docs release constraints mutation versions bench pictures clean
 .DEFAULT_GOAL := setup
 
 setup: $(VENV)/.installed
@@ -52,6 +52,10 @@ lint: setup
 # a folder where the user has packages named callbacks and datamodules.
 wheel: setup
 	$(BIN)/python tools/release.py
+
+# The documentation site, in site/: strict, without the network. Look at it: python -m http.server --directory site
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
 
 # What `wheel` does; then a tag.
 release: setup

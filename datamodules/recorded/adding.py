@@ -65,7 +65,9 @@ class AddingDataModule(EpisodeDataModule):
         length: T, steps of an episode. The first mark is in its first half, the second in its second half.
         tolerance: a predicted sum counts as right within this distance, in spreads of the sum; 0.1 is 0.041
             (the paper has 0.04).
-        num_train, num_val, num_test: episodes of each split.
+        num_train: training episodes.
+        num_val: validation episodes.
+        num_test: test episodes.
         **stream: see :class:`~memup_lightning.datamodules.recorded.base.EpisodeDataModule`.
 
     Raises:

@@ -57,8 +57,10 @@ class ArrayDataModule(EpisodeDataModule):
 
     Args:
         train: file, folder, pattern or function.
-        val, test: the same; None: a share of ``train``.
-        val_share, test_share: of the episodes of ``train``; which ones follows from ``seed``.
+        val: the same for validation; None: a share of ``train``.
+        test: the same for the test; None: a share of ``train``.
+        val_share: share of the episodes of ``train`` for validation; which ones follows from ``seed``.
+        test_share: share of the episodes of ``train`` for the test; which ones follows from ``seed``.
         x: arrays or columns that the memory reads; by default the array ``x``, and of a table all columns that are nothing
             else.
         y: array or column of the outcome.

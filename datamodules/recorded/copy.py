@@ -78,7 +78,9 @@ class CopyDataModule(EpisodeDataModule):
         symbols: number of different symbols.
         copied: how many are to be remembered.
         scattered: whether the symbols are at random places among the blanks, not at the first steps.
-        num_train, num_val, num_test: episodes of each split.
+        num_train: training episodes.
+        num_val: validation episodes.
+        num_test: test episodes.
         shortest: blanks of the shortest training episode: theirs are drawn from [shortest, length], as many of each order
             of magnitude. By default all have ``length``, as those of validation and test have in any case.
         **stream: see :class:`~memup_lightning.datamodules.recorded.base.EpisodeDataModule`.

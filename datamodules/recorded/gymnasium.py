@@ -40,7 +40,8 @@ class GymnasiumDataModule(RewardDataModule):
             function path; by default every action is equally likely.
         num_train: training episodes; by default as many as have 500,000 steps together, but 512 at least and 4,096 at
             most. Too few are memorized.
-        num_val, num_test: episodes of the other splits; the splits share none.
+        num_val: validation episodes; the splits share none.
+        num_test: test episodes.
         num_envs: environments played at once.
         max_steps: an episode longer than this is refused; a time limit ends it instead (``max_episode_steps`` among
             ``env_kwargs``).

@@ -34,7 +34,8 @@ class MinariDataModule(RewardDataModule):
     Args:
         dataset: id of a dataset in Minari's local folder (``minari download ID`` brings it there), such as
             ``D4RL/door/human-v2``; or a path of one.
-        val_share, test_share: share of the episodes in these splits, at least one each; which ones follows from ``seed``.
+        val_share: share of the episodes for validation, at least one; which ones follows from ``seed``.
+        test_share: share of the episodes for the test, at least one; which ones follows from ``seed``.
         **rewards: observed, outcome, n_steps, gamma, eval_at, tolerance, window, cache_dir: see
             :class:`~memup_lightning.datamodules.recorded.rewards.RewardDataModule`; and the arguments of
             :class:`~memup_lightning.datamodules.recorded.base.EpisodeDataModule`.

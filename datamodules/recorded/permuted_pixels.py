@@ -63,8 +63,10 @@ class PermutedPixelsDataModule(EpisodeDataModule):
             package dataset-fashion-mnist; or a folder of MNIST's four IDX files, packed with gzip or not.
         upscale: 1, or 2 to double each side of the image first, which makes four times as many steps.
         num_train: training images, at most; None: all that are left.
-        num_val, num_test: images kept out of training. IDX files bring test images of their own: there ``num_test`` are
-            taken of those. Which images does not depend on ``seed``, from which the order of the pixels follows.
+        num_val: validation images, kept out of training. Which ones does not depend on ``seed``, from which the order of
+            the pixels follows.
+        num_test: test images, kept out of training; IDX files bring images of their own for the test, and as many are taken
+            of those.
         **stream: see :class:`~memup_lightning.datamodules.recorded.base.EpisodeDataModule`.
 
     Raises:

@@ -76,7 +76,9 @@ class TMazeDataModule(EpisodeDataModule):
         distractors: steps whose reward is a coin toss.
         hint_window: share of the corridor in which the hint comes, at a random step; 0: at step 0.
         distractor_noise: size of the random vector that a distractor step shows; no two of them then look alike.
-        num_train, num_val, num_test: episodes of each split.
+        num_train: training episodes.
+        num_val: validation episodes.
+        num_test: test episodes.
         window: steps of the local context.
         tolerance: a predicted reward counts as right within this distance, in spreads of the reward.
         **stream: see :class:`~memup_lightning.datamodules.recorded.base.EpisodeDataModule`.

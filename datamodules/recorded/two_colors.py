@@ -67,7 +67,9 @@ class TwoColorsDataModule(GymnasiumDataModule):
         tolerance: a predicted reward counts as right within this distance, in spreads of the outcome, which is about the
             larger reward of a vest. By default half of the difference of the two: a prediction is right on its side of the
             middle, by sign.
-        num_train, num_val, num_test: episodes of each split.
+        num_train: training episodes.
+        num_val: validation episodes.
+        num_test: test episodes.
         num_envs: environments, each with an engine, played at once.
         **stream: see :class:`~memup_lightning.datamodules.recorded.base.EpisodeDataModule`.
 

@@ -115,7 +115,11 @@ ImageCallable: TypeAlias = Callable[[FieldSpec, int], ImageEncoder]
 
 
 class VectorEncoder(nn.Module):
-    """Numbers ``[..., *shape]`` to ``[..., output_size]``: standardised, once the statistics of the data are known."""
+    """Numbers ``[..., *shape]`` to ``[..., output_size]``: standardised, once the statistics of the data are known.
+
+    Args:
+        field: the field that is encoded.
+    """
 
     def __init__(self, field: FieldSpec) -> None:
         super().__init__()

@@ -22,7 +22,8 @@ class Prediction:
         value: the most probable class, by its name where it has one, or the mean of a number, in the data's unit.
         classes: names of the classes, or their numbers as text; empty for numbers.
         probabilities: of each class, ``[..., classes]``; None for numbers.
-        lower, upper: bounds of the interval of a number, ``[..., *shape]``; None for classes.
+        lower: lower bound of the interval of a number, ``[..., *shape]``; None for classes.
+        upper: upper bound of the interval.
         memory: state m_t of the memory, ``[..., size]``; None where it was not asked for.
     """
 

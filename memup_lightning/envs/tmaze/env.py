@@ -24,7 +24,11 @@ class TMazeEnv(gymnasium.Env[FloatArray, np.int64]):
     For speed take :class:`~memup_lightning.envs.tmaze.vector_env.TMazeVectorEnv`.
 
     Args:
-        length, mode, distractors, hint_window, distractor_noise: see :class:`TMazeRules`.
+        length: number of steps of an episode, the junction included (the least number in mode R).
+        mode: ``L`` long corridor, ``LN`` with noise, ``LNR`` with noise and 0 to 10 steps more, drawn for each episode.
+        distractors: number of steps of the corridor whose reward is a coin toss. None is among the first five.
+        hint_window: share of the corridor in which the hint comes, at a step drawn for each episode; 0: at step 0.
+        distractor_noise: size of the random vector that a distractor step shows.
         render_mode: None or ``ansi`` (a line of text).
     """
 

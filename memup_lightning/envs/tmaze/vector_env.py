@@ -29,7 +29,11 @@ class TMazeVectorEnv(VectorEnv[FloatArray, IntArray, npt.NDArray[Any]]):
 
     Args:
         num_envs: number of mazes.
-        length, mode, distractors, hint_window, distractor_noise: see :class:`TMazeRules`.
+        length: number of steps of an episode, the junction included (the least number in mode R).
+        mode: ``L`` long corridor, ``LN`` with noise, ``LNR`` with noise and 0 to 10 steps more, drawn for each episode.
+        distractors: number of steps of the corridor whose reward is a coin toss. None is among the first five.
+        hint_window: share of the corridor in which the hint comes, at a step drawn for each episode; 0: at step 0.
+        distractor_noise: size of the random vector that a distractor step shows.
         autoreset_mode: ``NEXT_STEP`` (the step after the end ignores the action and begins a new episode) or
             ``SAME_STEP`` (the step that ends an episode returns the first observation of the next).
     """
