@@ -2,57 +2,70 @@
 
 from __future__ import annotations
 
-import csv
-import shutil
+import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
+import numpy as np
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import BasePredictionWriter
 from torch import Tensor
 
 from memup_lightning.distributed import all_gather_object
 from memup_lightning.exceptions import MemUPError
+from memup_lightning.protocols import EpisodeSplit
 from memup_lightning.runs.parts import recorded_data
 from memup_lightning.runs.run_folder import check_writable, run_folder
+from memup_lightning.serving.table_writer import SUFFIXES, Columns, TableWriter, join_tables
 from memup_lightning.specs import TaskSpec
+
+_MEMORY = "m"
 
 
 class PredictionWriter(BasePredictionWriter):
-    """Callback that writes ``predictions.csv`` into the run folder of ``predict``, a row for each evaluated step.
+    """Callback that writes ``predictions.csv`` into the run folder of ``predict``; the command line adds one.
 
-    The columns are the entries that ``predict_step`` returns (episode, step, outcome, prediction, correct,
-    local_uncertainty, nll); an entry with several components has a column for each, ``outcome_0``, ``outcome_1``, ...
-    Where the data have names for their episodes (the machine of a table of machines), a column ``episode_key`` follows the
-    number; classes that have names are written as these.
+    There is a row for each evaluated step of a split, or for each row of a new file. The columns: ``episode``, its number;
+    the column of the episodes of a table, by its own name (``machine``); ``step`` of the episode; ``row`` of the user's
+    file; ``outcome``, empty where it is not known; ``prediction``; ``probability_CLASS`` of each class, or ``lower`` and
+    ``upper`` of a number, in between which it lies with a probability of 0.9; ``correct``, ``local_uncertainty``, ``nll``.
+    Classes that have names are written as these. What has several components has a column for each, ``outcome_0``, ...
     Several ranks write a part each; when all have finished, rank zero joins the parts, so their folder must be shared.
 
     Args:
-        filename: of the table.
+        filename: of the table, ``.csv`` or ``.parquet``.
+        memory: whether the state m_t of the memory is written too, ``m_0``, ``m_1``, ...
 
     Attributes:
         path: of the table, once ``predict`` has begun.
         rows: number of rows written; in the end, on rank zero, those of all ranks.
+
+    Raises:
+        MemUPError: a filename with another ending; parquet without pyarrow.
     """
 
-    def __init__(self, filename: str = "predictions.csv") -> None:
+    def __init__(self, filename: str = "predictions.csv", memory: bool = False) -> None:
         super().__init__(write_interval="batch")
+        if Path(filename).suffix not in SUFFIXES:
+            raise MemUPError(f"filename={filename}: give a name that ends in {' or '.join(SUFFIXES)}")
+        if filename.endswith(".parquet") and importlib.util.find_spec("pyarrow") is None:
+            raise MemUPError(f"filename={filename} needs pyarrow: pip install 'memup-lightning[arrow]'")
         self.filename = filename
+        self.memory = memory
         self.path: Path | None = None
         self.rows = 0
-        self._file: IO[str] | None = None
-        self._header: list[str] = []
-        self._keys: Sequence[str] = ()  # of the episodes
+        self._table: TableWriter | None = None
+        self._split: EpisodeSplit | None = None
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         folder = run_folder(trainer)
         check_writable(folder)
         self.path = self._part(folder, trainer.global_rank)
-        self._file = self.path.open("w", newline="")
-        self._header, self.rows = [], 0
+        self._table = TableWriter(self.path)
+        self.rows = 0
         data = recorded_data(trainer)
-        self._keys = () if data is None else data.splits["test"].keys
+        self._split = None if data is None else data.splits[data.predicted_split()]
 
     def write_on_batch_end(
         self,
@@ -64,48 +77,53 @@ class PredictionWriter(BasePredictionWriter):
         batch_idx: int,
         dataloader_idx: int,
     ) -> None:
-        assert self._file is not None
+        assert self._table is not None
         if not isinstance(prediction, dict) or not all(isinstance(x, Tensor) and x.dim() for x in prediction.values()):
             raise MemUPError(
                 f"PredictionWriter got {type(prediction).__name__} from {type(pl_module).__name__}.predict_step; "
                 "it writes a dict of tensors with one row each: remove it from trainer.callbacks"
             )
+        arrays = {
+            name: x.float().cpu().numpy() if x.is_floating_point() else x.cpu().numpy()
+            for name, x in prediction.items()
+        }
         task = getattr(pl_module, "task", None)
-        classes = task.outcome.names if isinstance(task, TaskSpec) and task.outcome.type == "token" else ()
-        columns: dict[str, list[Any]] = {}
-        for name, x in prediction.items():
-            if x.dim() == 1:
-                columns[name] = x.tolist()
-                if name == "episode" and self._keys:
-                    columns["episode_key"] = [self._keys[episode] for episode in columns[name]]
-                elif name in ("outcome", "prediction") and classes:
-                    columns[name] = [classes[number] for number in columns[name]]
+        columns = self._columns(arrays, task if isinstance(task, TaskSpec) else None)
+        self._table.write(columns)
+        self.rows += len(next(iter(columns.values()), ()))
+
+    def _columns(self, arrays: dict[str, np.ndarray[Any, Any]], task: TaskSpec | None) -> Columns:
+        is_class = task is not None and task.outcome.type == "token"
+        names = task.outcome.names if task is not None and is_class else ()
+        columns: Columns = {}
+        for name, x in arrays.items():
+            if name == _MEMORY and not self.memory:
+                continue
+            if name == "probability":
+                columns |= {f"{name}_{names[n] if names else n}": x[:, n] for n in range(x.shape[1])}
+            elif x.ndim > 1:
+                columns |= {f"{name}_{n}": part for n, part in enumerate(x.reshape(len(x), -1).T)}
+            elif is_class and name in ("outcome", "prediction"):
+                columns[name] = [None if number < 0 else names[number] if names else int(number) for number in x]
             else:
-                flat = x.flatten(1).unbind(1)
-                columns |= {f"{name}_{number}": part.tolist() for number, part in enumerate(flat)}
-        if not self._header:
-            self._header = list(columns)
-            csv.writer(self._file).writerow(self._header)
-        rows = list(zip(*columns.values(), strict=True))
-        csv.writer(self._file).writerows(rows)
-        self.rows += len(rows)
+                columns[name] = x
+            if name == "episode" and self._split is not None and self._split.keys:
+                columns[self._split.key_name] = [self._split.keys[episode] for episode in x]
+            if name == "step" and self._split is not None:
+                rows = self._split.row_numbers(arrays["episode"], x)
+                columns |= {} if rows is None else {"row": rows}
+        return columns
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert self._table is not None
         self._close()
         assert self.path is not None
-        rows = all_gather_object((self.rows, self._header))  # and by then every part is written
+        rows = all_gather_object((self.rows, self._table.header))  # and by then every part is written
         if not trainer.is_global_zero:
             return
         self.rows = sum(number for number, _ in rows)
-        if not self._header and (header := next((names for _, names in rows if names), None)):
-            self.path.write_text(",".join(header) + "\r\n", newline="")
-        with self.path.open("ab") as whole:
-            for other in range(1, len(rows)):
-                part = self._part(self.path.parent, other)
-                with part.open("rb") as lines:
-                    lines.readline()  # its header
-                    shutil.copyfileobj(lines, whole)
-                part.unlink()
+        header: list[str] = next((names for _, names in rows if names), [])
+        join_tables(self.path, [self._part(self.path.parent, other) for other in range(1, len(rows))], header)
         print(f"predictions: {self.path} ({self.rows:,} rows)")
 
     def _part(self, folder: Path, rank: int) -> Path:
@@ -116,6 +134,5 @@ class PredictionWriter(BasePredictionWriter):
         self._close()
 
     def _close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        if self._table is not None:
+            self._table.close()

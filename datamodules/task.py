@@ -8,6 +8,7 @@ from typing import IO, Any, Self
 
 from pytorch_lightning import LightningDataModule
 
+from memup_lightning.exceptions import MemUPError
 from memup_lightning.runs.trust import check_names
 from memup_lightning.specs import TaskSpec
 
@@ -61,6 +62,15 @@ class BaseDataModule(LightningDataModule, ABC):
         Raises:
             MemUPError: the lanes or environments cannot be split evenly.
         """
+
+    def predict_on(self, data: str) -> None:
+        """Choose what ``predict`` predicts: a split, or new data; called before anything is read.
+
+        Raises:
+            MemUPError: data that it cannot read.
+        """
+        if data != "test":
+            raise MemUPError(f"--on {data}: {type(self).__name__} predicts its test episodes only; leave out --on")
 
     def num_environment_steps(self) -> int | None:
         """Return the steps that the run learns from, or has played so far; None where that is not known."""

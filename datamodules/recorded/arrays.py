@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, Literal, Unpack
@@ -9,6 +10,7 @@ from typing import Any, Literal, Unpack
 import numpy as np
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
 
+from memup_lightning.chunk import Chunk
 from memup_lightning.data.array_files import (
     Columns,
     EpisodeFunction,
@@ -30,7 +32,8 @@ from memup_lightning.data.array_files.fields import are_class_numbers, is_labell
 from memup_lightning.data.array_files.layout import Missing
 from memup_lightning.data.episodes import OUTCOME, ArrayEpisodes, EpisodeSource
 from memup_lightning.data.subset import EpisodeSubset, split_by_share
-from memup_lightning.datamodules.recorded.base import SPLITS, EpisodeDataModule, StreamOptions
+from memup_lightning.datamodules.recorded.base import EpisodeDataModule, StreamOptions
+from memup_lightning.datamodules.recorded.splits import SPLITS
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.specs import FieldSpec, FieldType, TaskSpec
 from memup_lightning.typing import IntArray, Split
@@ -122,6 +125,8 @@ class ArrayDataModule(EpisodeDataModule):
         self._parts: dict[Split, IntArray] = {}  # episodes of the file of train that a split has
         self._keys: dict[Split, list[str]] = {}
         self._columns: tuple[str, ...] | None = None  # that x was read from
+        self._orders: dict[Split, IntArray] = {}  # row of the file of each step, where it is another
+        self._predicts_file = False
 
     @property
     def label(self) -> str:
@@ -162,6 +167,37 @@ class ArrayDataModule(EpisodeDataModule):
         if split != "train" and self.given[split] is not None:
             return self._keys[split]
         return [keys[number] for number in self._parts[split]] if (keys := self._keys["train"]) else []
+
+    def episode_rows(self, split: Split) -> Callable[[IntArray, IntArray], IntArray]:
+        own = split != "train" and self.given[split] is not None
+        file: Split = split if own else "train"
+        offsets, order = self._whole(file).offsets, self._orders.get(file)
+
+        def rows(episodes: IntArray, steps: IntArray) -> IntArray:
+            place = offsets[episodes if own else self._parts[split][episodes]] + steps
+            return place if order is None else order[place]
+
+        return rows
+
+    @property
+    def key_name(self) -> str:
+        return self.episode
+
+    def predict_on(self, data: str) -> None:
+        if data in SPLITS:
+            super().predict_on(data)
+        else:
+            self.given["test"] = data
+            self._predicts_file = True
+
+    def check_episodes(self, split: Split, source: EpisodeSource) -> None:
+        if not (split == "test" and self._predicts_file):  # nothing is evaluated on it
+            super().check_episodes(split, source)
+
+    def on_before_batch_transfer(self, batch: Chunk, dataloader_idx: int) -> Chunk:
+        chunk = super().on_before_batch_transfer(batch, dataloader_idx)
+        # Of a file every row is predicted, whether its outcome is known or not.
+        return replace(chunk, eval_mask=chunk.valid) if self._predicts_file else chunk
 
     def split_label(self, split: Split) -> str:
         given = self.given[split]
@@ -245,9 +281,12 @@ class ArrayDataModule(EpisodeDataModule):
     def _read(self, split: Split, x: tuple[str, ...] | None, y_type: FieldType | None) -> UserEpisodes:
         source = self.given[split]
         assert source is not None
-        columns = Columns(x, self.y, self.episode, self.x_type, y_type, self.time, self.missing is not None)
+        may_lack_y = split == "test" and self._predicts_file
+        columns = Columns(x, self.y, self.episode, self.x_type, y_type, self.time, self.missing is not None, may_lack_y)
         user = read_episodes(source, columns)
         self._keys[split] = user.keys
+        if user.order is not None:
+            self._orders[split] = user.order
         if split == "train":
             self._columns = user.columns or self.x
         if y_type is None and are_class_numbers(user):

@@ -21,21 +21,20 @@ from memup_lightning.data.streaming.stream import ChunkStream
 from memup_lightning.data.streaming.training_lanes import TrainingLanes
 from memup_lightning.data.subset import spread_share
 from memup_lightning.data.targets import Proportional, Selector, TargetTable
-from memup_lightning.datamodules.recorded.splits import RecordedSplit, RecordedSplits
+from memup_lightning.datamodules.recorded.splits import SPLITS, RecordedSplit, RecordedSplits
 from memup_lightning.distributed import share_of_lanes
 from memup_lightning.exceptions import MemUPError, check_at_least
 from memup_lightning.protocols import ChunkLearner
 from memup_lightning.runs.parts import parts
 from memup_lightning.typing import IntArray, Split
 
-SPLITS: tuple[Split, ...] = ("train", "val", "test")
 _LOSS_FREE = 1 / 16  # share of the training episodes in which the gain of a memory is measured
 STAGES: dict[str, tuple[Split, ...]] = {
     "fit": ("train", "val"),
     "validate": ("val",),
     "test": ("test",),
-    "predict": ("test",),
 }
+"""Splits that a stage reads; ``predict`` reads the one that was chosen."""
 
 
 class StreamOptions(TypedDict, total=False):
@@ -149,23 +148,25 @@ class EpisodeDataModule(RecordedSplits):
             # Another model starts from the beginning, without the targets and positions of the previous one.
             self.splits, self._lanes, self._stream = {}, None, None
             self._trained = weakref.ref(module)
-        for split in STAGES[stage]:
+        for split in STAGES.get(stage, (self._predicted,)):
             if split not in self.sources:
                 source = self.episodes(split)
                 self.check_episodes(split, source)
                 self.sources[split] = source
-            if split not in self.splits:
-                self._start(split)
+            has_lanes = stage == "fit" and split == "train"
+            if split not in self.splits or (has_lanes and self._lanes is None):
+                self._start(split, has_lanes)
         if stage == "fit":
             self.compare_validation()
 
-    def _start(self, split: Split) -> None:
+    def _start(self, split: Split, has_lanes: bool) -> None:
         """Begin without targets, and the training lanes at the beginning of the schedule."""
         source = self.sources[split]
         table = TargetTable(self.selector, len(source), self.candidates)
-        join = self._start_lanes(source, table).join if split == "train" else None
+        join = self._start_lanes(source, table).join if has_lanes else None
         sizes, keys = (self.evaluation_lanes, self.evaluation_chunk_length), self.episode_keys(split)
-        self.splits[split] = RecordedSplit(source, self.task, table, *sizes, keys, join)
+        rows = self.episode_rows(split)
+        self.splits[split] = RecordedSplit(source, self.task, table, *sizes, keys, join, self.key_name, rows)
 
     def _start_lanes(self, source: EpisodeSource, table: TargetTable) -> TrainingLanes:
         share = (_LOSS_FREE if self.selector.one_per_cluster else 0.0) if self.loss_free is None else self.loss_free
@@ -252,7 +253,7 @@ class EpisodeDataModule(RecordedSplits):
         return self._evaluation_loader("test")
 
     def predict_dataloader(self) -> ChunkLoader:
-        return self._evaluation_loader("test")
+        return self._evaluation_loader(self._predicted)
 
     def on_before_batch_transfer(self, batch: Chunk, dataloader_idx: int) -> Chunk:
         """Join the targets, in the training process and at the step that uses them."""
@@ -261,6 +262,7 @@ class EpisodeDataModule(RecordedSplits):
         if trainer.training:
             return self.training_lanes().consume(batch, self._needs_targets())
         split: Split = "val" if trainer.validating or trainer.sanity_checking else "test"
+        split = self._predicted if trainer.predicting else split
         return self.join(split, batch) if self.splits[split].targets.num_refreshes else batch
 
     def state_dict(self) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from gymnasium.envs.registration import load_env_creator
 from memup_lightning import rng
 from memup_lightning.data.episodes import EpisodeSource
 from memup_lightning.data.fingerprint import Json, fingerprints
-from memup_lightning.datamodules.recorded.base import SPLITS
 from memup_lightning.datamodules.recorded.rewards import RewardDataModule, RewardOptions
+from memup_lightning.datamodules.recorded.splits import SPLITS
 from memup_lightning.envs.policies import Policy, random_policy
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.rl.collectors.episodes import Episode, collect

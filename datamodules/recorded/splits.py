@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,11 @@ from memup_lightning.data.streaming.target_join import TargetJoin
 from memup_lightning.data.targets import Selector, TargetTable, check_selector
 from memup_lightning.datamodules.task import BaseDataModule
 from memup_lightning.distributed import rank, share_of_episodes, world_size
+from memup_lightning.exceptions import MemUPError
 from memup_lightning.specs import TaskSpec
 from memup_lightning.typing import BoolArray, IntArray, Split
+
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 
 class RecordedSplit:
@@ -34,6 +37,8 @@ class RecordedSplit:
         chunk_length: steps of a chunk in evaluation.
         keys: what the data call each episode; empty where they only number them.
         join: adds the targets to chunks; by default to those of :meth:`own_chunks`.
+        key_name: what the data call the keys.
+        rows: ``(episodes, steps) -> rows`` of the user's file; None where there is no such file.
 
     Attributes:
         lengths: steps of each episode.
@@ -49,8 +54,11 @@ class RecordedSplit:
         chunk_length: int,
         keys: Sequence[str] = (),
         join: TargetJoin | None = None,
+        key_name: str = "episode_key",
+        rows: Callable[[IntArray, IntArray], IntArray] | None = None,
     ) -> None:
         self.source, self.task, self.targets, self.keys = source, task, targets, keys
+        self.key_name, self._rows = key_name, rows
         self.lengths: IntArray = source.lengths
         self.has_eval_mask = EVAL_MASK in source.fields
         self._lanes, self._chunk_length = lanes, chunk_length
@@ -59,6 +67,10 @@ class RecordedSplit:
     def eval_mask_at(self, episodes: IntArray, positions: IntArray) -> BoolArray:
         """Return whether the memory is evaluated at the given steps, ``[rows, K]``."""
         return self.join.eval_mask_at(episodes, positions)
+
+    def row_numbers(self, episodes: IntArray, steps: IntArray) -> IntArray | None:
+        """Return the rows of the user's file that some steps are, ``[rows]``; None where there is no such file."""
+        return None if self._rows is None else self._rows(episodes, steps)
 
     def read_field(self, episode: int, steps: IntArray, name: str) -> npt.NDArray[Any]:
         """Return a field at some steps of an episode, ``[steps, *shape]``."""
@@ -105,6 +117,7 @@ class RecordedSplits(BaseDataModule):
         self.selector = selector
         self.sources: dict[Split, EpisodeSource] = {}
         self.splits: dict[Split, RecordedSplit] = {}
+        self._predicted: Split = "test"
 
     def split_label(self, split: Split) -> str:
         """Return where the episodes of a split come from, as messages name it."""
@@ -113,6 +126,24 @@ class RecordedSplits(BaseDataModule):
     def episode_keys(self, split: Split) -> Sequence[str]:
         """Return what the data call each episode of a split; empty where they only number them."""
         return ()
+
+    def episode_rows(self, split: Split) -> Callable[[IntArray, IntArray], IntArray] | None:
+        """Return ``(episodes, steps) -> rows`` of the user's file; None where there is no such file."""
+        return None
+
+    @property
+    def key_name(self) -> str:
+        """What the data call the keys of their episodes."""
+        return "episode_key"
+
+    def predict_on(self, data: str) -> None:
+        if data not in SPLITS:
+            raise MemUPError(f"--on {data}: {type(self).__name__} reads no files; give one of {', '.join(SPLITS)}")
+        self._predicted = data
+
+    def predicted_split(self) -> Split:
+        """Return the split whose episodes ``predict`` predicts."""
+        return self._predicted
 
     def all_training_episodes(self) -> EpisodeSource:
         """Return the episodes of the source of the training split, those of other splits among them."""

@@ -17,13 +17,13 @@ import yaml
 from jsonargparse import Namespace
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint, ModelSummary, ProgressBar
+from pytorch_lightning.callbacks import BasePredictionWriter, Checkpoint, ModelCheckpoint, ModelSummary, ProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.profilers import PassThroughProfiler
 
 from memup_lightning import __version__, callbacks, envs  # noqa: F401 (every class that is imported has a short name in configs)
-from memup_lightning.callbacks import BestWeights, Verdict
+from memup_lightning.callbacks import BestWeights, PredictionWriter, Verdict
 from memup_lightning.cli.arguments import config_files_first, read_config_files
 from memup_lightning.cli.dropped_keys import dropped_keys_logger, warn_of_dropped_keys
 from memup_lightning.cli.errors import about_settings
@@ -104,9 +104,14 @@ class RunConfig(SaveConfigCallback):
 
 
 class Parser(LightningArgumentParser):
-    """A parser that answers a misspelt key or class with what was meant, and names the keys that it drops."""
+    """A parser that answers a misspelt key or class with what was meant, and names the keys that it drops.
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    Args:
+        predicts: whether it is that of ``predict``.
+    """
+
+    def __init__(self, *args: Any, predicts: bool = False, **kwargs: Any) -> None:
+        self.predicts = predicts
         super().__init__(*args, **{"logger": dropped_keys_logger(), **kwargs})
 
     def error(self, message: str, ex: Exception | None = None) -> Any:
@@ -129,10 +134,19 @@ class MemUPCLI(LightningCLI):
             default=[],
             help="Modules to import first, such as one that registers your env; checkpoints may name their classes.",
         )
+        if isinstance(parser, Parser) and parser.predicts:
+            parser.add_argument(
+                "--on",
+                type=str,
+                default="test",
+                help="What is predicted: train, val or test; or a new file, such as new.parquet, of which every row is.",
+            )
         parser.link_arguments("data", "model.init_args.task", self._task, apply_on="instantiate")
 
     def _task(self, data: BaseDataModule) -> TaskSpec:
         """Return the task of the data, whose classes mean what they do in the checkpoint."""
+        if self.config.subcommand == "predict":
+            data.predict_on(self._given["on"])
         if self._checkpoint_shapes and (trained := read_task(self._given.ckpt_path)):
             data.use_task(trained)
         return data.task
@@ -167,6 +181,8 @@ class MemUPCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         given = self._given
+        if self.config.subcommand == "predict":
+            _prepare_prediction(given)
         check_nulls(given)
         _leave_out_disabled(given.trainer)
         for option, folder in configured_folders(given.trainer).items():
@@ -192,7 +208,7 @@ class MemUPCLI(LightningCLI):
             )
         check_at_least(1, **{"trainer.accumulate_grad_batches": self.trainer.accumulate_grad_batches})
         keep_wandb_silent(self.trainer)
-        _add_default_callbacks(self.trainer)
+        _add_default_callbacks(self.trainer, self.config.subcommand == "predict")
         write_metrics_whole(self.trainer)
         if type(self.trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # not one that the config names
             self.trainer.strategy.checkpoint_io = AtomicCheckpointIO()
@@ -234,7 +250,12 @@ def main(args: Sequence[str] | None = None, extra_callbacks: Sequence[Callback] 
             subclass_mode_data=True,
             save_config_callback=RunConfig,
             parser_class=Parser,
-            parser_kwargs={"prog": PROGRAM, "description": DESCRIPTION, "version": __version__},
+            parser_kwargs={
+                "prog": PROGRAM,
+                "description": DESCRIPTION,
+                "version": __version__,
+                "predict": {"predicts": True},
+            },
             trainer_defaults={
                 "max_epochs": -1,
                 "num_sanity_val_steps": 0,
@@ -251,6 +272,14 @@ def main(args: Sequence[str] | None = None, extra_callbacks: Sequence[Callback] 
         raise SystemExit(2) from error
 
 
+def _prepare_prediction(given: Namespace) -> None:
+    """Refuse to predict with weights that were never trained; keep no predictions, since a callback writes them."""
+    if not given.get("ckpt_path"):
+        raise MemUPError("predict needs the weights of a run: give --ckpt_path best, last, or the path of a checkpoint")
+    if given.get("return_predictions") is None:
+        given["return_predictions"] = False
+
+
 def _leave_out_disabled(trainer: Namespace) -> None:
     """Leave out the progress bars, summaries or checkpoints of a config where the trainer's switch for them is off, as an
     override of a shipped config has it; Lightning refuses the two together."""
@@ -260,14 +289,16 @@ def _leave_out_disabled(trainer: Namespace) -> None:
             trainer.callbacks = [x for x, made in callbacks if not (isinstance(made, type) and issubclass(made, base))]
 
 
-def _add_default_callbacks(trainer: Trainer) -> None:
+def _add_default_callbacks(trainer: Trainer, predicts: bool) -> None:
     """Add a BestWeights, before all callbacks that report on the weights, and a Verdict, after a RunReport and before the
-    checkpoints, which hold the state of both; each where the config has none."""
+    checkpoints, which hold the state of both; each where the config has none. For ``predict`` a PredictionWriter."""
     used = parts(trainer).callbacks
     if find_callback(trainer, Verdict) is None:
         used.insert(len(used) - len(trainer.checkpoint_callbacks), Verdict())
     if find_callback(trainer, BestWeights) is None:
         used.insert(0, BestWeights())
+    if predicts and find_callback(trainer, BasePredictionWriter) is None:
+        used.insert(0, PredictionWriter())
 
 
 def _is_keyword(ckpt_path: str) -> bool:

@@ -61,12 +61,17 @@ class EpisodeSplit(Protocol):
     """Steps of each episode."""
     keys: Sequence[str]
     """What the data call each episode; empty where they only number them."""
+    key_name: str
+    """What the data call the keys."""
     has_eval_mask: bool
     """Whether the episodes mark the steps at which the memory is evaluated; else it is at every outcome."""
 
     @property
     def targets(self) -> TargetStore:
         """Targets of every episode."""
+
+    def row_numbers(self, episodes: IntArray, steps: IntArray) -> IntArray | None:
+        """Return the rows of the user's file that some steps are, ``[rows]``; None where there is no such file."""
 
     def read_field(self, episode: int, steps: IntArray, name: str) -> Any:
         """Return a field at some steps of an episode, ``[steps, *shape]``."""
@@ -147,6 +152,9 @@ class ChunkSource(Protocol):
     @property
     def splits(self) -> Mapping[Split, EpisodeSplit]:
         """The splits that are set up."""
+
+    def predicted_split(self) -> Split:
+        """Return the split whose episodes ``predict`` predicts."""
 
     def awaits_selection(self) -> bool:
         """Return whether the run trains, and no targets were selected yet."""

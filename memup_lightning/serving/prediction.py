@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from memup_lightning.exceptions import MemUPError
-
-_SUFFIXES = (".parquet", ".csv")
+from memup_lightning.serving.table_writer import SUFFIXES, Columns, TableWriter
 
 
 @dataclass
@@ -62,11 +61,11 @@ class Predictions(Prediction):
     def __len__(self) -> int:
         return len(self.step)
 
-    def columns(self) -> dict[str, npt.NDArray[Any]]:
+    def columns(self) -> Columns:
         """Return the columns of a table: episode, row, step, prediction, ``probability_CLASS``, ``lower``, ``upper``,
         ``m_0`` and so on."""
-        out: dict[str, npt.NDArray[Any]] = {self.key_name: self.key, "row": np.arange(len(self)), "step": self.step}
-        return out | prediction_columns(self)
+        out: Columns = {self.key_name: self.key, "row": np.arange(len(self)), "step": self.step}
+        return out | _prediction_columns(self)
 
     def to_pandas(self) -> Any:
         """Return a pandas DataFrame."""
@@ -81,24 +80,18 @@ class Predictions(Prediction):
             MemUPError: another ending; a folder that is not there.
         """
         path = Path(path)
-        if path.suffix not in _SUFFIXES:
-            raise MemUPError(f"{path}: give a name that ends in {' or '.join(_SUFFIXES)}")
+        if path.suffix not in SUFFIXES:
+            raise MemUPError(f"{path}: give a name that ends in {' or '.join(SUFFIXES)}")
         if not path.parent.is_dir():
             raise MemUPError(f"{path}: there is no folder {path.parent}; make it first")
-        import pyarrow
-        from pyarrow import csv, parquet
-
-        table = pyarrow.table(self.columns())
-        if path.suffix == ".parquet":
-            parquet.write_table(table, path)
-        else:
-            csv.write_csv(table, path)
+        table = TableWriter(path)
+        table.write(self.columns())
+        table.close()
         return path
 
 
-def prediction_columns(prediction: Prediction) -> dict[str, npt.NDArray[Any]]:
-    """Return the columns of predictions of several rows."""
-    out: dict[str, npt.NDArray[Any]] = _flat("prediction", prediction.value)
+def _prediction_columns(prediction: Prediction) -> Columns:
+    out: Columns = _flat("prediction", prediction.value)
     if prediction.probabilities is not None:
         out |= {f"probability_{name}": prediction.probabilities[:, n] for n, name in enumerate(prediction.classes)}
     if prediction.lower is not None:
@@ -108,7 +101,7 @@ def prediction_columns(prediction: Prediction) -> dict[str, npt.NDArray[Any]]:
     return out
 
 
-def _flat(name: str, array: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
+def _flat(name: str, array: npt.NDArray[Any]) -> Columns:
     """Return a column, or one for each component."""
     if array.ndim == 1:
         return {name: array}

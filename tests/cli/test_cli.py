@@ -192,7 +192,8 @@ def test_predict_writes_a_row_for_each_evaluated_step(
     with path.open() as file:
         rows = list(csv.DictReader(file))
     assert sorted(row["episode"] for row in rows) == ["0", "1", "2", "3"]
-    assert set(rows[0]) == {"episode", "step", "outcome", "prediction", "correct", "local_uncertainty", "nll"}
+    numbers = {"episode", "step", "outcome", "prediction", "lower", "upper"}
+    assert set(rows[0]) == numbers | {"correct", "local_uncertainty", "nll"}
     assert all(float(row["outcome"]) in (4.0, -3.0) for row in rows)
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from memup_lightning.cli.main import main
-from memup_lightning.datamodules import ArrayDataModule
+from memup_lightning.datamodules import ArrayDataModule, TMazeDataModule
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.modules import MemUP
 from tests.training import quiet_trainer
@@ -52,7 +52,7 @@ def sensors(
     return str(path)
 
 
-def model(data: ArrayDataModule) -> MemUP:
+def model(data: ArrayDataModule | TMazeDataModule) -> MemUP:
     torch.manual_seed(0)
     return MemUP(data.task)
 
@@ -62,25 +62,54 @@ def test_a_table_as_users_have_it_is_trained_on_and_predicted(tmp_path: Path, mo
     sensors(Path("sensors.parquet"))
     given = [f"--data.{name}={value}" for name, value in OPTIONS.items()]
     quiet = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false", "--trainer.accelerator=cpu"]
-    run = [
-        *quiet,
-        "--trainer.logger=CSVLogger",
-        "--trainer.logger.save_dir=runs",
-        "--trainer.callbacks+=PredictionWriter",
-    ]
+    run = [*quiet, "--trainer.logger=CSVLogger", "--trainer.logger.save_dir=runs"]
     fitted = main(["fit", "--model=MemUP", "--data=ArrayDataModule", "--data.train=sensors.parquet", *given, *run,
                    "--data.lanes=4", "--trainer.max_steps=4", "--trainer.val_check_interval=4"])  # fmt: skip
     assert {"val/accuracy", "val/base_rate"} <= fitted.trainer.callback_metrics.keys()
     assert list(fitted.datamodule.task.fields) == ["x", "missing", "mode"]
     saved = str(next(Path("runs").rglob("config.yaml")))
-    sensors(Path("new.parquet"), machines=3, seed=1)
+    predict = ["predict", f"--config={saved}", "--ckpt_path=last"]
+    writer = ["PredictionWriter", "filename=val.parquet", "memory=true"]
+    main(
+        [*predict, "--on=val", *(f"--trainer.callbacks{x}" for x in ("+=" + writer[0], *("." + x for x in writer[1:])))]
+    )
+    own = parquet.read_table("sensors.parquet")
+    val = parquet.read_table(next(Path("runs").rglob("val.parquet")))
+    assert val.num_rows == MACHINES // 10
+    assert own["machine"].take(val["row"]) == val["machine"]
+    assert own["fault"].take(val["row"]).to_pylist() == val["outcome"].to_pylist()
+    assert sum(name.startswith("m_") for name in val.column_names) == 64
+
+    new = parquet.read_table(sensors(Path("new.parquet"), machines=3, seed=1)).drop_columns("fault")
+    parquet.write_table(new.sort_by("time"), "new.parquet")
     Path("sensors.parquet").unlink()
-    main(["predict", f"--config={saved}", "--ckpt_path=last", "--data.test=new.parquet"])
+    main([*predict, "--on=new.parquet"])
     with next(Path("runs").rglob("predictions.csv")).open() as file:
         rows = list(csv.DictReader(file))
-    assert [row["episode_key"] for row in rows] == ["M000", "M001", "M002"]
-    assert {row["step"] for row in rows} == {str(ROWS - 1)}
-    assert all(row["prediction"] in ("ok", "worn") and row["outcome"] in ("ok", "worn") for row in rows)
+    assert {row["machine"] for row in rows} == {"M000", "M001", "M002"}
+    assert sorted(int(row["row"]) for row in rows) == list(range(3 * ROWS))  # every row, without an outcome
+    assert all(row["prediction"] in ("ok", "worn") and row["outcome"] == row["correct"] == "" for row in rows)
+    assert all(float(row["probability_ok"]) + float(row["probability_worn"]) == pytest.approx(1) for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["--on=val"], "predict needs the weights of a run"),
+        (["--ckpt_path=own.ckpt", "--on=new.parquet"], "TMazeDataModule reads no files; give one of train, val, test"),
+    ],
+)
+def test_what_cannot_be_predicted_is_said_in_a_sentence(
+    args: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = TMazeDataModule(length=5, num_train=2, num_val=2, lanes=2)
+    trainer = quiet_trainer(1, [], limit_val_batches=0)
+    trainer.fit(model(data), data)
+    trainer.save_checkpoint("own.ckpt")
+    with pytest.raises(SystemExit):
+        main(["predict", "--model=MemUP", "--data=TMazeDataModule", *args])
+    assert said in capsys.readouterr().err
 
 
 def test_a_model_predicts_on_a_new_file_without_the_training_file(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from memup_lightning.datamodules import (
     PermutedPixelsDataModule,
     TMazeDataModule,
 )
-from memup_lightning.datamodules.recorded.base import SPLITS
+from memup_lightning.datamodules.recorded.splits import SPLITS
 from memup_lightning.modules import MemUP
 from tests.idx_files import write_images
 

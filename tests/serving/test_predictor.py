@@ -224,5 +224,5 @@ def test_predictions_are_written_as_tables(predictor: Predictor, tmp_path: Path)
     assert table.column_names[:6] == ["machine", "row", "step", "prediction", "probability_no", "probability_yes"]
     assert table.num_columns == 6 + 8
     assert table.num_rows == csv.read_csv(predictions.write(tmp_path / "out.csv")).num_rows
-    with pytest.raises(MemUPError, match=r"out.txt: give a name that ends in .parquet or .csv"):
+    with pytest.raises(MemUPError, match=r"out.txt: give a name that ends in .csv or .parquet"):
         predictions.write(tmp_path / "out.txt")

@@ -28,6 +28,8 @@ from memup_lightning.specs import TaskSpec
 from memup_lightning.typing import State
 
 BITS_PER_NAT = 1.4426950408889634
+INTERVAL = 0.9
+"""Probability that the interval of a predicted number holds."""
 _LOCAL = "local_"
 _TREND = 3  # evaluations with whose mean the present gain is compared
 
@@ -204,19 +206,28 @@ class MemoryEvaluation(EvaluationHooks):
         """Predict at the evaluated steps of a chunk.
 
         Returns:
-            Episode, step, outcome, prediction, right or not, uncertainty of the local predictor, NLL with memory; a row
-            for each step.
+            Episode, step, outcome, prediction, right or not, uncertainty of the local predictor, NLL with memory; the
+            probability of each class, or the bounds of the interval of a number in which it lies with a probability of 0.9;
+            m_t. A row for each step; of an outcome that is not known, -1 for a class, and NaN.
         """
         memory, self._evaluation_state = self.unroll(chunk, self._evaluation_state)
         context, outcome = self._evaluated(chunk)
         lane, place = chunk.eval_mask.nonzero(as_tuple=True)
-        params = self.predictor(self.context_encoder(context), memory[chunk.eval_mask])
+        m = memory[chunk.eval_mask]
+        params = self.predictor(self.context_encoder(context), m)
+        known = chunk.has_outcome[chunk.eval_mask]
+        probabilities, bounds = self.outcome.probabilities(params), self.outcome.interval(params, INTERVAL)
+        spread = {} if probabilities is None else {"probability": probabilities}
+        spread |= {} if bounds is None else {"lower": bounds[0], "upper": bounds[1]}
+        absent = -1 if self.task.outcome.type == "token" else math.nan
         return {
             "episode": chunk.episode[lane],
             "step": chunk.start[lane] + place,
-            "outcome": outcome,
+            "outcome": outcome.where(known.view(-1, *[1] * (outcome.dim() - 1)), absent),
             "prediction": self.outcome.predict(params),
-            "correct": self.outcome.correct(params, outcome),
+            **spread,
+            "correct": self.outcome.correct(params, outcome).where(known, math.nan),
             "local_uncertainty": self.outcome.reported_uncertainty(self.local(context)),
-            "nll": self.outcome.nll(params, outcome),
+            "nll": self.outcome.nll(params, outcome).where(known, math.nan),
+            "m": m,
         }
