@@ -97,6 +97,7 @@ bench: setup
 	$(BIN)/python -m benchmarks.two_colors --seeds 1 --json benchmarks/results/two_colors.json
 	$(BIN)/python -m benchmarks.two_colors_agents --seeds 1 2 --json benchmarks/results/two_colors_agents.json \
 	  --picture docs/images/two_colors_agents.png
+	$(BIN)/python -m tools.site.results
 
 clean:
 	rm -rf $(VENV) dist build .pytest_cache .hypothesis .mypy_cache .ruff_cache

@@ -1,0 +1,169 @@
+"""The measured numbers of README and of docs/results/README.md, from benchmarks/results/*.json.
+
+python -m tools.site.results    # writes both again; the tests compare them with the files
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tools.site.tables import TABLES, Table
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "results" / "README.md"
+README = ROOT / "README.md"
+BLOCK = re.compile(r"(<!-- results: .*?-->\n).*?(<!-- end of results -->)", re.DOTALL)
+HEAD = """# Results
+
+*Written by `python -m tools.site.results` from `benchmarks/results/`; every row was printed by the command above its table.
+`--quick` of each command ends within a minute. [The zoo](zoo.md) has 35 small tasks with one setting.*
+"""
+Row = dict[str, Any]
+
+
+def rows(file: str) -> list[Row]:
+    """Return the rows of a benchmark."""
+    found: list[Row] = json.loads((ROOT / "benchmarks" / "results" / f"{file}.json").read_text())["rows"]
+    return found
+
+
+def one(file: str, **keys: Any) -> Row:
+    """Return the one row of a benchmark with these values."""
+    (found,) = [row for row in rows(file) if keys.items() <= row.items()]
+    return found
+
+
+def page() -> str:
+    """Return the page of all results."""
+    return "\n".join([HEAD, *(section(table) for table in TABLES)])
+
+
+def section(table: Table) -> str:
+    """Return a heading, a command, where it was measured, and the rows."""
+    about = json.loads((ROOT / "benchmarks" / "results" / f"{table.file}.json").read_text())["about"]
+    seeds = about["seeds"]
+    where = f"{about['machine']}; {about['threads']} thread{'s' * (about['threads'] > 1)}; "
+    where += f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}; {about['date'][:10]}"
+    source = f"[rows](../../benchmarks/results/{table.file}.json)"
+    text = textwrap.fill(f"{table.text} `{table.command}`, {where}; {source}.", 124, break_on_hyphens=False)
+    lines = [f"## {table.title}", "", text, ""]
+    return "\n".join([*lines, *_markdown(table.columns, [x for x in rows(table.file) if table.only(x)])]) + "\n"
+
+
+def _markdown(columns: dict[str, tuple[str, Callable[[Any], str]]], found: list[Row]) -> list[str]:
+    cells = [[show(row[key]) if row.get(key) is not None else "-" for key, show in columns.values()] for row in found]
+    numbers = [all(re.match(r"[-\d]", row[i]) for row in cells) for i in range(len(columns))]
+    head = [f"| {' | '.join(columns)} |", f"|{'|'.join('---:' if x else '---' for x in numbers)}|"]
+    return [*head, *(f"| {' | '.join(row)} |" for row in cells)]
+
+
+def readme_table() -> str:
+    """Return the table of README: what is measured here beside baselines and published numbers."""
+    maze, million = one("tmaze", length=1000, chunk_length=10), rows("million")
+    truncated = [x for x in rows("comparison") if x["task"] == "T-Maze-LNR" and x["method"] == "TBPTT"]
+    tasks = {row["task"]: row for row in rows("tasks")}
+    agents = {row["agent"]: row for row in rows("tmaze_agents") if row["length"] == 1000 and row["lr"] is None}
+    doom = _by_agent(rows("two_colors_agents"))
+    solved = sum(x["ended"] == "solved" for x in truncated)
+    scattered = tasks["Scattered copy-5000, r=100"]["value"]
+    cells = [
+        (
+            "T-Maze, 1,000 steps, r=10",
+            f"{_of(maze)} seeds in {_span(maze['seconds'])} s",
+            f"truncated BPTT: {solved} of {len(truncated)} mazes; published code: {PUBLISHED['T-Maze']}",
+            "tmaze",
+        ),
+        (
+            "T-Maze, 1,000,000 steps, r=1",
+            f"{sum(x['accuracy'] >= 0.99 for x in million)} of {len(million)} seeds in "
+            f"{_span([x['seconds'] for x in million])} s, {max(x['peak_rss_mb'] for x in million):.0f} MB",
+            "-",
+            "million",
+        ),
+        (
+            "copy over 120 / 5,000 blanks",
+            f"{_mean(tasks['Copy-120, r=20']['validation'], 4)} / {_mean(tasks['Copy-5000, r=20']['validation'], 3)}",
+            f"paper: {PUBLISHED['copy']}",
+            "tasks",
+        ),
+        (
+            "scattered copy, 5,000 blanks",
+            f"{_mean(scattered, 4)} ({_seeds(scattered)})",
+            f"paper: {PUBLISHED['scattered copy']}",
+            "tasks",
+        ),
+        (
+            "adding, 5,000 steps, squared error",
+            f"{_mean(tasks['Adding-5000, r=100']['value'], 4)} ({_seeds(tasks['Adding-5000, r=100']['value'])})",
+            f"paper: {PUBLISHED['adding']}; predicting the mean: 0.167",
+            "tasks",
+        ),
+        (
+            "permuted pixels, 5,000 digits",
+            _mean(tasks["Permuted pixels, MemUP"]["validation"], 3),
+            f"truncated BPTT: {_mean(tasks['Permuted pixels, TBPTT']['validation'], 3)}; "
+            f"paper, 60,000 digits: {PUBLISHED['permuted pixels']}",
+            "tasks",
+        ),
+        (
+            "agents, T-Maze of 1,000 steps",
+            f"solved on {_of(agents['MemUP two-phase'])} seeds",
+            f"PPO-LSTM: {_of(agents['PPO-LSTM'])}; PPO-AMRL: {_of(agents['PPO-AMRL'])}",
+            "tmaze_agents",
+        ),
+        (
+            "agents, Two-Colors from pixels, return",
+            f"{doom['MemUP two-phase']} ({_seeds(doom['MemUP two-phase'].split(', '))})",
+            f"PPO-LSTM: {doom['PPO-LSTM']}; without memory: {doom['PPO without memory']}",
+            "two_colors_agents",
+        ),
+    ]
+    head = ["| task | MemUP here | baseline or published | `python -m benchmarks.` |", "|---|---|---|---|"]
+    return "\n".join([*head, *(f"| {task} | {ours} | {other} | `{name}` |" for task, ours, other, name in cells)])
+
+
+PUBLISHED = {
+    "T-Maze": "1,171 s",  # measured here, on the same machine and in the same hour
+    "copy": "1.000 / 0.993",
+    "scattered copy": "0.999",
+    "adding": "0.0053",
+    "permuted pixels": "0.954",
+}
+"""Numbers of the paper (Sorokin et al., 2022, tables 1 and 2), and the time of its code."""
+
+
+def _of(row: Row) -> str:
+    return str(row["solved"]).replace("/", " of ")
+
+
+def _span(values: list[float]) -> str:
+    low, high = round(min(values)), round(max(values))
+    return f"{low}" if low == high else f"{low} to {high}"
+
+
+def _mean(values: list[float], digits: int) -> str:
+    return f"{sum(values) / len(values):.{digits}f}"
+
+
+def _seeds(values: list[Any]) -> str:
+    return "one seed" if len(values) == 1 else f"{len(values)} seeds"
+
+
+def _by_agent(found: list[Row]) -> dict[str, str]:
+    names = dict.fromkeys(row["agent"] for row in found)
+    return {name: ", ".join(f"{x['return']:.1f}" for x in found if x["agent"] == name) for name in names}
+
+
+def readme() -> str:
+    """Return README with its table of results written again."""
+    return BLOCK.sub(lambda block: f"{block[1]}{readme_table()}\n{block[2]}", README.read_text())
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
+    README.write_text(readme())
