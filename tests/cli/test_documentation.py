@@ -108,6 +108,16 @@ def test_the_environment_of_the_readme_runs(write: Callable[[str, str], None]) -
     assert cli.datamodule.splits["train"].lengths.tolist() == [200] * 4
 
 
+def test_the_table_of_the_readme_is_made_and_learned(write: Callable[[str, str], None]) -> None:
+    code = block("README.md", "python", "parquet.write_table")
+    assert "journeys, rows = 2000, 200" in code
+    exec(code.replace("2000, 200", "40, 60"), {})
+    cli = main([*arguments("README.md", "ArrayDataModule"), NO_PICTURES, *TINY])
+    assert was_refreshed(cli)
+    assert cli.datamodule.splits["train"].lengths.tolist() == [60] * 32
+    assert cli.trainer.callback_metrics["val/accuracy"] >= 0
+
+
 def test_an_environment_with_wrapper_and_policy_runs(write: Callable[[str, str], None]) -> None:
     write("my_package.py", MY_PACKAGE)
     write("own.yaml", block("docs/start/your-own.md", "yaml", "env_id: MyEnv-v0"))
