@@ -15,7 +15,7 @@ from memup_lightning.exceptions import MemUPError
 from memup_lightning.modules.base import BaseTask
 from memup_lightning.modules.memory_task import MemoryTask
 from memup_lightning.runs.checkpoint_io import check_checkpoint
-from memup_lightning.runs.checkpoint_lookup import newest_checkpoint
+from memup_lightning.runs.checkpoint_lookup import weights_to_use
 from memup_lightning.runs.trust import check_hyperparameters
 
 M = TypeVar("M", bound=BaseTask)
@@ -69,14 +69,16 @@ def load_module(path: str | Path, base: Callable[..., M]) -> tuple[M, dict[str, 
 
 
 def load_memory(path: str | Path) -> MemoryTask:
-    """Load the module of memory training of a checkpoint, or of the newest run below a folder, on the CPU.
+    """Load the module of memory training of a checkpoint, on the CPU.
+
+    Args:
+        path: of the checkpoint; or of a folder, whose newest run counts: the weights that it ended with, or the last ones
+            where it has not ended.
 
     Raises:
         MemUPError: see :func:`load_module`; a folder without a checkpoint.
     """
-    if Path(path).is_dir():
-        path = newest_checkpoint(path)
-    return load_module(path, MemoryTask)[0]
+    return load_module(weights_to_use(path), MemoryTask)[0]
 
 
 def _own_error(error: BaseException | None) -> MemUPError | None:

@@ -12,7 +12,7 @@ from torch import nn
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.modules.loading import load_memory
 from memup_lightning.modules.memory_task import MemoryTask
-from memup_lightning.runs.checkpoint_lookup import newest_checkpoint
+from memup_lightning.runs.checkpoint_lookup import weights_to_use
 from memup_lightning.specs import TaskSpec
 
 
@@ -34,7 +34,7 @@ def frozen_parts(checkpoint: Any) -> FrozenParts:
     """Return the parts of a memory.
 
     Args:
-        checkpoint: path of a checkpoint, or of a folder with runs, whose newest is taken; or a model, whose parts are
+        checkpoint: path of a checkpoint, or of a folder, whose newest run counts; or a model, whose parts are
             copied; or parts.
 
     Raises:
@@ -49,8 +49,7 @@ def frozen_parts(checkpoint: Any) -> FrozenParts:
         raise MemUPError(
             f"checkpoint is {given}; give the path of a checkpoint or of a run's folder, or a trained model such as MemUP"
         )
-    path = Path(checkpoint)
-    path = newest_checkpoint(path) if path.is_dir() else path
+    path = weights_to_use(checkpoint)
     return _load(path, path.stat().st_mtime_ns if path.exists() else 0)
 
 

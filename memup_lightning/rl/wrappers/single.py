@@ -27,8 +27,8 @@ class MemoryObservation(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructor
 
     Args:
         env: the environment that the memory was trained on.
-        checkpoint: path of a checkpoint of ``python -m memup_lightning fit``, or of a folder with runs, whose newest is
-            taken; or a model.
+        checkpoint: path of a checkpoint of ``memup fit``, or of a folder, whose newest run counts, with the weights that it
+            ended with; or a model.
 
     Raises:
         MemUPError: no such checkpoint, or an environment with other observations or actions than the memory was trained
