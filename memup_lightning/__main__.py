@@ -4,11 +4,15 @@ import sys
 
 
 def run() -> None:
-    """Copy configs, or run a subcommand of the LightningCLI, whose imports take seconds."""
+    """Copy configs, export a model, or run a subcommand of the LightningCLI, whose imports take seconds."""
     if sys.argv[1:2] == ["configs"]:
         from memup_lightning.cli.configs import copy_configs
 
         copy_configs(sys.argv[2:])
+    elif sys.argv[1:2] == ["export"]:
+        from memup_lightning.cli.export import export_model
+
+        export_model(sys.argv[2:])
     else:
         from memup_lightning.cli.main import main
 

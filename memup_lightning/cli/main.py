@@ -54,7 +54,10 @@ from memup_lightning.runs.trust import trust
 from memup_lightning.specs import TaskSpec
 
 PROGRAM = "memup"
-DESCRIPTION = "Train long-term memory. `memup configs` copies the shipped configs to conf/ and lists them."
+DESCRIPTION = (
+    "Train long-term memory. `memup configs` copies the shipped configs to conf/ and lists them, `memup export` writes a "
+    "trained model as ONNX, TorchScript or torch.export."
+)
 NOISE = (
     ".*does not have many workers.*",  # generated episodes need none
     ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",

@@ -121,4 +121,4 @@ def _winsorized(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 def compress_tails(z: Tensor) -> Tensor:
     """Return standardised numbers up to 5 as they are, beyond as 5 + log(|z| / 5), with their sign."""
     beyond = (z.abs() / _LINEAR_UP_TO).clamp(min=1).log()
-    return z.clamp(-_LINEAR_UP_TO, _LINEAR_UP_TO) + beyond.copysign(z)
+    return z.clamp(-_LINEAR_UP_TO, _LINEAR_UP_TO) + beyond * z.sign()  # ONNX has no copysign

@@ -62,13 +62,13 @@ class Predictor:
         self.outcome = model.outcome
         self.interval = interval
         self.network = StepNetwork(self.model)
-        self._columns, self._missing = parse_reading(reading)
+        self._columns, self.missing = parse_reading(reading)
         outcome = self.task.outcome
         self.classes = outcome.names or tuple(map(str, range(outcome.classes))) if outcome.type == "token" else ()
         self._names = np.array(outcome.names, object) if outcome.names else None
         fields = self.network.fields
         self._reader: ObservationReader = FieldReader(fields)
-        if self._columns is not None and (reader := RowReader(fields, self._missing)).reads_all(fields):
+        if self._columns is not None and (reader := RowReader(fields, self.missing)).reads_all(fields):
             self._reader = reader
 
     @classmethod
@@ -189,7 +189,7 @@ class Predictor:
             source, user = "the arrays", read_arrays(table, columns)
         else:
             source, user = TABLE, read_table(table, columns)
-        arrays, notes = encode_inputs(source, user, self.network.fields, self._missing)
+        arrays, notes = encode_inputs(source, user, self.network.fields, self.missing)
         for note in (*user.notes, *notes):
             rank_zero_warn(f"{source}: {note}")
         return arrays, user

@@ -37,7 +37,7 @@ class StreamState:
     @property
     def streams(self) -> int:
         """Number of streams."""
-        return len(_leaves(self.memory)[0])
+        return len(leaves(self.memory)[0])
 
     def split(self) -> list[StreamState]:
         """Return the state of each stream by itself."""
@@ -63,7 +63,7 @@ class StreamState:
     def to_bytes(self) -> bytes:
         """Return the state as bytes (an npz file), from which :meth:`Predictor.state_from_bytes` makes it again."""
         arrays: Arrays = {"single": np.array(self.single)}
-        arrays |= {f"memory_{n}": leaf.cpu().numpy() for n, leaf in enumerate(_leaves(self.memory))}
+        arrays |= {f"memory_{n}": leaf.cpu().numpy() for n, leaf in enumerate(leaves(self.memory))}
         arrays |= {f"history_{name}": x.cpu().numpy() for name, x in self.history.items()}
         arrays |= {f"columns_{name}": x for name, x in self.columns.items()}
         file = io.BytesIO()
@@ -85,7 +85,7 @@ class StreamState:
                 arrays = {name: file[name] for name in file.files}
         except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
             raise MemUPError(f"the state cannot be read ({error}); begin the stream with initial_state()") from error
-        expected = {f"memory_{n}": x for n, x in enumerate(_leaves(self.memory))}
+        expected = {f"memory_{n}": x for n, x in enumerate(leaves(self.memory))}
         expected |= {f"history_{name}": x for name, x in self.history.items()}
         expected |= {f"columns_{name}": torch.from_numpy(x) for name, x in self.columns.items()}
         streams = len(arrays["memory_0"]) if arrays.get("memory_0", np.zeros(())).ndim else 0
@@ -125,5 +125,6 @@ class StreamState:
         return StreamState(map_state(lambda x: x[row], self.memory), history, columns, True)
 
 
-def _leaves(state: State) -> list[Tensor]:
-    return [state] if isinstance(state, Tensor) else [leaf for part in state for leaf in _leaves(part)]
+def leaves(state: State) -> list[Tensor]:
+    """Return the tensors of a memory's state, in their order."""
+    return [state] if isinstance(state, Tensor) else [leaf for part in state for leaf in leaves(part)]

@@ -69,7 +69,7 @@ class StepNetwork(nn.Module):
         if isinstance(self.memory, Memory):
             out, after = self.memory.scan(x, state)
         else:
-            out, after = self.memory(x, state, torch.zeros(len(x), dtype=torch.bool, device=x.device))
+            out, after = self.memory(x, state, torch.zeros(x.shape[0], dtype=torch.bool, device=x.device))
         m = out[:, 0]
         window = {
             name: past[name][:, -task.window :] if task.window > 1 else fields[name][:, None] for name in task.context

@@ -54,7 +54,8 @@ class AMRL(Memory):
         shared = shared.to(before.dtype)
         total = shared.cumsum(1)
         if self.aggregator == "max":
-            running = torch.maximum(shared.detach().cummax(1).values, before[:, None])
+            highest = shared.detach() if x.shape[1] == 1 else shared.detach().cummax(1).values  # ONNX has no cummax
+            running = torch.maximum(highest, before[:, None])
             exact = running
         else:
             count = seen[:, None] + torch.arange(1, x.shape[1] + 1, device=x.device)

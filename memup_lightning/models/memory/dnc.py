@@ -70,7 +70,7 @@ class DNC(Memory):
     ) -> tuple[Tensor, list[Tensor]]:
         """Write, then read; return what is read ``[lanes, reads * width]``, and the parts of the state after."""
         keys, strength, erase, add, gates, free, modes = torch.split(interface, self.sizes, dim=-1)
-        keys = keys.view(len(keys), self.reads + 1, self.width)
+        keys = keys.unflatten(-1, (self.reads + 1, self.width))
         strength = 1 + F.softplus(strength)[..., None]
         allocate, write = gates.sigmoid().chunk(2, dim=-1)
 
@@ -85,7 +85,7 @@ class DNC(Memory):
         precedence = (1 - writing.sum(-1, keepdim=True)) * precedence + writing
         backward, forward = reading @ link, reading @ link.transpose(1, 2)
         found = by_content(memory, keys[:, :-1], strength[:, :-1])
-        mode = modes.view(len(modes), self.reads, 3).softmax(-1)
+        mode = modes.unflatten(-1, (self.reads, 3)).softmax(-1)
         reading = mode[..., :1] * backward + mode[..., 1:2] * found + mode[..., 2:] * forward
         return (reading @ memory).flatten(1), [memory, usage, precedence, link, reading, writing]
 

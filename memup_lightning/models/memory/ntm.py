@@ -58,7 +58,7 @@ class NTM(Memory):
 
     def _move(self, address: Tensor, memory: Tensor, before: Tensor) -> Tensor:
         """Compute the next positions of the heads, ``[lanes, heads, slots]``."""
-        parts = torch.split(address.view(len(address), self.heads, -1), [self.width, 1, 1, 3, 1], dim=-1)
+        parts = torch.split(address.unflatten(-1, (self.heads, -1)), [self.width, 1, 1, 3, 1], dim=-1)
         key, strength, gate, shift, sharpen = parts
         place = before + gate.sigmoid() * (by_content(memory, key, F.softplus(strength)) - before)
         shift = shift.softmax(-1)

@@ -78,7 +78,7 @@ class RMT(Memory):
         size, steps = self.segment_length, x.shape[1]
         segments = -(-(size - 1 + steps) // size)  # that a lane may touch, wherever it is in its segment
         place = count[:, None] + torch.arange(steps, device=x.device)  # of the chunk's steps, from the begun segment on
-        rows = torch.cat([begun.to(x.dtype), x.new_zeros(len(x), segments * size, self.input_size)], 1)
+        rows = torch.cat([begun.to(x.dtype), x.new_zeros(x.shape[0], segments * size, self.input_size)], 1)
         rows = rows.scatter(1, place[..., None].expand(x.shape), x)
         end = count + steps
         out = []

@@ -41,7 +41,8 @@ class SRNN(Memory):
     def scan(self, x: Tensor, state: Tensor) -> tuple[Tensor, State]:
         b = (self.mlp(x) * self.gate(x).sigmoid()).to(state.dtype)
         total = self._turned(b, 1).cumsum(1)
-        lowest = torch.minimum(total.cummin(1).values, -state[:, None])
+        least = total if x.shape[1] == 1 else total.cummin(1).values  # ONNX has no cummin
+        lowest = torch.minimum(least, -state[:, None])
         h = self._turned(total - lowest, -1)
         return h.to(x.dtype), h[:, -1]
 

@@ -24,14 +24,13 @@ def linear_scan(decay: Tensor, inject: Tensor, state: Tensor) -> Tensor:
     Returns:
         h of every step, ``[lanes, steps, units]``.
     """
-    return _apply(decay, inject, state)
+    return _apply(decay, inject, state) if torch.is_grad_enabled() else _scan(decay, inject, state)
 
 
 class _LinearScan(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, decay: Tensor, inject: Tensor, state: Tensor) -> Tensor:
-        first = torch.addcmul(inject[:, :1], decay[:, :1], state[:, None])
-        h = _doubling(decay, torch.cat([first, inject[:, 1:]], 1))
+        h = _scan(decay, inject, state)
         ctx.save_for_backward(decay, h, state)
         return h
 
@@ -45,6 +44,11 @@ class _LinearScan(torch.autograd.Function):
 
 
 _apply: Callable[[Tensor, Tensor, Tensor], Tensor] = _LinearScan.apply
+
+
+def _scan(decay: Tensor, inject: Tensor, state: Tensor) -> Tensor:
+    first = torch.addcmul(inject[:, :1], decay[:, :1], state[:, None])
+    return _doubling(decay, torch.cat([first, inject[:, 1:]], 1))
 
 
 def _doubling(decay: Tensor, h: Tensor) -> Tensor:
