@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export WANDB_SILENT ?= true
 
-.PHONY: setup tmaze tmaze-agent test test-all lint wheel docs release constraints mutation versions bench pictures clean
+.PHONY: setup tmaze tmaze-agent test test-all lint wheel docs notebooks release constraints mutation versions bench pictures clean
 .DEFAULT_GOAL := setup
 
 setup: $(VENV)/.installed
@@ -56,6 +56,11 @@ wheel: setup
 # The documentation site, in site/: strict, without the network. Look at it: python -m http.server --directory site
 docs: setup
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
+
+# The notebooks again, with what they print and draw: some minutes.
+notebooks: setup
+	$(BIN)/pip --quiet --disable-pip-version-check install --constraint constraints.txt ipykernel nbclient
+	$(BIN)/python -m tools.site.notebooks
 
 # What `wheel` does; then a tag.
 release: setup

@@ -1,4 +1,7 @@
-"""Notebooks as Markdown, with the outputs that they hold."""
+"""Notebooks as Markdown, with the outputs that they hold.
+
+python -m tools.site.notebooks    # runs the notebooks of docs/start again, and keeps what they print and draw
+"""
 
 from __future__ import annotations
 
@@ -33,3 +36,22 @@ def _output(output: dict[str, Any]) -> str:
 
 def _text(text: str) -> str:
     return f"```text\n{ESCAPES.sub('', text).rstrip()}\n```"
+
+
+def run(path: Path) -> None:
+    """Run a notebook in its place; messages of libraries on stderr are left out."""
+    import nbformat
+    from nbclient import NotebookClient
+
+    notebook = nbformat.read(path, nbformat.NO_CONVERT)
+    NotebookClient(notebook).execute()
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [x for x in cell.outputs if x.get("name") != "stderr"]
+            cell.metadata = {}
+    nbformat.write(notebook, path)
+
+
+if __name__ == "__main__":
+    for found in sorted((Path(__file__).parents[2] / "docs" / "start").glob("*.ipynb")):
+        run(found)
