@@ -10,68 +10,14 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
-from torch import Tensor, nn
 
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.models.memory import State
-from memup_lightning.models.memory.base import map_state
+from memup_lightning.serving.exported_step import ExportedStep, state_tensors
 from memup_lightning.serving.predictor import Predictor
-from memup_lightning.serving.state import StreamState, leaves
 
 Format = Literal["onnx", "torchscript", "pt2"]
 SUFFIXES: dict[Format, str] = {"onnx": ".onnx", "torchscript": ".pt", "pt2": ".pt2"}
 _NEEDED = ("onnx", "onnxscript")
-_STREAMS = 2  # of the example: a number of 1 would be taken for a constant
-
-
-class ExportedStep(nn.Module):
-    """One step as a function of tensors alone: fields, then the state; the prediction, m_t, then the new state.
-
-    Args:
-        predictor: the trained model.
-
-    Attributes:
-        input_names, output_names: of the tensors, in their order.
-    """
-
-    def __init__(self, predictor: Predictor) -> None:
-        super().__init__()
-        self.network, self.outcome = predictor.network, predictor.outcome
-        self.interval = predictor.interval
-        self._initial = predictor.initial_state(_STREAMS)
-        self.fields = list(self.network.fields)
-        self.history = list(self._initial.history)
-        self._num_leaves = len(leaves(self._initial.memory))
-        state = [f"state_{n}" for n in range(self._num_leaves)] + [f"history_{name}" for name in self.history]
-        self.input_names = [*self.fields, *state]
-        predicted = ["probabilities"] if self.outcome.num_classes else ["value", "lower", "upper"]
-        self.output_names = [*predicted, "memory", *(f"next_{name}" for name in state)]
-
-    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
-        fields = dict(zip(self.fields, tensors, strict=False))
-        rest = iter(tensors[len(self.fields) :])
-        state: State = map_state(lambda _: next(rest), self._initial.memory)
-        history = {name: next(rest) for name in self.history}
-        params, m, after, past = self.network(fields, state, history)
-        probabilities = self.outcome.probabilities(params)
-        if probabilities is not None:
-            predicted = [probabilities]
-        else:
-            predicted = [self.outcome.predict(params), *(self.outcome.interval(params, self.interval) or ())]
-        return (*predicted, m, *leaves(after), *(past[name] for name in self.history))
-
-    def example(self) -> tuple[Tensor, ...]:
-        """Return inputs at the beginning of an episode."""
-        fields = []
-        for field in self.network.fields.values():
-            dtype = torch.float32 if field.dtype.startswith("float") else getattr(torch, field.dtype)
-            fields.append(torch.zeros(_STREAMS, *field.shape, dtype=dtype))
-        return *fields, *state_tensors(self._initial)
-
-
-def state_tensors(state: StreamState) -> list[Tensor]:
-    """Return the tensors of a state in the order in which an exported step takes them."""
-    return [x.clone() for x in (*leaves(state.memory), *state.history.values())]
 
 
 def export(predictor: Predictor, path: str | Path, format: Format = "onnx") -> Path:
@@ -98,7 +44,7 @@ def export(predictor: Predictor, path: str | Path, format: Format = "onnx") -> P
         raise MemUPError(f"{path}: there is no folder {path.parent}; make it first")
     if format == "onnx" and (missing := [name for name in _NEEDED if importlib.util.find_spec(name) is None]):
         raise MemUPError(f"format=onnx needs {', '.join(missing)}: pip install 'memup-lightning[export]'")
-    step = ExportedStep(predictor).eval()
+    step = predictor.exported_step()
     core = type(predictor.model.memory).__name__
     try:
         with warnings.catch_warnings(), torch.no_grad():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +24,8 @@ from memup_lightning.exceptions import MemUPError
 from memup_lightning.modules.loading import load_module
 from memup_lightning.modules.memory_task import MemoryTask
 from memup_lightning.runs.checkpoint_lookup import weights_to_use
+from memup_lightning.serving.compiled_step import CompiledStep
+from memup_lightning.serving.exported_step import ExportedStep, state_tensors
 from memup_lightning.serving.observations import FieldReader, ObservationReader, RowReader
 from memup_lightning.serving.prediction import Prediction, Predictions
 from memup_lightning.serving.reading import parse_reading, saved_reading
@@ -31,7 +34,7 @@ from memup_lightning.serving.step_network import StepNetwork
 from memup_lightning.typing import Arrays
 
 _LANES = 256  # episodes that are played at once
-_ROWS = 1 << 15  # of a chunk of all lanes
+_ROWS = 1 << 14  # of a chunk of all lanes: their activations fit into the cache of a processor
 
 
 class Predictor:
@@ -62,6 +65,7 @@ class Predictor:
         self.outcome = model.outcome
         self.interval = interval
         self.network = StepNetwork(self.model)
+        self._step = ExportedStep(self.network, self.outcome, interval).eval()
         self._columns, self.missing = parse_reading(reading)
         outcome = self.task.outcome
         self.classes = outcome.names or tuple(map(str, range(outcome.classes))) if outcome.type == "token" else ()
@@ -135,17 +139,32 @@ class Predictor:
             if begins.any():
                 state = state.begin(begins, self.initial_state(state.streams))
         arrays, columns = self._reader.read(observation, state.columns, state.single)
-        device = self.model.device
-        fields = {name: torch.from_numpy(array) for name, array in arrays.items()}
-        for name, x in fields.items():
+        for name, x in arrays.items():
             if len(x) != state.streams:
                 raise MemUPError(
                     f"{name!r} holds {len(x)} streams, and the state {state.streams}; initial_state(streams) sets how many"
                 )
-        if device.type != "cpu":
-            fields = {name: x.to(device) for name, x in fields.items()}
-        params, m, memory, history = self.network(fields, state.memory, state.history)
-        return self._prediction(params, m, state.single), StreamState(memory, history, columns, state.single)
+        ordered = {name: arrays[name] for name in self._step.fields}
+        tensors: tuple[Tensor, ...]
+        if self._compiled is not None:
+            tensors = self._compiled(ordered, state_tensors(state))
+        else:
+            fields = (torch.from_numpy(x).to(self.model.device) for x in ordered.values())
+            tensors = self._step(*fields, *state_tensors(state))
+        predicted, m = tensors[: self._step.num_predicted], tensors[self._step.num_predicted]
+        memory, history = self._step.next_state(tensors)
+        return self._prediction(predicted, m, state.single), StreamState(memory, history, columns, state.single)
+
+    @cached_property
+    def _compiled(self) -> CompiledStep | None:
+        """The step for the CPU; None for another device, and for parts that cannot be traced."""
+        if self.model.device.type != "cpu" or not CompiledStep.can_trace(self._step):
+            return None
+        return CompiledStep(self._step)
+
+    def exported_step(self) -> ExportedStep:
+        """Return one step as a function of tensors, with its state as arguments and results."""
+        return self._step
 
     def run(self, table: Any, memory: bool = False) -> Predictions:
         """Predict every row of whole episodes.
@@ -174,7 +193,8 @@ class Predictor:
             place = np.argsort(user.order)
             params, steps, key = params[torch.from_numpy(place)], steps[place], key[place]
             m = None if m is None else m[torch.from_numpy(place)]
-        parts = vars(self._prediction(params, m, False))
+        with torch.inference_mode():
+            parts = vars(self._prediction(self._step.predict(params), m, False))
         name = self._columns.episode if self._columns is not None and user.keys else "episode"
         return Predictions(**parts, key=key, step=steps, key_name=name)
 
@@ -217,33 +237,34 @@ class Predictor:
     @torch.inference_mode()
     def _play(self, source: EpisodeSource, with_memory: bool) -> tuple[Tensor, Tensor | None]:
         """Return the parameters of the outcome ``[rows, num_parameters]``, and m ``[rows, size]``."""
-        model, rows = self.model, source.total_steps
+        model, count = self.model, source.total_steps
         lanes = min(_LANES, len(source))
         length = max(1, min(_ROWS // lanes, int(source.lengths.max())))
         schedule = SequentialSampler(source.lengths, lanes, length)
         begin = torch.from_numpy(np.cumsum(source.lengths) - source.lengths)
-        params = torch.empty(rows, self.outcome.num_parameters)
-        states = torch.empty(rows, model.memory.output_size) if with_memory else None
+        params = torch.empty(count, self.outcome.num_parameters)
+        states = torch.empty(count, model.memory.output_size) if with_memory else None
         state = None
         for chunk in ChunkStream(source, self.task, schedule, schedule.steps):
             m, state = model.unroll(here := chunk.to(model.device), state)
             out = model.predictor(model.context_encoder(here.windows(self.task.window)), m)
             place = (begin[chunk.episode.clamp(min=0)] + chunk.start)[:, None] + torch.arange(chunk.num_steps)
-            for whole, part in ((params, out), (states, m)):
-                if whole is not None:
-                    whole[place[chunk.valid]] = part[here.valid].to(whole)
+            whole = bool(chunk.valid.all())
+            index = place.flatten() if whole else place[chunk.valid]
+            for rows, part in ((params, out), (states, m)):
+                if rows is not None:
+                    rows.index_copy_(0, index, (part.flatten(0, 1) if whole else part[here.valid]).to(rows))
         return params, states
 
-    def _prediction(self, params: Tensor, m: Tensor | None, single: bool) -> Prediction:
-        value: Any = self.outcome.predict(params).cpu().numpy()
-        probabilities = self.outcome.probabilities(params)
-        bounds = self.outcome.interval(params, self.interval) if probabilities is None else None
-        shares = None if probabilities is None else probabilities.cpu().numpy()
-        lower, upper = (None, None) if bounds is None else (x.cpu().numpy() for x in bounds)
+    def _prediction(self, predicted: Sequence[Tensor], m: Tensor | None, single: bool) -> Prediction:
+        """Make a prediction of the tensors that :meth:`ExportedStep.predict` returns."""
+        arrays = [x.cpu().numpy() for x in predicted]
         memory = None if m is None else m.cpu().numpy()
-        if self._names is not None:
-            value = self._names[value]
-        if not single:
-            return Prediction(value, self.classes, shares, lower, upper, memory)
-        first = [None if x is None else x[0] for x in (value, shares, lower, upper, memory)]
-        return Prediction(first[0], self.classes, *first[1:])
+        if single:
+            arrays, memory = [x[0] for x in arrays], None if memory is None else memory[0]
+        if not self.classes:
+            value, lower, upper = arrays if len(arrays) > 1 else (*arrays, None, None)
+            return Prediction(value, (), None, lower, upper, memory)
+        number: Any = arrays[0].argmax(-1)
+        value = number if self._names is None else self._names[number]
+        return Prediction(value, self.classes, arrays[0], None, None, memory)

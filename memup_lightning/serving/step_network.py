@@ -34,7 +34,7 @@ class StepNetwork(nn.Module):
         self.depth = {name: depth for name in task.context if (depth := max(task.window - 1, task.inputs.get(name, 0)))}
         self.fields = {name: task.fields[name] for name in dict.fromkeys((*task.inputs, *task.context))}
 
-    def initial_history(self, streams: int, device: torch.device) -> Fields:
+    def initial_history(self, streams: int, device: torch.device | str = "cpu") -> Fields:
         """Return what comes before the first step of an episode."""
         return {
             name: torch.full(

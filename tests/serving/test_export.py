@@ -29,7 +29,8 @@ from memup_lightning.models.memory import (
     MinGRU,
     RNNAdapter,
 )
-from memup_lightning.serving.export import ExportedStep, Format, export, state_tensors
+from memup_lightning.serving.export import Format, export
+from memup_lightning.serving.exported_step import state_tensors
 from memup_lightning.specs import FieldSpec, TaskSpec
 
 FIELDS = {"x": FieldSpec((3,)), "mode": FieldSpec((), "int64", "token", 4)}
@@ -73,7 +74,7 @@ def load(path: Path, format: Format) -> Callable[[list[Tensor]], Any]:
 
 def check(model: Predictor, path: Path, format: Format) -> None:
     """Compare eight steps of five streams, each from the exported step's own state."""
-    step, exported = ExportedStep(model), load(path, format)
+    step, exported = model.exported_step(), load(path, format)
     generator = torch.Generator().manual_seed(1)
     own = other = state_tensors(model.initial_state(5))
     num_predicted = step.output_names.index("memory")
@@ -139,7 +140,7 @@ def test_the_command_exports_a_run_and_refuses_what_it_cannot(
     assert capsys.readouterr().out.endswith("exported: model.pt and model.pt.json\n")
     check_file = torch.jit.load("model.pt")
     model = Predictor.load("lightning_logs")
-    step = ExportedStep(model)
+    step = model.exported_step()
     assert len(check_file(*step.example())) == len(step.output_names)
     for args, said in (
         (["--ckpt_path=lightning_logs", "--format=torchscript", "--output=none/x.pt"], "there is no folder none"),
