@@ -125,15 +125,19 @@ def main() -> None:
     length, turns = (200, 5) if options.quick else (200, 15)
     predictor = build(options.seeds[0])
     given = table(length, options.seeds[0])
+    rng = np.random.default_rng(0)
     rows = [
         measure(
-            "run, 256 episodes",
+            "run, table",
             lambda: predictor.run(given),
             Bare(predictor, EPISODES, length, CHUNK),
             EPISODES * length,
             turns,
         )
     ]
+    arrays = {"x": rng.normal(300, 40, (EPISODES, length, NUMBERS)), "mode": rng.integers(0, 3, (EPISODES, length))}
+    plain, bare = Predictor(predictor.model), Bare(predictor, EPISODES, length, CHUNK)
+    rows.append(measure("run, arrays", lambda: plain.run(arrays), bare, EPISODES * length, turns))
     for streams in (256, 1):
         count = 20 if streams > 1 else 100
         step = stepper(predictor, streams if streams > 1 else None, count)
