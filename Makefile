@@ -76,8 +76,10 @@ constraints:
 # The pictures in README and docs.
 pictures: setup
 	@set -e; root=$$(pwd); away=$$(mktemp -d); trap 'rm -rf "$$away"' EXIT; cd "$$away"; \
-	WANDB_MODE=offline "$$root/$(BIN)/memup" fit --config "$$root/conf/tmaze.yaml"; \
-	cp runs/tmaze/version_0/*.png "$$root/docs/images/"
+	WANDB_MODE=offline "$$root/$(BIN)/memup" fit --config "$$root/conf/tmaze.yaml" \
+	  --trainer.val_check_interval=50; \
+	cp runs/tmaze/version_0/learning_curve.png runs/tmaze/version_0/memory.png runs/tmaze/version_0/uncertainty.png "$$root/docs/images/"
+	$(BIN)/python -m tools.pictures.measured
 	$(BIN)/python -m tools.pictures.figures
 	$(BIN)/python -m tools.pictures.layers
 

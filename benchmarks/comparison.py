@@ -22,19 +22,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from matplotlib import pyplot
+from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from benchmarks.report import Columns, Row, arguments, publish, with_earlier, write_json
 from benchmarks.runs import fit_alone
+from memup_lightning.callbacks.plots import style
 
 BUDGET_GB = 8.0
 SOLVED = 0.99
 WHOLE_STEPS = 300_000
 """Steps a lane that full BPTT plays, at most."""
 METHODS = ("MemUP", "TBPTT", "BPTT")
-SIZES = dict(zip(METHODS, (11, 8, 5), strict=True))  # of the points, so that none hides another
-COLOURS = dict(zip(METHODS, ("tab:purple", "tab:orange", "tab:blue"), strict=True))
 
 
 class Problem(NamedTuple):
@@ -156,32 +155,34 @@ def compare(problem: Problem, share: float, threads: int | None, seed: int) -> I
 def draw(rows: list[Row], path: Path) -> None:
     """Accuracy and stored bytes against the length, a column for each task."""
     tasks = list(dict.fromkeys(row["task"] for row in rows))
-    figure, axes = pyplot.subplots(2, len(tasks), figsize=(5.5 * len(tasks), 7), squeeze=False, sharex="col")
+    with style.plot_style():
+        style.save(_figure(rows, tasks), path)
+
+
+def _figure(rows: list[Row], tasks: list[str]) -> Figure:
+    figure = Figure(figsize=(style.WIDTH, 5), layout="constrained")
+    axes = figure.subplots(2, len(tasks), squeeze=False, sharex="col")
     for (above, below), task in zip(axes.T, tasks, strict=True):
         for method in METHODS:
             ours = [row for row in rows if row["task"] == task and row["method"] == method]
             ran = [row for row in ours if row.get("accuracy") is not None]
-            style = {"color": COLOURS[method], "marker": "o", "markersize": SIZES[method], "label": method}
-            above.plot([row["length"] for row in ran], [row["accuracy"] for row in ran], **style)
-            below.plot([row["length"] for row in ours], [row["saved_bytes"] / 1e6 for row in ours], **style)
+            looks = {"color": style.METHODS[method], "label": method} | style.POINT
+            above.plot([row["length"] for row in ran], [row["accuracy"] for row in ran], **looks)
+            below.plot([row["length"] for row in ours], [row["saved_bytes"] / 1e6 for row in ours], **looks)
             for row in ours:
                 if row["ended"].startswith("not run"):
-                    below.plot(
-                        row["length"], row["saved_bytes"] / 1e6, "o", color="white", mec=COLOURS[method], zorder=3
-                    )
+                    hollow = {"color": "white", "markeredgecolor": style.METHODS[method], "zorder": 3}
+                    below.plot(row["length"], row["saved_bytes"] / 1e6, **(style.POINT | hollow))
         above.set(title=task, ylim=(-0.05, 1.05))
         unknowing = next(problem.unknowing for problem in PROBLEMS if problem.title == task)
-        above.axhline(unknowing, color="grey", linestyle=":", linewidth=1, zorder=0)
-        below.axhline(BUDGET_GB * 1e3, color="grey", linestyle=":", linewidth=1, zorder=0)
+        above.axhline(unknowing, color=style.GREY, linestyle=":", linewidth=1, zorder=0)
+        below.axhline(BUDGET_GB * 1e3, color=style.GREY, linestyle=":", linewidth=1, zorder=0)
         below.set(xscale="log", yscale="log", xlabel="length of an episode (steps)")
         below.yaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,g}"))
     axes[0, 0].set_ylabel("accuracy (dotted: without memory)")
     axes[1, 0].set_ylabel("saved for backward, a step (MB)\n(dotted: 8 GB; hollow: estimated, not run)")
-    axes[0, 0].legend(loc="center right")
-    figure.tight_layout()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=130)
-    pyplot.close(figure)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3, **style.TIGHT)
+    return figure
 
 
 def main() -> None:

@@ -62,11 +62,11 @@ def picture(rows: Sequence[Row]) -> Figure:
     with style.plot_style():
         figure = Figure(figsize=(style.WIDTH, 2.6), layout="constrained")
         axes = figure.subplots()
-        for row, colour in zip(rows, (style.BLUE, style.ORANGE), strict=True):
+        for row, colour in zip(rows, (style.GREY, style.METHODS["MemUP"]), strict=True):
             for number, run in enumerate(row["runs"]):
                 label = f"drift penalty: {row['drift_penalty']}" if number == 0 else None
                 lengths = LENGTHS[: len(run["accuracy"])]
-                axes.plot(lengths, run["accuracy"], color=colour, marker="o", markersize=4, clip_on=False, label=label)
+                axes.plot(lengths, run["accuracy"], color=colour, label=label, **style.POINT)
         axes.set_xscale("log")
         axes.set_xticks(LENGTHS)
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))

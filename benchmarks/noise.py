@@ -71,7 +71,7 @@ RULES = {
     "different": [f"{SELECTOR}=Explainable", "--imports=[benchmarks.noise]", "--model=benchmarks.noise.Blind"],
     "explainable": [f"{SELECTOR}=Explainable"],
 }
-COLOURS = dict(zip(RULES, (style.RED, style.ORANGE, style.PURPLE, style.SKY, style.BLUE), strict=True))
+COLOURS = dict(zip(RULES, (style.GREY, style.PURPLE, style.GREEN, style.SKY, style.BLUE), strict=True))
 
 
 class Blind(MemUP):
@@ -114,17 +114,14 @@ def gather(runs: list[Row]) -> Row:
 
 
 def picture(rows: Sequence[Row]) -> Figure:
-    """Accuracy against updates: a panel for each maze, a colour for each rule, a curve for each seed."""
+    """Accuracy against updates: a panel for each maze, a colour for each rule, the median of the seeds and their range."""
     mazes = [name for name in dict.fromkeys(row["task"] for row in rows) if name in MAZES]
     with style.plot_style():
         figure = Figure(figsize=(style.WIDTH, 2.6), layout="constrained")
         panels = figure.subplots(1, len(mazes), sharey=True, squeeze=False)[0]
         for maze, axes in zip(mazes, panels, strict=True):
             for row in (row for row in rows if row["task"] == maze):
-                for number, one in enumerate(row["runs"]):
-                    label = row["rule"] if number == 0 else None
-                    updates, accuracy = zip(*one["curve"], strict=True)
-                    axes.plot(updates, accuracy, color=COLOURS[row["rule"]], clip_on=False, label=label)
+                style.draw_seeds(axes, [one["curve"] for one in row["runs"]], COLOURS[row["rule"]], row["rule"])
             axes.set_title(maze)
             axes.set_xlim(left=0)
             axes.set_ylim(-0.03, 1.03)

@@ -26,7 +26,7 @@ from memup_lightning.callbacks.plots import style
 
 CONFIG = Path("conf/tmaze_random_hint.yaml")
 SCHEDULES = {"sequential": [0.0], "restarts": [0.3, 0.1, 0.02, 0.0], "replay": [0.0]}
-LOOKS = {"sequential": (style.GREY, "s"), "restarts": (style.ORANGE, "^"), "replay": (style.BLUE, "o")}
+COLOURS = {"sequential": style.GREY, "restarts": style.SKY, "replay": style.METHODS["MemUP"]}
 UPDATES = 12_000
 SOLVED = 0.99
 
@@ -73,16 +73,13 @@ def gather(runs: list[Row]) -> Row:
 
 
 def picture(rows: Sequence[Row]) -> Figure:
-    """Accuracy against updates: a colour for each schedule, a curve for each seed."""
+    """Accuracy against updates: a colour for each schedule, the median of the seeds and their range."""
     with style.plot_style():
         figure = Figure(figsize=(style.WIDTH, 2.6), layout="constrained")
         axes = figure.subplots()
         for row in rows:
-            colour, marker = LOOKS[row["schedule"]]
-            for number, run in enumerate(row["runs"]):
-                label = row["schedule"] if number == 0 else None
-                updates, accuracy = zip(*run["curve"], strict=True)
-                axes.plot(updates, accuracy, color=colour, marker=marker, markersize=4, clip_on=False, label=label)
+            curves = [run["curve"] for run in row["runs"]]
+            style.draw_seeds(axes, curves, COLOURS[row["schedule"]], row["schedule"])
         axes.set_xlim(left=0)
         axes.set_ylim(-0.03, 1.03)
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))

@@ -47,8 +47,11 @@ EVALUATIONS = 4
 FRAME_SKIP = 4
 CORE = "--model.init_args.memory.init_args"
 AGENTS = {
-    "MemUP two-phase": (style.BLUE, []),
-    "PPO-LSTM": (style.ORANGE, ["--model.init_args.memory=LSTM", f"{CORE}.additive=false", f"{CORE}.chrono=500"]),
+    "MemUP two-phase": (style.METHODS["MemUP"], []),
+    "PPO-LSTM": (
+        style.METHODS["TBPTT"],
+        ["--model.init_args.memory=LSTM", f"{CORE}.additive=false", f"{CORE}.chrono=500"],
+    ),
     "PPO without memory": (style.GREEN, ["--model.init_args.memory=null"]),
 }
 """Colour of the curve, and what differs from the config."""
@@ -136,15 +139,19 @@ def read_curve(path: Path, before: int) -> list[list[float]]:
 
 
 def picture(rows: Sequence[Row]) -> Figure:
-    """Return and length of training episodes against environment steps: a colour for each agent, a curve for each seed."""
+    """Return and length of training episodes against environment steps: a colour for each agent, the median of the
+    seeds and their range; shaded: steps of the script that plays for the first phase of MemUP."""
     with style.plot_style():
         figure = Figure(figsize=(style.WIDTH, 2.6), layout="constrained")
         panels = figure.subplots(1, 2)
         for column, axes in enumerate(panels, 1):
             for agent, (colour, _) in AGENTS.items():
-                for number, row in enumerate(row for row in rows if row["agent"] == agent):
-                    steps, values = [point[0] for point in row["curve"]], [point[column] for point in row["curve"]]
-                    axes.plot(steps, values, color=colour, label=None if number else agent)
+                curves = [
+                    [(point[0], point[column]) for point in row["curve"]] for row in rows if row["agent"] == agent
+                ]
+                style.draw_seeds(axes, curves, colour, agent)
+            played = min(row["curve"][0][0] for row in rows if row["agent"] == "MemUP two-phase")
+            axes.axvspan(0, played, color=style.GREY, alpha=0.12, linewidth=0, label="MemUP: played by a script")
             axes.set_xlim(left=0)
             axes.xaxis.set_major_locator(MaxNLocator(4))
             axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
@@ -153,7 +160,7 @@ def picture(rows: Sequence[Row]) -> Figure:
         panels[1].set_ylabel("steps lived, last 100 episodes")
         panels[1].axhline(LONGEST, color=style.GREY, linewidth=0.8, linestyle=":")
         handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper center", ncols=len(AGENTS), **style.TIGHT)
+        figure.legend(handles, labels, loc="outside upper center", ncols=len(AGENTS) + 1, **style.TIGHT)
     return figure
 
 

@@ -27,6 +27,7 @@ from memup_lightning.callbacks.report_tables import print_clusters, print_summar
 from memup_lightning.callbacks.verdict.verdict import Verdict
 from memup_lightning.files import atomic_write
 from memup_lightning.modules import MemUP
+from memup_lightning.modules.targets.refresh import TargetRefresh
 from memup_lightning.protocols import TargetLearner
 from memup_lightning.runs.loggers import log_picture
 from memup_lightning.runs.parts import find_callback, leaves_files, recorded_data, run_data
@@ -213,7 +214,7 @@ class RunReport(Callback):
     def _draw(self, trainer: Trainer, model: LightningModule) -> None:
         figures = {}
         if self.history:
-            figures["learning_curve"] = plots.pictures.learning_curve(self.history)
+            figures["learning_curve"] = plots.pictures.learning_curve(self.history, _first_selection(trainer))
         data = recorded_data(trainer)
         if isinstance(model, MemUP) and data is not None:
             timeline = plots.timeline.follow_episode(model, data, "val", self.episode)
@@ -264,6 +265,11 @@ def _early_stop(trainer: Trainer) -> str | None:
     stopping = [*trainer.early_stopping_callbacks, find_callback(trainer, BestWeights)]
     found = (getattr(callback, "stopping_reason_message", None) for callback in stopping)
     return next((message for message in found if message), None)
+
+
+def _first_selection(trainer: Trainer) -> int | None:
+    refresh = find_callback(trainer, TargetRefresh)
+    return None if refresh is None else refresh.first_update
 
 
 def _cluster_rows(model: LightningModule) -> list[dict[str, Any]] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,14 +14,13 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from memup_lightning.callbacks.plots.style import (
-    BLUE,
+    CHUNK,
     GREEN,
     GREY,
-    ORANGE,
-    PURPLE,
+    METHODS,
     RED,
-    SKY,
     STYLE,
+    TARGET,
     TIGHT,
     WIDTH,
     plot_style,
@@ -28,19 +28,26 @@ from memup_lightning.callbacks.plots.style import (
 )
 from memup_lightning.callbacks.plots.timeline import Timeline
 
-PREDICTION_COLOURS = (GREEN, RED, SKY)
+PREDICTION_COLOURS = (METHODS["MemUP"], GREEN, RED)
 ZOOM = 30
 """Steps of a long episode that are shown enlarged."""
 MAX_POINTS = 4000
 """A longer curve is drawn as the band between the least and the greatest value of every piece."""
 
 
-def uncertainty(timeline: Timeline) -> Figure:
+def uncertainty(
+    timeline: Timeline, baselines: Mapping[str, npt.NDArray[np.float64]] | None = None, cue: int | None = None
+) -> Figure:
     """Draw one episode: uncertainty without memory, selected targets, and predictions from the memory over time.
 
     A long episode is shown whole, then its first steps and those around the most uncertain target.
+
+    Args:
+        timeline: of the episode.
+        baselines: method -> its predictions of the first predicted step, for every state, ``[steps]``.
+        cue: step at which the task shows what must be remembered; None: unknown. Then nothing is shown enlarged.
     """
-    windows = _windows(timeline)
+    windows = _windows(timeline) if cue is None else [_Window(0, timeline.steps)]
     with plot_style():
         rows = 2 if timeline.predictions else 1
         figure = Figure(figsize=(WIDTH, 2.1 * rows + 0.5), layout="constrained")
@@ -57,6 +64,10 @@ def uncertainty(timeline: Timeline) -> Figure:
             _uncertainty_panel(column[0], timeline, window)
             if timeline.predictions:
                 _prediction_panel(column[1], timeline, window)
+                for method, values in (baselines or {}).items():
+                    _line(column[1], values, window, color=METHODS[method])
+            for panel in column if cue is not None else ():
+                panel.axvline(cue, color=GREEN, linestyle="--", linewidth=1.2)
             margin = (0.08 if window.enlarged else 0.02) * (window.stop - window.start)
             column[-1].set_xlim(window.start - margin, window.stop - 1 + margin)
             whole_numbers(column[-1].xaxis, 6 if not window.enlarged else 4 if window.stop < 10_000 else 2)
@@ -67,6 +78,9 @@ def uncertainty(timeline: Timeline) -> Figure:
             panels[1, 0].set_ylabel(timeline.quantity)
         figure.supxlabel("step of the episode", fontsize=STYLE["axes.labelsize"])
         handles = _uncertainty_legend(timeline)
+        handles += [Line2D([], [], color=METHODS[x], label=f"the same, trained by {x}") for x in baselines or {}]
+        if cue is not None:
+            handles.append(Line2D([], [], color=GREEN, linestyle="--", linewidth=1.2, label="cue"))
         figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), 4), **TIGHT)
     return figure
 
@@ -97,19 +111,19 @@ def _windows(timeline: Timeline) -> list[_Window]:
 def _uncertainty_panel(axes: Axes, timeline: Timeline, window: _Window) -> None:
     values = timeline.uncertainty
     _chunk(axes, timeline)
-    _line(axes, values, window, color=BLUE)
+    _line(axes, values, window, color=GREY)
     eval_mask, targets = (
         at[(at >= window.start) & (at < window.stop)] for at in (timeline.eval_mask, timeline.targets)
     )
-    axes.plot(eval_mask, values[eval_mask], "o", color=RED, markersize=9, fillstyle="none", zorder=4)
-    axes.plot(targets, values[targets], "o", color=ORANGE, markersize=5, zorder=3)
+    axes.plot(eval_mask, values[eval_mask], "o", color="black", markersize=9, fillstyle="none", zorder=4)
+    axes.plot(targets, values[targets], "o", color=TARGET, markersize=5, zorder=3)
 
 
 def _prediction_panel(axes: Axes, timeline: Timeline, window: _Window) -> None:
     _chunk(axes, timeline)
     for colour, prediction in zip(PREDICTION_COLOURS, timeline.predictions, strict=False):
         _line(axes, prediction.with_memory, window, color=colour)
-        axes.axhline(prediction.without_memory, color=colour, linestyle="--", linewidth=1.2)
+        axes.axhline(prediction.without_memory, color=_without(timeline, colour), linestyle="--", linewidth=1.2)
         if prediction.spread is not None and len(timeline.predictions) == 1:
             low, high = prediction.without_memory - prediction.spread, prediction.without_memory + prediction.spread
             axes.axhspan(low, high, color=GREY, alpha=0.15, linewidth=0)
@@ -118,25 +132,28 @@ def _prediction_panel(axes: Axes, timeline: Timeline, window: _Window) -> None:
 
 
 def _chunk(axes: Axes, timeline: Timeline) -> None:
-    axes.axvspan(-0.5, min(timeline.chunk_length, timeline.steps) - 0.5, color=PURPLE, alpha=0.4, linewidth=0)
+    axes.axvspan(-0.5, min(timeline.chunk_length, timeline.steps) - 0.5, color=CHUNK, alpha=0.4, linewidth=0)
+
+
+def _without(timeline: Timeline, colour: str) -> str:
+    return GREY if len(timeline.predictions) == 1 else colour
 
 
 def _uncertainty_legend(timeline: Timeline) -> list[Artist]:
     def point(colour: str, label: str, **style: Any) -> Line2D:
         return Line2D([], [], color=colour, linestyle="", label=label, **style)
 
-    handles: list[Artist] = [Line2D([], [], color=BLUE, label=timeline.score.split()[0])]
+    handles: list[Artist] = [Line2D([], [], color=GREY, label=timeline.score.split()[0])]
     if count := len(timeline.targets):
-        handles.append(point(ORANGE, "selected target" if count == 1 else f"{count} selected targets", marker="o"))
+        handles.append(point(TARGET, "selected target" if count == 1 else f"{count} selected targets", marker="o"))
     if count := len(timeline.eval_mask):
         label = "true step (evaluated)" if count == 1 else f"{count} true steps (evaluated)"
-        handles.append(point(RED, label, marker="o", markersize=9, fillstyle="none"))
-    handles.append(Patch(color=PURPLE, alpha=0.4, linewidth=0, label=f"one chunk: r = {timeline.chunk_length} steps"))
+        handles.append(point("black", label, marker="o", markersize=9, fillstyle="none"))
+    handles.append(Patch(color=CHUNK, alpha=0.4, linewidth=0, label=f"one chunk: r = {timeline.chunk_length} steps"))
     for colour, prediction in zip(PREDICTION_COLOURS, timeline.predictions, strict=False):
         handles.append(Line2D([], [], color=colour, label=f"step {prediction.step:,}, with memory $m_t$"))
     if timeline.predictions:
-        alone = PREDICTION_COLOURS[0] if len(timeline.predictions) == 1 else GREY
-        handles.append(Line2D([], [], color=alone, linestyle="--", linewidth=1.2, label="without memory"))
+        handles.append(Line2D([], [], color=GREY, linestyle="--", linewidth=1.2, label="without memory"))
         if len(timeline.predictions) == 1 and timeline.predictions[0].spread is not None:
             handles.append(Patch(color=GREY, alpha=0.15, linewidth=0, label="its standard deviation"))
     if any(prediction.truth is not None for prediction in timeline.predictions):
@@ -164,10 +181,10 @@ def frames(timeline: Timeline) -> Figure:
             axes.set_title(f"step {frame.step:,}: {timeline.uncertainty[frame.step]:.2f}", fontsize=8)
             for spine in axes.spines.values():
                 spine.set(
-                    visible=True, color=ORANGE if frame.selected else GREY, linewidth=3 if frame.selected else 0.8
+                    visible=True, color=TARGET if frame.selected else GREY, linewidth=3 if frame.selected else 0.8
                 )
         handles = [
-            Patch(facecolor="none", edgecolor=ORANGE, linewidth=3, label="selected target"),
+            Patch(facecolor="none", edgecolor=TARGET, linewidth=3, label="selected target"),
             Patch(facecolor="none", edgecolor=GREY, label="not selected"),
         ]
         figure.legend(handles=handles, loc="outside upper left", ncols=2, **TIGHT)

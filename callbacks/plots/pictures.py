@@ -11,11 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from memup_lightning.callbacks.plots.style import (
-    BLUE,
-    GREEN,
     GREY,
-    ORANGE,
-    RED,
+    METHODS,
+    POINT,
+    TARGET,
     WIDTH,
     plot_style,
     readable_bytes,
@@ -24,30 +23,39 @@ from memup_lightning.callbacks.plots.style import (
 
 MAX_CLUSTERS, MIN_SHARE = 16, 0.005
 """Context clusters that are shown, at most, and the share of the targets below which one is not."""
-_UNITS = {"val/memory_gain": "memory gain (bits)", "val/return": "return"}
+_UNITS = {"val/mse": "squared error", "val/memory_gain": "memory gain (bits)", "val/return": "return"}
 
 
-def learning_curve(history: Sequence[Mapping[str, float]]) -> Figure:
-    """Draw accuracy and memory gain on validation episodes against updates; of an agent success and return.
+def learning_curve(history: Sequence[Mapping[str, float]], selected: int | None = None) -> Figure:
+    """Draw accuracy, squared error and memory gain on validation episodes against updates; of an agent success and return.
 
     Args:
         history: one row an evaluation: ``updates`` and the metrics ``val/...``; at least one row.
+        selected: update at which the first targets were selected; None: unknown, or none were.
     """
+    ours = METHODS["MemUP"]
     below = [name for name in _UNITS if any(name in row for row in history)]
     with plot_style():
         figure = Figure(figsize=(WIDTH, 2.2 + 1.4 * len(below)), layout="constrained")
         panels = figure.subplots(1 + len(below), 1, sharex=True, squeeze=False)[:, 0]
         recall = "target recall: share of the true steps that were selected"
-        _curve(panels[0], history, "val/target_recall", ORANGE, "s", label=recall, linestyle="--")
-        _curve(panels[0], history, "val/accuracy", BLUE, "o", label="accuracy")
-        _curve(panels[0], history, "val/success", BLUE, "o", label="success: share of the episodes")
+        _curve(panels[0], history, "val/target_recall", TARGET, label=recall, linestyle="--")
+        _curve(panels[0], history, "val/accuracy", ours, label="accuracy")
+        _curve(panels[0], history, "val/success", ours, label="success: share of the episodes")
+        for panel in panels if selected is not None else ():
+            label = f"first targets selected, at update {selected:,}" if panel is panels[0] else None
+            panel.axvline(float(selected or 0), color=TARGET, linewidth=1, linestyle=":", label=label)
         panels[0].set_ylim(-0.04, 1.08)
         panels[0].set_ylabel("share")
         if panels[0].lines:
             panels[0].legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, reverse=True)
         for panel, name in zip(panels[1:], below, strict=True):
-            _curve(panel, history, name, GREEN, "o")
+            _curve(panel, history, name, ours)
             panel.axhline(0, color=GREY, linewidth=0.8, linestyle=":")
+            if name == "val/mse":
+                _curve(panel, history, "val/local_mse", GREY, linestyle="--", label="without memory")
+                if len(panel.get_legend_handles_labels()[0]):
+                    panel.legend(loc="best")
             panel.set_ylabel(_UNITS[name])
         panels[-1].set_xlabel("updates")
         panels[-1].set_xlim(0, max(row["updates"] for row in history) * 1.03 or 1)
@@ -56,14 +64,12 @@ def learning_curve(history: Sequence[Mapping[str, float]]) -> Figure:
     return figure
 
 
-def _curve(
-    axes: Axes, history: Sequence[Mapping[str, float]], name: str, colour: str, marker: str, **style: Any
-) -> None:
+def _curve(axes: Axes, history: Sequence[Mapping[str, float]], name: str, colour: str, **style: Any) -> None:
     points = [(row["updates"], row[name]) for row in history if name in row]
     if points:
-        size = 4 if len(points) <= 40 else 0
         updates, values = zip(*points, strict=True)
-        axes.plot(updates, values, color=colour, marker=marker, markersize=size, clip_on=False, **style)
+        shown = POINT if len(points) <= 40 else {"clip_on": False}
+        axes.plot(updates, values, color=colour, **shown, **style)
 
 
 def clusters(rows: Sequence[Mapping[str, Any]], unit: str) -> Figure:
@@ -81,12 +87,12 @@ def clusters(rows: Sequence[Mapping[str, Any]], unit: str) -> Figure:
         figure = Figure(figsize=(WIDTH, 0.22 * len(rows) + 0.9), layout="constrained")
         panels = figure.subplots(1, 3, sharey=True)
         gain, error = ([row[key] or 0 for row in rows] for key in ("gain", "error"))
-        panels[0].barh(place, [row["uncertainty"] for row in rows], color=BLUE)
+        panels[0].barh(place, [row["uncertainty"] for row in rows], color=GREY)
         panels[0].set_xlabel(f"uncertainty without\nmemory ({unit})")
-        panels[1].barh(place, gain, xerr=error, color=GREEN, ecolor=GREY)
+        panels[1].barh(place, gain, xerr=error, color=METHODS["MemUP"], ecolor=GREY)
         panels[1].axvline(0, color=GREY, linewidth=0.8)
         panels[1].set_xlabel("explained by the\nmemory (bits)")
-        panels[2].barh(place, [row["share"] for row in rows], color=ORANGE)
+        panels[2].barh(place, [row["share"] for row in rows], color=TARGET)
         panels[2].set_xlabel("share of\nthe targets")
         panels[0].set_yticks(place, [name if len(name) <= 40 else name[:37] + "..." for name in names], fontsize=7)
     return figure
@@ -117,12 +123,15 @@ def memory(
         right = 10 ** np.ceil(np.log10(max(length, longest) * 3))
         low = max(1, min(min(measured), chunk_length, length))
         beyond = np.geomspace(longest, right, 50)
-        points: dict[str, Any] = {"marker": "o", "markersize": 5, "clip_on": False, "zorder": 3}
-        axes.plot(*zip(*measured.items(), strict=True), color=RED, label="full BPTT, measured", **points)
-        axes.plot(beyond, [line(x) for x in beyond], color=RED, linestyle="--", label="full BPTT, extrapolated")
-        ours = f"this run, measured (chunks of {chunk_length} steps)"
-        axes.plot([low, right], [saved, saved], color=BLUE, label=ours)
-        axes.plot(length, saved, color=BLUE, marker="o", markersize=6)
+        full = METHODS["BPTT"]
+        axes.plot(*zip(*measured.items(), strict=True), color=full, label="full BPTT", zorder=3, **POINT)
+        axes.plot(beyond, [line(x) for x in beyond], color=full, linestyle="--", label="extrapolated")
+        if chunk_length in measured:
+            truncated = measured[chunk_length]
+            axes.plot([low, right], [truncated, truncated], color=METHODS["TBPTT"], label="truncated BPTT")
+        label = f"this run (chunks of {chunk_length} steps)"
+        axes.plot([low, right], [saved, saved], color=METHODS["MemUP"], label=label)
+        axes.plot(length, saved, color=METHODS["MemUP"], **POINT)
         axes.axvline(length, color=GREY, linestyle=":", linewidth=1)
         axes.set(xscale="log", yscale="log", xlim=(low, right))
         axes.set_xlabel("episode length (steps)")
@@ -135,5 +144,5 @@ def memory(
             axes.annotate("", (length, line(length)), (length, saved), arrowprops=arrow)
             text = f" {ratio:,.{0 if ratio >= 10 else 1}f} times less\n at {length:,.0f} steps"
             axes.annotate(text, (length, float(np.sqrt(line(length) * saved))), va="center")
-        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4)
     return figure

@@ -15,7 +15,7 @@ from torch import Tensor
 from memup_lightning.callbacks.memory_usage import restored_rng
 from memup_lightning.data.targets import NOWHERE
 from memup_lightning.models.eval_mode import eval_mode
-from memup_lightning.modules import MemUP
+from memup_lightning.modules import MemoryTask, MemUP
 from memup_lightning.modules.evaluation.comparison import Comparison, OutcomePrediction
 from memup_lightning.modules.evaluation.memory import BITS_PER_NAT
 from memup_lightning.protocols import ChunkSource, EpisodeSplit, TargetStore
@@ -126,7 +126,7 @@ def follow_episode(model: MemUP, data: ChunkSource, split: Split = "val", episod
         steps = targets if len(targets) else timeline.eval_mask
         steps = np.sort(steps[np.argsort(-uncertainty[steps], kind="stable")][:MAX_PREDICTIONS])
         if len(steps):
-            timeline.predictions = _predict(model, episodes, episode, steps, timeline.steps)
+            timeline.predictions = follow_outcomes(model, episodes, episode, steps, timeline.steps)
     timeline.frames = _frames(episodes, episode, timeline)
     return timeline
 
@@ -169,7 +169,18 @@ def _select(
     return np.concatenate(scores), np.concatenate(eval_mask), targets
 
 
-def _predict(model: MemUP, episodes: EpisodeSplit, episode: int, positions: IntArray, length: int) -> list[Predictions]:
+def follow_outcomes(
+    model: MemoryTask, episodes: EpisodeSplit, episode: int, positions: IntArray, length: int
+) -> list[Predictions]:
+    """Predict the outcomes of some steps of an episode from the memory state of every step before.
+
+    Args:
+        model: a trained model, MemUP or a baseline.
+        episodes: of a split.
+        episode: its number.
+        positions: the steps, in rising order.
+        length: steps of the episode.
+    """
     steps, type_ = episodes.steps_at(np.array([episode]), positions[None]), _outcome_type(episodes)
     values = []
     for chunk, memory in model.play(episodes.chunks(np.array([episode]), lanes=1)):

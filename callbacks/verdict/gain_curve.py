@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from memup_lightning.callbacks.plots.style import BLUE, GREY, ORANGE, WIDTH, plot_style
+from memup_lightning.callbacks.plots.style import GREY, METHODS, POINT, SKY, WIDTH, plot_style
 from memup_lightning.callbacks.verdict.measurements import Measurements
 
 
@@ -21,8 +21,8 @@ def gain_curve(run: Measurements) -> Figure:
         axes = figure.subplots()
         longest = 1
         for split, label, colour, line in (
-            (run.train, "training", ORANGE, "--"),
-            (run.val, "validation", BLUE, "-"),
+            (run.train, "training", SKY, "--"),
+            (run.val, "validation", METHODS["MemUP"], "-"),
         ):
             if split is None:
                 continue
@@ -30,7 +30,7 @@ def gain_curve(run: Measurements) -> Figure:
             mean, low, high = np.array([point.gain for point in split.curve]).T
             axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
             name = f"{label} ({split.episodes} episodes)" if split.episodes else label
-            axes.plot(x, mean, color=colour, marker="o", markersize=4, linestyle=line, label=name)
+            axes.plot(x, mean, color=colour, linestyle=line, label=name, **POINT)
             longest = max(longest, split.curve[-1].distance)
         if run.outcome == "class" and run.val is not None:
             axes.axhline(run.val.surprise, color=GREY, linewidth=0.8, linestyle=":", label="all that is uncertain")

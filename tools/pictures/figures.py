@@ -11,8 +11,10 @@ from matplotlib import pyplot
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch, Rectangle
 
-STEPS, CHUNK, BEGIN, TARGET = 24, 4, 4, 23
-BLUE, ORANGE, RED, PALE = "#4c78a8", "#f58518", "#c0392b", "#e4e4e4"
+from memup_lightning.callbacks.plots.style import METHODS, TARGET
+
+STEPS, CHUNK, BEGIN, LAST = 24, 4, 4, 23
+PALE, GRADIENT = "#e4e4e4", "black"
 
 
 def arrow(axes: Axes, begin: tuple[float, float], end: tuple[float, float], colour: str, bend: float = 0.0) -> None:
@@ -31,14 +33,14 @@ def arrow(axes: Axes, begin: tuple[float, float], end: tuple[float, float], colo
     )
 
 
-def timeline(axes: Axes, title: str, stored: set[int], says: str) -> None:
+def timeline(axes: Axes, title: str, colour: str, stored: set[int], says: str) -> None:
     """An episode, a box a step, those filled whose intermediate results are kept for the backward pass."""
     for step in range(STEPS):
-        colour = BLUE if step in stored else PALE
-        axes.add_patch(Rectangle((step + 0.08, 0), 0.84, 0.84, facecolor=colour, edgecolor="white"))
+        fill = colour if step in stored else PALE
+        axes.add_patch(Rectangle((step + 0.08, 0), 0.84, 0.84, facecolor=fill, edgecolor="white"))
     axes.text(0.5, 0.42, "cue", ha="center", va="center", fontsize=9, color="white" if 0 in stored else "black")
-    axes.add_patch(Rectangle((TARGET + 0.08, 0), 0.84, 0.84, facecolor="none", edgecolor=ORANGE, linewidth=3))
-    axes.text(TARGET + 0.5, -0.2, "$y_k$", ha="center", va="top", fontsize=12, color=ORANGE)
+    axes.add_patch(Rectangle((LAST + 0.08, 0), 0.84, 0.84, facecolor="none", edgecolor=TARGET, linewidth=3))
+    axes.text(LAST + 0.5, -0.2, "$y_k$", ha="center", va="top", fontsize=12, color=TARGET)
     axes.text(0, 2.15, title, fontsize=13, fontweight="bold", va="center")
     axes.text(STEPS, 2.15, says, fontsize=11, va="center", ha="right")
     axes.set(xlim=(-0.3, STEPS + 0.3), ylim=(-0.8, 2.5))
@@ -55,23 +57,23 @@ def chunk(axes: Axes, begin: int) -> None:
 def methods(path: Path) -> None:
     """What a training step of each method keeps, and where its gradients go."""
     figure, (full, truncated, memup) = pyplot.subplots(3, 1, figsize=(11, 7.2), layout="constrained")
-    timeline(full, "Full BPTT", set(range(STEPS)), "stores (blue) every step of the episode")
-    arrow(full, (TARGET + 0.5, 1.05), (0.5, 1.05), RED)
-    full.text(STEPS / 2, 1.2, "gradient, step by step", ha="center", va="bottom", color=RED, fontsize=11)
+    timeline(full, "Full BPTT", METHODS["BPTT"], set(range(STEPS)), "stores (coloured) every step")
+    arrow(full, (LAST + 0.5, 1.05), (0.5, 1.05), GRADIENT)
+    full.text(STEPS / 2, 1.2, "gradient, step by step", ha="center", va="bottom", color=GRADIENT, fontsize=11)
 
-    timeline(truncated, "Truncated BPTT", set(range(STEPS - CHUNK, STEPS)), "stores $r$ steps")
+    timeline(truncated, "Truncated BPTT", METHODS["TBPTT"], set(range(STEPS - CHUNK, STEPS)), "stores $r$ steps")
     chunk(truncated, STEPS - CHUNK)
-    arrow(truncated, (TARGET + 0.5, 1.05), (STEPS - CHUNK + 0.2, 1.05), RED)
+    arrow(truncated, (LAST + 0.5, 1.05), (STEPS - CHUNK + 0.2, 1.05), GRADIENT)
     truncated.text(STEPS - CHUNK - 0.2, 1.25, "the gradient ends here,\nfar from the cue", ha="right", va="center",
-                   color=RED, fontsize=11)  # fmt: skip
+                   color=GRADIENT, fontsize=11)  # fmt: skip
 
-    timeline(memup, "MemUP", {*range(BEGIN, BEGIN + CHUNK), TARGET}, "stores $r$ steps and $K$ targets")
+    timeline(memup, "MemUP", METHODS["MemUP"], {*range(BEGIN, BEGIN + CHUNK), LAST}, "stores $r$ steps and $K$ targets")
     chunk(memup, BEGIN)
     for step in range(BEGIN, BEGIN + CHUNK):
-        arrow(memup, (TARGET + 0.5, 0.92), (step + 0.5, 0.92), RED, bend=0.11)
+        arrow(memup, (LAST + 0.5, 0.92), (step + 0.5, 0.92), GRADIENT, bend=0.11)
     says = "gradient from the target straight to every $m_t$ of the chunk;\nnothing in between is stored"
-    memup.text(15.5, -0.2, says, ha="center", va="top", color=RED, fontsize=11)
-    arrow(memup, (0.95, 0.42), (BEGIN, 0.42), "black")
+    memup.text(15.5, -0.2, says, ha="center", va="top", color=GRADIENT, fontsize=11)
+    arrow(memup, (0.95, 0.42), (BEGIN, 0.42), METHODS["MemUP"])
     memup.text(2.5, -0.2, "the state comes in,\nwithout gradient", ha="center", va="top", fontsize=10)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)

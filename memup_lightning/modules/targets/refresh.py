@@ -41,6 +41,9 @@ class TargetRefresh(Callback):
     Logs ``val/target_recall`` (share of the true steps among U at the beginning of an episode; of K where there are
     more), ``train/target_recall`` (the same on the episodes refreshed), ``refresh/seconds`` and
     ``refresh/share_of_training`` (at each refresh, and of the whole training at its end).
+
+    Attributes:
+        first_update: update at which the first targets were selected; None before.
     """
 
     def __init__(
@@ -73,6 +76,7 @@ class TargetRefresh(Callback):
         self._turn = 0
         self._loss: Tensor | None = None
         self._previous: float | None = None
+        self.first_update: int | None = None
         self._recall: dict[str, float] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -136,6 +140,8 @@ class TargetRefresh(Callback):
                 model.fit_clusters(sample, data.seed)
         recall = score_on_all_ranks(data, model, "train", episodes, self.lanes)
         store.complete_refresh()
+        if self.first_update is None:
+            self.first_update = trainer.global_step
         self.seconds += time.perf_counter() - begin
         logged = {
             "refresh/seconds": self.seconds,
@@ -205,8 +211,10 @@ class TargetRefresh(Callback):
             "seconds": self.seconds,
             "previous": self._previous,
             "loss": self._loss,
+            "first_update": self.first_update,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._turn, self.seconds = state_dict["turn"], state_dict["seconds"]
         self._previous, self._loss = state_dict["previous"], state_dict["loss"]
+        self.first_update = state_dict["first_update"]
