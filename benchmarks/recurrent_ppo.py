@@ -19,17 +19,23 @@ from typing import Any
 import gymnasium
 import numpy as np
 import torch
+from gymnasium.vector import VectorEnv
 
 import memup_lightning.envs  # noqa: F401 - registers the maze
 from benchmarks.report import Columns, Row, arguments, publish
 from benchmarks.tmaze_agents import BUDGET, ENVS, SOLVED, rollout_steps, run
 
 
-def evaluate(model: Any, length: int, episodes: int, seed: int) -> float:
-    """Share of episodes whose return is positive, under the most probable actions."""
-    env = gymnasium.make_vec(
+def mazes(length: int, episodes: int) -> VectorEnv[Any, Any, Any]:
+    """Vector environment of as many mazes."""
+    return gymnasium.make_vec(
         "memup/TMaze-v0", num_envs=episodes, vectorization_mode="vector_entry_point", length=length
     )
+
+
+def evaluate(model: Any, env: VectorEnv[Any, Any, Any], seed: int) -> float:
+    """Share of first episodes whose return is positive, under the most probable actions; the environment is closed."""
+    episodes = env.num_envs
     observation, _ = env.reset(seed=seed)
     state, begins = None, np.ones(episodes, bool)
     returns, over = np.zeros(episodes), np.zeros(episodes, bool)
@@ -59,9 +65,9 @@ def theirs(length: int, seed: int, rate: float, threads: int) -> Row:
     while taken < BUDGET[length] and success < 1:
         model.learn(10 * ENVS * steps, reset_num_timesteps=False)
         taken = model.num_timesteps
-        success = evaluate(model, length, 100, seed + 1)
+        success = evaluate(model, mazes(length, 100), seed + 1)
     seconds = time.perf_counter() - begin
-    success = evaluate(model, length, 200, seed + 1000)
+    success = evaluate(model, mazes(length, 200), seed + 1000)
     env.close()
     return {"success": success, "environment_steps": taken, "seconds": seconds, "lr": rate}
 

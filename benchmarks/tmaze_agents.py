@@ -105,7 +105,7 @@ def run(agent: str, length: int, seed: int, threads: int, lr: float | None = Non
             return summary
 
         config, parts = "conf/tmaze_ppo.yaml", []
-        processor = _processor_seconds()
+        processor = processor_seconds()
         if agent == "MemUP two-phase":
             rarely = ["--trainer.val_check_interval=1000"] if length >= LONG else []
             parts = [fit("conf/tmaze.yaml", f"--data.init_args.length={length}", *rarely)]
@@ -120,7 +120,7 @@ def run(agent: str, length: int, seed: int, threads: int, lr: float | None = Non
             given += [f"--model.init_args.memory.init_args.{name}={x}" for name, x in base.options(length).items()]
             given += [f"--model.init_args.optimizer.init_args.lr={lr or base.lr}"]
         parts.append(fit(config, *given, "--trainer.callbacks+=MemoryUsage"))  # a policy's update is measured too
-        processor = _processor_seconds() - processor
+        processor = processor_seconds() - processor
         last = ["--ckpt_path=last", *given]
         played = call(folder, "test", config, *last, seed=seed + 1000, threads=threads, wandb="disabled")
         with (played / "metrics.csv").open() as file:
@@ -139,7 +139,7 @@ def run(agent: str, length: int, seed: int, threads: int, lr: float | None = Non
     }
 
 
-def _processor_seconds() -> float:
+def processor_seconds() -> float:
     """Of all processes that this one has started and that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
