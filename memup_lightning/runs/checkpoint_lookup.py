@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ from memup_lightning.runs.checkpoint_io import (
 from memup_lightning.runs.run_folder import NO_LOGGER_FOLDER, as_list
 
 _say = rank_zero_only(print)
+_say_once = cache(_say)
 KEPT_WEIGHTS = "best_gain.ckpt"
 """Weights with which a run ended; no run is resumed from it."""
 
@@ -114,7 +116,7 @@ def weights_to_use(path: str | Path, which: Literal["best", "last"] = "best") ->
         found = kept
     if found is None:
         raise MemUPError(f"{home}: there is no intact checkpoint in this folder; give the path of one")
-    _say(f"taking {found}")
+    _say_once(f"taking {found}")  # many environments of a process load the same weights
     return found
 
 
