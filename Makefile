@@ -98,6 +98,8 @@ bench: setup
 	$(BIN)/python -m benchmarks.tasks --threads 1 --json benchmarks/results/tasks.json
 	$(BIN)/python -m benchmarks.tasks --ablation --seeds 1 --threads 1 --json benchmarks/results/ablation.json
 	$(BIN)/python -m benchmarks.rollouts --json benchmarks/results/rollouts.json
+	$(BIN)/python -m benchmarks.serving --json benchmarks/results/serving.json
+	$(BIN)/python -m benchmarks.transformers --seeds 1 --json benchmarks/results/transformers.json
 	$(BIN)/python -m benchmarks.tmaze_agents --json benchmarks/results/tmaze_agents.json
 	$(BIN)/python -m benchmarks.frozen_memory --seeds 1 --json benchmarks/results/frozen_memory.json
 	$(BIN)/python -m benchmarks.two_colors_env --json benchmarks/results/two_colors_env.json
