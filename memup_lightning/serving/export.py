@@ -97,12 +97,17 @@ def _program(step: ExportedStep) -> Any:
 
 
 def _onnx(step: ExportedStep, path: Path) -> None:
+    program = _program(step)
+    if any(
+        node.target is torch.ops.aten.sort.stable for node in program.graph.nodes
+    ):  # said now, not after the conversion
+        raise ValueError("ONNX has no stable sort")
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
         torch.onnx.export(
-            _program(step),
+            program,
             (),
             path,
             input_names=step.input_names,
