@@ -22,7 +22,7 @@ from pytorch_lightning import Callback, Trainer, seed_everything
 from memup_lightning.cli.main import MemUPCLI, main
 from memup_lightning.datamodules import RolloutDataModule, TMazeDataModule
 from memup_lightning.datamodules.played.joint import JointDataModule, RecentEpisodes
-from memup_lightning.envs import TMazeVectorEnv
+from memup_lightning.envs import TMazeEnv, TMazeVectorEnv
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.memory import LSTM
 from memup_lightning.modules import MemUP
@@ -33,6 +33,7 @@ from memup_lightning.rl.collectors.recorder import EpisodeRecorder
 from memup_lightning.rl.collectors.rollouts import RolloutCollector
 from memup_lightning.rl.minibatches import iterate_minibatches
 from memup_lightning.rl.networks import RunningNormalizer
+from memup_lightning.rl.wrappers import MemoryObservation
 from memup_lightning.runs.statistics import mean_interval, share_interval
 from memup_lightning.specs import FieldSpec, TaskSpec
 from tests.command_line import tiny
@@ -114,6 +115,11 @@ def test_the_same_seed_gives_the_same_agent(run: Run) -> None:
 
 def test_an_agent_is_loaded_from_its_checkpoint_alone_and_acts_as_in_training(run: Run) -> None:
     path = last(run("fit"))
+    shown, _ = MemoryObservation(TMazeEnv(length=6), "memory.ckpt").reset(seed=1)
+    model = MemUP.load_from_checkpoint("memory.ckpt")
+    assert np.allclose(shown[3:], model.encode_step({"observation": shown[None, :3]})[0][0], atol=1e-6)
+    with pytest.raises(MemUPError, match=r"it holds .*PPO"):
+        MemoryObservation(TMazeEnv(length=6), path)
     Path("memory.ckpt").unlink()
     agent = Agent.load(path)
     player = RolloutCollector(TMazeVectorEnv(3, length=6), agent.model.task, seed=5)
