@@ -8,8 +8,8 @@ share of the explainable information (`bits` of an evaluated step: what the whol
 context does not, known from the generator) that the memory explains on validation episodes, each outcome with the
 state of its own step: of bits for classes, of the variance for numbers. It is measured against the exact local
 uncertainty, so a bad local predictor cannot inflate it. A run ends when the share reaches 0.95, at its limit of updates
-or after five minutes. `--predictor` takes another predictor than the default. `without` is the accuracy without memory.
-Rows are written as they come; those of other tasks in the JSON file already are kept.
+or after five minutes of the processor (`seconds`). `--predictor` takes another predictor than the default. `without` is
+the accuracy without memory. Rows are written as they come; those of other tasks in the JSON file already are kept.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ class ExplainedShare(Callback):
 
     Args:
         problem: what is learned.
-        seconds: longest time of the run.
+        seconds: longest time of the run, of this process on a processor: other work on the machine does not count.
 
     Attributes:
         curve: updates, share of each validation.
@@ -41,12 +41,12 @@ class ExplainedShare(Callback):
         self.problem = problem
         self.seconds = seconds
         self.curve: list[tuple[int, float]] = []
-        self._began = time.perf_counter()
+        self._began = time.process_time()
 
     @property
     def elapsed(self) -> float:
-        """Seconds since this callback was made."""
-        return time.perf_counter() - self._began
+        """Seconds of the processor since this callback was made."""
+        return time.process_time() - self._began
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
         trainer.should_stop = trainer.should_stop or self.elapsed > self.seconds

@@ -27,6 +27,7 @@ from memup_lightning.modules.losses import FiniteLoss, sum_losses
 from memup_lightning.modules.standardization import fit_standardizers
 from memup_lightning.modules.states.lane_states import LaneStates
 from memup_lightning.modules.trial import check_predictor, check_size, make_part, try_parts
+from memup_lightning.modules.weight_average import AveragedTask
 from memup_lightning.protocols import ChunkSource
 from memup_lightning.runs.parts import recorded_data
 from memup_lightning.specs import FieldSpec, TaskSpec
@@ -54,7 +55,7 @@ class MemoryOptions(TypedDict, total=False):
     lr_scheduler: LRSchedulerCallable | None
 
 
-class MemoryTask(MemoryEncoding, MemoryEvaluation):
+class MemoryTask(MemoryEncoding, MemoryEvaluation, AveragedTask):
     """Base class of memory-training tasks: a memory and a predictor on a stream of chunks; :meth:`losses` is abstract.
 
     The parts are callables (a class, or a ``functools.partial`` of one) that get their sizes from the task. In a config
@@ -269,6 +270,7 @@ class MemoryTask(MemoryEncoding, MemoryEvaluation):
 
     def on_train_end(self) -> None:
         self._finite_loss.check(self.global_step)
+        super().on_train_end()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._finite_loss.check(self.global_step)  # the last good checkpoint is not replaced
