@@ -56,6 +56,12 @@ class BaseDataModule(LightningDataModule, ABC):
         """Name of the data in results."""
         return type(self).__name__.removesuffix("DataModule")
 
+    def describe(self) -> dict[str, str]:
+        """Return what a run on the data says about them before it begins: name of a row, text."""
+        task = self.task
+        reads = (f"{name} ({task.fields[name]})" for name in task.inputs)
+        return {"data": self.label, "the memory reads": ", ".join(reads), "outcome": str(task.outcome)}
+
     def check_ranks(self, num_ranks: int) -> None:
         """Refuse a number of ranks that cannot share the training data evenly; called before the ranks are started.
 

@@ -56,6 +56,14 @@ class FieldSpec:
                 "channels to the end, for example by numpy.moveaxis(frames, -3, -1)"
             )
 
+    def __str__(self) -> str:
+        if self.type == "token":
+            return f"one of {self.classes:,} classes"
+        if self.type == "image":
+            return "image of " + "x".join(map(str, self.shape))
+        size = prod(self.shape)
+        return "a number" if size == 1 else f"{size:,} numbers"
+
     @property
     def fill(self) -> int:
         """Value before the first and after the last step of an episode."""

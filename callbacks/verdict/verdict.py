@@ -14,7 +14,7 @@ from rich.console import Console
 
 from memup_lightning.callbacks import plots
 from memup_lightning.callbacks.best_weights import BestWeights
-from memup_lightning.callbacks.report_metrics import finite_tree
+from memup_lightning.callbacks.report.metrics import finite_tree
 from memup_lightning.callbacks.verdict.finding import Finding
 from memup_lightning.callbacks.verdict.measure import measure
 from memup_lightning.callbacks.verdict.measurements import Measurements
@@ -33,8 +33,8 @@ class Verdict(Callback):
     It measures on rank zero, on up to 64 validation and 64 training episodes, a few seconds at most: the memory gain
     against the number of steps between the state and the outcome (picture ``gain_curve.png``), what is uncertain without
     memory, the scale of the inputs. ``docs/when-it-does-not-learn.md`` has the rules. The command line adds one;
-    :class:`~memup_lightning.callbacks.run_report.RunReport` writes it into ``summary.json``, and makes its own where the
-    trainer has none. Of agents, which have returns, it says nothing.
+    :class:`~memup_lightning.callbacks.report.run_report.RunReport` writes it into ``summary.json``, and makes its own where
+    the trainer has none. Of agents, which have returns, it says nothing.
 
     Attributes:
         measurements: of the last run; None where there are none.

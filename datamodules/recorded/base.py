@@ -28,6 +28,7 @@ from memup_lightning.protocols import ChunkLearner
 from memup_lightning.runs.parts import parts
 from memup_lightning.typing import IntArray, Split
 
+_PURPOSES = {"val": "validation", "test": "test"}
 _LOSS_FREE = 1 / 16  # share of the training episodes in which the gain of a memory is measured
 STAGES: dict[str, tuple[Split, ...]] = {
     "fit": ("train", "val"),
@@ -211,6 +212,19 @@ class EpisodeDataModule(RecordedSplits):
                 f"num_targets={self.selector.num_targets}, but episode {shortest} has only {lengths[shortest]} steps; "
                 f"ask for at most {lengths[shortest]} targets or drop shorter episodes"
             )
+
+    def describe(self) -> dict[str, str]:
+        lengths = {split: self.splits[split].lengths for split in SPLITS if split in self.splits}
+        train, others = lengths.pop("train"), [f"{len(x):,} for {_PURPOSES[split]}" for split, x in lengths.items()]
+        shortest, longest = (f"{int(x):,}" for x in (train.min(), train.max()))
+        steps = f"{shortest} steps" if shortest == longest else f"{shortest} to {longest} steps"
+        rows = super().describe()
+        rows["data"] += ": " + ", ".join([f"{len(train):,} training episodes of {steps}", *others])
+        rows["gradients cross"] = f"{self.chunk_length:,} steps (r), in {self.lanes:,} lanes"
+        if self._needs_targets():
+            name, most = type(self.selector).__name__, self.selector.num_targets
+            rows["targets"] = f"at most {most} of the later steps of an episode, by {name}"
+        return rows
 
     def default_schedule(self) -> bool:
         return self.restart is None and self.lanes > 1

@@ -23,7 +23,7 @@ from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.profilers import PassThroughProfiler
 
 from memup_lightning import __version__, callbacks, envs  # noqa: F401 (every class that is imported has a short name in configs)
-from memup_lightning.callbacks import BestWeights, PredictionWriter, Verdict
+from memup_lightning.callbacks import BestWeights, PredictionWriter, Progress, RunSummary, Verdict
 from memup_lightning.cli.arguments import config_files_first, read_config_files
 from memup_lightning.cli.dropped_keys import dropped_keys_logger, warn_of_dropped_keys
 from memup_lightning.cli.errors import about_settings
@@ -73,6 +73,8 @@ _SWITCHES: dict[str, type] = {
     "enable_checkpointing": Checkpoint,
 }
 """Switches of the trainer, and the callbacks that they are for."""
+_UNINFORMATIVE = ("litlogger", "GPU available: False", "TPU available: False", "HPU available: False")
+"""Messages of Lightning that tell a user nothing, or advertise."""
 
 
 list_options_with_defaults()
@@ -212,6 +214,7 @@ class MemUPCLI(LightningCLI):
         check_at_least(1, **{"trainer.accumulate_grad_batches": self.trainer.accumulate_grad_batches})
         keep_wandb_silent(self.trainer)
         _add_default_callbacks(self.trainer, self.config.subcommand == "predict")
+        _replace_defaults(self.trainer, self._given.trainer)
         write_metrics_whole(self.trainer)
         if type(self.trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # not one that the config names
             self.trainer.strategy.checkpoint_io = AtomicCheckpointIO()
@@ -304,10 +307,19 @@ def _add_default_callbacks(trainer: Trainer, predicts: bool) -> None:
         used.insert(0, PredictionWriter())
 
 
+def _replace_defaults(trainer: Trainer, config: Namespace) -> None:
+    """Let our own progress and summary take the place of those that Lightning adds where the config names none."""
+    named = [import_path(x.class_path) for x in config.callbacks or [] if isinstance(x, Namespace)]
+    used = parts(trainer).callbacks
+    for base, make in ((ProgressBar, Progress), (ModelSummary, RunSummary)):
+        if not any(isinstance(x, type) and issubclass(x, base) for x in named):
+            used[:] = [make() if isinstance(x, base) else x for x in used]
+
+
 def _is_keyword(ckpt_path: str) -> bool:
     """Return whether it is no path, but a keyword that Lightning resolves."""
     return ckpt_path in ("hpc", "registry") or ckpt_path.startswith("registry:")
 
 
 def _is_relevant(record: logging.LogRecord) -> bool:
-    return "litlogger" not in record.getMessage()  # an advertisement
+    return not any(text in record.getMessage() for text in _UNINFORMATIVE)

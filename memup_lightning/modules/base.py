@@ -75,6 +75,12 @@ class BaseTask(LightningModule, ABC):
         weights_only = check_names(checkpoint_path, weights_only)
         return super().load_from_checkpoint(checkpoint_path, map_location, hparams_file, strict, weights_only, **kwargs)
 
+    def describe(self) -> dict[str, str]:
+        """Return what a run says about the module before it begins: name of a row, text."""
+        sizes = {name: sum(p.numel() for p in part.parameters()) for name, part in self.named_children()}
+        parts = [f"{name}: {type(getattr(self, name)).__name__} ({n:,})" for name, n in sizes.items() if n]
+        return {"method": type(self).__name__, "networks (weights)": ", ".join(parts)}
+
     @property
     def is_log_step(self) -> bool:
         """Whether Lightning writes what is logged now; at other steps logging only takes time."""

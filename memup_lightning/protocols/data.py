@@ -162,11 +162,14 @@ class ChunkSource(Protocol):
 
 @runtime_checkable
 class RunData(Protocol):
-    """Datamodule that names its data and counts their steps."""
+    """Datamodule that names its data, describes them and counts their steps."""
 
     @property
     def label(self) -> str:
         """Name of the data in results."""
+
+    def describe(self) -> dict[str, str]:
+        """Return what a run on the data says about them before it begins: name of a row, text."""
 
     def num_environment_steps(self) -> int | None:
         """Return the steps that the run learns from, or has played so far; None where that is not known."""

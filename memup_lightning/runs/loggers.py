@@ -11,8 +11,10 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from PIL import Image
 from pytorch_lightning import Trainer
-from pytorch_lightning.loggers import CSVLogger, WandbLogger
+from pytorch_lightning.loggers import CSVLogger, MLFlowLogger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
 from memup_lightning.exceptions import MemUPError
@@ -107,9 +109,15 @@ def _write_whole(logger: CSVLogger) -> None:
 
 
 def log_picture(trainer: Trainer, name: str, path: Path) -> None:
-    """Send a picture to Weights & Biases, where the run has such a logger."""
-    for logger in wandb_loggers(trainer):
-        logger.log_image(f"pictures/{name}", [str(path)])
+    """Send a picture to the loggers that keep pictures: Weights & Biases, TensorBoard, MLflow."""
+    for logger in trainer.loggers:
+        if isinstance(logger, WandbLogger):
+            logger.log_image(f"pictures/{name}", [str(path)])
+        elif isinstance(logger, TensorBoardLogger):
+            pixels = np.asarray(Image.open(path).convert("RGB"))
+            logger.experiment.add_image(f"pictures/{name}", pixels, trainer.global_step, dataformats="HWC")
+        elif isinstance(logger, MLFlowLogger):
+            logger.experiment.log_artifact(logger.run_id, str(path), "pictures")
 
 
 def wandb_sync_line(trainer: Trainer) -> str | None:

@@ -6,6 +6,7 @@ import time
 from typing import Any, Literal
 
 import numpy as np
+from lightning_utilities.core.rank_zero import rank_zero_info
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
@@ -17,6 +18,7 @@ from memup_lightning.runs.parts import chunk_source, has_targets, log_now
 from memup_lightning.typing import IntArray, Split
 
 _NUM_SAMPLED = 8192  # steps to which context clusters are fitted
+_NUM_TOLD = 1024  # episodes of which a message tells
 
 
 class TargetRefresh(Callback):
@@ -142,6 +144,8 @@ class TargetRefresh(Callback):
         store.complete_refresh()
         if self.first_update is None:
             self.first_update = trainer.global_step
+        if store.num_refreshes == 1 and not store.selects_nothing():
+            rank_zero_info(_first_choice(data, trainer.global_step + 1))
         self.seconds += time.perf_counter() - begin
         logged = {
             "refresh/seconds": self.seconds,
@@ -218,3 +222,17 @@ class TargetRefresh(Callback):
         self._turn, self.seconds = state_dict["turn"], state_dict["seconds"]
         self._previous, self._loss = state_dict["previous"], state_dict["loss"]
         self.first_update = state_dict["first_update"]
+
+
+def _first_choice(data: ChunkSource, updates: int) -> str:
+    """Say which steps of training episodes were chosen first."""
+    split = data.splits["train"]
+    episodes = np.flatnonzero(split.targets.scored)[:_NUM_TOLD]
+    chosen = split.targets.select(episodes, np.zeros_like(episodes))
+    counts, last = (chosen >= 0).sum(axis=1), chosen == split.lengths[episodes][:, None] - 1
+    share = last.sum() / max(1, counts.sum())
+    where = f"{share:.0%} of them the last step of their episode" if share else "none the last step of its episode"
+    return (
+        f"targets chosen at update {updates:,}: {counts.mean():.1f} of {split.lengths[episodes].mean():,.0f} steps an "
+        f"episode, {where}"
+    )

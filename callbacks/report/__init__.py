@@ -1,0 +1,1 @@
+"""What a run reports at its end: a table, summary.json, pictures."""

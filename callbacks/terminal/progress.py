@@ -1,0 +1,77 @@
+"""Progress: a bar on a terminal, one line an evaluation elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import TQDMProgressBar
+from pytorch_lightning.trainer.states import TrainerFn
+
+from memup_lightning.callbacks.report.metrics import last_metrics
+from memup_lightning.protocols import ChunkLearner
+from memup_lightning.runs.parts import recorded_data
+
+_REDRAWN = 20  # updates between two redraws of the bar
+_SILENCE = 60.0  # seconds after which a line says how far the run is, without an evaluation too
+_FORMS = {  # what a line contains: how it names a metric, and how it writes it
+    "val/memory_gain": ("memory gain", ".2f", " bits"),
+    "val/accuracy": ("accuracy", ".3f", ""),
+    "val/mse": ("squared error", ".4g", ""),
+    "val/return": ("return", ".2f", ""),
+    "val/success": ("success", ".3f", ""),
+    "train/return": ("return in training", ".2f", ""),
+    "train/loss": ("loss", ".3g", ""),
+}
+
+
+class Progress(TQDMProgressBar):
+    """Callback that shows how far a run is: a bar on a terminal and in a notebook, else a line an evaluation.
+
+    Where there is no evaluation for a minute, a line comes all the same. The command line adds it where the config has
+    no progress bar; ``--trainer.enable_progress_bar=false`` leaves it out.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(refresh_rate=_REDRAWN)
+        self._draws = sys.stdout.isatty() or "ipykernel" in sys.modules
+        self._last = (0.0, 0)  # seconds and updates of the last line
+
+    @property
+    def is_enabled(self) -> bool:
+        """Whether a bar is drawn."""
+        return self._draws and super().is_enabled
+
+    def on_train_start(self, *args: Any) -> None:
+        super().on_train_start(*args)
+        self._last = time.perf_counter(), self.trainer.global_step
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
+        if self._draws:
+            super().on_train_batch_end(trainer, pl_module, *args)
+        elif time.perf_counter() - self._last[0] > _SILENCE:
+            self._print(trainer)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        super().on_validation_end(trainer, pl_module)
+        if not self._draws and trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
+            self._print(trainer)
+
+    def _print(self, trainer: Trainer) -> None:
+        if not (trainer.is_global_zero and self._enabled):
+            return
+        seconds, updates = self._last
+        self._last = time.perf_counter(), trainer.global_step
+        rate = (self._last[1] - updates) / max(self._last[0] - seconds, 1e-9)
+        metrics = last_metrics(trainer)
+        found = [
+            f"{label} {metrics[name]:{form}}{unit}"
+            for name, (label, form, unit) in _FORMS.items()
+            if metrics.get(name) is not None
+        ]
+        module, data = trainer.lightning_module, recorded_data(trainer)
+        if isinstance(module, ChunkLearner) and module.needs_targets() and data is not None and data.awaits_selection():
+            found.append("no targets chosen yet")
+        print(f"update {self._last[1]:,}: {', '.join([*found, f'{rate:,.0f} updates/s'])}", flush=True)

@@ -1,0 +1,49 @@
+"""RunSummary: callback that says what is trained, before the first update."""
+
+from __future__ import annotations
+
+import torch
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import ModelSummary
+from rich.console import Console
+from rich.table import Table
+
+from memup_lightning.modules import BaseTask
+from memup_lightning.runs.parts import run_data
+
+
+class RunSummary(ModelSummary):
+    """Callback that prints data, networks, length of the gradients and device, before the first update of ``fit``.
+
+    It takes the place of Lightning's summary of layers, and the command line adds it where the config has none:
+    ``--trainer.enable_model_summary=false`` leaves it out.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
+        data = run_data(trainer)
+        rows = {} if data is None else data.describe()
+        if isinstance(pl_module, BaseTask):
+            rows |= pl_module.describe()
+        rows["device"] = _device(trainer, pl_module)
+        table = Table(title="what is trained", title_justify="left", show_header=False)
+        table.add_column()
+        table.add_column(overflow="fold")
+        for name, text in rows.items():
+            table.add_row(name, text)
+        Console().print(table)
+
+
+def _device(trainer: Trainer, module: LightningModule) -> str:
+    device = module.device
+    threads = f"{torch.get_num_threads()} thread{'s' * (torch.get_num_threads() > 1)}"
+    name = f"CPU, {threads}" if device.type == "cpu" else f"{device}"
+    if device.type == "cuda":
+        name = f"{torch.cuda.get_device_name(device)} ({device})"
+    ranks = f", {trainer.world_size} processes" if trainer.world_size > 1 else ""
+    unused = "; a GPU is there but not used: --trainer.accelerator=auto"
+    return name + ranks + (unused if device.type == "cpu" and torch.cuda.is_available() else "")
