@@ -22,7 +22,7 @@ import memup_lightning
 from memup_lightning.callbacks import plots
 from memup_lightning.callbacks.best_weights import BestWeights
 from memup_lightning.callbacks.memory_usage import MemoryUsage, extrapolate, mean_episode_length, peak_resident_mb
-from memup_lightning.callbacks.report.metrics import divergence, finite_tree, last_metrics
+from memup_lightning.callbacks.metrics import divergence, finite_tree, last_metrics
 from memup_lightning.callbacks.report.tables import print_clusters, print_summary
 from memup_lightning.callbacks.verdict.verdict import Verdict
 from memup_lightning.files import atomic_write

@@ -10,7 +10,7 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import TQDMProgressBar
 from pytorch_lightning.trainer.states import TrainerFn
 
-from memup_lightning.callbacks.report.metrics import last_metrics
+from memup_lightning.callbacks.metrics import last_metrics
 from memup_lightning.protocols import ChunkLearner
 from memup_lightning.runs.parts import recorded_data
 

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from memup_lightning.callbacks import plots
 from memup_lightning.callbacks.best_weights import BestWeights
-from memup_lightning.callbacks.report.metrics import finite_tree
+from memup_lightning.callbacks.metrics import finite_tree
 from memup_lightning.callbacks.verdict.finding import Finding
 from memup_lightning.callbacks.verdict.measure import measure
 from memup_lightning.callbacks.verdict.measurements import Measurements

@@ -50,7 +50,8 @@ class WeightAverage:
     @torch.no_grad()
     def swap(self) -> None:
         """Give the module the average, or its weights in training again."""
-        weights, other = list(self._weights.values()), list(self._other.values())
+        weights: list[Tensor] = list(self._weights.values())
+        other = list(self._other.values())
         kept = [p.clone() for p in weights]
         torch._foreach_copy_(weights, other)
         torch._foreach_copy_(other, kept)

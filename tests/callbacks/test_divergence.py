@@ -10,7 +10,7 @@ import pytest
 from pytorch_lightning.callbacks import EarlyStopping
 
 from memup_lightning.callbacks import RunReport
-from memup_lightning.callbacks.report.metrics import divergence
+from memup_lightning.callbacks.metrics import divergence
 from tests.runs.test_resume import Run
 
 

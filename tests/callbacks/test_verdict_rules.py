@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memup_lightning.callbacks.report.metrics import finite_tree
+from memup_lightning.callbacks.metrics import finite_tree
 from memup_lightning.callbacks.verdict.measurements import CurvePoint, Estimate, Measurements, Place, SplitMeasurement
 from memup_lightning.callbacks.verdict.rules import judge
 
