@@ -54,29 +54,24 @@ class ArrayDataModule(EpisodeDataModule):
       ``[episodes, steps, ...]``; y may be ``[episodes]``. Optional: ``has_outcome`` and ``eval_mask``, bool for each step.
     - ``.parquet``, ``.arrow``, ``.feather``, ``.csv`` (extra ``arrow``): a row a step; the column ``episode`` says to which
       episode it belongs. Where y is null there is no outcome. Optional columns: ``has_outcome`` and ``eval_mask``.
-      Also a folder of parquet files, partitioned or not, and a pattern (``data/*.parquet``): files are read in the order
-      of their names, with numbers in them by value.
+      A folder of parquet files too, and a pattern (``data/*.parquet``), by name, with numbers in them by value.
     - the import path of a function that yields ``(x, y)`` for each episode, or of a class whose objects do when called.
 
     Args:
         train: file, folder, pattern or function.
         val: the same for validation; None: a share of ``train``.
         test: the same for the test; None: a share of ``train``.
-        val_share: share of the episodes of ``train`` for validation; which ones follows from ``seed``.
-        test_share: share of the episodes of ``train`` for the test; which ones follows from ``seed``.
-        x: arrays or columns that the memory reads; by default the array ``x``, and of a table all columns that are nothing
-            else.
+        val_share: share of the episodes of ``train`` for validation, drawn by ``seed``.
+        test_share: the same for the test.
+        x: arrays or columns that the memory reads; by default the array ``x``, of a table all columns of no other use.
         y: array or column of the outcome.
         episode: column of a table that says to which episode a row belongs.
         time: column of a table by which the rows of an episode are sorted; by default they stay in the file's order.
         missing: what replaces a missing number (NaN or null) of x: ``mask``, the mean of its column in the training
-            episodes; ``previous``, the last number of its episode, and before the first one the mean. Both add a field
-            that is 1 where a number was missing. Missing text counts as unknown, or is the previous one. By default they
-            are refused.
-        x_type: of the numbers in x: ``vector``, ``token`` (class numbers from 0 on) or ``image`` (height, width,
-            channels).
-        y_type: ``token`` (one of several classes) or ``vector`` (a number or vector); None: integers, booleans and text
-            are classes, floats are numbers.
+            episodes; ``previous``, the last number of its episode, at first the mean. Both add a field that is 1 where
+            a number was missing. Missing text counts as unknown, or is the previous one. By default they are refused.
+        x_type: of the numbers in x: ``vector``, ``token`` (classes from 0 on) or ``image`` (height, width, channels).
+        y_type: ``token`` (a class) or ``vector`` (numbers); None: integers, booleans and text are classes.
         window: steps of the local context.
         tolerance: a predicted number counts as right within this distance, in spreads of the outcome.
         **stream: see :class:`~memup_lightning.datamodules.recorded.base.EpisodeDataModule`.
@@ -105,11 +100,15 @@ class ArrayDataModule(EpisodeDataModule):
         **stream: Unpack[StreamOptions],
     ) -> None:
         super().__init__(**stream)
-        if x is not None and not x:
+        if x == []:
             raise MemUPError("x=[] names no array or column; name those that the memory reads")
         self.given: dict[Split, EpisodeFunction | str | None] = {
             split: episode_source(split, source) for split, source in zip(SPLITS, (train, val, test), strict=True)
         }
+        if isinstance(test, str) and test == train:
+            rank_zero_warn(
+                f"test={test} is the training file too, so the test measures what was trained on; give another"
+            )
         self.shares: dict[Split, float] = {"val": val_share, "test": test_share}
         self.x = None if x is None else tuple(x)
         self.y = y

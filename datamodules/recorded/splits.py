@@ -12,7 +12,7 @@ from pytorch_lightning.utilities import rank_zero_warn
 
 from memup_lightning.chunk import Chunk, StepBatch
 from memup_lightning.data.episodes import EVAL_MASK, EpisodeSource
-from memup_lightning.data.readings import shares_episodes
+from memup_lightning.data.readings import shared_episodes
 from memup_lightning.data.streaming.samplers import SequentialSampler
 from memup_lightning.data.streaming.stream import ChunkStream
 from memup_lightning.data.streaming.target_join import TargetJoin
@@ -151,10 +151,12 @@ class RecordedSplits(BaseDataModule):
 
     def compare_validation(self) -> None:
         """Warn of validation episodes that are training episodes."""
-        if shares_episodes(self.sources["val"], self.all_training_episodes()):
+        found, compared = shared_episodes(self.sources["val"], self.all_training_episodes())
+        if found:
+            some = "the validation episodes" if found == compared else f"{found} of {compared} validation episodes"
             rank_zero_warn(
-                f"{self.split_label('val')}: the validation episodes are training episodes too, so validation measures "
-                "what was trained on; give other episodes"
+                f"{self.split_label('val')}: {some} are training episodes too, so validation measures what was trained "
+                "on; give other episodes"
             )
 
     def join(self, split: Split, chunk: Chunk) -> Chunk:

@@ -9,7 +9,9 @@ from memup_lightning.exceptions import MemUPError, user_code
 from memup_lightning.typing import Arrays, IntArray
 
 _EPISODES, _STEPS = 3, 8  # that are read twice
-_COMPARED, _AMONG, _PLACES = 32, 128, 4  # validation episodes, training episodes, steps of each
+_COMPARED, _AMONG, _PLACES = 128, 4096, 8  # validation episodes, training episodes at most, steps of each
+_ROOM = 1 << 24  # bytes that are read for it, about
+_EXCESS = 3.0  # times as often as training episodes are repeated, up to which equal ones are chance
 _CONTRACT = "it takes episodes, steps and names of fields, and returns an array for each name"
 
 
@@ -43,19 +45,27 @@ def check_readings(source: EpisodeSource, name: str) -> None:
                     )
 
 
-def shares_episodes(source: EpisodeSource, other: EpisodeSource) -> bool:
-    """Return whether episodes spread over a source are all among those of another source.
+def shared_episodes(source: EpisodeSource, other: EpisodeSource) -> tuple[int, int]:
+    """Count the episodes of a source that are among those of another one too.
 
     Args:
-        source: of which some episodes are looked for.
-        other: in which they are looked for: those of the same numbers, and some others.
+        source: some episodes of which, spread over it, are looked for.
+        other: in which they are looked for: in as many as cost little to read.
+
+    Returns:
+        How many were found, and how many were looked for. Not all found are no sign of a split that went wrong where the
+        other source repeats its own episodes about as often: then none count.
     """
     if set(source.fields) != set(other.fields):
-        return False
-    wanted = _spread(len(source), _COMPARED)
-    among = np.union1d(wanted[wanted < len(other)], _spread(len(other), _AMONG))
-    among = among[np.isin(other.lengths[among], source.lengths[wanted])]
-    return bool(len(among)) and _contents(source, wanted) <= _contents(other, among)
+        return 0, 0
+    room = max(_COMPARED, min(_AMONG, _ROOM // (_PLACES * sum(x.step_bytes for x in other.fields.values()) + 1)))
+    wanted = _spread(len(source), min(_COMPARED, room))
+    among = np.union1d(wanted[wanted < len(other)], _spread(len(other), room))
+    there = _contents(other, among)
+    known = set(there)
+    found = sum(x in known for x in _contents(source, wanted))
+    by_chance = _EXCESS * (1 - len(known) / len(there)) * len(wanted)
+    return (found if found == len(wanted) or found > by_chance else 0), len(wanted)
 
 
 def _read(source: EpisodeSource, episode: int, start: int, stop: int, names: list[str]) -> Arrays:
@@ -78,12 +88,12 @@ def _spread(count: int, number: int) -> IntArray:
     return np.unique(np.linspace(0, count - 1, number).astype(np.int64))
 
 
-def _contents(source: EpisodeSource, episodes: IntArray) -> set[bytes]:
+def _contents(source: EpisodeSource, episodes: IntArray) -> list[bytes]:
     """Return the length and some steps of each episode, as bytes."""
     names = sorted(source.fields)
     places = [((source.lengths[episodes] - 1) * part) // (_PLACES - 1) for part in range(_PLACES)]
     read = [source.gather(episodes, place, 1, names) for place in places]
-    return {
+    return [
         source.lengths[episode].tobytes() + b"".join(x[name][row].tobytes() for x in read for name in names)
         for row, episode in enumerate(episodes)
-    }
+    ]

@@ -11,7 +11,7 @@ import pytest
 from memup_lightning import rng
 from memup_lightning.data.episodes import OUTCOME, ArrayEpisodes
 from memup_lightning.data.procedural import ProceduralEpisodes
-from memup_lightning.data.readings import check_readings, shares_episodes
+from memup_lightning.data.readings import check_readings, shared_episodes
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.specs import FieldSpec
 from memup_lightning.typing import Arrays, IntArray
@@ -82,7 +82,24 @@ def test_episodes_that_another_source_has_too_are_found() -> None:
     some = episodes(1)
     order = np.arange(40)[::-1]
     reversed_ = {name: x.reshape(40, 6, -1)[order].reshape(x.shape) for name, x in some.arrays.items()}
-    assert shares_episodes(some, episodes(1))
-    assert shares_episodes(some, ArrayEpisodes(reversed_, some.lengths))
-    assert not shares_episodes(some, episodes(2))
-    assert not shares_episodes(episodes(1, count=4), episodes(2))
+    assert shared_episodes(some, episodes(1)) == (40, 40)
+    assert shared_episodes(some, ArrayEpisodes(reversed_, some.lengths)) == (40, 40)
+    assert shared_episodes(some, episodes(2)) == (0, 40)
+    assert shared_episodes(episodes(1, count=4), episodes(2)) == (0, 4)
+
+
+def test_a_few_episodes_that_another_source_has_too_are_found() -> None:
+    few, many = episodes(1), episodes(2, count=3000)
+    for name, x in many.arrays.items():
+        x[600:618] = few.arrays[name][30:48]
+    assert shared_episodes(few, many) == (3, 40)
+
+
+def test_episodes_that_are_few_of_a_kind_by_nature_are_no_sign_of_a_wrong_split() -> None:
+    draw = np.random.default_rng(1)
+    tosses = [
+        ArrayEpisodes({"x": draw.integers(0, 2, (n * 6, 1)).astype(np.float32), OUTCOME: np.zeros(n * 6)}, [6] * n)
+        for n in (40, 60)
+    ]
+    found, compared = shared_episodes(*tosses)
+    assert (found, compared) == (0, 40)

@@ -490,6 +490,12 @@ def test_a_file_that_is_both_for_training_and_validation_is_warned_of(tmp_path: 
         data.setup("fit")
 
 
+def test_a_file_that_is_both_for_training_and_test_is_warned_of(tmp_path: Path) -> None:
+    path = str(tmp_path / "a.npz")
+    with pytest.warns(UserWarning, match="is the training file too, so the test measures what was trained on"):
+        ArrayDataModule(path, test=path)
+
+
 def test_a_share_of_the_training_file_is_no_part_of_the_training_episodes(
     tmp_path: Path, recwarn: pytest.WarningsRecorder
 ) -> None:
