@@ -29,7 +29,7 @@ from memup_lightning.data.array_files.encoding import (
     summarize,
 )
 from memup_lightning.data.array_files.fields import are_class_numbers, is_labelled_at_ends, make_field
-from memup_lightning.data.array_files.layout import Missing
+from memup_lightning.data.array_files.layout import Missing, outcome_columns
 from memup_lightning.data.episodes import OUTCOME, ArrayEpisodes, EpisodeSource
 from memup_lightning.data.subset import EpisodeSubset, split_by_share
 from memup_lightning.datamodules.recorded.base import EpisodeDataModule, StreamOptions
@@ -42,20 +42,18 @@ from memup_lightning.typing import IntArray, Split
 class ArrayDataModule(EpisodeDataModule):
     """Episodes of your own, kept in memory; they may differ in length.
 
-    The memory reads x. The local context is x of the last ``window`` steps. The outcome is y: one for each step, or one for
-    each episode, which counts at its last step. The memory is evaluated where ``eval_mask`` says so, else at every step
-    with an outcome.
+    The memory reads x. The local context is x of the last ``window`` steps. The outcome is y: one a step, or one an episode,
+    which counts at its last step. The memory is evaluated where ``eval_mask`` is true, else where there is an outcome.
 
-    Columns of a table: numbers, booleans (0 or 1) and durations (seconds) are joined to one vector; a point in time becomes
-    the seconds since the row before, 0 at the first of an episode; text and categories become a token each, with a class
-    for each value of the training episodes and one for all other values.
+    Columns of a table: numbers, booleans (0 or 1) and durations (seconds) are joined to one vector; times become the seconds
+    since the row before, 0 at first; text and categories become a token each, with one class for unknown values.
 
     - ``.npz``: ``x`` and ``y`` of all episodes concatenated with their ``lengths``, or without ``lengths`` as
       ``[episodes, steps, ...]``; y may be ``[episodes]``. Optional: ``has_outcome`` and ``eval_mask``, bool for each step.
     - ``.parquet``, ``.arrow``, ``.feather``, ``.csv`` (extra ``arrow``): a row a step; the column ``episode`` says to which
       episode it belongs. Where y is null there is no outcome. Optional columns: ``has_outcome`` and ``eval_mask``.
       A folder of parquet files too, and a pattern (``data/*.parquet``), by name, with numbers in them by value.
-    - the import path of a function that yields ``(x, y)`` for each episode, or of a class whose objects do when called.
+    - the import path of a function that yields ``(x, y)`` for each episode, or of a class whose objects do.
 
     Args:
         train: file, folder, pattern or function.
@@ -64,7 +62,7 @@ class ArrayDataModule(EpisodeDataModule):
         val_share: share of the episodes of ``train`` for validation, drawn by ``seed``.
         test_share: the same for the test.
         x: arrays or columns that the memory reads; by default the array ``x``, of a table all columns of no other use.
-        y: array or column of the outcome.
+        y: array or column of the outcome; several columns: numbers make a vector, classes a class each combination.
         episode: column of a table that says to which episode a row belongs.
         time: column of a table by which the rows of an episode are sorted; by default they stay in the file's order.
         missing: what replaces a missing number (NaN or null) of x: ``mask``, the mean of its column in the training
@@ -73,12 +71,11 @@ class ArrayDataModule(EpisodeDataModule):
         x_type: of the numbers in x: ``vector``, ``token`` (classes from 0 on) or ``image`` (height, width, channels).
         y_type: ``token`` (a class) or ``vector`` (numbers); None: integers, booleans and text are classes.
         window: steps of the local context.
-        tolerance: a predicted number counts as right within this distance, in spreads of the outcome.
+        tolerance: see :class:`~memup_lightning.specs.TaskSpec`.
         **stream: see :class:`~memup_lightning.datamodules.recorded.base.EpisodeDataModule`.
 
     Raises:
-        MemUPError: a file, array or column that is not there, lengths that disagree, no or empty episodes, anything in
-            them but finite numbers, no outcome at all.
+        MemUPError: what is not there, lengths that disagree, empty episodes, numbers that are not finite, no outcome.
     """
 
     def __init__(
@@ -89,7 +86,7 @@ class ArrayDataModule(EpisodeDataModule):
         val_share: float = 0.1,
         test_share: float = 0.1,
         x: list[str] | None = None,
-        y: str = "y",
+        y: str | list[str] = "y",
         episode: str = "episode",
         time: str | None = None,
         missing: Missing | None = None,
@@ -111,7 +108,7 @@ class ArrayDataModule(EpisodeDataModule):
             )
         self.shares: dict[Split, float] = {"val": val_share, "test": test_share}
         self.x = None if x is None else tuple(x)
-        self.y = y
+        self.y, self._y_parts = outcome_columns(y)
         self.episode = episode
         self.time = time
         self.missing = missing
@@ -281,7 +278,8 @@ class ArrayDataModule(EpisodeDataModule):
         source = self.given[split]
         assert source is not None
         may_lack_y = split == "test" and self._predicts_file
-        columns = Columns(x, self.y, self.episode, self.x_type, y_type, self.time, self.missing is not None, may_lack_y)
+        how = (self.time, self.missing is not None, may_lack_y, self._y_parts)
+        columns = Columns(x, self.y, self.episode, self.x_type, y_type, *how)
         user = read_episodes(source, columns)
         self._keys[split] = user.keys
         if user.order is not None:

@@ -88,6 +88,11 @@ def read_episodes(source: str | EpisodeFunction, columns: Columns) -> UserEpisod
     Raises:
         MemUPError: no such file, array or column, a damaged file, values that cannot be read, lengths that disagree.
     """
+    if columns.y_parts and (not isinstance(source, str) or source.endswith(".npz")):
+        raise MemUPError(
+            f"{source}: y={list(columns.y_parts)} names several arrays, and only columns of a table are joined; give one "
+            "array of shape [steps, numbers]"
+        )
     if not isinstance(source, str):
         return read_function(source, columns)
     path = Path(source).expanduser()

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from memup_lightning.data.episodes import HAS_OUTCOME
+from memup_lightning.exceptions import MemUPError
 from memup_lightning.specs import FieldType
 from memup_lightning.typing import Arrays, IntArray
 
@@ -27,6 +28,7 @@ class Columns:
         x: arrays or columns that make up x; several are joined. None: all columns of a table that are nothing else, the
             array ``x`` of an npz file.
         y: array or column of the outcome; None, with ``may_lack_y``: no outcome is read.
+        y_parts: columns of a table that are joined to y, where it is several.
         episode: column of a table that says to which episode a row belongs.
         x_type: of the columns of numbers, ``vector``, ``token`` or ``image``.
         y_type: ``vector`` or ``token``; None: integers and booleans are classes, floats are numbers.
@@ -43,6 +45,20 @@ class Columns:
     time: str | None = None
     missing: bool = False
     may_lack_y: bool = False
+    y_parts: tuple[str, ...] = ()
+
+
+def outcome_columns(y: str | list[str]) -> tuple[str, tuple[str, ...]]:
+    """Return the name of the outcome, and the columns that it is joined from, where they are several.
+
+    Raises:
+        MemUPError: no column, or one twice.
+    """
+    if isinstance(y, str):
+        return y, ()
+    if not y or len(set(y)) < len(y):
+        raise MemUPError(f"y={y}: name at least one column of the outcome, and each once")
+    return ", ".join(y), tuple(y) if len(y) > 1 else ()
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -11,6 +11,7 @@ import pyarrow
 from memup_lightning.data.array_files.columns import finish, whole_from_zero
 from memup_lightning.data.array_files.encoding import SINCE_PREVIOUS
 from memup_lightning.data.array_files.layout import Array, Columns, Layout, UserEpisodes
+from memup_lightning.data.array_files.several_outcomes import JoinedColumns
 from memup_lightning.data.array_files.table_columns import ColumnReader, column_content
 from memup_lightning.data.array_files.table_episodes import find_episodes
 from memup_lightning.data.array_files.table_files import TableColumns
@@ -35,16 +36,14 @@ def read_tables(source: str, open_tables: Callable[[], TableColumns], columns: C
     """
     with _readable(source):
         tables = open_tables()
+        if columns.y_parts and not (columns.may_lack_y and set(columns.y_parts) - set(tables.types)):
+            _check_columns(source, tables, columns.y_parts, columns)
+            numbers = columns.y_type == "vector"
+            tables = JoinedColumns(tables, columns.y_parts, str(columns.y), source, numbers)
         time = () if columns.time is None else (columns.time,)
         y_name = columns.y if not columns.may_lack_y or _holds_any(tables, columns.y) else None
-        for name in (*(columns.x or ()), *filter(None, (y_name,)), columns.episode, *time):
-            if name not in tables.types:
-                advice = "; name the column that says which episode a row belongs to: episode" * (
-                    name == columns.episode
-                )
-                raise MemUPError(
-                    f"{source} has no {name!r}; it holds {', '.join(map(repr, tables.types)) or 'nothing'}{advice}"
-                )
+        names = (*(columns.x or ()), *filter(None, (y_name,)), columns.episode, *time)
+        _check_columns(source, tables, names, columns)
         x_names = _inputs(source, tables, columns)
         if not any(len(batch) for _, batch in tables.column(columns.episode)):
             raise MemUPError(f"{source} has columns but no row; give a file with steps")
@@ -74,6 +73,15 @@ def read_tables(source: str, open_tables: Callable[[], TableColumns], columns: C
         return user
 
 
+def _check_columns(source: str, tables: TableColumns, names: Sequence[str], columns: Columns) -> None:
+    for name in names:
+        if name not in tables.types:
+            advice = "; name the column that says which episode a row belongs to: episode" * (name == columns.episode)
+            raise MemUPError(
+                f"{source} has no {name!r}; it holds {', '.join(map(repr, tables.types)) or 'nothing'}{advice}"
+            )
+
+
 @contextmanager
 def _readable(source: str) -> Iterator[None]:
     """Refuse files that pyarrow cannot read."""
@@ -97,7 +105,7 @@ def _inputs(source: str, tables: TableColumns, columns: Columns) -> list[str]:
     """Return the columns of x: those that are named, or all that are nothing else, but no index that pandas added."""
     if columns.x is not None:
         return list(columns.x)
-    others = {columns.y, columns.episode, *_FLAGS}
+    others = {columns.y, *columns.y_parts, columns.episode, *_FLAGS}
     names = [name for name in tables.types if name and name not in others and not name.startswith("__index_level_")]
     if not names:
         raise MemUPError(
