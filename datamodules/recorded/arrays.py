@@ -42,11 +42,11 @@ from memup_lightning.typing import IntArray, Split
 class ArrayDataModule(EpisodeDataModule):
     """Episodes of your own, kept in memory; they may differ in length.
 
-    The memory reads x. The local context is x of the last ``window`` steps. The outcome is y: one a step, or one an episode,
-    which counts at its last step. The memory is evaluated where ``eval_mask`` is true, else where there is an outcome.
+    The memory reads x. The local context is x of the last ``window`` steps. The outcome is y: one a step, or one an
+    episode, which counts at its last step. The memory is evaluated where ``eval_mask`` is true, else at all outcomes.
 
-    Columns of a table: numbers, booleans (0 or 1) and durations (seconds) are joined to one vector; times become the seconds
-    since the row before, 0 at first; text and categories become a token each, with one class for unknown values.
+    Columns of a table: numbers, booleans (0 or 1) and durations (seconds) are joined to one vector; times become the
+    seconds since the row before, 0 at first; text and categories become a token each, with one class for unknown values.
 
     - ``.npz``: ``x`` and ``y`` of all episodes concatenated with their ``lengths``, or without ``lengths`` as
       ``[episodes, steps, ...]``; y may be ``[episodes]``. Optional: ``has_outcome`` and ``eval_mask``, bool for each step.
