@@ -76,6 +76,14 @@ def test_configs_are_copied_and_listed(memup: Callable[..., str], tmp_path: Path
         assert purpose[1].partition(" ...")[0][:60] in text
 
 
+def test_modules_of_the_working_folder_can_be_imported(
+    memup: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [x for x in sys.path if x not in ("", str(tmp_path))])
+    memup("configs")
+    assert sys.path[0] == str(tmp_path)
+
+
 def test_a_config_that_the_user_changed_is_kept_and_named(memup: Callable[..., str], tmp_path: Path) -> None:
     memup("configs", "mine")
     (tmp_path / "mine" / "tmaze.yaml").write_text("data: {}\n")
