@@ -78,7 +78,8 @@ pictures: setup
 	@set -e; root=$$(pwd); away=$$(mktemp -d); trap 'rm -rf "$$away"' EXIT; cd "$$away"; \
 	WANDB_MODE=offline "$$root/$(BIN)/memup" fit --config "$$root/conf/tmaze.yaml" \
 	  --trainer.val_check_interval=50; \
-	cp runs/tmaze/version_0/learning_curve.png runs/tmaze/version_0/memory.png runs/tmaze/version_0/uncertainty.png "$$root/docs/images/"
+	cp runs/tmaze/version_0/learning_curve.png runs/tmaze/version_0/memory.png "$$root/docs/images/"
+	$(BIN)/python -m tools.pictures.maze
 	$(BIN)/python -m tools.pictures.measured
 	$(BIN)/python -m tools.pictures.figures
 	$(BIN)/python -m tools.pictures.layers
