@@ -83,7 +83,7 @@ class Predictor:
         interval: float = 0.9,
         device: str | torch.device = "cpu",
     ) -> Predictor:
-        """Load a checkpoint that `python -m memup_lightning fit` wrote; it needs no other file.
+        """Load a checkpoint that `memup fit` wrote; it needs no other file.
 
         Args:
             checkpoint: its path, or a folder of one or several runs, of which the newest counts.
