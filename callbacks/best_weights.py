@@ -8,15 +8,17 @@ from typing import Any
 
 from lightning_utilities.core.rank_zero import rank_zero_info
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.callbacks import ModelCheckpoint, Timer
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 
 from memup_lightning.exceptions import check_at_least
 from memup_lightning.runs.checkpoint_lookup import KEPT_WEIGHTS
-from memup_lightning.runs.parts import is_dev_run
+from memup_lightning.runs.parts import find_callback, is_dev_run
 
 _MARGIN, _RELATIVE_MARGIN = 0.1, 0.25  # bits, and share of the best gain, that are lost by more than chance
+_GROWTH, _RELATIVE_GROWTH = 0.01, 0.01  # bits, and share of the gain, by which it must grow to count as growth
+_WAIT = 5000  # updates without growth, at least, before a run without a limit stops
 
 
 class BestWeights(Callback):
@@ -25,10 +27,11 @@ class BestWeights(Callback):
     A validation is *over-fitted* where its gain is below the best one, by 0.1 bits and a quarter at least, and as far below
     ``train/memory_gain``, the gain in training episodes. A plateau is not over-fitted, and neither is a gain that falls in
     training episodes too, because harder targets were selected. After ``patience`` over-fitted validations in a row the
-    run stops, unless the trainer has an EarlyStopping, which then decides. Where the last validation is over-fitted, the
-    run ends with the best weights; else with the last ones. The weights it ends with are also written beside the
-    checkpoints, as ``best_gain.ckpt``: ``--ckpt_path best``. Checkpoints to resume from hold the last weights, and the best
-    ones in this callback's state. The command line adds one.
+    run stops, unless the trainer has an EarlyStopping, which then decides. A run without any limit stops when the gain has
+    not grown for as many updates as it took to get there, and for at least 5,000. Where the last validation is
+    over-fitted, the run ends with the best weights; else with the last ones. The weights it ends with are also written
+    beside the checkpoints, as ``best_gain.ckpt``: ``--ckpt_path best``. Checkpoints to resume from hold the last weights,
+    and the best ones in this callback's state. The command line adds one.
 
     Args:
         patience: over-fitted validations in a row after which the run stops.
@@ -55,6 +58,7 @@ class BestWeights(Callback):
         self._weights: dict[str, Tensor] = {}
         self._seen = -1  # update of the last validation
         self._overfitted = 0  # validations in a row
+        self._growth: tuple[int, float] | None = None  # updates and gain when it last grew
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.ckpt_path is None:
@@ -81,14 +85,34 @@ class BestWeights(Callback):
             overfitted = gain < self.best[1] - margin and gain < train - margin
             self._overfitted = self._overfitted + 1 if overfitted else 0
             if self._overfitted >= self.patience and not trainer.early_stopping_callbacks:
-                self._stop(trainer)
+                self._stop(trainer, self._overfitting())
+        self._stop_unlimited(trainer, gain)
 
-    def _stop(self, trainer: Trainer) -> None:
+    def _stop_unlimited(self, trainer: Trainer, gain: float) -> None:
+        """Stop a run that nothing else ends where the gain does not grow any more."""
+        if not math.isfinite(gain):
+            return
+        now = trainer.global_step
+        best = -math.inf if self._growth is None else self._growth[1]
+        if self._growth is None or gain > best + max(_GROWTH, _RELATIVE_GROWTH * abs(best)):
+            self._growth = now, gain
+        updates, grown = self._growth
+        if now - updates >= max(_WAIT, updates) and _is_unlimited(trainer):
+            self._stop(
+                trainer,
+                f"val/memory_gain has not grown since {updates:,} updates, when it was {grown:.2f}, and the run has no "
+                "limit (--trainer.max_steps=50000 would train on)",
+            )
+
+    def _overfitting(self) -> str:
         assert self.best is not None
-        self.stopping_reason_message = (
+        return (
             f"val/memory_gain was {self.best[1]:.2f} after {self.best[0]} updates, and has been lower, with a higher "
             f"gain in training episodes, in {self._overfitted} validations since: the run over-fits"
         )
+
+    def _stop(self, trainer: Trainer, message: str) -> None:
+        self.stopping_reason_message = message
         rank_zero_info(self.stopping_reason_message)
         trainer.should_stop = True
 
@@ -111,6 +135,7 @@ class BestWeights(Callback):
             "weights": self._weights,
             "seen": self._seen,
             "overfitted": self._overfitted,
+            "growth": self._growth,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -118,3 +143,11 @@ class BestWeights(Callback):
         self.best = None if best is None else (int(best[0]), float(best[1]))
         self.metrics, self._weights = dict(state_dict["metrics"]), dict(state_dict["weights"])
         self._seen, self._overfitted = state_dict["seen"], state_dict["overfitted"]
+        growth = state_dict["growth"]
+        self._growth = None if growth is None else (int(growth[0]), float(growth[1]))
+
+
+def _is_unlimited(trainer: Trainer) -> bool:
+    """Return whether the run has no last update, no last epoch, no time, and no callback that stops it."""
+    limits = trainer.max_steps != -1 or trainer.max_epochs not in (-1, None)
+    return not limits and not trainer.early_stopping_callbacks and find_callback(trainer, Timer) is None

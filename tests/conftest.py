@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -12,6 +13,8 @@ os.environ["WANDB_SILENT"] = "true"
 import pytest
 import torch
 
+from memup_lightning.callbacks import RunReport
+from memup_lightning.cli import default_callbacks
 from tests.long_tests import is_long
 
 torch.set_num_threads(1)
@@ -31,3 +34,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _no_seed_of_another_test(monkeypatch: pytest.MonkeyPatch) -> None:
     """seed_everything leaves its seed in the environment, from which a datamodule takes its own."""
     monkeypatch.delenv("PL_GLOBAL_SEED", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _no_pictures_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run of the command line draws pictures by default, which takes a second: here where its config says so."""
+    monkeypatch.setattr(default_callbacks, "make_report", partial(RunReport, pictures=False))

@@ -194,7 +194,9 @@ def _run(request: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    import memup_lightning.cli.main  # noqa: F401
+    from memup_lightning.callbacks import RunReport
+    from memup_lightning.cli import default_callbacks
 
+    default_callbacks.make_report = functools.partial(RunReport, pictures=False)  # as in tests/conftest.py
     gc.freeze()
     _run(_serve(socket.socket(fileno=int(sys.argv[1]))))

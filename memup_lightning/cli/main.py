@@ -17,17 +17,17 @@ import yaml
 from jsonargparse import Namespace
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.callbacks import BasePredictionWriter, Checkpoint, ModelCheckpoint, ModelSummary, ProgressBar
+from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.profilers import PassThroughProfiler
 
 from memup_lightning import __version__, callbacks, envs  # noqa: F401 (every class that is imported has a short name in configs)
-from memup_lightning.callbacks import BestWeights, PredictionWriter, Progress, RunSummary, Verdict
 from memup_lightning.cli.arguments import config_files_first, read_config_files
+from memup_lightning.cli.default_callbacks import add_default_callbacks, leave_out_disabled, replace_lightnings
 from memup_lightning.cli.dropped_keys import dropped_keys_logger, warn_of_dropped_keys
 from memup_lightning.cli.errors import about_settings
-from memup_lightning.cli.messages import explain, import_path
+from memup_lightning.cli.messages import explain
 from memup_lightning.cli.nulls import check_nulls
 from memup_lightning.data import targets  # noqa: F401
 from memup_lightning.datamodules import BaseDataModule
@@ -46,7 +46,7 @@ from memup_lightning.runs.loggers import (
     wandb_sync_line,
     write_metrics_whole,
 )
-from memup_lightning.runs.parts import find_callback, parts
+from memup_lightning.runs.parts import parts
 from memup_lightning.runs.profiler import NoProfiler
 from memup_lightning.runs.run_folder import check_writable, claim_versions, configured_folders, run_folder
 from memup_lightning.runs.signals import StopOnSignal
@@ -67,12 +67,6 @@ NOISE = (
     "The dirpath has changed.*",  # every run has a folder of its own
 )
 """Warnings of Lightning that require nothing of the user."""
-_SWITCHES: dict[str, type] = {
-    "enable_progress_bar": ProgressBar,
-    "enable_model_summary": ModelSummary,
-    "enable_checkpointing": Checkpoint,
-}
-"""Switches of the trainer, and the callbacks that they are for."""
 _UNINFORMATIVE = ("litlogger", "GPU available: False", "TPU available: False", "HPU available: False")
 """Messages of Lightning that tell a user nothing, or advertise."""
 
@@ -189,7 +183,7 @@ class MemUPCLI(LightningCLI):
         if self.config.subcommand == "predict":
             _prepare_prediction(given)
         check_nulls(given)
-        _leave_out_disabled(given.trainer)
+        leave_out_disabled(given.trainer)
         for option, folder in configured_folders(given.trainer).items():
             check_writable(Path(folder), option)
         if given.num_threads:
@@ -213,8 +207,8 @@ class MemUPCLI(LightningCLI):
             )
         check_at_least(1, **{"trainer.accumulate_grad_batches": self.trainer.accumulate_grad_batches})
         keep_wandb_silent(self.trainer)
-        _add_default_callbacks(self.trainer, self.config.subcommand == "predict")
-        _replace_defaults(self.trainer, self._given.trainer)
+        add_default_callbacks(self.trainer, self.config.subcommand == "predict")
+        replace_lightnings(self.trainer, self._given.trainer)
         write_metrics_whole(self.trainer)
         if type(self.trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # not one that the config names
             self.trainer.strategy.checkpoint_io = AtomicCheckpointIO()
@@ -284,36 +278,6 @@ def _prepare_prediction(given: Namespace) -> None:
         raise MemUPError("predict needs the weights of a run: give --ckpt_path best, last, or the path of a checkpoint")
     if given.get("return_predictions") is None:
         given["return_predictions"] = False
-
-
-def _leave_out_disabled(trainer: Namespace) -> None:
-    """Leave out the progress bars, summaries or checkpoints of a config where the trainer's switch for them is off, as an
-    override of a shipped config has it; Lightning refuses the two together."""
-    for switch, base in _SWITCHES.items():
-        if trainer.get(switch) is False and trainer.get("callbacks"):
-            callbacks = [(x, import_path(x.class_path)) for x in trainer.callbacks]
-            trainer.callbacks = [x for x, made in callbacks if not (isinstance(made, type) and issubclass(made, base))]
-
-
-def _add_default_callbacks(trainer: Trainer, predicts: bool) -> None:
-    """Add a BestWeights, before all callbacks that report on the weights, and a Verdict, after a RunReport and before the
-    checkpoints, which hold the state of both; each where the config has none. For ``predict`` a PredictionWriter."""
-    used = parts(trainer).callbacks
-    if find_callback(trainer, Verdict) is None:
-        used.insert(len(used) - len(trainer.checkpoint_callbacks), Verdict())
-    if find_callback(trainer, BestWeights) is None:
-        used.insert(0, BestWeights())
-    if predicts and find_callback(trainer, BasePredictionWriter) is None:
-        used.insert(0, PredictionWriter())
-
-
-def _replace_defaults(trainer: Trainer, config: Namespace) -> None:
-    """Let our own progress and summary take the place of those that Lightning adds where the config names none."""
-    named = [import_path(x.class_path) for x in config.callbacks or [] if isinstance(x, Namespace)]
-    used = parts(trainer).callbacks
-    for base, make in ((ProgressBar, Progress), (ModelSummary, RunSummary)):
-        if not any(isinstance(x, type) and issubclass(x, base) for x in named):
-            used[:] = [make() if isinstance(x, base) else x for x in used]
 
 
 def _is_keyword(ckpt_path: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ from pytorch_lightning import Callback, Trainer, seed_everything
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from torch import Tensor
 
-from memup_lightning.callbacks import BestWeights, TargetRefresh
+from memup_lightning.callbacks import BestWeights, TargetRefresh, best_weights
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.memory import LSTM
 from memup_lightning.modules import MemUP
@@ -66,6 +67,44 @@ def run(
     )
     trainer.fit(model, data, ckpt_path=ckpt_path, weights_only=False)
     return trainer, model
+
+
+def unlimited(folder: Path, gains: Sequence[float], most: int, monkeypatch: pytest.MonkeyPatch) -> tuple[int, str]:
+    """Updates after which a run without a limit stops, of ``most`` at most, and why."""
+    monkeypatch.setattr(best_weights, "_WAIT", 10)
+    best = BestWeights()
+    with pytest.raises(Reached) if most else contextlib.nullcontext():
+        trainer, _ = run(folder, [(x, x) for x in gains], best, *([StopAt(most)] if most else []), updates=-1)
+    return (most, "") if most else (trainer.global_step, best.stopping_reason_message)
+
+
+class Reached(Exception):
+    """A run came to an update."""
+
+
+class StopAt(Callback):
+    def __init__(self, updates: int) -> None:
+        self.updates = updates
+
+    def on_train_batch_end(self, trainer: Trainer, *args: Any) -> None:
+        if trainer.global_step == self.updates:
+            raise Reached
+
+
+def test_a_run_without_a_limit_stops_when_the_gain_has_not_grown_for_as_long_as_it_took(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grows = [0.1 * n for n in range(10)]  # until 20 updates
+    updates, why = unlimited(tmp_path, [*grows, *[0.9] * 40], 0, monkeypatch)
+    assert updates == 40
+    assert "has not grown since 20 updates, when it was 0.90" in why
+    assert unlimited(tmp_path / "soon", [0.0] * 40, 0, monkeypatch)[0] == 12
+
+
+def test_a_run_that_still_gains_or_has_a_limit_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    unlimited(tmp_path, [0.1 * n for n in range(30)], 50, monkeypatch)
+    monkeypatch.setattr(best_weights, "_WAIT", 2)
+    assert run(tmp_path / "limited", PLATEAU, BestWeights())[0].global_step == EVERY * len(PLATEAU)
 
 
 def alike(a: dict[str, Any], b: dict[str, Any]) -> bool:

@@ -31,7 +31,6 @@ TINY = [
     "--data.lanes=4",
 ]
 FEW_PLAYED = ["--data.num_train=4", "--data.num_val=4", "--data.num_test=4", "--data.num_envs=2"]
-NO_PICTURES = "--trainer.callbacks.pictures=false"  # of the last callback, RunReport
 
 MY_PACKAGE = """
 import gymnasium
@@ -103,7 +102,7 @@ def was_refreshed(cli: MemUPCLI) -> bool:
 def test_the_environment_of_the_readme_runs(write: Callable[[str, str], None]) -> None:
     write("warehouse.py", block("README.md", "python", "class Warehouse"))
     command = arguments("README.md", "--imports '[warehouse]'")
-    cli = main([*command, NO_PICTURES, *TINY, *FEW_PLAYED])
+    cli = main([*command, *TINY, *FEW_PLAYED])
     assert was_refreshed(cli)
     assert cli.datamodule.splits["train"].lengths.tolist() == [200] * 4
 
@@ -112,7 +111,7 @@ def test_the_table_of_the_readme_is_made_and_learned(write: Callable[[str, str],
     code = block("README.md", "python", "parquet.write_table")
     assert "journeys, rows = 2000, 200" in code
     exec(code.replace("2000, 200", "40, 60"), {})
-    cli = main([*arguments("README.md", "ArrayDataModule"), NO_PICTURES, *TINY])
+    cli = main([*arguments("README.md", "ArrayDataModule"), *TINY])
     assert was_refreshed(cli)
     assert cli.datamodule.splits["train"].lengths.tolist() == [60] * 32
     assert cli.trainer.callback_metrics["val/accuracy"] >= 0
@@ -157,7 +156,7 @@ def test_data_of_ones_own_run_with_a_bare_memory(
     command = arguments("docs/start/your-own.md", "my_package.MyData")
     command.remove("--model")
     command.remove("MemUP")
-    cli = main([*command, NO_PICTURES, "--config=memory.yaml", *TINY])
+    cli = main([*command, "--config=memory.yaml", *TINY])
     assert was_refreshed(cli)
     assert type(cli.model.memory.module.rnn).__name__ == memory.rsplit(".", 1)[-1]
 

@@ -1,0 +1,54 @@
+"""Callbacks of every run: those that the command line adds, and those of a config that a switch leaves out."""
+
+from __future__ import annotations
+
+from jsonargparse import Namespace
+from pytorch_lightning import Trainer
+from pytorch_lightning.callbacks import BasePredictionWriter, Checkpoint, ModelSummary, ProgressBar
+
+from memup_lightning.callbacks import BestWeights, PredictionWriter, Progress, RunReport, RunSummary, Verdict
+from memup_lightning.cli.messages import import_path
+from memup_lightning.runs.parts import find_callback, parts
+
+_SWITCHES: dict[str, type] = {
+    "enable_progress_bar": ProgressBar,
+    "enable_model_summary": ModelSummary,
+    "enable_checkpointing": Checkpoint,
+}
+"""Switches of the trainer, and the callbacks that they are for."""
+
+
+def leave_out_disabled(trainer: Namespace) -> None:
+    """Leave out the progress bars, summaries or checkpoints of a config where the trainer's switch for them is off, as an
+    override of a shipped config has it; Lightning refuses the two together."""
+    for switch, base in _SWITCHES.items():
+        if trainer.get(switch) is False and trainer.get("callbacks"):
+            callbacks = [(x, import_path(x.class_path)) for x in trainer.callbacks]
+            trainer.callbacks = [x for x, made in callbacks if not (isinstance(made, type) and issubclass(made, base))]
+
+
+def add_default_callbacks(trainer: Trainer, predicts: bool) -> None:
+    """Add a BestWeights, before all callbacks that report on the weights, a RunReport and, after it, a Verdict, before the
+    checkpoints, which hold the state of all; each where the config has none. For ``predict`` a PredictionWriter."""
+    used = parts(trainer).callbacks
+    for kind, make in ((RunReport, make_report), (Verdict, Verdict)):
+        if find_callback(trainer, kind) is None:
+            used.insert(len(used) - len(trainer.checkpoint_callbacks), make())
+    if find_callback(trainer, BestWeights) is None:
+        used.insert(0, BestWeights())
+    if predicts and find_callback(trainer, BasePredictionWriter) is None:
+        used.insert(0, PredictionWriter())
+
+
+def make_report() -> RunReport:
+    """Make the report of a run whose config names none."""
+    return RunReport()
+
+
+def replace_lightnings(trainer: Trainer, config: Namespace) -> None:
+    """Let our own progress and summary take the place of those that Lightning adds where the config names none."""
+    named = [import_path(x.class_path) for x in config.callbacks or [] if isinstance(x, Namespace)]
+    used = parts(trainer).callbacks
+    for base, make in ((ProgressBar, Progress), (ModelSummary, RunSummary)):
+        if not any(isinstance(x, type) and issubclass(x, base) for x in named):
+            used[:] = [make() if isinstance(x, base) else x for x in used]
