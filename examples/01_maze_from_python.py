@@ -20,7 +20,7 @@ from memup_lightning.models.memory import LSTM
 from memup_lightning.modules import MemUP
 
 
-def main() -> None:
+def main(updates: int = 1500) -> None:
     torch.set_num_threads(1)  # the networks are small
     seed_everything(1)
     data = TMazeDataModule(
@@ -36,7 +36,7 @@ def main() -> None:
     )
     trainer = Trainer(
         accelerator="cpu",
-        max_steps=1500,
+        max_steps=updates,
         val_check_interval=100,
         check_val_every_n_epoch=None,
         logger=False,

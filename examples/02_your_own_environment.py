@@ -36,7 +36,7 @@ class KeyDoor(gymnasium.Env[Any, Any]):
         return DOORS if self.time == 30 else CORRIDOR, 0.0, False, False, {}
 
 
-def main() -> None:
+def main(updates: int = 500) -> None:
     torch.set_num_threads(1)
     seed_everything(1)
     gymnasium.register("KeyDoor-v0", lambda **kwargs: KeyDoor(**kwargs))
@@ -44,7 +44,7 @@ def main() -> None:
     data = GymnasiumDataModule("KeyDoor-v0", eval_at="last")
     model = MemUP(data.task)
     quiet: dict[str, Any] = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-    trainer = Trainer(accelerator="cpu", max_steps=500, **quiet)
+    trainer = Trainer(accelerator="cpu", max_steps=updates, **quiet)
     trainer.fit(model, data)
     (metrics,) = trainer.validate(model, data, verbose=False)
     print(f"rewards of validation doors predicted within a quarter of their spread: {metrics['val/accuracy']:.3f}")

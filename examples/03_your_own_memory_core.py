@@ -41,13 +41,13 @@ class Averages(Memory):
         return self.norm(torch.stack(out[1:], 1)), out[-1]
 
 
-def main() -> None:
+def main(updates: int = 800) -> None:
     torch.set_num_threads(1)
     seed_everything(1)
     data = TMazeDataModule(length=20, chunk_length=5, lanes=32)
     model = MemUP(data.task, memory=Averages, optimizer=partial(torch.optim.Adam, lr=5e-3))
     quiet: dict[str, Any] = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-    trainer = Trainer(accelerator="cpu", max_steps=800, callbacks=[TargetRefresh(every=100, settle=50)], **quiet)
+    trainer = Trainer(accelerator="cpu", max_steps=updates, callbacks=[TargetRefresh(every=100, settle=50)], **quiet)
     trainer.fit(model, data)
     (metrics,) = trainer.validate(model, data, verbose=False)
     print(f"rewards of validation junctions predicted within 0.3: {metrics['val/accuracy']:.3f}")

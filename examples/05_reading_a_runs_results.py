@@ -42,10 +42,12 @@ def read_predictions(path: Path) -> None:
             print(f"episode {row['episode']}, step {row['step']}: predicted {prediction:+.2f}, was {outcome:+.2f}")
 
 
-def main() -> None:
+def main(updates: int = 600) -> None:
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         config = [f"--config={CONFIG}", *SMALL, *LOGGER]
-        command_line(["fit", *config, "--trainer.max_steps=600", "--model.init_args.optimizer.init_args.lr=0.005"])
+        command_line(
+            ["fit", *config, f"--trainer.max_steps={updates}", "--model.init_args.optimizer.init_args.lr=0.005"]
+        )
         run = Path("runs/maze/version_0")
         command_line(["predict", *config, f"--ckpt_path={run / 'checkpoints' / 'last.ckpt'}"])
         read(run)

@@ -12,6 +12,14 @@ from tests.command_line import ROOT
 from tests.processes import ForkedProcess
 
 EXAMPLES = sorted((ROOT / "examples").glob("[0-9]*.py"))
+SHORT = {
+    "01_maze_from_python": "updates=300",
+    "02_your_own_environment": "updates=100",
+    "03_your_own_memory_core": "updates=100",
+    "04_your_own_arrays": "updates=100",
+    "05_reading_a_runs_results": "updates=250",
+}
+"""Arguments of a short run of the examples that train a memory alone."""
 LIBRARIES = {
     "06_stable_baselines3_ppo": ("stable_baselines3", "updates=2, steps=1024"),
     "07_stable_baselines3_dqn": ("stable_baselines3", "updates=2, steps=600"),
@@ -26,12 +34,11 @@ def test_an_example_runs(example: Path, tmp_path: Path) -> None:
     text = example.read_text()
     assert f"python -m examples.{example.stem}\n" in text
     assert len(text.splitlines()) < 60
-    arguments = [f"examples.{example.stem}"]
-    if example.stem in LIBRARIES:
-        library, short = LIBRARIES[example.stem]
-        if find_spec(library) is None:
-            pytest.skip(f"{library} is not installed")
-        arguments = ["-c", f"import importlib; importlib.import_module({arguments[0]!r}).main({short})"]
+    module = f"examples.{example.stem}"
+    library, short = LIBRARIES.get(example.stem) or ("torch", SHORT[example.stem])
+    if find_spec(library) is None:
+        pytest.skip(f"{library} is not installed")
+    arguments = ["-c", f"import importlib; importlib.import_module({module!r}).main({short})"]
     with ForkedProcess(arguments, tmp_path, dict(os.environ)) as process:
         said = process.communicate()
     assert process.returncode == 0, said

@@ -80,7 +80,7 @@ def check(wheel: Path) -> None:
         (away / "callbacks").mkdir()
         (away / "callbacks" / "__init__.py").touch()
         (away / "datamodules.py").touch()
-        run("python", *pip, "install", "--constraint", str(ROOT / "constraints.txt"), str(wheel))
+        run("python", *pip, "install", "--no-compile", "--constraint", str(ROOT / "constraints.txt"), str(wheel))
         run("memup", "configs")
         run("memup", "fit", "--config", "conf/tmaze.yaml", *TINY)
         _has_summary(away / "runs" / "tmaze" / "version_0", "wheel: fit runs in an empty environment")

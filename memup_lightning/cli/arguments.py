@@ -15,6 +15,7 @@ from memup_lightning.exceptions import MemUPError
 
 _SPEC_KEYS = ("class_path", "init_args", "dict_kwargs")
 _EXAMPLES = {"model": "MemUP", "data": "TMazeDataModule"}
+_OTHERS = ("configs", "export")  # subcommands that are not of the LightningCLI
 
 
 def config_files_first(args: Sequence[str]) -> list[str]:
@@ -82,10 +83,10 @@ def about_command(message: str) -> str | None:
         message: a complaint of jsonargparse.
     """
     if found := re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message):
-        names = re.findall(r"\w+", found[2])
+        names = [*re.findall(r"\w+", found[2]), *_OTHERS]
         return f"there is no subcommand {found[1]!r}; {did_you_mean(found[1], names) or f'choose {either(names)}'}"
     if found := re.match(r"expected \"subcommand\".*?\{(.*)\}", message):
-        names = found[1].split(",")
+        names = [*found[1].split(","), *_OTHERS]
         return f"a subcommand comes first, {either(names)}: memup fit --config conf/tmaze.yaml"
     if found := re.match(r"unrecognized arguments: (\S+)", message):
         is_config = found[1].endswith((".yaml", ".yml", ".json"))

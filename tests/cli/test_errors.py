@@ -255,9 +255,9 @@ def test_an_option_wins_over_a_config_file_wherever_it_is_written() -> None:
     ("args", "named"),
     [
         (["fitt"], ["'fitt'", "did you mean 'fit'?"]),
-        (["learn"], ["'learn'", "fit, validate, test or predict"]),
-        ([], ["fit, validate, test or predict"]),
-        (["--config", "tiny.yaml"], ["subcommand", "fit, validate, test or predict"]),
+        (["learn"], ["'learn'", "fit, validate, test, predict, configs or export"]),
+        ([], ["fit, validate, test, predict, configs or export"]),
+        (["--config", "tiny.yaml"], ["subcommand", "fit, validate, test, predict, configs or export"]),
         (["fit"], ["no data and no model", "--config"]),
         (["fit", "--model=MemUP"], ["no data given", "--data=TMazeDataModule"]),
         (["fit", "tiny.yaml"], ["did you mean --config tiny.yaml?"]),

@@ -22,3 +22,7 @@ def test_every_column_of_a_table_has_values(table: Table) -> None:
     assert rows
     for heading, (key, show) in table.columns.items():
         assert any(row.get(key) is not None and show(row[key]) for row in rows), heading
+
+
+def test_the_page_of_the_zoo_has_the_rows_of_its_file() -> None:
+    assert results.ZOO.read_text() == results.zoo(), "run: python -m tools.site.results"

@@ -1,4 +1,4 @@
-"""The measured numbers of README and of docs/results/README.md, from benchmarks/results/*.json.
+"""The measured numbers of README and of the pages of docs/results, from benchmarks/results/*.json.
 
 python -m tools.site.results    # writes both again; the tests compare them with the files
 """
@@ -12,11 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tools.site.tables import TABLES, Table
+from tools.site.tables import TABLES, Column, Table, number
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "results" / "README.md"
-README = ROOT / "README.md"
+README, ZOO = ROOT / "README.md", ROOT / "docs" / "results" / "zoo.md"
 BLOCK = re.compile(r"(<!-- results: .*?-->\n).*?(<!-- end of results -->)", re.DOTALL)
 HEAD = """# Results
 
@@ -24,6 +24,19 @@ HEAD = """# Results
 `--quick` of each command ends within a minute. [The zoo](zoo.md) has 35 small tasks with one setting.*
 """
 Row = dict[str, Any]
+EXPLAINED = 0.95  # share of the explainable information at which a task of the zoo is learned
+ZOO_COLUMNS: dict[str, Column] = {
+    "task": ("task", str),
+    "what": ("about", str),
+    "bits": ("bits", number(2)),
+    "explained": ("explained", number(3)),
+    "updates": ("updates", number(0)),
+    "seconds": ("seconds", number(0)),
+    "accuracy": ("accuracy", number(3)),
+    "without memory": ("without", number(3)),
+    "memory gain": ("gain", number(2)),
+    "verdict": ("verdict", lambda x: x.replace("_", " ")),
+}
 
 
 def rows(file: str) -> list[Row]:
@@ -45,14 +58,19 @@ def page() -> str:
 
 def section(table: Table) -> str:
     """Return a heading, a command, where it was measured, and the rows."""
-    about = json.loads((ROOT / "benchmarks" / "results" / f"{table.file}.json").read_text())["about"]
-    seeds = about["seeds"]
-    where = f"{about['machine']}; {about['threads']} thread{'s' * (about['threads'] > 1)}; "
-    where += f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}; {about['date'][:10]}"
+    where = _where(table.file)
     source = f"[rows](../../benchmarks/results/{table.file}.json)"
     text = textwrap.fill(f"{table.text} `{table.command}`, {where}; {source}.", 124, break_on_hyphens=False)
     lines = [f"## {table.title}", "", text, ""]
     return "\n".join([*lines, *_markdown(table.columns, [x for x in rows(table.file) if table.only(x)])]) + "\n"
+
+
+def _where(file: str) -> str:
+    """Say on which machine a benchmark ran, with which seeds, and when."""
+    about = json.loads((ROOT / "benchmarks" / "results" / f"{file}.json").read_text())["about"]
+    seeds = about["seeds"]
+    where = f"{about['machine']}; {about['threads']} thread{'s' * (about['threads'] > 1)}; "
+    return where + f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}; {about['date'][:10]}"
 
 
 def _markdown(columns: dict[str, tuple[str, Callable[[Any], str]]], found: list[Row]) -> list[str]:
@@ -159,6 +177,15 @@ def _by_agent(found: list[Row]) -> dict[str, str]:
     return {name: ", ".join(f"{x['return']:.1f}" for x in found if x["agent"] == name) for name in names}
 
 
+def zoo() -> str:
+    """Return the page of the zoo with its table written again."""
+    found = rows("zoo")
+    reached = sum(row["explained"] is not None and row["explained"] >= EXPLAINED for row in found)
+    text = f"{reached} of {len(found)} tasks reach {EXPLAINED}. {_where('zoo')}; seconds are those of the processor."
+    table = "\n".join(_markdown(ZOO_COLUMNS, found))
+    return BLOCK.sub(lambda block: f"{block[1]}{text}\n\n{table}\n{block[2]}", ZOO.read_text())
+
+
 def readme() -> str:
     """Return README with its table of results written again."""
     return BLOCK.sub(lambda block: f"{block[1]}{readme_table()}\n{block[2]}", README.read_text())
@@ -167,3 +194,4 @@ def readme() -> str:
 if __name__ == "__main__":
     PAGE.write_text(page())
     README.write_text(readme())
+    ZOO.write_text(zoo())

@@ -226,9 +226,10 @@ class OpenEpisode:
 def _check_same_fields(path: Path, stored: Mapping[str, FieldSpec], given: Mapping[str, FieldSpec]) -> None:
     for name in (*stored, *given):
         if stored.get(name) != given.get(name):
+            was, now = (repr(fields[name]) if name in fields else "no field" for fields in (stored, given))
             raise MemUPError(
-                f"{path} was made with {name!r} as {stored.get(name, 'no field')}, not {given.get(name, 'no field')}; "
-                f"append with the store's own fields, or write to another folder"
+                f"{path} was made with {name!r} as {was}, not {now}; append with the store's own fields, or write to another "
+                "folder"
             )
 
 
