@@ -51,7 +51,7 @@ lint: setup
 # The package as a user gets it: a wheel, then an editable install, in an empty environment, away from the checkout and in
 # a folder where the user has packages named callbacks and datamodules.
 wheel: setup
-	$(BIN)/python tools/release.py
+	$(BIN)/python tools/release.py --borrow
 
 # The documentation site, in site/: strict, without the network. Look at it: python -m http.server --directory site
 docs: setup

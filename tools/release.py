@@ -1,6 +1,7 @@
 """Build a release, check it as a user gets it, and tag it.
 
     python tools/release.py          # builds into dist/; checks wheel and editable install, in an empty environment
+    python tools/release.py --borrow # the same with the packages of this environment, which takes seconds
     python tools/release.py --tag    # the same from a committed checkout; then `git tag`
 
 Before a release: set the version in pyproject.toml and CITATION.cff, and write its date into CHANGELOG.md. After it:
@@ -14,6 +15,7 @@ import os
 import re
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import tomllib
 from pathlib import Path
@@ -64,9 +66,14 @@ def build() -> Path:
     return wheel
 
 
-def check(wheel: Path) -> None:
+def check(wheel: Path, borrow: bool = False) -> None:
     """Run the command line from the wheel, then from an editable install without wandb, away from the checkout, in a folder
-    where the user has packages named callbacks and datamodules."""
+    where the user has packages named callbacks and datamodules.
+
+    Args:
+        wheel: its path.
+        borrow: whether the new environment sees the packages of this one, wandb too, instead of installing them again.
+    """
     with tempfile.TemporaryDirectory() as folder:
         away = Path(folder)
         subprocess.run([sys.executable, "-m", "venv", str(away / "venv")], check=True)
@@ -80,16 +87,20 @@ def check(wheel: Path) -> None:
         (away / "callbacks").mkdir()
         (away / "callbacks" / "__init__.py").touch()
         (away / "datamodules.py").touch()
-        run("python", *pip, "install", "--no-compile", "--constraint", str(ROOT / "constraints.txt"), str(wheel))
+        if borrow:
+            (site,) = (away / "venv").rglob("site-packages")
+            (site / "borrowed.pth").write_text(f"{sysconfig.get_path('purelib')}\n")  # after what is installed here
+            dependencies = ["--no-deps", "--force-reinstall"]
+        else:
+            dependencies = ["--no-compile", "--constraint", str(ROOT / "constraints.txt")]
+        run("python", *pip, "install", *dependencies, str(wheel))
         run("memup", "configs")
         run("memup", "fit", "--config", "conf/tmaze.yaml", *TINY)
         _has_summary(away / "runs" / "tmaze" / "version_0", "wheel: fit runs in an empty environment")
-        run("python", *pip, "uninstall", "--yes", "memup-lightning", "wandb")
+        run("python", *pip, "uninstall", "--yes", "memup-lightning", *(() if borrow else ("wandb",)))
         run("python", *pip, "install", "--no-deps", "--editable", str(ROOT))
         run("python", "-m", "memup_lightning", "fit", "--config", "conf/tmaze.yaml", *TINY)
-        _has_summary(
-            away / "runs" / "tmaze" / "version_1", "editable install: fit runs away from the checkout, without wandb"
-        )
+        _has_summary(away / "runs" / "tmaze" / "version_1", "editable install: fit runs away from the checkout")
 
 
 def _has_summary(run: Path, sentence: str) -> None:
@@ -101,10 +112,11 @@ def _has_summary(run: Path, sentence: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tag", action="store_true", help="tag the commit when all checks hold")
+    parser.add_argument("--borrow", action="store_true", help="check with the packages of this environment")
     options = parser.parse_args()
     if options.tag and (found := problems()):
         raise SystemExit("not released: " + "; ".join(found))
-    check(build())
+    check(build(), options.borrow)
     if options.tag:
         git("tag", "--annotate", f"v{version()}", "--message", f"memup-lightning {version()}")
         print(f"tagged v{version()}; next: git push origin v{version()}, python -m twine upload dist/*")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import re
 import sys
 import tomllib
 from collections.abc import Callable
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -39,6 +41,26 @@ def pinned() -> dict[str, str]:
 def test_constraints_pin_every_dependency_within_its_bounds(requirement: Requirement, pinned: dict[str, str]) -> None:
     assert re.sub(r"[-_.]+", "-", requirement.name).lower() in pinned, "run: make constraints"
     assert requirement.specifier.contains(pinned[requirement.name.lower()])
+
+
+def imported() -> set[str]:
+    """The packages that the code of the package imports, anywhere."""
+    names = set()
+    folders = [ROOT / name for name in ("memup_lightning", "callbacks", "datamodules")]
+    for path in (path for folder in folders for path in folder.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                names.add(str(node.module).partition(".")[0])
+    return names - set(sys.stdlib_module_names) - {"memup_lightning"}
+
+
+@pytest.mark.parametrize("name", sorted(imported()))
+def test_every_package_that_is_imported_is_declared(name: str) -> None:
+    declared = {re.sub(r"[-_.]+", "-", x.name).lower() for x in requirements()}
+    found = packages_distributions().get(name, [name])
+    assert declared & {re.sub(r"[-_.]+", "-", x).lower() for x in found}
 
 
 def test_every_file_that_names_the_version_names_this_one() -> None:

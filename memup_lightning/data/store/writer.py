@@ -228,8 +228,8 @@ def _check_same_fields(path: Path, stored: Mapping[str, FieldSpec], given: Mappi
         if stored.get(name) != given.get(name):
             was, now = (repr(fields[name]) if name in fields else "no field" for fields in (stored, given))
             raise MemUPError(
-                f"{path} was made with {name!r} as {was}, not {now}; append with the store's own fields, or write to another "
-                "folder"
+                f"{path} was made with {name!r} as {was}, not {now}; append with the store's own fields, or write to "
+                "another folder"
             )
 
 
