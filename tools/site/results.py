@@ -178,12 +178,15 @@ def _by_agent(found: list[Row]) -> dict[str, str]:
 
 
 def zoo() -> str:
-    """Return the page of the zoo with its table written again."""
-    found = rows("zoo")
+    """Return the page of the zoo with its tables written again; each names its file."""
+    return BLOCK.sub(lambda block: f"{block[1]}{_zoo_table(block[1].split()[-2])}\n{block[2]}", ZOO.read_text())
+
+
+def _zoo_table(file: str) -> str:
+    found = rows(file)
     reached = sum(row["explained"] is not None and row["explained"] >= EXPLAINED for row in found)
-    text = f"{reached} of {len(found)} tasks reach {EXPLAINED}. {_where('zoo')}; seconds are those of the processor."
-    table = "\n".join(_markdown(ZOO_COLUMNS, found))
-    return BLOCK.sub(lambda block: f"{block[1]}{text}\n\n{table}\n{block[2]}", ZOO.read_text())
+    text = f"{reached} of {len(found)} tasks reach {EXPLAINED}. {_where(file)}."
+    return "\n".join([text, "", *_markdown(ZOO_COLUMNS, found)])
 
 
 def readme() -> str:
