@@ -243,6 +243,7 @@ class MemoryTask(MemoryEncoding, MemoryEvaluation, AveragedTask):
         return {}
 
     def on_fit_start(self) -> None:
+        super().on_fit_start()
         data = recorded_data(self.trainer)
         if self.trainer.ckpt_path is None and not (data is not None and data.training_lanes().num_consumed):
             self.lanes.reset()  # lanes that were not played yet

@@ -79,6 +79,10 @@ class AveragedTask(BaseTask):
         self._average: WeightAverage | None = None
         self._resumed_weights: dict[str, Tensor] | None = None
 
+    def on_fit_start(self) -> None:
+        super().on_fit_start()
+        self._average = None  # of an earlier fit: this one begins with the weights that the model has
+
     def on_train_start(self) -> None:
         self._average = WeightAverage(self)
         if self._resumed_weights is not None:

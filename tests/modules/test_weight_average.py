@@ -129,3 +129,10 @@ def test_a_resumed_run_with_nothing_left_to_do_ends_with_the_average(tmp_path: P
     model = model_of(data, MemUP)
     quiet_trainer(20, []).fit(model, data, ckpt_path=tmp_path / "end.ckpt", weights_only=True)
     assert torch.equal(weight(model), witness.end)
+
+
+def test_another_fit_of_the_model_begins_with_the_average() -> None:
+    model, witness, _ = fitted(20)
+    again = Witness()
+    quiet_trainer(1, [again], num_sanity_val_steps=1).fit(model, data_of())
+    assert torch.equal(again.seen["training"][0], witness.end)
