@@ -1,4 +1,4 @@
-"""What a run prints while it goes on, and which loggers get its pictures."""
+"""What a run prints until its end, and which loggers get its pictures."""
 
 from __future__ import annotations
 
@@ -106,3 +106,12 @@ def test_tensorboard_and_mlflow_get_the_pictures(tmp_path: Path, base: Any, expe
     Image.fromarray(np.zeros((2, 3, 4), np.uint8)).save(tmp_path / "gain.png")
     log_picture(Run(), "gain", tmp_path / "gain.png")  # type: ignore[arg-type]
     assert Run.logger.experiment.sent == [expected]
+
+
+def test_the_update_of_the_first_targets_is_the_one_of_the_learning_curve(caplog: pytest.LogCaptureFixture) -> None:
+    data, refresh = data_of(), often()
+    with caplog.at_level("INFO"):
+        quiet_trainer(10, [refresh]).fit(model_of(data), data)
+    (said,) = [x for x in caplog.messages if x.startswith("targets chosen at update ")]
+    assert said.startswith(f"targets chosen at update {refresh.first_update}: ")
+    assert refresh.first_update == 4  # its max_wait

@@ -144,8 +144,8 @@ class TargetRefresh(Callback):
         store.complete_refresh()
         if self.first_update is None:
             self.first_update = trainer.global_step
-        if store.num_refreshes == 1 and not store.selects_nothing():
-            rank_zero_info(_first_choice(data, trainer.global_step + 1))
+            if not store.selects_nothing():
+                rank_zero_info(_first_choice(data, self.first_update))
         self.seconds += time.perf_counter() - begin
         logged = {
             "refresh/seconds": self.seconds,
