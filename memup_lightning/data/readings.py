@@ -93,7 +93,6 @@ def _contents(source: EpisodeSource, episodes: IntArray) -> list[bytes]:
     names = sorted(source.fields)
     places = [((source.lengths[episodes] - 1) * part) // (_PLACES - 1) for part in range(_PLACES)]
     read = [source.gather(episodes, place, 1, names) for place in places]
-    return [
-        source.lengths[episode].tobytes() + b"".join(x[name][row].tobytes() for x in read for name in names)
-        for row, episode in enumerate(episodes)
-    ]
+    columns = [source.lengths[episodes], *(x[name] for x in read for name in names)]
+    rows = np.concatenate([np.ascontiguousarray(x).reshape(len(episodes), -1).view(np.uint8) for x in columns], axis=1)
+    return [row.tobytes() for row in rows]
