@@ -92,12 +92,10 @@ class BestWeights(Callback):
         """Stop a run that nothing else ends where the gain does not grow any more."""
         if not math.isfinite(gain):
             return
-        now = trainer.global_step
-        best = -math.inf if self._growth is None else self._growth[1]
-        if self._growth is None or gain > best + max(_GROWTH, _RELATIVE_GROWTH * abs(best)):
-            self._growth = now, gain
-        updates, grown = self._growth
-        if now - updates >= max(_WAIT, updates) and _is_unlimited(trainer):
+        updates, grown = self._growth or (0, -math.inf)
+        if grown == -math.inf or gain > grown + max(_GROWTH, _RELATIVE_GROWTH * abs(grown)):
+            self._growth = updates, grown = trainer.global_step, gain
+        if trainer.global_step - updates >= max(_WAIT, updates) and _is_unlimited(trainer):
             self._stop(
                 trainer,
                 f"val/memory_gain has not grown since {updates:,} updates, when it was {grown:.2f}, and the run has no "

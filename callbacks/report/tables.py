@@ -13,9 +13,6 @@ from rich.table import Table
 def print_summary(summary: dict[str, Any], folder: Path) -> None:
     """Print the most important numbers as a table."""
     metrics = summary["metrics"]
-    table = Table(title="the run", title_justify="left", show_header=False)
-    table.add_column()
-    table.add_column(overflow="fold")  # a long path is wrapped, not cut
     rows = {
         "data": summary["data"],
         "accuracy": _compared(metrics, "accuracy", {"most frequent class": "base_rate"}),
@@ -35,9 +32,16 @@ def print_summary(summary: dict[str, Any], folder: Path) -> None:
         "full BPTT (extrapolated)": _number(metrics.get("memory/bptt_bytes_extrapolated"), ",.0f", " bytes"),
         "folder": str(folder),
     }
+    print_rows("the run", {name: value for name, value in rows.items() if value})
+
+
+def print_rows(title: str, rows: Mapping[str, str]) -> None:
+    """Print a table of names and values."""
+    table = Table(title=title, title_justify="left", show_header=False)
+    table.add_column()
+    table.add_column(overflow="fold")  # a long path is wrapped, not cut
     for name, value in rows.items():
-        if value:
-            table.add_row(name, value)
+        table.add_row(name, value)
     Console().print(table)
 
 

@@ -1,1 +1,1 @@
-"""What a run prints while it goes on."""
+"""What a run prints until its end."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelSummary
-from rich.console import Console
-from rich.table import Table
 
+from memup_lightning.callbacks.report.tables import print_rows
 from memup_lightning.modules import BaseTask
 from memup_lightning.runs.parts import run_data
 
@@ -30,12 +29,7 @@ class RunSummary(ModelSummary):
         if isinstance(pl_module, BaseTask):
             rows |= pl_module.describe()
         rows["device"] = _device(trainer, pl_module)
-        table = Table(title="what is trained", title_justify="left", show_header=False)
-        table.add_column()
-        table.add_column(overflow="fold")
-        for name, text in rows.items():
-            table.add_row(name, text)
-        Console().print(table)
+        print_rows("what is trained", rows)
 
 
 def _device(trainer: Trainer, module: LightningModule) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import sys
 import traceback
 from collections.abc import Iterator
+from typing import NoReturn
 
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 
@@ -45,6 +47,12 @@ def about_settings(error: BaseException) -> str | None:
         if found := re.search(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", str(cause)):
             return f"{found[1]} has no argument {found[2]!r}; remove it from dict_kwargs"
     return None
+
+
+def end_with(sentence: str, error: BaseException) -> NoReturn:
+    """Print the sentence for an error that the user can correct, and end the program with status 2."""
+    print(f"error: {' '.join(sentence.split())}", file=sys.stderr)
+    raise SystemExit(2) from error
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

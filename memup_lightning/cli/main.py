@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import importlib
 import logging
 import os
 import sys
@@ -26,7 +25,7 @@ from memup_lightning import __version__, callbacks, envs  # noqa: F401 (every cl
 from memup_lightning.cli.arguments import config_files_first, read_config_files
 from memup_lightning.cli.default_callbacks import add_default_callbacks, leave_out_disabled, replace_lightnings
 from memup_lightning.cli.dropped_keys import dropped_keys_logger, warn_of_dropped_keys
-from memup_lightning.cli.errors import about_settings
+from memup_lightning.cli.errors import about_settings, end_with
 from memup_lightning.cli.messages import explain
 from memup_lightning.cli.nulls import check_nulls
 from memup_lightning.data import targets  # noqa: F401
@@ -50,7 +49,7 @@ from memup_lightning.runs.parts import parts
 from memup_lightning.runs.profiler import NoProfiler
 from memup_lightning.runs.run_folder import check_writable, claim_versions, configured_folders, run_folder
 from memup_lightning.runs.signals import StopOnSignal
-from memup_lightning.runs.trust import trust
+from memup_lightning.runs.trust import import_modules
 from memup_lightning.specs import TaskSpec
 
 PROGRAM = "memup"
@@ -188,14 +187,7 @@ class MemUPCLI(LightningCLI):
             check_writable(Path(folder), option)
         if given.num_threads:
             torch.set_num_threads(given.num_threads)
-        for name in given.imports:
-            try:
-                importlib.import_module(name)
-            except ImportError as error:
-                raise MemUPError(
-                    f"imports={name}: cannot be imported ({error}); install it, or put its folder on PYTHONPATH"
-                ) from error
-        trust(*given.imports)
+        import_modules(given.imports)
         leave_out_missing_wandb(given.trainer)
         set_wandb_mode(given.trainer)
 
@@ -268,8 +260,7 @@ def main(args: Sequence[str] | None = None, extra_callbacks: Sequence[Callback] 
         sentence = about_settings(error)
         if sentence is None or os.environ.get("MEMUP_TRACEBACK"):
             raise
-        print(f"error: {' '.join(sentence.split())}", file=sys.stderr)
-        raise SystemExit(2) from error
+        end_with(sentence, error)
 
 
 def _prepare_prediction(given: Namespace) -> None:

@@ -7,11 +7,17 @@ averaging function is used.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+
+@torch.no_grad()
+def update_averages(averages: Sequence[Tensor], tensors: Sequence[Tensor], decay: float) -> None:
+    """Update the moving averages of tensors in place; ``decay`` is in [0, 1]."""
+    get_ema_multi_avg_fn(decay)(list(averages), list(tensors), torch.zeros(()))
 
 
 @torch.no_grad()
@@ -26,7 +32,7 @@ def update_ema(copies: Iterable[nn.Module], learners: Iterable[nn.Module], decay
     pairs = list(zip(copies, learners, strict=True))
     ours = [x for copied, _ in pairs for x in copied.parameters()]
     theirs = [x for _, learned in pairs for x in learned.parameters()]
-    get_ema_multi_avg_fn(decay)(ours, theirs, torch.zeros(()))
+    update_averages(ours, theirs, decay)
     for copied, learned in pairs:
         for x, new in zip(copied.buffers(), learned.buffers(), strict=True):
             x.copy_(new)

@@ -9,6 +9,7 @@ import torch
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor, nn
 
+from memup_lightning.models.ema import update_averages
 from memup_lightning.modules.base import BaseTask
 
 _GAMMA = 16.97  # the average's width, as a standard deviation, is a twentieth of the updates so far
@@ -36,7 +37,6 @@ class WeightAverage:
         self._other = {name: p.detach().clone() for name, p in self._weights.items()}
         self.swapped = False
 
-    @torch.no_grad()
     def update(self, updates: int) -> None:
         """Add the weights; at one update in ten, after the first ten.
 
@@ -44,8 +44,8 @@ class WeightAverage:
             updates: number of updates so far.
         """
         if updates <= _INTERVAL or updates % _INTERVAL == 0:
-            share = 1 - (1 - min(1, _INTERVAL / updates)) ** (_GAMMA + 1)
-            torch._foreach_lerp_(list(self._other.values()), list(self._weights.values()), share)
+            decay = (1 - min(1, _INTERVAL / updates)) ** (_GAMMA + 1)
+            update_averages(list(self._other.values()), list(self._weights.values()), decay)
 
     @torch.no_grad()
     def swap(self) -> None:
@@ -71,7 +71,7 @@ class WeightAverage:
 class AveragedTask(BaseTask):
     """Task that is evaluated with the average of its weights, and ends a run with it.
 
-    A checkpoint holds the average as its weights, and the weights in training beside it, from which a run resumes.
+    A checkpoint holds the average as its weights, and in addition the weights in training, from which a run resumes.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

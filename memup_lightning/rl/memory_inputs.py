@@ -33,12 +33,7 @@ class MemoryInputs:
     """
 
     def __init__(self, task: TaskSpec) -> None:
-        for name, lag in task.inputs.items():
-            if lag != (0 if name.partition(".")[0] == "observation" else 1):
-                raise MemUPError(
-                    f"the input {name!r} is read with a lag of {lag} steps; an agent reads the observation of the same "
-                    "step, and action and reward of the previous one"
-                )
+        check_lags(task)
         self.fields = task.input_fields
 
     def select(self, observation: Leaves) -> Arrays:
@@ -72,6 +67,20 @@ class MemoryInputs:
                 previous = (action if name == "action" else reward).to(getattr(torch, field.dtype))
                 inputs[name] = _filled(previous, field, is_first) if begins else previous
         return inputs
+
+
+def check_lags(task: TaskSpec) -> None:
+    """Refuse inputs that an environment does not give at that step.
+
+    Raises:
+        MemUPError: naming the first.
+    """
+    for name, lag in task.inputs.items():
+        if lag != (0 if name.partition(".")[0] == "observation" else 1):
+            raise MemUPError(
+                f"the input {name!r} is read with a lag of {lag} steps; an agent reads the observation of the same step, "
+                "and action and reward of the previous one"
+            )
 
 
 def describe_inputs(task: TaskSpec) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, get_type_hints
 
@@ -38,6 +38,22 @@ def trust(*names: str) -> None:
         names: import paths, such as ``my_package`` or ``my_package.MyCore``; each allows all below it.
     """
     _trusted.update(names)
+
+
+def import_modules(names: Sequence[str]) -> None:
+    """Import modules of the user, and trust them.
+
+    Raises:
+        MemUPError: one that cannot be imported.
+    """
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise MemUPError(
+                f"imports={name}: cannot be imported ({error}); install it, or put its folder on PYTHONPATH"
+            ) from error
+    trust(*names)
 
 
 def check_hyperparameters(hyperparameters: Mapping[str, Any], path: str | Path | IO[bytes]) -> None:

@@ -9,7 +9,7 @@ from memup_lightning.models.memory import State
 from memup_lightning.models.memory.base import map_state
 from memup_lightning.models.outcomes import Outcome
 from memup_lightning.serving.state import StreamState, leaves
-from memup_lightning.serving.step_network import StepNetwork
+from memup_lightning.serving.step_network import StepNetwork, dtype_of
 
 _STREAMS = 2  # of the example: a number of 1 would be taken for a constant
 
@@ -66,10 +66,7 @@ class ExportedStep(nn.Module):
 
     def example(self) -> tuple[Tensor, ...]:
         """Return inputs at the beginning of an episode."""
-        fields = []
-        for field in self.network.fields.values():
-            dtype = torch.float32 if field.dtype.startswith("float") else getattr(torch, field.dtype)
-            fields.append(torch.zeros(_STREAMS, *field.shape, dtype=dtype))
+        fields = (torch.zeros(_STREAMS, *x.shape, dtype=dtype_of(x)) for x in self.network.fields.values())
         return *fields, *(x.clone() for x in state_tensors(self._initial))  # one tensor twice would be traced as one
 
 

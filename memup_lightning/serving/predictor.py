@@ -21,6 +21,7 @@ from memup_lightning.data.episodes import OUTCOME, ArrayEpisodes, EpisodeSource
 from memup_lightning.data.streaming.samplers import SequentialSampler
 from memup_lightning.data.streaming.stream import ChunkStream
 from memup_lightning.exceptions import MemUPError
+from memup_lightning.modules.evaluation.memory import INTERVAL
 from memup_lightning.modules.loading import load_module
 from memup_lightning.modules.memory_task import MemoryTask
 from memup_lightning.runs.checkpoint_lookup import weights_to_use
@@ -57,7 +58,7 @@ class Predictor:
         MemUPError: an ``interval`` that is no probability between 0 and 1.
     """
 
-    def __init__(self, model: MemoryTask, reading: Mapping[str, Any] | None = None, interval: float = 0.9) -> None:
+    def __init__(self, model: MemoryTask, reading: Mapping[str, Any] | None = None, interval: float = INTERVAL) -> None:
         if not 0 < interval < 1:
             raise MemUPError(f"interval={interval}: give a probability between 0 and 1, such as 0.9")
         self.model = model.eval().requires_grad_(False)
@@ -80,7 +81,7 @@ class Predictor:
         cls,
         checkpoint: str | Path,
         which: Literal["best", "last"] = "best",
-        interval: float = 0.9,
+        interval: float = INTERVAL,
         device: str | torch.device = "cpu",
     ) -> Predictor:
         """Load a checkpoint that `memup fit` wrote; it needs no other file.

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from memup_lightning.chunk import Fields
 from memup_lightning.models.memory import Memory, State
 from memup_lightning.modules.memory_task import MemoryTask
+from memup_lightning.specs import FieldSpec
 
 
 class StepNetwork(nn.Module):
@@ -40,7 +41,7 @@ class StepNetwork(nn.Module):
             name: torch.full(
                 (streams, depth, *field.shape),
                 field.fill,
-                dtype=torch.float32 if field.dtype.startswith("float") else getattr(torch, field.dtype),
+                dtype=dtype_of(field),
                 device=device,
             )
             for name, depth in self.depth.items()
@@ -76,3 +77,9 @@ class StepNetwork(nn.Module):
         }
         params = self.predictor(self.context_encoder(window), m)
         return params, m, after, {name: past[name][:, 1:] for name in self.depth}
+
+
+def dtype_of(field: FieldSpec) -> torch.dtype:
+    """Return the dtype in which the networks read a field."""
+    dtype: torch.dtype = torch.float32 if field.dtype.startswith("float") else getattr(torch, field.dtype)
+    return dtype

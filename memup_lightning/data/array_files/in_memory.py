@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -31,9 +31,10 @@ def read_table(table: Any, columns: Columns) -> UserEpisodes:
     """
     try:
         from memup_lightning.data.array_files.table import read_tables  # pyarrow is an extra
+        from memup_lightning.data.array_files.table_files import MemoryTable
     except ImportError as error:
         raise MemUPError(f"tables need pyarrow: pip install 'memup-lightning[arrow]' ({error})") from error
-    return read_tables(TABLE, lambda: _MemoryTable(_arrow(table)), columns)
+    return read_tables(TABLE, lambda: MemoryTable(_arrow(table), TABLE), columns)
 
 
 def read_arrays(arrays: Mapping[str, Any], columns: Columns) -> UserEpisodes:
@@ -87,24 +88,6 @@ def episode_lengths(arrays: Mapping[str, Any], given: Mapping[str, Array]) -> tu
             "[episodes, steps, ...]"
         )
     return check_lengths(np.full(first.shape[0], first.shape[1])), 2
-
-
-class _MemoryTable:
-    """A :class:`~memup_lightning.data.array_files.table_files.TableColumns` over an Arrow table."""
-
-    def __init__(self, table: Any) -> None:
-        self._table = table
-        self.types: dict[str, Any] = dict(zip(table.schema.names, table.schema.types, strict=True))
-        if len(self.types) < len(table.schema.names):
-            names = table.schema.names
-            twice = next(name for name in names if names.count(name) > 1)
-            raise MemUPError(f"{TABLE} has {names.count(twice)} columns named {twice!r}; rename them")
-
-    def column(self, name: str) -> Iterator[tuple[int, Any]]:
-        begin = 0
-        for batch in self._table.column(name).chunks:
-            yield begin, batch
-            begin += len(batch)
 
 
 def _arrow(table: Any) -> Any:

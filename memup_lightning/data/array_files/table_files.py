@@ -114,11 +114,32 @@ class _CsvBatches:
             yield from table.select([name]).to_batches(_BATCH)
 
 
-def _check_names(file: Path, names: list[str]) -> None:
+class MemoryTable:
+    """A :class:`TableColumns` over an Arrow table in memory.
+
+    Args:
+        table: the table.
+        source: what messages call it.
+    """
+
+    def __init__(self, table: pyarrow.Table, source: str) -> None:
+        _check_names(source, table.schema.names)
+        self._table = table
+        self.types: dict[str, Any] = dict(zip(table.schema.names, table.schema.types, strict=True))
+
+    def column(self, name: str) -> Iterator[tuple[int, Any]]:
+        """Yield the first row and the values of each batch of a column."""
+        begin = 0
+        for batch in self._table.column(name).chunks:
+            yield begin, batch
+            begin += len(batch)
+
+
+def _check_names(source: Path | str, names: list[str]) -> None:
     """Refuse columns of one name, of which one would be read twice."""
     for name, number in Counter(names).items():
         if number > 1:
-            raise MemUPError(f"{file} has {number} columns named {name!r}; rename them")
+            raise MemUPError(f"{source} has {number} columns named {name!r}; rename them")
 
 
 def _check_separator(file: Path, names: list[str]) -> None:

@@ -16,7 +16,7 @@ from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.memory import State, put, take
 from memup_lightning.modules.memory_task import MemoryTask
 from memup_lightning.rl.collectors.env_driver import check_classes, check_finite
-from memup_lightning.rl.memory_inputs import MemoryInputs, describe_inputs
+from memup_lightning.rl.memory_inputs import check_lags, describe_inputs
 from memup_lightning.rl.spaces import LeafReader, leaf_readers, space_fields
 from memup_lightning.rl.wrappers.frozen import FrozenParts, frozen_parts
 from memup_lightning.specs import FieldSpec, TaskSpec
@@ -54,7 +54,7 @@ class EnvMemory:
         task = self.parts.task
         given = space_fields("observation", observation_space) | space_fields("action", action_space)
         _check_fields(task, given | {"reward": FieldSpec()})
-        MemoryInputs(task)  # checks the lags
+        check_lags(task)
         self._fields = task.input_fields
         self._observed = _readers("observation", observation_space, task)
         self._acted = _readers("action", action_space, task)

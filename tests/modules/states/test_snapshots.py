@@ -1,4 +1,4 @@
-"""Snapshots: the rarest chunks of each episode, whatever is played beside it."""
+"""Snapshots: the rarest chunks of each episode, whatever else is played."""
 
 from __future__ import annotations
 
