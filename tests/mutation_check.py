@@ -38,8 +38,8 @@ class Mutant(NamedTuple):
 MUTANTS = {
     "schedule": Mutant(
         "data/streaming/samplers.py",
-        "(steps[:, None] - begun) * self.chunk_length",
-        "(steps[:, None] - begun + 1) * self.chunk_length",
+        "(steps[:, None] - begin) * self.chunk_length",
+        "(steps[:, None] - begin + 1) * self.chunk_length",
         ("tests/data/streaming/test_samplers.py",),
     ),
     "selection": Mutant(

@@ -1,14 +1,16 @@
 """Samplers of lanes: positions as a pure function of (seed, step, episode lengths), without reading data.
 
 A lane plays *visits*: an episode from its first step on, for a number of chunks. Visits follow each other without a gap,
-so the position of a lane at a step is found by a binary search in the cumulative number of chunks; no step depends on the
-one before it, and a resumed run, or any worker, starts at the step it needs.
+so the position of a lane at a step is found by a binary search in the cumulative number of chunks. A training schedule has
+no end: of its visits only a window around the steps that are asked for is worked out, and it moves forward with the run.
+Where it is, two numbers a lane, is saved with the run (:meth:`ShuffledLaneSampler.visits`): a resumed run, and each of its
+workers, begins there, however many visits came before.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -32,6 +34,15 @@ class Positions(NamedTuple):
     def is_first(self) -> npt.NDArray[np.bool_]:
         first: npt.NDArray[np.bool_] = self.start == 0
         return first
+
+
+class Visits(NamedTuple):
+    """The visit that each lane plays at some step of the run, ``[lanes]`` each."""
+
+    number: IntArray
+    """Visits of the lane before it."""
+    begin: IntArray
+    """Step of the run, or of its stage, at which it begins."""
 
 
 class LaneSampler(ABC):
@@ -103,21 +114,37 @@ class ShuffledLaneSampler(LaneSampler):
 
     def at(self, steps: IntArray) -> Positions:
         steps = np.asarray(steps, np.int64)
+        column, begin = self._find(steps)
+        return Positions(self._episodes[np.arange(self.lanes), column], (steps[:, None] - begin) * self.chunk_length)
+
+    def visits(self, step: int) -> Visits:
+        """Return the visit that each lane plays at a step: where another sampler of these settings may begin."""
+        column, begin = self._find(np.array([step]))
+        return Visits(self._visit + column[0], begin[0])
+
+    def start_from(self, visits: Visits) -> None:
+        """Begin with the given visits, without working out those that came before.
+
+        Args:
+            visits: of each lane, ``[lanes]``, as :meth:`visits` returned them.
+        """
+        self._visit, self._begin = visits
+        self._width = self._WINDOW
+        self._work_out()
+
+    def _find(self, steps: IntArray) -> tuple[IntArray, IntArray]:
+        """Return the column of the window that each lane plays at each step, and the step at which that visit begins."""
         low, high = int(steps.min()), int(steps.max())
         if low < self._begin.max():
             self._rewind()
         while self._ends[:, -1].min() <= high:
             self._advance(low)
-        visit = np.stack([np.searchsorted(ends, steps, side="right") for ends in self._ends], axis=1)
-        rows = np.arange(self.lanes)
-        begun = np.where(visit == 0, self._begin, self._ends[rows, np.maximum(visit - 1, 0)])
-        return Positions(self._episodes[rows, visit], (steps[:, None] - begun) * self.chunk_length)
+        column = np.stack([np.searchsorted(ends, steps, side="right") for ends in self._ends], axis=1)
+        begin = np.where(column == 0, self._begin, self._ends[np.arange(self.lanes), np.maximum(column - 1, 0)])
+        return column, begin
 
     def _rewind(self) -> None:
-        self._visit = np.zeros(self.lanes, np.int64)  # number of the first visit that is worked out, for every lane
-        self._begin = np.zeros(self.lanes, np.int64)  # step of the run at which it begins
-        self._width = self._WINDOW
-        self._work_out()
+        self.start_from(Visits(np.zeros(self.lanes, np.int64), np.zeros(self.lanes, np.int64)))
 
     def _advance(self, low: int) -> None:
         """Forget the visits that end at or before step ``low`` and work out as many new ones."""
@@ -172,68 +199,6 @@ def restart_probabilities(longest: int, lanes: int, chunk_length: int) -> npt.ND
     share = np.linspace(0, 1, lanes) if lanes > 1 else np.ones(1)
     horizon = chunk_length * (max(2 * longest, chunk_length) / chunk_length) ** share
     return np.minimum(chunk_length / horizon, _MAX_RESTART)
-
-
-class CurriculumSampler(LaneSampler):
-    """A training schedule in stages: at first lanes play short episodes alone, and all episodes in the last stage.
-
-    Each stage is a :class:`ShuffledLaneSampler` over the episodes that it admits. Where it ends, all lanes leave
-    their episodes.
-
-    Args:
-        longest: steps of the longest episode that is played, until which update: ``{1000: 50, 3000: 200}`` plays episodes
-            of at most 50 steps in the first 1,000 updates, of at most 200 until update 3,000, then all.
-        lengths: steps of each episode.
-        lanes, chunk_length, restart, seed, first_lane, all_lanes: see :class:`ShuffledLaneSampler`.
-
-    Raises:
-        MemUPError: updates or lengths that do not rise, a stage without an episode; see :class:`ShuffledLaneSampler`.
-    """
-
-    def __init__(
-        self,
-        longest: Mapping[int, int],
-        lengths: IntArray,
-        lanes: int,
-        chunk_length: int,
-        restart: Sequence[float] | None = None,
-        seed: int = 0,
-        first_lane: int = 0,
-        all_lanes: int | None = None,
-    ) -> None:
-        stages = sorted(longest.items())
-        ends, limits = (np.array([0, *(stage[n] for stage in stages)], np.int64) for n in (0, 1))
-        if (np.diff(ends) < 1).any() or (np.diff(limits) < 1).any():
-            raise MemUPError(
-                f"curriculum={dict(stages)}: give the longest episode that is played until an update, such as "
-                "{1000: 50, 3000: 200}; updates and lengths must be above 0 and rise together"
-            )
-        if stages and limits[1] < lengths.min():
-            raise MemUPError(
-                f"curriculum={dict(stages)} plays episodes of at most {limits[1]} steps at first, but the shortest has "
-                f"{lengths.min()}; give at least as many"
-            )
-        self._begins = ends
-        self._admitted = [*(np.flatnonzero(lengths <= limit) for limit in limits[1:]), np.arange(len(lengths))]
-        self._stages = [
-            ShuffledLaneSampler(lengths[admitted], lanes, chunk_length, restart, seed, first_lane, all_lanes)
-            for admitted in self._admitted
-        ]
-        self.lanes, self.chunk_length, self.first_lane = lanes, chunk_length, first_lane
-
-    def admitted(self, step: int) -> IntArray:
-        """Return the episodes that may be played at a step of the run."""
-        return self._admitted[np.searchsorted(self._begins, step, side="right") - 1]
-
-    def at(self, steps: IntArray) -> Positions:
-        steps = np.asarray(steps, np.int64)
-        stage = np.searchsorted(self._begins, steps, side="right") - 1
-        episode, start = np.empty((2, len(steps), self.lanes), np.int64)
-        for number in np.unique(stage).tolist():
-            rows = stage == number
-            places = self._stages[number].at(steps[rows] - self._begins[number])
-            episode[rows], start[rows] = self._admitted[number][places.episode], places.start
-        return Positions(episode, start)
 
 
 class SequentialSampler(LaneSampler):

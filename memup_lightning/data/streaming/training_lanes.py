@@ -12,7 +12,8 @@ import torch
 
 from memup_lightning.chunk import Chunk, StepBatch
 from memup_lightning.data.episodes import EpisodeSource
-from memup_lightning.data.streaming.samplers import CurriculumSampler
+from memup_lightning.data.streaming.curriculum import CurriculumSampler
+from memup_lightning.data.streaming.samplers import Visits
 from memup_lightning.data.streaming.stream import ChunkStream
 from memup_lightning.data.streaming.target_join import TargetJoin
 from memup_lightning.data.streaming.value_sample import sample_values
@@ -43,14 +44,14 @@ class TrainingLanes:
         lanes: B, of all ranks together.
         chunk_length: steps of a chunk.
         restart: see :class:`~memup_lightning.data.streaming.samplers.ShuffledLaneSampler`.
-        curriculum: see :class:`~memup_lightning.data.streaming.samplers.CurriculumSampler`.
+        curriculum: see :class:`~memup_lightning.data.streaming.curriculum.CurriculumSampler`.
         probes: steps drawn from each lane's episode for the local predictor.
         seed: the order of the episodes and the probes follow from it.
         loss_free: which episodes have no loss, bool ``[episodes]``; None: all have one.
 
     Attributes:
         schedule: where the lanes of this rank are at every step.
-        num_consumed: chunks yielded so far; a resumed run needs no other number.
+        num_consumed: chunks yielded so far.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class TrainingLanes:
         self.probes, self.seed, self.loss_free = probes, seed, loss_free
         own = share_of_lanes(lanes, "data.init_args.lanes")
         self.schedule = self._schedule(rank() * own, own)
+        self._whole = self.schedule if own == lanes else self._schedule(0, lanes)  # the lanes of all ranks
         self.join = TargetJoin(source, task, table, self.schedule)
         self.num_consumed = 0
         self.overridden = False
@@ -129,8 +131,7 @@ class TrainingLanes:
     def upcoming_episodes(self, chunks: int) -> IntArray:
         """Return the episodes that the lanes of all ranks play during the next chunks."""
         ahead = np.arange(self.num_consumed, self.num_consumed + max(1, chunks))
-        schedule = self.schedule if self.schedule.lanes == self.lanes else self._schedule(0, self.lanes)
-        return np.unique(schedule.at(ahead).episode)
+        return np.unique(self._whole.at(ahead).episode)
 
     def admitted_episodes(self) -> IntArray:
         """Return the episodes that lanes may play now."""
@@ -177,8 +178,10 @@ class TrainingLanes:
 
     def state_dict(self) -> dict[str, Any]:
         schedule, episodes = self._settings(), self._fingerprint
+        visits = self._whole.visits(self.num_consumed)
         return {
             "consumed": self.num_consumed,
+            "visits": {name: torch.from_numpy(x) for name, x in visits._asdict().items()},
             "overridden": self.overridden,
             "schedule": schedule,
             "episodes": episodes,
@@ -200,6 +203,9 @@ class TrainingLanes:
                 "callback InitialWeights, to keep the weights)"
             )
         self.num_consumed, self._resumed_overridden = state_dict["consumed"], state_dict["overridden"]
+        visits = {name: x.numpy() for name, x in state_dict["visits"].items()}
+        for schedule in (self.schedule, self._whole):
+            schedule.start_from(self.num_consumed, Visits(**{name: x[schedule.lane] for name, x in visits.items()}))
 
     @cached_property
     def _fingerprint(self) -> str:

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from memup_lightning.data.streaming.curriculum import CurriculumSampler
 from memup_lightning.data.streaming.samplers import (
-    CurriculumSampler,
     SequentialSampler,
     ShuffledLaneSampler,
     restart_probabilities,
