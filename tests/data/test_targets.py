@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 from itertools import pairwise
 from typing import Any
 
@@ -21,6 +22,7 @@ from memup_lightning.data.targets import (
     TargetTable,
     TopK,
 )
+from memup_lightning.data.targets.candidates import Candidates
 from memup_lightning.datamodules import CopyDataModule
 from memup_lightning.exceptions import MemUPError
 
@@ -152,11 +154,11 @@ def test_thinning_keeps_the_k_best_and_invents_no_step(k: int, capacity: int, bl
     score = [falling, np.floor(falling / 7), falling + np.random.default_rng(k).normal(size=120).astype(np.float32) * 5]
     table = table_for(TopK(k), [score[kind]], blocks, capacity)
     assert sorted(selected(table, 0, 0)) == sorted(best_of_suffix(score[kind], 0, k))
-    part = table.candidates
-    kept = part.position[0] != NOWHERE
+    position, scores = (x[0] for x in table.take(np.array([0])))
+    kept = position != NOWHERE
     assert kept.sum() <= capacity
-    assert np.array_equal(score[kind][part.position[0][kept]], part.score[0][kept])
-    assert (np.diff(part.position[0][kept]) > 0).all()
+    assert np.array_equal(score[kind][position[kept]], scores[kept])
+    assert (np.diff(position[kept]) > 0).all()
 
 
 def test_thinning_leaves_targets_along_the_whole_episode() -> None:
@@ -165,6 +167,40 @@ def test_thinning_leaves_targets_along_the_whole_episode() -> None:
     found = [selected(table, 0, start) for start in range(0, 800, 50)]
     assert all(found)
     assert len({t for (t,) in found}) >= 5
+
+
+# --- the room that they take
+
+
+def test_candidates_that_are_replaced_again_and_again_stay_apart_and_take_no_more_room() -> None:
+    rng = np.random.default_rng(0)
+    kept, expected = Candidates(50, 2, 16), dict[int, tuple[npt.NDArray[np.int64], Scores]]()
+    for _ in range(200):
+        episodes = rng.choice(50, size=8, replace=False)
+        count = rng.integers(0, 17, size=8)
+        there = np.arange(16) < count[:, None]
+        position = np.where(there, np.sort(rng.choice(1000, size=(8, 16)), axis=1), NOWHERE)
+        score = np.where(there, rng.normal(size=(8, 16)), -np.inf).astype(np.float32)
+        kept.put(episodes, position, score)
+        expected |= {e: (p[p != NOWHERE], s[p != NOWHERE]) for e, p, s in zip(episodes, position, score, strict=True)}
+    for twin in (kept, Candidates(50, 2, 16)):
+        twin.load_state_dict(kept.state_dict())
+        for episode, (position, score) in expected.items():
+            found = [x[0, : len(position)] for x in twin.take(np.array([episode]))]
+            assert np.array_equal(found[0], position)
+            assert np.array_equal(found[1], score)
+    assert len(kept._position) < 2 * kept.count.sum()
+
+
+def test_a_million_episodes_of_a_few_candidates_take_less_than_200_megabytes() -> None:
+    episodes, each = 1_000_000, 8
+    kept = Candidates(episodes, 1, 64)
+    tracemalloc.start()
+    block = np.tile(np.arange(each), (episodes // 10, 1))
+    for begin in range(0, episodes, len(block)):
+        kept.put(np.arange(begin, begin + len(block)), block, block.astype(np.float32))
+    assert tracemalloc.get_traced_memory()[0] < 200e6
+    tracemalloc.stop()
 
 
 # --- the selectors

@@ -85,7 +85,7 @@ class Run:
         found = {f"weights.{name}": x for name, x in self.model.state_dict().items()}
         found |= {f"adam.{n}.{name}": x for n, part in optimizer.items() for name, x in part.items()}
         found |= {f"lanes.{n}": x for n, x in enumerate([state] if isinstance(state, Tensor) else state)}  # type: ignore[misc]
-        found |= {f"table.{name}": table[name] for name in ("position", "score")}
+        found |= {f"table.{name}": x for name, x in table["candidates"].items()}
         if self.model.clusters is not None:
             found |= {
                 f"clusters.{name}": x for name, x in self.model.clusters.state_dict().items() if name != "examples"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -9,7 +11,8 @@ from torch import Tensor
 from memup_lightning.typing import FloatArray, IntArray
 
 NOWHERE = np.iinfo(np.int64).max
-"""Position of an empty place in a :class:`Candidates` table."""
+"""Position of a target that there is not."""
+_GROWTH = 1.25  # room of arrays that are full, in what they must hold
 
 
 class SuffixMaxima:
@@ -79,20 +82,30 @@ class SuffixMaxima:
 class Candidates:
     """The candidates of every episode, for one selector.
 
+    Most episodes have far fewer candidates than they may have, so they are kept one after the other, without gaps between
+    the episodes: 12 bytes a candidate. What an episode had before is left where it is until the arrays are full.
+
+    Args:
+        episodes: number of episodes.
+        num_targets: K.
+        capacity: candidates of an episode, at most.
+
     Attributes:
-        position: steps in rising order, ``[episodes, capacity]``; :data:`NOWHERE` in empty places.
-        score: their scores, ``[episodes, capacity]``; -inf in empty places.
+        count: candidates of each episode, ``[episodes]``.
     """
 
     def __init__(self, episodes: int, num_targets: int, capacity: int) -> None:
         self.num_targets = num_targets
-        self.position: IntArray = np.full((episodes, max(capacity, num_targets)), NOWHERE)
-        self.score: FloatArray = np.full(self.position.shape, -np.inf, np.float32)
-        self._used = num_targets  # few episodes fill their places: what is empty in all of them need not be searched
+        self.capacity = max(capacity, num_targets)
+        self.count = np.zeros(episodes, np.int32)
+        self._begin: IntArray = np.zeros(episodes, np.int64)  # of an episode's candidates in the arrays
+        self._position: IntArray = np.zeros(1, np.int64)
+        self._score: FloatArray = np.zeros(1, np.float32)
+        self._end = 0  # of what is filled
 
     def is_empty(self) -> bool:
         """Return whether no episode has a candidate."""
-        return bool((self.position[:, 0] == NOWHERE).all())
+        return not self.count.any()
 
     def replace(self, episodes: IntArray, found: SuffixMaxima) -> None:
         """Store the candidates of some episodes."""
@@ -100,27 +113,63 @@ class Candidates:
         self.put(episodes, np.where(np.isneginf(score), NOWHERE, found.position.cpu().numpy()), score)
 
     def take(self, episodes: IntArray) -> tuple[IntArray, FloatArray]:
-        """Return the positions and scores of some episodes, without the places that are empty in all of them."""
-        position = self.position[episodes]
-        used = _places(position)
-        return position[:, :used], self.score[episodes, :used]
+        """Return the candidates of some episodes.
+
+        Args:
+            episodes: their numbers, ``[rows]``.
+
+        Returns:
+            Steps in rising order, then :data:`NOWHERE`, and scores, then -inf; ``[rows, most candidates]`` each.
+        """
+        count = self.count[episodes]
+        places = np.arange(max(self.num_targets, int(count.max(initial=0))))
+        there = places < count[:, None]
+        index = np.where(there, self._begin[episodes, None] + places, 0)
+        return np.where(there, self._position[index], NOWHERE), np.where(there, self._score[index], -np.inf)
 
     def put(self, episodes: IntArray, position: IntArray, score: FloatArray) -> None:
-        """Store the result of :meth:`take` from another rank."""
-        self.score[episodes] = -np.inf
-        self.position[episodes] = NOWHERE
-        self.score[episodes, : score.shape[1]] = score
-        self.position[episodes, : score.shape[1]] = position
-        self._used = max(self._used, _places(position))
+        """Replace the candidates of some episodes by what :meth:`take` returned on another rank."""
+        there = position != NOWHERE
+        count = there.sum(axis=1)
+        self.count[episodes] = 0
+        if self._end + count.sum() > len(self._position):
+            self._make_room(int(count.sum()))
+        end = self._end + int(count.sum())
+        self._position[self._end : end], self._score[self._end : end] = position[there], score[there]
+        self._begin[episodes] = self._end + np.cumsum(count) - count
+        self.count[episodes] = count
+        self._end = end
 
-    def load(self, position: IntArray, score: FloatArray) -> None:
-        """Take over the tables of a checkpoint."""
-        self.position, self.score = position, score
-        self._used = max(self.num_targets, _places(position))
+    def _make_room(self, new: int) -> None:
+        """Move the candidates to arrays that hold some more, without what was replaced."""
+        count = self.count.astype(np.int64)
+        kept = int(count.sum())
+        begin = np.cumsum(count) - count
+        index = np.repeat(self._begin - begin, count) + np.arange(kept)
+        size = 1 + int(_GROWTH * (kept + new))
+        for name in ("_position", "_score"):
+            old = getattr(self, name)
+            moved = np.empty(size, old.dtype)
+            moved[:kept] = old[index]
+            setattr(self, name, moved)
+        self._begin, self._end = begin, kept
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return counts, steps and scores, episode after episode."""
+        self._make_room(0)
+        filled = {"position": self._position[: self._end], "score": self._score[: self._end], "count": self.count}
+        return {name: torch.from_numpy(x) for name, x in filled.items()}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take over what :meth:`state_dict` returned."""
+        self._position, self._score, self.count = (state[x].numpy().copy() for x in ("position", "score", "count"))
+        self._end = len(self._position)
+        self._begin = np.cumsum(self.count, dtype=np.int64) - self.count
+        self._make_room(0)
 
     def select(self, episodes: IntArray, start: IntArray) -> IntArray:
         """Return the K best candidates at or after each start, ``[rows, K]``; :data:`NOWHERE` where there are fewer."""
-        position, score = self.position[episodes, : self._used], self.score[episodes, : self._used]
+        position, score = self.take(episodes)
         score = self._eligible(np.where(position >= start[:, None], score, -np.inf))
         if self.num_targets == 1:
             chosen = score.argmax(axis=1)[:, None]
@@ -133,8 +182,3 @@ class Candidates:
     def _eligible(self, score: FloatArray) -> FloatArray:
         """Return the scores of the candidates at or after the start, -inf for those that cannot be chosen too."""
         return score
-
-
-def _places(position: IntArray) -> int:
-    """Return the places of a table that at least one episode fills."""
-    return int((position != NOWHERE).sum(axis=1).max(initial=0))

@@ -90,12 +90,12 @@ class TargetTable:
         return {
             "num_refreshes": self.num_refreshes,
             "scored": torch.from_numpy(self.scored),
-            "position": torch.from_numpy(self.candidates.position),
-            "score": torch.from_numpy(self.candidates.score),
+            "capacity": self.candidates.capacity,
+            "candidates": self.candidates.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        shape, expected = tuple(state["position"].shape), self.candidates.position.shape
+        shape, expected = (len(state["scored"]), state["capacity"]), (len(self.scored), self.candidates.capacity)
         if shape != expected:
             raise MemUPError(
                 f"the checkpoint holds targets of shape {shape}, this run's selector and episodes need {expected}; "
@@ -103,7 +103,7 @@ class TargetTable:
             )
         self.num_refreshes = state["num_refreshes"]
         self.scored = state["scored"].numpy().copy()
-        self.candidates.load(state["position"].numpy().copy(), state["score"].numpy().copy())
+        self.candidates.load_state_dict(state["candidates"])
 
 
 class TargetCollector:
