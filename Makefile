@@ -3,6 +3,9 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 export WANDB_SILENT ?= true
+# pip leaves compiling to the first import of each module. Where that must not be kept, every process compiles all of torch
+# and Lightning again, some 15 seconds of a processor.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: setup tmaze tmaze-agent test test-all lint wheel docs notebooks release constraints mutation versions bench pictures clean
 .DEFAULT_GOAL := setup
