@@ -115,7 +115,9 @@ class JointDataModule(RolloutDataModule):
         )
         data.seed = int(hash64(self.seed, self.consumed)) >> 33
         data.setup("fit")
-        if self._rounds:
+        if not self._rounds:
+            learner.try_networks(data)
+        else:
             episodes = np.arange(len(self.recent.episodes))
             score_episodes(data, learner, "train", episodes, lanes=len(episodes))
             data.splits["train"].targets.complete_refresh()

@@ -249,10 +249,17 @@ class MemoryTask(MemoryEncoding, MemoryEvaluation, AveragedTask):
             self.lanes.reset()  # lanes that were not played yet
         if data is not None:
             fit_standardizers(self, data.training_lanes())
-            self._try_parts(data)
+            self.try_networks(data)
 
-    def _try_parts(self, data: ChunkSource) -> None:
-        """Check the networks on a few training steps."""
+    def try_networks(self, data: ChunkSource) -> None:
+        """Check the networks on a few training steps; nothing of them changes.
+
+        Args:
+            data: recorded episodes.
+
+        Raises:
+            MemUPError: a network breaks its contract, see :func:`~memup_lightning.modules.trial.try_parts`.
+        """
         train = data.splits["train"]
         episodes = np.arange(min(_TRIED_EPISODES, len(train.lengths)))
         chunks = train.chunks(episodes, len(episodes), _TRIED_STEPS, contexts=False)

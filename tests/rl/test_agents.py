@@ -24,6 +24,7 @@ from memup_lightning.datamodules import RolloutDataModule, TMazeDataModule
 from memup_lightning.datamodules.played.joint import JointDataModule, RecentEpisodes
 from memup_lightning.envs import TMazeEnv, TMazeVectorEnv
 from memup_lightning.exceptions import MemUPError
+from memup_lightning.models.encoders import StepEncoder
 from memup_lightning.models.memory import LSTM
 from memup_lightning.modules import MemUP
 from memup_lightning.rl.agent import Agent
@@ -265,6 +266,21 @@ def test_the_moving_average_moves_once_per_optimizer_step_of_the_memory(monkeypa
     quiet_trainer(8, [], limit_val_batches=0, accumulate_grad_batches=2).fit(model, data)
     assert data.consumed == 16  # of each rollout 4 minibatches of the policy, then 4 chunks
     assert len(updates) == 4
+
+
+class StepsTogether(StepEncoder):
+    """Encodes a step by the mean of all steps of the chunk, which breaks the contract."""
+
+    def forward(self, fields: Any) -> Any:
+        x = super().forward(fields)
+        return x - x.mean(dim=-2, keepdim=True)
+
+
+def test_joint_training_tries_the_memory_s_networks_on_the_first_episodes() -> None:
+    data = JointDataModule("memup/TMaze-v0", {"length": 5}, num_envs=4, num_steps=10, memory_updates=2, seed=1)
+    model = JointPPO(data.task, memup=partial(MemUP, encoder=StepsTogether))
+    with pytest.raises(MemUPError, match=r"StepsTogether\.forward gives a step other features where other steps"):
+        quiet_trainer(30, [], limit_val_batches=0).fit(model, data)
 
 
 class Constant(gymnasium.Env[Any, Any]):
