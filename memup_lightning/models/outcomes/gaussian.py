@@ -14,6 +14,8 @@ from memup_lightning.models.outcomes.base import describe
 from memup_lightning.models.outcomes.continuous import ContinuousOutcome
 from memup_lightning.specs import FieldSpec
 
+_OUTLIERS = 0.01  # share of the outcomes that a prediction is taken to miss by a spread or more, however sure it is
+
 
 class GaussianOutcome(ContinuousOutcome):
     """Normal distribution of a number or vector, with independent components.
@@ -65,7 +67,16 @@ class GaussianOutcome(ContinuousOutcome):
         return self._sum(nll * std.detach())
 
     def nll(self, params: Tensor, outcome: Tensor) -> Tensor:
-        return self.loss(params, outcome) + self.standardizer.log_scale()
+        """Return the negative log-likelihood where one outcome in a hundred is an outlier, in nats, ``[...]``.
+
+        A normal distribution of a small deviation gives one outcome far from its mean less than the memory can ever gain
+        at all others. So a hundredth of the probability is that of a Cauchy distribution around the same mean, of scale 1
+        spread: an outcome as predicted costs 0.01 nats more, and none costs much more than ten.
+        """
+        nll, _ = self._standardized_nll(params, outcome)
+        error = self._errors(params, outcome)
+        outlier = math.log(_OUTLIERS / math.pi) - error.square().log1p()
+        return self._sum(-torch.logaddexp(math.log1p(-_OUTLIERS) - nll, outlier)) + self.standardizer.log_scale()
 
     def _standardized_nll(self, params: Tensor, outcome: Tensor) -> tuple[Tensor, Tensor]:
         """Return the negative log-likelihood of each standardised component, and its standard deviation."""
