@@ -8,6 +8,7 @@ from memup_lightning.callbacks.prediction_writer import PredictionWriter
 from memup_lightning.callbacks.report.run_report import RunReport
 from memup_lightning.callbacks.terminal.progress import Progress
 from memup_lightning.callbacks.terminal.run_summary import RunSummary
+from memup_lightning.callbacks.text_page import TextPage
 from memup_lightning.callbacks.verdict.verdict import Verdict
 from memup_lightning.modules.states.replay import Replay
 from memup_lightning.modules.targets.refresh import TargetRefresh
@@ -23,5 +24,6 @@ __all__ = [
     "RunReport",
     "RunSummary",
     "TargetRefresh",
+    "TextPage",
     "Verdict",
 ]

@@ -99,7 +99,7 @@ class PredictionWriter(BasePredictionWriter):
         for name, x in arrays.items():
             if name == _MEMORY and not self.memory:
                 continue
-            if name == "probability":
+            if name == "probability" and x.ndim > 1:
                 columns |= {f"{name}_{names[n] if names else n}": x[:, n] for n in range(x.shape[1])}
             elif x.ndim > 1:
                 columns |= {f"{name}_{n}": part for n, part in enumerate(x.reshape(len(x), -1).T)}

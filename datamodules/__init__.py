@@ -10,6 +10,8 @@ from memup_lightning.datamodules.recorded.arrays import ArrayDataModule
 from memup_lightning.datamodules.recorded.base import EpisodeDataModule
 from memup_lightning.datamodules.recorded.copy import CopyDataModule
 from memup_lightning.datamodules.recorded.gymnasium import GymnasiumDataModule
+from memup_lightning.datamodules.recorded.language.hidden_facts import HiddenFactsDataModule
+from memup_lightning.datamodules.recorded.language.text import TextDataModule
 from memup_lightning.datamodules.recorded.minari import MinariDataModule
 from memup_lightning.datamodules.recorded.permuted_pixels import PermutedPixelsDataModule
 from memup_lightning.datamodules.recorded.rewards import RewardDataModule
@@ -24,11 +26,13 @@ __all__ = [
     "CopyDataModule",
     "EpisodeDataModule",
     "GymnasiumDataModule",
+    "HiddenFactsDataModule",
     "JointDataModule",
     "MinariDataModule",
     "PermutedPixelsDataModule",
     "RewardDataModule",
     "RolloutDataModule",
     "TMazeDataModule",
+    "TextDataModule",
     "TwoColorsDataModule",
 ]

@@ -18,6 +18,7 @@ SHORT = {
     "03_your_own_memory_core": "updates=100",
     "04_your_own_arrays": "updates=100",
     "05_reading_a_runs_results": "updates=250",
+    "10_own_text": "updates=20",
 }
 """Arguments of a short run of the examples that train a memory alone."""
 LIBRARIES = {

@@ -40,7 +40,7 @@ def cached(
     name: str,
     parameters: Mapping[str, Json],
     fields: Mapping[str, FieldSpec],
-    episodes: Callable[[], Iterable[Arrays]],
+    episodes: Callable[[], Iterable[Arrays | Iterable[Arrays]]],
 ) -> EpisodeStore:
     """Open the episodes that follow from the parameters; make them where they do not exist yet.
 
@@ -50,7 +50,7 @@ def cached(
         parameters: everything that the episodes follow from, as
             :func:`~memup_lightning.data.fingerprint.fingerprints` gives it.
         fields: the named arrays of a step.
-        episodes: makes them, one at a time, each field ``[length, *shape]``.
+        episodes: makes them, one at a time, each field ``[length, *shape]``, or an iterable of pieces of an episode.
 
     Raises:
         MemUPError: a folder that cannot be written, a full disk (nothing is left then), or a damaged cache.
@@ -68,14 +68,16 @@ def _make(
     path: Path,
     parameters: Mapping[str, Json],
     fields: Mapping[str, FieldSpec],
-    episodes: Callable[[], Iterable[Arrays]],
+    episodes: Callable[[], Iterable[Arrays | Iterable[Arrays]]],
 ) -> None:
     shutil.rmtree(path / "episodes", ignore_errors=True)
     try:
         _write(path / "parameters.json", parameters)
         with EpisodeStore.writer(path / "episodes", fields, durable=False) as writer:  # waits for the disk at its end
-            for arrays in episodes():
-                writer.add(arrays)
+            for made in episodes():
+                with writer.episode() as episode:
+                    for piece in [made] if isinstance(made, dict) else made:
+                        episode.append(piece)
         store = EpisodeStore(path / "episodes")
         _write(path / "finished.json", {"episodes": len(store), "steps": store.total_steps})
     except BaseException:

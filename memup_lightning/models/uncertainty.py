@@ -28,6 +28,7 @@ class Networks(Protocol):
 
 
 _CACHED_ROWS = 4096
+_SPARSE = 8  # as many times more steps than outcomes: scoring those alone is cheaper
 
 
 class LocalPredictor(nn.Module):
@@ -139,10 +140,21 @@ class PredictiveUncertainty(Uncertainty):
             )
 
     def forward(self, model: Networks, chunk: Chunk, state: State) -> tuple[Tensor, State]:
-        return self.of_contexts(model, chunk.windows(model.task.window)), state
+        context, on = chunk.windows(model.task.window), chunk.has_outcome
+        if _SPARSE * int(on.sum()) > on.numel():
+            return self.of_contexts(model, context), state
+        u = torch.zeros(on.shape, device=on.device)  # few steps have an outcome; the others are never chosen
+        if on.any():
+            u[on] = self.of_contexts(model, {name: x[on] for name, x in context.items()}).float()
+        return u, state
 
     def of_contexts(self, model: Networks, context: Fields) -> Tensor:
-        return model.outcome.uncertainty(model.local(context))
+        if model.outcome.rows_at_once >= _CACHED_ROWS:
+            return model.outcome.uncertainty(model.local(context))
+        features = model.local.features(context)
+        blocks = features.flatten(0, -2).split(model.outcome.rows_at_once)
+        u = torch.cat([model.outcome.uncertainty(model.local.head(block)) for block in blocks])
+        return u.view(features.shape[:-1])
 
 
 class AverageSurprise(Uncertainty):

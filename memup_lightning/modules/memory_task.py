@@ -17,7 +17,7 @@ from memup_lightning.distributed import all_reduce_sum, global_masked_mean, worl
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.encoders import StepEncoder, WindowEncoder
 from memup_lightning.models.memory import LSTM, Memory, make_memory
-from memup_lightning.models.outcomes import CategoricalOutcome, GaussianOutcome, Outcome
+from memup_lightning.models.outcomes import AdaptiveCategoricalOutcome, CategoricalOutcome, GaussianOutcome, Outcome
 from memup_lightning.models.predictors import MultiplicativePredictor, OutcomePredictor
 from memup_lightning.models.uncertainty import LocalPredictor
 from memup_lightning.modules.base import OptimizerCallable, adam
@@ -39,6 +39,7 @@ PredictorCallable: TypeAlias = Callable[[int, int, int], OutcomePredictor]
 OutcomeCallable: TypeAlias = Callable[[FieldSpec, float], Outcome]
 LocalCallable: TypeAlias = Callable[[Mapping[str, FieldSpec], int, int], LocalPredictor]
 
+_MANY_CLASSES = 2000  # from which on a softmax over all of them takes most of a step
 _TRIED_EPISODES, _TRIED_STEPS, _TRIED_SAMPLE = 3, 6, 64  # of the training data, before a run
 
 
@@ -64,8 +65,8 @@ class MemoryTask(MemoryEncoding, MemoryEvaluation, AveragedTask):
     Args:
         task: specification of the data; the command line takes it from the datamodule.
         memory: ``(input_size) -> memory core``.
-        outcome: ``(field, tolerance) -> outcome distribution``; by default CategoricalOutcome for classes, else
-            GaussianOutcome.
+        outcome: ``(field, tolerance) -> outcome distribution``; by default CategoricalOutcome for classes,
+            AdaptiveCategoricalOutcome for 2,000 or more, else GaussianOutcome.
         predictor: ``(context_size, memory_size, num_parameters) -> q_phi``.
         encoder: ``(fields) -> encoder`` of the memory's inputs.
         context_encoder: ``(fields) -> encoder`` of one step of the predictor's local context.
@@ -92,7 +93,8 @@ class MemoryTask(MemoryEncoding, MemoryEvaluation, AveragedTask):
         super().__init__(task, optimizer, lr_scheduler)
         task = self.task
         if outcome is None:
-            outcome = CategoricalOutcome if task.outcome.type == "token" else GaussianOutcome
+            of_classes = CategoricalOutcome if task.outcome.classes < _MANY_CLASSES else AdaptiveCategoricalOutcome
+            outcome = of_classes if task.outcome.type == "token" else GaussianOutcome
         self.outcome = make_part("outcome", outcome, task.outcome, task.tolerance)
         check_size(self.outcome, "num_parameters")
         self.encoder = make_part("encoder", encoder, task.input_fields)

@@ -12,13 +12,21 @@ import torch
 from torch import Tensor
 
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.models.outcomes import CategoricalOutcome, GaussianOutcome, Outcome, QuantileOutcome
+from memup_lightning.models.outcomes import (
+    AdaptiveCategoricalOutcome,
+    CategoricalOutcome,
+    GaussianOutcome,
+    Outcome,
+    QuantileOutcome,
+)
 from memup_lightning.specs import FieldSpec
 
 NUMBER, VECTOR, CLASSES = FieldSpec(), FieldSpec((3,)), FieldSpec((), "int32", "token", 4)
+MANY = FieldSpec((), "int32", "token", 100)
 
 FAMILIES: dict[str, tuple[FieldSpec, Callable[[], Outcome]]] = {
     "categorical": (CLASSES, partial(CategoricalOutcome, CLASSES)),
+    "adaptive": (MANY, partial(AdaptiveCategoricalOutcome, MANY, features=8)),
     "gaussian": (NUMBER, partial(GaussianOutcome, NUMBER)),
     "gaussian-fixed": (NUMBER, partial(GaussianOutcome, NUMBER, learned_variance=False)),
     "gaussian-vector": (VECTOR, partial(GaussianOutcome, VECTOR)),
@@ -223,6 +231,16 @@ def test_far_outcomes_give_finite_losses_and_gradients(name: str) -> None:
 
 
 # --- prediction
+
+
+def test_of_many_classes_every_score_is_that_of_their_probabilities() -> None:
+    outcome = AdaptiveCategoricalOutcome(MANY, features=8)
+    params, y = some_params(outcome, 4, 50, scale=3.0), some_outcomes(MANY, 4, 50)
+    p = outcome.probabilities(params)
+    assert torch.allclose(p.sum(-1), torch.ones(4, 50))
+    assert torch.allclose(outcome.nll(params, y), -p.gather(-1, y.long()[..., None])[..., 0].log(), atol=1e-5)
+    assert torch.allclose(outcome.uncertainty(params), torch.special.entr(p).sum(-1), atol=1e-5)
+    assert torch.equal(outcome.predict(params), p.argmax(-1))
 
 
 def test_the_most_probable_class_is_predicted() -> None:

@@ -8,10 +8,18 @@ Networks put out the parameters of the standardised outcome: see :class:`Continu
 
 from __future__ import annotations
 
+from memup_lightning.models.outcomes.adaptive import AdaptiveCategoricalOutcome
 from memup_lightning.models.outcomes.base import Outcome
 from memup_lightning.models.outcomes.categorical import CategoricalOutcome
 from memup_lightning.models.outcomes.continuous import ContinuousOutcome
 from memup_lightning.models.outcomes.gaussian import GaussianOutcome
 from memup_lightning.models.outcomes.quantile import QuantileOutcome
 
-__all__ = ["CategoricalOutcome", "ContinuousOutcome", "GaussianOutcome", "Outcome", "QuantileOutcome"]
+__all__ = [
+    "AdaptiveCategoricalOutcome",
+    "CategoricalOutcome",
+    "ContinuousOutcome",
+    "GaussianOutcome",
+    "Outcome",
+    "QuantileOutcome",
+]

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from memup_lightning.specs import FieldSpec
 
+_AT_ONCE = 1 << 24  # numbers: 64 MB
+
 
 class Outcome(nn.Module, ABC):
     """Family of distributions over the outcome of a step.
@@ -64,6 +66,11 @@ class Outcome(nn.Module, ABC):
             level: probability that the outcome lies within, between 0 and 1.
         """
         return None
+
+    @property
+    def rows_at_once(self) -> int:
+        """Rows that are predicted at once where no gradient is needed: of many classes, few."""
+        return max(1, _AT_ONCE // max(self.num_parameters, self.num_classes))
 
     @property
     def has_constant_uncertainty(self) -> bool:

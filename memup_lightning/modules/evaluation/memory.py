@@ -31,6 +31,7 @@ BITS_PER_NAT = 1.4426950408889634
 INTERVAL = 0.9
 """Probability that the interval of a predicted number holds."""
 _LOCAL = "local_"
+_NAMED_CLASSES = 100  # classes up to which `predict` gives the probability of each
 _TREND = 3  # evaluations with whose mean the present gain is compared
 
 
@@ -73,17 +74,24 @@ class MemoryEvaluation(EvaluationHooks):
         """Evaluate the memory at the chunk's evaluated steps, with the state of that same step."""
         memory, self._evaluation_state = self.unroll(chunk, self._evaluation_state)
         context, outcome = self._evaluated(chunk)
-        if len(outcome):
-            self._score("", self.predictor(self.context_encoder(context), memory[chunk.eval_mask]), outcome)
-            self._score(_LOCAL, self.local(context), outcome)
-            self._describe_outcomes(outcome)
+        m = memory[chunk.eval_mask]
+        for rows in self._blocks(len(outcome)):
+            block, given = {name: x[rows] for name, x in context.items()}, outcome[rows]
+            self._score("", self.predictor(self.context_encoder(block), m[rows]), given)
+            self._score(_LOCAL, self.local(block), given)
+            self._describe_outcomes(given)
         self.evaluate_gain(chunk, memory)
+
+    def _blocks(self, rows: int) -> Iterator[slice]:
+        """Yield the rows that are predicted at once: each has as many numbers as there are classes."""
+        size = self.outcome.rows_at_once
+        return (slice(begin, begin + size) for begin in range(0, rows, size))
 
     def _score(self, prefix: str, params: Tensor, outcome: Tensor) -> None:
         for name, score in self.outcome.scores(params, outcome).items():
             self.metrics[prefix + name].update(score)
         if prefix + "balanced_accuracy" in self.metrics:
-            self.metrics[prefix + "balanced_accuracy"].update(params, outcome)
+            self.metrics[prefix + "balanced_accuracy"].update(self.outcome.predict(params), outcome)
         rankings = [self.metrics[prefix + name] for name in RANKINGS if prefix + name in self.metrics]
         if rankings:
             counts = ranking_counts(params, outcome)
@@ -207,27 +215,35 @@ class MemoryEvaluation(EvaluationHooks):
 
         Returns:
             Episode, step, outcome, prediction, right or not, uncertainty of the local predictor, NLL with memory; the
-            probability of each class, or the bounds of the interval of a number in which it lies with a probability of 0.9;
-            m_t. A row for each step; of an outcome that is not known, -1 for a class, and NaN.
+            probability of each class (of more than 100: that of the predicted one), or the bounds of the interval of a
+            number in which it lies with a probability of 0.9; m_t. A row for each step; of an outcome that is not known, -1
+            for a class, and NaN.
         """
         memory, self._evaluation_state = self.unroll(chunk, self._evaluation_state)
         context, outcome = self._evaluated(chunk)
         lane, place = chunk.eval_mask.nonzero(as_tuple=True)
         m = memory[chunk.eval_mask]
-        params = self.predictor(self.context_encoder(context), m)
         known = chunk.has_outcome[chunk.eval_mask]
+        blocks = [
+            self._predict_rows({name: x[rows] for name, x in context.items()}, m[rows], outcome[rows], known[rows])
+            for rows in self._blocks(len(outcome))
+        ] or [self._predict_rows(context, m, outcome, known)]
+        predicted = {name: torch.cat([block[name] for block in blocks]) for name in blocks[0]}
+        return {"episode": chunk.episode[lane], "step": chunk.start[lane] + place, **predicted, "m": m}
+
+    def _predict_rows(self, context: Fields, m: Tensor, outcome: Tensor, known: Tensor) -> dict[str, Tensor]:
+        params = self.predictor(self.context_encoder(context), m)
         probabilities, bounds = self.outcome.probabilities(params), self.outcome.interval(params, INTERVAL)
+        if probabilities is not None and probabilities.shape[-1] > _NAMED_CLASSES:
+            probabilities = probabilities.amax(-1)
         spread = {} if probabilities is None else {"probability": probabilities}
         spread |= {} if bounds is None else {"lower": bounds[0], "upper": bounds[1]}
         absent = -1 if self.task.outcome.type == "token" else math.nan
         return {
-            "episode": chunk.episode[lane],
-            "step": chunk.start[lane] + place,
             "outcome": outcome.where(known.view(-1, *[1] * (outcome.dim() - 1)), absent),
             "prediction": self.outcome.predict(params),
             **spread,
             "correct": self.outcome.correct(params, outcome).where(known, math.nan),
             "local_uncertainty": self.outcome.reported_uncertainty(self.local(context)),
             "nll": self.outcome.nll(params, outcome).where(known, math.nan),
-            "m": m,
         }

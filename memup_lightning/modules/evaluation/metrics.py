@@ -41,14 +41,14 @@ class BalancedAccuracy(_ClassCounts):
     def __init__(self, num_classes: int) -> None:
         super().__init__(num_classes, 2)
 
-    def update(self, logits: Tensor, outcome: Tensor) -> None:
-        """Add some steps: ``[rows, classes]`` and ``[rows]``."""
-        right = logits.argmax(-1) == outcome
+    def update(self, predicted: Tensor, outcome: Tensor) -> None:
+        """Add some steps, ``[rows]`` each."""
+        right = predicted == outcome
         self.counts += torch.stack([_count(outcome, self.num_classes), _count(outcome[right], self.num_classes)])
 
     def update_nothing(self) -> None:
         """Take part in a reduction over ranks without any step."""
-        self.update(torch.zeros(0, self.num_classes, device=self.counts.device), self.counts.new_zeros(0))
+        self.update(self.counts.new_zeros(0), self.counts.new_zeros(0))
 
     def compute(self) -> Tensor:
         steps, right = self.counts

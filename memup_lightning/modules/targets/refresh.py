@@ -10,6 +10,7 @@ from lightning_utilities.core.rank_zero import rank_zero_info
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from memup_lightning.data.targets.candidates import NOWHERE
 from memup_lightning.distributed import world_size
 from memup_lightning.exceptions import MemUPError, check_at_least
 from memup_lightning.modules.targets.scoring import score_on_all_ranks
@@ -229,7 +230,7 @@ def _first_choice(data: ChunkSource, updates: int) -> str:
     split = data.splits["train"]
     episodes = np.flatnonzero(split.targets.scored)[:_NUM_TOLD]
     chosen = split.targets.select(episodes, np.zeros_like(episodes))
-    counts, last = (chosen >= 0).sum(axis=1), chosen == split.lengths[episodes][:, None] - 1
+    counts, last = (chosen != NOWHERE).sum(axis=1), chosen == split.lengths[episodes][:, None] - 1
     share = last.sum() / max(1, counts.sum())
     where = f"{share:.0%} of them the last step of their episode" if share else "none the last step of its episode"
     return (

@@ -37,7 +37,7 @@ def update(metric: Any, logits: Tensor, outcome: Tensor) -> None:
     if isinstance(metric, AUROC | AveragePrecision):
         metric.update(ranking_counts(logits, outcome))
     else:
-        metric.update(logits, outcome)
+        metric.update(logits.argmax(-1), outcome)
 
 
 PAIRS: list[tuple[Callable[[int], Any], Callable[[int], Any]]] = [

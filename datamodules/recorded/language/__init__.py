@@ -1,0 +1,1 @@
+"""Datamodules of language: your own text, and facts hidden in prose."""

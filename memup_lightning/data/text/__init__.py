@@ -1,0 +1,1 @@
+"""Text: files, vocabulary, tokens, and episodes whose outcome is the next token."""
