@@ -26,8 +26,9 @@ LIBRARIES = {
     "07_stable_baselines3_dqn": ("stable_baselines3", "updates=2, steps=600"),
     "08_one_file_ppo": ("torch", "updates=2, rollouts=2"),
     "09_torchrl_ppo": ("torchrl", "updates=2, rollouts=1, steps=256"),
+    "11_optuna_search": ("optuna", "trials=2, updates=120"),
 }
-"""Examples that train an agent of another library: the library, and arguments of a short run."""
+"""Examples that need another library: the library, and arguments of a short run."""
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
