@@ -5,10 +5,14 @@ import sys
 
 
 def run() -> None:
-    """Copy configs, export a model, or run a subcommand of the LightningCLI, whose imports take seconds."""
+    """Print help, copy configs, export a model, or run a subcommand of the LightningCLI, whose imports take seconds."""
     if os.getcwd() not in sys.path and not sys.flags.safe_path:  # as `python -m`: configs name modules of the user
         sys.path.insert(0, os.getcwd())
-    if sys.argv[1:2] == ["configs"]:
+    if sys.argv[1:2] in (["-h"], ["--help"], ["--version"]):
+        from memup_lightning.cli.overview import print_overview
+
+        print_overview(sys.argv[1:])
+    elif sys.argv[1:2] == ["configs"]:
         from memup_lightning.cli.configs import copy_configs
 
         copy_configs(sys.argv[2:])
@@ -17,6 +21,9 @@ def run() -> None:
 
         export_model(sys.argv[2:])
     else:
+        from memup_lightning.runs.torchmetrics_import import import_torchmetrics
+
+        import_torchmetrics()
         from memup_lightning.cli.main import main
 
         main()

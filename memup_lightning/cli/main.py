@@ -21,7 +21,7 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveCon
 from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.profilers import PassThroughProfiler
 
-from memup_lightning import __version__, callbacks, envs  # noqa: F401 (every class that is imported has a short name in configs)
+from memup_lightning import callbacks, envs  # noqa: F401 (every class that is imported has a short name in configs)
 from memup_lightning.cli.arguments import config_files_first, read_config_files
 from memup_lightning.cli.default_callbacks import add_default_callbacks, leave_out_disabled, replace_lightnings
 from memup_lightning.cli.dropped_keys import dropped_keys_logger, warn_of_dropped_keys
@@ -39,8 +39,8 @@ from memup_lightning.runs.checkpoint_io import AtomicCheckpointIO, check_checkpo
 from memup_lightning.runs.checkpoint_lookup import kept_checkpoint, last_checkpoint
 from memup_lightning.runs.lightning_private import failed_parser, keep_null, list_options_with_defaults
 from memup_lightning.runs.loggers import (
-    keep_wandb_silent,
     leave_out_missing_wandb,
+    prepare_wandb,
     set_wandb_mode,
     wandb_sync_line,
     write_metrics_whole,
@@ -53,10 +53,6 @@ from memup_lightning.runs.trust import import_modules
 from memup_lightning.specs import TaskSpec
 
 PROGRAM = "memup"
-DESCRIPTION = (
-    "Train long-term memory. `memup configs` copies the shipped configs to conf/ and lists them, `memup export` writes a "
-    "trained model as ONNX, TorchScript or torch.export."
-)
 NOISE = (
     ".*does not have many workers.*",  # generated episodes need none
     ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",
@@ -120,7 +116,22 @@ class Parser(LightningArgumentParser):
 
 
 class MemUPCLI(LightningCLI):
-    """LightningCLI with subcommands; model and data are given by class name."""
+    """LightningCLI with subcommands; model and data are given by class name.
+
+    Args:
+        command: the command line; only the subcommands named in it get their arguments, whose listing takes a second.
+        options: of LightningCLI.
+    """
+
+    def __init__(self, command: Sequence[str], **options: Any) -> None:
+        self._command = command
+        super().__init__(BaseTask, BaseDataModule, subclass_mode_model=True, subclass_mode_data=True, **options)
+
+    def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
+        if subcommand in self._command:
+            return super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        self._subcommand_method_arguments[subcommand] = []
+        return self.init_parser(**kwargs)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_argument(
@@ -198,7 +209,7 @@ class MemUPCLI(LightningCLI):
                 "take 16-mixed or bf16-mixed"
             )
         check_at_least(1, **{"trainer.accumulate_grad_batches": self.trainer.accumulate_grad_batches})
-        keep_wandb_silent(self.trainer)
+        prepare_wandb(self.trainer)
         add_default_callbacks(self.trainer, self.config.subcommand == "predict")
         replace_lightnings(self.trainer, self._given.trainer)
         write_metrics_whole(self.trainer)
@@ -236,16 +247,11 @@ def main(args: Sequence[str] | None = None, extra_callbacks: Sequence[Callback] 
         given = sys.argv[1:] if args is None else args
         warn_of_dropped_keys(given, read_config_files(given))
         return MemUPCLI(
-            BaseTask,
-            BaseDataModule,
-            subclass_mode_model=True,
-            subclass_mode_data=True,
+            given,
             save_config_callback=RunConfig,
             parser_class=Parser,
             parser_kwargs={
                 "prog": PROGRAM,
-                "description": DESCRIPTION,
-                "version": __version__,
                 "predict": {"predicts": True},
             },
             trainer_defaults={

@@ -1,4 +1,4 @@
-"""Private parts of Lightning and jsonargparse that this project relies on.
+"""Private parts of Lightning, jsonargparse and W&B that this project relies on.
 
 ``tests/runs/test_lightning_private.py`` fails where a new version of Lightning lacks one of them.
 """
@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any, get_args
 
 from jsonargparse import ArgumentParser, _parameter_resolvers, _typehints
@@ -62,6 +63,17 @@ def forget_version(logger: Any) -> None:
 def drop_anonymous(logger: Any) -> None:
     """Remove an argument that WandbLogger hands to W&B, and of which W&B warns before it knows that it is silent."""
     logger._wandb_init.pop("anonymous", None)
+
+
+def skip_launch_inputs(run: Any) -> None:
+    """Let W&B look for inputs of its launch service only in programs that use it: W&B would import the service to look.
+
+    Args:
+        run: the class of W&B's runs.
+    """
+    look = run._detect_and_apply_job_inputs
+    if look.__module__ != __name__:
+        run._detect_and_apply_job_inputs = lambda run: look(run) if "wandb.sdk.launch" in sys.modules else None
 
 
 def failed_parser(parser: ArgumentParser, error: Exception | None) -> ArgumentParser:

@@ -7,6 +7,7 @@ import json
 import os
 import shlex
 import struct
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,12 +17,14 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from pytorch_lightning.cli import LightningCLI
 from wandb.proto import wandb_internal_pb2
 
 from memup_lightning import __version__
 from memup_lightning.cli.main import MemUPCLI, main
+from memup_lightning.cli.overview import SUBCOMMANDS
 from memup_lightning.envs.policies import random_policy
-from tests.command_line import tiny
+from tests.command_line import ROOT, tiny
 from tests.processes import ForkedProcess
 
 LR = "--model.init_args.optimizer.init_args.lr"
@@ -200,8 +203,6 @@ def test_predict_writes_a_row_for_each_evaluated_step(
 @pytest.mark.parametrize(
     ("args", "expected"),
     [
-        (["--version"], __version__),
-        (["--help"], "{fit,validate,test,predict}"),
         (["fit", "--help"], "--num_threads"),
         (["fit", "--config", "tiny.yaml", "--print_config"], "class_path: memup_lightning.LSTM"),
     ],
@@ -211,6 +212,27 @@ def test_information_is_printed(run: Run, args: list[str], expected: str, capsys
         main(args)
     assert exit_.value.code == 0
     assert expected in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("option", "expected"), [("--version", f"memup {__version__}"), ("--help", "fit ")])
+def test_help_and_version_load_no_library(option: str, expected: str) -> None:
+    """Modules are counted since a clock depends on the load."""
+    code = f"""if True:
+        import sys
+        from memup_lightning.__main__ import run
+        sys.argv = ["memup", {option!r}]
+        try:
+            run()
+        except SystemExit:
+            print([name for name in ("torch", "pytorch_lightning", "numpy", "gymnasium") if name in sys.modules])
+    """
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert expected in done.stdout
+    assert done.stdout.endswith("[]\n")
+
+
+def test_the_overview_names_every_subcommand() -> None:
+    assert set(SUBCOMMANDS) == {*LightningCLI.subcommands(), "configs", "export"}
 
 
 def test_wandb_is_offline_by_default_and_says_how_to_sync(tmp_path: Path) -> None:

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import wandb
 from jsonargparse import _parameter_resolvers, _typehints
 from pytorch_lightning import Trainer
+from pytorch_lightning.cli import LightningCLI
 from pytorch_lightning.loggers import CSVLogger, WandbLogger
 
 PARTS: dict[str, Callable[[Trainer], Any]] = {
@@ -18,7 +20,9 @@ PARTS: dict[str, Callable[[Trainer], Any]] = {
     "epoch_loop._should_check_val_fx": lambda trainer: trainer.fit_loop.epoch_loop._should_check_val_fx,
     "epoch_loop._broadcast_sigterm_tensor": lambda trainer: trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor,
     "epoch_loop.restarted_on_train_batch_end": lambda trainer: trainer.fit_loop.epoch_loop.restarted_on_train_batch_end,
+    "LightningCLI._prepare_subcommand_parser": lambda trainer: LightningCLI._prepare_subcommand_parser,
     "CSVLogger._version": lambda trainer: CSVLogger(trainer.default_root_dir)._version,
+    "wandb.Run._detect_and_apply_job_inputs": lambda trainer: wandb.Run._detect_and_apply_job_inputs,
     "WandbLogger._wandb_init": lambda trainer: WandbLogger(offline=True)._wandb_init["anonymous"],
     "jsonargparse unpack_typed_dict_kwargs": lambda _: _parameter_resolvers.unpack_typed_dict_kwargs,
     "jsonargparse adapt_class_type": lambda _: _typehints.adapt_class_type,
