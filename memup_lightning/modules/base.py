@@ -27,8 +27,9 @@ OptimizerCallable: TypeAlias = Callable[[Iterable[Any]], Optimizer]
 
 
 def adam(parameters: Iterable[Any]) -> Optimizer:
-    """Make Adam with a learning rate of 2e-3. A saved config can name a function, but no partial."""
-    return Adam(parameters, lr=2e-3)
+    """Make Adam with a learning rate of 2e-3, one kernel for all weights. A saved config can name a function, but no
+    partial."""
+    return Adam(parameters, lr=2e-3, fused=True)
 
 
 class BaseTask(LightningModule, ABC):
@@ -98,7 +99,7 @@ class BaseTask(LightningModule, ABC):
             raise MemUPError(
                 "no weight of the model has requires_grad=True, so there is nothing to train; unfreeze a part"
             )
-        optimizer = self._optimizer(iter(weights))
+        optimizer = self._make_optimizer(weights)
         self._check_optimizer(optimizer)
         scheduler: Any = None if self._lr_scheduler is None else self._lr_scheduler(optimizer)
         self._settings = {
@@ -115,6 +116,11 @@ class BaseTask(LightningModule, ABC):
             )
         how = {"interval": "step"} if monitor is None else {"interval": "epoch", "monitor": monitor}
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler} | how}
+
+    def _make_optimizer(self, weights: Sequence[Tensor]) -> Optimizer:
+        if self._optimizer is adam and self._trainer is not None and self.trainer.precision == "16-mixed":
+            return Adam(weights, lr=2e-3)  # Lightning clips no gradient of a fused optimizer there
+        return self._optimizer(iter(weights))
 
     def _check_optimizer(self, optimizer: Optimizer) -> None:
         """Warn of weights that the optimizer does not change."""
