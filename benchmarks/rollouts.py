@@ -30,7 +30,7 @@ from memup_lightning.models.memory import LSTM
 from memup_lightning.modules import MemUP
 from memup_lightning.rl.algorithms import PPO
 from memup_lightning.rl.collectors.rollouts import RolloutCollector
-from memup_lightning.rl.minibatches import iterate_minibatches
+from memup_lightning.rl.rollouts.minibatches import iterate_minibatches
 
 ENVS, LENGTH, HIDDEN = 256, 1000, 64
 

@@ -83,7 +83,7 @@ MUTANTS = {
     ),
     "moving average": Mutant("models/ema.py", "(ours, theirs, ", "(ours, ours, ", ("tests/modules/test_memup.py",)),
     "reward targets": Mutant(
-        "rl/returns.py", "gamma * total[at + 1]", "gamma * total[at]", ("tests/rl/test_returns.py",)
+        "rl/rollouts/returns.py", "gamma * total[at + 1]", "gamma * total[at]", ("tests/rl/test_returns.py",)
     ),
 }
 

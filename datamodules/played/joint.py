@@ -20,9 +20,9 @@ from memup_lightning.modules.targets.scoring import score_episodes
 from memup_lightning.protocols import ChunkLearner, MemoryLearner
 from memup_lightning.rl.algorithms.actor_critic import INPUT
 from memup_lightning.rl.collectors.episodes import Episode
-from memup_lightning.rl.minibatches import iterate_minibatches
-from memup_lightning.rl.returns import RewardTarget
-from memup_lightning.rl.rollout import Rollout
+from memup_lightning.rl.rollouts.minibatches import iterate_minibatches
+from memup_lightning.rl.rollouts.returns import RewardTarget
+from memup_lightning.rl.rollouts.rollout import Rollout
 from memup_lightning.rng import hash64
 from memup_lightning.specs import TaskSpec
 from memup_lightning.typing import Arrays, Split

@@ -20,8 +20,8 @@ from memup_lightning.exceptions import MemUPError, check_at_least
 from memup_lightning.protocols import Actor, RolloutLearner
 from memup_lightning.rl.collectors.rollouts import RolloutCollector
 from memup_lightning.rl.memory_inputs import describe_actions
-from memup_lightning.rl.minibatches import iterate_minibatches
-from memup_lightning.rl.rollout import EpisodeResult, Rollout
+from memup_lightning.rl.rollouts.minibatches import iterate_minibatches
+from memup_lightning.rl.rollouts.rollout import EpisodeResult, Rollout
 from memup_lightning.rl.spaces import space_starts
 from memup_lightning.rl.vector_envs import Vectorization, check_action_space, make_vector_env
 from memup_lightning.rng import hash64

@@ -17,7 +17,7 @@ from memup_lightning.data.growing_arrays import GrowingArrays
 from memup_lightning.datamodules.agent_task import agent_task
 from memup_lightning.datamodules.recorded.base import EpisodeDataModule, StreamOptions
 from memup_lightning.rl.collectors.episodes import Episode, concatenate_episodes
-from memup_lightning.rl.returns import RewardTarget, reward_targets
+from memup_lightning.rl.rollouts.returns import RewardTarget, reward_targets
 from memup_lightning.specs import FieldSpec, TaskSpec
 from memup_lightning.typing import Arrays, IntArray
 

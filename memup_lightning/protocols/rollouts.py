@@ -51,7 +51,7 @@ class RolloutLearner(Actor, Protocol):
         """Return the same agent, taking its most probable actions."""
 
     def make_batches(self, rollout: Any) -> dict[str, Any]:
-        """Make the rows of a :class:`~memup_lightning.rl.rollout.Rollout` from which minibatches are drawn.
+        """Make the rows of a :class:`~memup_lightning.rl.rollouts.rollout.Rollout` from which minibatches are drawn.
 
         The row dimension comes first in every tensor, and ``valid`` marks the rows or steps that count.
         """

@@ -20,7 +20,7 @@ from memup_lightning.models.memory import Memory, State, make_memory
 from memup_lightning.modules.loading import build_module, load_memory
 from memup_lightning.modules.memory_task import EncoderCallable, MemoryCallable, MemoryTask
 from memup_lightning.rl.memory_inputs import describe_inputs
-from memup_lightning.rl.unroll import unroll
+from memup_lightning.rl.rollouts.unroll import unroll
 from memup_lightning.specs import TaskSpec
 
 _BUILT_PREFIX = "built:"  # of the hyperparameters of a frozen memory, which a checkpoint holds in place of a path

@@ -32,8 +32,8 @@ from memup_lightning.rl.agent_memory import FrozenMemory
 from memup_lightning.rl.algorithms import IMPALA, PPO, JointPPO
 from memup_lightning.rl.collectors.recorder import EpisodeRecorder
 from memup_lightning.rl.collectors.rollouts import RolloutCollector
-from memup_lightning.rl.minibatches import iterate_minibatches
 from memup_lightning.rl.networks import RunningNormalizer
+from memup_lightning.rl.rollouts.minibatches import iterate_minibatches
 from memup_lightning.rl.wrappers import MemoryObservation
 from memup_lightning.runs.statistics import mean_interval, share_interval
 from memup_lightning.specs import FieldSpec, TaskSpec

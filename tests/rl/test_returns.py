@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.rl.returns import NEGLIGIBLE, reward_targets
+from memup_lightning.rl.rollouts.returns import NEGLIGIBLE, reward_targets
 
 
 def discounted(rewards: list[float], gamma: float) -> float:

@@ -32,10 +32,10 @@ from memup_lightning.protocols import ActorOutput
 from memup_lightning.rl.algorithms import IMPALA, PPO
 from memup_lightning.rl.algorithms.advantages import generalized_advantage_estimation, vtrace
 from memup_lightning.rl.collectors.rollouts import RolloutCollector
-from memup_lightning.rl.minibatches import iterate_minibatches
 from memup_lightning.rl.networks import GumbelCategorical
-from memup_lightning.rl.rollout import EpisodeResult, Rollout
-from memup_lightning.rl.unroll import unroll
+from memup_lightning.rl.rollouts.minibatches import iterate_minibatches
+from memup_lightning.rl.rollouts.rollout import EpisodeResult, Rollout
+from memup_lightning.rl.rollouts.unroll import unroll
 from memup_lightning.rl.vector_envs import make_vector_env
 
 MODES = [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP, AutoresetMode.DISABLED]

@@ -22,7 +22,7 @@ from memup_lightning.protocols import Actor, ActorOutput, RolloutSource
 from memup_lightning.rl.agent_memory import MemoryChoice, agent_memory
 from memup_lightning.rl.episode_metrics import EpisodeMetrics
 from memup_lightning.rl.networks import Heads, RunningNormalizer
-from memup_lightning.rl.rollout import Rollout
+from memup_lightning.rl.rollouts.rollout import Rollout
 from memup_lightning.specs import FieldSpec, TaskSpec
 from memup_lightning.typing import State
 

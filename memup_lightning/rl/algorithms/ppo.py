@@ -12,7 +12,7 @@ from memup_lightning.distributed import global_masked_mean
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.rl.algorithms.actor_critic import ActorCritic, AgentOptions, RolloutBatch
 from memup_lightning.rl.algorithms.advantages import generalized_advantage_estimation
-from memup_lightning.rl.rollout import Rollout
+from memup_lightning.rl.rollouts.rollout import Rollout
 from memup_lightning.specs import TaskSpec
 
 _SCALE_DECAY = 0.99  # of the scale of the advantages, at each rollout

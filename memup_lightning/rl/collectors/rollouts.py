@@ -30,7 +30,7 @@ from memup_lightning.rl.collectors.env_driver import (
     require_final,
 )
 from memup_lightning.rl.memory_inputs import MemoryInputs, describe_actions, no_action, to_space
-from memup_lightning.rl.rollout import EpisodeResult, Rollout
+from memup_lightning.rl.rollouts.rollout import EpisodeResult, Rollout
 from memup_lightning.rl.spaces import space_leaves, take_envs
 from memup_lightning.specs import TaskSpec
 from memup_lightning.typing import Arrays, BoolArray, IntArray
