@@ -97,6 +97,7 @@ bench: setup
 	$(BIN)/python -m benchmarks.comparison --threads 1 --json benchmarks/results/comparison.json \
 	  --picture docs/images/comparison.png
 	$(BIN)/python -m benchmarks.stream --json benchmarks/results/stream.json
+	$(BIN)/python -m benchmarks.refresh --threads 1 --json benchmarks/results/refresh.json
 	$(BIN)/python -m benchmarks.start --threads 1 --json benchmarks/results/start.json
 	$(BIN)/python -m benchmarks.resume --json benchmarks/results/resume.json
 	$(BIN)/python -m benchmarks.noise --threads 1 --json benchmarks/results/noise.json --picture docs/images/noise.png

@@ -23,6 +23,10 @@ from memup_lightning.exceptions import MemUPError
 from memup_lightning.specs import TaskSpec
 from memup_lightning.typing import BoolArray, IntArray, Split
 
+_STEPS_AT_ONCE, _BYTES_AT_ONCE = (
+    1 << 14,
+    1 << 20,
+)  # of few episodes: shorter chunks cost more by the call than by the step
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 
@@ -87,8 +91,24 @@ class RecordedSplit:
         chunk_length: int | None = None,
         contexts: bool = True,
     ) -> ChunkStream:
-        """Return the chunks of some whole episodes (by default all), each played once."""
-        schedule = SequentialSampler(self.lengths, lanes or self._lanes, chunk_length or self._chunk_length, episodes)
+        """Return the chunks of some whole episodes, each played once.
+
+        Args:
+            episodes: by default all.
+            lanes: episodes at once, at most; by default as many as in evaluation.
+            chunk_length: steps of a chunk; by default about those of evaluation, more where the episodes are few, so that
+                chunks are equal parts of the longest one.
+            contexts: whether chunks carry context and outcome of their own steps.
+        """
+        lanes = lanes or self._lanes
+        if chunk_length is None:
+            lengths = self.lengths if episodes is None else self.lengths[episodes]
+            longest = int(lengths.max(initial=1))
+            step_bytes = sum(field.step_bytes for field in self.source.fields.values())
+            steps = min(_STEPS_AT_ONCE, _BYTES_AT_ONCE // step_bytes)
+            most = max(self._chunk_length, steps // max(1, min(lanes, len(lengths))))
+            chunk_length = -(-longest // -(-longest // most))
+        schedule = SequentialSampler(self.lengths, lanes, chunk_length, episodes)
         return ChunkStream(self.source, self.task, schedule, schedule.steps, contexts)
 
     def own_chunks(self) -> ChunkStream:

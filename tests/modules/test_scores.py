@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from memup_lightning.data.targets import Selector, TopK
+from memup_lightning.datamodules import TMazeDataModule
+from memup_lightning.datamodules.recorded import splits
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.uncertainty import Uncertainty
 from tests.training import fit_briefly
@@ -45,8 +48,8 @@ class OwnSelector(Selector):
         (lambda s: s.uncertainty * NAN, "returned nan for step 0 of episode"),
         (lambda s: torch.where(s.position == 3, torch.inf, s.uncertainty), "returned inf for step 3 of episode"),
         (lambda s: s.uncertainty.double() + 1e300, "1e+300, which is inf in float32, for step"),
-        (lambda s: s.uncertainty.mean(1), "returned shape [8]; it must return [rows, steps] = [8, 500]"),
-        (lambda s: s.uncertainty[:, :1], "returned shape [8, 1]; it must return [rows, steps] = [8, 500]"),
+        (lambda s: s.uncertainty.mean(1), "returned shape [8]; it must return [rows, steps] = [8, 30]"),
+        (lambda s: s.uncertainty[:, :1], "returned shape [8, 1]; it must return [rows, steps] = [8, 30]"),
         (lambda s: s.uncertainty.numpy(), "returned a ndarray"),
         (lambda s: s.uncertainty.cfloat(), "returned complex64"),
         (lambda s: s.surprise, "failed: AttributeError"),
@@ -95,7 +98,7 @@ def test_a_selector_may_exclude_single_steps_or_want_no_targets(recwarn: pytest.
     ("made", "said"),
     [
         (lambda u, s: (u * NAN, s), "returned nan for step 0 of episode"),
-        (lambda u, s: (u[:, 0], s), "returned shape [8]; it must return [rows, steps] = [8, 500]"),
+        (lambda u, s: (u[:, 0], s), "returned shape [8]; it must return [rows, steps] = [8, 30]"),
         (lambda u, s: u, "returned a Tensor; an uncertainty"),
         (lambda u, s: u.nothing, "failed: AttributeError"),
     ],
@@ -104,3 +107,15 @@ def test_an_uncertainty_that_breaks_its_contract_is_named(made: Make, said: str)
     with pytest.raises(MemUPError, match=r"OwnUncertainty\.forward") as error:
         fit_briefly(uncertainty=OwnUncertainty(made))
     assert said in str(error.value)
+
+
+@pytest.mark.parametrize(("length", "episodes", "expected"), [(1000, 8, 334), (1000, 1, 1000), (9, 8, 9)])
+def test_episodes_are_scored_in_equal_parts_longer_ones_where_they_are_few(
+    monkeypatch: pytest.MonkeyPatch, length: int, episodes: int, expected: int
+) -> None:
+    monkeypatch.setattr(splits, "_STEPS_AT_ONCE", 2000)
+    data = TMazeDataModule(length=length, mode="LN", num_train=8, num_val=2, evaluation_chunk_length=400, seed=1)
+    data.setup("fit")
+    chunks = list(data.splits["train"].chunks(np.arange(episodes), lanes=64))
+    assert {chunk.num_steps for chunk in chunks} == {expected}
+    assert sum(int(chunk.valid.sum()) for chunk in chunks) == episodes * length

@@ -151,7 +151,9 @@ def _actions(actions: Any, env: VectorEnv[Any, Any, Any]) -> Any:
     array, space = np.asarray(actions), env.action_space
     shape = space.shape or ()
     whole = np.issubdtype(space.dtype, np.integer)
-    if array.shape != shape or (whole and (array.dtype.kind not in "iufb" or (array != np.floor(array)).any())):
+    kind = array.dtype.kind
+    broken = whole and kind not in "iub" and (kind != "f" or (array != np.floor(array)).any())
+    if array.shape != shape or broken:
         found = f"shape {list(array.shape)}" if array.shape != shape else f"values such as {array.flat[0]!s}"
         raise MemUPError(
             f"the policy returned actions of {found}; give one for each environment, {list(shape)} "
