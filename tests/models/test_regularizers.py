@@ -160,7 +160,7 @@ def moved_by(penalty: float) -> float:
         optimizer=partial(torch.optim.Adam, lr=5e-3),
         drift_weight=penalty,
     )
-    quiet_trainer(600, [TargetRefresh(every=100, settle=50)]).fit(model, data)
+    quiet_trainer(400, [TargetRefresh(every=100, settle=50)]).fit(model, data)
     longer = TMazeDataModule(length=500, **sizes)
     longer.setup("validate")
     chunk = next(iter(longer.splits["val"].chunks(chunk_length=451)))
