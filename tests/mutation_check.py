@@ -71,8 +71,8 @@ MUTANTS = {
     ),
     "loss mask": Mutant(
         "modules/memup.py",
-        " & targets.valid[:, None] & (targets.position",
-        " & (targets.position",
+        " & targets.valid[:, None] & (distance",
+        " & (distance",
         ("tests/modules/test_memup.py",),
     ),
     "loss-free lanes": Mutant(

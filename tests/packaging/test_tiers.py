@@ -6,6 +6,7 @@ import pytest
 
 from tests.command_line import ROOT
 from tests.long_tests import LONG_TESTS, QUICK_TESTS, is_long
+from tests.mutation_check import MUTANTS
 
 
 @pytest.mark.parametrize("beginning", LONG_TESTS)
@@ -26,3 +27,10 @@ def test_ci_runs_every_test() -> None:
     assert {"lint", "docs", "wheel", "test-all"} <= {target for line in made for target in line}
     recipe = (ROOT / "Makefile").read_text().partition("\ntest-all: setup\n")[2].partition("\n")[0]
     assert recipe == "\t$(PYTEST)"
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_mutant_still_names_code_that_is_there_once(name: str) -> None:
+    mutant = MUTANTS[name]
+    assert (ROOT / "memup_lightning" / mutant.file).read_text().count(mutant.intact) == 1, "write the mutant again"
+    assert all((ROOT / test).exists() for test in mutant.tests)
