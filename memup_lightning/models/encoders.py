@@ -26,7 +26,7 @@ class TokenEncoder(nn.Module):
     Args:
         field: a token field.
         embedding_size: features of a token, where it has more than :data:`ONE_HOT_UP_TO` classes.
-        one_hot: value of the 1 in a one-hot token.
+        one_hot: value of the 1 in a one-hot token; standard deviation of the numbers of a fresh embedding.
     """
 
     def __init__(self, field: FieldSpec, embedding_size: int = 32, one_hot: float = 1.0) -> None:
@@ -36,6 +36,8 @@ class TokenEncoder(nn.Module):
         self.embedding: nn.Embedding | None = None
         if field.classes > ONE_HOT_UP_TO:
             self.embedding = nn.Embedding(field.classes + 1, embedding_size, padding_idx=0)
+            with torch.no_grad():
+                self.embedding.weight.mul_(one_hot)
         else:
             self.register_buffer("eye", one_hot * torch.eye(field.classes + 1)[:, 1:], persistent=False)
         each = embedding_size if self.embedding else field.classes
@@ -144,8 +146,9 @@ class StepEncoder(nn.Module):
         embedding_size: features of a token of many classes.
         image_size: features of an image.
         image: ``(field, output_size) -> encoder`` of images.
-        one_hot: value of the 1 in a one-hot token. In a recurrent core with small first weights, such as torch's, a token
-            that comes once has little effect; a larger number gives it more.
+        one_hot: value of the 1 in a one-hot token; standard deviation of the numbers of a fresh embedding. In a recurrent
+            core with small first weights, such as torch's, a token that comes once has little effect; a larger number
+            gives it more.
     """
 
     _dtype: Tensor

@@ -21,17 +21,17 @@ from memup_lightning.exceptions import MemUPError, check_at_least
 from memup_lightning.specs import FieldSpec, TaskSpec
 from memup_lightning.typing import Split
 
-_LENGTH = 13  # stream of random numbers
+_LENGTH, _COUNT, _PRESENT = 13, 14, 15  # streams of random numbers
 _SAMPLE: dict[Split, str] = {"train": "train.txt", "val": "val.txt", "test": "test.txt"}
 
 
 class HiddenFactsDataModule(EpisodeDataModule):
-    """Facts between the sentences of books, and a question at the end, in the manner of BABILong (Kuratov et al., NeurIPS
+    """Facts between the sentences of books, and questions at the end, in the manner of BABILong (Kuratov et al., NeurIPS
     2024): bAbI's people and places among real prose. Vocabulary and rules:
     :mod:`memup_lightning.data.text.facts`.
 
     The memory reads words. The local context is as many words as the question has, so it holds the question. The memory is
-    evaluated at the last step, the question mark, whose outcome is the answer. The vocabulary is made of the training books
+    evaluated at question marks, whose outcome is the answer. The vocabulary is made of the training books
     alone; of other books' words it does not hold, all are one token. Episodes are computed when they are read.
 
     Args:
@@ -41,8 +41,10 @@ class HiddenFactsDataModule(EpisodeDataModule):
         length: words of prose of an episode.
         shortest: of the shortest training episode: theirs are drawn from [shortest, length], as many of each order of
             magnitude. By default all have ``length``, as those of validation and test have in any case.
-        facts: facts of an episode.
-        people: number of people.
+        facts: facts of an episode; training episodes have as many at most, and as often any smaller number that will do.
+        questions: questions at the end of an episode, one after the other. No step shows an answer. With several, every
+            state of the memory has as many targets, and a memory learns sooner.
+        people: number of people of an episode; training episodes have as many at most, and as often any smaller number.
         places: number of places; by guessing one of them is right.
         objects: number of objects; tasks 2 and 3.
         train: books of the training episodes, text files, plain or gzip; None: a small sample that comes with the package.
@@ -66,6 +68,7 @@ class HiddenFactsDataModule(EpisodeDataModule):
         length: int = 1000,
         shortest: int | None = None,
         facts: int = 4,
+        questions: int = 1,
         people: int = 4,
         places: int = 6,
         objects: int = 3,
@@ -81,7 +84,7 @@ class HiddenFactsDataModule(EpisodeDataModule):
     ) -> None:
         super().__init__(**stream)
         shortest = length if shortest is None else shortest
-        check_at_least(1, length=length, shortest=shortest, facts=facts, last_words=last_words)
+        check_at_least(1, length=length, shortest=shortest, facts=facts, questions=questions, last_words=last_words)
         check_at_least(0, num_words=num_words)
         check_at_least(1, num_train=num_train, num_val=num_val, num_test=num_test)
         if task not in QUESTIONS:
@@ -93,6 +96,7 @@ class HiddenFactsDataModule(EpisodeDataModule):
         self.length = length
         self.shortest = shortest
         self.facts = facts
+        self.questions = questions
         self.people = people
         self.places = places
         self.objects = objects
@@ -147,7 +151,12 @@ class HiddenFactsDataModule(EpisodeDataModule):
         lengths = lengths.clip(shortest, self.length)
         vocabulary = self.vocabulary
         prose = Prose(np.concatenate([vocabulary.encode(piece) for piece in self._read(split)]), vocabulary)
-        facts = draw_facts(self.supporting, self.facts, self.people, self.places, self.objects, seeds)
+        counts, present = np.full(len(seeds), self.facts), np.full(len(seeds), self.people)
+        if split == "train" and self.facts >= self.supporting:
+            counts -= rng.integers(self.facts - self.supporting + 1, seeds, _COUNT)
+            present = 1 + rng.integers(self.people, seeds, _PRESENT)
+        given = self.people, self.places, self.objects, self.questions
+        facts = draw_facts(self.supporting, counts, present, *given, seeds)
         every_word = self.ask == "every_word"
         return HiddenFactsEpisodes(
             prose, vocabulary, self.supporting, facts, lengths, seeds, every_word, self.places, self.last_words

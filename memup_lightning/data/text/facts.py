@@ -28,7 +28,7 @@ PLACES = (
     "cellar", "attic", "library", "stable", "school", "cinema",
 )  # fmt: skip
 OBJECTS = ("apple", "football", "milk", "lamp", "book", "cake")
-MOVE, TAKE, DROP = 0, 1, 2
+MOVE, TAKE, DROP, NONE = 0, 1, 2, 3
 SENTENCES = {
     MOVE: (
         "PERSON moved to the THING .",
@@ -75,21 +75,21 @@ WORDS = tuple(
     )
 )
 """All words of facts and questions."""
-_PERSON, _PLACE, _KIND, _PAIR, _SUBJECT, _SENTENCE = 1, 2, 3, 4, 5, 6  # streams of random numbers
+_PERSON, _PLACE, _KIND, _PAIR, _SUBJECT, _SENTENCE, _CAST = 1, 2, 3, 4, 5, 6, 7  # streams of random numbers
 
 
 @dataclass(frozen=True)
 class Facts:
-    """Facts of some episodes, in order, and the question of each.
+    """Facts of some episodes, in order, and the questions of each.
 
     Attributes:
-        kind: :data:`MOVE`, :data:`TAKE` or :data:`DROP`, ``[episodes, facts]``.
+        kind: :data:`MOVE`, :data:`TAKE` or :data:`DROP`; :data:`NONE` after the last fact, ``[episodes, facts]``.
         person: number of the person, ``[episodes, facts]``.
         thing: number of the place (of a move) or of the object, ``[episodes, facts]``.
         sentence: number of the sentence among those of the kind, ``[episodes, facts]``.
-        subject: number of the person (task 1) or object that the question is about, ``[episodes]``.
-        now: number of the place where the subject is, ``[episodes]``.
-        answer: number of the place that is the answer, ``[episodes]``.
+        subject: number of the person (task 1) or object that each question is about, ``[episodes, questions]``.
+        now: number of the place where the subject is, ``[episodes, questions]``.
+        answer: number of the place that is the answer, ``[episodes, questions]``.
     """
 
     kind: IntArray
@@ -101,13 +101,24 @@ class Facts:
     answer: IntArray
 
 
-def draw_facts(supporting: Supporting, facts: int, people: int, places: int, objects: int, seeds: IntArray) -> Facts:
-    """Draw the facts of episodes, each from its seed.
+def draw_facts(
+    supporting: Supporting,
+    counts: IntArray,
+    present: IntArray,
+    people: int,
+    places: int,
+    objects: int,
+    questions: int,
+    seeds: IntArray,
+) -> Facts:
+    """Draw the facts and questions of episodes, each from its seed.
 
     Args:
         supporting: facts that the answer follows from: the task.
-        facts: number of facts of an episode.
+        counts: number of facts of each episode, ``[episodes]``.
+        present: number of people of each episode, ``[episodes]``; which ones is drawn.
         people, places, objects: how many of each there are.
+        questions: number of questions of an episode; two may be the same.
         seeds: of each episode, ``[episodes]``.
 
     Raises:
@@ -118,21 +129,24 @@ def draw_facts(supporting: Supporting, facts: int, people: int, places: int, obj
     for name, (number, least, names) in limits.items():
         if not least <= number <= len(names):
             raise MemUPError(f"{name}={number}: give {least} to {len(names)}")
-    if facts < supporting:
-        raise MemUPError(f"facts={facts}, but the answer follows from {supporting} of them; give at least as many")
-    world = _World(len(seeds), people, places, objects)
+    if counts.min() < supporting:
+        raise MemUPError(
+            f"facts={counts.min()}, but the answer follows from {supporting} of them; give at least as many"
+        )
+    world = _World(seeds, present, people, places, objects)
     columns: list[tuple[IntArray, IntArray, IntArray]] = []
+    facts = int(counts.max())
     for number in range(facts):
         forced = None if number >= supporting else (MOVE, TAKE, MOVE)[number]
         before = columns[-1][1] if columns and forced is not None else None
-        columns.append(world.next_fact(seeds, number, supporting > 1, forced, before))
+        columns.append(world.next_fact(seeds, number, supporting > 1, forced, before, number < counts))
     kind, person, thing = (np.stack(parts, axis=1) for parts in zip(*columns, strict=True))
-    variants = np.array([len(SENTENCES[x]) for x in (MOVE, TAKE, DROP)])
+    variants = np.array([len(SENTENCES[x]) for x in (MOVE, TAKE, DROP)] + [1])
     sentence = rng.integers(variants[kind], seeds[:, None], _SENTENCE, np.arange(facts))
     now = world.place if supporting == 1 else world.spot
     answer = world.before if supporting == 3 else now
-    subject = _draw(answer >= 0, seeds, _SUBJECT, 0)
-    row = np.arange(len(seeds))
+    subject = np.stack([_draw(answer >= 0, seeds, _SUBJECT, question) for question in range(questions)], axis=1)
+    row = np.arange(len(seeds))[:, None]
     return Facts(kind, person, thing, sentence, subject, now[row, subject], answer[row, subject])
 
 
@@ -146,14 +160,22 @@ class _World:
         before: its place before that.
     """
 
-    def __init__(self, episodes: int, people: int, places: int, objects: int) -> None:
-        self.places = places
+    def __init__(self, seeds: IntArray, present: IntArray, people: int, places: int, objects: int) -> None:
+        self.present, self.places = present, places
+        episodes = len(seeds)
         self.row = np.arange(episodes)
+        self.cast = np.argsort(rng.hash64(seeds[:, None], _CAST, np.arange(people)), axis=1)
         self.place = np.full((episodes, people), -1)
         self.holder, self.spot, self.before = (np.full((episodes, objects), -1) for _ in range(3))
 
     def next_fact(
-        self, seeds: IntArray, number: int, objects: bool, forced: int | None, person: IntArray | None
+        self,
+        seeds: IntArray,
+        number: int,
+        objects: bool,
+        forced: int | None,
+        person: IntArray | None,
+        there: BoolArray,
     ) -> tuple[IntArray, IntArray, IntArray]:
         """Draw one more fact of each episode: its kind, the person, the place or object.
 
@@ -163,9 +185,11 @@ class _World:
             objects: whether objects may be taken and dropped.
             forced: the kind of the fact; None: any.
             person: of the fact, where its kind is forced and it is not the first; else None.
+            there: episodes that have so many facts.
         """
         people = self.place.shape[1]
-        mover = rng.integers(people, seeds, _PERSON, number) if person is None else person
+        drawn = self.cast[self.row, rng.integers(self.present, seeds, _PERSON, number)]
+        mover = drawn if person is None else person
         here = self.place[self.row, mover]
         drawn = rng.integers(self.places - (here >= 0), seeds, _PLACE, number)
         place = drawn + ((here >= 0) & (drawn >= here))  # another than that where the person is
@@ -184,6 +208,7 @@ class _World:
             pair = _draw(pairs, seeds, _PAIR, number)
             count = self.holder.shape[1]
             who, thing = np.where(kind == MOVE, mover, pair // count), np.where(kind == MOVE, place, pair % count)
+        kind[~there] = NONE
         self._apply(kind, who, thing)
         return kind, who, thing
 

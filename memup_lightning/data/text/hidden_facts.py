@@ -1,4 +1,4 @@
-"""Episodes of prose in which facts are hidden, with a question at the end; computed when they are read."""
+"""Episodes of prose in which facts are hidden, with questions at the end; computed when they are read."""
 
 from __future__ import annotations
 
@@ -73,9 +73,9 @@ class Prose:
 
 
 class HiddenFactsEpisodes(ProceduralEpisodes):
-    """Sentences of prose, with facts between them, in order, at random places, and a question at the end.
+    """Sentences of prose, with facts between them, in order, at random places, and questions at the end.
 
-    The outcome of the last step, the question mark, is the answer.
+    The outcome of the last step of a question, its question mark, is the answer, which no step shows.
 
     Args:
         prose: what the facts are hidden in; it begins at a random sentence of it.
@@ -112,7 +112,8 @@ class HiddenFactsEpisodes(ProceduralEpisodes):
         self.fact_lengths = (self.facts != _NOTHING).sum(-1)
         self.before = np.concatenate([np.zeros_like(spots[:, :1]), np.cumsum(self.fact_lengths, axis=1)], axis=1)
         self.fact_begins = spots + self.before[:, :-1]
-        self.questions = _questions(task, facts, vocabulary)  # [episodes, words of the question]
+        self.question_length = len(QUESTIONS[task].split())
+        self.questions = _questions(task, facts, vocabulary)  # [episodes, words of all questions]
         self.question_begins = words + self.before[:, -1]
         self.lengths = check_lengths(self.question_begins + self.questions.shape[1])
         self.answers = facts.answer
@@ -129,17 +130,19 @@ class HiddenFactsEpisodes(ProceduralEpisodes):
         earlier = self.last_words - 1 if LAST_WORDS in names else 0
         steps = time.shape[1]
         words = self._words(episodes, time[:, :1] + np.arange(-earlier, steps + 1))
-        last = time == self.lengths[episodes, None] - 1
+        asked = time - self.question_begins[episodes, None] + 1
+        answers = (asked > 0) & (asked % self.question_length == 0) & (asked <= self.questions.shape[1])
+        question = (asked // self.question_length - 1).clip(0, self.answers.shape[1] - 1)
         out: Arrays = {TOKEN: words[:, earlier:-1]}
         if LAST_WORDS in names:
             windows = np.lib.stride_tricks.sliding_window_view(words[:, :-1], self.last_words, axis=1)
             out[LAST_WORDS] = windows.copy()
         if self.every_word:
-            out[OUTCOME] = np.where(last, self.answer_words[episodes, None], words[:, earlier + 1 :])
+            out[OUTCOME] = np.where(answers, self.answer_words[episodes[:, None], question], words[:, earlier + 1 :])
         else:
-            out[OUTCOME] = np.where(last, self.answers[episodes, None], 0)
-            out[HAS_OUTCOME] = last
-        out[EVAL_MASK] = last.copy()
+            out[OUTCOME] = np.where(answers, self.answers[episodes[:, None], question], 0)
+            out[HAS_OUTCOME] = answers
+        out[EVAL_MASK] = answers.copy()
         return out
 
     def _words(self, episodes: IntArray, time: IntArray) -> npt.NDArray[np.int32]:
@@ -171,7 +174,7 @@ def outcome_fields(vocabulary: Vocabulary, every_word: bool, places: int) -> dic
 
 def _sentences(facts: Facts, vocabulary: Vocabulary) -> IntArray:
     """Return the words of facts, ``[episodes, facts, LONGEST]``, with :data:`_NOTHING` after their ends."""
-    out = np.full((*facts.kind.shape, LONGEST), _NOTHING)
+    out = np.full((*facts.kind.shape, LONGEST), _NOTHING, np.int32)
     for kind, sentences in SENTENCES.items():
         things = OBJECTS if kind else PLACES
         for number, sentence in enumerate(sentences):
@@ -187,11 +190,11 @@ def _sentences(facts: Facts, vocabulary: Vocabulary) -> IntArray:
 
 
 def _questions(task: Supporting, facts: Facts, vocabulary: Vocabulary) -> IntArray:
-    """Return the words of the question of each episode, ``[episodes, words]``."""
+    """Return the words of the questions of each episode, one after the other, ``[episodes, words]``."""
     subjects = vocabulary.encode(PEOPLE if task == 1 else OBJECTS)[facts.subject]
     filled = {"SUBJECT": subjects, "PLACE": vocabulary.encode(PLACES)[facts.now]}
     columns = [
-        filled[word] if word in filled else np.full(len(subjects), vocabulary.encode([word])[0])
+        filled[word] if word in filled else np.full(subjects.shape, vocabulary.encode([word])[0])
         for word in QUESTIONS[task].split()
     ]
-    return np.stack(columns, axis=1).astype(np.int64)
+    return np.stack(columns, axis=-1).astype(np.int64).reshape(len(subjects), -1)
