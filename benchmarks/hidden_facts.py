@@ -23,11 +23,11 @@ from pytorch_lightning import Trainer
 from benchmarks.report import Columns, Row, arguments, publish, with_earlier
 from benchmarks.runs import fit
 from memup_lightning.datamodules import HiddenFactsDataModule
-from memup_lightning.modules import MemUP
 
 CONFIG = "conf/hidden_facts.yaml"
 TRAIN = ("mansfield_park", "northanger_abbey", "pride_and_prejudice", "sense_and_sensibility")
 VAL, TEST = ("persuasion",), ("emma",)
+RULES = ("facts", "questions", "people", "places", "objects", "num_words", "last_words")
 METHODS = ("MemUP", "TBPTT")
 EPISODES = {100: 1024, 1000: 1024, 10_000: 512, 100_000: 128, 1_000_000: 32}
 """Words of prose -> test episodes."""
@@ -41,6 +41,13 @@ def books(folder: Path | None) -> dict[str, list[str]]:
     return {split: [str((folder / f"{name}.txt").resolve()) for name in names] for split, names in named.items()}
 
 
+def test_data(data: HiddenFactsDataModule, length: int, episodes: int) -> HiddenFactsDataModule:
+    """Test episodes of another length, of the books and rules of a run."""
+    rules: dict[str, Any] = {name: getattr(data, name) for name in RULES}
+    rules |= {"num_test": episodes, "seed": data.seed}
+    return HiddenFactsDataModule(data.supporting, data.ask, length, **rules, **data.books)
+
+
 def run(method: str, task: int, ask: str, seed: int, updates: int, folder: Path | None, longest: int) -> list[Row]:
     """Train, and evaluate at every length; a row each."""
     begin = time.perf_counter()
@@ -50,21 +57,15 @@ def run(method: str, task: int, ask: str, seed: int, updates: int, folder: Path 
     with tempfile.TemporaryDirectory() as runs:
         cli = fit(CONFIG, runs, seed, updates, options=options, **data)
     seconds = time.perf_counter() - begin
-    model = cli.model
-    assert isinstance(model, MemUP) or method != "MemUP"
+    model, trained_on = cli.model, cli.datamodule
+    assert isinstance(trained_on, HiddenFactsDataModule)
     rows = []
     quiet: dict[str, Any] = {"logger": False, "enable_progress_bar": False, "accelerator": "cpu"}
     for length, episodes in EPISODES.items():
         if length > longest:
             break
         begin = time.perf_counter()
-        given = dict(cli.config.fit.data.init_args) | {
-            "length": length,
-            "shortest": None,
-            "num_test": episodes,
-            "seed": seed,
-        }
-        (found,) = Trainer(**quiet).test(model, HiddenFactsDataModule(**given), verbose=False)
+        (found,) = Trainer(**quiet).test(model, test_data(trained_on, length, episodes), verbose=False)
         rows.append(
             {
                 "method": method,
@@ -90,7 +91,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=METHODS, default=METHODS)
     parser.add_argument("--tasks", type=int, nargs="+", default=[1])
     parser.add_argument("--ask", choices=["answer", "every_word"], default="answer")
-    parser.add_argument("--updates", type=int, default=20_000)
+    parser.add_argument("--updates", type=int, default=9_000)
     parser.add_argument("--longest", type=int, default=1_000_000, help="words of the longest test episodes")
     options = parser.parse_args()
     torch.set_num_threads(options.threads or 1)
