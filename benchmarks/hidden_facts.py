@@ -44,8 +44,8 @@ def books(folder: Path | None) -> dict[str, list[str]]:
 def test_data(data: HiddenFactsDataModule, length: int, episodes: int) -> HiddenFactsDataModule:
     """Test episodes of another length, of the books and rules of a run."""
     rules: dict[str, Any] = {name: getattr(data, name) for name in RULES}
-    rules |= {"num_test": episodes, "seed": data.seed}
-    return HiddenFactsDataModule(data.supporting, data.ask, length, **rules, **data.books)
+    rules |= {"num_test": episodes, "seed": data.seed, **data.books}
+    return HiddenFactsDataModule(data.supporting, data.ask, length, **rules)
 
 
 def run(method: str, task: int, ask: str, seed: int, updates: int, folder: Path | None, longest: int) -> list[Row]:

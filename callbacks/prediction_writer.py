@@ -26,12 +26,13 @@ _MEMORY = "m"
 class PredictionWriter(BasePredictionWriter):
     """Callback that writes ``predictions.csv`` into the run folder of ``predict``; the command line adds one.
 
-    There is a row for each evaluated step of a split, or for each row of a new file. The columns: ``episode``, its number;
-    the column of the episodes of a table, by its own name (``machine``); ``step`` of the episode; ``row`` of the user's
-    file; ``outcome``, empty where it is not known; ``prediction``; ``probability_CLASS`` of each class, or ``lower`` and
-    ``upper`` of a number, in between which it lies with a probability of 0.9; ``correct``, ``local_uncertainty``, ``nll``.
-    Classes that have names are written as these. What has several components has a column for each, ``outcome_0``, ...
-    Several ranks write a part each; when all have finished, rank zero joins the parts, so their folder must be shared.
+    There is a row for each evaluated step of a split, or for each row of a new file. The columns: ``episode``, its
+    number; the column of the episodes of a table, by its own name (``machine``); ``step`` of the episode; ``row`` of the
+    user's file; ``outcome``, empty where it is not known; ``prediction``; ``probability_CLASS`` of each class (of more
+    than 100: ``probability``, that of the predicted one), or ``lower`` and ``upper`` of a number, in between which it
+    lies with a probability of 0.9; ``correct``, ``local_uncertainty``, ``nll``. Classes that have names are written as
+    these. What has several components has a column for each, ``outcome_0``, ... Several ranks write a part each; when all
+    have finished, rank zero joins the parts, so their folder must be shared.
 
     Args:
         filename: of the table, ``.csv`` or ``.parquet``.
