@@ -44,7 +44,7 @@ def books(folder: Path | None) -> dict[str, list[str]]:
 def test_data(data: HiddenFactsDataModule, length: int, episodes: int) -> HiddenFactsDataModule:
     """Test episodes of another length, of the books and rules of a run."""
     rules: dict[str, Any] = {name: getattr(data, name) for name in RULES}
-    rules |= {"num_test": episodes, "seed": data.seed, **data.books}
+    rules |= {"num_test": episodes, "seed": data.seed, **{str(split): books for split, books in data.books.items()}}
     return HiddenFactsDataModule(data.supporting, data.ask, length, **rules)
 
 
@@ -91,7 +91,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=METHODS, default=METHODS)
     parser.add_argument("--tasks", type=int, nargs="+", default=[1])
     parser.add_argument("--ask", choices=["answer", "every_word"], default="answer")
-    parser.add_argument("--updates", type=int, default=9_000)
+    parser.add_argument("--updates", type=int, default=7_000)
     parser.add_argument("--longest", type=int, default=1_000_000, help="words of the longest test episodes")
     options = parser.parse_args()
     torch.set_num_threads(options.threads or 1)
