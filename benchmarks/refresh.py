@@ -24,7 +24,7 @@ from memup_lightning.callbacks import TargetRefresh
 from memup_lightning.runs.parts import find_callback
 
 UPDATES, QUICK_UPDATES = 1600, 1100
-SIZES = ((1_000, 100), (1_000, 1_000), (1_000, 10_000), (10_000, 100), (10_000, 1_000), (100_000, 100))
+SIZES = ((1_000, 100), (100_000, 100), (10_000, 1_000), (1_000, 10_000))
 QUICK_SIZES = ((1_000, 100), (10_000, 100))
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tools.site import results
-from tools.site.tables import TABLES, Table
+from tools.site.table import Table
+from tools.site.tables import TABLES
 
 
 def test_the_page_of_results_is_what_the_files_say() -> None:

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tools.site.tables import TABLES, Column, Table, number
+from tools.site.table import Column, Table, number
+from tools.site.tables import TABLES
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "results" / "README.md"
