@@ -60,6 +60,11 @@ class TextFile:
         decoder = codecs.getincrementaldecoder("utf-8")()
         place, waiting = start, 0  # bytes read so far; those of them that wait for the rest of their character
         for block in (*self.blocks(start, stop), b""):  # the last says that nothing follows
+            if 0 in block:
+                raise MemUPError(
+                    f"{self.path}: byte {place + block.index(0):,} is 0, so it is a binary file or UTF-16; save it as "
+                    "UTF-8, or give unit=byte, which reads any bytes"
+                )
             try:
                 text = decoder.decode(block, not block)
             except UnicodeDecodeError as error:
@@ -68,12 +73,6 @@ class TextFile:
                     f"{self.path}: byte {at:,} (0x{error.object[error.start]:02x}) is no UTF-8; save the file as UTF-8 "
                     "(iconv -f LATIN1 -t UTF-8), or give unit=byte, which reads any bytes"
                 ) from None
-            if "\0" in text:
-                at = place - waiting + len(text[: text.index("\0")].encode())
-                raise MemUPError(
-                    f"{self.path}: byte {at:,} is 0, so it is a binary file or UTF-16; save it as UTF-8, or give "
-                    "unit=byte, which reads any bytes"
-                )
             place += len(block)
             waiting = len(decoder.getstate()[0])
             yield text

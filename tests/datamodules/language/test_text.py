@@ -130,7 +130,7 @@ def test_files_for_validation_leave_the_whole_file_to_training(tmp_path: Path) -
         (b"", "is empty; give a file that holds text"),
         (b"caf\xc3\xa9 " * 9 + b"caf\xe9 " * 99, r"byte 57 \(0xe9\) is no UTF-8; save the file as UTF-8"),
         ("wörter ".encode() * 200_000 + b"\xff", r"byte 1,600,000 \(0xff\) is no UTF-8"),
-        (b"\x7fELF" + bytes(200), "byte 4 is 0, so it is a binary file"),
+        (b"\x7fELF\xff" + bytes(200), "byte 5 is 0, so it is a binary file"),
         (
             b"so so so so so so",
             "holds [0-9] words, and needs at least 11 .chunk_length=10 and the next one.; give a longer",
