@@ -11,7 +11,7 @@ from importlib import resources
 import torch
 from pytorch_lightning import Trainer, seed_everything
 
-from memup_lightning import MemUP, TextDataModule
+from memup_lightning import MemUP, TargetRefresh, TextDataModule
 
 SAMPLE = str(resources.files("memup_lightning.data.text") / "sample" / "train.txt")
 
@@ -21,7 +21,10 @@ def main(file: str = SAMPLE, updates: int = 300) -> float:
     seed_everything(1)
     data = TextDataModule([file], chunk_length=16, lanes=32, num_words=2000)
     model = MemUP(data.task)
-    trainer = Trainer(max_steps=updates, logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    refresh = TargetRefresh(max_wait=100)  # the memory learns from then on
+    trainer = Trainer(
+        max_steps=updates, callbacks=[refresh], logger=False, enable_checkpointing=False, enable_progress_bar=False
+    )
     trainer.fit(model, data)
     (found,) = trainer.validate(model, data, verbose=False)
     bits = found["val/nll"] / 0.693
