@@ -23,10 +23,8 @@ from memup_lightning.exceptions import MemUPError
 from memup_lightning.specs import TaskSpec
 from memup_lightning.typing import BoolArray, IntArray, Split
 
-_STEPS_AT_ONCE, _BYTES_AT_ONCE = (
-    1 << 14,
-    1 << 20,
-)  # of few episodes: shorter chunks cost more by the call than by the step
+_STEPS_AT_ONCE, _BYTES_AT_ONCE = 1 << 14, 1 << 20
+"""What is read at once of few episodes: shorter chunks cost more by the call than by the step."""
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 

@@ -13,6 +13,7 @@ from memup_lightning.callbacks.verdict import measure as module
 from memup_lightning.callbacks.verdict.measure import MAX_EPISODES, measure
 from memup_lightning.callbacks.verdict.measurements import SplitMeasurement, bootstrap
 from memup_lightning.callbacks.verdict.rules import judge
+from memup_lightning.datamodules.recorded import splits
 from tests.callbacks.cue_task import CueData, keeping_model
 
 
@@ -121,6 +122,7 @@ def test_what_a_validation_logged_counts_where_episodes_are_too_long(monkeypatch
 
 def test_a_measurement_that_takes_too_long_keeps_what_it_reached(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_MAX_SECONDS", 0.0)
+    monkeypatch.setattr(splits, "_STEPS_AT_ONCE", 1)  # chunks are no longer than is asked for
     found = measured(1000, judged=(5, 39), evaluation_chunk_length=10)
     assert found.curve[0].steps == 64  # the outcomes at step 5; the second chunk was not played
 
