@@ -27,8 +27,8 @@ tmaze-agent: setup
 	$(BIN)/memup fit --config conf/tmaze_ppo.yaml
 	$(BIN)/memup test --config conf/tmaze_ppo.yaml --ckpt_path last
 
-# Tests run in one process more than there are cores, since some wait for others; each computes with one thread.
-PYTEST = $(BIN)/python -m pytest -n $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1))) --maxprocesses 8 --dist worksteal
+# Tests run in as many processes as there are cores; each computes with one thread.
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
 
 test: setup
 	$(PYTEST) -m "not learning and not slow"
