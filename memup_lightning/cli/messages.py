@@ -16,6 +16,7 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
+import memup_lightning
 from memup_lightning.cli.arguments import about_command, did_you_mean, either
 
 _PACKAGE_PREFIX = "memup_lightning."
@@ -172,6 +173,8 @@ def _subclasses(base: type) -> dict[str, str]:
     while waiting:
         waiting += (found := waiting.pop()).__subclasses__()
         path = f"{found.__module__}.{found.__qualname__}"
+        if path.startswith("memup_lightning.") and found.__name__ not in memup_lightning.__all__:
+            continue  # a base class of ours
         if "._" not in path and "<" not in path and found is not base and not inspect.isabstract(found):
             known[found.__name__] = path
     return known

@@ -14,6 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from memup_lightning import datamodules
 from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, OUTCOME, EpisodeSource
 from memup_lightning.datamodules import (
     AddingDataModule,
@@ -58,6 +59,24 @@ TASKS: dict[str, Callable[..., EpisodeDataModule]] = {
     "permuted pixels": lambda **given: PermutedPixelsDataModule(source=four_by_four(), **given),
     "tmaze": lambda **given: TMazeDataModule(length=14, mode="LNR", distractors=2, **given),
 }
+
+ELSEWHERE = {
+    "GymnasiumDataModule": "../rl/test_collectors.py",
+    "HiddenFactsDataModule": "language/test_hidden_facts.py",
+    "MinariDataModule": "test_minari.py",
+    "TextDataModule": "language/test_text.py",
+    "TwoColorsDataModule": "test_two_colors_data.py",
+}
+"""Tasks whose episodes need more than arguments, and the files that test them."""
+
+
+def test_every_public_task_is_tested_here_or_elsewhere() -> None:
+    public = {name for name in datamodules.__all__ if issubclass(getattr(datamodules, name), EpisodeDataModule)}
+    here = {type(made(name)).__name__ for name in TASKS}
+    base_classes = {"EpisodeDataModule", "RewardDataModule"}
+    assert not public - here - set(ELSEWHERE) - base_classes, "add it to TASKS above"
+    for name, file in ELSEWHERE.items():
+        assert name in (Path(__file__).parent / file).read_text()
 
 
 def made(name: str, seed: int = 1, **given: Any) -> EpisodeDataModule:

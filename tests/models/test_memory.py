@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from memup_lightning.exceptions import MemUPError
+from memup_lightning.models import memory as cores
 from memup_lightning.models.memory import (
     AMRL,
     DNC,
@@ -37,6 +38,7 @@ from memup_lightning.models.memory.dnc import _allocation
 from memup_lightning.models.memory.layers import torch_rnn
 from memup_lightning.models.memory.layers.scan import linear_scan
 from memup_lightning.models.memory.xlstm import _matrix_memory
+from tests.serving import test_export
 
 LANES, STEPS, FEATURES = 3, 12, 4
 
@@ -85,6 +87,13 @@ CORES: dict[str, Callable[[int], Any]] = {
     "RNNAdapter-RNN": partial(RNNAdapter, module=nn.RNN, module_args={"hidden_size": 7}),
     "RNNAdapter-LeakyCell": partial(RNNAdapter, module=LeakyCell, state_shapes=[[6], [1, 1]]),
 }
+
+
+def test_every_public_core_is_tested_here_and_in_its_exported_form() -> None:
+    public = {x for x in vars(cores).values() if isinstance(x, type) and issubclass(x, cores.Memory)} - {cores.Memory}
+    assert not public - {core.func for core in CORES.values()}, "add it to CORES above"  # type: ignore[attr-defined]
+    assert not public - {core.func for core in test_export.CORES.values()}, "add it to CORES of test_export.py"
+
 
 each_core = pytest.mark.parametrize("name", CORES)
 NEVER = torch.zeros(LANES, dtype=torch.bool)
