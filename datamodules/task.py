@@ -51,6 +51,11 @@ class BaseDataModule(LightningDataModule, ABC):
         """Module of the run; None without one."""
         return None if self.trainer is None else self.trainer.lightning_module
 
+    def _trained_task(self) -> TaskSpec | None:
+        """Return the task of the module of the run."""
+        task = getattr(self._model, "task", None)
+        return task if isinstance(task, TaskSpec) else None
+
     @property
     def label(self) -> str:
         """Name of the data in results."""

@@ -145,11 +145,6 @@ class ArrayDataModule(EpisodeDataModule):
             trained.check_same_names(self.task)
         super().setup(stage)
 
-    def _trained_task(self) -> TaskSpec | None:
-        """Return the task of the model of the run."""
-        task = getattr(self._model, "task", None)
-        return task if isinstance(task, TaskSpec) else None
-
     def episodes(self, split: Split) -> EpisodeSource:
         if split != "train" and self.given[split] is not None:
             return self._whole(split)

@@ -103,8 +103,7 @@ class TextDataModule(EpisodeDataModule):
     @property
     def task(self) -> TaskSpec:
         if self._task is None:
-            trained = getattr(self._model, "task", None)  # the model knows; the training part need not be read
-            self.use_task(trained if isinstance(trained, TaskSpec) else self._fitted_task())
+            self.use_task(self._trained_task() or self._fitted_task())  # a model knows; no training part need be read
         assert self._task is not None
         return replace(self._task, window=self.window)
 
@@ -116,8 +115,7 @@ class TextDataModule(EpisodeDataModule):
         self._task = task
 
     def setup(self, stage: str) -> None:
-        trained = getattr(self._model, "task", None)
-        if isinstance(trained, TaskSpec):
+        if (trained := self._trained_task()) is not None:
             trained.check_same_names(self.task)
         super().setup(stage)
 

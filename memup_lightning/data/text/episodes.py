@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from memup_lightning.data.episodes import OUTCOME, EpisodeSource
+from memup_lightning.data.procedural import ProceduralEpisodes
 from memup_lightning.specs import FieldSpec
 from memup_lightning.typing import Arrays, IntArray
 
@@ -14,7 +15,7 @@ TOKEN = "token"
 """Field of the token of a step, of a stored text and of an episode."""
 
 
-class NextTokenEpisodes(EpisodeSource):
+class NextTokenEpisodes(ProceduralEpisodes):
     """Pieces of texts: step t shows token t of a piece, and its outcome is token t + 1.
 
     A piece begins with the token with which the piece before it ends, so every token but the first of a text is an outcome
@@ -33,24 +34,11 @@ class NextTokenEpisodes(EpisodeSource):
         pieces = [(number, *cut) for number, steps in enumerate(texts.lengths - 1) for cut in _cut(int(steps), length)]
         self.text, self.start, self.lengths = np.array(pieces, np.int64).reshape(-1, 3).T
 
-    def read(self, episode: int, start: int, stop: int) -> Arrays:
-        arrays = self.gather(np.array([episode]), np.array([start]), stop - start, list(self.fields))
-        return {name: x[0] for name, x in arrays.items()}
-
-    def gather(self, episodes: IntArray, starts: IntArray, steps: int, names: Sequence[str]) -> Arrays:
-        if not steps:
-            return {name: self.empty(name, len(episodes), 0) for name in names}
-        found = self.texts.gather(self.text[episodes], self.start[episodes] + starts, steps + 1, [TOKEN])[TOKEN]
-        time = starts[:, None] + np.arange(steps)
-        outside = (time < 0) | (time >= self.lengths[episodes][:, None])
-        some = outside.any()
-        out: Arrays = {}
-        for name in names:
-            x = found[:, 1:] if name == OUTCOME else found[:, :-1]
-            out[name] = x.astype(self.fields[name].dtype)
-            if some:
-                out[name][outside] = self.fields[name].fill
-        return out
+    def generate(self, episodes: IntArray, time: IntArray, names: Sequence[str]) -> Arrays:
+        starts = self.start[episodes] + time[:, 0]
+        found = self.texts.gather(self.text[episodes], starts, time.shape[1] + 1, [TOKEN])[TOKEN]
+        steps = {TOKEN: found[:, :-1], OUTCOME: found[:, 1:]}
+        return {name: steps[name].astype(self.fields[name].dtype) for name in names}
 
 
 def _cut(steps: int, length: int) -> list[tuple[int, int]]:
