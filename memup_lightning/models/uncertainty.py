@@ -141,10 +141,11 @@ class PredictiveUncertainty(Uncertainty):
 
     def forward(self, model: Networks, chunk: Chunk, state: State) -> tuple[Tensor, State]:
         context, on = chunk.windows(model.task.window), chunk.has_outcome
-        if _SPARSE * int(on.sum()) > on.numel():
+        outcomes = int(on.sum())
+        if _SPARSE * outcomes > on.numel():
             return self.of_contexts(model, context), state
         u = torch.zeros(on.shape, device=on.device)  # few steps have an outcome; the others are never chosen
-        if on.any():
+        if outcomes:
             u[on] = self.of_contexts(model, {name: x[on] for name, x in context.items()}).float()
         return u, state
 

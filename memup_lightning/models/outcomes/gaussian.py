@@ -63,7 +63,7 @@ class GaussianOutcome(ContinuousOutcome):
         that the memory must explain. The weight is a constant for the gradient (beta-NLL with beta = 0.5, Seitzer et al.,
         "On the pitfalls of heteroscedastic uncertainty estimation", ICLR 2022).
         """
-        nll, std = self._standardized_nll(params, outcome)
+        nll, std, _ = self._standardized_nll(params, outcome)
         return self._sum(nll * std.detach())
 
     def nll(self, params: Tensor, outcome: Tensor) -> Tensor:
@@ -73,16 +73,16 @@ class GaussianOutcome(ContinuousOutcome):
         at all others. So a hundredth of the probability is that of a Cauchy distribution around the same mean, of scale 1
         spread: an outcome as predicted costs 0.01 nats more, and none costs much more than ten.
         """
-        nll, _ = self._standardized_nll(params, outcome)
-        error = self._errors(params, outcome)
+        nll, _, error = self._standardized_nll(params, outcome)
         outlier = math.log(_OUTLIERS / math.pi) - error.square().log1p()
         return self._sum(-torch.logaddexp(math.log1p(-_OUTLIERS) - nll, outlier)) + self.standardizer.log_scale()
 
-    def _standardized_nll(self, params: Tensor, outcome: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the negative log-likelihood of each standardised component, and its standard deviation."""
+    def _standardized_nll(self, params: Tensor, outcome: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the negative log-likelihood of each standardised component, its standard deviation, and its error."""
         mean, std = self._split(params)
-        error = (self._standardize(params, outcome) - mean) / std
-        return torch.addcmul(std.log() + 0.5 * math.log(2 * math.pi), error, error, value=0.5), std
+        error = self._standardize(params, outcome) - mean
+        z = error / std
+        return torch.addcmul(std.log() + 0.5 * math.log(2 * math.pi), z, z, value=0.5), std, error
 
     def _sum(self, components: Tensor) -> Tensor:
         return components.sum(-1) if self.size > 1 else components.squeeze(-1)
