@@ -75,7 +75,7 @@ class EpisodeDataModule(RecordedSplits):
         chunks_per_epoch: updates of an epoch; a stream has no end of its own.
         probes: steps drawn from each lane's episode for the local predictor, at every update.
         evaluation_lanes: episodes evaluated at once, on all ranks together.
-        evaluation_chunk_length: steps of a chunk in evaluation; longer, since there is no backward pass.
+        evaluation_chunk_length: steps of a chunk in evaluation, more where the episodes are few; there is no backward pass.
         num_workers: processes that read ahead; the results do not depend on it.
         loss_free: share of the training episodes without loss, in which only the gain of the memory is measured; by default
             1/16 for a selector that takes one target of each context cluster, which needs them, and none for the others.
