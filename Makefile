@@ -27,7 +27,7 @@ tmaze-agent: setup
 	$(BIN)/memup fit --config conf/tmaze_ppo.yaml
 	$(BIN)/memup test --config conf/tmaze_ppo.yaml --ckpt_path last
 
-# Tests run in as many processes as there are cores; each computes with one thread.
+# Tests run in half as many processes again as there are cores (tests/conftest.py); each computes with one thread.
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
 
 test: setup
