@@ -36,7 +36,7 @@ from memup_lightning.models import memory, outcomes, predictors, uncertainty  # 
 from memup_lightning.modules import BaseTask
 from memup_lightning.rl import algorithms  # noqa: F401
 from memup_lightning.runs.checkpoint_io import AtomicCheckpointIO, check_checkpoint, check_fits, read_task
-from memup_lightning.runs.checkpoint_lookup import kept_checkpoint, last_checkpoint
+from memup_lightning.runs.checkpoint_lookup import kept_checkpoint, last_checkpoint, run_of_config
 from memup_lightning.runs.lightning_private import failed_parser, keep_null, list_options_with_defaults
 from memup_lightning.runs.loggers import (
     leave_out_missing_wandb,
@@ -172,8 +172,9 @@ class MemUPCLI(LightningCLI):
         """Lightning would put what a checkpoint was trained with over the config. Here the config wins: the checkpoint
         must only be there, and fit. ``last`` is found by us: Lightning's would look in this run's own, empty folder."""
         given = self._given
+        run = next(filter(None, (run_of_config(str(config)) for config in given.get("config") or [])), None)
         if given.get("ckpt_path") == "last":
-            found = last_checkpoint(given.trainer, must_exist=self.config.subcommand != "fit")
+            found = last_checkpoint(given.trainer, self.config.subcommand != "fit", run)
             given["ckpt_path"], self._checkpoint_shapes = (str(found[0]), found[1]) if found else (None, {})
         elif given.get("ckpt_path") == "best":
             if self.config.subcommand == "fit":
@@ -181,7 +182,7 @@ class MemUPCLI(LightningCLI):
                     "--ckpt_path best: it holds weights alone, so no run continues from it; give last, or begin a new run "
                     "with its weights by the callback InitialWeights"
                 )
-            found_best = kept_checkpoint(given.trainer)
+            found_best = kept_checkpoint(given.trainer, run)
             given["ckpt_path"], self._checkpoint_shapes = str(found_best[0]), found_best[1]
         elif (path := given.get("ckpt_path")) and not _is_keyword(path):
             self._checkpoint_shapes = check_checkpoint(path)

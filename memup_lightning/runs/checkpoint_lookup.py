@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -26,7 +27,13 @@ KEPT_WEIGHTS = "best_gain.ckpt"
 """Weights with which a run ended; no run is resumed from it."""
 
 
-def last_checkpoint(trainer: Any, must_exist: bool) -> tuple[Path, Shapes] | None:
+def run_of_config(config: str | Path) -> Path | None:
+    """Return the folder of the run that wrote a config; None where no run did, or where its checkpoints are elsewhere."""
+    path = Path(config)
+    return path.parent if path.name == "config.yaml" and (path.parent / "checkpoints").is_dir() else None
+
+
+def last_checkpoint(trainer: Any, must_exist: bool, run: Path | None = None) -> tuple[Path, Shapes] | None:
     """Return the checkpoint of ``--ckpt_path last``: the latest intact one of the newest run that has one.
 
     It prints which one that is, and which later ones it skipped because they are torn.
@@ -35,13 +42,14 @@ def last_checkpoint(trainer: Any, must_exist: bool) -> tuple[Path, Shapes] | Non
         trainer: the trainer's config, which names the folders of checkpoints.
         must_exist: whether to refuse where there is none. Otherwise the run starts from the beginning, so one command is
             right for the first start and for every restart.
+        run: the folder of a run: only this run counts, and those that continue it.
 
     Raises:
         MemUPError: there is none, or none is intact.
     """
-    folders = _checkpoint_folders(trainer)
+    folders, paths = _candidates(trainer, run)
     torn = 0
-    for path in (path for folder in folders for path in _newest_run_first(folder)):
+    for path in paths:
         try:
             shapes = read_shapes(path)
         except TornCheckpoint as error:
@@ -61,17 +69,18 @@ def last_checkpoint(trainer: Any, must_exist: bool) -> tuple[Path, Shapes] | Non
     return None
 
 
-def kept_checkpoint(trainer: Any) -> tuple[Path, Shapes]:
+def kept_checkpoint(trainer: Any, run: Path | None = None) -> tuple[Path, Shapes]:
     """Return the checkpoint of ``--ckpt_path best``: the weights with which the newest run that has ended did so.
 
     Args:
         trainer: the trainer's config, which names the folders of checkpoints.
+        run: the folder of a run: only this run counts, and those that continue it.
 
     Raises:
         MemUPError: there is none.
     """
-    folders = _checkpoint_folders(trainer)
-    newest = next((path for folder in folders for path in _newest_run_first(folder, kept=True)), None)
+    folders, paths = _candidates(trainer, run, kept=True)
+    newest = next(paths, None)
     if newest is None:
         raise MemUPError(
             f"--ckpt_path best: no run in {' or '.join(map(str, folders))} has ended with a memory gain yet; give the path "
@@ -118,6 +127,27 @@ def weights_to_use(path: str | Path, which: Literal["best", "last"] = "best") ->
         raise MemUPError(f"{home}: there is no intact checkpoint in this folder; give the path of one")
     _say_once(f"taking {found}")  # many environments of a process load the same weights
     return found
+
+
+def _candidates(trainer: Any, run: Path | None, kept: bool = False) -> tuple[list[Path], Iterator[Path]]:
+    """Return the folders of checkpoints, and the checkpoints in them: of all runs, or of one and those that continue it."""
+    if run is None:
+        folders = _checkpoint_folders(trainer)
+        return folders, (path for folder in folders for path in _newest_run_first(folder, kept))
+    home = run.absolute().parent
+    family = {run.absolute()}
+    continued = {config.parent: _continued_checkpoint(config) for config in home.glob("*/config.yaml")}
+    while more := {new for new, old in continued.items() if old and family & set(old.parents)} - family:
+        family |= more
+    return [run], (
+        run.parent / path.relative_to(home) for path in _newest_run_first(home, kept) if family & set(path.parents)
+    )
+
+
+def _continued_checkpoint(config: Path) -> Path | None:
+    """Return the checkpoint from which the run of a config was resumed."""
+    found = re.search(r"^ckpt_path: (.+)$", config.read_text(), re.MULTILINE)
+    return Path(found[1].strip("'\"")).absolute() if found and found[1] != "null" else None
 
 
 def _newest_run_first(home: Path, kept: bool = False) -> list[Path]:
