@@ -13,15 +13,17 @@ from rich.table import Table
 def print_summary(summary: dict[str, Any], folder: Path) -> None:
     """Print the most important numbers as a table."""
     metrics = summary["metrics"]
+    numbers = "val/mse" in metrics
     rows = {
         "data": summary["data"],
-        "accuracy": _compared(metrics, "accuracy", {"most frequent class": "base_rate"}),
+        "accuracy": "" if numbers else _compared(metrics, "accuracy", {"most frequent class": "base_rate"}),
         "balanced accuracy": _compared(metrics, "balanced_accuracy"),
-        "average precision": _compared(metrics, "average_precision"),
+        "average precision": _compared(metrics, "average_precision", {"by chance": "base_average_precision"}),
         "AUROC": _compared(metrics, "auroc"),
         "return": _number(metrics.get("val/return"), ".2f"),
         "success": _number(metrics.get("val/success"), ".3f"),
         "mean squared error": _compared(metrics, "mse", {"the mean": "mean_mse"}, ".4g"),
+        "within the tolerance": _compared(metrics, "accuracy") if numbers else "",
         "target recall": _number(metrics.get("val/target_recall"), ".3f"),
         "memory gain": _number(metrics.get("val/memory_gain"), ".2f", " bits"),
         "updates": _number(summary["updates"], ",d"),

@@ -18,6 +18,7 @@ from memup_lightning.modules.evaluation.comparison import Comparison, OutcomePre
 from memup_lightning.modules.evaluation.hooks import EvaluationHooks
 from memup_lightning.modules.evaluation.metrics import (
     RANKINGS,
+    BaseAveragePrecision,
     BaseRate,
     Mean,
     MeanError,
@@ -60,6 +61,8 @@ class MemoryEvaluation(EvaluationHooks):
             metrics |= {prefix + name: x for name, x in class_metrics(self.outcome.num_classes).items()}
         if self.outcome.num_classes:
             metrics["base_rate"] = BaseRate(self.outcome.num_classes)
+        if "average_precision" in metrics:
+            metrics["base_average_precision"] = BaseAveragePrecision(self.outcome.num_classes)
         if "mse" in self.outcome.score_names:
             metrics["mean_mse"] = MeanError(math.prod(self.task.outcome.shape))
         return nn.ModuleDict(metrics)
@@ -100,7 +103,7 @@ class MemoryEvaluation(EvaluationHooks):
 
     def _describe_outcomes(self, outcome: Tensor) -> None:
         """Record what the outcomes are by themselves: the base rate, their variance, their range."""
-        for name in ("base_rate", "mean_mse"):
+        for name in ("base_rate", "base_average_precision", "mean_mse"):
             if name in self.metrics:
                 self.metrics[name].update(outcome)
         low, high = outcome.amin(0), outcome.amax(0)

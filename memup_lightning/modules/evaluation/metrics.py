@@ -72,6 +72,16 @@ class BaseRate(_ClassCounts):
         return self.counts.max() / self.counts.sum()
 
 
+class BaseAveragePrecision(BaseRate):
+    """Average precision of an order by chance: the share of a class, the mean of those that :class:`AveragePrecision`
+    takes; 1 where there is a single one."""
+
+    def compute(self) -> Tensor:
+        if (others := int((self.counts > 0).sum()) - 1) < 1:
+            return torch.tensor(1.0)
+        return (1 - super().compute()) / others
+
+
 class _Ranking(_ClassCounts):
     """Base class of metrics of how well a class's probability ranks its steps before those of all other classes."""
 
@@ -105,14 +115,17 @@ class AUROC(_Ranking):
 
 
 class AveragePrecision(_Ranking):
-    """Average precision, the mean of all classes; 1 where there is a single one. By chance it is a class's own share."""
+    """Average precision, the mean of all classes but the most frequent: of two classes, that of the rarer one. 1 where
+    there is a single one; see :class:`BaseAveragePrecision` for its value by chance."""
 
     def compute(self) -> Tensor:
         others, own = self._by_falling_score()
-        if not len(own):
+        if len(own) < 2:
             return torch.tensor(1.0)
         precision = own.cumsum(1) / (own + others).cumsum(1).clamp(min=1)
-        return ((own * precision).sum(1) / own.sum(1)).mean().float()
+        steps = own.sum(1)
+        rarer = torch.arange(len(own)) != steps.argmax()
+        return ((own * precision).sum(1) / steps)[rarer].mean().float()
 
 
 class Mean(MeanMetric):

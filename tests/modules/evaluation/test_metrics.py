@@ -18,6 +18,7 @@ from memup_lightning.modules.evaluation.metrics import (
     MAX_RANKED_CLASSES,
     AveragePrecision,
     BalancedAccuracy,
+    BaseAveragePrecision,
     BaseRate,
     MeanError,
     class_metrics,
@@ -43,7 +44,6 @@ def update(metric: Any, logits: Tensor, outcome: Tensor) -> None:
 PAIRS: list[tuple[Callable[[int], Any], Callable[[int], Any]]] = [
     (BalancedAccuracy, lambda classes: MulticlassAccuracy(classes, average="macro")),
     (AUROC, lambda classes: MulticlassAUROC(classes, average="macro")),
-    (AveragePrecision, lambda classes: MulticlassAveragePrecision(classes, average="macro")),
 ]
 
 
@@ -60,20 +60,43 @@ def test_the_metrics_of_classes_are_those_of_torchmetrics(
     assert float(mine.compute()) == pytest.approx(float(theirs.compute()), abs=0.01)
 
 
+@pytest.mark.parametrize("classes", [2, 5])
+def test_the_average_precision_is_the_mean_of_all_classes_but_the_most_frequent(classes: int) -> None:
+    logits, outcome = predictions(500, classes)
+    mine, theirs = AveragePrecision(classes), MulticlassAveragePrecision(classes, average="none")
+    update(mine, logits, outcome)
+    theirs.update(logits.softmax(-1), outcome)
+    rarer = torch.arange(classes) != torch.bincount(outcome).argmax()
+    assert float(mine.compute()) == pytest.approx(float(theirs.compute()[rarer].mean()), abs=0.01)
+
+
+def test_an_order_by_chance_has_the_base_average_precision() -> None:
+    torch.manual_seed(0)
+    outcome = torch.multinomial(torch.tensor([0.1, 0.2, 0.7]), 100_000, replacement=True)
+    precision, base = AveragePrecision(3), BaseAveragePrecision(3)
+    update(precision, torch.randn(100_000, 3), outcome)
+    base.update(outcome)
+    assert float(base.compute()) == pytest.approx(0.15, abs=0.01)
+    assert float(precision.compute()) == pytest.approx(float(base.compute()), abs=0.01)
+    alone = BaseAveragePrecision(3)
+    alone.update(torch.tensor([2, 2]))
+    assert float(alone.compute()) == 1
+
+
 def test_a_class_of_one_step_in_three_thousand_is_ranked_right() -> None:
     torch.manual_seed(0)
     outcome = (torch.arange(30_000) % 3000 == 0).long()
     rare = torch.randn(30_000) - 8 + 4 * outcome  # every probability is far below a hundredth
     logits = torch.stack([torch.zeros(30_000), rare], dim=1)
     precision, area = AveragePrecision(2), AUROC(2)
-    exact = MulticlassAveragePrecision(2, average="macro"), MulticlassAUROC(2, average="macro")
+    exact = MulticlassAveragePrecision(2, average="none"), MulticlassAUROC(2, average="macro")
     for metric in (precision, area):
         update(metric, logits, outcome)
     for theirs in exact:
         theirs.update(logits.softmax(-1), outcome)
-    assert float(precision.compute()) == pytest.approx(float(exact[0].compute()), abs=0.02)
+    assert float(precision.compute()) == pytest.approx(float(exact[0].compute()[1]), abs=0.02)
     assert float(area.compute()) == pytest.approx(float(exact[1].compute()), abs=0.01)
-    assert 0.5 < float(precision.compute()) < 0.95
+    assert 0.1 < float(precision.compute()) < 0.9
 
 
 @settings(max_examples=30, deadline=None)
@@ -127,6 +150,7 @@ def test_every_metric_of_classes_has_its_value_without_memory(classes: int) -> N
     metrics = MemUP(task).metrics
     assert "base_rate" in metrics
     assert ("auroc" in metrics) == (classes <= MAX_RANKED_CLASSES)
-    ours = [name for name in metrics if name not in ("base_rate", "memory_gain") and not name.startswith("local_")]
+    assert ("base_average_precision" in metrics) == (classes <= MAX_RANKED_CLASSES)
+    ours = [name for name in metrics if name != "memory_gain" and not name.startswith(("base_", "local_"))]
     assert {"accuracy", "balanced_accuracy", "nll"} <= set(ours)
     assert all(f"local_{name}" in metrics for name in ours)
