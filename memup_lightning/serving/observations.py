@@ -228,16 +228,32 @@ def _is_missing(value: Any) -> bool:
 
 
 def _numbers(name: str, values: Any, is_time: bool) -> Array:
-    """Return numbers or points in time (in seconds) as float64 ``[streams, width]``; NaN where they are missing."""
+    """Return numbers or points in time (in seconds) as float64 ``[streams, width]``; NaN where they are missing.
+
+    A time may be text, as JSON has it.
+    """
     array = np.asarray(values)
+    if is_time and array.dtype.kind in "UO":
+        array = np.array([_parsed(value) for value in values], object)
     if array.dtype.kind in "Mm":
         seconds = array.astype("datetime64[ns]" if array.dtype.kind == "M" else "timedelta64[ns]")
         array = np.where(np.isnat(seconds), np.nan, seconds.astype(np.int64) * 1e-9)
     elif array.dtype.kind == "O":
-        array = np.array([_seconds(value) for value in values])
+        array = np.array([_seconds(value) for value in array])
     if array.dtype.kind not in "iufb" or (is_time and array.dtype.kind == "b"):
-        raise MemUPError(f"{name!r} is {values!r:.80}; give {'times' if is_time else 'numbers'}")
+        wanted = "times, such as 2026-01-31T08:00:00" if is_time else "numbers"
+        raise MemUPError(f"{name!r} is {values!r:.80}; give {wanted}")
     return array.astype(np.float64).reshape(len(array), -1)
+
+
+def _parsed(value: Any) -> Any:
+    """Return the point in time that a text names; other values, and text that names none, as they are."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return datetime.datetime.fromisoformat(value)
+    except ValueError:
+        return value
 
 
 def _seconds(value: Any) -> Any:

@@ -123,6 +123,25 @@ def test_several_streams_are_stepped_at_once_and_begin_again_one_by_one(predicto
         np.testing.assert_allclose(both.probabilities, [a.probabilities, b.probabilities], atol=1e-6)
 
 
+def test_a_time_may_be_text_as_json_has_it(predictor: Predictor) -> None:
+    def second(*times: Any) -> Any:
+        state = predictor.initial_state()
+        for when in times:
+            row = {"when": when, "speed": 1.0, "mode": "run", "force": [1.0, 0.0]}
+            prediction, state = predictor.step(row, state)
+        return prediction.memory
+
+    meant = second(BEGIN, BEGIN + datetime.timedelta(seconds=90))
+    assert np.array_equal(second("2026-01-01 00:00:00.000000001", "2026-01-01T00:01:30"), meant)
+    assert np.array_equal(second("2026-01-01T00:00:00Z", "2026-01-01T01:01:30+01:00"), meant)
+    assert not np.array_equal(second("2026-01-01", "2026-01-02"), meant)
+    both, _ = predictor.step(
+        {"when": ["2026-01-01", BEGIN], "speed": [1.0] * 2, "mode": ["run"] * 2, "force": [[1.0, 0.0]] * 2},
+        predictor.initial_state(2),
+    )
+    np.testing.assert_allclose(both.memory[0], both.memory[1], atol=1e-6)
+
+
 def test_a_state_survives_as_bytes_and_one_of_another_model_is_refused(predictor: Predictor) -> None:
     row = {"when": BEGIN, "speed": None, "mode": "run", "force": [1.0, 0.0]}
     _, state = predictor.step(row, predictor.initial_state())
