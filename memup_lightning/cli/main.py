@@ -60,9 +60,11 @@ NOISE = (
     "Couldn't infer the batch indices.*",  # a prediction carries its episode and step
     "You're resuming from a checkpoint that ended before the epoch ended.*",  # the datamodule knows the place
     "The dirpath has changed.*",  # every run has a folder of its own
+    "Starting from v1.9.0, `tensorboardX`.*",  # metrics.csv is enough
+    "No seed found, seed set to.*",  # the next line says it
 )
 """Warnings of Lightning that require nothing of the user."""
-_UNINFORMATIVE = ("litlogger", "GPU available: False", "TPU available: False", "HPU available: False")
+_UNINFORMATIVE = ("litlogger", "litmodels", "GPU available: False", "TPU available: False", "HPU available: False")
 """Messages of Lightning that tell a user nothing, or advertise."""
 
 
@@ -243,6 +245,7 @@ def main(args: Sequence[str] | None = None, extra_callbacks: Sequence[Callback] 
     atexit.register(destroy_process_group)
     for message in NOISE:
         warnings.filterwarnings("ignore", message=message)
+    warnings.formatwarning = _format_warning
     logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(_is_relevant)
     try:
         given = sys.argv[1:] if args is None else args
@@ -281,6 +284,14 @@ def _prepare_prediction(given: Namespace) -> None:
 def _is_keyword(ckpt_path: str) -> bool:
     """Return whether it is no path, but a keyword that Lightning resolves."""
     return ckpt_path in ("hpc", "registry") or ckpt_path.startswith("registry:")
+
+
+def _format_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """Format a warning; of ours the sentence alone, since a line of our code tells a user nothing."""
+    place = "" if "/memup_lightning/" in Path(filename).as_posix() else f"{filename}:{lineno}: "
+    return f"{place}warning: {message}\n"
 
 
 def _is_relevant(record: logging.LogRecord) -> bool:

@@ -9,6 +9,7 @@ import shlex
 import struct
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import yaml
 from pytorch_lightning.cli import LightningCLI
 from wandb.proto import wandb_internal_pb2
 
+import memup_lightning
 from memup_lightning import __version__
 from memup_lightning.cli.main import MemUPCLI, main
 from memup_lightning.cli.overview import SUBCOMMANDS
@@ -276,3 +278,14 @@ def wandb_config(path: Path) -> dict[str, Any]:
                 assert item.key not in config or item.key == "_wandb", "logged twice"
                 config[item.key] = json.loads(item.value_json)
     return config
+
+
+def test_a_warning_of_ours_is_a_sentence_without_a_line_of_code(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    with pytest.raises(SystemExit):
+        main(["fit", "--print_config", "--model=MemUP", "--data=TMazeDataModule"])
+    ours = str(Path(memup_lightning.__file__).parent / "data" / "x.py")
+    assert warnings.formatwarning("rows are apart", UserWarning, ours, 7) == "warning: rows are apart\n"
+    assert warnings.formatwarning("old", UserWarning, "/lib/torch/x.py", 7) == "/lib/torch/x.py:7: warning: old\n"

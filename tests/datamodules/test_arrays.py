@@ -250,28 +250,28 @@ def test_broken_arrays_are_refused_with_their_place(given: dict[str, Any], said:
         ({"a": [b"cat"] * STEPS}, r"'a' holds binary, not numbers; .* name in x the columns"),
         (
             {"a": [None] + [1.0] * (STEPS - 1)},
-            r"'a' of episode 0 at step 0 .* is empty, which is no number; missing=mask fills .*missing=previous.* or drop",
+            r"'a' of episode 7 at step 0 .* is empty, which is no number; missing=mask fills .*missing=previous.* or drop",
         ),
         (
             {"a": ["cat"] * (STEPS - 1) + [None]},
-            r"'a' of episode 3 at step 3 \(row 13\) is empty, .*missing=mask",
+            r"'a' of episode 4 at step 3 \(row 13\) is empty, .*missing=mask",
         ),
         (
             {"a": [1.0] * (STEPS - 1) + [float("nan")]},
-            r"'a' of episode 3 at step 3 \(row 13\) is nan, which is no number; missing=mask",
+            r"'a' of episode 4 at step 3 \(row 13\) is nan, which is no number; missing=mask",
         ),
-        ({"a": [1e30] + [1.0] * (STEPS - 1)}, r"'a' of episode 0 at step 0 .* is 1e\+30, but numbers"),
+        ({"a": [1e30] + [1.0] * (STEPS - 1)}, r"'a' of episode 7 at step 0 .* is 1e\+30, but numbers"),
         (
             {"a": [[1.0]] * (STEPS - 1) + [[1.0, 2.0]]},
-            r"lists of column 'a' differ in length \(1, and 2 in episode 3 at",
+            r"lists of column 'a' differ in length \(1, and 2 in episode 4 at",
         ),
         (
             {"a": [[1.0, 2.0]] * 3 + [[1.0, None]] * (STEPS - 3)},
-            r"'a'\[1\] of episode 1 at step 0 \(row 3\) is empty",
+            r"'a'\[1\] of episode 3 at step 0 \(row 3\) is empty",
         ),
         (
             {"y": [[1.0, 2.0]] * 3 + [[1.0, None]] * (STEPS - 3)},
-            r"'y'\[1\] of episode 1 at step 0 .* make the whole list",
+            r"'y'\[1\] of episode 3 at step 0 .* make the whole list",
         ),
         ({"y": [None] * STEPS}, "column 'y' is empty in every row; give outcomes"),
         (

@@ -128,7 +128,7 @@ def test_rows_of_an_episode_that_are_apart_are_joined_in_their_order(tmp_path: P
     assert steps(data)["x"].tolist() == steps(data)[OUTCOME].tolist() == [0, 2, 4, 1, 3, 5]
     assert data.episode_keys("train") == ["M2", "M1"]
     broken = write(tmp_path, machine=["M2", "M1"] * 3, a=[0.0, 1, 2, NAN, 4, 5], y=np.arange(6.0))
-    with pytest.raises(MemUPError, match=r"'a' of episode 1 at step 1 \(row 3\) is nan"):
+    with pytest.raises(MemUPError, match=r"'a' of episode M1 at step 1 \(row 3\) is nan"):
         said(lambda: module(broken).task)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
@@ -120,12 +121,14 @@ class Layout:
         lengths: steps of each episode.
         whole_episodes: whether a row is an episode, not a step.
         order: row of the file of each step of the concatenated episodes, ``[steps]``; None: they are in the file's order.
+        keys: the user's own names of the episodes; empty: they are numbered.
     """
 
     source: str
     lengths: IntArray
     whole_episodes: bool = False
     order: IntArray | None = None
+    keys: Sequence[str] = ()
 
     @cached_property
     def offsets(self) -> IntArray:
@@ -150,4 +153,5 @@ class Layout:
             return f"episode {row}"
         step = row if self._steps is None else int(self._steps[row])
         episode = int(np.searchsorted(self.offsets, step, side="right")) - 1
-        return f"episode {episode} at step {step - self.offsets[episode]} (row {row})"
+        name = self.keys[episode] if self.keys else episode
+        return f"episode {name} at step {step - self.offsets[episode]} (row {row})"

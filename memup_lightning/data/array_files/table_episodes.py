@@ -33,9 +33,10 @@ def find_episodes(
     Raises:
         MemUPError: a row without an episode or time, values that are no number or text.
     """
-    number, keys = _numbers(source, tables, name)
+    number, values = _numbers(source, tables, name)
+    keys = [str(value) for value in values]
     lengths = check_lengths(np.bincount(number, minlength=len(keys)))
-    layout = Layout(source, lengths)
+    layout = Layout(source, lengths, keys=keys)
     notes: list[str] = []
     together = int(np.count_nonzero(np.diff(number))) + 1 == len(keys)
     if time is not None:
@@ -50,13 +51,13 @@ def find_episodes(
             )
         order = np.lexsort((seconds, number))
         if not np.array_equal(order, np.arange(len(order))):
-            layout = Layout(source, lengths, order=order)
+            layout = Layout(source, lengths, order=order, keys=keys)
     elif not together:
-        layout = Layout(source, lengths, order=np.argsort(number, kind="stable"))
+        layout = Layout(source, lengths, order=np.argsort(number, kind="stable"), keys=keys)
         notes.append(
             f"rows of an episode are apart from each other; they are joined by {name!r}, in the order of the file"
         )
-    return layout, [str(key) for key in keys], notes
+    return layout, keys, notes
 
 
 def _numbers(source: str, tables: TableColumns, name: str) -> tuple[IntArray, list[Any]]:
