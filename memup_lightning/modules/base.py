@@ -19,6 +19,8 @@ from torch.optim import Adam, Optimizer
 from memup_lightning.distributed import all_gather_object, rank
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.modules.resume import optimizer_settings, restore_settings, scheduler_settings
+from memup_lightning.runs.checkpoint_io import check_checkpoint
+from memup_lightning.runs.checkpoint_lookup import weights_to_use
 from memup_lightning.runs.lightning_private import logs_are_due, run_missed_validation
 from memup_lightning.runs.trust import check_names
 from memup_lightning.specs import TaskSpec
@@ -70,9 +72,21 @@ class BaseTask(LightningModule, ABC):
     ) -> Self:
         """Build a model from a checkpoint, whose names are checked first; see Lightning's method of this name.
 
+        Args:
+            checkpoint_path: the file; or a folder, whose newest run counts: the weights that it ended with, or the last
+                ones where it has not ended.
+            map_location: as for Lightning's method, and so are the others.
+            hparams_file: see there.
+            strict: see there.
+            weights_only: see there.
+            kwargs: see there.
+
         Raises:
-            MemUPError: the checkpoint names a class that is not trusted.
+            MemUPError: no such file; a folder without a checkpoint; the checkpoint names a class that is not trusted.
         """
+        if isinstance(checkpoint_path, str | Path) and "://" not in str(checkpoint_path):
+            checkpoint_path = weights_to_use(checkpoint_path)
+            check_checkpoint(checkpoint_path, "the checkpoint")
         weights_only = check_names(checkpoint_path, weights_only)
         return super().load_from_checkpoint(checkpoint_path, map_location, hparams_file, strict, weights_only, **kwargs)
 

@@ -41,7 +41,7 @@ class MemoryEncoding:
     def encode(self, episodes: EpisodeSource | Iterable[Episode]) -> list[FloatArray]:
         """Compute the memory's state m_t at every step of episodes::
 
-            model = MemUP.load_from_checkpoint("runs/warehouse/version_0/checkpoints/last.ckpt")
+            model = MemUP.load_from_checkpoint("lightning_logs/version_0")
             states = model.encode(data.episodes("test"))
             states = model.encode([{"observation": o, "action": a, "reward": r}])  # a = action taken at each step
 

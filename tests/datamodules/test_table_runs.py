@@ -126,7 +126,7 @@ def test_a_model_predicts_on_a_new_file_without_the_training_file(tmp_path: Path
     train.unlink()
     alone = ArrayDataModule(str(train), test=new, lanes=4, **OPTIONS)
     with pytest.warns(UserWarning, match=r"'mode' has values .* unknown: 'other'"):
-        (found,) = quiet_trainer(2, []).predict(MemUP.load_from_checkpoint(tmp_path / "own.ckpt"), alone)
+        (found,) = quiet_trainer(2, []).predict(MemUP.load_from_checkpoint(tmp_path), alone)
     assert alone.episode_keys("test") == ["M000", "M001", "M002"]
     for name, values in expected.items():
         assert torch.equal(found[name], values)

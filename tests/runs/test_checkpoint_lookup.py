@@ -7,6 +7,7 @@ import torch
 from jsonargparse import Namespace
 
 from memup_lightning.exceptions import MemUPError
+from memup_lightning.modules import MemUP
 from memup_lightning.runs.checkpoint_io import AtomicCheckpointIO
 from memup_lightning.runs.checkpoint_lookup import kept_checkpoint, last_checkpoint, run_of_config
 
@@ -41,6 +42,12 @@ def test_config_that_no_run_wrote_names_no_run(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").touch()
     assert run_of_config(tmp_path / "config.yaml") is None
     assert run_of_config(_run(tmp_path, 0) / "checkpoints") is None
+
+
+def test_missing_checkpoint_is_refused_with_one_that_is_there(tmp_path: Path) -> None:
+    run = _run(tmp_path, 0)
+    with pytest.raises(MemUPError, match=r"last\.ckpt: no such file; did you mean .*step=10\.ckpt|best_gain\.ckpt"):
+        MemUP.load_from_checkpoint(run / "checkpoints" / "last.ckpt")
 
 
 def test_run_without_a_checkpoint_is_named(tmp_path: Path) -> None:
