@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from memup_lightning.cli.main import main
+from memup_lightning.runs.run_folder import as_list
 from tests.command_line import ROOT
 
 CONFIGS = sorted(ROOT.glob("conf/*.yaml"))
@@ -120,6 +121,13 @@ def test_a_shipped_config_trains_evaluates_and_reports(
     assert expected <= summary["metrics"].keys()
     if any(callback["class_path"] == "Replay" for callback in given["trainer"]["callbacks"]):
         assert summary["metrics"]["replay/snapshots"] > 0
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
+def test_a_config_keeps_its_metrics_in_a_folder_of_its_own_name(config: Path) -> None:
+    loggers = as_list(yaml.safe_load(config.read_text())["trainer"].get("logger"))
+    ours = [logger.get("init_args") for logger in loggers if logger["class_path"] == "CSVLogger"]
+    assert ours == [{"save_dir": "runs", "name": config.stem}], f"{config.name} needs one CSVLogger named like the file"
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)

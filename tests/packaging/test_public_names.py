@@ -24,16 +24,24 @@ def for_type_checkers() -> dict[str, str]:
     return {alias.name: str(node.module) for node in imports for alias in node.names}
 
 
-@pytest.mark.parametrize("name", memup_lightning.__all__)
+PLACES = {
+    "the imports for type checkers": set(for_type_checkers()),
+    "_MODULES": set(memup_lightning._MODULES),
+    "__all__": set(memup_lightning.__all__) - {"__version__"},
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_public_name_is_in_every_place(place: str) -> None:
+    missing = sorted(set().union(*PLACES.values()) - PLACES[place])
+    assert not missing, f"memup_lightning/__init__.py: {', '.join(missing)} missing in {place}"
+
+
+@pytest.mark.parametrize("name", sorted(set.intersection(*PLACES.values())))
 def test_each_public_name_exists_where_type_checkers_look_for_it(name: str) -> None:
-    if name != "__version__":
-        module = import_module(for_type_checkers()[name])
-        assert getattr(memup_lightning, name) is getattr(module, name)
+    module = import_module(for_type_checkers()[name])
+    assert getattr(memup_lightning, name) is getattr(module, name)
     assert name in dir(memup_lightning)
-
-
-def test_type_checkers_see_the_public_names_and_no_others() -> None:
-    assert sorted(for_type_checkers()) == sorted(set(memup_lightning.__all__) - {"__version__"})
 
 
 @pytest.mark.parametrize("package", WHOLE_PACKAGES)
