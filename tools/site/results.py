@@ -1,6 +1,6 @@
-"""The measured numbers of README and of the pages of docs/results, from benchmarks/results/*.json.
+"""The measured numbers of README and of the pages under docs, from benchmarks/results/*.json.
 
-python -m tools.site.results    # writes both again; the tests compare them with the files
+python -m tools.site.results    # writes all of them again; the tests compare them with the files
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tools.site.page_tables import PAGE_TABLES
 from tools.site.table import Column, Table, number
 from tools.site.tables import TABLES
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "results" / "README.md"
-README, ZOO = ROOT / "README.md", ROOT / "docs" / "results" / "zoo.md"
+README = ROOT / "README.md"
 BLOCK = re.compile(r"(<!-- results: .*?-->\n).*?(<!-- end of results -->)", re.DOTALL)
 HEAD = """# Results
 
@@ -178,9 +179,25 @@ def _by_agent(found: list[Row]) -> dict[str, str]:
     return {name: ", ".join(f"{x['return']:.1f}" for x in found if x["agent"] == name) for name in names}
 
 
-def zoo() -> str:
-    """Return the page of the zoo with its tables written again; each names its file."""
-    return BLOCK.sub(lambda block: f"{block[1]}{_zoo_table(block[1].split()[-2])}\n{block[2]}", ZOO.read_text())
+def pages_with_tables() -> list[Path]:
+    """Return the pages under docs that have measured tables among their text."""
+    return [path for path in sorted((ROOT / "docs").rglob("*.md")) if BLOCK.search(path.read_text())]
+
+
+def page_with_tables(path: Path) -> str:
+    """Return a page with its tables written again; each names one of the zoo's files or of PAGE_TABLES.
+
+    Args:
+        path: of the page.
+    """
+    return BLOCK.sub(lambda block: f"{block[1]}{_page_table(block[1].split()[-2])}\n{block[2]}", path.read_text())
+
+
+def _page_table(name: str) -> str:
+    if name not in PAGE_TABLES:
+        return _zoo_table(name)
+    table = PAGE_TABLES[name]
+    return "\n" + "\n".join(_markdown(table.columns, [x for x in rows(table.file) if table.only(x)])) + "\n"
 
 
 def _zoo_table(file: str) -> str:
@@ -198,4 +215,5 @@ def readme() -> str:
 if __name__ == "__main__":
     PAGE.write_text(page())
     README.write_text(readme())
-    ZOO.write_text(zoo())
+    for path in pages_with_tables():
+        path.write_text(page_with_tables(path))
