@@ -170,6 +170,33 @@ PAGE_TABLES = {
         },
         lambda row: "added" in row,
     ),
+    "rollouts": PageTable(
+        "rollouts",
+        {"what": ("what", str), "ours": ("ours", WHOLE), "other": ("other", WHOLE), "ratio": ("ratio", number(2))},
+    ),
+    "serving": PageTable(
+        "serving",
+        {
+            "call": ("what", str),
+            "rows a second": ("rows/s", WHOLE),
+            "µs a row": ("us a row", number(1)),
+            "share of the bare loop's": ("of networks", number(2)),
+        },
+    ),
+    "schedules": PageTable(
+        "replay",
+        {
+            "schedule": ("schedule", str),
+            "solved": ("solved", str),
+            "accuracy": ("accuracy", spread(2)),
+            "updates": ("updates", UPDATES),
+        },
+    ),
+    "blanks": PageTable(
+        "drift",
+        {"drift regularizer": ("drift_penalty", str)}
+        | {f"{n} blanks": (n, spread(2)) for n in ("100", "500", "1,000", "2,000", "5,000")},
+    ),
     "transformers": PageTable(
         "transformers",
         {
