@@ -47,7 +47,13 @@ from memup_lightning.runs.loggers import (
 )
 from memup_lightning.runs.parts import parts
 from memup_lightning.runs.profiler import NoProfiler
-from memup_lightning.runs.run_folder import check_writable, claim_versions, configured_folders, run_folder
+from memup_lightning.runs.run_folder import (
+    check_writable,
+    claim_versions,
+    configured_folders,
+    remove_empty_folders,
+    run_folder,
+)
 from memup_lightning.runs.signals import StopOnSignal
 from memup_lightning.runs.trust import import_modules
 from memup_lightning.specs import TaskSpec
@@ -270,6 +276,7 @@ def main(args: Sequence[str] | None = None, extra_callbacks: Sequence[Callback] 
         sentence = about_settings(error)
         if sentence is None or os.environ.get("MEMUP_TRACEBACK"):
             raise
+        remove_empty_folders()
         end_with(sentence, error)
 
 

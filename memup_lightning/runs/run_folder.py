@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Sequence
 from itertools import count
@@ -19,6 +20,7 @@ NO_LOGGER_FOLDER = "lightning_logs"
 """Folder of the runs without a logger, below ``default_root_dir``; Lightning's own loggers have the same default."""
 
 _folders: WeakKeyDictionary[Trainer, Path] = WeakKeyDictionary()
+_made: list[Path] = []  # by this process
 
 
 def run_folder(trainer: Trainer) -> Path:
@@ -62,6 +64,13 @@ def claim_versions(loggers: Sequence[Logger]) -> None:
                     f"trainer.logger.init_args.version={version}: the run {folder} exists and would be overwritten; "
                     "leave version out to get the next number, or give another"
                 )
+
+
+def remove_empty_folders() -> None:
+    """Remove the folders that this process made for runs and that hold nothing: a refused command leaves none behind."""
+    while _made:
+        with contextlib.suppress(OSError):  # it holds something, or is gone
+            _made.pop().rmdir()
 
 
 def configured_folders(trainer: Any) -> dict[str, str]:
@@ -131,4 +140,5 @@ def _make_new(folder: Path) -> bool:
         folder.mkdir(parents=True)
     except FileExistsError:
         return False
+    _made.append(folder)
     return True

@@ -91,6 +91,12 @@ def test_a_table_as_users_have_it_is_trained_on_and_predicted(tmp_path: Path, mo
     assert all(row["prediction"] in ("ok", "worn") and row["outcome"] == row["correct"] == "" for row in rows)
     assert all(float(row["probability_ok"]) + float(row["probability_worn"]) == pytest.approx(1) for row in rows)
 
+    parquet.write_table(new.drop_columns("mode"), "other.parquet")
+    runs = sorted(Path("runs").glob("*/version_*"))
+    with pytest.raises(SystemExit):
+        main([*predict, "--on=other.parquet"])
+    assert sorted(Path("runs").glob("*/version_*")) == runs  # a refused command leaves no folder
+
 
 @pytest.mark.parametrize(
     ("args", "said"),
