@@ -6,6 +6,7 @@ import re
 import sys
 import traceback
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NoReturn
 
 from lightning_fabric.utilities.exceptions import MisconfigurationException
@@ -53,6 +54,14 @@ def end_with(sentence: str, error: BaseException) -> NoReturn:
     """Print the sentence for an error that the user can correct, and end the program with status 2."""
     print(f"error: {' '.join(sentence.split())}", file=sys.stderr)
     raise SystemExit(2) from error
+
+
+def format_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """Format a warning; of ours the sentence alone, since a line of our code tells a user nothing."""
+    place = "" if "/memup_lightning/" in Path(filename).as_posix() else f"{filename}:{lineno}: "
+    return f"{place}warning: {message}\n"
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

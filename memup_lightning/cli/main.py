@@ -25,7 +25,7 @@ from memup_lightning import callbacks, envs  # noqa: F401 (every class that is i
 from memup_lightning.cli.arguments import config_files_first, read_config_files
 from memup_lightning.cli.default_callbacks import add_default_callbacks, leave_out_disabled, replace_lightnings
 from memup_lightning.cli.dropped_keys import dropped_keys_logger, warn_of_dropped_keys
-from memup_lightning.cli.errors import about_settings, end_with
+from memup_lightning.cli.errors import about_settings, end_with, format_warning
 from memup_lightning.cli.messages import explain
 from memup_lightning.cli.nulls import check_nulls
 from memup_lightning.data import targets  # noqa: F401
@@ -251,7 +251,7 @@ def main(args: Sequence[str] | None = None, extra_callbacks: Sequence[Callback] 
     atexit.register(destroy_process_group)
     for message in NOISE:
         warnings.filterwarnings("ignore", message=message)
-    warnings.formatwarning = _format_warning
+    warnings.formatwarning = format_warning
     logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(_is_relevant)
     try:
         given = sys.argv[1:] if args is None else args
@@ -291,14 +291,6 @@ def _prepare_prediction(given: Namespace) -> None:
 def _is_keyword(ckpt_path: str) -> bool:
     """Return whether it is no path, but a keyword that Lightning resolves."""
     return ckpt_path in ("hpc", "registry") or ckpt_path.startswith("registry:")
-
-
-def _format_warning(
-    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
-) -> str:
-    """Format a warning; of ours the sentence alone, since a line of our code tells a user nothing."""
-    place = "" if "/memup_lightning/" in Path(filename).as_posix() else f"{filename}:{lineno}: "
-    return f"{place}warning: {message}\n"
 
 
 def _is_relevant(record: logging.LogRecord) -> bool:
