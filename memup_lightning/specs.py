@@ -57,11 +57,11 @@ class FieldSpec:
             )
 
     def __str__(self) -> str:
+        size = prod(self.shape)
         if self.type == "token":
-            return f"one of {self.classes:,} classes"
+            return f"{f'{size:,} entries, each ' * (size > 1)}one of {self.classes:,} classes"
         if self.type == "image":
             return "image of " + "x".join(map(str, self.shape))
-        size = prod(self.shape)
         return "a number" if size == 1 else f"{size:,} numbers"
 
     @property

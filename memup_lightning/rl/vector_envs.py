@@ -80,9 +80,13 @@ def make_vector_env(
 
 def _nearest(env_id: str) -> str:
     near = difflib.get_close_matches(env_id, list(gymnasium.registry), n=1)
-    if near and near[0] != env_id:
-        return f"; did you mean {near[0]!r}?"
-    return "; install or import the package that registers it (config key: imports)" if not near else ""
+    if env_id in near:
+        return ""
+    question = f"; did you mean {near[0]!r}?" if near else ""
+    name = env_id.rpartition("-v")[0]
+    if any(spec.name == name.rpartition("/")[2] for spec in gymnasium.registry.values()):
+        return question  # another version of it is there
+    return f"{question}; where it is your own, import the module that registers it: --imports='[my_module]'"
 
 
 def check_action_space(space: gymnasium.Space[Any], env_id: str) -> None:

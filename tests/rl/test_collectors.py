@@ -333,12 +333,22 @@ def test_an_image_with_its_channels_last_is_read_as_it_is(shape: tuple[int, ...]
     assert space_fields("observation", spaces.Box(0, 255, shape, np.uint8))["observation"].shape == shape
 
 
+def test_a_field_of_several_classes_says_how_many_it_has() -> None:
+    space = spaces.MultiDiscrete([2, 3])
+    assert str(space_fields("action", space)["action"]) == "2 entries, each one of 3 classes"
+    assert str(space_fields("action", spaces.Discrete(3))["action"]) == "one of 3 classes"
+
+
 # --- what is refused
 
 
 def test_an_unknown_environment_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(MemUPError, match=r"environment 'CartPol-v1' cannot be made.*did you mean 'CartPole-v1'\?"):
         make_vector_env("CartPol-v1", 1)
+    with pytest.raises(MemUPError, match=r"import the module that registers it: --imports='\[my_module\]'"):
+        make_vector_env("Cart-v0", 1)
+    with pytest.raises(MemUPError, match=r"did you mean 'CartPole-v1'\?$"):
+        make_vector_env("CartPole-v9", 1)
 
 
 def test_an_argument_that_the_environment_does_not_take_is_refused() -> None:
