@@ -253,12 +253,9 @@ def _rest(run: Measurements) -> Finding:
         "blind",
         "The memory explains nothing, at any distance, in training and validation episodes alike: the inputs do not hold "
         "what decides the outcomes, the outcomes are noise, or nothing of it was found.",
-        "where several inputs decide together, --model.init_args.predictor=FiLMPredictor; else "
-        + (
-            f"let gradients cross whole episodes, which finds what is there: --data.init_args.chunk_length={whole}"
-            if short
-            else "check by hand that the inputs of the memory tell the outcomes apart, on short episodes first"
-        ),
+        f"let gradients cross whole episodes, which finds what is there: --data.init_args.chunk_length={whole}"
+        if short
+        else "check by hand that the inputs of the memory tell the outcomes apart, on short episodes first",
         {"gain": val.gain._asdict(), "updates": run.updates},
     )
 

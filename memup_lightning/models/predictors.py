@@ -7,6 +7,9 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
+from memup_lightning.models.scaling import RunningStandardizer
+
+_SECOND = 0.1  # share of the second part of a FiLMPredictor
 _LOG_SCALE = 10.0  # of a distance; log(1 + 20,000)
 
 
@@ -116,26 +119,31 @@ class MultiplicativePredictor(OutcomePredictor):
 
 
 class FiLMPredictor(MultiplicativePredictor):
-    """MultiplicativePredictor of the memory and the normalised memory.
+    """MultiplicativePredictor, and a small part of a second one that reads the standardised memory.
 
     Feature-wise linear modulation (Perez et al., "FiLM", AAAI 2018). Cells that keep an input for long change little with
-    each, so what distinguishes two states is small. With layer normalisation (Ba, Kiros & Hinton, 2016) the predictor can
-    combine two such traces, as in an exclusive-or of two cues. It also fits the noise that a fresh memory holds: with noise
-    in the inputs, MultiplicativePredictor needs fewer updates.
+    each, so what distinguishes two states is small beside what they have in common, and their combinations, as the
+    exclusive-or of two cues, are smaller still: from the memory as it is they are not learned. Standardised by running
+    statistics of each unit they are, but so is the noise that a fresh memory holds. So the second part begins at 0 and
+    counts a tenth: it learns more slowly than the first, and finds what that one leaves.
 
     Args:
         context_size: features of a context; the model fills it in.
         memory_size: size of m; the model fills it in.
         num_parameters: of the outcome's distribution; the model fills it in.
-        hidden_size: units of the hidden layer.
-        distance: whether it reads how far ahead the target lies.
+        hidden_size: units of the hidden layer of each part.
+        distance: whether the first part reads how far ahead the target lies.
     """
 
     def __init__(
         self, context_size: int, memory_size: int, num_parameters: int, hidden_size: int = 64, distance: bool = True
     ) -> None:
-        super().__init__(context_size, 2 * memory_size, num_parameters, hidden_size, distance)
-        self.norm = nn.LayerNorm(memory_size)
+        super().__init__(context_size, memory_size, num_parameters, hidden_size, distance)
+        self.standardize = RunningStandardizer(memory_size)
+        self.second = MultiplicativePredictor(context_size, memory_size, num_parameters, hidden_size, distance=False)
+        for p in self.second.head[-1].parameters():
+            nn.init.zeros_(p)
 
     def forward(self, context: Tensor, memory: Tensor, distance: Tensor | None = None) -> Tensor:
-        return super().forward(context, torch.cat([memory, self.norm(memory)], dim=-1), distance)
+        first = super().forward(context, memory, distance)
+        return first + _SECOND * self.second(context, self.standardize(memory))

@@ -1,4 +1,4 @@
-"""Standardisation of numbers: center and scale of each component, estimated once from data."""
+"""Standardisation of numbers: by center and scale estimated once from data, or by running statistics."""
 
 from __future__ import annotations
 
@@ -9,9 +9,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from memup_lightning.distributed import all_reduce_mean
+
 _WINSORIZED_SHARE = 0.001  # of the values at either end: an outlier counts like the next value inside
 _ROUNDING = 4 * float(np.finfo(np.float32).eps)  # relative difference up to which values are the same
 _MIN_SCALE = 1e-20  # the largest number of a field divided by it is finite in float32
+_MIN_VARIANCE = 1e-6  # of running statistics: components that never change stay near 0
+_NUM_AVERAGED = 100  # batches over which running statistics go
 _LINEAR_UP_TO = 5.0  # standard deviations; beyond, encoded inputs grow with the logarithm
 _WIDE_INTEGERS = (torch.int32, torch.int64)
 
@@ -79,6 +83,45 @@ class Standardizer(nn.Module):
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         super()._load_from_state_dict(*args, **kwargs)
         self._follow_buffers()
+
+
+class RunningStandardizer(nn.Module):
+    """Standardisation of numbers that change while a network learns, by running mean and variance of each component.
+
+    As batch normalisation (Ioffe & Szegedy, 2015) in evaluation: a batch counts from the next one on, so no row depends on
+    the others of its batch. All ranks have the same statistics.
+
+    Args:
+        size: components.
+    """
+
+    mean: Tensor
+    variance: Tensor
+    batches: Tensor
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(size))
+        self.register_buffer("variance", torch.ones(size))
+        self.register_buffer("batches", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Standardise, ``[..., size]``; in training, add the values to the statistics."""
+        out = (x - self.mean) * torch.rsqrt(self.variance + _MIN_VARIANCE)
+        if self.training and torch.is_grad_enabled():
+            self._add(x.detach().reshape(-1, x.shape[-1]))
+        return out
+
+    @torch.no_grad()
+    def _add(self, rows: Tensor) -> None:
+        mean = all_reduce_mean(rows.mean(0, dtype=torch.float32))
+        self.batches += 1
+        weight = (1 / self.batches).clamp(min=1 / _NUM_AVERAGED)
+        moved = weight * (mean - self.mean)
+        variance = all_reduce_mean((rows - mean).square().mean(0, dtype=torch.float32))
+        # Of the mixture of what was before, which the first batch replaces, and of this batch.
+        self.variance.lerp_(variance, weight).add_(moved * (mean - self.mean) * (1 - weight))
+        self.mean += moved
 
 
 def center_and_scale(x: npt.NDArray[np.float64]) -> tuple[float, float]:

@@ -18,7 +18,7 @@ from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.encoders import StepEncoder, WindowEncoder
 from memup_lightning.models.memory import LSTM, Memory, make_memory
 from memup_lightning.models.outcomes import AdaptiveCategoricalOutcome, CategoricalOutcome, GaussianOutcome, Outcome
-from memup_lightning.models.predictors import MultiplicativePredictor, OutcomePredictor
+from memup_lightning.models.predictors import FiLMPredictor, OutcomePredictor
 from memup_lightning.models.uncertainty import LocalPredictor
 from memup_lightning.modules.base import OptimizerCallable, adam
 from memup_lightning.modules.encoding import MemoryEncoding
@@ -83,7 +83,7 @@ class MemoryTask(MemoryEncoding, MemoryEvaluation, AveragedTask):
         task: TaskSpec | dict[str, Any],
         memory: MemoryCallable = LSTM,
         outcome: OutcomeCallable | None = None,
-        predictor: PredictorCallable = MultiplicativePredictor,
+        predictor: PredictorCallable = FiLMPredictor,
         encoder: EncoderCallable = StepEncoder,
         context_encoder: EncoderCallable = StepEncoder,
         local: LocalCallable = LocalPredictor,

@@ -19,12 +19,14 @@ def predictor_of(kind: Any) -> Any:
     torch.manual_seed(0)
     predictor = kind(C, M, N, hidden_size=8)
     torch.nn.init.normal_(predictor.distance.linear.weight)  # 0 at first
+    if kind is FiLMPredictor:
+        torch.nn.init.normal_(predictor.second.head[-1].weight)  # 0 at first
     return predictor
 
 
 @each_predictor
 def test_contexts_and_states_that_broadcast_equal_every_pair_alone(kind: Any) -> None:
-    predictor, context, memory = predictor_of(kind), torch.randn(B, 1, K, C), torch.randn(B, P, 1, M)
+    predictor, context, memory = predictor_of(kind).eval(), torch.randn(B, 1, K, C), torch.randn(B, P, 1, M)
     distance = torch.randint(100, (B, P, K))
     whole = predictor(context, memory, distance)
     assert whole.shape == (B, P, K, N)
@@ -37,7 +39,7 @@ def test_contexts_and_states_that_broadcast_equal_every_pair_alone(kind: Any) ->
 
 @each_predictor
 def test_both_context_and_memory_matter(kind: Any) -> None:
-    predictor, context, memory = predictor_of(kind), torch.randn(B, C), torch.randn(B, M)
+    predictor, context, memory = predictor_of(kind).eval(), torch.randn(B, C), torch.randn(B, M)
     out = predictor(context, memory)
     assert not torch.allclose(out, predictor(context + 1, memory), atol=1e-3)
     assert not torch.allclose(out, predictor(context, memory + 1), atol=1e-3)
@@ -45,7 +47,7 @@ def test_both_context_and_memory_matter(kind: Any) -> None:
 
 @each_predictor
 def test_the_distance_matters_and_is_0_where_it_is_not_given(kind: Any) -> None:
-    predictor, context, memory = predictor_of(kind), torch.randn(B, C), torch.randn(B, M)
+    predictor, context, memory = predictor_of(kind).eval(), torch.randn(B, C), torch.randn(B, M)
     out = [predictor(context, memory, torch.full((B,), steps)) for steps in (0, 3, 1000, 1_000_000)]
     assert torch.equal(out[0], predictor(context, memory))
     assert all(not torch.allclose(x, y, atol=1e-3) for x, y in itertools.pairwise(out))
@@ -71,3 +73,19 @@ def test_every_parameter_learns(kind: Any) -> None:
     predictor = predictor_of(kind)
     predictor(torch.randn(B, 1, K, C), torch.randn(B, P, 1, M), torch.ones(B, P, K)).square().sum().backward()
     assert all(p.grad is not None and p.grad.any() for p in predictor.parameters())
+
+
+@pytest.mark.parametrize(("kind", "learns"), [(MultiplicativePredictor, False), (FiLMPredictor, True)])
+def test_small_traces_of_two_cues_are_combined_by_the_standardised_memory(kind: Any, learns: bool) -> None:
+    torch.manual_seed(0)
+    cues = torch.tensor([[-1.0, -1], [-1, 1], [1, -1], [1, 1]])
+    memory = 0.3 + 0.02 * cues @ torch.randn(2, M)  # what the states have in common is larger
+    outcome, context = cues.prod(1, keepdim=True), torch.ones(4, C)
+    predictor = kind(C, M, 1, hidden_size=32)
+    optimizer = torch.optim.Adam(predictor.parameters(), lr=0.005)
+    for _ in range(400):
+        optimizer.zero_grad()
+        loss = (predictor(context, memory) - outcome).square().mean()
+        loss.backward()
+        optimizer.step()
+    assert (loss < 0.1) == learns

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memup_lightning.models.encoders import StepEncoder
-from memup_lightning.models.scaling import Standardizer, center_and_scale, compress_tails
+from memup_lightning.models.scaling import RunningStandardizer, Standardizer, center_and_scale, compress_tails
 from memup_lightning.specs import FieldSpec
 
 
@@ -141,3 +141,37 @@ def test_vectors_are_encoded_standardised_and_tokens_and_images_as_they_are(dtyp
     torch.testing.assert_close(after[:, :2].std(0), torch.ones(2), atol=0.01, rtol=0)
     assert torch.equal(before[:, 2:], after[:, 2:])
     assert not encoder.unfitted()
+
+
+def test_running_statistics_of_a_few_batches_are_those_of_all_their_rows() -> None:
+    torch.manual_seed(0)
+    batches = [torch.randn(8, 3, 2) * n + n for n in range(1, 6)]
+    running = RunningStandardizer(2)
+    for batch in batches:
+        running(batch)
+    rows = torch.cat(batches).view(-1, 2)
+    torch.testing.assert_close(running.mean, rows.mean(0))
+    torch.testing.assert_close(running.variance, rows.var(0, correction=0))
+    assert running.eval()(rows).std() == pytest.approx(1, abs=0.01)
+
+
+def test_running_statistics_follow_what_changes() -> None:
+    torch.manual_seed(0)
+    running = RunningStandardizer(1)
+    for n in range(2000):
+        running(torch.randn(64, 1) + 10 * (n >= 1000))
+    assert running.mean.item() == pytest.approx(10, abs=0.1)
+    assert running.variance.item() == pytest.approx(1, abs=0.2)
+
+
+def test_a_row_is_standardised_without_the_rest_of_its_batch_and_evaluation_changes_nothing() -> None:
+    torch.manual_seed(0)
+    rows, other = torch.randn(4, 2), torch.randn(4, 2)
+    running = RunningStandardizer(2)
+    running(other)
+    first = [x.clone() for x in running.buffers()]
+    assert torch.equal(running.eval()(rows)[:1], running(torch.cat([rows[:1], other]))[:1])
+    with torch.no_grad():
+        running.train()(rows)
+    assert all(torch.equal(x, y) for x, y in zip(running.buffers(), first, strict=True))
+    assert not torch.equal(running(rows)[:1], running(rows)[:1])  # after the first call, its rows count
