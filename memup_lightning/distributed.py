@@ -88,11 +88,6 @@ def all_reduce_sum(part: Tensor) -> Tensor:
     return part
 
 
-def all_reduce_mean(part: Tensor) -> Tensor:
-    """Average the tensors of all ranks, all of one shape."""
-    return all_reduce_sum(part) / world_size() if world_size() > 1 else part
-
-
 def all_gather_cat(part: Tensor) -> Tensor:
     """Concatenate the tensors of all ranks, all of one shape, along the first dimension."""
     if world_size() == 1:

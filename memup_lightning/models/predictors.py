@@ -33,6 +33,14 @@ class OutcomePredictor(nn.Module, ABC):
             ``[..., num_parameters]``.
         """
 
+    def observe(self, memory: Tensor, valid: Tensor) -> None:
+        """Take note of the states of a training chunk, after the update that it made; by default nothing.
+
+        Args:
+            memory: m of every step, ``[B, T, memory_size]``, without a graph.
+            valid: which steps are part of an episode, ``[B, T]``.
+        """
+
 
 class _DistanceLayer(nn.Module):
     """Layer of the distance between a state and what is predicted from it; 0 for the state's own step.
@@ -144,6 +152,9 @@ class FiLMPredictor(MultiplicativePredictor):
         for p in self.second.head[-1].parameters():
             nn.init.zeros_(p)
 
+    def observe(self, memory: Tensor, valid: Tensor) -> None:
+        self.standardize.add(memory, valid)
+
     def forward(self, context: Tensor, memory: Tensor, distance: Tensor | None = None) -> Tensor:
-        first = super().forward(context, memory, distance)
-        return first + _SECOND * self.second(context, self.standardize(memory))
+        second: Tensor = self.second(context, self.standardize(memory))
+        return super().forward(context, memory, distance) + _SECOND * second

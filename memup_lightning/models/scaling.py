@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from memup_lightning.distributed import all_reduce_mean
+from memup_lightning.distributed import all_reduce_sum
 
 _WINSORIZED_SHARE = 0.001  # of the values at either end: an outlier counts like the next value inside
 _ROUNDING = 4 * float(np.finfo(np.float32).eps)  # relative difference up to which values are the same
@@ -88,8 +88,8 @@ class Standardizer(nn.Module):
 class RunningStandardizer(nn.Module):
     """Standardisation of numbers that change while a network learns, by running mean and variance of each component.
 
-    As batch normalisation (Ioffe & Szegedy, 2015) in evaluation: a batch counts from the next one on, so no row depends on
-    the others of its batch. All ranks have the same statistics.
+    As batch normalisation (Ioffe & Szegedy, 2015) in evaluation. What is added counts from the next call on, so no row
+    depends on the others of its batch. All ranks have the same statistics.
 
     Args:
         size: components.
@@ -106,22 +106,32 @@ class RunningStandardizer(nn.Module):
         self.register_buffer("batches", torch.zeros(()))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Standardise, ``[..., size]``; in training, add the values to the statistics."""
-        out = (x - self.mean) * torch.rsqrt(self.variance + _MIN_VARIANCE)
-        if self.training and torch.is_grad_enabled():
-            self._add(x.detach().reshape(-1, x.shape[-1]))
-        return out
+        """Standardise, ``[..., size]``."""
+        return (x - self.mean) * torch.rsqrt(self.variance + _MIN_VARIANCE)
 
     @torch.no_grad()
-    def _add(self, rows: Tensor) -> None:
-        mean = all_reduce_mean(rows.mean(0, dtype=torch.float32))
-        self.batches += 1
-        weight = (1 / self.batches).clamp(min=1 / _NUM_AVERAGED)
+    def add(self, x: Tensor, counts: Tensor) -> None:
+        """Add a batch to the statistics, which go over the last hundred of them.
+
+        Args:
+            x: ``[..., size]``.
+            counts: which rows count, ``[...]``; without one, nothing changes.
+        """
+        rows = x.to(self.mean.dtype)
+        number = all_reduce_sum(counts.sum(dtype=rows.dtype))
+        some = (number > 0).to(rows.dtype)
+        mean = all_reduce_sum(_masked_sum(rows, counts)) / number.clamp(min=1)
+        variance = all_reduce_sum(_masked_sum((rows - mean).square(), counts)) / number.clamp(min=1)
+        self.batches += some
+        weight = some / self.batches.clamp(min=1, max=_NUM_AVERAGED)
         moved = weight * (mean - self.mean)
-        variance = all_reduce_mean((rows - mean).square().mean(0, dtype=torch.float32))
         # Of the mixture of what was before, which the first batch replaces, and of this batch.
         self.variance.lerp_(variance, weight).add_(moved * (mean - self.mean) * (1 - weight))
         self.mean += moved
+
+
+def _masked_sum(rows: Tensor, counts: Tensor) -> Tensor:
+    return rows.where(counts[..., None], 0).flatten(0, -2).sum(0)
 
 
 def center_and_scale(x: npt.NDArray[np.float64]) -> tuple[float, float]:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeAlias, TypedDict
 
-import numpy as np
 import torch
 from pytorch_lightning.cli import LRSchedulerCallable
 from torch import Tensor, nn
@@ -26,7 +25,7 @@ from memup_lightning.modules.evaluation.memory import MemoryEvaluation
 from memup_lightning.modules.losses import FiniteLoss, sum_losses
 from memup_lightning.modules.standardization import fit_standardizers
 from memup_lightning.modules.states.lane_states import LaneStates
-from memup_lightning.modules.trial import check_predictor, check_size, make_part, try_parts
+from memup_lightning.modules.trial import check_predictor, check_size, make_part, try_networks
 from memup_lightning.modules.weight_average import AveragedTask
 from memup_lightning.protocols import ChunkSource
 from memup_lightning.runs.parts import recorded_data
@@ -40,7 +39,6 @@ OutcomeCallable: TypeAlias = Callable[[FieldSpec, float], Outcome]
 LocalCallable: TypeAlias = Callable[[Mapping[str, FieldSpec], int, int], LocalPredictor]
 
 _MANY_CLASSES = 2000  # from which on a softmax over all of them takes most of a step
-_TRIED_EPISODES, _TRIED_STEPS, _TRIED_SAMPLE = 3, 6, 64  # of the training data, before a run
 
 
 class MemoryOptions(TypedDict, total=False):
@@ -112,6 +110,7 @@ class MemoryTask(MemoryEncoding, MemoryEvaluation, AveragedTask):
         self._loss_terms: dict[
             str, tuple[Tensor, Tensor]
         ] = {}  # of the last chunk, for the message of a loss not finite
+        self._states: tuple[Tensor, Tensor] | None = None  # m of the last training chunk, and which steps are valid
         self._accumulating = False  # whether gradients wait for an optimizer step
         self._resumed_gradients: dict[str, Tensor] = {}
         self.metrics = self.make_metrics()
@@ -216,7 +215,14 @@ class MemoryTask(MemoryEncoding, MemoryEvaluation, AveragedTask):
         """
         memory, state = self.unroll(chunk, self.lanes.begin(chunk.step))
         self.lanes.end(state)
+        self._states = memory.detach(), chunk.valid
         return self.losses(chunk, memory), memory.detach()
+
+    def follow_states(self) -> None:
+        """Show the predictor the states of the last chunk; after an update, since the backward pass may predict again."""
+        if self._states is not None and isinstance(self.predictor, OutcomePredictor):
+            self.predictor.observe(*self._states)
+        self._states = None
 
     def setup(self, stage: str) -> None:
         task = getattr(recorded_data(self.trainer), "task", None)
@@ -254,22 +260,8 @@ class MemoryTask(MemoryEncoding, MemoryEvaluation, AveragedTask):
             self.try_networks(data)
 
     def try_networks(self, data: ChunkSource) -> None:
-        """Check the networks on a few training steps; nothing of them changes.
-
-        Args:
-            data: recorded episodes.
-
-        Raises:
-            MemUPError: a network breaks its contract, see :func:`~memup_lightning.modules.trial.try_parts`.
-        """
-        train = data.splits["train"]
-        episodes = np.arange(min(_TRIED_EPISODES, len(train.lengths)))
-        chunks = train.chunks(episodes, len(episodes), _TRIED_STEPS, contexts=False)
-        tried = next(iter(chunks)), data.training_lanes().sample_steps(_TRIED_SAMPLE)
-        precision = self.trainer.precision_plugin
-        chunk, steps = (precision.convert_input(x.to(self.device)) for x in tried)
-        with precision.forward_context():
-            try_parts(self, chunk, steps)
+        """Check the networks on a few training steps: see :func:`~memup_lightning.modules.trial.try_networks`."""
+        try_networks(self, data)
 
     def on_after_backward(self) -> None:
         self._accumulating = True
@@ -277,6 +269,7 @@ class MemoryTask(MemoryEncoding, MemoryEvaluation, AveragedTask):
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         super().optimizer_step(*args, **kwargs)
         self._accumulating = False
+        self.follow_states()
 
     def on_train_end(self) -> None:
         self._finite_loss.check(self.global_step)

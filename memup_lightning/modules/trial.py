@@ -8,6 +8,7 @@ from collections.abc import Callable
 from numbers import Integral
 from typing import Any, NoReturn, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -16,7 +17,9 @@ from memup_lightning.exceptions import MemUPError, user_code
 from memup_lightning.models.encoders import WindowEncoder
 from memup_lightning.models.eval_mode import trial_mode
 from memup_lightning.models.outcomes import Outcome
+from memup_lightning.protocols import ChunkSource
 
+_NUM_EPISODES, _NUM_STEPS, _NUM_SINGLE = 3, 6, 64  # of the training data
 _CONTEXTS = 2  # of each lane that the predictor combines with every state
 _TOLERANCE = 1e-3  # share of the largest output: the order of sums differs with the number of rows
 _SEE = "see docs/start/your-own.md"
@@ -73,19 +76,24 @@ def check_size(part: nn.Module, attribute: str) -> None:
         )
 
 
-def try_parts(model: Any, chunk: Chunk, steps: StepBatch) -> None:
-    """Check shapes, types and values of all networks on real data; nothing of the model changes.
+def try_networks(model: Any, data: ChunkSource) -> None:
+    """Check shapes, types and values of all networks on a few training steps; nothing of the model changes.
 
     Args:
-        model: has :class:`Parts`.
-        chunk: a few steps of a few episodes, from their beginning.
-        steps: single steps with context and outcome.
+        model: a module with a trainer that has :class:`Parts`.
+        data: recorded episodes.
 
     Raises:
         MemUPError: a network that raises, returns another shape or type than its contract says or anything but finite
             numbers, or whose result for a step depends on other steps.
     """
-    with trial_mode(model, chunk.valid.device):
+    train = data.splits["train"]
+    episodes = np.arange(min(_NUM_EPISODES, len(train.lengths)))
+    chunks = train.chunks(episodes, len(episodes), _NUM_STEPS, contexts=False)  # from the beginning of each
+    tried = next(iter(chunks)), data.training_lanes().sample_steps(_NUM_SINGLE)
+    precision = model.trainer.precision_plugin
+    chunk, steps = (precision.convert_input(x.to(model.device)) for x in tried)
+    with precision.forward_context(), trial_mode(model, chunk.valid.device):
         _Trial(model, chunk.lanes, chunk.num_steps).run(chunk, steps)
 
 

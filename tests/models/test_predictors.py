@@ -26,7 +26,7 @@ def predictor_of(kind: Any) -> Any:
 
 @each_predictor
 def test_contexts_and_states_that_broadcast_equal_every_pair_alone(kind: Any) -> None:
-    predictor, context, memory = predictor_of(kind).eval(), torch.randn(B, 1, K, C), torch.randn(B, P, 1, M)
+    predictor, context, memory = predictor_of(kind), torch.randn(B, 1, K, C), torch.randn(B, P, 1, M)
     distance = torch.randint(100, (B, P, K))
     whole = predictor(context, memory, distance)
     assert whole.shape == (B, P, K, N)
@@ -39,7 +39,7 @@ def test_contexts_and_states_that_broadcast_equal_every_pair_alone(kind: Any) ->
 
 @each_predictor
 def test_both_context_and_memory_matter(kind: Any) -> None:
-    predictor, context, memory = predictor_of(kind).eval(), torch.randn(B, C), torch.randn(B, M)
+    predictor, context, memory = predictor_of(kind), torch.randn(B, C), torch.randn(B, M)
     out = predictor(context, memory)
     assert not torch.allclose(out, predictor(context + 1, memory), atol=1e-3)
     assert not torch.allclose(out, predictor(context, memory + 1), atol=1e-3)
@@ -47,7 +47,7 @@ def test_both_context_and_memory_matter(kind: Any) -> None:
 
 @each_predictor
 def test_the_distance_matters_and_is_0_where_it_is_not_given(kind: Any) -> None:
-    predictor, context, memory = predictor_of(kind).eval(), torch.randn(B, C), torch.randn(B, M)
+    predictor, context, memory = predictor_of(kind), torch.randn(B, C), torch.randn(B, M)
     out = [predictor(context, memory, torch.full((B,), steps)) for steps in (0, 3, 1000, 1_000_000)]
     assert torch.equal(out[0], predictor(context, memory))
     assert all(not torch.allclose(x, y, atol=1e-3) for x, y in itertools.pairwise(out))
@@ -84,6 +84,7 @@ def test_small_traces_of_two_cues_are_combined_by_the_standardised_memory(kind: 
     predictor = kind(C, M, 1, hidden_size=32)
     optimizer = torch.optim.Adam(predictor.parameters(), lr=0.005)
     for _ in range(400):
+        predictor.observe(memory, torch.ones(4, dtype=torch.bool))
         optimizer.zero_grad()
         loss = (predictor(context, memory) - outcome).square().mean()
         loss.backward()
