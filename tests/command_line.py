@@ -19,16 +19,11 @@ def tiny(folder: Path) -> dict[str, Any]:
             "accelerator": "cpu",
             "max_steps": 4,
             "val_check_interval": 4,
-            "check_val_every_n_epoch": None,
             "log_every_n_steps": 2,
             "enable_progress_bar": False,
             "enable_model_summary": False,
             "logger": {"class_path": "CSVLogger", "init_args": {"save_dir": str(folder / "runs"), "name": "tiny"}},
-            "callbacks": [
-                {"class_path": "TargetRefresh", "init_args": {"every": 2, "settle": 1, "max_wait": 2}},
-                {"class_path": "PredictionWriter"},
-                {"class_path": "ModelCheckpoint", "init_args": {"save_last": True}},
-            ],
+            "callbacks": [{"class_path": "TargetRefresh", "init_args": {"every": 2, "settle": 1, "max_wait": 2}}],
         },
         "model": {
             "class_path": "MemUP",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jsonargparse import Namespace
 from pytorch_lightning import Trainer
-from pytorch_lightning.callbacks import BasePredictionWriter, Checkpoint, ModelSummary, ProgressBar
+from pytorch_lightning.callbacks import BasePredictionWriter, Checkpoint, ModelCheckpoint, ModelSummary, ProgressBar
 
 from memup_lightning.callbacks import BestWeights, PredictionWriter, Progress, RunReport, RunSummary, Verdict
 from memup_lightning.cli.messages import import_path
@@ -45,10 +45,17 @@ def make_report() -> RunReport:
     return RunReport()
 
 
+def make_checkpoint() -> ModelCheckpoint:
+    """Make the checkpoint of a run whose config names none: ``last.ckpt``, replaced after every epoch and when training
+    ends. BestWeights keeps the best weights."""
+    return ModelCheckpoint(filename="last", save_on_train_epoch_end=True, enable_version_counter=False)
+
+
 def replace_lightnings(trainer: Trainer, config: Namespace) -> None:
-    """Let our own progress and summary take the place of those that Lightning adds where the config names none."""
+    """Let our own progress, summary and checkpoint take the place of those that Lightning adds where the config names
+    none."""
     named = [import_path(x.class_path) for x in config.callbacks or [] if isinstance(x, Namespace)]
     used = parts(trainer).callbacks
-    for base, make in ((ProgressBar, Progress), (ModelSummary, RunSummary)):
+    for base, make in ((ProgressBar, Progress), (ModelSummary, RunSummary), (Checkpoint, make_checkpoint)):
         if not any(isinstance(x, type) and issubclass(x, base) for x in named):
             used[:] = [make() if isinstance(x, base) else x for x in used]

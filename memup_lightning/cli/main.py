@@ -203,6 +203,7 @@ class MemUPCLI(LightningCLI):
             _prepare_prediction(given)
         check_nulls(given)
         leave_out_disabled(given.trainer)
+        _count_across_epochs(given.trainer)
         for option, folder in configured_folders(given.trainer).items():
             check_writable(Path(folder), option)
         if given.num_threads:
@@ -286,6 +287,13 @@ def _prepare_prediction(given: Namespace) -> None:
         raise MemUPError("predict needs the weights of a run: give --ckpt_path best, last, or the path of a checkpoint")
     if given.get("return_predictions") is None:
         given["return_predictions"] = False
+
+
+def _count_across_epochs(trainer: Namespace) -> None:
+    """Let an int ``val_check_interval`` count updates from the beginning of the run, unless ``check_val_every_n_epoch`` is
+    given. Lightning would count them within an epoch, and a stream has none of its own."""
+    if isinstance(trainer.val_check_interval, int) and trainer.check_val_every_n_epoch == 1:
+        trainer.check_val_every_n_epoch = None
 
 
 def _is_keyword(ckpt_path: str) -> bool:

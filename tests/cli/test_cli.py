@@ -131,6 +131,14 @@ def test_a_profiler_that_is_asked_for_profiles(run: Run) -> None:
     assert "MemUP.optimizer_step" in run("fit", "--trainer.profiler=simple").trainer.profiler.summary()  # type: ignore[attr-defined]
 
 
+def test_validations_are_counted_across_epochs_and_the_last_update_is_kept(run: Run) -> None:
+    cli = run("fit", "--data.init_args.chunks_per_epoch=3", "--trainer.max_steps=10")
+    rows = csv.DictReader((Path(str(cli.trainer.log_dir)) / "metrics.csv").open())
+    assert [row["step"] for row in rows if row["val/accuracy"]] == ["3", "7"]
+    (kept,) = (Path(str(cli.trainer.log_dir)) / "checkpoints").glob("*last*")
+    assert torch.load(kept, weights_only=True)["global_step"] == 10
+
+
 def test_a_resumed_run_continues_with_what_the_checkpoint_holds(run: Run, checkpoint: str) -> None:
     whole = run("fit", "--trainer.max_steps=8")
     resumed = run("fit", "--trainer.max_steps=8", "--ckpt_path", checkpoint)

@@ -457,7 +457,7 @@ SCHEDULER = "--model.init_args.lr_scheduler"
         (["--ckpt_path", "registry:mine"], ["registry:mine"]),
         (["--model.init_args.optimizer.init_args.lr=-1"], ["model.init_args.optimizer", "-1"]),
         ([f"{SCHEDULER}=StepLR", f"{SCHEDULER}.step_size=0"], ["model.init_args.lr_scheduler", "zero"]),
-        (["--trainer.check_val_every_n_epoch=1", "--trainer.val_check_interval=501"], ["val_check_interval", "501"]),
+        (["--trainer.check_val_every_n_epoch=2", "--trainer.val_check_interval=501"], ["val_check_interval", "501"]),
         (
             ["--trainer.callbacks+=ModelCheckpoint", "--trainer.callbacks.monitor=train/lss"],
             ["'train/lss'", "'train/loss'"],
@@ -490,9 +490,8 @@ def test_a_count_below_one_is_refused(option: str) -> None:
 
 
 def test_a_second_callback_of_one_state_is_lightnings_sentence(fails: Fails) -> None:
-    assert "more than one stateful callback of type `ModelCheckpoint`" in fails(
-        *FIT, "--trainer.callbacks+=ModelCheckpoint"
-    )
+    twice = ["--trainer.callbacks+=ModelCheckpoint"] * 2
+    assert "more than one stateful callback of type `ModelCheckpoint`" in fails(*FIT, *twice)
 
 
 def test_a_mode_that_wandb_does_not_know_is_named(fails: Fails, monkeypatch: pytest.MonkeyPatch) -> None:
