@@ -62,6 +62,8 @@ SOON: dict[str, dict[str, Any]] = {
     "EarlyStopping": {"stopping_threshold": None},  # of four episodes an untrained network may be right about all
 }
 
+ADDED = {"MemUP": {"TargetRefresh", "RunReport"}, "PPO": {"RunReport"}, "JointPPO": {"RunReport"}}
+"""Callbacks that a run of a model has, although its config may not name them."""
 DRAWN = {("tmaze", "RunReport"), ("tmaze_ppo", "RunReport")}
 """Configs whose runs are drawn: one that learns from recorded episodes, one that plays."""
 
@@ -72,12 +74,15 @@ def tiny(config: Path) -> dict[str, Any]:
     csv = {"class_path": "CSVLogger", "init_args": {"save_dir": "runs", "name": config.stem}}
     given["trainer"] |= {"accelerator": "cpu", "max_steps": 6, "val_check_interval": 3, "log_every_n_steps": 2}
     given["trainer"]["logger"] = csv
-    for callback in given["trainer"]["callbacks"]:
+    callbacks = given["trainer"]["callbacks"]
+    named = {callback["class_path"] for callback in callbacks}
+    callbacks += [{"class_path": name} for name in sorted(ADDED[given["model"]["class_path"]] - named)]
+    for callback in callbacks:
         if callback["class_path"] in SOON and (config.stem, callback["class_path"]) not in DRAWN:
             callback.setdefault("init_args", {}).update(SOON[callback["class_path"]])
     data = given["data"]["init_args"]
     recorded = given["data"]["class_path"] not in PLAYED
-    everywhere = ("num_train", "num_val", "num_test", "evaluation_") if recorded else ()
+    everywhere = ("num_train", "num_val", "num_test", "evaluation_", "lanes", "chunks_") if recorded else ()
     data |= {name: value for name, value in TINY.items() if name in data or name.startswith(everywhere)}
     if "variant" in data:
         data["rules"] = SHORT[data["variant"]]
