@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from benchmarks import tasks
+from benchmarks.defaults import with_defaults
 from benchmarks.runs import Finished, fit_and_test_alone
 from benchmarks.tasks import PROBLEMS, QUICK, Problem
 from tests.cli.test_conf import parses
@@ -47,6 +48,20 @@ def test_the_arguments_of_a_row_are_understood(name: str, capsys: pytest.Capture
 def test_every_row_of_the_ablation_differs_from_what_is_shipped(capsys: pytest.CaptureFixture[str]) -> None:
     found = [resolved(row, capsys) for row in tasks.ablation()]
     assert len(set(found)) == len(found)
+
+
+def test_a_config_with_the_defaults_keeps_its_task_and_when_it_ends(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = with_defaults(yaml.safe_load((ROOT / "conf" / "tmaze.yaml").read_text()))
+    path = tmp_path / "tmaze.yaml"
+    path.write_text(yaml.safe_dump(given))
+    config = yaml.safe_load(parses(["fit", f"--config={path}"], capsys))
+    model, data = config["model"]["init_args"], config["data"]["init_args"]
+    assert (model["memory"], model["outcome"], model["current_step"]) == ("memup_lightning.LSTM", None, None)
+    assert (data["length"], data["chunk_length"], data["selector"], data["restart"]) == (1000, 10, None, None)
+    used = [x["class_path"].rsplit(".", 1)[-1] for x in given["trainer"]["callbacks"]]
+    assert used == ["EarlyStopping", "MemoryUsage"]
 
 
 def test_a_target_is_met_by_value_and_time_together() -> None:

@@ -191,6 +191,25 @@ TABLES = [
         },
     ),
     Table(
+        "defaults",
+        "Configs and defaults",
+        "Shipped configs, and the same task with the defaults of model, callbacks and schedule: until the "
+        "config's criterion, its limit of updates or some minutes of training. "
+        "`parts`: the defaults with a few settings of the config. Seeds 1 to 3 where three runs are counted, else seed 1; "
+        "`tmaze_1m` has 100,000 steps here, `tmaze_random_hint` 10,000. "
+        "[What the settings are for](zoo.md#the-shipped-configs).",
+        "python -m benchmarks.defaults",
+        {
+            "config": ("task", str),
+            "settings": ("settings", str),
+            "met": ("met", str),
+            "accuracy, or squared error": ("value", spread(4)),
+            "updates": ("updates", UPDATES),
+            "seconds of training": ("seconds", SECONDS),
+            "of the processor, in all": ("cpu", SECONDS),
+        },
+    ),
+    Table(
         "overhead",
         "Lightning's cost",
         "Updates per second of `fit` with `conf/tmaze.yaml` against a bare PyTorch loop, without and with the "
