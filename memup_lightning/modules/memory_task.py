@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from memup_lightning.chunk import Chunk, StepBatch
 from memup_lightning.distributed import all_reduce_sum, global_masked_mean, world_size
 from memup_lightning.exceptions import MemUPError
+from memup_lightning.models.certain_steps import CertainSteps
 from memup_lightning.models.encoders import StepEncoder, WindowEncoder
 from memup_lightning.models.memory import LSTM, Memory, make_memory
 from memup_lightning.models.outcomes import AdaptiveCategoricalOutcome, CategoricalOutcome, GaussianOutcome, Outcome
@@ -105,6 +106,7 @@ class MemoryTask(MemoryEncoding, MemoryEvaluation, AveragedTask):
         self.predictor = make_part("predictor", predictor, *sizes)
         check_predictor(self.predictor)
         self.local = make_part("local", local, task.context_fields, task.window, self.outcome.num_parameters)
+        self.certain: CertainSteps | None = None
         self.lanes = LaneStates()
         self._finite_loss = FiniteLoss()
         self._loss_terms: dict[

@@ -12,6 +12,7 @@ from torch import Tensor
 from memup_lightning.chunk import Chunk, StepBatch
 from memup_lightning.distributed import global_masked_mean
 from memup_lightning.exceptions import MemUPError, check_at_least
+from memup_lightning.models.certain_steps import CertainSteps
 from memup_lightning.models.regularizers import drift
 from memup_lightning.models.uncertainty import Uncertainty
 from memup_lightning.modules.memory_task import MemoryOptions
@@ -80,6 +81,9 @@ class MemUP(TargetTask):
             )
         self.predict_every = predict_every
         self.current_step = current_step
+        self._uncertainty_ahead: tuple[Tensor, Tensor] | None = None  # of the last chunk's targets, and which are valid
+        if current_step is None:  # else the predictor learns either all steps or the targets alone, as was asked for
+            self.certain = CertainSteps(_MARGIN)
 
     def needs_own_steps(self) -> bool:
         return self.current_step is not False
@@ -144,10 +148,17 @@ class MemUP(TargetTask):
                 ahead = self.outcome.uncertainty(self.local(targets.context))
                 most = ahead.masked_fill(~targets.valid, -torch.inf).amax(1, keepdim=True)
                 own = self.outcome.uncertainty(self.local(context))
+            self._uncertainty_ahead = ahead, targets.valid
             counts = counts & targets.valid.any(1, keepdim=True) & (own >= most - _MARGIN)
         params = self.predictor(self.context_encoder(context), memory)
         # A mean over all states: where few outcomes count, their mean alone would be as large as that of all targets.
         return self.outcome.memory_loss(params, chunk.outcome).where(counts, 0), chunk.valid
+
+    def follow_states(self) -> None:
+        super().follow_states()
+        if self.certain is not None and self._uncertainty_ahead is not None:
+            self.certain.observe(*self._uncertainty_ahead)
+        self._uncertainty_ahead = None
 
     def _drift_weight(self, chunk: Chunk) -> float:
         """Return the weight of the drift regularizer at the present chunk."""

@@ -248,7 +248,7 @@ class Predictor:
         state = None
         for chunk in ChunkStream(source, self.task, schedule, schedule.steps):
             m, state = model.unroll(here := chunk.to(model.device), state)
-            out = model.predictor(model.context_encoder(here.windows(self.task.window)), m)
+            out = model.predict_outcomes(here.windows(self.task.window), m)
             place = (begin[chunk.episode.clamp(min=0)] + chunk.start)[:, None] + torch.arange(chunk.num_steps)
             whole = bool(chunk.valid.all())
             index = place.flatten() if whole else place[chunk.valid]

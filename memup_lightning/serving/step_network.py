@@ -30,7 +30,8 @@ class StepNetwork(nn.Module):
         super().__init__()
         self.encoder, self.context_encoder = model.encoder, model.context_encoder
         self.memory: Any = model.memory
-        self.predictor = model.predictor
+        self.predictor, self.outcome = model.predictor, model.outcome
+        self.certain, self.local = model.certain, model.local
         self.task = task = model.task
         self.depth = {name: depth for name in task.context if (depth := max(task.window - 1, task.inputs.get(name, 0)))}
         self.fields = {name: task.fields[name] for name in dict.fromkeys((*task.inputs, *task.context))}
@@ -76,6 +77,9 @@ class StepNetwork(nn.Module):
             name: past[name][:, -task.window :] if task.window > 1 else fields[name][:, None] for name in task.context
         }
         params = self.predictor(self.context_encoder(window), m)
+        if self.certain is not None:
+            local = self.local(window)
+            params = self.certain(params, local, self.outcome.uncertainty(local))
         return params, m, after, {name: past[name][:, 1:] for name in self.depth}
 
 

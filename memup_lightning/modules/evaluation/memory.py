@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from memup_lightning.chunk import Chunk, Fields, StepBatch
 from memup_lightning.distributed import all_gather_object, world_size
+from memup_lightning.models.certain_steps import CertainSteps
 from memup_lightning.models.outcomes import Outcome
 from memup_lightning.models.uncertainty import LocalPredictor
 from memup_lightning.modules.evaluation.comparison import Comparison, OutcomePrediction
@@ -44,6 +45,7 @@ class MemoryEvaluation(EvaluationHooks):
     predictor: nn.Module
     context_encoder: nn.Module
     local: LocalPredictor
+    certain: CertainSteps | None
     metrics: Any
     _evaluation_state: State | None = None
     _gains: Sequence[Tensor] = ()  # memory gain of the last evaluations
@@ -80,10 +82,32 @@ class MemoryEvaluation(EvaluationHooks):
         m = memory[chunk.eval_mask]
         for rows in self._blocks(len(outcome)):
             block, given = {name: x[rows] for name, x in context.items()}, outcome[rows]
-            self._score("", self.predictor(self.context_encoder(block), m[rows]), given)
-            self._score(_LOCAL, self.local(block), given)
+            local = self.local(block)
+            self._score("", self.predict_outcomes(block, m[rows], local), given)
+            self._score(_LOCAL, local, given)
             self._describe_outcomes(given)
         self.evaluate_gain(chunk, memory)
+
+    def predict_outcomes(
+        self, context: Fields, memory: Tensor, local: Tensor | None = None, distance: Tensor | None = None
+    ) -> Tensor:
+        """Predict outcomes with memory; those of certain steps without (:class:`CertainSteps`).
+
+        Args:
+            context: of the steps, each field ``[..., W, *shape]``.
+            memory: m, ``[..., output_size]``.
+            local: prediction of the local predictor; by default it is computed here.
+            distance: steps from the state to the step, ``[...]``; by default 0.
+
+        Returns:
+            Parameters of the outcomes' distributions, ``[..., num_parameters]``.
+        """
+        params: Tensor = self.predictor(self.context_encoder(context), memory, distance)
+        if self.certain is None:
+            return params
+        local = self.local(context) if local is None else local
+        out: Tensor = self.certain(params, local, self.outcome.uncertainty(local))
+        return out
 
     def _blocks(self, rows: int) -> Iterator[slice]:
         """Yield the rows that are predicted at once: each has as many numbers as there are classes."""
@@ -184,6 +208,8 @@ class MemoryEvaluation(EvaluationHooks):
         context = self.context_encoder(steps.context)[:, :, None]
         params = self.predictor(context, memory, distance.to(self.device))
         local, outcome = self.local(steps.context)[:, :, None], steps.outcome[:, :, None]
+        if self.certain is not None:
+            params = self.certain(params, local, self.outcome.uncertainty(local))
         repeated = outcome.expand(*params.shape[:3], *outcome.shape[3:])
         return Comparison(self._prediction(params, repeated), self._prediction(local, outcome))
 
@@ -206,9 +232,9 @@ class MemoryEvaluation(EvaluationHooks):
 
     def _explained(self, context: Fields, outcome: Tensor, memory: Tensor, distance: Tensor | None = None) -> Tensor:
         with torch.no_grad():
-            local = self.outcome.nll(self.local(context), outcome)
-            ours = self.outcome.nll(self.predictor(self.context_encoder(context), memory, distance), outcome)
-        return (local - ours) * BITS_PER_NAT
+            local = self.local(context)
+            ours = self.outcome.nll(self.predict_outcomes(context, memory, local, distance), outcome)
+            return (self.outcome.nll(local, outcome) - ours) * BITS_PER_NAT
 
     def on_predict_epoch_start(self) -> None:
         self._evaluation_state = None
@@ -235,7 +261,8 @@ class MemoryEvaluation(EvaluationHooks):
         return {"episode": chunk.episode[lane], "step": chunk.start[lane] + place, **predicted, "m": m}
 
     def _predict_rows(self, context: Fields, m: Tensor, outcome: Tensor, known: Tensor) -> dict[str, Tensor]:
-        params = self.predictor(self.context_encoder(context), m)
+        local = self.local(context)
+        params = self.predict_outcomes(context, m, local)
         probabilities, bounds = self.outcome.probabilities(params), self.outcome.interval(params, INTERVAL)
         if probabilities is not None and probabilities.shape[-1] > _NAMED_CLASSES:
             probabilities = probabilities.amax(-1)
@@ -247,6 +274,6 @@ class MemoryEvaluation(EvaluationHooks):
             "prediction": self.outcome.predict(params),
             **spread,
             "correct": self.outcome.correct(params, outcome).where(known, math.nan),
-            "local_uncertainty": self.outcome.reported_uncertainty(self.local(context)),
+            "local_uncertainty": self.outcome.reported_uncertainty(local),
             "nll": self.outcome.nll(params, outcome).where(known, math.nan),
         }
