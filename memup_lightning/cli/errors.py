@@ -1,10 +1,12 @@
-"""Errors of user input, which end in one sentence; all others are ours, and end in a traceback."""
+"""Errors of user input, which end in one sentence (all others are ours, and end in a traceback), and warnings."""
 
 from __future__ import annotations
 
+import logging
 import re
 import sys
 import traceback
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -22,6 +24,20 @@ _KEYS_OF_PACKAGES = {
 }
 """Packages whose own errors are about settings -> the key to name."""
 _SETTINGS_ERRORS = (ValueError, ZeroDivisionError, ModuleNotFoundError, FileNotFoundError)
+
+_NOISE = (
+    ".*does not have many workers.*",  # generated episodes need none
+    ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",
+    "Your `IterableDataset` has `__len__` defined.*",  # it is right for any number of workers
+    "Couldn't infer the batch indices.*",  # a prediction carries its episode and step
+    "You're resuming from a checkpoint that ended before the epoch ended.*",  # the datamodule knows the place
+    "The dirpath has changed.*",  # every run has a folder of its own
+    "Starting from v1.9.0, `tensorboardX`.*",  # metrics.csv is enough
+    "No seed found, seed set to.*",  # the next line says it
+)
+"""Warnings of Lightning that require nothing of the user."""
+_UNINFORMATIVE = ("litlogger", "litmodels", "GPU available: False", "TPU available: False", "HPU available: False")
+"""Messages of Lightning that tell a user nothing, or advertise."""
 
 
 def about_settings(error: BaseException) -> str | None:
@@ -81,3 +97,14 @@ def _module_of(error: BaseException) -> str:
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     modules = [str(frame.f_globals.get("__name__", "")) for frame in frames]
     return next((name for name in reversed(modules) if not name.startswith("pydantic")), "")
+
+
+def leave_out_noise() -> None:
+    """Keep back the warnings and messages of Lightning that require nothing of the user."""
+    for message in _NOISE:
+        warnings.filterwarnings("ignore", message=message)
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(_is_relevant)
+
+
+def _is_relevant(record: logging.LogRecord) -> bool:
+    return not any(text in record.getMessage() for text in _UNINFORMATIVE)

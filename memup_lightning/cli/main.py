@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import logging
 import os
 import sys
 import warnings
@@ -24,8 +23,9 @@ from pytorch_lightning.profilers import PassThroughProfiler
 from memup_lightning import callbacks, envs  # noqa: F401 (every class that is imported has a short name in configs)
 from memup_lightning.cli.arguments import config_files_first, read_config_files
 from memup_lightning.cli.default_callbacks import add_default_callbacks, leave_out_disabled, replace_lightnings
+from memup_lightning.cli.default_parts import name_default_parts
 from memup_lightning.cli.dropped_keys import dropped_keys_logger, warn_of_dropped_keys
-from memup_lightning.cli.errors import about_settings, end_with, format_warning
+from memup_lightning.cli.errors import about_settings, end_with, format_warning, leave_out_noise
 from memup_lightning.cli.messages import explain
 from memup_lightning.cli.nulls import check_nulls
 from memup_lightning.data import targets  # noqa: F401
@@ -59,20 +59,6 @@ from memup_lightning.runs.trust import import_modules
 from memup_lightning.specs import TaskSpec
 
 PROGRAM = "memup"
-NOISE = (
-    ".*does not have many workers.*",  # generated episodes need none
-    ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",
-    "Your `IterableDataset` has `__len__` defined.*",  # it is right for any number of workers
-    "Couldn't infer the batch indices.*",  # a prediction carries its episode and step
-    "You're resuming from a checkpoint that ended before the epoch ended.*",  # the datamodule knows the place
-    "The dirpath has changed.*",  # every run has a folder of its own
-    "Starting from v1.9.0, `tensorboardX`.*",  # metrics.csv is enough
-    "No seed found, seed set to.*",  # the next line says it
-)
-"""Warnings of Lightning that require nothing of the user."""
-_UNINFORMATIVE = ("litlogger", "litmodels", "GPU available: False", "TPU available: False", "HPU available: False")
-"""Messages of Lightning that tell a user nothing, or advertise."""
-
 
 list_options_with_defaults()
 keep_null()
@@ -169,7 +155,8 @@ class MemUPCLI(LightningCLI):
         return data.task
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        self.config = parser.parse_args(config_files_first(sys.argv[1:] if args is None else args))
+        given = config_files_first(sys.argv[1:] if args is None else args)
+        self.config = parser.parse_args(name_default_parts(given, read_config_files(given)))
 
     @property
     def _given(self) -> Namespace:
@@ -250,10 +237,8 @@ def main(args: Sequence[str] | None = None, extra_callbacks: Sequence[Callback] 
         SystemExit: after one sentence on stderr, where the input is at fault.
     """
     atexit.register(destroy_process_group)
-    for message in NOISE:
-        warnings.filterwarnings("ignore", message=message)
+    leave_out_noise()
     warnings.formatwarning = format_warning
-    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(_is_relevant)
     try:
         given = sys.argv[1:] if args is None else args
         warn_of_dropped_keys(given, read_config_files(given))
@@ -299,7 +284,3 @@ def _count_across_epochs(trainer: Namespace) -> None:
 def _is_keyword(ckpt_path: str) -> bool:
     """Return whether it is no path, but a keyword that Lightning resolves."""
     return ckpt_path in ("hpc", "registry") or ckpt_path.startswith("registry:")
-
-
-def _is_relevant(record: logging.LogRecord) -> bool:
-    return not any(text in record.getMessage() for text in _UNINFORMATIVE)

@@ -71,7 +71,7 @@ def prepare_wandb(trainer: Trainer) -> None:
     service, which took a fifth of the time until the first update."""
     for logger in wandb_loggers(trainer):
         drop_anonymous(logger)
-        skip_launch_inputs(importlib.import_module("wandb").Run)
+        skip_launch_inputs(importlib.import_module("wandb.sdk.wandb_run").Run)
 
 
 def write_metrics_whole(trainer: Trainer) -> None:
