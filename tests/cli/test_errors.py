@@ -115,7 +115,7 @@ def fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
         ),
         ("--model.init_args.optimizer.init_args.lrr=1", "model.init_args.optimizer.init_args.lrr=1", "'lr'"),
         ("--trainer.logger.init_args.save_dirr=x", "trainer.logger.init_args.save_dirr=x", "'save_dir'"),
-        ("--trainer.callbacks.save_lst=true", "save_lst=true", "'save_last'"),
+        ("--trainer.callbacks.evry=2", "evry=2", "'every'"),
         ("--modle=MemUP", "modle=MemUP", "'model'"),
         ("--max_steps=3", "max_steps=3", "'trainer.max_steps'"),
         (
