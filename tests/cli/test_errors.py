@@ -364,6 +364,7 @@ def test_data_or_settings_that_cannot_be_learned_from(fails: Fails, options: lis
 def test_a_folder_that_cannot_be_written_to_is_named_before_all_else(fails: Fails, folder: str, option: str) -> None:
     wrong_too = "--model.init_args.outcome=CategoricalOutcome"
     more = ["--trainer.logger=true"] if "root" in option else []
+    more += ["--trainer.callbacks+=ModelCheckpoint"] if "callbacks" in option else []
     line = fails(*FIT, wrong_too, *more, f"--{option}={folder}")
     assert folder in line
     assert f"--{option}=" in line

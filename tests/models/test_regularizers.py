@@ -19,6 +19,7 @@ from memup_lightning.data.targets import TopK
 from memup_lightning.datamodules import TMazeDataModule
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.memory import LSTM
+from memup_lightning.models.predictors import MultiplicativePredictor
 from memup_lightning.models.regularizers import drift
 from memup_lightning.modules import MemUP
 from tests.modules.test_memup import chunks_of, episodes, model_of, task_of
@@ -159,6 +160,7 @@ def moved_by(penalty: float) -> float:
         memory=partial(LSTM, hidden_size=32),
         optimizer=partial(torch.optim.Adam, lr=5e-3),
         drift_weight=penalty,
+        predictor=MultiplicativePredictor,
     )
     quiet_trainer(400, [TargetRefresh(every=100, settle=50)]).fit(model, data)
     longer = TMazeDataModule(length=500, **sizes)

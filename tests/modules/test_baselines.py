@@ -22,6 +22,7 @@ from memup_lightning.data.targets import TopK
 from memup_lightning.datamodules import TMazeDataModule
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.memory import LSTM, XLSTM
+from memup_lightning.models.predictors import MultiplicativePredictor
 from memup_lightning.modules import BPTT, TBPTT, MemoryTask, MemUP
 from memup_lightning.specs import FieldSpec, TaskSpec
 from tests.training import quiet_trainer
@@ -218,6 +219,7 @@ LENGTH, CHUNK, UPDATES = 15, 5, 400
 def test_bptt_and_memup_learn_what_truncated_backpropagation_does_not() -> None:
     """The hint is 14 steps away from the junction, and TBPTT and MemUP send gradients back over 5."""
     parts = {"memory": partial(LSTM, hidden_size=32, chrono=LENGTH), "optimizer": partial(torch.optim.Adam, lr=1e-2)}
+    parts |= {"predictor": MultiplicativePredictor}  # a hint and an action are all that must be combined
     short = {"evaluation_chunk_length": CHUNK}
     bptt = fit(BPTT, maze(LENGTH, LENGTH), UPDATES, **parts)
     tbptt = fit(TBPTT, maze(LENGTH, CHUNK, **short), UPDATES, **parts)
