@@ -25,7 +25,7 @@ def print_summary(summary: dict[str, Any], folder: Path) -> None:
         "mean squared error": _compared(metrics, "mse", {"the mean": "mean_mse"}, ".4g"),
         "within the tolerance": _compared(metrics, "accuracy") if numbers else "",
         "target recall": _number(metrics.get("val/target_recall"), ".3f"),
-        "memory gain": _number(metrics.get("val/memory_gain"), ".2f", " bits"),
+        "memory gain at targets": _number(metrics.get("val/memory_gain"), ".2f", " bits"),
         "updates": _number(summary["updates"], ",d"),
         "environment steps": _number(summary["environment_steps"], ",d"),
         "seconds": f"{summary['seconds_total']:.1f} in all, {summary['seconds_training']:.1f} of training",

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from memup_lightning.callbacks.memory_usage import restored_rng
+from memup_lightning.callbacks.verdict.losses import compare_losses
 from memup_lightning.callbacks.verdict.measurements import (
     CurvePoint,
     Estimate,
@@ -24,20 +25,23 @@ from memup_lightning.callbacks.verdict.measurements import (
 )
 from memup_lightning.data.episodes import EVAL_MASK
 from memup_lightning.data.targets import NOWHERE
+from memup_lightning.models import memory as cores
 from memup_lightning.models.eval_mode import eval_mode
 from memup_lightning.modules import MemoryTask
 from memup_lightning.modules.evaluation.memory import BITS_PER_NAT
 from memup_lightning.protocols import ChunkSource, EpisodeSplit
 from memup_lightning.typing import BoolArray, IntArray
 
-MAX_EPISODES, MAX_PLACES = 64, 8
+MAX_EPISODES, MAX_PLACES = 512, 8
 """Episodes of a split that are measured, and steps of each, at most."""
 _MAX_STEPS, _MAX_BYTES = 1 << 20, 1 << 28  # read for a split, at most
+_MANY_EPISODES, _FEW_STEPS, _FEW_BYTES = 64, 1 << 18, 1 << 24  # more episodes than these only where they are so short
 _MAX_LENGTH = 50_000  # steps of an episode that are played
 _MAX_SECONDS = 5.0  # of a split; steps that are not reached by then are left out
 _TRIED = 64  # steps of an episode in which outcomes are looked for, where the data mark none
 _APART = 4  # the last third of the steps must be so many times later than the first
 _TINY = 1e-9
+_RARE = 20  # range of an input in spreads, above which it is seldom other than usual
 _KNOWN_ERROR = 0.05  # bits: a context cluster of less is noise, if that is certain
 
 
@@ -68,7 +72,6 @@ def measure(
     logged = metrics or {}
     if measured is None and val is not None and int(val.lengths.max()) > _MAX_LENGTH:
         measured = _of_metrics(logged)
-    options = inspect.signature(type(data)).parameters
     return Measurements(
         updates=updates,
         episodes=len(train.lengths),
@@ -78,6 +81,7 @@ def measure(
         outcome="class" if train.task.outcome.type == "token" else "number",
         needs_targets=has_targets,
         awaits_selection=has_targets and not train.targets.num_refreshes,
+        awaits_validation=has_targets and val is not None and not (val.has_eval_mask or val.targets.scored.any()),
         selects_nothing=has_targets and train.targets.selects_nothing(),
         num_targets=data.num_targets(),
         val=measured,
@@ -88,8 +92,9 @@ def measure(
         input_size=size,
         input_spread=spread,
         outcome_problem=model.outcome_problem(),
+        memory=_memory_size(model),
         best=best,
-        episodes_option="num_train" if "num_train" in options else None,
+        episodes_option="num_train" if _takes(type(data), "num_train") else None,
     )
 
 
@@ -125,30 +130,39 @@ def _measure_split(model: MemoryTask, split: EpisodeSplit, has_targets: bool) ->
     at_once = counts[..., 0]
     if not at_once.any():
         return None
-    found = model.compare(steps, memory, torch.from_numpy(distances))
-    gain, without = _array(found.gain), _array(found.without_memory.nll[..., 0])
-    left = _array(found.without_memory.residual[..., 0])[at_once].mean()
-    left_with_memory = _array(found.with_memory.residual[..., 0])[at_once].mean()
-    own = model.own_uncertainty(steps.outcome[torch.from_numpy(at_once)])
+    classes = split.task.outcome.type == "token"
+    own = model.own_uncertainty(steps.outcome[torch.from_numpy(at_once)]) * (BITS_PER_NAT if classes else 1)
+    losses = compare_losses(model, steps, memory, torch.from_numpy(distances), at_once, classes)
+    worse = losses.local_is_worse(at_once)
+    gain, without = losses.gains(worse)
+    without_memory, with_memory = (
+        float(x[at_once].mean()) for x in (losses.without_memory, losses.with_memory[..., 0])
+    )
     return SplitMeasurement(
         episodes=int(at_once.any(1).sum()),
         curve=_curve(distances, gain, counts),
         surprise=float(without[at_once].mean()),
-        explained=float(1 - left_with_memory / max(left, _TINY)),
-        uncertain=float(left / own) if own > _TINY else 0.0,
+        explained=1 - with_memory / max(min(without_memory, own) if worse else without_memory, _TINY),
+        uncertain=without_memory / own if own > _TINY else 0.0,
+        own=own,
+        above_constant=losses.above_constant(losses.with_memory[..., 0], at_once),
+        local_is_worse=worse,
+        outlier_bits=losses.outlier_bits,
         **_parts(places, gain[..., 0], without, at_once),
     )
 
 
 def _choose_episodes(split: EpisodeSplit, has_targets: bool) -> IntArray:
-    """Return the episodes to measure, spread over the split: as many as may be read."""
+    """Return the episodes to measure, spread over the split: as many as may be read, and many only of short ones."""
     lengths, task = split.lengths, split.task
     usable = np.arange(len(lengths))
     if has_targets and not split.has_eval_mask:
         usable = usable[split.targets.scored]
-    number = min(MAX_EPISODES, len(usable))
-    chosen = usable[np.linspace(0, len(usable) - 1, number).round().astype(np.int64)] if number else usable
     step_bytes = sum(field.step_bytes for field in (task.input_fields | task.context_fields).values())
+    mean = float(np.minimum(lengths, _MAX_LENGTH).mean())
+    short = min(MAX_EPISODES, int(min(_FEW_STEPS, _FEW_BYTES / max(1, step_bytes)) / mean))
+    number = min(max(_MANY_EPISODES, short), len(usable))
+    chosen = usable[np.linspace(0, len(usable) - 1, number).round().astype(np.int64)] if number else usable
     steps = np.minimum(lengths[chosen], _MAX_LENGTH).cumsum()
     fits = (steps <= _MAX_STEPS) & (steps * step_bytes <= _MAX_BYTES)
     fits[:1] = True
@@ -237,11 +251,20 @@ def _parts(places: IntArray, gain: FloatArray, without: FloatArray, counts: Bool
 
 
 def _scale_of_inputs(model: MemoryTask, train: EpisodeSplit) -> tuple[float, float]:
-    """Return the largest absolute value and the largest standard deviation of what the memory reads."""
-    episodes = np.arange(min(MAX_EPISODES, len(train.lengths)))
+    """Return the largest absolute value of what the memory reads, and its largest standard deviation, or a twentieth of its
+    largest range."""
+    episodes = np.arange(min(_MANY_EPISODES, len(train.lengths)))
     chunk = next(iter(train.chunks(episodes, lanes=len(episodes), contexts=False))).to(model.device)
     x = model.encode_inputs(chunk)[chunk.valid].float()
-    return float(x.abs().max()), float(x.std(0, correction=0).max())
+    spread = x.std(0, correction=0).maximum((x.amax(0) - x.amin(0)) / _RARE)  # a mark of a rare event spreads little
+    return float(x.abs().max()), float(spread.max())
+
+
+def _memory_size(model: MemoryTask) -> tuple[str, int] | None:
+    """Return class and size of a memory of this package that can be made wider; None of another."""
+    core = model.memory
+    known = getattr(cores, type(core).__name__, None) is type(core)
+    return (type(core).__name__, core.output_size) if known and _takes(type(core), "hidden_size") else None
 
 
 def _share_of_noise(model: MemoryTask) -> float | None:
@@ -255,6 +278,5 @@ def _share_of_noise(model: MemoryTask) -> float | None:
     return sum(shares)
 
 
-def _array(x: Tensor) -> FloatArray:
-    array: FloatArray = x.double().cpu().numpy()
-    return array
+def _takes(part: type, option: str) -> bool:
+    return option in inspect.signature(part).parameters

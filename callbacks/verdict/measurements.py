@@ -12,6 +12,9 @@ import numpy.typing as npt
 _RESAMPLES = 1000
 _MIN_EVALUATIONS = 4  # for a trend
 _MIN_RISE = 0.05  # bits
+_LONG = 2000  # updates without a rise, at least, after which a gain counts as standing
+SOME_BITS = 0.05
+"""Gain below which there is none."""
 _MAX_VALUE = 1e9  # of updates and gains that a trend can have
 FloatArray = npt.NDArray[np.float64]
 
@@ -73,6 +76,12 @@ class SplitMeasurement:
             error for numbers.
         uncertain: share of the outcomes' own entropy (of their variance, for numbers) that is left without memory.
         early, late: the first and the last third of the steps, where these are far apart.
+        own: what the best constant leaves of the outcomes: their entropy in bits, their variance; None: not known.
+        above_constant: by how much the memory is worse than that constant, in the unit of ``own``; None: not known.
+        local_is_worse: whether the predictor without memory is worse than that constant, for certain. Then curve, surprise
+            and places are measured from the constant for classes, and ``explained`` is.
+        outlier_bits: what sure and wrong predictions of classes cost beyond the bound up to which all of this counts them
+            (:class:`~memup_lightning.callbacks.verdict.losses.Losses`), in bits a step.
     """
 
     episodes: int
@@ -82,11 +91,20 @@ class SplitMeasurement:
     uncertain: float
     early: Place | None = None
     late: Place | None = None
+    own: float | None = None
+    above_constant: Estimate | None = None
+    local_is_worse: bool = False
+    outlier_bits: float = 0.0
 
     @property
     def gain(self) -> Estimate:
         """Gain with the state of the same step."""
         return self.curve[0].gain
+
+    @property
+    def explains(self) -> bool:
+        """Whether the gain is some bits, for certain."""
+        return self.gain.low > 0 and self.gain.mean > SOME_BITS
 
 
 @dataclass(frozen=True)
@@ -102,6 +120,7 @@ class Measurements:
         outcome: type of the outcome.
         needs_targets: whether the module learns from targets.
         awaits_selection: whether none was selected yet.
+        awaits_validation: whether no validation selected targets of its episodes yet.
         selects_nothing: whether the selector chose no step of any training episode.
         num_targets: K.
         val, train: None where no step could be measured.
@@ -112,6 +131,7 @@ class Measurements:
         outcome_problem: why outcomes of this range cannot be distinguished; None where they can.
         best: updates and memory gain of the validation whose weights the run ends with; None: its last weights.
         episodes_option: option of the data that sets the number of training episodes; None where there is none.
+        memory: class and size of the memory, where it can be made wider.
     """
 
     updates: int
@@ -122,6 +142,7 @@ class Measurements:
     outcome: Literal["class", "number"]
     needs_targets: bool = True
     awaits_selection: bool = False
+    awaits_validation: bool = False
     selects_nothing: bool = False
     num_targets: int = 1
     val: SplitMeasurement | None = None
@@ -134,11 +155,43 @@ class Measurements:
     outcome_problem: str | None = None
     best: tuple[int, float] | None = None
     episodes_option: str | None = None
+    memory: tuple[str, int] | None = None
+
+    @property
+    def best_gain(self) -> float:
+        """Highest gain of any validation and of the measurement, in bits."""
+        gains = [gain for _, gain in (*self.history, *([self.best] if self.best else []))]
+        measured = [] if self.val is None else [self.val.gain.mean]
+        return max((x for x in (*gains, *measured) if abs(x) < _MAX_VALUE), default=-np.inf)
 
     def rise(self) -> float | None:
         """Return by how many bits the gain rose over the last half of the validations; None where that is not certain."""
+        if (trend := self._trend()) is None:
+            return None
+        slope, error, last = trend
+        return slope if slope > max(_MIN_RISE, 2 * error, 0.05 * abs(last)) else None
+
+    def standing_since(self) -> int | None:
+        """Return the update since which the gain has not risen; None where it may have, or not for long."""
+        rows, trend = self._evaluations(), self._trend()
+        if trend is None or len(rows) < 2 * _MIN_EVALUATIONS:
+            return None
+        slope, error, _ = trend
+        y = rows[len(rows) // 2 :, 1]
+        if slope + 2 * error > max(2 * _MIN_RISE, 0.1 * abs(float(y.mean()))):
+            return None
+        since = float(rows[int(np.argmax(rows[:, 1] >= y.mean() - y.std())), 0])  # some row of the last half is as high
+        return int(since) if rows[-1, 0] - since >= max(_LONG, rows[-1, 0] / 2) else None
+
+    def _evaluations(self) -> FloatArray:
+        """Return updates and gain of the validations, ``[n, 2]``."""
         rows = np.array(self.history, float).reshape(-1, 2)
-        rows = rows[(np.abs(rows) < _MAX_VALUE).all(1)]
+        finite: FloatArray = rows[(np.abs(rows) < _MAX_VALUE).all(1)]
+        return finite
+
+    def _trend(self) -> tuple[float, float, float] | None:
+        """Return the change of the gain over the last half of the validations, its standard error, and the last gain."""
+        rows = self._evaluations()
         rows = rows[-max(_MIN_EVALUATIONS, len(rows) // 2) :]
         if len(rows) < _MIN_EVALUATIONS or rows[-1, 0] - rows[0, 0] < 1:
             return None
@@ -147,7 +200,7 @@ class Measurements:
         slope = float(x @ (y - y.mean()) / (x @ x))
         left = y - y.mean() - slope * x
         error = float(np.sqrt((left @ left) / (len(x) - 2) / (x @ x)))
-        return slope if slope > max(_MIN_RISE, 2 * error, 0.05 * abs(float(y[-1]))) else None
+        return slope, error, float(y[-1])
 
     def to_dict(self) -> dict[str, Any]:
         """Convert to plain values, as ``summary.json`` has them."""
@@ -158,6 +211,8 @@ class Measurements:
                     {"distance": x["distance"], "steps": x["steps"], "change": x["change"][0]} | _named(x["gain"])
                     for x in plain[split]["curve"]
                 ]
+                if (above := plain[split]["above_constant"]) is not None:
+                    plain[split]["above_constant"] = dict(zip(("mean", "low", "high"), above, strict=True))
                 for place in ("early", "late"):
                     if plain[split][place] is not None:
                         plain[split][place]["gain"] = _named(plain[split][place]["gain"])

@@ -6,26 +6,54 @@ from typing import Any
 
 from memup_lightning.callbacks.verdict.measurements import Estimate, Measurements, SplitMeasurement
 
+_OUTLIERS = 0.05  # share of what is uncertain that sure and wrong predictions cost, from which on it is said
+
 
 def how_much(run: Measurements, split: SplitMeasurement) -> str:
-    """Format what the memory explains of the outcomes of some episodes."""
-    gain = split.gain
+    """Format what the memory explains of the outcomes of some episodes, and where it was measured."""
+    gain, where = split.gain, measured_at(run, split)
     if run.outcome == "class":
-        return f"{gain.mean:.2f} of {split.surprise:.2f} bits ({_interval(gain)})"
+        bits = f"{amount(gain.mean)} of {amount(split.surprise)} bits ({_interval(gain)}){where}"
+        if not split.outlier_bits > _OUTLIERS * split.surprise:
+            return bits
+        return f"{bits}; sure and wrong predictions cost {amount(split.outlier_bits)} bits more than is counted"
     if split.explained < 0:
         larger = percent(-split.explained)
-        return f"{gain.mean:.2f} bits ({_interval(gain)}), with a squared error {larger} larger than without memory"
-    share = f"{percent(split.explained)} of the squared error that is left without memory"
-    return f"{share}, {gain.mean:.2f} bits ({_interval(gain)})"
+        return (
+            f"{gain.mean:.2f} bits ({_interval(gain)}){where}, with a squared error {larger} larger than without memory"
+        )
+    reference = constant_of(run) if split.local_is_worse else "the predictor without memory"
+    share = f"{percent(split.explained)} of the squared error that {reference} leaves"
+    return f"{share}, {gain.mean:.2f} bits ({_interval(gain)}){where}"
+
+
+def measured_at(run: Measurements, split: SplitMeasurement) -> str:
+    """Say over how many validation episodes something was measured."""
+    if not split.episodes:
+        return ""  # by the last validation
+    number = split.curve[0].steps
+    what = "target" if run.steps == "targets" and run.needs_targets else "step"
+    plural = "s" * (number != 1), "s" * (split.episodes != 1)
+    return f" at {number:,} {what}{plural[0]} of {split.episodes:,} validation episode{plural[1]}"
 
 
 def _interval(estimate: Estimate) -> str:
-    return f"95% interval {estimate.low:.2f} to {estimate.high:.2f}"
+    return f"95% interval {amount(estimate.low)} to {amount(estimate.high)}"
+
+
+def amount(x: float) -> str:
+    """Format bits or squared errors: two decimals, more of what is small."""
+    return f"{x:.2f}" if not 0 < abs(x) < 0.1 else f"{x:.2g}"
 
 
 def spread_of(run: Measurements) -> str:
-    """Name what is left of the outcomes without memory."""
+    """Name what is left of the outcomes without any input."""
     return "their entropy" if run.outcome == "class" else "their variance"
+
+
+def constant_of(run: Measurements) -> str:
+    """Name the prediction that reads nothing."""
+    return "always giving the share of each class" if run.outcome == "class" else "always giving the mean"
 
 
 def numbers_of(split: SplitMeasurement) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -95,7 +96,12 @@ def test_targets_are_measured_where_the_data_mark_no_steps() -> None:
 
 
 def test_what_is_measured_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert measured(1000, num_val=300).episodes == MAX_EPISODES
+    assert measured(1000, num_val=300).episodes == 300
+    assert measured(1000, num_val=600).episodes == MAX_EPISODES
+    monkeypatch.setattr(module, "_FEW_STEPS", 4000)
+    assert measured(1000, num_val=600).episodes == 100  # of 40 steps each
+    monkeypatch.setattr(module, "_FEW_STEPS", 400)
+    assert measured(1000, num_val=600).episodes == 64
     monkeypatch.setattr(module, "_MAX_STEPS", 400)
     assert measured(1000).episodes == 10
     monkeypatch.setattr(module, "_MAX_LENGTH", 20)  # the outcome is too far away
@@ -125,6 +131,50 @@ def test_a_measurement_that_takes_too_long_keeps_what_it_reached(monkeypatch: py
     monkeypatch.setattr(splits, "_STEPS_AT_ONCE", 1)  # chunks are no longer than is asked for
     found = measured(1000, judged=(5, 39), evaluation_chunk_length=10)
     assert found.curve[0].steps == 64  # the outcomes at step 5; the second chunk was not played
+
+
+def test_one_sure_and_wrong_prediction_does_not_hide_what_the_memory_explains() -> None:
+    data = CueData(num_val=200)
+    data.setup("fit")
+    outcome = data.sources["val"].arrays["outcome"].reshape(200, -1)  # type: ignore[attr-defined]
+    outcome[:4] = 1 - outcome[:4]  # the predictor gives them a probability of 1e-13: 43 bits each
+    val = measure(keeping_model(data.task, 1000), data, updates=10).val
+    assert val is not None
+    assert val.episodes == 200
+    assert val.gain.mean == pytest.approx(1 - 0.02 * math.log2(200), abs=0.01)
+    assert val.outlier_bits == pytest.approx(0.02 * (30 / math.log(2) - math.log2(200)), abs=0.01)
+    assert val.gain.low > 0.6
+
+
+def test_a_gain_is_measured_from_a_constant_where_the_local_predictor_is_worse() -> None:
+    data = CueData(length=10, num_val=200)
+    data.setup("fit")
+    outcome = data.sources["val"].arrays["outcome"].reshape(200, -1)  # type: ignore[attr-defined]
+    rare = np.arange(200) % 10 == 0
+    outcome[:] = rare[:, None]
+    data.sources["val"].arrays["see"].reshape(200, -1)[:, 0] = rare + 1  # type: ignore[attr-defined]
+    entropy = -(0.1 * math.log2(0.1) + 0.9 * math.log2(0.9))
+    for keeps, verdict, left in ((1000, "explained", 0.0), (0, "worse_than_constant", 1.0)):
+        found = measure(keeping_model(data.task, keeps), data, updates=10)
+        assert found.val is not None
+        assert found.val.local_is_worse  # it gives both classes one half: one bit
+        assert found.val.own == pytest.approx(entropy, abs=1e-3)
+        assert found.val.surprise == pytest.approx(entropy, abs=0.01)
+        assert found.val.gain.mean == pytest.approx(entropy - left, abs=0.01)
+        assert judge(replace(found, awaits_selection=False))[0].name == verdict
+
+
+def test_too_few_steps_tell_no_shares_of_classes() -> None:
+    found = measured(0, num_val=16)
+    assert found.above_constant is None
+    assert not found.local_is_worse
+
+
+def test_rare_marks_are_not_badly_scaled() -> None:
+    data = CueData(length=2000, num_train=8, num_val=8, evaluation_chunk_length=2000)
+    data.setup("fit")
+    found = measure(keeping_model(data.task, 0), data, updates=10)
+    assert found.input_spread == pytest.approx(0.05)  # one of 2,000 steps shows a cue: a standard deviation of 0.016
 
 
 def test_measuring_changes_nothing_of_the_run() -> None:

@@ -1,0 +1,225 @@
+"""Rules of what a memory gains: in other episodes than it learned from, over a constant, and as training went on."""
+
+from __future__ import annotations
+
+from memup_lightning.callbacks.verdict.finding import Finding
+from memup_lightning.callbacks.verdict.measurements import SOME_BITS, CurvePoint, Measurements, SplitMeasurement
+from memup_lightning.callbacks.verdict.words import (
+    amount,
+    constant_of,
+    how_much,
+    measured_at,
+    numbers_of,
+    spread_of,
+    steps,
+)
+
+EXPLAINED = 0.9
+"""Share of what is uncertain without memory, from which on the outcomes are explained."""
+NOTHING_UNCERTAIN = 0.05
+"""Share of the outcomes' own entropy or variance, up to which nothing is uncertain."""
+_SOME_SHARE = 0.2  # of the squared error: a few errors can cost more bits than all others gain
+_OVERFITTED_BITS = 0.1  # gain in training episodes above that in others, at least
+_WORSE = 0.05  # share of what a constant leaves
+_ENOUGH_UPDATES = 2000  # before a memory counts as blind
+
+
+def unexplained(run: Measurements) -> SplitMeasurement | None:
+    """Return the validation episodes, where their outcomes need a memory and are not explained yet."""
+    val = run.val
+    return None if val is None or val.explained >= EXPLAINED or val.uncertain <= NOTHING_UNCERTAIN else val
+
+
+def explains_some(val: SplitMeasurement) -> bool:
+    """Return whether the memory explains some of the outcomes, in bits or in squared error."""
+    return val.explains or val.explained > _SOME_SHARE
+
+
+def overfitted(run: Measurements) -> Finding | None:
+    """Judge a memory that explains training episodes and no others, or fewer bits of others."""
+    if (val := unexplained(run)) is None:
+        return None
+    train = run.train or val
+    margin = max(_OVERFITTED_BITS, 0.3 * train.gain.mean)
+    higher = train.gain.low > val.gain.high
+    apart = higher and (train.gain.mean - val.gain.mean >= margin or (train.explains and not explains_some(val)))
+    if not apart and run.best is None:
+        return None
+    held = explains_some(val) if run.best is not None else explains_some(val) or run.best_gain > SOME_BITS
+    more = 8 * run.episodes
+    option = f": --data.init_args.{run.episodes_option}={more}" if run.episodes_option else f", {more:,} say"
+    numbers = {"episodes": run.episodes, "train": train.gain._asdict(), "val": val.gain._asdict()}
+    if not held:
+        return Finding(
+            "memorized",
+            f"Nothing that the memory learned in the {run.episodes:,} training episodes holds in validation episodes "
+            f"({_best(run)}): either the inputs do not hold what decides the outcomes, or the episodes are too few.",
+            f"make more training episodes{option}"
+            if run.episodes_option
+            else "before you collect more episodes, check by hand in a few that their inputs tell the outcomes apart",
+            numbers,
+        )
+    sentence = (
+        f"The memory is over-fitted: it explains {train.gain.mean:.2f} bits in the {run.episodes:,} training episodes and "
+        f"{val.gain.mean:.2f} in validation episodes."
+    )
+    if run.best is not None:
+        sentence = (
+            f"The memory learned the {run.episodes:,} training episodes by themselves: the run ends with the weights of "
+            f"update {run.best[0]:,}, when validation episodes were best explained ({_best(run)})."
+        )
+    return Finding("overfitted", sentence, f"give more training episodes{option}", numbers)
+
+
+def _best(run: Measurements) -> str:
+    """Format the highest gain in validation episodes, and the last one where the run ends with other weights."""
+    if run.best is None:
+        return f"{amount(run.best_gain)} bits at best"
+    last = f", not {amount(run.history[-1][1])} at the end" if run.history else ""
+    return f"{amount(run.best[1])} bits{last}"
+
+
+def worse_than_constant(run: Measurements) -> Finding | None:
+    """Judge predictions that are not better than a constant: a gain over still worse ones says otherwise."""
+    val = run.val
+    if val is None or val.own is None or val.above_constant is None or run.awaits_selection:
+        return None
+    above = val.above_constant
+    worse = above.low > 0 and above.mean > _WORSE * val.own
+    no_better = worse or (val.local_is_worse and above.high >= 0)
+    cause = overfitted(run)
+    if not no_better or (cause is not None and not val.local_is_worse):
+        return None
+    sentence = (
+        f"The predictions with memory are {'worse' if worse else 'not certainly better'} than a constant"
+        f"{measured_at(run, val)}: they leave {val.own + above.mean:.3g} {_unit(run)}, {constant_of(run)} leaves "
+        f"{val.own:.3g} ({spread_of(run)})."
+    )
+    if val.local_is_worse:
+        local = val.uncertain * val.own
+        sentence += f" The predictor without memory leaves {local:.3g}: a gain over it counts only how bad it is."
+    shared = run.train is None or run.train.above_constant is None or run.train.above_constant.high >= 0
+    return Finding(
+        "worse_than_constant",
+        sentence,
+        cause.try_first
+        if cause is not None
+        else "give a smaller learning rate: --model.init_args.optimizer=torch.optim.Adam "
+        "--model.init_args.optimizer.init_args.lr=0.0003"
+        if shared
+        else "compare the outcomes of training and validation episodes: they differ",
+        numbers_of(val) | {"own": val.own, "above_constant": above._asdict()},
+    )
+
+
+def poor_reference(run: Measurements) -> Finding | None:
+    """Say that the predictor without memory is worse than a constant, where the memory is better than both."""
+    val = run.val
+    if val is None or val.own is None or not val.local_is_worse or worse_than_constant(run) is not None:
+        return None
+    return Finding(
+        "poor_reference",
+        f"The predictor without memory is worse than a constant: it leaves {val.uncertain * val.own:.3g} {_unit(run)}, "
+        f"{constant_of(run)} leaves {val.own:.3g}. The verdict is measured from the constant, the memory gain of "
+        "validations from that predictor.",
+        None,
+        {"uncertain": val.uncertain, "own": val.own},
+    )
+
+
+def _unit(run: Measurements) -> str:
+    return "bits" if run.outcome == "class" else "of squared error"
+
+
+def restored(run: Measurements) -> Finding | None:
+    """Say that an explained run ends with other weights than its last."""
+    if run.best is None or run.val is None or unexplained(run) is not None:
+        return None
+    return Finding(
+        "restored",
+        f"The run ends with the weights of update {run.best[0]:,}, which explain validation episodes best: {_best(run)}.",
+        None,
+        {"updates": run.best[0], "gain": run.best[1]},
+    )
+
+
+def reach(run: Measurements) -> Finding | None:
+    """Say how far before the outcomes the memory has half of its gain."""
+    if run.val is None or run.awaits_selection or not run.val.explains:
+        return None
+    known = [point for point in run.val.curve if _keeps_half(point)]
+    if not known:
+        return None
+    furthest = known[-1].distance
+    lost = next((point.distance for point in run.val.curve if point.distance > furthest), None)
+    if furthest == 0 and lost is None:
+        return None
+    where = f"{steps(furthest)} before the outcomes" if furthest else "at the outcomes' own step"
+    sentence = (
+        f"At least half of the gain is there {where}, but not {steps(lost)} before: until then the inputs do not tell the "
+        "outcomes, or the memory did not keep what does."
+        if lost is not None
+        else f"At least half of the gain is there {where} already, as far back as was measured."
+    )
+    return Finding("reach", sentence, None, {"furthest": furthest, "half_lost": lost})
+
+
+def _keeps_half(point: CurvePoint) -> bool:
+    return point.gain.mean >= point.at_once / 2
+
+
+def rest(run: Measurements) -> Finding:
+    """Return the verdict where no other rule has one."""
+    assert run.val is not None  # or there were no outcomes
+    val = run.val
+    if explains_some(val):
+        return _partly_explained(run, val)
+    if val.gain.mean > SOME_BITS:
+        return Finding(
+            "uncertain",
+            f"It is not certain that the memory explains anything: {how_much(run, val)}.",
+            "give more validation episodes",
+            numbers_of(val),
+        )
+    if run.updates < _ENOUGH_UPDATES:
+        return Finding(
+            "undertrained",
+            f"The memory explains nothing yet, after {run.updates:,} updates.",
+            f"continue: --ckpt_path last --trainer.max_steps={max(2 * _ENOUGH_UPDATES, 4 * run.updates)}",
+            {"updates": run.updates, "gain": val.gain.mean},
+        )
+    whole = round(run.mean_length)
+    short = run.chunk_length < whole <= 1000
+    return Finding(
+        "blind",
+        "The memory explains nothing, in training and validation episodes alike: the inputs do not hold what decides the "
+        "outcomes, the outcomes are noise, or nothing of it was found.",
+        f"let gradients cross whole episodes, which finds what is there: --data.init_args.chunk_length={whole}"
+        if short
+        else "check by hand that the inputs of the memory tell the outcomes apart, on short episodes first",
+        {"gain": val.gain._asdict(), "updates": run.updates},
+    )
+
+
+def _partly_explained(run: Measurements, val: SplitMeasurement) -> Finding:
+    part = f"The memory explains a part of the outcomes: {how_much(run, val)}."
+    since, numbers = run.standing_since(), numbers_of(val)
+    if since is None:
+        return Finding(
+            "partly_explained",
+            f"{part} The rest may be noise, or not learned yet.",
+            f"train longer: --ckpt_path last --trainer.max_steps={2 * max(1, run.updates)}",
+            numbers,
+        )
+    wider = None
+    if run.memory is not None:
+        name, size = run.memory
+        option = f"--model.init_args.memory={name} --model.init_args.memory.hidden_size={2 * size}"
+        wider = f"if the rest should be no noise, start again with a wider memory: {option}"
+    return Finding(
+        "partly_explained",
+        f"{part} The gain has not risen since update {since:,} of {run.updates:,}: the rest is probably noise, or out of "
+        "reach of this memory.",
+        wider,
+        numbers | {"standing_since": since},
+    )

@@ -1,0 +1,119 @@
+"""Losses by which a verdict judges predictions: with memory, without, and of a constant."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from memup_lightning.callbacks.verdict.measurements import Estimate, FloatArray, bootstrap
+from memup_lightning.chunk import StepBatch
+from memup_lightning.modules import MemoryTask
+from memup_lightning.typing import BoolArray
+
+_OUTLIERS = 0.01  # probability of outcomes that a prediction rules out, in shares of their classes
+_STEPS_PER_CLASS = 10  # fewer do not tell how often a class is
+_WORSE = 0.05  # share of what a constant leaves, by which a prediction is worse than it, at least
+
+
+@dataclass
+class Losses:
+    """Losses at K steps of some episodes, with D states of the memory each: bits of classes, squared errors of numbers.
+
+    A sure and wrong prediction of a class can cost more bits than the memory gains at a hundred other steps. So none costs
+    more than it would if the class had a hundredth of the probability that is its share among the outcomes: 7 bits more
+    than a constant. (GaussianOutcome bounds the likelihood of numbers in the same way.)
+
+    Attributes:
+        with_memory: ``[rows, K, D]``.
+        without_memory: ``[rows, K]``.
+        constant: of the one prediction that is best at all of these steps, the share of each class or the mean of the
+            numbers, ``[rows, K]``; None where there are too few steps for the classes to tell.
+        gain: over the predictor without memory, in bits, ``[rows, K, D]``.
+        surprise: negative log-likelihood without memory, in bits, ``[rows, K]``.
+        classes: whether the outcomes are classes.
+        outlier_bits: mean by which the bound lowers the loss with the state of the same step; 0 for numbers.
+    """
+
+    with_memory: FloatArray
+    without_memory: FloatArray
+    constant: FloatArray | None
+    gain: FloatArray
+    surprise: FloatArray
+    classes: bool
+    outlier_bits: float = 0.0
+
+    def gains(self, from_constant: bool) -> tuple[FloatArray, FloatArray]:
+        """Return the memory gain, ``[rows, K, D]``, and what it is measured from, ``[rows, K]``, in bits.
+
+        Args:
+            from_constant: whether the gain of classes is measured from the constant, where the predictor without memory is
+                worse than it: else its badness would count as a gain.
+        """
+        if not from_constant or self.constant is None or not self.classes:
+            return self.gain, self.surprise
+        return self.constant[..., None] - self.with_memory, self.constant
+
+    def above_constant(self, loss: FloatArray, counts: BoolArray) -> Estimate | None:
+        """Estimate by how much a loss, ``[rows, K]``, is above that of the constant."""
+        return None if self.constant is None else bootstrap(loss - self.constant, counts)
+
+    def local_is_worse(self, counts: BoolArray) -> bool:
+        """Return whether the predictor without memory is worse than the constant, for certain."""
+        above = self.above_constant(self.without_memory, counts)
+        if above is None or self.constant is None:
+            return False
+        return above.low > 0 and above.mean > _WORSE * float(self.constant[counts].mean())
+
+
+def compare_losses(
+    model: MemoryTask, steps: StepBatch, memory: Tensor, distance: Tensor, counts: BoolArray, classes: bool
+) -> Losses:
+    """Predict the outcomes of steps with and without memory.
+
+    Args:
+        model: it predicts.
+        steps: K steps of some episodes.
+        memory: D states for each of them, ``[rows, K, D, output_size]``.
+        distance: steps from a state to the step, ``[D]``.
+        counts: which steps count, ``[rows, K]``; at least one does.
+        classes: whether the outcomes are classes.
+    """
+    name = "nll" if classes else "residual"
+    found: list[list[Tensor]] = []
+    parts = -(-memory[..., 0].numel() // model.outcome.rows_at_once)
+    parts = min(parts, len(memory))  # of many classes few rows are predicted at once
+    for block, states in zip(steps.split(parts), memory.tensor_split(parts), strict=True):
+        both = model.compare(block, states, distance)
+        predictions = both.with_memory, both.without_memory
+        found.append([*(getattr(x, name) for x in predictions), *(x.nll for x in predictions)])
+    loss, local, nll, local_nll = (_array(torch.cat(x)) for x in zip(*found, strict=True))
+    outcome = _array(steps.outcome)
+    if not classes:
+        y = outcome.reshape(*counts.shape, -1)
+        variance = np.square(y - y[counts].mean(0)).mean(-1)
+        return Losses(loss, local[..., 0], variance, local_nll - nll, local_nll[..., 0], classes=False)
+    names, place, number = np.unique(outcome[counts], return_inverse=True, return_counts=True)
+    share = np.ones(counts.shape)
+    share[counts] = number[place] / len(place)
+    bounded, local = _bounded(loss, share[..., None]), _bounded(local[..., 0], share)
+    constant = None
+    if len(place) >= _STEPS_PER_CLASS * len(names):
+        # The shares are those of these very steps: of others they would leave so much more (Miller and Madow, 1955).
+        constant = -np.log2(share) + (len(names) - 1) / (2 * len(place) * math.log(2))
+    outliers = float((loss - bounded)[..., 0][counts].mean())
+    return Losses(bounded, local, constant, local[..., None] - bounded, local, classes=True, outlier_bits=outliers)
+
+
+def _bounded(bits: FloatArray, share: FloatArray) -> FloatArray:
+    """Return losses of classes, no larger than where the class of a share has a hundredth of it as its probability."""
+    out: FloatArray = np.minimum(bits, -np.log2(_OUTLIERS * share))
+    return out
+
+
+def _array(x: Tensor) -> FloatArray:
+    array: FloatArray = x.double().cpu().numpy()
+    return array

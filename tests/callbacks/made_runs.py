@@ -1,0 +1,54 @@
+"""Measurements made to be so, for tests of the rules of the verdict."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from memup_lightning.callbacks.verdict.measurements import CurvePoint, Estimate, Measurements, SplitMeasurement
+
+
+def near(mean: float, spread: float = 0.02) -> Estimate:
+    return Estimate(mean, mean - spread, mean + spread)
+
+
+def split(*gains: float, surprise: float = 1.0, explained: float | None = None, **given: Any) -> SplitMeasurement:
+    """Gains at the distances 0, 1, 2, 4, ..."""
+    distances = [0, *(1 << n for n in range(len(gains) - 1))]
+    curve = [
+        CurvePoint(distance, near(gain), near(gain - gains[0]), 64)
+        for distance, gain in zip(distances, gains, strict=True)
+    ]
+    share = gains[0] / surprise if explained is None else explained
+    return SplitMeasurement(64, tuple(curve), surprise, share, **{"uncertain": 1.0} | given)
+
+
+def run(val: SplitMeasurement | None, train: SplitMeasurement | None = None, **given: Any) -> Measurements:
+    sizes: dict[str, Any] = {"updates": 5000, "episodes": 512, "mean_length": 200.0, "chunk_length": 10}
+    scale = {"input_size": 1.0, "input_spread": 1.0}
+    kinds = {"steps": "marked", "outcome": "class"}
+    return Measurements(val=val, train=train or val, **kinds | sizes | scale | given)
+
+
+def constant(own: float, local: float, memory: float, spread: float = 0.02) -> SplitMeasurement:
+    """Losses without and with memory as multiples of what a constant leaves; gains are measured from the better one."""
+    reference = min(local, 1.0) * own
+    return split(
+        reference - memory * own,
+        surprise=reference,
+        uncertain=local,
+        own=own,
+        above_constant=near((memory - 1) * own, spread),
+        local_is_worse=local > 1.05,
+    )
+
+
+def unsure(gain: float) -> SplitMeasurement:
+    point = CurvePoint(0, Estimate(gain, -0.1, 1.0), near(0.0), 8)
+    return SplitMeasurement(8, (point,), 1.0, 0.1, 1.0)
+
+
+NOTHING, ALL, HALF = split(0.0, 0.0, 0.0), split(0.98, 0.97, 0.96), split(0.5, 0.5, 0.5)
+RISING = tuple((500.0 * n, 0.05 * n) for n in range(1, 11))
+FLAT = tuple((500.0 * n, 0.01 * (-1) ** n) for n in range(1, 11))
+STANDING = tuple((500.0 * n, min(0.25 * n, 0.5) + 0.01 * (-1) ** n) for n in range(1, 11))
+HELD = ((500.0, 0.4), (4000.0, -1.4))

@@ -1,0 +1,80 @@
+"""Rules of what a memory gains: over a constant, in other episodes, and as training goes on."""
+
+from __future__ import annotations
+
+import math
+
+from memup_lightning.callbacks.verdict.rules import judge
+from tests.callbacks.made_runs import ALL, FLAT, HALF, HELD, NOTHING, RISING, STANDING, constant, run, split
+
+
+def test_more_updates_are_proposed_only_where_the_gain_may_still_rise() -> None:
+    known = judge(run(HALF, history=STANDING[:3]))[0]
+    assert "or not learned yet" in known.sentence
+    assert "--trainer.max_steps=10000" in str(known.try_first)
+    assert judge(run(HALF, history=STANDING))[0].try_first is None  # this memory cannot be made wider
+    short = tuple((updates / 5, gain) for updates, gain in STANDING)
+    assert run(HALF, history=short).standing_since() is None
+
+
+def test_a_gain_that_may_rise_within_its_noise_does_not_stand() -> None:
+    noisy = tuple((500.0 * n, 0.4 + 0.3 * (-1) ** n) for n in range(1, 21))
+    assert run(HALF, history=noisy).standing_since() is None
+    assert run(HALF, history=RISING).standing_since() is None
+    assert run(HALF, history=STANDING).standing_since() == 1000
+
+
+def test_nothing_holds_where_the_best_weights_explain_nothing_either() -> None:
+    worse = ((500.0, -0.005), (9000.0, -0.28))
+    found = judge(run(split(-0.005), best=(500, -0.005), history=worse))[0]
+    assert found.name == "memorized"
+    assert "(-0.005 bits, not -0.28 at the end)" in found.sentence
+
+
+def test_a_little_learned_in_training_episodes_alone_is_not_nothing() -> None:
+    assert judge(run(split(0.0), split(0.09), history=FLAT))[0].name == "memorized"
+
+
+def test_an_explained_run_says_that_it_ends_with_other_weights() -> None:
+    found = judge(run(ALL, best=(15_500, 0.98), history=((19_000.0, -1.66),)))
+    assert [finding.name for finding in found] == ["explained", "restored", "reach"]
+    assert "update 15,500" in found[1].sentence
+    assert "not -1.66 at the end" in found[1].sentence
+
+
+def test_a_gain_over_a_predictor_worse_than_a_constant_is_no_gain() -> None:
+    bare = judge(run(constant(0.06, local=2.2, memory=0.99)))
+    assert bare[0].name == "worse_than_constant"
+    assert "not certainly better" in bare[0].sentence
+    better = judge(run(constant(1.0, local=1.4, memory=0.04)))
+    assert [finding.name for finding in better] == ["explained", "poor_reference"]
+    assert "0.96 of 1.00 bits" in better[0].sentence
+    assert "it leaves 1.4 bits" in better[1].sentence
+    number = run(constant(2.0, local=1.0, memory=1.3), outcome="number")
+    assert judge(number)[0].name == "worse_than_constant"
+    assert "leaves 2 (their variance)" in judge(number)[0].sentence
+
+
+def test_predictions_that_are_as_good_as_a_constant_are_blind() -> None:
+    assert judge(run(constant(1.0, local=1.0, memory=1.01), history=FLAT))[0].name == "blind"
+
+
+def test_over_fitting_comes_before_what_follows_from_it() -> None:
+    val, train = constant(1.0, local=1.0, memory=2.4), constant(1.0, local=1.0, memory=0.2)
+    assert [finding.name for finding in judge(run(val, train, history=HELD))] == ["overfitted"]
+
+
+def test_targets_are_not_called_noise_before_anything_is_explained() -> None:
+    assert [finding.name for finding in judge(run(NOTHING, noise=1.0, history=FLAT))] == ["blind"]
+
+
+def test_sure_and_wrong_predictions_are_told_where_they_cost_much() -> None:
+    sure = judge(run(split(0.95, outlier_bits=0.3)))[0]
+    assert sure.name == "explained"
+    assert "cost 0.30 bits more" in sure.sentence
+    assert "cost" not in judge(run(split(0.95, outlier_bits=0.01)))[0].sentence
+
+
+def test_a_run_diverged_though_bounded_losses_are_finite() -> None:
+    assert judge(run(split(-6.0, outlier_bits=1e9)))[0].name == "diverged"
+    assert judge(run(split(-6.0, outlier_bits=math.nan)))[0].name == "diverged"
