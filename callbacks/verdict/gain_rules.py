@@ -174,19 +174,20 @@ def rest(run: Measurements) -> Finding:
     val = run.val
     if explains_some(val):
         return _partly_explained(run, val)
-    if val.gain.mean > SOME_BITS:
-        return Finding(
-            "uncertain",
-            f"It is not certain that the memory explains anything: {how_much(run, val)}.",
-            "give more validation episodes",
-            numbers_of(val),
-        )
     if run.updates < _ENOUGH_UPDATES:
         return Finding(
             "undertrained",
-            f"The memory explains nothing yet, after {run.updates:,} updates.",
+            f"The memory explains nothing {'for certain ' if val.gain.mean > SOME_BITS else ''}yet, after {run.updates:,} "
+            "updates.",
             f"continue: --ckpt_path last --trainer.max_steps={max(2 * _ENOUGH_UPDATES, 4 * run.updates)}",
             {"updates": run.updates, "gain": val.gain.mean},
+        )
+    if val.gain.mean > SOME_BITS:
+        return Finding(
+            "uncertain",
+            f"The memory explains nothing for certain: {how_much(run, val)}.",
+            "give more validation episodes",
+            numbers_of(val),
         )
     whole = round(run.mean_length)
     short = run.chunk_length < whole <= 1000
