@@ -113,11 +113,12 @@ class MemUPCLI(LightningCLI):
     """LightningCLI with subcommands; model and data are given by class name.
 
     Args:
-        command: the command line; only the subcommands named in it get their arguments, whose listing takes a second.
+        command: the command line, its config files first; only the subcommands named in it get their arguments, whose
+            listing takes a second.
         options: of LightningCLI.
     """
 
-    def __init__(self, command: Sequence[str], **options: Any) -> None:
+    def __init__(self, command: list[str], **options: Any) -> None:
         self._command = command
         super().__init__(BaseTask, BaseDataModule, subclass_mode_model=True, subclass_mode_data=True, **options)
 
@@ -155,8 +156,7 @@ class MemUPCLI(LightningCLI):
         return data.task
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        given = config_files_first(sys.argv[1:] if args is None else args)
-        self.config = parser.parse_args(name_default_parts(given, read_config_files(given)))
+        self.config = parser.parse_args(self._command)
 
     @property
     def _given(self) -> Namespace:
@@ -240,10 +240,11 @@ def main(args: Sequence[str] | None = None, extra_callbacks: Sequence[Callback] 
     leave_out_noise()
     warnings.formatwarning = format_warning
     try:
-        given = sys.argv[1:] if args is None else args
-        warn_of_dropped_keys(given, read_config_files(given))
+        given = config_files_first(sys.argv[1:] if args is None else args)
+        configs = read_config_files(given)
+        warn_of_dropped_keys(given, configs)
         return MemUPCLI(
-            given,
+            name_default_parts(given, configs),
             save_config_callback=RunConfig,
             parser_class=Parser,
             parser_kwargs={
@@ -256,7 +257,6 @@ def main(args: Sequence[str] | None = None, extra_callbacks: Sequence[Callback] 
                 "callbacks": [*extra_callbacks, StopOnSignal()],
             },
             auto_configure_optimizers=False,  # the model has its optimizer: model.init_args.optimizer
-            args=None if args is None else list(args),
         )
     except Exception as error:
         sentence = about_settings(error)

@@ -1,11 +1,14 @@
-"""CertainSteps: rule which steps are predicted without memory."""
+"""Prediction of outcomes with memory, and the rule which steps are predicted without."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
+from memup_lightning.chunk import Fields
 from memup_lightning.distributed import all_reduce_sum
+from memup_lightning.models.outcomes import Outcome
+from memup_lightning.models.uncertainty import LocalPredictor
 
 _NO_TARGETS = -1e4  # nats: no step is as certain
 _FLOOR_WEIGHT = 0.01  # of a training chunk in the average of the targets' least uncertainty
@@ -50,3 +53,42 @@ class CertainSteps(nn.Module):
             uncertainty: of ``local``, ``[...]``.
         """
         return torch.where((uncertainty < self.below)[..., None], local, params)
+
+
+class PredictsOutcomes:
+    """Mixin of modules that predict outcomes with memory, and those of certain steps without.
+
+    Attributes:
+        context_encoder: encoder of the local context.
+        predictor: q_phi, with memory.
+        local: d_psi, without.
+        outcome: the outcomes' distribution.
+        certain: rule which steps are predicted without memory; None: no step.
+    """
+
+    context_encoder: nn.Module
+    predictor: nn.Module
+    local: LocalPredictor
+    outcome: Outcome
+    certain: CertainSteps | None
+
+    def predict_outcomes(
+        self, context: Fields, memory: Tensor, local: Tensor | None = None, distance: Tensor | None = None
+    ) -> Tensor:
+        """Predict outcomes with memory; those of certain steps without (:class:`CertainSteps`).
+
+        Args:
+            context: of the steps, each field ``[..., W, *shape]``.
+            memory: m, ``[..., output_size]``.
+            local: prediction of the local predictor; by default it is computed here.
+            distance: steps from the state to the step, ``[...]``; by default 0.
+
+        Returns:
+            Parameters of the outcomes' distributions, ``[..., num_parameters]``.
+        """
+        params: Tensor = self.predictor(self.context_encoder(context), memory, distance)
+        if self.certain is None:
+            return params
+        local = self.local(context) if local is None else local
+        out: Tensor = self.certain(params, local, self.outcome.uncertainty(local))
+        return out

@@ -109,9 +109,7 @@ class MemoryTask(MemoryEncoding, MemoryEvaluation, AveragedTask):
         self.certain: CertainSteps | None = None
         self.lanes = LaneStates()
         self._finite_loss = FiniteLoss()
-        self._loss_terms: dict[
-            str, tuple[Tensor, Tensor]
-        ] = {}  # of the last chunk, for the message of a loss not finite
+        self._loss_terms: dict[str, tuple[Tensor, Tensor]] = {}  # of the last chunk: for the message of one not finite
         self._states: tuple[Tensor, Tensor] | None = None  # m of the last training chunk, and which steps are valid
         self._accumulating = False  # whether gradients wait for an optimizer step
         self._resumed_gradients: dict[str, Tensor] = {}
@@ -217,11 +215,12 @@ class MemoryTask(MemoryEncoding, MemoryEvaluation, AveragedTask):
         """
         memory, state = self.unroll(chunk, self.lanes.begin(chunk.step))
         self.lanes.end(state)
-        self._states = memory.detach(), chunk.valid
-        return self.losses(chunk, memory), memory.detach()
+        states = memory.detach()
+        self._states = states, chunk.valid
+        return self.losses(chunk, memory), states
 
-    def follow_states(self) -> None:
-        """Show the predictor the states of the last chunk; after an update, since the backward pass may predict again."""
+    def after_update(self) -> None:
+        """Show the predictor the states of the last chunk; not before, since the backward pass may predict again."""
         if self._states is not None and isinstance(self.predictor, OutcomePredictor):
             self.predictor.observe(*self._states)
         self._states = None
@@ -271,7 +270,7 @@ class MemoryTask(MemoryEncoding, MemoryEvaluation, AveragedTask):
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         super().optimizer_step(*args, **kwargs)
         self._accumulating = False
-        self.follow_states()
+        self.after_update()
 
     def on_train_end(self) -> None:
         self._finite_loss.check(self.global_step)

@@ -154,8 +154,8 @@ class MemUP(TargetTask):
         # A mean over all states: where few outcomes count, their mean alone would be as large as that of all targets.
         return self.outcome.memory_loss(params, chunk.outcome).where(counts, 0), chunk.valid
 
-    def follow_states(self) -> None:
-        super().follow_states()
+    def after_update(self) -> None:
+        super().after_update()
         if self.certain is not None and self._uncertainty_ahead is not None:
             self.certain.observe(*self._uncertainty_ahead)
         self._uncertainty_ahead = None

@@ -8,12 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from memup_lightning.chunk import Fields
+from memup_lightning.models.certain_steps import PredictsOutcomes
 from memup_lightning.models.memory import Memory, State
 from memup_lightning.modules.memory_task import MemoryTask
 from memup_lightning.specs import FieldSpec
 
 
-class StepNetwork(nn.Module):
+class StepNetwork(PredictsOutcomes, nn.Module):
     """Networks of a memory task for one step of several streams.
 
     A field of the local context is given as of this step. An input that the context does not hold (the reward) is given as
@@ -76,11 +77,7 @@ class StepNetwork(nn.Module):
         window = {
             name: past[name][:, -task.window :] if task.window > 1 else fields[name][:, None] for name in task.context
         }
-        params = self.predictor(self.context_encoder(window), m)
-        if self.certain is not None:
-            local = self.local(window)
-            params = self.certain(params, local, self.outcome.uncertainty(local))
-        return params, m, after, {name: past[name][:, 1:] for name in self.depth}
+        return self.predict_outcomes(window, m), m, after, {name: past[name][:, 1:] for name in self.depth}
 
 
 def dtype_of(field: FieldSpec) -> torch.dtype:

@@ -12,9 +12,7 @@ from torch import Tensor, nn
 
 from memup_lightning.chunk import Chunk, Fields, StepBatch
 from memup_lightning.distributed import all_gather_object, world_size
-from memup_lightning.models.certain_steps import CertainSteps
-from memup_lightning.models.outcomes import Outcome
-from memup_lightning.models.uncertainty import LocalPredictor
+from memup_lightning.models.certain_steps import PredictsOutcomes
 from memup_lightning.modules.evaluation.comparison import Comparison, OutcomePrediction
 from memup_lightning.modules.evaluation.hooks import EvaluationHooks
 from memup_lightning.modules.evaluation.metrics import (
@@ -37,15 +35,10 @@ _NAMED_CLASSES = 100  # classes up to which `predict` gives the probability of e
 _TREND = 3  # evaluations with whose mean the present gain is compared
 
 
-class MemoryEvaluation(EvaluationHooks):
+class MemoryEvaluation(PredictsOutcomes, EvaluationHooks):
     """Evaluation of a memory on whole episodes, at the steps where the task says that the dependency ends."""
 
     task: TaskSpec
-    outcome: Outcome
-    predictor: nn.Module
-    context_encoder: nn.Module
-    local: LocalPredictor
-    certain: CertainSteps | None
     metrics: Any
     _evaluation_state: State | None = None
     _gains: Sequence[Tensor] = ()  # memory gain of the last evaluations
@@ -87,27 +80,6 @@ class MemoryEvaluation(EvaluationHooks):
             self._score(_LOCAL, local, given)
             self._describe_outcomes(given)
         self.evaluate_gain(chunk, memory)
-
-    def predict_outcomes(
-        self, context: Fields, memory: Tensor, local: Tensor | None = None, distance: Tensor | None = None
-    ) -> Tensor:
-        """Predict outcomes with memory; those of certain steps without (:class:`CertainSteps`).
-
-        Args:
-            context: of the steps, each field ``[..., W, *shape]``.
-            memory: m, ``[..., output_size]``.
-            local: prediction of the local predictor; by default it is computed here.
-            distance: steps from the state to the step, ``[...]``; by default 0.
-
-        Returns:
-            Parameters of the outcomes' distributions, ``[..., num_parameters]``.
-        """
-        params: Tensor = self.predictor(self.context_encoder(context), memory, distance)
-        if self.certain is None:
-            return params
-        local = self.local(context) if local is None else local
-        out: Tensor = self.certain(params, local, self.outcome.uncertainty(local))
-        return out
 
     def _blocks(self, rows: int) -> Iterator[slice]:
         """Yield the rows that are predicted at once: each has as many numbers as there are classes."""
@@ -205,11 +177,9 @@ class MemoryEvaluation(EvaluationHooks):
             distance: steps from a state to the step, ``[B, K, D]``, or what is broadcast to it.
         """
         steps = steps.to(self.device)
-        context = self.context_encoder(steps.context)[:, :, None]
-        params = self.predictor(context, memory, distance.to(self.device))
-        local, outcome = self.local(steps.context)[:, :, None], steps.outcome[:, :, None]
-        if self.certain is not None:
-            params = self.certain(params, local, self.outcome.uncertainty(local))
+        context = {name: x[:, :, None] for name, x in steps.context.items()}
+        local, outcome = self.local(context), steps.outcome[:, :, None]
+        params = self.predict_outcomes(context, memory, local, distance.to(self.device))
         repeated = outcome.expand(*params.shape[:3], *outcome.shape[3:])
         return Comparison(self._prediction(params, repeated), self._prediction(local, outcome))
 

@@ -67,8 +67,8 @@ class TargetTask(MemoryTask):
         """Unit of the local predictor's uncertainty, which is that of the standardised outcome."""
         return self.outcome.uncertainty_unit
 
-    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
-        super().optimizer_step(*args, **kwargs)
+    def after_update(self) -> None:
+        super().after_update()
         self.uncertainty.update(self)
 
     @torch.no_grad()

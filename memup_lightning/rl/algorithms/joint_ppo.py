@@ -123,6 +123,5 @@ class JointPPO(PPO):
         super().optimizer_step(*args, **kwargs)
         if self._memory_has_gradient:
             self._memory_has_gradient = False
-            self.memup.follow_states()
-            self.memup.uncertainty.update(self.memup)
+            self.memup.after_update()
             self.memory.update_ema(self.memup, self.ema_decay)
