@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from memup_lightning.models.scaling import RunningStandardizer
+from memup_lightning.models.scaling import RunningScale
 
 _SECOND = 0.1  # share of the second part of a FiLMPredictor
 _LOG_SCALE = 10.0  # of a distance; log(1 + 20,000)
@@ -127,13 +127,13 @@ class MultiplicativePredictor(OutcomePredictor):
 
 
 class FiLMPredictor(MultiplicativePredictor):
-    """MultiplicativePredictor, and a small part of a second one that reads the standardised memory.
+    """MultiplicativePredictor, and a small part of a second one that reads the scaled memory.
 
     Feature-wise linear modulation (Perez et al., "FiLM", AAAI 2018). Cells that keep an input for long change little with
-    each, so what distinguishes two states is small beside what they have in common, and their combinations, as the
-    exclusive-or of two cues, are smaller still: from the memory as it is they are not learned. Standardised by running
-    statistics of each unit they are, but so is the noise that a fresh memory holds. So the second part begins at 0 and
-    counts a tenth: it learns more slowly than the first, and finds what that one leaves.
+    each, and combinations of what they hold, as the exclusive-or of two cues, are smaller still: from the memory as it is
+    they are not learned. So a second part reads it divided by the standard deviation of its most varying unit
+    (:class:`~memup_lightning.models.scaling.RunningScale`). With its size grows the noise that a fresh memory holds: the
+    second part begins at 0 and counts a tenth, learns more slowly than the first, and finds what that one leaves.
 
     Args:
         context_size: features of a context; the model fills it in.
@@ -147,14 +147,14 @@ class FiLMPredictor(MultiplicativePredictor):
         self, context_size: int, memory_size: int, num_parameters: int, hidden_size: int = 64, distance: bool = True
     ) -> None:
         super().__init__(context_size, memory_size, num_parameters, hidden_size, distance)
-        self.standardize = RunningStandardizer(memory_size)
+        self.scale = RunningScale(memory_size)
         self.second = MultiplicativePredictor(context_size, memory_size, num_parameters, hidden_size, distance=False)
         for p in self.second.head[-1].parameters():
             nn.init.zeros_(p)
 
     def observe(self, memory: Tensor, valid: Tensor) -> None:
-        self.standardize.add(memory, valid)
+        self.scale.add(memory, valid)
 
     def forward(self, context: Tensor, memory: Tensor, distance: Tensor | None = None) -> Tensor:
-        second: Tensor = self.second(context, self.standardize(memory))
+        second: Tensor = self.second(context, self.scale(memory))
         return super().forward(context, memory, distance) + _SECOND * second

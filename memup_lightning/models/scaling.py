@@ -1,4 +1,4 @@
-"""Standardisation of numbers: by center and scale estimated once from data, or by running statistics."""
+"""Standardisation of numbers: by center and scale estimated once from data, or by a running scale."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from memup_lightning.distributed import all_reduce_sum
 _WINSORIZED_SHARE = 0.001  # of the values at either end: an outlier counts like the next value inside
 _ROUNDING = 4 * float(np.finfo(np.float32).eps)  # relative difference up to which values are the same
 _MIN_SCALE = 1e-20  # the largest number of a field divided by it is finite in float32
-_MIN_VARIANCE = 1e-6  # of running statistics: components that never change stay near 0
+_MIN_VARIANCE = 1e-6  # of running statistics: numbers that never change stay finite
 _NUM_AVERAGED = 100  # batches over which running statistics go
 _LINEAR_UP_TO = 5.0  # standard deviations; beyond, encoded inputs grow with the logarithm
 _WIDE_INTEGERS = (torch.int32, torch.int64)
@@ -85,11 +85,12 @@ class Standardizer(nn.Module):
         self._follow_buffers()
 
 
-class RunningStandardizer(nn.Module):
-    """Standardisation of numbers that change while a network learns, by running mean and variance of each component.
+class RunningScale(nn.Module):
+    """Division by the standard deviation of the component that varies most, by running statistics.
 
-    As batch normalisation (Ioffe & Szegedy, 2015) in evaluation. What is added counts from the next call on, so no row
-    depends on the others of its batch. All ranks have the same statistics.
+    For numbers that change while a network learns. One scale for all components: where each had its own, a component that
+    hardly varies would be all noise, and the network that reads it would have to follow each change of its mean. What is
+    added counts from the next call on, so no row depends on the others of its batch. All ranks have the same statistics.
 
     Args:
         size: components.
@@ -106,8 +107,8 @@ class RunningStandardizer(nn.Module):
         self.register_buffer("batches", torch.zeros(()))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Standardise, ``[..., size]``."""
-        return (x - self.mean) * torch.rsqrt(self.variance + _MIN_VARIANCE)
+        """Scale, ``[..., size]``."""
+        return x * torch.rsqrt(self.variance.amax() + _MIN_VARIANCE)
 
     @torch.no_grad()
     def add(self, x: Tensor, counts: Tensor) -> None:
