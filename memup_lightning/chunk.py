@@ -28,6 +28,8 @@ class StepBatch:
         context: c_k, each field ``[B, K, W, ...]``.
         outcome: y_k, ``[B, K, ...]``.
         eval_mask: whether the memory is evaluated at that step, bool ``[B, K]``.
+        weight: of probes: how likely each would be if all steps of all episodes were equally likely, relative to how likely
+            it was, float ``[B, K]``.
     """
 
     position: Tensor
@@ -35,6 +37,7 @@ class StepBatch:
     context: Fields
     outcome: Tensor
     eval_mask: Tensor
+    weight: Tensor | None = None
 
     def map(self, function: Callable[..., Any], *others: StepBatch) -> StepBatch:
         """Apply a function to the tensors at the same place of these steps and others, and return its results as steps."""
@@ -44,6 +47,7 @@ class StepBatch:
             _map_fields(function, self.context, *(x.context for x in others)),
             function(self.outcome, *(x.outcome for x in others)),
             function(self.eval_mask, *(x.eval_mask for x in others)),
+            None if self.weight is None else function(self.weight, *(x.weight for x in others)),
         )
 
     def split(self, count: int) -> list[StepBatch]:
@@ -54,6 +58,7 @@ class StepBatch:
             _split_fields(self.context, count),
             self.outcome.tensor_split(count),
             self.eval_mask.tensor_split(count),
+            [None] * count if self.weight is None else self.weight.tensor_split(count),
             strict=True,
         )
         return [StepBatch(*row) for row in columns]

@@ -10,7 +10,10 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+from memup_lightning.chunk import StepBatch
 from memup_lightning.exceptions import MemUPError
+from memup_lightning.models.outcomes import Outcome
+from memup_lightning.models.uncertainty import LocalPredictor
 
 Locate: TypeAlias = Callable[[Sequence[str]], str]
 """``(names of losses) -> where the first of them is not finite``, such as " in lane 3"; empty where that is not known."""
@@ -84,3 +87,21 @@ class FiniteLoss:
 def _is_free_to_read(x: Tensor) -> bool:
     """Return whether a value can be read without waiting for an accelerator."""
     return x.device.type == "cpu"
+
+
+def probe_loss(
+    outcome: Outcome, local: LocalPredictor, probes: StepBatch, weighted: Tensor | bool
+) -> tuple[Tensor, Tensor]:
+    """Compute the loss of the predictor without memory at every probe, and which of them count, ``[B, K]``.
+
+    Args:
+        outcome: the outcomes' distribution.
+        local: the predictor.
+        probes: more of them come from the end of an episode, and from short episodes, than there are such steps.
+        weighted: whether each counts as if all steps were equally likely. Without, what comes once is learned soon; with,
+            the probabilities are right.
+    """
+    loss = outcome.loss(local(probes.context), probes.outcome)
+    if probes.weight is not None:
+        loss = loss * torch.where(torch.as_tensor(weighted, device=loss.device), probes.weight, 1)
+    return loss, probes.valid

@@ -23,7 +23,7 @@ from memup_lightning.models.uncertainty import LocalPredictor
 from memup_lightning.modules.base import OptimizerCallable, adam
 from memup_lightning.modules.encoding import MemoryEncoding
 from memup_lightning.modules.evaluation.memory import MemoryEvaluation
-from memup_lightning.modules.losses import FiniteLoss, sum_losses
+from memup_lightning.modules.losses import FiniteLoss, probe_loss, sum_losses
 from memup_lightning.modules.standardization import fit_standardizers
 from memup_lightning.modules.states.lane_states import LaneStates
 from memup_lightning.modules.trial import check_predictor, check_size, make_part, try_networks
@@ -165,9 +165,9 @@ class MemoryTask(MemoryEncoding, MemoryEvaluation, AveragedTask):
             return lane, int(chunk.probes.position[lane, step])
         return lane, int(chunk.start[lane]) + step
 
-    def local_loss(self, probes: StepBatch) -> tuple[Tensor, Tensor]:
-        """Compute the loss of the predictor without memory at every probe, ``[B, K]``, and which of them count."""
-        return self.outcome.loss(self.local(probes.context), probes.outcome), probes.valid
+    def local_loss(self, probes: StepBatch, weighted: Tensor | bool) -> tuple[Tensor, Tensor]:
+        """The loss of the predictor without memory, ``[B, K]``: see :func:`~memup_lightning.modules.losses.probe_loss`."""
+        return probe_loss(self.outcome, self.local, probes, weighted)
 
     def unroll(self, chunk: Chunk, state: State | None) -> tuple[Tensor, State]:
         """Run encoder and memory over a chunk: m ``[B, T, output_size]`` and the state after it."""

@@ -110,7 +110,7 @@ class MemUP(TargetTask):
             )
         loss, counts = self._target_loss(chunk, chunk.targets, memory)
         self._target_losses = loss.detach(), counts
-        terms = {"memory_loss": (loss, counts), "local_loss": self.local_loss(chunk.probes)}
+        terms = {"memory_loss": (loss, counts), "local_loss": self.local_loss(chunk.probes, chunk.targets.valid.any())}
         if self.current_step is not False:
             terms["current_loss"] = self._current_loss(chunk, chunk.targets, memory)
         if weight := self._drift_weight(chunk):

@@ -9,6 +9,8 @@ from memup_lightning.chunk import Chunk
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.modules.memory_task import MemoryTask
 
+_WEIGHTED_FROM = 2000  # updates after which probes are weighted; of MemUP from the first targets on, no later than this
+
 
 class TBPTT(MemoryTask):
     """Memory trained by truncated backpropagation through time (Williams & Peng, Neural Computation 1990).
@@ -47,7 +49,7 @@ class TBPTT(MemoryTask):
         return self.mean_losses(
             {
                 "outcome_loss": (loss, torch.ones_like(loss, dtype=torch.bool)),
-                "local_loss": self.local_loss(chunk.probes),
+                "local_loss": self.local_loss(chunk.probes, chunk.step >= _WEIGHTED_FROM),
             }
         )
 

@@ -209,19 +209,22 @@ def test_without_targets_at_all_every_step_counts_in_the_current_loss() -> None:
     assert found[0] == found[1] != 0
 
 
-def test_the_local_loss_is_the_mean_over_the_probes() -> None:
+@pytest.mark.parametrize("selector", [TopK(0), TopK(1)], ids=["before the first targets", "from then on"])
+def test_the_local_loss_is_the_mean_over_the_probes_weighted_when_there_are_targets(selector: Selector) -> None:
     source = episodes()
     task = task_of(source)
     model = model_of(task)
-    (chunk,) = chunks_of(source, task, TopK(1), 1)
+    (chunk,) = chunks_of(source, task, selector, 1)
     assert chunk.probes is not None
+    assert chunk.probes.weight is not None
     terms = []
     for lane in range(chunk.lanes):
-        for step in chunk.probes.position[lane].tolist():
+        for step, weight in zip(chunk.probes.position[lane].tolist(), chunk.probes.weight[lane], strict=True):
             at = source.read(int(chunk.episode[lane]), step, step + 1)
             if at[HAS_OUTCOME][0]:
                 context = context_of(source, task, int(chunk.episode[lane]), step)
-                terms.append(model.outcome.loss(model.local(context), torch.from_numpy(at[OUTCOME]))[0])
+                loss = model.outcome.loss(model.local(context), torch.from_numpy(at[OUTCOME]))[0]
+                terms.append(loss * weight if selector.num_targets else loss)
     loss = model.losses(chunk, model.unroll(chunk, None)[0])["local_loss"]
     assert torch.allclose(loss, torch.stack(terms).mean(), atol=1e-5)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from memup_lightning.data.streaming.samplers import LaneSampler, Positions, ShuffledLaneSampler, Visits
 from memup_lightning.exceptions import MemUPError
@@ -78,6 +79,15 @@ class CurriculumSampler(LaneSampler):
 
     def _stage(self, step: int) -> int:
         return int(np.searchsorted(self._begins, step, side="right")) - 1
+
+    def episode_weights(self, steps: IntArray, episode: IntArray) -> npt.NDArray[np.float64]:
+        stage = np.searchsorted(self._begins, steps, side="right") - 1
+        weights = np.empty(episode.shape)
+        for number in np.unique(stage).tolist():
+            rows, admitted = stage == number, self._admitted[number]
+            own = np.searchsorted(admitted, episode[rows])
+            weights[rows] = self._stages[number].episode_weights(steps[rows], own)
+        return weights
 
     def at(self, steps: IntArray) -> Positions:
         steps = np.asarray(steps, np.int64)

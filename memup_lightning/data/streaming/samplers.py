@@ -21,6 +21,7 @@ from memup_lightning.exceptions import MemUPError, check_at_least
 from memup_lightning.typing import IntArray
 
 _ORDER_STREAM, _LEAVING_STREAM, _OFFSET_STREAM = 1, 2, 3  # separate streams of random numbers
+_NUM_LENGTHS = 1024  # quantiles of the lengths of episodes by which the weights of episodes are scaled
 _MAX_RESTART = 0.999  # a lane of this probability plays almost nothing but first chunks
 
 
@@ -60,6 +61,18 @@ class LaneSampler(ABC):
     @abstractmethod
     def at(self, steps: IntArray) -> Positions:
         """Return the positions of all lanes at the given steps of the run, ``[steps, lanes]``."""
+
+    def episode_weights(self, steps: IntArray, episode: IntArray) -> npt.NDArray[np.float64]:
+        """Return how often an episode would be played if its length alone decided, relative to how often a lane plays it.
+
+        Args:
+            steps: of the run, ``[steps]``.
+            episode: of each lane at each of them, ``[steps, lanes]``.
+
+        Returns:
+            ``[steps, lanes]``, of mean 1 over a run; here 1.
+        """
+        return np.ones(episode.shape)
 
 
 class ShuffledLaneSampler(LaneSampler):
@@ -110,12 +123,31 @@ class ShuffledLaneSampler(LaneSampler):
             self.restart = restart_probabilities(int(lengths.max()), all_lanes, chunk_length)[self.lane]
         else:
             self.restart = np.asarray(restart, float)[self.lane * len(restart) // all_lanes]
+        self._usual: npt.NDArray[np.float64] | None = (
+            None  # steps of an episode for each of its chunks that a lane plays, ``[lanes]``
+        )
         self._rewind()
 
     def at(self, steps: IntArray) -> Positions:
         steps = np.asarray(steps, np.int64)
         column, begin = self._find(steps)
         return Positions(self._episodes[np.arange(self.lanes), column], (steps[:, None] - begin) * self.chunk_length)
+
+    def episode_weights(self, steps: IntArray, episode: IntArray) -> npt.NDArray[np.float64]:
+        if self._usual is None:
+            number = min(len(self.lengths), _NUM_LENGTHS)
+            some = np.sort(self.lengths)[((np.arange(number) + 0.5) / number * len(self.lengths)).astype(np.int64)]
+            self._usual = some.sum() / self._chunks(np.broadcast_to(some[:, None], (len(some), self.lanes))).sum(0)
+        lengths = self.lengths[episode]
+        weights: npt.NDArray[np.float64] = lengths / self._chunks(lengths) / self._usual
+        return weights
+
+    def _chunks(self, lengths: IntArray) -> npt.NDArray[np.float64]:
+        """Return how many chunks of an episode of some length each lane plays on average, ``[rows, lanes]``."""
+        number = -(-lengths // self.chunk_length)
+        p = np.where(self.restart > 0, self.restart, 0.5)
+        chunks: npt.NDArray[np.float64] = np.where(self.restart > 0, -np.expm1(number * np.log1p(-p)) / p, number)
+        return chunks
 
     def visits(self, step: int) -> Visits:
         """Return the visit that each lane plays at a step: where another sampler of these settings may begin."""

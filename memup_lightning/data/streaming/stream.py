@@ -102,7 +102,7 @@ class ChunkStream(IterableDataset[Chunk]):
         at = self.schedule.at(steps)
         whole = self.rows(at.episode.ravel(), at.start.ravel())
         if self.probes:
-            whole.probes = self._probe(np.repeat(steps, self.schedule.lanes), np.maximum(at.episode.ravel(), 0))
+            whole.probes = self._probe(steps, at.episode)
         return whole
 
     def rows(self, episode: IntArray, start: IntArray) -> Chunk:
@@ -149,22 +149,34 @@ class ChunkStream(IterableDataset[Chunk]):
         }
 
     def _probe(self, steps: IntArray, episode: IntArray) -> StepBatch:
-        lanes = self.schedule.lanes
-        # Numbered among the lanes of all ranks: the draws do not depend on the number of ranks.
-        lane = np.tile(self.schedule.first_lane + np.arange(lanes), len(steps) // lanes)
-        return self.probe(episode, rng.uniform(self.seed, steps[:, None], lane[:, None], np.arange(self.probes)))
+        # Lanes are numbered among those of all ranks: the draws do not depend on the number of ranks.
+        draw = rng.uniform(
+            self.seed, steps[:, None, None], self.schedule.lane[:, None], np.arange(self.probes)
+        ).reshape(-1, self.probes)
+        episode = np.maximum(episode, 0)
+        probes = self.probe(episode.ravel(), draw)
+        weights = self.schedule.episode_weights(steps, episode).reshape(-1, 1)
+        assert probes.weight is not None
+        probes.weight *= torch.from_numpy(weights.astype(np.float32))
+        return probes
 
     def probe(self, episode: IntArray, draw: npt.NDArray[np.float64]) -> StepBatch:
         """Steps of some episodes, for each ``[rows]`` as many as there are draws from [0, 1), ``[rows, probes]``.
 
         Half of the probes are uniform over the episode. For the other half every distance from the end, on a logarithmic
-        scale, is equally likely, so that an outcome that comes once, at the end of a long episode, is sampled too."""
-        length = self.source.lengths[episode][:, None]
+        scale, is equally likely, so that an outcome that comes once, at the end of a long episode, is sampled too. Their
+        weights are relative to a uniform draw from the episode."""
+        length, number = self.source.lengths[episode][:, None], draw.shape[1]
         anywhere = np.floor(draw * length)
         near_end = length - np.floor(np.exp(draw * np.log1p(length)))
-        position = np.where(np.arange(draw.shape[1]) % 2, anywhere, near_end).astype(np.int64).clip(0, length - 1)
-        arrays = self.reader.read(np.repeat(episode, draw.shape[1]), position.ravel())
-        return self.reader.steps(arrays, position, np.ones(position.size, bool), draw.shape)
+        position = np.where(np.arange(number) % 2, anywhere, near_end).astype(np.int64).clip(0, length - 1)
+        arrays = self.reader.read(np.repeat(episode, number), position.ravel())
+        steps = self.reader.steps(arrays, position, np.ones(position.size, bool), draw.shape)
+        ahead = length - position  # steps to the end, this one included
+        share = number // 2 / number
+        likely = share / length + (1 - share) * np.log1p(1 / ahead) / np.log1p(length)
+        steps.weight = torch.from_numpy((1 / length / likely).astype(np.float32))
+        return steps
 
     def sample_steps(self, count: int, draw: int) -> StepBatch:
         """Return about ``count`` steps of all episodes, drawn as probes are; other ones for every ``draw``."""

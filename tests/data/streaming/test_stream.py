@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 from memup_lightning.chunk import Chunk
 from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, OUTCOME, ArrayEpisodes
 from memup_lightning.data.streaming import stream as stream_module
+from memup_lightning.data.streaming.curriculum import CurriculumSampler
 from memup_lightning.data.streaming.samplers import LaneSampler, SequentialSampler, ShuffledLaneSampler
 from memup_lightning.data.streaming.stream import ChunkStream
 from memup_lightning.data.streaming.target_join import TargetJoin
@@ -267,6 +268,36 @@ def test_probes_see_every_step_and_the_last_ones_of_a_long_episode_often() -> No
     counts = np.bincount(position, minlength=1000) / len(position)
     assert counts[-1] > 0.02  # an evenly drawn probe would see it with probability 0.001
     assert counts[:500].sum() == pytest.approx(0.25 + 0.5 * np.log(2) / np.log(1001), abs=0.03)
+
+
+@pytest.mark.parametrize("restart", [(0.0,), (0.9, 0.1, 0.0), None], ids=["to the end", "restarts", "horizons"])
+@pytest.mark.parametrize("curriculum", [{}, {900: 20}], ids=["all", "short first"])
+@pytest.mark.parametrize("probes", [1, 2, 5])
+def test_weighted_probes_count_as_if_all_steps_were_equally_likely(
+    restart: tuple[float, ...] | None, curriculum: dict[int, int], probes: int
+) -> None:
+    lengths = np.array([3, 12, 20, 60, 150, 1, 40, 7])
+    schedule = CurriculumSampler(curriculum, lengths, 24, 5, restart, seed=1)
+    stream = stream_of(episodes(lengths), schedule, 4000, probes=probes)
+    begin = max(curriculum, default=0)
+    weights, number = 0.0, 0
+    counts = np.zeros((len(lengths), 150))
+    for step in range(begin, begin + 3000, 50):
+        chunk = stream.block(np.arange(step, step + 50))
+        assert chunk.probes is not None
+        assert chunk.probes.weight is not None
+        episode = chunk.episode[:, None].expand_as(chunk.probes.position)
+        np.add.at(counts, (episode.numpy(), chunk.probes.position.numpy()), chunk.probes.weight.numpy())
+        weights, number = weights + float(chunk.probes.weight.sum()), number + chunk.probes.weight.numel()
+    assert weights / number == pytest.approx(1, abs=0.05)
+    exists = np.arange(150) < lengths[:, None]
+    assert not counts[~exists].any()
+    share = counts / counts.sum() * lengths.sum()
+    by_length = share.sum(1) / lengths  # every step of every episode has its share, whatever the episode's length ...
+    assert by_length[lengths >= 12] == pytest.approx(1, abs=0.15)
+    assert share[exists & (lengths >= 40)[:, None]].std() < 0.6
+    last = share[np.arange(len(lengths)), lengths - 1]
+    assert last[lengths >= 12].mean() == pytest.approx(1, abs=0.2)  # ... and the last one has no more
 
 
 def test_probes_change_with_step_lane_and_seed() -> None:
