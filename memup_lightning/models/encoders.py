@@ -17,6 +17,7 @@ from memup_lightning.specs import FieldSpec
 ONE_HOT_UP_TO = 32
 """Tokens of more classes are embedded."""
 _INDEX_DTYPES = (torch.int32, torch.int64)  # of F.embedding
+_IMAGES_AT_ONCE = 512  # without gradients
 _MIN_PICTURE_SIDE = 12  # pixels; smaller images are mostly symbolic
 
 
@@ -89,12 +90,18 @@ class ImageEncoder(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        lead = x.shape[:-3]
-        image = x.reshape(-1, *x.shape[-3:]).movedim(-1, 1).to(self.project.weight.dtype) / self.scale
+        rows = x.reshape(-1, *x.shape[-3:])
+        if torch.is_grad_enabled() or len(rows) <= _IMAGES_AT_ONCE:
+            features = self._encode(rows)
+        else:  # whole episodes, whose feature maps take a hundred times the memory of their pixels
+            features = torch.cat([self._encode(part) for part in rows.split(_IMAGES_AT_ONCE)])
+        return features.view(*x.shape[:-3], self.output_size)
+
+    def _encode(self, rows: Tensor) -> Tensor:
+        image = rows.movedim(-1, 1).to(self.project.weight.dtype) / self.scale
         if self.standardize:
             image = F.layer_norm(image, image.shape[1:])
-        features = torch.relu(self.project(self.layers(image).flatten(1)))
-        return features.view(*lead, self.output_size)
+        return torch.relu(self.project(self.layers(image).flatten(1)))
 
 
 class SmallImageEncoder(ImageEncoder):

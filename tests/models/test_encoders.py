@@ -104,6 +104,18 @@ def test_a_standardised_image_is_seen_alike_in_any_light() -> None:
     assert encoder(plain).isfinite().all()
 
 
+def test_many_images_are_encoded_a_few_at_a_time_without_gradients() -> None:
+    encoder = ImageEncoder(FieldSpec((36, 36, 1), "uint8", "image"), output_size=8)
+    sizes: list[int] = []
+    encoder.layers.register_forward_pre_hook(lambda _, given: sizes.append(len(given[0])))
+    x = torch.randint(0, 256, (6, 200, 36, 36, 1), dtype=torch.uint8)
+    whole = encoder(x)
+    with torch.no_grad():
+        parts = encoder(x)
+    assert sizes == [1200, 512, 512, 176]
+    torch.testing.assert_close(parts, whole.detach())
+
+
 @pytest.mark.parametrize("encoder", [ImageEncoder, SmallImageEncoder])
 @pytest.mark.parametrize("shape", [(1, 1, 1), (7, 7, 3), (15, 40, 3), (35, 36, 1)])
 def test_an_image_of_any_size_is_encoded(encoder: type[ImageEncoder], shape: tuple[int, int, int]) -> None:
