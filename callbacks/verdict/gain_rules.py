@@ -41,8 +41,9 @@ def overfitted(run: Measurements) -> Finding | None:
         return None
     train = run.train or val
     margin = max(_OVERFITTED_BITS, 0.3 * train.gain.mean)
-    higher = train.gain.low > val.gain.high
-    apart = higher and (train.gain.mean - val.gain.mean >= margin or (train.explains and not explains_some(val)))
+    higher = train.explains and train.gain.low > val.gain.high
+    alone = not explains_some(val) and not val.local_is_worse
+    apart = higher and (train.gain.mean - val.gain.mean >= margin or alone)
     if not apart and run.best is None:
         return None
     held = explains_some(val) if run.best is not None else explains_some(val) or run.best_gain > SOME_BITS
@@ -107,7 +108,7 @@ def worse_than_constant(run: Measurements) -> Finding | None:
         else "give a smaller learning rate: --model.init_args.optimizer=torch.optim.Adam "
         "--model.init_args.optimizer.init_args.lr=0.0003"
         if shared
-        else "compare the outcomes of training and validation episodes: they differ",
+        else "check that validation episodes are like training episodes, their outcomes above all",
         numbers_of(val) | {"own": val.own, "above_constant": above._asdict()},
     )
 

@@ -40,7 +40,7 @@ _MAX_LENGTH = 50_000  # steps of an episode that are played
 _MAX_SECONDS = 5.0  # of a split; steps that are not reached by then are left out
 _TRIED = 64  # steps of an episode in which outcomes are looked for, where the data mark none
 _APART = 4  # the last third of the steps must be so many times later than the first
-_TINY = 1e-9
+_TINY = 1e-30  # squares of small outcomes are small
 _RARE = 20  # range of an input in spreads, above which it is seldom other than usual
 _KNOWN_ERROR = 0.05  # bits: a context cluster of less is noise, if that is certain
 
@@ -104,7 +104,7 @@ def _of_metrics(metrics: Mapping[str, float]) -> SplitMeasurement | None:
     if not {"val/memory_gain", "val/local_nll", f"val/{loss}", f"val/local_{loss}"} <= metrics.keys():
         return None
     gain, without = metrics["val/memory_gain"], max(metrics[f"val/local_{loss}"], _TINY)
-    share = min(max(metrics.get("val/base_rate", 0.5), _TINY), 1 - _TINY)
+    share = min(max(metrics.get("val/base_rate", 0.5), 1e-9), 1 - 1e-9)
     entropy = -share * math.log(share) - (1 - share) * math.log(1 - share)  # of two classes; of more it is larger
     own = entropy if loss == "nll" else metrics.get("val/mean_mse", without)
     return SplitMeasurement(
@@ -131,7 +131,9 @@ def _measure_split(model: MemoryTask, split: EpisodeSplit, has_targets: bool) ->
     if not at_once.any():
         return None
     classes = split.task.outcome.type == "token"
-    own = model.own_uncertainty(steps.outcome[torch.from_numpy(at_once)]) * (BITS_PER_NAT if classes else 1)
+    outcome = steps.outcome[torch.from_numpy(at_once)]
+    own = model.own_uncertainty(outcome) * (BITS_PER_NAT if classes else 1)
+    own = 0.0 if bool((outcome == outcome[:1]).all()) else own  # rounding leaves some variance
     losses = compare_losses(model, steps, memory, torch.from_numpy(distances), at_once, classes)
     worse = losses.local_is_worse(at_once)
     gain, without = losses.gains(worse)
@@ -143,7 +145,7 @@ def _measure_split(model: MemoryTask, split: EpisodeSplit, has_targets: bool) ->
         curve=_curve(distances, gain, counts),
         surprise=float(without[at_once].mean()),
         explained=1 - with_memory / max(min(without_memory, own) if worse else without_memory, _TINY),
-        uncertain=without_memory / own if own > _TINY else 0.0,
+        uncertain=without_memory / own if own else 0.0,
         own=own,
         above_constant=losses.above_constant(losses.with_memory[..., 0], at_once),
         local_is_worse=worse,

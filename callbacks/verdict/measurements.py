@@ -165,23 +165,26 @@ class Measurements:
         return max((x for x in (*gains, *measured) if abs(x) < _MAX_VALUE), default=-np.inf)
 
     def rise(self) -> float | None:
-        """Return by how many bits the gain rose over the last half of the validations; None where that is not certain."""
-        if (trend := self._trend()) is None:
+        """Return by how many bits the gain rose over the last half of the validations; None where that is not certain, and
+        where it has stood still since."""
+        if (trend := self._trend(2)) is None or self.standing_since() is not None:
             return None
-        slope, error, last = trend
-        return slope if slope > max(_MIN_RISE, 2 * error, 0.05 * abs(last)) else None
+        slope, error, y = trend
+        return slope if slope > max(_MIN_RISE, 2 * error, 0.05 * abs(float(y[-1]))) else None
 
     def standing_since(self) -> int | None:
-        """Return the update since which the gain has not risen; None where it may have, or not for long."""
-        rows, trend = self._evaluations(), self._trend()
-        if trend is None or len(rows) < 2 * _MIN_EVALUATIONS:
-            return None
-        slope, error, _ = trend
-        y = rows[len(rows) // 2 :, 1]
-        if slope + 2 * error > max(2 * _MIN_RISE, 0.1 * abs(float(y.mean()))):
-            return None
-        since = float(rows[int(np.argmax(rows[:, 1] >= y.mean() - y.std())), 0])  # some row of the last half is as high
-        return int(since) if rows[-1, 0] - since >= max(_LONG, rows[-1, 0] / 2) else None
+        """Return the update since which the gain has not risen, for a third of the run; None where it may have."""
+        rows = self._evaluations()
+        for part in (2, 3):
+            if len(rows) < part * _MIN_EVALUATIONS or (trend := self._trend(part)) is None:
+                continue
+            slope, error, y = trend
+            if slope + 2 * error > max(2 * _MIN_RISE, 0.1 * abs(float(y.mean()))):
+                continue
+            since = float(rows[int(np.argmax(rows[:, 1] >= y.mean() - y.std())), 0])  # one of the last is as high
+            if rows[-1, 0] - since >= max(_LONG, rows[-1, 0] / 3):
+                return int(since)
+        return None
 
     def _evaluations(self) -> FloatArray:
         """Return updates and gain of the validations, ``[n, 2]``."""
@@ -189,10 +192,11 @@ class Measurements:
         finite: FloatArray = rows[(np.abs(rows) < _MAX_VALUE).all(1)]
         return finite
 
-    def _trend(self) -> tuple[float, float, float] | None:
-        """Return the change of the gain over the last half of the validations, its standard error, and the last gain."""
+    def _trend(self, part: int) -> tuple[float, float, FloatArray] | None:
+        """Return how much the gain changed over the last half or third of the validations, the standard error of that, and
+        their gains."""
         rows = self._evaluations()
-        rows = rows[-max(_MIN_EVALUATIONS, len(rows) // 2) :]
+        rows = rows[-max(_MIN_EVALUATIONS, len(rows) // part) :]
         if len(rows) < _MIN_EVALUATIONS or rows[-1, 0] - rows[0, 0] < 1:
             return None
         x, y = rows.T
@@ -200,7 +204,7 @@ class Measurements:
         slope = float(x @ (y - y.mean()) / (x @ x))
         left = y - y.mean() - slope * x
         error = float(np.sqrt((left @ left) / (len(x) - 2) / (x @ x)))
-        return slope, error, float(y[-1])
+        return slope, error, y
 
     def to_dict(self) -> dict[str, Any]:
         """Convert to plain values, as ``summary.json`` has them."""

@@ -79,14 +79,16 @@ class Verdict(Callback):
         self._concluded = True
         try:
             kept = find_callback(trainer, BestWeights)
+            restored = kept if kept is not None and kept.restored else None
+            logged = {name: float(x) for name, x in trainer.callback_metrics.items()}
             with trainer.precision_plugin.forward_context():
                 self.measurements = measure(
                     model,
                     data,
                     trainer.global_step,
                     self._history,
-                    {name: float(x) for name, x in trainer.callback_metrics.items()},
-                    kept.best if kept is not None and kept.restored else None,
+                    logged if restored is None else logged | restored.metrics,
+                    None if restored is None else restored.best,
                 )
             self.findings = judge(self.measurements)
             if pictures:

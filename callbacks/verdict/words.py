@@ -30,7 +30,7 @@ def how_much(run: Measurements, split: SplitMeasurement) -> str:
 def measured_at(run: Measurements, split: SplitMeasurement) -> str:
     """Say over how many validation episodes something was measured."""
     if not split.episodes:
-        return ""  # by the last validation
+        return ", by the validation"
     number = split.curve[0].steps
     what = "target" if run.steps == "targets" and run.needs_targets else "step"
     plural = "s" * (number != 1), "s" * (split.episodes != 1)

@@ -24,6 +24,15 @@ def test_a_gain_that_may_rise_within_its_noise_does_not_stand() -> None:
     assert run(HALF, history=STANDING).standing_since() == 1000
 
 
+def test_a_gain_that_rose_once_and_stands_since_does_not_still_rise() -> None:
+    late = tuple((500.0 * n, 0.6 * (n > 20) + 0.01 * (-1) ** n) for n in range(1, 34))
+    assert run(HALF, history=late).standing_since() == 10_500
+    assert judge(run(HALF, history=late, updates=16_500))[0].name == "partly_explained"
+    soon = late[:24]  # 2,000 updates later
+    assert run(HALF, history=soon).standing_since() is None
+    assert judge(run(HALF, history=soon))[0].name == "undertrained"
+
+
 def test_nothing_holds_where_the_best_weights_explain_nothing_either() -> None:
     worse = ((500.0, -0.005), (9000.0, -0.28))
     found = judge(run(split(-0.005), best=(500, -0.005), history=worse))[0]
@@ -62,6 +71,11 @@ def test_predictions_that_are_as_good_as_a_constant_are_blind() -> None:
 def test_over_fitting_comes_before_what_follows_from_it() -> None:
     val, train = constant(1.0, local=1.0, memory=2.4), constant(1.0, local=1.0, memory=0.2)
     assert [finding.name for finding in judge(run(val, train, history=HELD))] == ["overfitted"]
+    both = judge(run(constant(1.0, local=1.2, memory=1.3), train))
+    assert [finding.name for finding in both] == ["memorized", "worse_than_constant"]
+    little = judge(run(constant(1.0, local=1.2, memory=1.0), constant(1.0, local=1.2, memory=0.94)))
+    assert little[0].name == "worse_than_constant"
+    assert "are like training episodes" in str(little[0].try_first)
 
 
 def test_targets_are_not_called_noise_before_anything_is_explained() -> None:

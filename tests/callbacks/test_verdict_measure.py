@@ -14,7 +14,9 @@ from memup_lightning.callbacks.verdict import measure as module
 from memup_lightning.callbacks.verdict.measure import MAX_EPISODES, measure
 from memup_lightning.callbacks.verdict.measurements import SplitMeasurement, bootstrap
 from memup_lightning.callbacks.verdict.rules import judge
+from memup_lightning.datamodules import ArrayDataModule
 from memup_lightning.datamodules.recorded import splits
+from memup_lightning.modules import TBPTT
 from tests.callbacks.cue_task import CueData, keeping_model
 
 
@@ -168,6 +170,23 @@ def test_too_few_steps_tell_no_shares_of_classes() -> None:
     found = measured(0, num_val=16)
     assert found.above_constant is None
     assert not found.local_is_worse
+
+
+def test_small_numbers_are_not_taken_for_equal_ones() -> None:
+    y = np.random.default_rng(1).standard_normal((64, 20)).astype(np.float32)
+    found = {}
+    for scale in (1e-6, 0.0):
+        episodes = [(x[:, None], 1e-7 + scale * x) for x in y]
+        data = ArrayDataModule(lambda rows=episodes: iter(rows), lanes=16, chunk_length=10)  # type: ignore[misc]
+        data.setup("fit")
+        found[scale] = measure(TBPTT(data.task), data, updates=10)
+    small, alike = found[1e-6].val, found[0.0].val
+    assert small is not None
+    assert alike is not None
+    assert small.uncertain > 0.5
+    assert small.explained < 0.5
+    assert alike.own == 0
+    assert "all alike" in judge(found[0.0])[0].sentence
 
 
 def test_rare_marks_are_not_badly_scaled() -> None:
