@@ -8,13 +8,15 @@ from typing import Any, Unpack
 
 import gymnasium
 import numpy as np
+from tqdm import tqdm
 
 from memup_lightning.data.episodes import EpisodeSource
 from memup_lightning.data.fingerprint import Json, fingerprints
 from memup_lightning.data.subset import EpisodeSubset, split_by_share
 from memup_lightning.datamodules.recorded.rewards import RewardDataModule, RewardOptions
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.rl.collectors.episodes import Episode, check_episode, progress_bar
+from memup_lightning.progress import progress_bar
+from memup_lightning.rl.collectors.episodes import Episode, check_episode
 from memup_lightning.rl.spaces import space_fields, space_leaves
 from memup_lightning.specs import FieldSpec
 from memup_lightning.typing import Split
@@ -99,7 +101,7 @@ class MinariDataModule(RewardDataModule):
     def _read(self) -> Iterator[Episode]:
         observation, action = self.spaces()
         fields = space_fields("observation", observation) | space_fields("action", action) | {"reward": FieldSpec()}
-        bar = progress_bar(self.opened.total_episodes)
+        bar: tqdm[Any] = progress_bar(None, "reading", "episodes", total=self.opened.total_episodes)
         for episode in self.opened.iterate_episodes():
             bar.update()
             steps = len(episode.rewards)

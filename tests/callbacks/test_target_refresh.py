@@ -12,6 +12,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
 from pytorch_lightning.demos.boring_classes import BoringModel
 
+from memup_lightning import progress
 from memup_lightning.callbacks import TargetRefresh
 from memup_lightning.data.episodes import HAS_OUTCOME, OUTCOME, ArrayEpisodes, EpisodeSource
 from memup_lightning.data.streaming.samplers import ShuffledLaneSampler
@@ -266,6 +267,19 @@ def test_scoring_leaves_the_model_as_it_was() -> None:
 
 
 # --- what is said
+
+
+def test_scoring_that_takes_long_shows_its_progress(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = data_of()
+    data.setup("fit")
+    model = MemUP(data.task)
+    score_on_all_ranks(data, model, "train", np.arange(4), 2)
+    assert "scoring" not in capsys.readouterr().err
+    monkeypatch.setattr(progress, "_DELAY", 0.0)
+    score_on_all_ranks(data, model, "train", np.arange(4), 2)
+    assert "scoring" in capsys.readouterr().err
 
 
 def test_recall_and_cost_are_logged() -> None:

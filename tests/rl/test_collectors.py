@@ -12,6 +12,7 @@ import pytest
 from gymnasium import spaces
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 
+from memup_lightning import progress
 from memup_lightning.data.episodes import ArrayEpisodes
 from memup_lightning.datamodules import GymnasiumDataModule
 from memup_lightning.datamodules.recorded import gymnasium as gymnasium_data
@@ -19,7 +20,6 @@ from memup_lightning.datamodules.recorded import rewards
 from memup_lightning.envs import TMazeVectorEnv
 from memup_lightning.envs.policies import InformedPolicy, Policy, random_policy
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.rl.collectors import episodes as collection
 from memup_lightning.rl.collectors.episodes import collect, concatenate_episodes
 from memup_lightning.rl.spaces import space_fields
 from memup_lightning.rl.vector_envs import make_vector_env
@@ -449,7 +449,7 @@ def test_a_collection_that_takes_long_shows_its_progress(
 ) -> None:
     collect_all(counting(2), step_count, 20, seed=0)
     assert "collecting" not in capsys.readouterr().err
-    monkeypatch.setattr(collection, "_PROGRESS_DELAY", 0.0)
+    monkeypatch.setattr(progress, "_DELAY", 0.0)
     collect_all(counting(2), step_count, 100, seed=0)
     last = capsys.readouterr().err.split("\r")[-1]
     assert "100/100" in last

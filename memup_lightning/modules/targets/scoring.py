@@ -10,6 +10,7 @@ from torch import nn
 
 from memup_lightning.distributed import all_gather_object, share_of_episodes, world_size
 from memup_lightning.models.eval_mode import eval_mode
+from memup_lightning.progress import progress_bar
 from memup_lightning.protocols import ChunkSource, EpisodeSplit, TargetLearner
 from memup_lightning.typing import IntArray, Split
 
@@ -30,7 +31,7 @@ def score_episodes(data: ChunkSource, model: TargetLearner, split: Split, episod
     there, by_cluster = data.splits[split], data.selects_by_cluster()
     collector, state, num_evaluated = None, None, np.zeros(len(there.lengths), np.int64)
     with eval_mode(cast(nn.Module, model)):
-        for chunk in there.chunks(episodes, lanes):
+        for chunk in progress_bar(there.chunks(episodes, lanes), "scoring", "chunks", leave=False):
             moved = chunk.to(model.device)
             if bool(chunk.is_first.any()):  # every lane begins a new episode with this chunk, or has none left
                 if collector is not None:

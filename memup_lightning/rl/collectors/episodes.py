@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 import time
 import zlib
 from collections import deque
@@ -16,9 +15,9 @@ from gymnasium.vector import VectorEnv
 from tqdm import tqdm
 
 from memup_lightning.data.episodes import MAX_MAGNITUDE
-from memup_lightning.distributed import rank
 from memup_lightning.envs.policies import InformedPolicy, Policy
 from memup_lightning.exceptions import MemUPError, check_at_least, user_code
+from memup_lightning.progress import progress_bar
 from memup_lightning.rl.collectors.env_driver import EnvDriver, episode_quota
 from memup_lightning.rl.spaces import Leaves, space_fields, space_leaves, space_parts
 from memup_lightning.specs import FieldSpec
@@ -30,7 +29,6 @@ INFO = "info."
 """Prefix of the fields that hold infos of a step."""
 
 _BLOCK_BYTES = 4 << 20  # of the steps that are held together
-_PROGRESS_DELAY = 2.0  # seconds without a progress bar
 _PROGRESS_STEPS = 32  # steps between two updates of the speed that it shows
 
 
@@ -93,7 +91,7 @@ def collect(
         raise MemUPError(f"the environment's infos hold no {', '.join(missing)}; they hold {', '.join(infos)}")
     discarded, began = 0, time.monotonic()
     shown: set[tuple[int, ...]] = set()  # checksums of what the episodes show
-    bar = progress_bar(episodes)
+    bar: tqdm[Any] = progress_bar(None, "collecting", "episodes", total=episodes)
     while (done < quota).any():
         informed = (infos,) if isinstance(policy, InformedPolicy) else ()
         with user_code("the policy", "policy(observations, action_space) returns an action for each environment"):
@@ -187,20 +185,6 @@ def check_episode(episode: Episode, place: str) -> None:
             f"{name}{entry or ''} at step {step} of {place} is {array[(step, *entry)]:g}; give finite numbers of magnitude "
             f"{MAX_MAGNITUDE:g} at most: correct or clip them with a wrapper"
         )
-
-
-def progress_bar(episodes: int) -> tqdm[Any]:
-    """Make a progress bar over episodes, on rank zero; it appears after two seconds, and is updated rarely in a file."""
-    interval = 0.2 if sys.stderr.isatty() else 10.0
-    return tqdm(
-        total=episodes,
-        desc="collecting",
-        unit=" episodes",
-        delay=_PROGRESS_DELAY,
-        mininterval=interval,
-        miniters=0,
-        disable=rank() > 0,
-    )
 
 
 class RecentSteps:
