@@ -44,7 +44,7 @@ def overfitted(run: Measurements) -> Finding | None:
     higher = train.explains and train.gain.low > val.gain.high
     alone = not explains_some(val) and not val.local_is_worse
     apart = higher and (train.gain.mean - val.gain.mean >= margin or alone)
-    if not apart and run.best is None:
+    if not apart and (run.best is None or not (train.explains or run.learned_training_episodes)):
         return None
     held = explains_some(val) if run.best is not None else explains_some(val) or run.best_gain > SOME_BITS
     more = 8 * run.episodes
@@ -133,8 +133,8 @@ def _unit(run: Measurements) -> str:
 
 
 def restored(run: Measurements) -> Finding | None:
-    """Say that an explained run ends with other weights than its last."""
-    if run.best is None or run.val is None or unexplained(run) is not None:
+    """Say that a run ends with other weights than its last, where no verdict of over-fitting does."""
+    if run.best is None or run.val is None or overfitted(run) is not None:
         return None
     return Finding(
         "restored",

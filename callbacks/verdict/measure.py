@@ -52,6 +52,7 @@ def measure(
     history: Sequence[tuple[float, float]] = (),
     metrics: Mapping[str, float] | None = None,
     best: tuple[int, float] | None = None,
+    train_gains: Sequence[float] = (),
 ) -> Measurements:
     """Measure a run at its end, in this process alone: no collective is called, and nothing of the run changes.
 
@@ -62,6 +63,7 @@ def measure(
         history: updates and memory gain of each validation.
         metrics: what the last validation logged; of episodes too long to be played again, these are the measurements.
         best: updates and memory gain of the validation whose weights the run ends with; None: its last weights.
+        train_gains: memory gain in training episodes at each validation.
     """
     train, val = data.splits["train"], data.splits.get("val")
     has_targets = model.needs_targets()
@@ -89,6 +91,7 @@ def measure(
         recall=logged.get("val/target_recall"),
         noise=_share_of_noise(model),
         history=tuple(history),
+        train_gains=tuple(train_gains),
         input_size=size,
         input_spread=spread,
         outcome_problem=model.outcome_problem(),

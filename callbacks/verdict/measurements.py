@@ -13,6 +13,7 @@ _RESAMPLES = 1000
 _MIN_EVALUATIONS = 4  # for a trend
 _MIN_RISE = 0.05  # bits
 _LONG = 2000  # updates without a rise, at least, after which a gain counts as standing
+_CLEAR_BITS = 0.3  # of training episodes, whenever they were learned
 SOME_BITS = 0.05
 """Gain below which there is none."""
 _MAX_VALUE = 1e9  # of updates and gains that a trend can have
@@ -127,6 +128,7 @@ class Measurements:
         recall: share of the marked steps among the targets; None where no steps are marked.
         noise: share of the targets in context clusters of which the memory explains nothing; None without clusters.
         history: updates and memory gain of each validation.
+        train_gains: memory gain in training episodes at each validation; empty: not known.
         input_size, input_spread: largest absolute value, and largest standard deviation, of what the memory reads.
         outcome_problem: why outcomes of this range cannot be distinguished; None where they can.
         best: updates and memory gain of the validation whose weights the run ends with; None: its last weights.
@@ -150,6 +152,7 @@ class Measurements:
     recall: float | None = None
     noise: float | None = None
     history: tuple[tuple[float, float], ...] = ()
+    train_gains: tuple[float, ...] = ()
     input_size: float | None = None
     input_spread: float | None = None
     outcome_problem: str | None = None
@@ -163,6 +166,17 @@ class Measurements:
         gains = [gain for _, gain in (*self.history, *([self.best] if self.best else []))]
         measured = [] if self.val is None else [self.val.gain.mean]
         return max((x for x in (*gains, *measured) if abs(x) < _MAX_VALUE), default=-np.inf)
+
+    @property
+    def learned_training_episodes(self) -> bool:
+        """Whether the gain in training episodes grew; True where that is not known."""
+        gains = np.array(self.train_gains, float)
+        gains = gains[np.abs(gains) < _MAX_VALUE]
+        third = len(gains) // 3
+        if not third:
+            return True
+        last = gains[-third:].mean()
+        return bool(last - gains[:third].mean() > 2 * _MIN_RISE or last > _CLEAR_BITS)
 
     def rise(self) -> float | None:
         """Return by how many bits the gain rose over the last half of the validations; None where that is not certain, and

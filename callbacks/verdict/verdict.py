@@ -24,7 +24,7 @@ from memup_lightning.runs.loggers import log_picture, wandb_loggers
 from memup_lightning.runs.parts import find_callback, is_dev_run, leaves_files, recorded_data
 from memup_lightning.runs.run_folder import run_folder
 
-_GAIN = "val/memory_gain"
+_GAIN, _TRAIN_GAIN = "val/memory_gain", "train/memory_gain"
 
 
 class Verdict(Callback):
@@ -46,6 +46,7 @@ class Verdict(Callback):
         self.measurements: Measurements | None = None
         self.findings: list[Finding] = []
         self._history: list[tuple[float, float]] = []
+        self._train_gains: list[float] = []  # at each validation
         self._concluded = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -56,6 +57,8 @@ class Verdict(Callback):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.sanity_checking and _GAIN in trainer.callback_metrics:
             self.add(trainer.global_step, float(trainer.callback_metrics[_GAIN]))
+            if _TRAIN_GAIN in trainer.callback_metrics:
+                self._train_gains.append(float(trainer.callback_metrics[_TRAIN_GAIN]))
 
     def add(self, updates: float, gain: float) -> None:
         """Add the memory gain of a validation, in bits."""
@@ -89,6 +92,7 @@ class Verdict(Callback):
                     self._history,
                     logged if restored is None else logged | restored.metrics,
                     None if restored is None else restored.best,
+                    self._train_gains,
                 )
             self.findings = judge(self.measurements)
             if pictures:
@@ -136,10 +140,11 @@ class Verdict(Callback):
         log_picture(trainer, "gain_curve", path)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"history": self._history}
+        return {"history": self._history, "train_gains": self._train_gains}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._history = [(float(updates), float(gain)) for updates, gain in state_dict["history"]]
+        self._train_gains = list(state_dict.get("train_gains", []))
 
 
 def print_findings(findings: Sequence[Finding]) -> None:

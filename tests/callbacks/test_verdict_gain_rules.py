@@ -40,6 +40,18 @@ def test_nothing_holds_where_the_best_weights_explain_nothing_either() -> None:
     assert "(-0.005 bits, not -0.28 at the end)" in found.sentence
 
 
+def test_a_memory_that_never_learned_its_training_episodes_is_not_over_fitted_by_weights_that_were_restored() -> None:
+    given = {"best": (10_000, 0.03), "history": ((500.0, 0.01), (13_800.0, -4.0)), "chunk_length": 200}
+    swings = (0.08, 0.06, 0.18, 0.13, 0.03, 0.14, 0.06, 0.14, 0.1)
+    found = judge(run(NOTHING, train_gains=swings, **given))
+    assert [finding.name for finding in found] == ["blind", "restored"]
+    assert "update 10,000" in found[1].sentence
+    assert "0.03 bits, not -4.00 at the end" in found[1].sentence
+    rises = (0.0, 0.04, -0.01, 0.04, 0.08, 0.11, 0.2, 0.26, 0.22)
+    assert judge(run(NOTHING, train_gains=rises, **given))[0].name == "memorized"
+    assert judge(run(NOTHING, **given))[0].name == "memorized"  # nothing is known of its training episodes
+
+
 def test_a_little_learned_in_training_episodes_alone_is_not_nothing() -> None:
     assert judge(run(split(0.0), split(0.09), history=FLAT))[0].name == "memorized"
 
