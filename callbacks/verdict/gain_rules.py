@@ -146,7 +146,7 @@ def restored(run: Measurements) -> Finding | None:
 
 def reach(run: Measurements) -> Finding | None:
     """Say how far before the outcomes the memory has half of its gain."""
-    if run.val is None or run.awaits_selection or not run.val.explains:
+    if run.val is None or run.awaits_selection or not run.val.explains or worse_than_constant(run) is not None:
         return None
     known = [point for point in run.val.curve if _keeps_half(point)]
     if not known:
@@ -194,8 +194,8 @@ def rest(run: Measurements) -> Finding:
     short = run.chunk_length < whole <= 1000
     return Finding(
         "blind",
-        "The memory explains nothing, in training and validation episodes alike: the inputs do not hold what decides the "
-        "outcomes, the outcomes are noise, or nothing of it was found.",
+        f"The memory explains nothing, in training and validation episodes alike ({how_much(run, val)}): the inputs do not "
+        "hold what decides the outcomes, the outcomes are noise, or nothing of it was found.",
         f"let gradients cross whole episodes, which finds what is there: --data.init_args.chunk_length={whole}"
         if short
         else "check by hand that the inputs of the memory tell the outcomes apart, on short episodes first",

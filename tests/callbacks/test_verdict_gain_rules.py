@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from memup_lightning.callbacks.verdict.rules import judge
 from tests.callbacks.made_runs import ALL, FLAT, HALF, HELD, NOTHING, RISING, STANDING, constant, run, split
@@ -71,8 +72,9 @@ def test_a_gain_over_a_predictor_worse_than_a_constant_is_no_gain() -> None:
     assert [finding.name for finding in better] == ["explained", "poor_reference"]
     assert "0.96 of 1.00 bits" in better[0].sentence
     assert "it leaves 1.4 bits" in better[1].sentence
-    number = run(constant(2.0, local=1.0, memory=1.3), outcome="number")
-    assert judge(number)[0].name == "worse_than_constant"
+    gains = replace(constant(2.0, local=1.1, memory=1.3), curve=HALF.curve)
+    number = run(gains, outcome="number")
+    assert [finding.name for finding in judge(number)] == ["worse_than_constant"]  # half of no gain is no reach
     assert "leaves 2 (their variance)" in judge(number)[0].sentence
 
 

@@ -87,7 +87,7 @@ def test_each_verdict_is_reached(name: str) -> None:
         (CASES["undertrained"], ["--ckpt_path last --trainer.max_steps=10000"]),
         (run(unsure(0.5), updates=300), ["nothing for certain yet, after 300 updates"]),
         (run(NOTHING, updates=300), ["nothing yet", "--ckpt_path last"]),
-        (CASES["blind"], ["--data.init_args.chunk_length=200"]),
+        (CASES["blind"], ["0.00 of 1.00 bits", "of 64 validation episodes", "--data.init_args.chunk_length=200"]),
         (run(NOTHING, chunk_length=200), ["check by hand"]),
         (run(NOTHING, outcome_problem="they differ by 0.002 at most"), ["0.002"]),
         (run(NOTHING, input_spread=1e-4), ["0.0001"]),
