@@ -1,4 +1,4 @@
-"""BestWeights: callback that ends a run that over-fits, with the weights that explained validation episodes best."""
+"""BestWeights: callback that ends a run with the weights that explained validation episodes best, where its last do not."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from memup_lightning.runs.parts import find_callback, is_dev_run
 
 _MARGIN, _RELATIVE_MARGIN = 0.1, 0.25  # bits, and share of the best gain, that are lost by more than chance
 _GROWTH, _RELATIVE_GROWTH = 0.01, 0.01  # bits, and share of the gain, by which it must grow to count as growth
+_NATS_PER_BIT = 0.6931471805599453
 _WAIT = 5000  # updates without growth, at least, before a run without a limit stops
+_DECISIVE = ("val/memory_gain", "train/memory_gain", "val/nll")
 
 
 class BestWeights(Callback):
@@ -28,8 +30,11 @@ class BestWeights(Callback):
     ``train/memory_gain``, the gain in training episodes. A plateau is not over-fitted, and neither is a gain that falls in
     training episodes too, because harder targets were selected. After ``patience`` over-fitted validations in a row the
     run stops, unless the trainer has an EarlyStopping, which then decides. A run without any limit stops when the gain has
-    not grown for as many updates as it took to get there, and for at least 5,000. Where the last validation is
-    over-fitted, the run ends with the best weights; else with the last ones. The weights it ends with are also written
+    not grown for as many updates as it took to get there, and for at least 5,000.
+
+    Where the last validation is over-fitted, the run ends with the best weights, and so it does where its gain has
+    *fallen*: by as much, and ``val/nll`` has risen by as much, which harder targets do not do. Else it ends with the last
+    ones. The weights it ends with are also written
     beside the checkpoints, as ``best_gain.ckpt``: ``--ckpt_path best``. Checkpoints to resume from hold the last weights,
     and the best ones in this callback's state. The command line adds one.
 
@@ -41,6 +46,7 @@ class BestWeights(Callback):
         metrics: all that was logged at the best validation.
         written: whether the weights that the last run ended with are in ``best_gain.ckpt``.
         restored: whether the last run ended with the best weights instead of its last ones.
+        overfitted: whether that was because it over-fitted.
         stopping_reason_message: why this callback stopped the run; empty where it did not.
     """
 
@@ -53,17 +59,19 @@ class BestWeights(Callback):
     def _clear(self) -> None:
         self.best: tuple[int, float] | None = None
         self.metrics: dict[str, float] = {}
-        self.restored = self.written = False
+        self.restored = self.overfitted = self.written = False
         self.stopping_reason_message = ""
         self._weights: dict[str, Tensor] = {}
         self._seen = -1  # update of the last validation
         self._overfitted = 0  # validations in a row
+        self._fallen = False
         self._growth: tuple[int, float] | None = None  # updates and gain when it last grew
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.ckpt_path is None:
             self._clear()
-        self.restored, self.written, self.stopping_reason_message = False, False, ""
+        self.restored = self.overfitted = self.written = False
+        self.stopping_reason_message = ""
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking or trainer.global_step == self._seen:
@@ -71,19 +79,19 @@ class BestWeights(Callback):
         logged = trainer.callback_metrics
         if "val/memory_gain" not in logged:
             return
-        gains = (
-            float(logged[name]) if name in logged else math.nan for name in ("val/memory_gain", "train/memory_gain")
-        )
-        gain, train = trainer.strategy.broadcast(tuple(gains))  # all ranks decide alike
+        values = (float(logged[name]) if name in logged else math.nan for name in _DECISIVE)
+        gain, train, nll = trainer.strategy.broadcast(tuple(values))  # all ranks decide alike
         self._seen = trainer.global_step
         if math.isfinite(gain) and (self.best is None or gain > self.best[1]):
-            self.best, self._overfitted = (trainer.global_step, gain), 0
+            self.best, self._overfitted, self._fallen = (trainer.global_step, gain), 0, False
             self.metrics = {name: float(x) for name, x in logged.items() if name.startswith("val/")}
             self._weights = {name: x.detach().to("cpu", copy=True) for name, x in pl_module.state_dict().items()}
         elif self.best is not None:
             margin = max(_MARGIN, _RELATIVE_MARGIN * abs(self.best[1]))
             overfitted = gain < self.best[1] - margin and gain < train - margin
             self._overfitted = self._overfitted + 1 if overfitted else 0
+            worse = (nll - self.metrics.get("val/nll", math.nan)) / _NATS_PER_BIT
+            self._fallen = gain < self.best[1] - margin and worse > margin
             if self._overfitted >= self.patience and not trainer.early_stopping_callbacks:
                 self._stop(trainer, self._overfitting())
         self._stop_unlimited(trainer, gain)
@@ -118,9 +126,14 @@ class BestWeights(Callback):
         # Not before: ModelCheckpoint writes last.ckpt when training ends, and a run resumes from the last weights.
         if is_dev_run(trainer) or self.best is None:
             return
-        if self._overfitted:
+        self.overfitted = self._overfitted > 0
+        if self.overfitted or self._fallen:
             pl_module.load_state_dict(self._weights)
             self.restored = True
+            rank_zero_info(
+                f"the run ends with the weights of update {self.best[0]:,}, when val/memory_gain was {self.best[1]:.2f}, "
+                "since the last ones explain less"
+            )
         homes = [callback.dirpath for callback in trainer.checkpoint_callbacks if isinstance(callback, ModelCheckpoint)]
         if homes and homes[0]:
             self.written = True
@@ -133,6 +146,7 @@ class BestWeights(Callback):
             "weights": self._weights,
             "seen": self._seen,
             "overfitted": self._overfitted,
+            "fallen": self._fallen,
             "growth": self._growth,
         }
 
@@ -141,6 +155,7 @@ class BestWeights(Callback):
         self.best = None if best is None else (int(best[0]), float(best[1]))
         self.metrics, self._weights = dict(state_dict["metrics"]), dict(state_dict["weights"])
         self._seen, self._overfitted = state_dict["seen"], state_dict["overfitted"]
+        self._fallen = state_dict["fallen"]
         growth = state_dict["growth"]
         self._growth = None if growth is None else (int(growth[0]), float(growth[1]))
 

@@ -30,22 +30,24 @@ PLATEAU, OVERFITTED = [(0.0, 0.0)] * 8, [(0.1, 0.1), (0.4, 0.4), *[(-1.0, 0.9)] 
 class Scripted(MemUP):
     """A model whose gains, of validation and of training, are given beforehand; it keeps the weights of each validation."""
 
-    script: Sequence[tuple[float, float]]
+    script: Sequence[tuple[float, ...]]
 
     def on_fit_start(self) -> None:
         super().on_fit_start()
         self.weights: dict[int, dict[str, Tensor]] = {}
 
     def end_evaluation(self, stage: str) -> None:
-        val, train = self.script[min(self.global_step // EVERY, len(self.script)) - 1]
+        val, train, *nll = self.script[min(self.global_step // EVERY, len(self.script)) - 1]
         self.log("val/memory_gain", val)
+        if nll:
+            self.log("val/nll", nll[0])
         log_now(self.trainer, {"train/memory_gain": train})
         self.weights[self.global_step] = {name: x.clone() for name, x in self.state_dict().items()}
 
 
 def run(
     folder: Path,
-    gains: Sequence[tuple[float, float]],
+    gains: Sequence[tuple[float, ...]],
     best: BestWeights,
     *callbacks: Callback,
     ckpt_path: Path | None = None,
@@ -136,6 +138,28 @@ def test_checkpoints_to_resume_from_hold_the_last_weights_and_the_kept_one_the_b
     assert alike(saved["last.ckpt"]["state_dict"], model.weights[EVERY * 5])
     assert alike(saved[KEPT_WEIGHTS]["state_dict"], model.weights[EVERY * 2])
     assert newest_checkpoint(tmp_path).name == "last.ckpt"
+
+
+@pytest.mark.parametrize(
+    ("nll", "restored"),
+    [(2.0, True), (1.1, False), (1.0, False), (float("nan"), False)],
+    ids=["risen", "risen a little", "as before: harder targets", "unknown"],
+)
+def test_a_run_whose_gain_fell_and_whose_nll_rose_ends_with_its_best_weights(
+    tmp_path: Path, nll: float, restored: bool
+) -> None:
+    best = BestWeights()
+    trainer, model = run(tmp_path, [(0.1, 0.1, 1.8), (0.9, 0.9, 1.0), (0.2, 0.2, nll)], best)
+    assert (best.restored, best.overfitted, best.stopping_reason_message) == (restored, False, "")
+    assert alike(model.state_dict(), model.weights[2 * EVERY if restored else 3 * EVERY])
+    assert trainer.global_step == 3 * EVERY
+
+
+def test_a_gain_that_came_back_ends_with_the_last_weights(tmp_path: Path) -> None:
+    best = BestWeights()
+    _, model = run(tmp_path, [(0.9, 0.9, 1.0), (0.2, 0.2, 2.0), (0.85, 0.85, 1.02)], best)
+    assert not best.restored
+    assert alike(model.state_dict(), model.weights[3 * EVERY])
 
 
 @pytest.mark.parametrize(
