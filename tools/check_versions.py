@@ -6,7 +6,8 @@
 Each combination gets an environment of its own in a temporary folder: the package is installed with its lowest bounds or
 with the newest releases, a short fit runs, then the tests that are named. A Python that is not on the machine is skipped
 and named. Only the standard library is needed. On Linux, torch from the default index brings 3 GB of CUDA libraries; an
-index of CPU builds avoids that: ``--pip "--extra-index-url URL"``.
+index of CPU builds avoids that: ``--pip "--extra-index-url URL"``. Where uv is on the PATH it installs, not
+pip, which may look for an hour for versions that go with the lowest ones.
 """
 
 from __future__ import annotations
@@ -57,7 +58,9 @@ def attempt(python: str, versions: str, options: argparse.Namespace) -> str:
         constraints = work / "constraints.txt"
         constraints.write_text("\n".join(lowest_bounds() if versions == "lowest" else options.constraint))
         ours = str(work / "venv" / "bin" / "python")
-        install = [ours, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *shlex.split(options.pip)]
+        uv = shutil.which("uv")
+        install = [uv, "pip", "install", "--python", ours] if uv else [ours, "-m", "pip", "install"]
+        install += ["--quiet", *shlex.split(options.pip)]
         steps = {
             "environment": [python, "-m", "venv", str(work / "venv")],
             "install": [*install, "--constraint", str(constraints), str(ROOT), "pytest", "hypothesis"],
