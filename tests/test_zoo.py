@@ -14,12 +14,14 @@ import pytest
 
 from benchmarks.zoo.__main__ import main
 from benchmarks.zoo.catalogue import PROBLEMS
+from benchmarks.zoo.gathered import evidence, failures
 from benchmarks.zoo.streams import filtered_variances, filtering
 from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, OUTCOME
 from memup_lightning.datamodules import EpisodeDataModule, GymnasiumDataModule, TMazeDataModule
 
 Steps = dict[str, np.ndarray]
 LONG, FILTERING = "T-Maze-100,000", "filtering"
+UNSURE = {FILTERING, "failures", "evidence"}  # the past tells the outcome in part
 
 
 def turn(steps: Steps, k: int, right: float = 4.0, wrong: float = -3.0) -> float:
@@ -79,6 +81,8 @@ ORACLES: dict[str, Callable[[Steps, int], Any]] = {
     "level": last_shown,
     "recall": key_value,
     "casino": lambda steps, k: steps["x"][0, 0] > 0,
+    "largest": lambda steps, k: steps["x"][:, 0].max(),
+    "counter": lambda steps, k: steps["x"][:, 0].sum() % 3,
 }
 """The outcome of a step by what was shown until then."""
 
@@ -107,7 +111,7 @@ def evaluated(name: str, number: int = 10_000) -> tuple[EpisodeDataModule, list[
 
 def test_there_are_enough_problems() -> None:
     assert len(PROBLEMS) >= 24
-    assert set(ORACLES) == set(PROBLEMS) - {FILTERING}
+    assert set(ORACLES) == set(PROBLEMS) - UNSURE
 
 
 @pytest.mark.parametrize("name", ORACLES)
@@ -167,6 +171,34 @@ def test_the_filtered_uncertainty_is_that_of_the_best_linear_filter() -> None:
         problem.local, rel=0.05
     )
     assert problem.past == pytest.approx(expected.mean())
+
+
+def test_the_uncertainty_of_failures_is_that_of_their_hazard() -> None:
+    arrays, lengths = failures(np.random.default_rng(0), 20_000)
+    hour = np.arange(arrays[OUTCOME].shape[1])
+    there = hour < lengths[:, None]
+    shock = arrays["x"][..., 0] > 3
+    after = (shock.cumsum(1) - shock > 0) & there
+    failed = arrays[OUTCOME].astype(bool)
+    assert (failed & there).sum(1).max() == 1
+    assert not failed[np.arange(len(lengths)), np.maximum(lengths - 2, 0)][lengths > 1].any()
+    rates = failed[there].mean(), failed[there & ~after].mean(), failed[after].mean()
+
+    def bits(p: float) -> float:
+        return float(-p * np.log2(p) - (1 - p) * np.log2(1 - p))
+
+    share = after.sum() / there.sum()
+    problem = PROBLEMS["failures"]
+    assert problem.local == pytest.approx(bits(rates[0]), rel=0.02)
+    assert problem.past == pytest.approx((1 - share) * bits(rates[1]) + share * bits(rates[2]), rel=0.02)
+    assert problem.bits == problem.local - problem.past > 0
+
+
+def test_the_uncertainty_of_evidence_is_that_of_the_sum_of_all_readings() -> None:
+    arrays, _ = evidence(np.random.default_rng(0), 10_000)
+    label = arrays[OUTCOME][:, -1]
+    odds = 0.2 * arrays["x"][..., 0].sum(1) * (2 * label - 1)
+    assert PROBLEMS["evidence"].past == pytest.approx(np.log2(1 + np.exp(-odds)).mean(), rel=0.1)
 
 
 def test_a_perfect_memory_explains_everything_and_none_nothing() -> None:

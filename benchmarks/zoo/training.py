@@ -9,6 +9,7 @@ import logging
 import tempfile
 import time
 import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ from pytorch_lightning.loggers import CSVLogger
 from benchmarks.report import Row
 from benchmarks.zoo.problem import Problem
 from memup_lightning.callbacks import BestWeights, RunReport
+from memup_lightning.datamodules import EpisodeDataModule
 from memup_lightning.modules import MemUP
-from memup_lightning.modules.memory_task import MemoryOptions
 from memup_lightning.runs import parts as run_parts
 
 EXPLAINED = 0.95
@@ -58,7 +59,14 @@ class ExplainedShare(Callback):
         trainer.should_stop = trainer.should_stop or share >= EXPLAINED
 
 
-def run(problem: Problem, seed: int, updates: int, seconds: float, parts: MemoryOptions) -> Row:
+def run(
+    problem: Problem,
+    seed: int,
+    updates: int,
+    seconds: float,
+    parts: Mapping[str, Any],
+    prepare: Callable[[EpisodeDataModule], None] = lambda data: None,
+) -> Row:
     """Train on a problem, in this process.
 
     Args:
@@ -66,12 +74,14 @@ def run(problem: Problem, seed: int, updates: int, seconds: float, parts: Memory
         seed: of weights and data.
         updates: at most.
         seconds: longest time.
-        parts: of the model that are not the default.
+        parts: options of the model that are not the default.
+        prepare: changes settings of the datamodule.
     """
     with tempfile.TemporaryDirectory() as folder, _quiet():
         seed_everything(seed, verbose=False)
         share = ExplainedShare(problem, seconds)
         data = problem.data()
+        prepare(data)
         trainer = Trainer(
             max_steps=updates,
             accelerator="cpu",
