@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.readme import code_block, command_arguments
 from memup_lightning.cli.main import MemUPCLI, main
 from memup_lightning.data.store import EpisodeStore
 from memup_lightning.specs import FieldSpec
-from tests.command_line import ROOT
 
 TINY = [
     "--trainer.accelerator=cpu",
@@ -66,20 +64,6 @@ if "MyEnv-v0" not in gymnasium.registry:
 """
 
 
-def block(page: str, language: str, text: str) -> str:
-    """The one code block of a page that holds a text."""
-    found = re.findall(rf"^```{language}\n(.*?)^```$", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
-    (one,) = [part for part in found if text in part]
-    return str(one)
-
-
-def arguments(page: str, text: str) -> list[str]:
-    """The arguments of the command that holds a text."""
-    program, *rest = shlex.split(block(page, "bash", text).replace("\\\n", " "))
-    assert program == "memup"
-    return rest
-
-
 @pytest.fixture
 def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
     """Writes files into a folder of its own, in which commands run and from which modules are imported."""
@@ -100,18 +84,18 @@ def was_refreshed(cli: MemUPCLI) -> bool:
 
 
 def test_the_environment_of_the_readme_runs(write: Callable[[str, str], None]) -> None:
-    write("warehouse.py", block("README.md", "python", "class Warehouse"))
-    command = arguments("README.md", "--imports '[warehouse]'")
+    write("warehouse.py", code_block("README.md", "python", "class Warehouse"))
+    command = command_arguments("README.md", "--imports '[warehouse]'")
     cli = main([*command, *TINY, *FEW_PLAYED])
     assert was_refreshed(cli)
     assert cli.datamodule.splits["train"].lengths.tolist() == [200] * 4
 
 
 def test_the_table_of_the_readme_is_made_and_learned(write: Callable[[str, str], None]) -> None:
-    code = block("README.md", "python", "parquet.write_table")
+    code = code_block("README.md", "python", "parquet.write_table")
     assert "journeys, rows = 2000, 200" in code
     exec(code.replace("2000, 200", "40, 60"), {})
-    cli = main([*arguments("README.md", "ArrayDataModule"), *TINY])
+    cli = main([*command_arguments("README.md", "ArrayDataModule"), *TINY])
     assert was_refreshed(cli)
     assert cli.datamodule.splits["train"].lengths.tolist() == [60] * 32
     assert cli.trainer.callback_metrics["val/accuracy"] >= 0
@@ -119,14 +103,14 @@ def test_the_table_of_the_readme_is_made_and_learned(write: Callable[[str, str],
 
 def test_an_environment_with_wrapper_and_policy_runs(write: Callable[[str, str], None]) -> None:
     write("my_package.py", MY_PACKAGE)
-    write("own.yaml", block("docs/start/your-own.md", "yaml", "env_id: MyEnv-v0"))
+    write("own.yaml", code_block("docs/start/your-own.md", "yaml", "env_id: MyEnv-v0"))
     cli = main(["fit", "--model=MemUP", "--config=own.yaml", *TINY, *FEW_PLAYED])
     assert was_refreshed(cli)
     assert cli.datamodule.splits["train"].lengths.tolist() == [20] * 4
 
 
 def test_collected_episodes_are_kept_where_the_page_says(write: Callable[[str, str], None], tmp_path: Path) -> None:
-    write("own.yaml", block("docs/start/your-own.md", "yaml", "env_id: CartPole-v1"))
+    write("own.yaml", code_block("docs/start/your-own.md", "yaml", "env_id: CartPole-v1"))
     assert was_refreshed(main(["fit", "--model=MemUP", "--config=own.yaml", *TINY, *FEW_PLAYED]))
     (folder,) = (tmp_path / "cache").glob("CartPole-v1-train-*")
     assert {path.name for path in folder.iterdir()} >= {"parameters.json", "episodes", "finished.json"}
@@ -135,7 +119,7 @@ def test_collected_episodes_are_kept_where_the_page_says(write: Callable[[str, s
 def test_the_keys_of_a_minari_dataset_exist(
     write: Callable[[str, str], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write("own.yaml", block("docs/start/your-own.md", "yaml", "MinariDataModule"))
+    write("own.yaml", code_block("docs/start/your-own.md", "yaml", "MinariDataModule"))
     with pytest.raises(SystemExit) as exit_:
         main(["fit", "--model=MemUP", "--config=own.yaml", "--print_config"])
     assert exit_.value.code == 0
@@ -150,10 +134,10 @@ def test_data_of_ones_own_run_with_a_bare_memory(
     for split in ("train", "val", "test"):
         arrays = {"x": rng.normal(size=(90, 8)).astype(np.float32), "outcome": rng.integers(0, 10, 90)}
         np.savez(tmp_path / f"{split}.npz", lengths=[40, 30, 20], **arrays)
-    write("my_package.py", block("docs/start/your-own.md", "python", "class MyData"))
-    config = block("docs/start/your-own.md", "yaml", "module: torch.nn.RNN ")
+    write("my_package.py", code_block("docs/start/your-own.md", "python", "class MyData"))
+    config = code_block("docs/start/your-own.md", "yaml", "module: torch.nn.RNN ")
     write("memory.yaml", config.replace("torch.nn.RNN ", f"{memory} "))
-    command = arguments("docs/start/your-own.md", "my_package.MyData")
+    command = command_arguments("docs/start/your-own.md", "my_package.MyData")
     command.remove("--model")
     command.remove("MemUP")
     cli = main([*command, "--config=memory.yaml", *TINY])
@@ -164,7 +148,7 @@ def test_data_of_ones_own_run_with_a_bare_memory(
 def test_a_store_holds_what_was_appended(write: Callable[[str, str], None]) -> None:
     x, y = np.ones((3, 8), np.float32), np.zeros(3, np.float32)
     names = {"pieces": [(x, y), (x, y)], "FieldSpec": FieldSpec}
-    exec(block("docs/start/your-own.md", "python", "EpisodeStore.writer"), names)
+    exec(code_block("docs/start/your-own.md", "python", "EpisodeStore.writer"), names)
     source = names["source"]
     assert isinstance(source, EpisodeStore)
     assert source.lengths.tolist() == [6]

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tools.site.table import ACCURACY, RESIDENT, SAVED, SECONDS, UPDATES, WHOLE, Column, number, spread
+from tools.site.table import ACCURACY, RESIDENT, SAVED, SECONDS, UPDATES, WHOLE, Column, number, share, spread
 
 _CORES = ("LSTM", "GRU", "SRNN", "AMRL", "MinGRU", "XLSTM", "NTM", "DNC", "RMT", "GTrXL")
 Columns = dict[str, Column]
@@ -57,6 +57,18 @@ _CORE: Columns = {
     "parameters": ("parameters", WHOLE),
     "state of a lane, bytes": ("state_bytes", WHOLE),
     "saved for backward, a step": SAVED,
+}
+_EXAMPLE: Columns = {
+    "seed": ("seed", str),
+    "explained": ("explained", share),
+    "accuracy": ("accuracy", ACCURACY),
+    "without memory": ("without", ACCURACY),
+    "updates": ("updates", WHOLE),
+    "seconds": ("seconds", WHOLE),
+}
+_ABLATED = ("T-Maze-1000", "10 to 5,000 steps", "warehouse", "late cue", "exclusive or", "switch", "raw sensors")
+_WITHOUT: Columns = {"without": ("without", str)} | {
+    task: (task, lambda x: f"{x:,}" if isinstance(x, int) else f"*{x:.2f}*") for task in _ABLATED
 }
 _CORE_LINK: Column = ("memory", lambda x: f"[{x}]({x.lower()}.md)")
 _METHODS: Columns = {
@@ -110,6 +122,8 @@ PAGE_TABLES = {
     "tasks-copy": PageTable("tasks", _TASKS, lambda row: row["data"] == "Copy"),
     "tasks-adding": PageTable("tasks", _TASKS, _task("Adding")),
     "tasks-pixels": PageTable("tasks", _TASKS, _task("Permuted")),
+    **{f"readme-{x}": PageTable("readme", _EXAMPLE, _is("example", x)) for x in ("environment", "table")},
+    "zoo_ablation": PageTable("zoo_ablation", _WITHOUT),
     "ablation": PageTable("ablation", {"change": ("task", str), "accuracy": ("value", spread(3))}),
     "stream": PageTable(
         "stream",

@@ -23,7 +23,7 @@ BLOCK = re.compile(r"(<!-- results: .*?-->\n).*?(<!-- end of results -->)", re.D
 HEAD = """# Results
 
 *Written by `python -m tools.site.results` from `benchmarks/results/`; every row was printed by the command above its table.
-`--quick` of each command ends within a minute. [The zoo](zoo.md) has 35 small tasks with one setting.*
+`--quick` of each command ends within a minute. [The zoo](zoo.md) has 39 small tasks with one setting.*
 """
 Row = dict[str, Any]
 EXPLAINED = 0.95  # share of the explainable information at which a task of the zoo is learned
@@ -208,8 +208,12 @@ def _zoo_table(file: str) -> str:
 
 
 def readme() -> str:
-    """Return README with its table of results written again."""
-    return BLOCK.sub(lambda block: f"{block[1]}{readme_table()}\n{block[2]}", README.read_text())
+    """Return README with its tables of results written again."""
+    return BLOCK.sub(lambda block: f"{block[1]}{_readme_table(block[1].split()[-2])}\n{block[2]}", README.read_text())
+
+
+def _readme_table(name: str) -> str:
+    return _page_table(name) if name in PAGE_TABLES else readme_table()
 
 
 if __name__ == "__main__":
