@@ -9,6 +9,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+_OF_A_COLUMN: tuple[tuple[str, str, dict[str, str]], ...] = (
+    ("balanced accuracy", "balanced_accuracy", {}),
+    ("average precision", "average_precision", {"by chance": "base_average_precision"}),
+)
+
 
 def print_summary(summary: dict[str, Any], folder: Path) -> None:
     """Print the most important numbers as a table."""
@@ -20,6 +25,11 @@ def print_summary(summary: dict[str, Any], folder: Path) -> None:
         "balanced accuracy": _compared(metrics, "balanced_accuracy"),
         "average precision": _compared(metrics, "average_precision", {"by chance": "base_average_precision"}),
         "AUROC": _compared(metrics, "auroc"),
+        **{
+            f"{column}: {name}": _compared(metrics, f"{column}/{key}", others)
+            for column in dict.fromkeys(key.split("/")[1] for key in metrics if key.count("/") == 2)
+            for name, key, others in _OF_A_COLUMN
+        },
         "return": _number(metrics.get("val/return"), ".2f"),
         "success": _number(metrics.get("val/success"), ".3f"),
         "mean squared error": _compared(metrics, "mse", {"the mean": "mean_mse"}, ".4g"),
@@ -53,10 +63,12 @@ def _compared(
     """Format a metric, with its value without memory and those of predictions that read nothing."""
     if metrics.get(f"val/{name}") is None:
         return ""
+    column, _, name = name.rpartition("/")
     compared = {"without memory": f"local_{name}"} | dict(others or {})
-    values = {label: metrics.get(f"val/{key}") for label, key in compared.items()}
+    place = f"val/{column}/" if column else "val/"
+    values = {label: metrics.get(place + key) for label, key in compared.items()}
     more = ", ".join(f"{_number(value, form)} {label}" for label, value in values.items() if value is not None)
-    return _number(metrics[f"val/{name}"], form) + (f"  ({more})" if more else "")
+    return _number(metrics[place + name], form) + (f"  ({more})" if more else "")
 
 
 def print_clusters(rows: list[dict[str, Any]]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,6 +15,7 @@ from memup_lightning.distributed import all_gather_object, world_size
 from memup_lightning.models.certain_steps import PredictsOutcomes
 from memup_lightning.modules.evaluation.comparison import Comparison, OutcomePrediction
 from memup_lightning.modules.evaluation.hooks import EvaluationHooks
+from memup_lightning.modules.evaluation.joined_outcome import JoinedColumn, joined_columns
 from memup_lightning.modules.evaluation.metrics import (
     RANKINGS,
     BaseAveragePrecision,
@@ -40,6 +41,7 @@ class MemoryEvaluation(PredictsOutcomes, EvaluationHooks):
 
     task: TaskSpec
     metrics: Any
+    _columns: Mapping[str, JoinedColumn]  # that the outcome joins, by name
     _evaluation_state: State | None = None
     _gains: Sequence[Tensor] = ()  # memory gain of the last evaluations
     _outcome_range: tuple[Tensor, Tensor] | None = None  # least and largest evaluated outcome, by component
@@ -58,6 +60,9 @@ class MemoryEvaluation(PredictsOutcomes, EvaluationHooks):
             metrics["base_rate"] = BaseRate(self.outcome.num_classes)
         if "average_precision" in metrics:
             metrics["base_average_precision"] = BaseAveragePrecision(self.outcome.num_classes)
+        self._columns = joined_columns(self.task.outcome.names) if self.outcome.num_classes else {}
+        for name, column in self._columns.items():
+            metrics |= {f"{_key(name)}/{key}": x for key, x in column.metrics(("", _LOCAL)).items()}
         if "mse" in self.outcome.score_names:
             metrics["mean_mse"] = MeanError(math.prod(self.task.outcome.shape))
         return nn.ModuleDict(metrics)
@@ -91,6 +96,9 @@ class MemoryEvaluation(PredictsOutcomes, EvaluationHooks):
             self.metrics[prefix + name].update(score)
         if prefix + "balanced_accuracy" in self.metrics:
             self.metrics[prefix + "balanced_accuracy"].update(self.outcome.predict(params), outcome)
+        if self._columns and (probabilities := self.outcome.probabilities(params)) is not None:
+            for name, column in self._columns.items():
+                column.score(self.metrics, f"{_key(name)}/{prefix}", probabilities, outcome)
         rankings = [self.metrics[prefix + name] for name in RANKINGS if prefix + name in self.metrics]
         if rankings:
             counts = ranking_counts(params, outcome)
@@ -102,6 +110,8 @@ class MemoryEvaluation(PredictsOutcomes, EvaluationHooks):
         for name in ("base_rate", "base_average_precision", "mean_mse"):
             if name in self.metrics:
                 self.metrics[name].update(outcome)
+        for name, column in self._columns.items():
+            column.describe(self.metrics, f"{_key(name)}/", outcome)
         low, high = outcome.amin(0), outcome.amax(0)
         if self._outcome_range is not None:
             low, high = low.minimum(self._outcome_range[0]), high.maximum(self._outcome_range[1])
@@ -247,3 +257,8 @@ class MemoryEvaluation(PredictsOutcomes, EvaluationHooks):
             "local_uncertainty": self.outcome.reported_uncertainty(local),
             "nll": self.outcome.nll(params, outcome).where(known, math.nan),
         }
+
+
+def _key(column: str) -> str:
+    """Return the name of a column as a metric's name may have it."""
+    return column.replace(".", "_")
