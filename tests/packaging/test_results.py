@@ -34,7 +34,7 @@ def test_the_tables_of_a_page_are_what_the_files_say(page: Path) -> None:
 
 
 def test_every_table_of_a_page_is_on_one_and_has_values() -> None:
-    text = "".join(page.read_text() for page in results.pages_with_tables())
+    text = "".join(page.read_text() for page in [results.README, *results.pages_with_tables()])
     assert [name for name in PAGE_TABLES if f"tools.site.results {name} -->" not in text] == []
     for name, table in PAGE_TABLES.items():
         found = [row for row in results.rows(table.file) if table.only(row)]
