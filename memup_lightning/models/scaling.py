@@ -108,7 +108,7 @@ class RunningScale(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Scale, ``[..., size]``."""
-        return x * torch.rsqrt(self.variance.amax() + _MIN_VARIANCE)
+        return x * torch.rsqrt(self.variance.amax(0) + _MIN_VARIANCE)
 
     @torch.no_grad()
     def add(self, x: Tensor, counts: Tensor) -> None:
