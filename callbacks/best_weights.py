@@ -13,12 +13,12 @@ from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 
 from memup_lightning.exceptions import check_at_least
+from memup_lightning.modules.evaluation.memory import BITS_PER_NAT
 from memup_lightning.runs.checkpoint_lookup import KEPT_WEIGHTS
 from memup_lightning.runs.parts import find_callback, is_dev_run
 
 _MARGIN, _RELATIVE_MARGIN = 0.1, 0.25  # bits, and share of the best gain, that are lost by more than chance
 _GROWTH, _RELATIVE_GROWTH = 0.01, 0.01  # bits, and share of the gain, by which it must grow to count as growth
-_NATS_PER_BIT = 0.6931471805599453
 _WAIT = 5000  # updates without growth, at least, before a run without a limit stops
 _DECISIVE = ("val/memory_gain", "train/memory_gain", "val/nll")
 
@@ -90,7 +90,7 @@ class BestWeights(Callback):
             margin = max(_MARGIN, _RELATIVE_MARGIN * abs(self.best[1]))
             overfitted = gain < self.best[1] - margin and gain < train - margin
             self._overfitted = self._overfitted + 1 if overfitted else 0
-            worse = (nll - self.metrics.get("val/nll", math.nan)) / _NATS_PER_BIT
+            worse = (nll - self.metrics.get("val/nll", math.nan)) * BITS_PER_NAT
             self._fallen = gain < self.best[1] - margin and worse > margin
             if self._overfitted >= self.patience and not trainer.early_stopping_callbacks:
                 self._stop(trainer, self._overfitting())

@@ -23,7 +23,7 @@ def progress_bar(
 
     Args:
         of: what is iterated over; None: the caller updates the bar.
-        doing: what goes on, in a word.
+        doing: what is done: ``collecting``, say.
         unit: what is counted, in the plural.
         total: how many there are; by default the length of ``of``.
         leave: whether it stays when all is done.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from memup_lightning.callbacks.verdict.finding import Finding
-from memup_lightning.callbacks.verdict.measurements import SOME_BITS, CurvePoint, Measurements, SplitMeasurement
+from memup_lightning.callbacks.verdict.measurements import SOME_BITS, WORSE, CurvePoint, Measurements, SplitMeasurement
 from memup_lightning.callbacks.verdict.words import (
     amount,
     constant_of,
@@ -20,7 +20,6 @@ NOTHING_UNCERTAIN = 0.05
 """Share of the outcomes' own entropy or variance, up to which nothing is uncertain."""
 _SOME_SHARE = 0.2  # of the squared error: a few errors can cost more bits than all others gain
 _OVERFITTED_BITS = 0.1  # gain in training episodes above that in others, at least
-_WORSE = 0.05  # share of what a constant leaves
 _ENOUGH_UPDATES = 2000  # before a memory counts as blind
 
 
@@ -86,7 +85,7 @@ def worse_than_constant(run: Measurements) -> Finding | None:
     if val is None or val.own is None or val.above_constant is None or run.awaits_selection:
         return None
     above = val.above_constant
-    worse = above.low > 0 and above.mean > _WORSE * val.own
+    worse = above.low > 0 and above.mean > WORSE * val.own
     no_better = worse or (val.local_is_worse and above.high >= 0)
     cause = overfitted(run)
     if not no_better or (cause is not None and not val.local_is_worse):

@@ -9,14 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from memup_lightning.callbacks.verdict.measurements import Estimate, FloatArray, bootstrap
+from memup_lightning.callbacks.verdict.measurements import WORSE, Estimate, FloatArray, bootstrap
 from memup_lightning.chunk import StepBatch
 from memup_lightning.modules import MemoryTask
 from memup_lightning.typing import BoolArray
 
 _OUTLIERS = 0.01  # probability of outcomes that a prediction rules out, in shares of their classes
 _STEPS_PER_CLASS = 10  # fewer do not tell how often a class is
-_WORSE = 0.05  # share of what a constant leaves, by which a prediction is worse than it, at least
 
 
 @dataclass
@@ -66,7 +65,7 @@ class Losses:
         above = self.above_constant(self.without_memory, counts)
         if above is None or self.constant is None:
             return False
-        return above.low > 0 and above.mean > _WORSE * float(self.constant[counts].mean())
+        return above.low > 0 and above.mean > WORSE * float(self.constant[counts].mean())
 
 
 def compare_losses(

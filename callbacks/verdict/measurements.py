@@ -16,6 +16,8 @@ _LONG = 2000  # updates without a rise, at least, after which a gain counts as s
 _CLEAR_BITS = 0.3  # of training episodes, whenever they were learned
 SOME_BITS = 0.05
 """Gain below which there is none."""
+WORSE = 0.05
+"""Share of what a constant leaves, by which a prediction is worse than it, at least."""
 _MAX_VALUE = 1e9  # of updates and gains that a trend can have
 FloatArray = npt.NDArray[np.float64]
 

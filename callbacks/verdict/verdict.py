@@ -144,7 +144,7 @@ class Verdict(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._history = [(float(updates), float(gain)) for updates, gain in state_dict["history"]]
-        self._train_gains = list(state_dict.get("train_gains", []))
+        self._train_gains = list(state_dict["train_gains"])
 
 
 def print_findings(findings: Sequence[Finding]) -> None:

@@ -101,7 +101,7 @@ def probe_loss(
         weighted: whether each counts as if all steps were equally likely. Without, what comes once is learned soon; with,
             the probabilities are right.
     """
-    loss = outcome.loss(local(probes.context), probes.outcome)
-    if probes.weight is not None:
-        loss = loss * torch.where(torch.as_tensor(weighted, device=loss.device), probes.weight, 1)
+    loss, weight = outcome.loss(local(probes.context), probes.outcome), probes.weight
+    if weight is not None and weighted is not False:
+        loss = loss * (weight if weighted is True else weight.where(weighted, 1))
     return loss, probes.valid

@@ -1,4 +1,4 @@
-"""Rules of what a memory gains: over a constant, in other episodes, and as training goes on."""
+"""Rules of what a memory gains: over a constant, in other episodes, and during training."""
 
 from __future__ import annotations
 

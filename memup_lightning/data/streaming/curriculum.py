@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -78,23 +78,27 @@ class CurriculumSampler(LaneSampler):
         self._stages[self._stage(step)].start_from(visits)
 
     def _stage(self, step: int) -> int:
-        return int(np.searchsorted(self._begins, step, side="right")) - 1
+        return int(self._stage_of(np.array(step)))
+
+    def _stage_of(self, steps: IntArray) -> IntArray:
+        return np.searchsorted(self._begins, steps, side="right") - 1
+
+    def _by_stage(self, steps: IntArray) -> Iterator[tuple[int, npt.NDArray[np.bool_], ShuffledLaneSampler, IntArray]]:
+        """Yield each stage that some steps lie in: when it begins, which steps, its sampler, and its episodes."""
+        stage = self._stage_of(steps)
+        for number in np.unique(stage).tolist():
+            yield int(self._begins[number]), stage == number, self._stages[number], self._admitted[number]
 
     def episode_weights(self, steps: IntArray, episode: IntArray) -> npt.NDArray[np.float64]:
-        stage = np.searchsorted(self._begins, steps, side="right") - 1
         weights = np.empty(episode.shape)
-        for number in np.unique(stage).tolist():
-            rows, admitted = stage == number, self._admitted[number]
-            own = np.searchsorted(admitted, episode[rows])
-            weights[rows] = self._stages[number].episode_weights(steps[rows], own)
+        for begin, rows, sampler, admitted in self._by_stage(steps):
+            weights[rows] = sampler.episode_weights(steps[rows] - begin, np.searchsorted(admitted, episode[rows]))
         return weights
 
     def at(self, steps: IntArray) -> Positions:
         steps = np.asarray(steps, np.int64)
-        stage = np.searchsorted(self._begins, steps, side="right") - 1
         episode, start = np.empty((2, len(steps), self.lanes), np.int64)
-        for number in np.unique(stage).tolist():
-            rows = stage == number
-            places = self._stages[number].at(steps[rows] - self._begins[number])
-            episode[rows], start[rows] = self._admitted[number][places.episode], places.start
+        for begin, rows, sampler, admitted in self._by_stage(steps):
+            places = sampler.at(steps[rows] - begin)
+            episode[rows], start[rows] = admitted[places.episode], places.start
         return Positions(episode, start)

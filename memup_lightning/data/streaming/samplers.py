@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -123,9 +124,6 @@ class ShuffledLaneSampler(LaneSampler):
             self.restart = restart_probabilities(int(lengths.max()), all_lanes, chunk_length)[self.lane]
         else:
             self.restart = np.asarray(restart, float)[self.lane * len(restart) // all_lanes]
-        self._usual: npt.NDArray[np.float64] | None = (
-            None  # steps of an episode for each of its chunks that a lane plays, ``[lanes]``
-        )
         self._rewind()
 
     def at(self, steps: IntArray) -> Positions:
@@ -134,16 +132,21 @@ class ShuffledLaneSampler(LaneSampler):
         return Positions(self._episodes[np.arange(self.lanes), column], (steps[:, None] - begin) * self.chunk_length)
 
     def episode_weights(self, steps: IntArray, episode: IntArray) -> npt.NDArray[np.float64]:
-        if self._usual is None:
-            number = min(len(self.lengths), _NUM_LENGTHS)
-            some = np.sort(self.lengths)[((np.arange(number) + 0.5) / number * len(self.lengths)).astype(np.int64)]
-            self._usual = some.sum() / self._chunks(np.broadcast_to(some[:, None], (len(some), self.lanes))).sum(0)
         lengths = self.lengths[episode]
         weights: npt.NDArray[np.float64] = lengths / self._chunks(lengths) / self._usual
         return weights
 
+    @cached_property
+    def _usual(self) -> npt.NDArray[np.float64]:
+        """Steps of an episode for each of its chunks that a lane plays, ``[lanes]``."""
+        number = min(len(self.lengths), _NUM_LENGTHS)
+        some = np.sort(self.lengths)[((np.arange(number) + 0.5) / number * len(self.lengths)).astype(np.int64)]
+        usual: npt.NDArray[np.float64] = some.sum() / self._chunks(some[:, None]).sum(0)
+        return usual
+
     def _chunks(self, lengths: IntArray) -> npt.NDArray[np.float64]:
-        """Return how many chunks of an episode of some length each lane plays on average, ``[rows, lanes]``."""
+        """Return how many chunks of an episode of some length (``[rows, lanes]`` or ``[rows, 1]``) each lane plays on
+        average, ``[rows, lanes]``."""
         number = -(-lengths // self.chunk_length)
         p = np.where(self.restart > 0, self.restart, 0.5)
         chunks: npt.NDArray[np.float64] = np.where(self.restart > 0, -np.expm1(number * np.log1p(-p)) / p, number)

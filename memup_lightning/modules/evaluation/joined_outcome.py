@@ -71,7 +71,8 @@ class JoinedColumn(NamedTuple):
 
 
 def joined_columns(names: Sequence[str]) -> dict[str, JoinedColumn]:
-    """Return the columns by their names; empty where the classes are no combinations of columns.
+    """Return the columns by their names, with ``_`` for a dot, which no metric's name may have; empty where the classes are
+    no combinations of columns.
 
     Args:
         names: of the classes, such as ``fault=true, leak=none``.
@@ -86,7 +87,7 @@ def joined_columns(names: Sequence[str]) -> dict[str, JoinedColumn]:
     columns = {}
     for key in rows[0]:
         values = tuple(dict.fromkeys(row[key] for row in rows))
-        columns[key] = JoinedColumn(values, tuple(values.index(row[key]) for row in rows))
+        columns[key.replace(".", "_")] = JoinedColumn(values, tuple(values.index(row[key]) for row in rows))
     return columns
 
 

@@ -62,7 +62,7 @@ class MemoryEvaluation(PredictsOutcomes, EvaluationHooks):
             metrics["base_average_precision"] = BaseAveragePrecision(self.outcome.num_classes)
         self._columns = joined_columns(self.task.outcome.names) if self.outcome.num_classes else {}
         for name, column in self._columns.items():
-            metrics |= {f"{_key(name)}/{key}": x for key, x in column.metrics(("", _LOCAL)).items()}
+            metrics |= {f"{name}/{key}": x for key, x in column.metrics(("", _LOCAL)).items()}
         if "mse" in self.outcome.score_names:
             metrics["mean_mse"] = MeanError(math.prod(self.task.outcome.shape))
         return nn.ModuleDict(metrics)
@@ -98,7 +98,7 @@ class MemoryEvaluation(PredictsOutcomes, EvaluationHooks):
             self.metrics[prefix + "balanced_accuracy"].update(self.outcome.predict(params), outcome)
         if self._columns and (probabilities := self.outcome.probabilities(params)) is not None:
             for name, column in self._columns.items():
-                column.score(self.metrics, f"{_key(name)}/{prefix}", probabilities, outcome)
+                column.score(self.metrics, f"{name}/{prefix}", probabilities, outcome)
         rankings = [self.metrics[prefix + name] for name in RANKINGS if prefix + name in self.metrics]
         if rankings:
             counts = ranking_counts(params, outcome)
@@ -111,7 +111,7 @@ class MemoryEvaluation(PredictsOutcomes, EvaluationHooks):
             if name in self.metrics:
                 self.metrics[name].update(outcome)
         for name, column in self._columns.items():
-            column.describe(self.metrics, f"{_key(name)}/", outcome)
+            column.describe(self.metrics, f"{name}/", outcome)
         low, high = outcome.amin(0), outcome.amax(0)
         if self._outcome_range is not None:
             low, high = low.minimum(self._outcome_range[0]), high.maximum(self._outcome_range[1])
@@ -257,8 +257,3 @@ class MemoryEvaluation(PredictsOutcomes, EvaluationHooks):
             "local_uncertainty": self.outcome.reported_uncertainty(local),
             "nll": self.outcome.nll(params, outcome).where(known, math.nan),
         }
-
-
-def _key(column: str) -> str:
-    """Return the name of a column as a metric's name may have it."""
-    return column.replace(".", "_")
