@@ -43,7 +43,7 @@ def overfitted(run: Measurements) -> Finding | None:
     higher = train.explains and train.gain.low > val.gain.high
     alone = not explains_some(val) and not val.local_is_worse
     apart = higher and (train.gain.mean - val.gain.mean >= margin or alone)
-    if not apart and (run.best is None or not (train.explains or run.learned_training_episodes)):
+    if not apart and (run.best is None or run.fell or not (train.explains or run.learned_training_episodes)):
         return None
     held = explains_some(val) if run.best is not None else explains_some(val) or run.best_gain > SOME_BITS
     more = 8 * run.episodes

@@ -53,6 +53,7 @@ def measure(
     metrics: Mapping[str, float] | None = None,
     best: tuple[int, float] | None = None,
     train_gains: Sequence[float] = (),
+    fell: bool = False,
 ) -> Measurements:
     """Measure a run at its end, in this process alone: no collective is called, and nothing of the run changes.
 
@@ -64,6 +65,7 @@ def measure(
         metrics: what the last validation logged; of episodes too long to be played again, these are the measurements.
         best: updates and memory gain of the validation whose weights the run ends with; None: its last weights.
         train_gains: memory gain in training episodes at each validation.
+        fell: whether ``best`` is there because the gain fell, in training episodes too.
     """
     train, val = data.splits["train"], data.splits.get("val")
     has_targets = model.needs_targets()
@@ -96,6 +98,7 @@ def measure(
         input_spread=spread,
         outcome_problem=model.outcome_problem(),
         memory=_memory_size(model),
+        fell=fell,
         best=best,
         episodes_option="num_train" if _takes(type(data), "num_train") else None,
     )

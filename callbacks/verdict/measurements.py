@@ -136,6 +136,7 @@ class Measurements:
         best: updates and memory gain of the validation whose weights the run ends with; None: its last weights.
         episodes_option: option of the data that sets the number of training episodes; None where there is none.
         memory: class and size of the memory, where it can be made wider.
+        fell: whether the run ends with other weights because its gain fell, in training episodes too.
     """
 
     updates: int
@@ -161,6 +162,7 @@ class Measurements:
     best: tuple[int, float] | None = None
     episodes_option: str | None = None
     memory: tuple[str, int] | None = None
+    fell: bool = False
 
     @property
     def best_gain(self) -> float:

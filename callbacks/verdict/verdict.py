@@ -93,6 +93,7 @@ class Verdict(Callback):
                     logged if restored is None else logged | restored.metrics,
                     None if restored is None else restored.best,
                     self._train_gains,
+                    restored is not None and not restored.overfitted,
                 )
             self.findings = judge(self.measurements)
             if pictures:

@@ -41,6 +41,14 @@ def test_nothing_holds_where_the_best_weights_explain_nothing_either() -> None:
     assert "(-0.005 bits, not -0.28 at the end)" in found.sentence
 
 
+def test_weights_that_came_back_after_a_fall_in_training_episodes_too_are_no_over_fitting() -> None:
+    over = run(HALF, history=HELD, best=(500, 0.5))
+    assert judge(over)[0].name == "overfitted"
+    found = [finding.name for finding in judge(replace(over, fell=True))]
+    assert found[0] == "partly_explained"
+    assert "restored" in found
+
+
 def test_a_memory_that_never_learned_its_training_episodes_is_not_over_fitted_by_weights_that_were_restored() -> None:
     given = {"best": (10_000, 0.03), "history": ((500.0, 0.01), (13_800.0, -4.0)), "chunk_length": 200}
     swings = (0.08, 0.06, 0.18, 0.13, 0.03, 0.14, 0.06, 0.14, 0.1)
