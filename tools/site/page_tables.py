@@ -80,13 +80,15 @@ _METHODS: Columns = {
     "peak resident set": RESIDENT,
     "ended": ("ended", str),
 }
-_RULES: Columns = {
+_RULES_OF_TASKS: Columns = {
     "task": ("task", str),
     "rule": ("rule", str),
     "solved": ("solved", str),
     "value": ("value", spread(4)),
     "updates": ("updates", UPDATES),
     "seconds of `fit`": ("seconds", SECONDS),
+}
+_RULES: Columns = _RULES_OF_TASKS | {
     "selection, share of training": (
         "selection",
         lambda x: spread(2)([y for y in x if y is not None]) if any(x or ()) else "-",
@@ -98,7 +100,7 @@ _VESTS: Columns = {
     "best": ("accuracy", ACCURACY),
     "last": ("last", ACCURACY),
     "updates": ("updates", WHOLE),
-    "seconds": ("seconds", WHOLE),
+    "seconds of training": ("training", WHOLE),
 }
 _READS = {"all_fields": "every field", "bytes_of_training": "inputs and 2 random probes a lane"}
 _ENVIRONMENTS = {
@@ -118,7 +120,7 @@ PAGE_TABLES = {
     "comparison-maze": PageTable("comparison", _METHODS, _task("T-Maze")),
     "comparison-copy": PageTable("comparison", _METHODS, _task("Copy")),
     "noise-mazes": PageTable("noise", _RULES, lambda row: row["task"] in _MAZES_WITH_NOISE),
-    "noise-tasks": PageTable("noise", _RULES, lambda row: row["task"] not in _MAZES_WITH_NOISE),
+    "noise-tasks": PageTable("noise", _RULES_OF_TASKS, lambda row: row["task"] not in _MAZES_WITH_NOISE),
     "tasks-copy": PageTable("tasks", _TASKS, lambda row: row["data"] == "Copy"),
     "tasks-adding": PageTable("tasks", _TASKS, _task("Adding")),
     "tasks-pixels": PageTable("tasks", _TASKS, _task("Permuted")),
@@ -231,7 +233,18 @@ PAGE_TABLES = {
         },
     ),
     "vests-room": PageTable("two_colors", _VESTS, _is("variant", "room")),
-    "vests-delay": PageTable("two_colors_delay", _VESTS),
+    "vests-delay": PageTable("two_colors", _VESTS, _is("variant", "delay")),
+    "two_colors_view": PageTable(
+        "two_colors_view",
+        {
+            "balanced": ("balanced", str),
+            "right": ("accuracy", ACCURACY),
+            "from": ("low", ACCURACY),
+            "to": ("high", ACCURACY),
+            "vests": ("vests", WHOLE),
+            "episodes": ("episodes", WHOLE),
+        },
+    ),
     "two_colors_env": PageTable(
         "two_colors_env",
         {

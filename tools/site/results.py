@@ -23,7 +23,7 @@ BLOCK = re.compile(r"(<!-- results: .*?-->\n).*?(<!-- end of results -->)", re.D
 HEAD = """# Results
 
 *Written by `python -m tools.site.results` from `benchmarks/results/`; every row was printed by the command above its table.
-`--quick` of each command ends within a minute. [The zoo](zoo.md) has 39 small tasks with one setting.*
+`--quick` of each command ends within a minute or so. [The zoo](zoo.md) has small tasks of many kinds with one setting.*
 """
 Row = dict[str, Any]
 EXPLAINED = 0.95  # share of the explainable information at which a task of the zoo is learned

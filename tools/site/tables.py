@@ -171,7 +171,7 @@ TABLES = [
             "best": ("accuracy", ACCURACY),
             "last": ("last", ACCURACY),
             "updates": ("updates", WHOLE),
-            "seconds": ("seconds", WHOLE),
+            "seconds of training": ("training", WHOLE),
         },
     ),
     Table(
@@ -227,7 +227,7 @@ TABLES = [
     Table(
         "accelerator",
         "On a GPU",
-        "Updates per second of `fit`. The small networks of the configs are not faster on a GPU. "
+        "Updates per second of `fit`. The small networks of the configs gain little or nothing from a GPU. "
         "[Runs](../running/runs.md).",
         "python -m benchmarks.accelerator --threads 14",
         {
