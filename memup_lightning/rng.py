@@ -1,7 +1,7 @@
 """Counter-based random numbers: every draw is a pure function of a key, so any slice can be made alone.
 
 NumPy's Philox is counter-based too, but one generator object has one counter: reading 64 lanes at 64 places of 64
-episodes would construct 64 generators a step (about 0.5 ms). Here whole index arrays are hashed at once with the
+episodes would construct 64 generators a step. Here whole index arrays are hashed at once with the
 finaliser of SplitMix64 (Steele, Lea & Flood, "Fast Splittable Pseudorandom Number Generators", OOPSLA 2014).
 """
 

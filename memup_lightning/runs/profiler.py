@@ -13,7 +13,7 @@ _NULL_CONTEXT: AbstractContextManager[None] = nullcontext()
 class NoProfiler(PassThroughProfiler):
     """Profiler that does nothing.
 
-    Lightning's own makes a generator at each call, some 90 times an update, which takes a tenth of a millisecond.
+    Lightning's own makes a generator at each call, of which there are many an update.
     """
 
     def profile(self, action_name: str) -> Any:

@@ -19,7 +19,7 @@ from memup_lightning.exceptions import MemUPError
 from memup_lightning.specs import FieldSpec
 
 _BLOCK = 1 << 20  # bytes that are read at once
-_FIRST_BYTES = 64 << 20  # bytes that are compared before the first read of a store: 60 to 180 ms
+_FIRST_BYTES = 64 << 20  # bytes that are compared before the first read of a store: a fraction of a second
 _CORE_SHARE = 0.02  # of a core, for the rest
 
 
@@ -81,7 +81,7 @@ class Verification:
     """Compares a store with its checksums once, from its first use on.
 
     The first 64 MB are compared before anything is read. A thread compares the rest while the store is in use; it takes
-    2% of a core, so it reads some 20 MB a second. Damage is reported by the next read. A forked process leaves the rest to
+    2% of a core. Damage is reported by the next read. A forked process leaves the rest to
     its parent.
 
     Args:

@@ -1,6 +1,6 @@
 """ChunkLoader: the chunks of a stream, read ahead by workers.
 
-What a worker sends costs by the tensor, not by the byte: some 15 tensors a chunk took 3 ms. So a worker packs a block of
+What a worker sends costs by the tensor, not by the byte, and a chunk has many. So a worker packs a block of
 consecutive chunks into one tensor in shared memory, and the training process cuts them out of it again. Fresh pages of
 shared memory cost more than what is copied into them, on both sides: a worker writes into a few tensors in turn, and the
 training process takes a copy, so that a chunk stays what it is however long it is kept.

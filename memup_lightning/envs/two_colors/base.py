@@ -257,7 +257,7 @@ class DoomEnv(gymnasium.Env[Frame, np.int64], ABC):
 
 
 def _buttons(action: Any) -> list[int]:
-    """Return the buttons of an action; a check by the space (``contains``) would take eight times as long."""
+    """Return the buttons of an action; a check by the space (``contains``) would take far longer."""
     try:
         number = operator.index(action)
     except TypeError:

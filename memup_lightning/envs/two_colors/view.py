@@ -103,7 +103,7 @@ class View:
 def _block_means(screen: Frame, side: int) -> Frame:
     """Return the means of the squares of a screen ``[height, width(, channels)]``, rounded down.
 
-    Sums of whole rows, then of one channel at a time: NumPy's ``sum`` over both axes of the squares takes 15 times as long.
+    Sums of whole rows, then of one channel at a time: NumPy's ``sum`` over both axes of the squares takes far longer.
     """
     height, width = screen.shape[:2]
     wide = np.dtype(np.uint16 if side * side * 255 < 2**16 else np.uint32)
