@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -40,3 +41,31 @@ def test_every_table_of_a_page_is_on_one_and_has_values() -> None:
         found = [row for row in results.rows(table.file) if table.only(row)]
         empty = [head for head, (key, _) in table.columns.items() if all(row.get(key) is None for row in found)]
         assert set(empty) <= {"test", "asked for"}, name  # not every task has these
+
+
+NO_RESULTS = {
+    "0.001": "learning rate",
+    "0.002": "learning rate",
+    "0.003": "learning rate",
+    "0.005": "learning rate; asked for in adding",
+    "0.0053": "the paper's adding",
+    "0.041": "tolerance of adding",
+    "0.125": "chance in copy",
+    "0.167": "error of the mean in adding",
+    "0.954": "the paper's permuted pixels",
+    "0.999": "asked for in copy; probability of a restart",
+}
+"""Numbers of three decimals and more that prose may have; all others are measured, and belong into a generated table."""
+RESULTS = {"accuracy", "seconds", "solved", "updates"}
+"""Headings of a table that a command writes."""
+PAGES = [results.README, results.ROOT / "CONTRIBUTING.md", *sorted((results.ROOT / "docs").rglob("*.md"))]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page != results.PAGE], ids=lambda page: page.stem)
+def test_no_result_is_typed(page: Path) -> None:
+    code = re.compile(r"^ *```.*?^ *```|`[^`]*`", re.DOTALL | re.MULTILINE)
+    typed = code.sub("", results.BLOCK.sub("", page.read_text()))
+    rows = re.findall(r"^(\|.*)\n\|[-:|]+$", typed, re.MULTILINE)
+    heads = {head.strip() for row in rows for head in row.split("|")}
+    assert set(re.findall(r"\b\d\.\d{3,}\b", typed)) - set(NO_RESULTS) == set(), "leave the number to a table"
+    assert heads & RESULTS == set(), "let python -m tools.site.results write the table (tools/site/page_tables.py)"
