@@ -104,6 +104,11 @@ bench: setup
 	$(BIN)/python -m benchmarks.memories --threads 1 --json benchmarks/results/memories.json
 	$(BIN)/python -m benchmarks.tasks --threads 1 --json benchmarks/results/tasks.json
 	$(BIN)/python -m benchmarks.tasks --ablation --seeds 1 --threads 1 --json benchmarks/results/ablation.json
+	$(BIN)/python -m benchmarks.readme --json benchmarks/results/readme.json
+	$(BIN)/python -m benchmarks.zoo --updates 12000 --json benchmarks/results/zoo.json
+	$(BIN)/python -m benchmarks.zoo.ablation --seeds 1 --json benchmarks/results/zoo_ablation.json
+	$(BIN)/python -m benchmarks.defaults --only tmaze --json benchmarks/results/defaults.json
+	$(BIN)/python -m benchmarks.defaults --only tmaze_noise tmaze_1m tmaze_random_hint --seeds 1 --json benchmarks/results/defaults.json
 	$(BIN)/python -m benchmarks.rollouts --json benchmarks/results/rollouts.json
 	$(BIN)/python -m benchmarks.serving --json benchmarks/results/serving.json
 	$(BIN)/python -m benchmarks.transformers --seeds 1 --json benchmarks/results/transformers.json

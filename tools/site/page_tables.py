@@ -213,6 +213,18 @@ PAGE_TABLES = {
         {"drift regularizer": ("drift_penalty", str)}
         | {f"{n} blanks": (n, spread(2)) for n in ("100", "500", "1,000", "2,000", "5,000")},
     ),
+    "hidden_facts": PageTable(
+        "hidden_facts",
+        {
+            "method": ("method", str),
+            "words of prose": ("words", WHOLE),
+            "answers right": ("accuracy", ACCURACY),
+            "without memory": ("without_memory", ACCURACY),
+            "test episodes": ("episodes", WHOLE),
+            "updates": ("updates", WHOLE),
+            "seconds of `fit`": ("seconds", WHOLE),
+        },
+    ),
     "transformers": PageTable(
         "transformers",
         {

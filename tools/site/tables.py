@@ -191,6 +191,21 @@ TABLES = [
         },
     ),
     Table(
+        "hidden_facts",
+        "Facts hidden in novels",
+        "Trained on episodes of at most 1,000 words, asked after more; share of the answers that are right. "
+        "[Text](../tasks/text.md).",
+        "python -m benchmarks.hidden_facts --books books",
+        {
+            "method": ("method", str),
+            "words": ("words", WHOLE),
+            "accuracy": ("accuracy", ACCURACY),
+            "without memory": ("without_memory", ACCURACY),
+            "updates": ("updates", WHOLE),
+            "seconds": ("seconds", WHOLE),
+        },
+    ),
+    Table(
         "defaults",
         "Configs and defaults",
         "Shipped configs, and the same task with the defaults of model, callbacks and schedule: until the "
