@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Self, TypeAlias
 
@@ -12,12 +12,14 @@ import torch
 from pytorch_lightning import LightningModule
 from pytorch_lightning.cli import LRSchedulerCallable
 from pytorch_lightning.plugins import Precision
+from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities import GradClipAlgorithmType, rank_zero_warn
 from torch import Tensor
 from torch.optim import Adam, Optimizer
 
 from memup_lightning.distributed import all_gather_object, rank
 from memup_lightning.exceptions import MemUPError
+from memup_lightning.modules.losses import sum_losses
 from memup_lightning.modules.resume import optimizer_settings, restore_settings, scheduler_settings
 from memup_lightning.runs.checkpoint_io import check_checkpoint
 from memup_lightning.runs.checkpoint_lookup import weights_to_use
@@ -59,6 +61,7 @@ class BaseTask(LightningModule, ABC):
             self.hparams.clear()
         self.hparams["task"] = self.task.to_dict()
         self._optimizer, self._lr_scheduler = optimizer, lr_scheduler
+        self._last_losses: dict[str, Tensor] = {}  # of the last update
 
     @classmethod
     def load_from_checkpoint(
@@ -100,6 +103,26 @@ class BaseTask(LightningModule, ABC):
     def is_log_step(self) -> bool:
         """Whether Lightning writes what is logged now; at other steps logging only takes time."""
         return logs_are_due(self.trainer)
+
+    def sum_losses(self, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return what a training step returns: see :func:`~memup_lightning.modules.losses.sum_losses`.
+
+        Callbacks that run after an epoch or a validation can monitor these losses, at a log step or not.
+        """
+        out = sum_losses(losses)
+        self._last_losses = out | {"loss": out["loss"].detach()}
+        return out
+
+    def _show_losses(self) -> None:
+        if self.trainer.state.fn == TrainerFn.FITTING and not self.trainer.sanity_checking:
+            shown = {f"train/{name}": x for name, x in self._last_losses.items()}
+            self.trainer.callback_metrics.update(shown)
+
+    def on_validation_start(self) -> None:
+        self._show_losses()
+
+    def on_train_epoch_end(self) -> None:
+        self._show_losses()
 
     def configure_optimizers(self) -> Any:
         for name, factory in (("optimizer", self._optimizer), ("lr_scheduler", self._lr_scheduler)):

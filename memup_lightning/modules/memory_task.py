@@ -23,7 +23,7 @@ from memup_lightning.models.uncertainty import LocalPredictor
 from memup_lightning.modules.base import OptimizerCallable, adam
 from memup_lightning.modules.encoding import MemoryEncoding
 from memup_lightning.modules.evaluation.memory import MemoryEvaluation
-from memup_lightning.modules.losses import FiniteLoss, probe_loss, sum_losses
+from memup_lightning.modules.losses import FiniteLoss, probe_loss
 from memup_lightning.modules.standardization import fit_standardizers
 from memup_lightning.modules.states.lane_states import LaneStates
 from memup_lightning.modules.trial import check_predictor, check_size, make_part, try_networks
@@ -239,7 +239,7 @@ class MemoryTask(MemoryEncoding, MemoryEvaluation, AveragedTask):
         losses, memory = self.chunk_losses(chunk)
         locate = partial(self.locate_loss, chunk)
         self._finite_loss.add(losses, self.global_step, locate)
-        out = sum_losses(losses)
+        out = self.sum_losses(losses)
         if self.is_log_step:
             self._finite_loss.check(self.global_step, locate)
             logged = {f"train/{name}": loss for name, loss in out.items()} | self.diagnostics(chunk, memory)

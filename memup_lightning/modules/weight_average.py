@@ -96,6 +96,7 @@ class AveragedTask(BaseTask):
             self._average.update(self.global_step + 1)  # Lightning counts this one later
 
     def on_validation_start(self) -> None:
+        super().on_validation_start()
         self._swap(to_average=True)
 
     def on_validation_end(self) -> None:  # after the callbacks, which measure too

@@ -16,7 +16,7 @@ from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.encoders import StepEncoder
 from memup_lightning.modules.base import OptimizerCallable, adam
 from memup_lightning.modules.evaluation.hooks import EvaluationHooks
-from memup_lightning.modules.losses import FiniteLoss, sum_losses
+from memup_lightning.modules.losses import FiniteLoss
 from memup_lightning.modules.memory_task import EncoderCallable
 from memup_lightning.protocols import Actor, ActorOutput, RolloutSource
 from memup_lightning.rl.agent_memory import MemoryChoice, agent_memory
@@ -202,7 +202,7 @@ class ActorCritic(EvaluationHooks):
         policy, value = self.evaluate_batch(batch)
         losses = self.losses(batch, policy, value)
         self._finite_loss.add(losses, self.global_step)
-        out = sum_losses(losses)
+        out = self.sum_losses(losses)
         if self.is_log_step:
             self._finite_loss.check(self.global_step)
             size = len(batch["action"])
