@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -15,6 +17,8 @@ from memup_lightning.specs import TaskSpec
 
 class BaseDataModule(LightningDataModule, ABC):
     """Base class of datamodules with a task; a model is built from the task."""
+
+    _trained: Callable[[], Any] = staticmethod(lambda: None)  # the model of the last fit
 
     @classmethod
     def load_from_checkpoint(
@@ -55,6 +59,16 @@ class BaseDataModule(LightningDataModule, ABC):
         """Return the task of the module of the run."""
         task = getattr(self._model, "task", None)
         return task if isinstance(task, TaskSpec) else None
+
+    def begin_if_another_model(self, stage: str) -> None:
+        """Call :meth:`forget_run` where a fit begins with another model than the fit before; first thing in ``setup``."""
+        module = self._model
+        if stage == "fit" and module is not None and module is not self._trained():
+            self.forget_run()
+            self._trained = weakref.ref(module)
+
+    def forget_run(self) -> None:
+        """Begin as a fresh datamodule does: another model must not continue where the one before was."""
 
     @property
     def label(self) -> str:

@@ -75,7 +75,7 @@ class JointDataModule(RolloutDataModule):
                 "episodes that stay; an agent's episodes are replaced: use TopK or Proportional"
             )
         self.memory_updates = memory_updates
-        self.recent = RecentEpisodes(num_episodes)
+        self.num_episodes, self.recent = num_episodes, RecentEpisodes(num_episodes)
         self._chunks = {
             "chunk_length": chunk_length,
             "lanes": lanes,
@@ -124,6 +124,10 @@ class JointDataModule(RolloutDataModule):
         self._rounds += 1
         for chunk in data.training_stream:
             yield data.join("train", chunk)
+
+    def forget_run(self) -> None:
+        super().forget_run()
+        self.recent, self._rounds = RecentEpisodes(self.num_episodes), 0
 
     def state_dict(self) -> dict[str, Any]:
         return {**super().state_dict(), "rounds": self._rounds}

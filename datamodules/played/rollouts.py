@@ -230,6 +230,11 @@ class RolloutDataModule(BaseDataModule):
 
     def setup(self, stage: str) -> None:
         _ = self.agent  # refuses other models
+        self.begin_if_another_model(stage)
+
+    def forget_run(self) -> None:
+        self.consumed = self.environment_steps = 0
+        self._recent.clear()
 
     def teardown(self, stage: str) -> None:
         if self._collector is not None:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import os
-import weakref
 from abc import abstractmethod
-from collections.abc import Callable
 from typing import Any, TypedDict
 
 import numpy as np
-from pytorch_lightning import LightningModule
 
 from memup_lightning import rng
 from memup_lightning.chunk import Chunk
@@ -125,8 +122,6 @@ class EpisodeDataModule(RecordedSplits):
         self.seed = int(os.environ.get("PL_GLOBAL_SEED", 0)) if seed is None else seed
         self._lanes: TrainingLanes | None = None
         self._stream: ChunkStream | None = None
-        # The module that the lanes were last played for.
-        self._trained: Callable[[], LightningModule | None] = lambda: None
 
     def check_ranks(self, num_ranks: int) -> None:
         share_of_lanes(self.lanes, "data.init_args.lanes", num_ranks)
@@ -144,11 +139,7 @@ class EpisodeDataModule(RecordedSplits):
         return (rng.hash64(self.split_seed(split), np.arange(number)) >> np.uint64(1)).astype(np.int64)
 
     def setup(self, stage: str) -> None:
-        module = self._model
-        if stage == "fit" and module is not None and module is not self._trained():
-            # Another model starts from the beginning, without the targets and positions of the previous one.
-            self.splits, self._lanes, self._stream = {}, None, None
-            self._trained = weakref.ref(module)
+        self.begin_if_another_model(stage)
         for split in STAGES.get(stage, (self._predicted,)):
             if split not in self.sources:
                 source = self.episodes(split)
@@ -159,6 +150,9 @@ class EpisodeDataModule(RecordedSplits):
                 self._start(split, has_lanes)
         if stage == "fit":
             self.compare_validation()
+
+    def forget_run(self) -> None:
+        self.splits, self._lanes, self._stream = {}, None, None  # targets and positions
 
     def _start(self, split: Split, has_lanes: bool) -> None:
         """Begin without targets, and the training lanes at the beginning of the schedule."""
