@@ -187,7 +187,7 @@ def follow_outcomes(
         time = int(chunk.start[0]) + np.arange(chunk.num_steps)
         distance = torch.from_numpy((positions[:, None] - time).clip(0))[None]
         found = model.compare(steps, memory[:, None], distance)  # [1, K, T]
-        values.append(_as_numbers(found, found.with_memory, type_)[0].double().cpu().numpy())
+        values.append(_as_numbers(found, found.with_memory, type_)[0].cpu().double().numpy())
     series = np.concatenate(values, axis=1)[:, :length]
     series[np.arange(length) > positions[:, None]] = np.nan
     local = found.without_memory

@@ -114,5 +114,5 @@ def _bounded(bits: FloatArray, share: FloatArray) -> FloatArray:
 
 
 def _array(x: Tensor) -> FloatArray:
-    array: FloatArray = x.double().cpu().numpy()
+    array: FloatArray = x.cpu().double().numpy()
     return array

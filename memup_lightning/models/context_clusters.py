@@ -19,6 +19,7 @@ from torch import Tensor
 from memup_lightning import rng
 from memup_lightning.chunk import Fields
 from memup_lightning.distributed import all_gather_object
+from memup_lightning.models.wide_float import wide_float
 
 _RETENTION = 0.5  # weight of earlier observations after a refresh: the gains change as the memory learns
 _ROUNDS = 10  # of Lloyd's algorithm at a refresh, from the centres of the refresh before
@@ -58,18 +59,19 @@ class ContextClusters:
     """
 
     def __init__(self, count: int, device: torch.device) -> None:
+        wide = wide_float(device)
         self.centres = torch.zeros(0, 0, device=device)
         self.uncertainty = torch.zeros(count, device=device)
         self.prior_gain = torch.zeros(count, device=device)
         self.examples = [""] * count
-        self.observed = torch.zeros(3, count, dtype=torch.float64, device=device)
-        self.chosen = torch.zeros(count, dtype=torch.float64, device=device)
-        self.presence = torch.ones(count, dtype=torch.float64, device=device)
+        self.observed = torch.zeros(3, count, dtype=wide, device=device)
+        self.chosen = torch.zeros(count, dtype=wide, device=device)
+        self.presence = torch.ones(count, dtype=wide, device=device)
         # Since the last refresh, on this rank: number and sum of the gains by episode, number of targets, and of blocks of
         # steps in which each cluster occurred.
-        self._gains = torch.zeros(2, _EPISODE_SLOTS, count, dtype=torch.float64, device=device)
+        self._gains = torch.zeros(2, _EPISODE_SLOTS, count, dtype=wide, device=device)
         self._targets = torch.zeros_like(self.chosen)
-        self._blocks = torch.zeros(2, count, dtype=torch.float64, device=device)
+        self._blocks = torch.zeros(2, count, dtype=wide, device=device)
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -135,18 +137,18 @@ class ContextClusters:
             episode: of each lane, ``[lanes]``.
         """
         place = (episode[:, None] % _EPISODE_SLOTS * len(self) + cluster).flatten()
-        observed = torch.stack([counts.double(), gain.double().where(counts, 0)]).flatten(1)
+        observed = torch.stack([counts.to(self._gains), gain.to(self._gains).where(counts, 0)]).flatten(1)
         self._gains.view(2, -1).index_add_(1, place, observed)
 
     def count_presence(self, cluster: Tensor, selectable: Tensor) -> None:
         """Count the blocks of steps in which each cluster occurs, both ``[blocks, steps]``."""
-        occurs = torch.zeros(len(cluster), len(self) + 1, dtype=torch.float64, device=cluster.device)
+        occurs = torch.zeros(len(cluster), len(self) + 1, dtype=self._blocks.dtype, device=cluster.device)
         occurs.scatter_(1, cluster.where(selectable, len(self)), 1.0)
         self._blocks += torch.stack([occurs[:, :-1].sum(0), torch.full_like(self.presence, len(cluster))])
 
     def count_targets(self, cluster: Tensor, valid: Tensor) -> None:
         """Count targets of each cluster, both ``[lanes, K]``."""
-        self._targets.index_add_(0, cluster.flatten(), valid.flatten().double())
+        self._targets.index_add_(0, cluster.flatten(), valid.flatten().to(self._targets))
 
     def weights(self) -> Tensor:
         """Return the sampling weight of each cluster, ``[M]``.
@@ -161,7 +163,9 @@ class ContextClusters:
         pooled_variance = (sum_of_squares.sum() + _PRIOR_DEVIATION**2) / (number.sum() + 1)
         error = ((sum_of_squares + pooled_variance) / several / (several + 1)).sqrt()
         standard_errors = (total / several / error).clamp(0, _MAX_STANDARD_ERRORS)
-        weights: Tensor = self.prior_gain.double().clamp(min=_MIN_PRIOR_GAIN) / self.presence * standard_errors.exp()
+        weights: Tensor = (
+            self.prior_gain.to(self.observed).clamp(min=_MIN_PRIOR_GAIN) / self.presence * standard_errors.exp()
+        )
         idle = (self.prior_gain <= _MAX_CERTAIN_GAIN) & (self.presence > _MIN_COMMON_PRESENCE)
         return weights.masked_fill(idle, 0).float()
 
@@ -182,7 +186,7 @@ class ContextClusters:
 
     def to(self, device: torch.device) -> ContextClusters:
         for name in _TENSORS:
-            setattr(self, name, getattr(self, name).to(device))
+            setattr(self, name, _as_on(getattr(self, name), device))
         return self
 
     def state_dict(self) -> dict[str, Any]:
@@ -194,7 +198,7 @@ class ContextClusters:
     def load_state_dict(self, state: Mapping[str, Any], rank: int) -> None:
         device = self.centres.device
         for name in _TENSORS:
-            setattr(self, name, state[name].to(device, copy=True))
+            setattr(self, name, _as_on(state[name], device))
         self.examples = list(state["examples"])
         if rank:  # rank zero holds the sums of all
             for fresh in (self._gains, self._targets, self._blocks):
@@ -210,16 +214,21 @@ class ContextClusters:
         """Return the observations and targets up to now; those before the last refresh are decayed."""
         number, total = gains
         mean = total / number.clamp(min=1)
-        fresh = torch.stack([(number > 0).double(), mean, mean.square()]).sum(1)
+        fresh = torch.stack([(number > 0).to(mean), mean, mean.square()]).sum(1)
         return _RETENTION * self.observed + fresh, _RETENTION * self.chosen + targets
 
 
 _TENSORS = ("centres", "uncertainty", "prior_gain", "observed", "chosen", "presence", "_gains", "_targets", "_blocks")
 
 
+def _as_on(x: Tensor, device: torch.device) -> Tensor:
+    """Copy to a device, as float32 where it has nothing wider."""
+    return x.to(wide_float(device) if x.dtype == torch.float64 else x.dtype, copy=True).to(device)
+
+
 def _sample_row(weight: Tensor, uniform: float) -> Tensor:
     """Draw a row in proportion to its weight, ``[1]``."""
-    cumulated = weight.double().cumsum(0)
+    cumulated = weight.to(wide_float(weight.device)).cumsum(0)
     return torch.searchsorted(cumulated, cumulated[-1:] * uniform).clamp(max=len(weight) - 1)
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from memup_lightning.distributed import all_reduce_sum
+from memup_lightning.models.wide_float import wide_float
 
 _WINSORIZED_SHARE = 0.001  # of the values at either end: an outlier counts like the next value inside
 _ROUNDING = 4 * float(np.finfo(np.float32).eps)  # relative difference up to which values are the same
@@ -62,10 +63,8 @@ class Standardizer(nn.Module):
         """Standardise, ``[..., size]``."""
         if self.is_identity:
             return x
-        if (
-            x.dtype in _WIDE_INTEGERS and x.device.type != "mps"
-        ):  # float32 cannot tell one second of 1.7e9 from the next
-            x = x.double()
+        if x.dtype in _WIDE_INTEGERS:  # float32 cannot tell one second of 1.7e9 from the next
+            x = x.to(wide_float(x.device))
         return (x - self.center) / self.scale
 
     def inverse(self, z: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from torch.distributions import Categorical, Distribution, Independent, Normal
 from memup_lightning.chunk import Fields
 from memup_lightning.distributed import all_reduce_sum
 from memup_lightning.exceptions import MemUPError
+from memup_lightning.models.wide_float import wide_float
 from memup_lightning.specs import FieldSpec
 
 
@@ -97,6 +98,14 @@ class RunningNormalizer(nn.Module):
             self.register_buffer(f"mean_{number}", torch.zeros(fields[name].shape, dtype=torch.float64))
             self.register_buffer(f"variance_{number}", torch.ones(fields[name].shape, dtype=torch.float64))
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> RunningNormalizer:
+        device = fn(torch.zeros(())).device
+        for name, buffer in self.named_buffers(recurse=False):
+            wide = buffer.to(wide_float(device))
+            moved = fn(wide)  # a cast to the precision of the weights does not reach the statistics
+            self._buffers[name] = moved if moved.dtype == wide.dtype else wide.to(device)
+        return self
+
     def _moments(self, number: int) -> tuple[Tensor, Tensor]:
         return self.get_buffer(f"mean_{number}"), self.get_buffer(f"variance_{number}")
 
@@ -118,7 +127,7 @@ class RunningNormalizer(nn.Module):
         share = rows / (self.count + rows)  # of the new observations
         for number, name in enumerate(self.names):
             mean, variance = self._moments(number)
-            x = normalized[name].double() * (variance + 1e-8).sqrt() + mean
+            x = normalized[name].to(mean) * (variance + 1e-8).sqrt() + mean
             new_mean = all_reduce_sum(x.sum(0)) / rows
             new_variance = all_reduce_sum((x - new_mean).square().sum(0)) / rows
             shift = new_mean - mean

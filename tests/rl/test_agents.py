@@ -268,6 +268,46 @@ def test_the_moving_average_moves_once_per_optimizer_step_of_the_memory(monkeypa
     assert len(updates) == 4
 
 
+@pytest.mark.parametrize("kind", ["PPO", "JointPPO"])
+def test_a_new_agent_learns_the_same_from_a_used_datamodule_as_from_a_fresh_one(kind: str) -> None:
+    given: dict[str, Any] = {"num_envs": 4, "num_steps": 10, "update_epochs": 2, "num_minibatches": 2, "seed": 1}
+
+    def make() -> RolloutDataModule:
+        if kind == "PPO":
+            return RolloutDataModule("memup/TMaze-v0", {"length": 5}, **given)
+        return JointDataModule("memup/TMaze-v0", {"length": 5}, memory_updates=2, chunk_length=3, lanes=4, **given)
+
+    def fit(data: RolloutDataModule, model: Any = None) -> Any:
+        seed_everything(1)
+        model = model or (PPO if kind == "PPO" else JointPPO)(data.task)
+        quiet_trainer(14, [], limit_val_batches=0).fit(model, data)
+        return model
+
+    data = make()
+    first = fit(data)
+    progress = data.training_progress()
+    again = fit(data)
+    for name, x in first.state_dict().items():
+        assert torch.equal(x, again.state_dict()[name]), name
+    assert data.training_progress() == progress
+    assert data.consumed == 14
+    fit(data, again)
+    assert data.consumed == 28, "the same model continues where it was"
+
+
+@pytest.mark.parametrize(("agent", "memory"), [(PPO, None), (PPO, LSTM), (IMPALA, LSTM)])
+@pytest.mark.parametrize("precision", ["64-true", "bf16-true", "bf16-mixed"])
+def test_an_agent_learns_in_every_precision(agent: Any, memory: Any, precision: Any) -> None:
+    data = RolloutDataModule(
+        "memup/TMaze-v0", {"length": 5}, num_envs=4, num_steps=10, num_minibatches=2, num_val=2, seed=1
+    )
+    trainer = quiet_trainer(4, [], precision=precision, val_check_interval=2, check_val_every_n_epoch=None)
+    model = agent(data.task, memory=memory, normalize_observations=True)
+    trainer.fit(model, data)
+    assert all(x.isfinite().all() for x in model.state_dict().values())
+    assert trainer.callback_metrics["val/return"].isfinite()
+
+
 class StepsTogether(StepEncoder):
     """Encodes a step by the mean of all steps of the chunk, which breaks the contract."""
 

@@ -44,7 +44,7 @@ class CategoricalOutcome(Outcome):
         return -(log_p.exp() * log_p).sum(-1)
 
     def own_uncertainty(self, outcome: Tensor) -> float:
-        share = outcome.unique(return_counts=True)[1].double() / len(outcome)
+        share = outcome.unique(return_counts=True)[1].cpu().double() / len(outcome)
         return float(torch.special.entr(share).sum())
 
     def probabilities(self, params: Tensor) -> Tensor:

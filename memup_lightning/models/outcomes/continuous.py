@@ -73,7 +73,7 @@ class ContinuousOutcome(Outcome):
         return (self._errors(params, outcome) * self.standardizer.scale).square().mean(-1)
 
     def own_uncertainty(self, outcome: Tensor) -> float:
-        return float(outcome.double().reshape(len(outcome), -1).var(0, correction=0).mean())
+        return float(outcome.cpu().double().reshape(len(outcome), -1).var(0, correction=0).mean())
 
     def scores(self, params: Tensor, outcome: Tensor) -> dict[str, Tensor]:
         return super().scores(params, outcome) | {"mse": self.residual(params, outcome)}

@@ -16,6 +16,7 @@ from memup_lightning.chunk import Chunk
 from memup_lightning.distributed import all_gather_object, share_of_episodes
 from memup_lightning.exceptions import MemUPError, check_at_least
 from memup_lightning.models.eval_mode import eval_mode
+from memup_lightning.models.wide_float import wide_float
 from memup_lightning.modules.states.snapshots import StateBatch, StateReplayBuffer, TopKStates
 from memup_lightning.protocols import EpisodeSplit, LaneOwner, LaneSchedule
 from memup_lightning.runs.parts import chunk_source, has_targets, log_now
@@ -218,7 +219,7 @@ class Replay(Callback):
                 kept = TopKStates(window.episode, self.per_episode, state)
             assert kept is not None
             x = model.encode_inputs(window)
-            distance = ((x.double() - mean) / deviation).square().amax(-1).clamp(max=_NUM_SAMPLED)
+            distance = ((x.to(mean) - mean) / deviation).square().amax(-1).clamp(max=_NUM_SAMPLED)
             distance = pad(distance.where(window.valid, -1), (0, -window.num_steps % chunk_length), value=-1)
             rarity = distance.view(window.lanes, -1, chunk_length).amax(2)  # of each chunk
             chosen = kept.candidates(rarity)
@@ -255,7 +256,7 @@ class Replay(Callback):
         episode = np.searchsorted(ends, step, side="right")
         start = step - np.concatenate([[0], ends])[episode]
         chunk = schedule.rows(episode, start - start % schedule.chunk_length).to(model.device)
-        x = model.encode_inputs(chunk)[chunk.valid].double()
+        x = model.encode_inputs(chunk)[chunk.valid].to(wide_float(model.device))
         return x.mean(0), x.var(0, correction=0).clamp(min=1e-12).sqrt()
 
     def _log(self, trainer: Trainer, consumed: int) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from memup_lightning.distributed import all_gather_object
 from memup_lightning.models.memory import State, map_state, take
+from memup_lightning.models.wide_float import wide_float
 from memup_lightning.typing import IntArray
 
 Floats = npt.NDArray[np.float64]
@@ -45,7 +46,9 @@ class TopKStates:
 
     def __init__(self, episodes: Tensor, count: int, initial: State) -> None:
         self.episodes = episodes
-        self._rarity = torch.full((len(episodes), count), -1.0, dtype=torch.float64, device=episodes.device)
+        self._rarity = torch.full(
+            (len(episodes), count), -1.0, dtype=wide_float(episodes.device), device=episodes.device
+        )
         self._start = torch.zeros_like(self._rarity, dtype=torch.int64)
         self._states = map_state(lambda x: x.unsqueeze(1).repeat_interleave(count, dim=1), initial)
 
@@ -132,7 +135,7 @@ class StateReplayBuffer:
 
     def update_priorities(self) -> None:
         """Update the priorities by the records of all ranks."""
-        total, visits = np.sum(all_gather_object(self._recorded.double().cpu().numpy()), axis=0)
+        total, visits = np.sum(all_gather_object(self._recorded.cpu().double().numpy()), axis=0)
         now = _DECAY * self.learning_progress + (1 - _DECAY) * total / np.maximum(visits, 1)
         self.learning_progress = np.where(visits > 0, now, self.learning_progress)
         self._recorded.zero_()

@@ -175,7 +175,7 @@ class ActorCritic(EvaluationHooks):
     def decide(self, inputs: Fields, memory: Tensor) -> tuple[Distribution, Tensor]:
         """Compute policy and value ``[...]`` from the results of :meth:`encode_memory`, of one step or of sequences."""
         features = self.observation_encoder({name: inputs[name] for name in self.observation_fields})
-        policy, value = self.heads(torch.cat([features, memory], -1))
+        policy, value = self.heads(torch.cat([features, memory.to(features.dtype)], -1))
         return policy, value
 
     def make_batches(self, rollout: Rollout) -> RolloutBatch:
