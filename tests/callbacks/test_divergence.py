@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from pytorch_lightning.callbacks import EarlyStopping
 
 from memup_lightning.callbacks import RunReport
@@ -38,3 +40,12 @@ def test_the_summary_names_the_reason_of_an_early_stop(tmp_path: Path) -> None:
     summary = json.loads(path.read_text())
     assert summary["finished"]
     assert "val/nll" in summary["reason"]
+
+
+def test_a_run_with_a_far_too_large_learning_rate_says_that_it_diverged(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match=r"the run diverged: val/\w+ is .* at the end.*give a smaller learning rate"):
+        Run(60, callbacks=[RunReport(pictures=False)], root=tmp_path, optimizer=partial(torch.optim.Adam, lr=1e4))
+    (path,) = tmp_path.rglob("summary.json")
+    summary = json.loads(path.read_text())
+    assert summary["diverged"]
+    assert "smaller learning rate" in summary["verdict"]["findings"][0]["try_first"]

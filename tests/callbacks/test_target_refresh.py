@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,10 @@ from memup_lightning.callbacks import TargetRefresh
 from memup_lightning.data.episodes import HAS_OUTCOME, OUTCOME, ArrayEpisodes, EpisodeSource
 from memup_lightning.data.streaming.samplers import ShuffledLaneSampler
 from memup_lightning.data.targets import NOWHERE, TopK
-from memup_lightning.datamodules import EpisodeDataModule, TMazeDataModule
+from memup_lightning.datamodules import ArrayDataModule, EpisodeDataModule, TMazeDataModule
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.memory import LSTM
+from memup_lightning.models.uncertainty import PredictiveUncertainty
 from memup_lightning.modules import MemUP
 from memup_lightning.modules.targets.scoring import score_on_all_ranks
 from memup_lightning.specs import FieldSpec, TaskSpec
@@ -253,6 +255,28 @@ def test_recall_is_the_share_of_true_steps_among_the_selected() -> None:
     assert score_on_all_ranks(data, model, "train", np.arange(24), 64) == pytest.approx(0.5)
     assert score_on_all_ranks(data, model, "train", np.arange(0, 24, 2), 64) == 1.0
     assert score_on_all_ranks(data, model, "val", np.array([1, 3]), 64) == 0.0
+
+
+def test_steps_without_an_outcome_are_not_scored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    draw = np.random.default_rng(1)
+    np.savez(tmp_path / "own.npz", x=draw.random((100, 20, 2)), y=draw.integers(0, 2, 100))  # one an episode
+    data = ArrayDataModule(str(tmp_path / "own.npz"), seed=1)
+    data.setup("fit")
+    scored: list[int] = []
+
+    def count(self: Any, model: Any, context: Any) -> torch.Tensor:
+        u = of_contexts(self, model, context)
+        scored.append(u.numel())
+        return u
+
+    of_contexts = PredictiveUncertainty.of_contexts
+    monkeypatch.setattr(PredictiveUncertainty, "of_contexts", count)
+    episodes = np.arange(len(data.splits["train"].lengths))
+    score_on_all_ranks(data, MemUP(data.task), "train", episodes, 16)
+    assert sum(scored) == len(episodes)
+    first = data.splits["train"].targets.select(episodes, np.zeros(len(episodes), np.int64))
+    assert (first[:, 0] == 19).all()
+    assert (first[:, 1:] == NOWHERE).all()
 
 
 def test_scoring_leaves_the_model_as_it_was() -> None:

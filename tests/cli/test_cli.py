@@ -108,10 +108,15 @@ def test_the_saved_config_of_a_users_file_or_function_runs_again(
         "--data.lanes=2",
         "--data.num_workers=0",
     ]
-    main(["fit", *given, "--trainer.max_steps=1", "--trainer.logger=CSVLogger", "--trainer.logger.save_dir=runs"])
+    logged = ["--trainer.logger=CSVLogger", "--trainer.logger.save_dir=runs"]
+    first = main(["fit", *given, "--seed_everything=1", "--trainer.max_steps=1", *logged])
     saved = next(Path("runs").rglob("config.yaml"))
     assert yaml.safe_load(saved.read_text())["data"]["init_args"]["train"] == name
     main(["validate", f"--config={saved}", "--ckpt_path=last"])
+    again = main(["fit", f"--config={saved}"])
+    assert again.trainer.global_step == 1
+    for before, after in zip(first.model.parameters(), again.model.parameters(), strict=True):
+        assert torch.equal(before, after)
     assert not [x for x in recwarn if "serialize" in str(x.message)]
 
 

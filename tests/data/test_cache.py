@@ -154,7 +154,7 @@ def test_a_killed_process_leaves_nothing_that_is_taken_for_complete(tmp_path: Pa
     assert_same(made, cached(tmp_path, "things", {"a": 1}, FIELDS, no_episodes))
 
 
-def test_a_second_process_waits_and_takes_what_the_first_made(tmp_path: Path) -> None:
+def test_a_second_process_waits_and_takes_what_the_first_made(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     child = os.fork()
     if child == 0:
 
@@ -174,6 +174,8 @@ def test_a_second_process_waits_and_takes_what_the_first_made(tmp_path: Path) ->
         time.sleep(0.01)
     assert len(cached(tmp_path / "cache", "things", {}, FIELDS, no_episodes)) == 3
     assert os.waitpid(child, 0)[1] == 0
+    (folder,) = finished(tmp_path / "cache")
+    assert caplog.messages == [f"waiting for another process, which makes the episodes in {folder}"]
 
 
 def cut_field(folder: Path) -> None:

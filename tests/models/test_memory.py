@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import os
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -38,6 +41,7 @@ from memup_lightning.models.memory.dnc import _allocation
 from memup_lightning.models.memory.layers import torch_rnn
 from memup_lightning.models.memory.layers.scan import linear_scan
 from memup_lightning.models.memory.xlstm import _matrix_memory
+from tests.command_line import ROOT
 from tests.serving import test_export
 
 LANES, STEPS, FEATURES = 3, 12, 4
@@ -412,6 +416,26 @@ def test_a_cpu_without_an_lstm_kernel_for_bfloat16_runs_it_in_float32_and_says_s
     assert len(said) == 1
     assert torch.equal(outs[0], outs[1])
     assert torch.allclose(outs[0], core(inputs(), core.initial_state(LANES), NEVER)[0], atol=0.01)
+
+
+def test_mixed_precision_runs_on_a_cpu_with_avx2_alone() -> None:
+    code = """if True:
+        import torch
+        from memup_lightning.models.memory import GRU, LSTM
+        x, never = torch.randn(3, 12, 4), torch.zeros(3, dtype=torch.bool)
+        for core in (LSTM(4), LSTM(4, additive=False), LSTM(4, num_layers=2, additive=False), GRU(4)):
+            exact, _ = core(x, core.initial_state(3), never)
+            with torch.autocast("cpu", torch.bfloat16):
+                out, _ = core(x, core.initial_state(3), never)
+            assert torch.allclose(out.float(), exact, atol=0.1, rtol=0.1)
+            out.float().sum().backward()
+    """
+    limited = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | limited, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("it runs in float32, which is slower") <= 1  # none where the processor is another
 
 
 # --- chrono initialisation

@@ -16,7 +16,7 @@ from torch import Tensor
 from memup_lightning.callbacks import Replay, TargetRefresh
 from memup_lightning.chunk import Chunk, Fields
 from memup_lightning.data.targets import Explainable, Proportional, Selector, TopK
-from memup_lightning.datamodules import TMazeDataModule
+from memup_lightning.datamodules import ArrayDataModule, EpisodeDataModule, TMazeDataModule
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.memory import LSTM
 from memup_lightning.models.uncertainty import AverageSurprise, LocalPredictor, PredictiveUncertainty
@@ -30,7 +30,7 @@ def data_of(**given: Any) -> TMazeDataModule:
     return TMazeDataModule(**SMALL | {"chunks_per_epoch": 20} | given)
 
 
-def model_of(data: TMazeDataModule, kind: Any = MemUP, **given: Any) -> Any:
+def model_of(data: EpisodeDataModule, kind: Any = MemUP, **given: Any) -> Any:
     seed_everything(1)
     return kind(data.task, memory=partial(LSTM, hidden_size=8), **given)
 
@@ -167,6 +167,27 @@ def test_an_optimizer_that_calls_its_closure_again_sees_the_same_loss_at_the_sam
     assert model.lanes.num_chunks == 6
 
 
+def test_lbfgs_goes_from_chunk_to_chunk() -> None:
+    class Counted(torch.optim.LBFGS):
+        calls: list[float] = []  # noqa: RUF012
+
+        def step(self, closure: Any) -> Any:
+            def counted() -> Any:
+                loss = closure()
+                self.calls.append(float(loss))
+                return loss
+
+            return super().step(counted)
+
+    data = data_of(restart=[0.0])
+    model = model_of(data, optimizer=partial(Counted, lr=0.1, max_iter=3))
+    trainer = quiet_trainer(6, [often()], limit_val_batches=0)
+    trainer.fit(model, data)
+    assert trainer.global_step == model.lanes.num_chunks == data.training_lanes().num_consumed == 6
+    assert len(Counted.calls) >= 12
+    assert all(x.isfinite().all() for x in model.state_dict().values())
+
+
 class Save(Callback):
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -251,6 +272,21 @@ def test_a_run_is_not_resumed_on_other_episodes(tmp_path: Path, other: dict[str,
         quiet_trainer(6, [often()], limit_val_batches=0).fit(
             model_of(changed), changed, ckpt_path=tmp_path / "run.ckpt"
         )
+
+
+def test_a_run_is_not_resumed_on_a_file_that_was_replaced(tmp_path: Path) -> None:
+    def fit(updates: int, seed: int, ckpt: Path | None = None) -> Trainer:
+        draw = np.random.default_rng(seed)
+        np.savez(tmp_path / "own.npz", x=draw.random((20, 15, 2)), y=draw.integers(0, 2, (20, 15)))
+        data = ArrayDataModule(str(tmp_path / "own.npz"), lanes=4, chunk_length=5, seed=1)
+        trainer = quiet_trainer(updates, [often()], limit_val_batches=0)
+        trainer.fit(model_of(data), data, ckpt_path=ckpt)
+        return trainer
+
+    fit(3, seed=0).save_checkpoint(tmp_path / "run.ckpt")
+    with pytest.raises(MemUPError, match="trained on other episodes"):
+        fit(6, seed=1, ckpt=tmp_path / "run.ckpt")
+    assert fit(6, seed=0, ckpt=tmp_path / "run.ckpt").global_step == 6
 
 
 # --- every uncertainty with every selector

@@ -116,7 +116,9 @@ def agent(name: str, player: RolloutCollector) -> PPO | IMPALA:
         ("place", 2, np.nan, r"environment 1 gave nan at step 2 of its episode \(field observation.place\)"),
         ("place", 0, np.inf, r"environment 1 gave inf at step 0 of its episode \(field observation.place\)"),
         ("place", 4, -np.inf, r"environment 1 gave -inf at step 4 of its episode \(field observation.place\)"),
+        ("place", 1, 1e30, r"environment 1 gave 1e\+30 at step 1 of its episode \(field observation.place\)"),
         ("reward", 3, np.nan, r"environment 1 gave nan at step 3 of its episode \(field reward\)"),
+        ("reward", 2, -1e30, r"environment 1 gave -1e\+30 at step 2 of its episode \(field reward\)"),
     ],
 )
 def test_a_number_that_is_not_finite_is_refused_with_its_place(

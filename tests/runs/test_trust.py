@@ -12,17 +12,25 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from pytorch_lightning.cli import instantiate_module
 
 from memup_lightning.callbacks.initial_weights import InitialWeights
+from memup_lightning.cli.export import export_model
+from memup_lightning.cli.main import main
 from memup_lightning.datamodules import TMazeDataModule
+from memup_lightning.envs import TMazeEnv
 from memup_lightning.exceptions import MemUPError
+from memup_lightning.models.memory import LSTM as LSTMCore
 from memup_lightning.modules import BaseTask, MemUP
 from memup_lightning.modules.loading import build_module, load_module
 from memup_lightning.rl.agent import Agent
 from memup_lightning.rl.algorithms import PPO
+from memup_lightning.rl.wrappers import MemoryObservation
 from memup_lightning.runs import trust
+from memup_lightning.serving.predictor import Predictor
 from memup_lightning.specs import FieldSpec, TaskSpec
+from tests.command_line import tiny
 from tests.training import quiet_trainer
 
 HOSTILE = """
@@ -149,11 +157,37 @@ def test_every_way_in_refuses_a_hostile_checkpoint(tmp_path: Path, ran: Path) ->
             write(tmp_path / "old.ckpt", {}, hparams=ATTACKS["part"]())
         ),
         "a model, open file": lambda: MemUP.load_from_checkpoint(path.open("rb")),
+        "a model in a folder": lambda: MemUP.load_from_checkpoint(tmp_path),
+        "a predictor": lambda: Predictor.load(path),
+        "a memory of an environment": lambda: MemoryObservation(TMazeEnv(length=6), path),
     }
     for name, way in ways.items():
         with pytest.raises(MemUPError, match=r"hostile\.Core"):
             way()
         assert not ran.exists(), name
+
+
+def test_the_command_line_builds_what_the_config_says_not_what_a_checkpoint_names(
+    tmp_path: Path, ran: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["memup"])
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(tiny(tmp_path)))
+    trained = main(["fit", "--config=tiny.yaml"])
+    content = torch.load(Path(str(trained.trainer.log_dir)) / "checkpoints" / "last.ckpt", weights_only=True)
+    content["hyper_parameters"] |= {"memory": SPEC, "_class_path": "hostile.Core", "_instantiator": "hostile.call"}
+    torch.save(content, tmp_path / "x.ckpt")
+    for subcommand in ("fit", "validate", "test", "predict"):
+        cli = main([subcommand, "--config=tiny.yaml", "--ckpt_path=x.ckpt", "--trainer.max_steps=6"])
+        assert type(cli.model.memory) is LSTMCore
+        assert not ran.exists(), subcommand
+
+
+def test_export_refuses_a_hostile_checkpoint(tmp_path: Path, ran: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path / "x.ckpt", ATTACKS["part"]())
+    with pytest.raises(SystemExit):
+        export_model(["--ckpt_path", str(path)])
+    assert "hostile.Core" in capsys.readouterr().err
+    assert not ran.exists()
 
 
 def test_weights_alone_are_taken_from_a_checkpoint_whatever_it_names(tmp_path: Path, ran: Path) -> None:
