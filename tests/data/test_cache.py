@@ -228,7 +228,7 @@ def test_equal_objects_have_one_identity_in_every_process() -> None:
         "print(canonical(fingerprints({'wrapper': functools.partial(TimeLimit, None),"
         " 'network': Network(3), 'policy': Lean(1)})))"
     )
-    other = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    other = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert other.stdout.strip() == canonical(described), other.stderr
 
 

@@ -185,7 +185,7 @@ def test_a_torn_last_episode_is_not_there_whatever_the_byte(tmp_path: Path) -> N
 
 def test_a_killed_writer_leaves_every_finished_episode() -> None:
     command = [sys.executable, "-m", "tests.torture_store", "--kills", "12", "--seed", str(os.getpid())]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
 
 
@@ -242,7 +242,7 @@ def test_two_writers_are_refused(tmp_path: Path) -> None:
             "import sys; from memup_lightning.data.store import EpisodeStore; from memup_lightning.specs import FieldSpec\n"
             f"EpisodeStore.writer({str(tmp_path)!r}, {FIELDS!r})"
         )
-        other = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+        other = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300)
         assert "another writer is at work" in other.stderr
     EpisodeStore.writer(tmp_path, FIELDS).close()
 
@@ -300,7 +300,7 @@ def test_a_store_is_streamed_in_little_memory_and_address_space(tmp_path: Path) 
         "assert total == 1 << 26, total\n"
         "print(peak() - before)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < 4096, "kilobytes by which the resident set grew"
 
