@@ -16,7 +16,6 @@ from memup_lightning.modules import TBPTT, MemUP
 from memup_lightning.rl.algorithms import PPO
 from tests.training import quiet_trainer
 
-BEFORE_A_LOG_STEP: dict[str, Any] = {"log_every_n_steps": 1000, "enable_checkpointing": True}
 EVERY_4: dict[str, Any] = {"val_check_interval": 4, "check_val_every_n_epoch": None}
 """Validations after every 4 updates."""
 
@@ -51,7 +50,7 @@ def test_the_losses_of_the_update_before_a_validation_are_monitored(kind: Any) -
 
 def test_a_run_stops_early_by_a_training_loss() -> None:
     data, stop = maze(), EarlyStopping("train/loss", patience=1, min_delta=1e9)
-    trainer = quiet_trainer(100, [stop], **EVERY_4, **BEFORE_A_LOG_STEP)
+    trainer = quiet_trainer(100, [stop], **EVERY_4, log_every_n_steps=1000)
     trainer.fit(MemUP(data.task), data)
     assert trainer.global_step == 8
 
@@ -61,7 +60,8 @@ def test_the_checkpoint_of_the_least_training_loss_is_kept(tmp_path: Path, when:
     every = 4 if when is EVERY_4 else 6
     data, seen = maze(), Losses()
     kept = ModelCheckpoint(tmp_path, "{step}", monitor="train/loss", save_on_train_epoch_end=every == 6)
-    quiet_trainer(24, [seen, kept], **when, **BEFORE_A_LOG_STEP).fit(MemUP(data.task), data)
+    trainer = quiet_trainer(24, [seen, kept], **when, log_every_n_steps=1000, enable_checkpointing=True)
+    trainer.fit(MemUP(data.task), data)
     least = {step: seen.of_update[step]["loss"] for step in range(every, 25, every)}
     best = min(least, key=least.__getitem__)
     assert kept.best_model_score is not None
