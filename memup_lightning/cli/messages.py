@@ -24,6 +24,10 @@ _IMPORT_FAILURE = re.compile(
     r"Expected a dot import path string: (?P<short>\S+)|module '(?P<module>\S+)' has no attribute '(?P<attribute>\S+?)'"
     r"|(?P<missing>No module named '\S+')|(?P<abstract>\S+) is abstract|Expected '(?P<other>\S+)' to be a subclass"
 )
+_STRUCTURE = re.compile(
+    r"Parser key|Does not validate|Subtypes:|Errors:|Given value|Expected |Problem with given|Type .* expects|Not a valid"
+)
+"""How the lines of a complaint begin that give no reason of their own."""
 
 
 @dataclass
@@ -50,7 +54,7 @@ def explain(message: str, keys: Sequence[str]) -> str:
         return _unknown_key(found[1], found[2] or "", keys)
     if message.startswith("Parser key"):
         nodes = list(_walk(message))
-        for sentence in (_wrong_key, _wrong_class, _missing_key, _wrong_type, _wrong_types):
+        for sentence in (_wrong_key, _wrong_class, _missing_key, _wrong_type, _other_reason, _wrong_types):
             if found_all := [text for node in nodes if (text := sentence(node, message))]:
                 return min(found_all, key=lambda text: "did you mean" not in text)
     return about_command(message) or message
@@ -129,6 +133,12 @@ def _wrong_type(node: _Node, message: str) -> str | None:
             filter(None, (f"{node.key}={value}: must be one of {', '.join(names)}", did_you_mean(found[2], names)))
         )
     return f"{node.key}={value}: must be {_type_names(found[1])}"
+
+
+def _other_reason(node: _Node, message: str) -> str | None:
+    """Return a line that is none of jsonargparse's own, with the key that it is about."""
+    text = node.text.strip(" -")
+    return None if not node.key or _STRUCTURE.match(text) else f"{node.key}: {text.rstrip('.')}"
 
 
 def _wrong_types(node: _Node, message: str) -> str | None:

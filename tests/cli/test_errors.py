@@ -231,7 +231,21 @@ def test_a_key_without_a_default_is_named(fails: Fails) -> None:
 
 def test_a_complaint_that_is_not_understood_passes_through() -> None:
     assert explain("the moon is full", []) == "the moon is full"
-    assert explain('Parser key "x": \n  something new', []) == 'Parser key "x": \n  something new'
+    assert explain('Parser key "x": \n  Given value type: new', []) == 'Parser key "x": \n  Given value type: new'
+
+
+def test_the_reason_of_a_class_below_is_named_not_the_type_of_the_key_above() -> None:
+    complaint = """Parser key "model":
+  Does not validate against any of the Union subtypes
+  Subtypes: [<class 'memup_lightning.modules.base.BaseTask'>, <class 'NoneType'>]
+  Errors:
+    - Problem with given class_path 'memup_lightning.MemUP':
+        Parser key "encoder":
+          the source of StepEncoder could not be read.
+    - Expected a <class 'NoneType'>
+  Given value type: <class 'dict'>
+  Given value: {'class_path': 'MemUP', 'init_args': {'encoder': {'class_path': 'StepEncoder'}}}"""
+    assert explain(complaint, []) == "model.init_args.encoder: the source of StepEncoder could not be read"
 
 
 def test_the_right_key_among_those_of_the_command_is_offered() -> None:
