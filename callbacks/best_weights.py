@@ -18,6 +18,7 @@ from memup_lightning.runs.checkpoint_lookup import KEPT_WEIGHTS
 from memup_lightning.runs.parts import find_callback, is_dev_run
 
 _MARGIN, _RELATIVE_MARGIN = 0.1, 0.25  # bits, and share of the best gain, that are lost by more than chance
+_WORSE = 0.1  # share of the best gain, however small, for whose loss no run ends with its last weights
 _GROWTH, _RELATIVE_GROWTH = 0.01, 0.01  # bits, and share of the gain, by which it must grow to count as growth
 _WAIT = 5000  # updates without growth, at least, before a run without a limit stops
 _DECISIVE = ("val/memory_gain", "train/memory_gain", "val/nll")
@@ -33,10 +34,10 @@ class BestWeights(Callback):
     not grown for as many updates as it took to get there, and for at least 5,000.
 
     Where the last validation is over-fitted, the run ends with the best weights, and so it does where its gain has
-    *fallen*: by as much, and ``val/nll`` has risen by as much, which harder targets do not do. Else it ends with the last
-    ones. The weights it ends with are also written
-    beside the checkpoints, as ``best_gain.ckpt``: ``--ckpt_path best``. Checkpoints to resume from hold the last weights,
-    and the best ones in this callback's state. The command line adds one.
+    *fallen*: by a tenth of the best one, however small that is, and ``val/nll`` has risen by as much, which harder targets
+    do not do. Else it ends with the last ones. The weights it ends with are also written beside the checkpoints, as
+    ``best_gain.ckpt``: ``--ckpt_path best``. Checkpoints to resume from hold the last weights, and the best ones in this
+    callback's state. The command line adds one.
 
     Args:
         patience: over-fitted validations in a row after which the run stops.
@@ -46,7 +47,7 @@ class BestWeights(Callback):
         metrics: all that was logged at the best validation.
         written: whether the weights that the last run ended with are in ``best_gain.ckpt``.
         restored: whether the last run ended with the best weights instead of its last ones.
-        overfitted: whether that was because it over-fitted.
+        overfitted: whether its gain in training episodes was higher by as much as the gain had fallen.
         stopping_reason_message: why this callback stopped the run; empty where it did not.
     """
 
@@ -65,6 +66,7 @@ class BestWeights(Callback):
         self._seen = -1  # update of the last validation
         self._overfitted = 0  # validations in a row
         self._fallen = False
+        self._apart = False  # whether the gain in training episodes was higher by as much
         self._growth: tuple[int, float] | None = None  # updates and gain when it last grew
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -91,7 +93,9 @@ class BestWeights(Callback):
             overfitted = gain < self.best[1] - margin and gain < train - margin
             self._overfitted = self._overfitted + 1 if overfitted else 0
             worse = (nll - self.metrics.get("val/nll", math.nan)) * BITS_PER_NAT
-            self._fallen = gain < self.best[1] - margin and worse > margin
+            lost, much = self.best[1] - gain, _WORSE * abs(self.best[1])
+            self._fallen = lost > much and worse > much  # False where one is not known
+            self._apart = gain < train - lost
             if self._overfitted >= self.patience and not trainer.early_stopping_callbacks:
                 self._stop(trainer, self._overfitting())
         self._stop_unlimited(trainer, gain)
@@ -126,7 +130,7 @@ class BestWeights(Callback):
         # Not before: ModelCheckpoint writes last.ckpt when training ends, and a run resumes from the last weights.
         if is_dev_run(trainer) or self.best is None:
             return
-        self.overfitted = self._overfitted > 0
+        self.overfitted = self._overfitted > 0 or (self._fallen and self._apart)
         if self.overfitted or self._fallen:
             pl_module.load_state_dict(self._weights)
             self.restored = True
@@ -147,6 +151,7 @@ class BestWeights(Callback):
             "seen": self._seen,
             "overfitted": self._overfitted,
             "fallen": self._fallen,
+            "apart": self._apart,
             "growth": self._growth,
         }
 
@@ -155,7 +160,7 @@ class BestWeights(Callback):
         self.best = None if best is None else (int(best[0]), float(best[1]))
         self.metrics, self._weights = dict(state_dict["metrics"]), dict(state_dict["weights"])
         self._seen, self._overfitted = state_dict["seen"], state_dict["overfitted"]
-        self._fallen = state_dict["fallen"]
+        self._fallen, self._apart = state_dict["fallen"], state_dict["apart"]
         growth = state_dict["growth"]
         self._growth = None if growth is None else (int(growth[0]), float(growth[1]))
 

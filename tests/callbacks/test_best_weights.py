@@ -142,8 +142,8 @@ def test_checkpoints_to_resume_from_hold_the_last_weights_and_the_kept_one_the_b
 
 @pytest.mark.parametrize(
     ("nll", "restored"),
-    [(2.0, True), (1.1, False), (1.0, False), (float("nan"), False)],
-    ids=["risen", "risen a little", "as before: harder targets", "unknown"],
+    [(2.0, True), (1.1, True), (1.05, False), (1.0, False), (float("nan"), False)],
+    ids=["risen", "risen by a sixth of the gain", "risen a little", "as before: harder targets", "unknown"],
 )
 def test_a_run_whose_gain_fell_and_whose_nll_rose_ends_with_its_best_weights(
     tmp_path: Path, nll: float, restored: bool
@@ -153,6 +153,15 @@ def test_a_run_whose_gain_fell_and_whose_nll_rose_ends_with_its_best_weights(
     assert (best.restored, best.overfitted, best.stopping_reason_message) == (restored, False, "")
     assert alike(model.state_dict(), model.weights[2 * EVERY if restored else 3 * EVERY])
     assert trainer.global_step == 3 * EVERY
+
+
+@pytest.mark.parametrize(("train", "overfitted"), [(0.02, True), (0.009, False)])
+def test_a_small_gain_that_is_lost_is_kept_too(tmp_path: Path, train: float, overfitted: bool) -> None:
+    best = BestWeights(patience=1)
+    trainer, model = run(tmp_path, [(0.012, 0.013, 0.05), *[(0.008, train, 0.053)] * 3], best)
+    assert (best.restored, best.overfitted) == (True, overfitted)
+    assert alike(model.state_dict(), model.weights[EVERY])
+    assert trainer.global_step == 4 * EVERY, "so little may be chance, which stops no run"
 
 
 def test_a_gain_that_came_back_ends_with_the_last_weights(tmp_path: Path) -> None:
