@@ -151,8 +151,10 @@ class MemUP(TargetTask):
             self._uncertainty_ahead = ahead, targets.valid
             counts = counts & targets.valid.any(1, keepdim=True) & (own >= most - _MARGIN)
         params = self.predictor(self.context_encoder(context), memory)
-        # A mean over all states: where few outcomes count, their mean alone would be as large as that of all targets.
-        return self.outcome.memory_loss(params, chunk.outcome).where(counts, 0), chunk.valid
+        # Each lane counts alike, with the mean over its steps that count: one outcome at the end of an episode, which is
+        # what a run is measured by, would be lost among the other steps of its chunk. A chunk without any adds nothing.
+        share = chunk.valid.sum(1, keepdim=True) / counts.sum(1, keepdim=True).clamp(min=1)
+        return self.outcome.memory_loss(params, chunk.outcome).where(counts, 0) * share, chunk.valid
 
     def after_update(self) -> None:
         super().after_update()
