@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from memup_lightning.chunk import Fields
 from memup_lightning.models.scaling import Standardizer, compress_tails
+from memup_lightning.models.wide_float import wide_float
 from memup_lightning.specs import FieldSpec
 
 ONE_HOT_UP_TO = 32
@@ -147,6 +148,10 @@ class VectorEncoder(nn.Module):
 class StepEncoder(nn.Module):
     """All fields of a step to one vector: ``{name: [..., *shape]}`` to ``[..., output_size]``.
 
+    That of a memory is centered once the data are known (:meth:`fit_center`). What most steps show is then 0, and what is
+    rare is large beside it: a memory that adds up its inputs is not filled by a thousand steps of the same corridor, and
+    its state after them hardly moves when its weights do.
+
     Args:
         fields: the fields; the model fills them in.
         hidden_size: size of a linear layer with ReLU after the joined features; 0: no such layer.
@@ -159,6 +164,8 @@ class StepEncoder(nn.Module):
     """
 
     _dtype: Tensor
+    center: Tensor
+    centered: Tensor
 
     def __init__(
         self,
@@ -182,8 +189,12 @@ class StepEncoder(nn.Module):
                 encoders.append(vector := VectorEncoder(field))
                 self._standardizers[name] = vector.standardizer
         self.encoders = nn.ModuleList(encoders)
-        self.joined_size = sum(encoder.output_size for encoder in encoders)
+        self._sizes = [encoder.output_size for encoder in encoders]
+        self.joined_size = sum(self._sizes)
         self.output_size = hidden_size or self.joined_size
+        self.register_buffer("center", torch.zeros(self.joined_size))
+        self.register_buffer("centered", torch.tensor(False))
+        self.is_centered = False
         self.register_buffer("_dtype", torch.empty(0), persistent=False)  # follows module.to(dtype)
         self.hidden: nn.Module | None = None
         if hidden_size:
@@ -193,9 +204,35 @@ class StepEncoder(nn.Module):
         """Return the standardizer of each vector field whose statistics are not known yet."""
         return {name: x for name, x in self._standardizers.items() if not x.is_fitted}
 
+    @property
+    def fixed(self) -> list[str]:
+        """Fields whose features do not change in training: no images, and no tokens that are embedded."""
+        encoders = zip(self.names, self.encoders, strict=True)
+        return [name for name, encoder in encoders if next(encoder.parameters(), None) is None]
+
+    @torch.no_grad()
+    def fit_center(self, values: Fields) -> None:
+        """Subtract from now on the mean of the features of the :attr:`fixed` fields.
+
+        Args:
+            values: each of these fields at a sample of steps, ``[steps, *shape]``.
+        """
+        parts = self.center.split(self._sizes)
+        for name, encoder, center in zip(self.names, self.encoders, parts, strict=True):
+            if name in values:
+                features: Tensor = encoder(values[name].to(center.device))
+                center.copy_(features.to(wide_float(features.device)).mean(0))
+        self.centered.fill_(True)
+        self.is_centered = True
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        self.is_centered = bool(self.centered)
+
     def forward(self, fields: Fields) -> Tensor:
         parts = [encoder(fields[name]) for name, encoder in zip(self.names, self.encoders, strict=True)]
         joined = (parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)).to(self._dtype.dtype)
+        joined = joined - self.center if self.is_centered else joined
         return joined if self.hidden is None else self.hidden(joined)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from memup_lightning.data.episodes import OUTCOME
+from memup_lightning.data.streaming.step_reader import as_tensor
 from memup_lightning.models.encoders import StepEncoder
 from memup_lightning.models.outcomes import ContinuousOutcome
 from memup_lightning.models.scaling import Standardizer
@@ -12,10 +13,11 @@ from memup_lightning.protocols import LaneSchedule
 
 
 def fit_standardizers(model: nn.Module, lanes: LaneSchedule) -> None:
-    """Fit the standardizers that have no statistics yet, all of one field alike; those of a checkpoint keep theirs.
+    """Fit the standardizers that have no statistics yet, all of one field alike, and center the encoder of the memory's
+    inputs; those of a checkpoint keep theirs.
 
     Args:
-        model: its encoders of steps and its outcome are looked for among all parts.
+        model: its encoders of steps and its outcome are looked for among all parts; ``encoder`` is the memory's.
         lanes: of the training episodes.
     """
     unfitted: dict[str, list[Standardizer]] = {}
@@ -25,8 +27,11 @@ def fit_standardizers(model: nn.Module, lanes: LaneSchedule) -> None:
                 unfitted.setdefault(name, []).append(standardizer)
         elif isinstance(part, ContinuousOutcome) and not part.standardizer.is_fitted:
             unfitted.setdefault(OUTCOME, []).append(part.standardizer)
-    if not unfitted:
-        return
-    for name, values in lanes.sample_values(list(unfitted)).items():
-        for standardizer in unfitted[name]:
-            standardizer.fit(values)
+    if unfitted:
+        for name, values in lanes.sample_values(list(unfitted)).items():
+            for standardizer in unfitted[name]:
+                standardizer.fit(values)
+    encoder = getattr(model, "encoder", None)
+    if isinstance(encoder, StepEncoder) and not encoder.is_centered:
+        fixed = lanes.sample_values(encoder.fixed, ends=False)
+        encoder.fit_center({name: as_tensor(x) for name, x in fixed.items()})

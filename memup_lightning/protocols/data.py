@@ -101,9 +101,10 @@ class LaneSchedule(Protocol):
     def sample_steps(self, count: int) -> StepBatch:
         """Draw about ``count`` steps of training episodes, as probes are drawn; other ones after each refresh."""
 
-    def sample_values(self, names: Sequence[str]) -> Arrays:
+    def sample_values(self, names: Sequence[str], ends: bool = True) -> Arrays:
         """Return some fields at a few thousand steps of all training episodes, each ``[steps, *shape]``, as stored; the
-        same at every call and on every rank. Of the outcome only values that exist are returned."""
+        same at every call and on every rank. Of the outcome only values that exist are returned. With ``ends`` more of the
+        steps are near the ends of episodes, else all are equally likely."""
 
     def rows(self, episode: IntArray, start: IntArray) -> Chunk:
         """Return a chunk whose lanes are at the given places."""

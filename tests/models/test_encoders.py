@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import Tensor
 
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.encoders import (
@@ -203,3 +204,48 @@ def test_a_step_encoder_gives_its_own_dtype_whatever_the_fields_dtypes(dtype: to
     step = {"see": torch.rand(4, 2), "count": torch.arange(4), "do": torch.arange(4) - 1}
     for hidden_size in (0, 5):
         assert StepEncoder(fields, hidden_size).to(dtype)(step).dtype == dtype
+
+
+FIXED, LEARNED = ("x", "color"), ("word", "image")
+
+
+def mixed_fields(steps: int = 400) -> tuple[dict[str, FieldSpec], dict[str, Tensor]]:
+    fields = {
+        "word": FieldSpec((), "int32", "token", 100),
+        "x": FieldSpec((2,), "float32"),
+        "color": FieldSpec((), "int32", "token", 3),
+        "image": FieldSpec((8, 8, 1), "uint8", "image"),
+    }
+    rare = torch.rand(steps) < 0.02
+    return fields, {
+        "word": torch.randint(0, 100, (steps,)),
+        "x": torch.stack([rare.float(), torch.ones(steps)], 1),
+        "color": rare.long(),
+        "image": torch.randint(0, 255, (steps, 8, 8, 1), dtype=torch.uint8),
+    }
+
+
+def test_a_centered_encoder_gives_what_most_steps_show_as_about_0_and_leaves_learned_features_alone() -> None:
+    torch.manual_seed(0)
+    fields, steps = mixed_fields()
+    encoder = StepEncoder(fields)
+    assert encoder.fixed == list(FIXED)
+    before = encoder(steps)
+    encoder.fit_center({name: steps[name] for name in FIXED})
+    after = encoder(steps)
+    kept = slice(32, 37)  # two numbers and three colors, after the embedded word
+    torch.testing.assert_close(after[:, kept].mean(0), torch.zeros(5), atol=1e-6, rtol=0)
+    torch.testing.assert_close(after[:, kept] - after[:1, kept], before[:, kept] - before[:1, kept])
+    assert torch.equal(after[:, :32], before[:, :32])
+    assert torch.equal(after[:, 37:], before[:, 37:])
+    usual = after[steps["color"] == 0][:, kept]
+    assert usual.abs().max() < 0.05 < after[steps["color"] == 1][:, kept].abs().max()
+
+
+def test_a_checkpoint_keeps_the_center() -> None:
+    fields, steps = mixed_fields()
+    ours, theirs = StepEncoder(fields), StepEncoder(fields)
+    ours.fit_center({name: steps[name] for name in FIXED})
+    theirs.load_state_dict(ours.state_dict())
+    assert theirs.is_centered
+    assert torch.equal(theirs(steps), ours(steps))

@@ -135,3 +135,19 @@ def test_outcomes_of_one_number_in_the_sample_do_no_harm() -> None:
     data = ScaledMaze(0.0)
     _, _, curve = run(data)
     assert curve.isfinite().all()
+
+
+def test_the_memory_s_inputs_alone_are_centered_and_a_checkpoint_keeps_how(tmp_path: Path) -> None:
+    data = TMazeDataModule(length=50, num_train=16, num_val=4, chunk_length=10, lanes=4, chunks_per_epoch=4)
+    model = MemUP(data.task)
+    trainer = quiet_trainer(2, [], limit_val_batches=0)
+    trainer.fit(model, data)
+    assert model.encoder.is_centered
+    assert not model.context_encoder.step.is_centered
+    whole = next(iter(data.splits["train"].chunks(np.arange(16), lanes=16, chunk_length=60, contexts=False)))
+    assert model.encoder(whole.inputs)[whole.valid].mean(0).abs().max() < 0.1
+    assert model.context_encoder.step(whole.inputs)[whole.valid].mean(0).abs().max() > 0.5
+    trainer.save_checkpoint(tmp_path / "a.ckpt")
+    kept = MemUP.load_from_checkpoint(tmp_path / "a.ckpt", task=data.task)
+    assert kept.encoder.is_centered
+    assert torch.equal(kept.encoder.center, model.encoder.center)

@@ -145,9 +145,9 @@ class TrainingLanes:
         """About so many steps of the episodes, drawn as the local predictor's are; other ones after each refresh."""
         return self._rows.sample_steps(count, self.table.num_refreshes)
 
-    def sample_values(self, names: Sequence[str]) -> Arrays:
+    def sample_values(self, names: Sequence[str], ends: bool = True) -> Arrays:
         """Return fields at a few thousand steps: see :func:`~memup_lightning.data.streaming.value_sample.sample_values`."""
-        return sample_values(self.source, names, self.seed)
+        return sample_values(self.source, names, self.seed, ends)
 
     def own_lanes(self, lanes: IntArray) -> tuple[IntArray, IntArray]:
         """Which of some lanes, numbered among those of all ranks, this rank plays: their rows, and their numbers here."""

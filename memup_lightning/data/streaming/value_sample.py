@@ -14,10 +14,10 @@ _NUM_STEPS = 3 * 8192
 _MAX_BYTES = 16 << 20  # of the values: fewer steps of wide fields ...
 _MIN_STEPS = 3 * 512  # ... but so many at least
 _ENOUGH_OUTCOMES, _MAX_DRAWS = 1024, 16  # where few steps have an outcome, more steps are drawn
-_EPISODE, _STEP = 31, 32  # separate streams of random numbers
+_EPISODE, _STEP, _ANY = 31, 32, 33  # separate streams of random numbers
 
 
-def sample_values(source: EpisodeSource, names: Sequence[str], seed: int) -> Arrays:
+def sample_values(source: EpisodeSource, names: Sequence[str], seed: int, ends: bool = True) -> Arrays:
     """Read some fields at steps of all episodes; the same ones for the same seed.
 
     A third of the steps is anywhere, a third near the beginning of its episode and a third near its end, where every
@@ -28,6 +28,7 @@ def sample_values(source: EpisodeSource, names: Sequence[str], seed: int) -> Arr
         source: the episodes.
         names: the fields; of the outcome only values that exist are read.
         seed: the steps follow from it.
+        ends: as above. If not, all steps of all episodes are equally likely, as a mean over them needs.
 
     Returns:
         Each field ``[steps, *shape]``, as stored.
@@ -37,7 +38,8 @@ def sample_values(source: EpisodeSource, names: Sequence[str], seed: int) -> Arr
     if fields:
         step_bytes = sum(source.fields[name].step_bytes for name in fields)
         count = max(_MIN_STEPS, min(_NUM_STEPS, _MAX_BYTES // max(1, step_bytes)))
-        read = source.gather(*_draw(source, count, seed, 0), 1, fields)
+        draw = _draw(source, count, seed, 0) if ends else _draw_any(source, count, seed)
+        read = source.gather(*draw, 1, fields)
         found = {name: x[:, 0] for name, x in read.items()}
     if OUTCOME in names:
         found[OUTCOME] = _sample_outcomes(source, seed)
@@ -66,3 +68,11 @@ def _draw(source: EpisodeSource, count: int, seed: int, draw: int) -> tuple[IntA
     position = position.astype(np.int64).clip(0, length - 1)
     order = np.lexsort((position, episode))
     return episode[order], position[order]
+
+
+def _draw_any(source: EpisodeSource, count: int, seed: int) -> tuple[IntArray, IntArray]:
+    """Draw steps among all of all episodes, in the order in which they are stored."""
+    end = np.cumsum(source.lengths, dtype=np.int64)
+    step = np.sort((rng.uniform(seed, _ANY, np.arange(count)) * end[-1]).astype(np.int64)).clip(0, end[-1] - 1)
+    episode = np.searchsorted(end, step, side="right")
+    return episode, step - (end[episode] - source.lengths[episode])

@@ -59,3 +59,14 @@ def test_every_rank_samples_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
         assert data.training_lanes().schedule.first_lane == rank * 32
         found.append(data.training_lanes().sample_values(["reward"])["reward"])
     assert np.array_equal(*found)
+
+
+def test_all_steps_are_equally_likely_where_the_ends_are_not_asked_for() -> None:
+    lengths = (10, 9_990)
+    x = sample_values(numbered(*lengths), ["x"], 3, ends=False)["x"]
+    of_short = x.sum(1) == lengths[0] - 1
+    assert 0 < of_short.sum() < 60  # 25 expected
+    long = x[~of_short, 0]
+    assert abs(long.mean() - lengths[1] / 2) < 100
+    assert (np.diff(long) >= 0).all()
+    assert len(sample_values(numbered(1), ["x"], 0, ends=False)["x"]) > 1
