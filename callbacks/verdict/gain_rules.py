@@ -177,12 +177,11 @@ def rest(run: Measurements) -> Finding:
     if run.updates < _ENOUGH_UPDATES:
         return Finding(
             "undertrained",
-            f"The memory explains nothing {'for certain ' if val.gain.mean > SOME_BITS else ''}yet, after {run.updates:,} "
-            "updates.",
+            f"The memory explains nothing {'for certain ' if val.gains else ''}yet, after {run.updates:,} updates.",
             f"continue: --ckpt_path last --trainer.max_steps={max(2 * _ENOUGH_UPDATES, 4 * run.updates)}",
             {"updates": run.updates, "gain": val.gain.mean},
         )
-    if val.gain.mean > SOME_BITS:
+    if val.gains:
         return Finding(
             "uncertain",
             f"The memory explains nothing for certain: {how_much(run, val)}.",

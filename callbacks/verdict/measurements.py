@@ -15,7 +15,8 @@ _MIN_RISE = 0.05  # bits
 _LONG = 2000  # updates without a rise, at least, after which a gain counts as standing
 _CLEAR_BITS = 0.3  # of training episodes, whenever they were learned
 SOME_BITS = 0.05
-"""Gain below which there is none."""
+"""Gain below which there is none, unless it is a share of what is uncertain, which rare outcomes leave small."""
+_SOME_SHARE = 0.05  # of it
 WORSE = 0.05
 """Share of what a constant leaves, by which a prediction is worse than it, at least."""
 _MAX_VALUE = 1e9  # of updates and gains that a trend can have
@@ -105,9 +106,14 @@ class SplitMeasurement:
         return self.curve[0].gain
 
     @property
+    def gains(self) -> bool:
+        """Whether the gain is some bits, or some share of what is uncertain; it may be chance."""
+        return self.gain.mean > SOME_BITS or (self.gain.mean > 0 and self.explained > _SOME_SHARE)
+
+    @property
     def explains(self) -> bool:
-        """Whether the gain is some bits, for certain."""
-        return self.gain.low > 0 and self.gain.mean > SOME_BITS
+        """Whether there is a gain for certain."""
+        return self.gain.low > 0 and self.gains
 
 
 @dataclass(frozen=True)
