@@ -93,7 +93,7 @@ if TYPE_CHECKING:  # for editors and type checkers
         OutcomePredictor,
     )
     from memup_lightning.models.uncertainty import AverageSurprise, LocalPredictor, PredictiveUncertainty, Uncertainty
-    from memup_lightning.modules import BPTT, TBPTT, BaseTask, MemoryTask, MemUP
+    from memup_lightning.modules import BPTT, TBPTT, BaseTask, InverseSqrtLR, MemoryTask, MemUP
     from memup_lightning.rl.agent import Agent, AgentState
     from memup_lightning.rl.algorithms import IMPALA, PPO, ActorCritic, JointPPO
     from memup_lightning.rl.wrappers import MemoryObservation, VectorMemoryObservation
@@ -145,6 +145,7 @@ __all__ = [
     "HiddenFactsDataModule",
     "ImageEncoder",
     "InitialWeights",
+    "InverseSqrtLR",
     "JointDataModule",
     "JointPPO",
     "LocalPredictor",
@@ -274,7 +275,7 @@ _PUBLIC_NAMES = {
     ),
     "models.predictors": ("AdditivePredictor", "FiLMPredictor", "MultiplicativePredictor", "OutcomePredictor"),
     "models.uncertainty": ("AverageSurprise", "LocalPredictor", "PredictiveUncertainty", "Uncertainty"),
-    "modules": ("BPTT", "TBPTT", "BaseTask", "MemUP", "MemoryTask"),
+    "modules": ("BPTT", "TBPTT", "BaseTask", "InverseSqrtLR", "MemUP", "MemoryTask"),
     "rl.agent": ("Agent", "AgentState"),
     "rl.algorithms": ("IMPALA", "PPO", "ActorCritic", "JointPPO"),
     "rl.wrappers": ("MemoryObservation", "VectorMemoryObservation"),

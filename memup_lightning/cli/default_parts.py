@@ -8,13 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from memup_lightning.modules import BPTT, TBPTT, MemUP
-from memup_lightning.modules.base import adam
+from memup_lightning.modules.base import LEARNING_RATES, adam, memory_adam
+from memup_lightning.modules.learning_rate import InverseSqrtLR, inverse_sqrt
 from memup_lightning.modules.memory_task import MemoryTask
 
 Part: TypeAlias = tuple[str, Mapping[str, Any]]  # class, and the arguments that it has by default
 
-_OPTIMIZER: Part = ("torch.optim.Adam", {"lr": 0.002, "fused": True})
-_SAVED_OPTIMIZER = f"{adam.__module__}.{adam.__name__}"
+_SAVED_DEFAULTS = [f"{make.__module__}.{make.__name__}" for make in (adam, memory_adam, inverse_sqrt)]
 _SELECTOR: Part = ("Proportional", {"num_targets": 4, "margin": 0.3})
 _MEMORY_TASKS = {task.__name__ for task in (MemUP, TBPTT, BPTT)}
 _OPTION = re.compile(r"--(model|data)\.(?:init_args\.)?(\w+)(?:\.(?:init_args\.)?(\w+))?(?:[.=].*)?", re.DOTALL)
@@ -50,10 +50,11 @@ def _default(section: str, name: str, args: Sequence[str], configs: Sequence[Map
     if (section, name) == ("data", "selector"):
         return _SELECTOR
     if (section, name) == ("model", "optimizer"):
-        return _OPTIMIZER
+        of_memory = _model(args, configs) in _MEMORY_TASKS
+        return "torch.optim.Adam", {"lr": LEARNING_RATES[memory_adam if of_memory else adam], "fused": True}
     known = inspect.signature(MemoryTask.__init__).parameters
     if section == "model" and name in known and _model(args, configs) in _MEMORY_TASKS:
-        default = known[name].default
+        default = InverseSqrtLR if name == "lr_scheduler" else known[name].default
         return (default.__name__, {}) if inspect.isclass(default) and default is not inspect.Parameter.empty else None
     return None
 
@@ -73,7 +74,7 @@ def _parts(config: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return section and name of each part whose class a config sets; the config that a run saved names the defaults."""
     sections = {name: part for name in ("model", "data") if isinstance(part := config.get(name), Mapping)}
     parts = ((name, key, x) for name in sections for key, x in _keys(sections[name]))
-    return [(name, key) for name, key, x in parts if x is not None and x != _SAVED_OPTIMIZER]
+    return [(name, key) for name, key, x in parts if x is not None and x not in _SAVED_DEFAULTS]
 
 
 def _keys(section: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:

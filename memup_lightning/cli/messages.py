@@ -84,8 +84,10 @@ def _wrong_key(node: _Node, message: str) -> str | None:
     class_path = inside[1] if inside else node.class_path
     value = re.search(rf"\b{found[1]}'?(?:, val=|: |=)('[^']*'|[^,(){{}}\[\]']+)", message)
     place = f"{node.key}.init_args.{found[1]}" + (f"={value[1].strip(chr(39))}" if value else "")
+    if not isinstance(made := import_path(class_path), type):  # the name of a type of the key
+        return f"{place}: no class is named that has the key {found[1]!r}; give --{node.key}=CLASS before it"
     parser = ArgumentParser()
-    parser.add_class_arguments(import_path(class_path), fail_untyped=False)
+    parser.add_class_arguments(made, fail_untyped=False)
     known = sorted({key.split(".")[0] for key in parser.get_defaults().keys()})  # noqa: SIM118 (a Namespace)
     hint = did_you_mean(found[1], known) or (f"its keys are {', '.join(known)}" if known else "it has none")
     return f"{place}: {class_path.rsplit('.', 1)[-1]} has no key {found[1]!r}; {hint}"

@@ -31,9 +31,19 @@ OptimizerCallable: TypeAlias = Callable[[Iterable[Any]], Optimizer]
 
 
 def adam(parameters: Iterable[Any]) -> Optimizer:
-    """Make Adam with a learning rate of 2e-3, one kernel for all weights. A saved config can name a function, but no
-    partial."""
-    return Adam(parameters, lr=2e-3, fused=True)
+    """Make Adam with a learning rate of 2e-3, one kernel for all weights, for agents. A saved config can name a function,
+    but no partial."""
+    return Adam(parameters, lr=LEARNING_RATES[adam], fused=True)
+
+
+def memory_adam(parameters: Iterable[Any]) -> Optimizer:
+    """Make Adam with a learning rate of 4e-3, which
+    :class:`~memup_lightning.modules.learning_rate.InverseSqrtLR` lowers, for the training of memories."""
+    return Adam(parameters, lr=LEARNING_RATES[memory_adam], fused=True)
+
+
+LEARNING_RATES: dict[OptimizerCallable, float] = {adam: 2e-3, memory_adam: 4e-3}
+"""Learning rates of the optimizers that a module has by default."""
 
 
 class BaseTask(LightningModule, ABC):
@@ -155,8 +165,9 @@ class BaseTask(LightningModule, ABC):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler} | how}
 
     def _make_optimizer(self, weights: Sequence[Tensor]) -> Optimizer:
-        if self._optimizer is adam and self._trainer is not None and self.trainer.precision == "16-mixed":
-            return Adam(weights, lr=2e-3)  # Lightning clips no gradient of a fused optimizer there
+        rate = LEARNING_RATES.get(self._optimizer)
+        if rate is not None and self._trainer is not None and self.trainer.precision == "16-mixed":
+            return Adam(weights, lr=rate)  # Lightning clips no gradient of a fused optimizer there
         return self._optimizer(iter(weights))
 
     def _check_optimizer(self, optimizer: Optimizer) -> None:

@@ -20,9 +20,10 @@ from memup_lightning.models.memory import LSTM, Memory, make_memory
 from memup_lightning.models.outcomes import AdaptiveCategoricalOutcome, CategoricalOutcome, GaussianOutcome, Outcome
 from memup_lightning.models.predictors import FiLMPredictor, OutcomePredictor
 from memup_lightning.models.uncertainty import LocalPredictor
-from memup_lightning.modules.base import OptimizerCallable, adam
+from memup_lightning.modules.base import OptimizerCallable, memory_adam
 from memup_lightning.modules.encoding import MemoryEncoding
 from memup_lightning.modules.evaluation.memory import MemoryEvaluation
+from memup_lightning.modules.learning_rate import inverse_sqrt
 from memup_lightning.modules.losses import FiniteLoss, probe_loss
 from memup_lightning.modules.standardization import fit_standardizers
 from memup_lightning.modules.states.lane_states import LaneStates
@@ -71,7 +72,7 @@ class MemoryTask(MemoryEncoding, MemoryEvaluation, AveragedTask):
         context_encoder: ``(fields) -> encoder`` of one step of the predictor's local context.
         local: ``(fields, window, num_parameters) -> d_psi``, the predictor without memory.
         optimizer: ``(parameters) -> optimizer``.
-        lr_scheduler: ``(optimizer) -> schedule``, stepped after every update.
+        lr_scheduler: ``(optimizer) -> schedule``, stepped after every update; None: a constant rate.
 
     Raises:
         MemUPError: an outcome that does not fit the task, a memory that breaks its contract.
@@ -86,8 +87,8 @@ class MemoryTask(MemoryEncoding, MemoryEvaluation, AveragedTask):
         encoder: EncoderCallable = StepEncoder,
         context_encoder: EncoderCallable = StepEncoder,
         local: LocalCallable = LocalPredictor,
-        optimizer: OptimizerCallable = adam,
-        lr_scheduler: LRSchedulerCallable | None = None,
+        optimizer: OptimizerCallable = memory_adam,
+        lr_scheduler: LRSchedulerCallable | None = inverse_sqrt,
     ) -> None:
         super().__init__(task, optimizer, lr_scheduler)
         task = self.task

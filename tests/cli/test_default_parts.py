@@ -10,7 +10,8 @@ import torch
 from memup_lightning.cli.default_parts import name_default_parts
 from memup_lightning.data.targets.selectors import Proportional
 from memup_lightning.datamodules import TMazeDataModule
-from memup_lightning.modules.base import adam
+from memup_lightning.modules.base import adam, memory_adam
+from memup_lightning.modules.learning_rate import inverse_sqrt
 
 MEMUP = ["fit", "--model", "MemUP"]
 
@@ -35,7 +36,7 @@ def test_the_optimizer_and_the_selector_keep_their_other_defaults() -> None:
     options = added([*MEMUP, "--model.optimizer.lr=0.1", "--data.selector.num_targets=2"])
     pairs = (x.removeprefix("--").split("=") for x in options)
     values = {key.rpartition(".")[-1]: value for key, value in pairs}
-    default, selector = adam([torch.zeros(1, requires_grad=True)]).defaults, TMazeDataModule().selector
+    default, selector = memory_adam([torch.zeros(1, requires_grad=True)]).defaults, TMazeDataModule().selector
     assert isinstance(selector, Proportional)
     assert float(values["lr"]) == default["lr"]
     assert values["fused"] == str(default["fused"]).lower()
@@ -67,3 +68,18 @@ def test_each_class_is_named_once_and_a_config_that_a_run_saved_names_the_defaul
         "--model.init_args.optimizer=torch.optim.Adam",
         "--model.init_args.memory=LSTM",
     ]
+
+
+def test_the_default_schedule_is_named_for_a_memory_and_not_for_an_agent() -> None:
+    option = "--model.lr_scheduler.hold=500"
+    assert "--model.init_args.lr_scheduler=InverseSqrtLR" in added(["fit", option], {"model": "MemUP"})
+    assert added(["fit", option], {"model": "PPO"}) == []
+    init_args = {"lr_scheduler": f"{inverse_sqrt.__module__}.inverse_sqrt"}
+    saved = {"model": {"class_path": "memup_lightning.MemUP", "init_args": init_args}}
+    assert "--model.init_args.lr_scheduler=InverseSqrtLR" in added(["fit", option], saved)
+
+
+def test_the_default_learning_rate_is_that_of_the_model() -> None:
+    option = "--model.optimizer.eps=0.1"
+    for model, rate in (("MemUP", 0.004), ("TBPTT", 0.004), ("PPO", 0.002)):
+        assert f"--model.init_args.optimizer.init_args.lr={rate}" in added(["fit", option], {"model": model})

@@ -248,6 +248,12 @@ def test_the_reason_of_a_class_below_is_named_not_the_type_of_the_key_above() ->
     assert explain(complaint, []) == "model.init_args.encoder: the source of StepEncoder could not be read"
 
 
+def test_an_option_of_a_part_without_a_default_asks_for_its_class(fails: Fails) -> None:
+    said = fails("fit", "--model=PPO", "--data=RolloutDataModule", "--model.lr_scheduler.hold=5")
+    assert said.startswith("error: model.init_args.lr_scheduler.init_args.hold=5: no class is named")
+    assert "give --model.init_args.lr_scheduler=CLASS before it" in said
+
+
 def test_the_right_key_among_those_of_the_command_is_offered() -> None:
     keys = ["trainer.max_steps", "trainer.logger", "model", "data"]
     asked = "trainer.max_stepss: trainer has no key 'max_stepss'; did you mean 'max_steps'?"
