@@ -26,6 +26,7 @@ from benchmarks.zoo.training import EXPLAINED, run
 from memup_lightning.chunk import StepBatch
 from memup_lightning.data.targets import Proportional, TopK
 from memup_lightning.datamodules import EpisodeDataModule
+from memup_lightning.models.encoders import StepEncoder
 from memup_lightning.models.memory import LSTM
 from memup_lightning.models.outcomes import Outcome
 from memup_lightning.models.predictors import FiLMPredictor, MultiplicativePredictor
@@ -82,6 +83,8 @@ VARIANTS: dict[str, Variant] = {
     "four targets": Variant(prepare=partial(_selecting, TopK(1))),
     "margin": Variant(prepare=partial(_selecting, Proportional(4))),
     "own step": Variant({"current_step": False}),
+    "centered inputs": Variant(patch=lambda: mock.patch.object(StepEncoder, "fit_center")),
+    "falling rate": Variant({"lr_scheduler": None}),
     "additive": Variant({"memory": partial(LSTM, additive=False)}),
     "second part": Variant({"predictor": MultiplicativePredictor}),
     "distance": Variant({"predictor": partial(FiLMPredictor, distance=False)}),
