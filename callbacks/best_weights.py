@@ -18,7 +18,6 @@ from memup_lightning.runs.checkpoint_lookup import KEPT_WEIGHTS
 from memup_lightning.runs.parts import find_callback, is_dev_run
 
 _MARGIN, _RELATIVE_MARGIN = 0.1, 0.25  # bits, and share of the best gain, that are lost by more than chance
-_WORSE = 0.1  # share of the best gain, however small, for whose loss no run ends with its last weights
 _GROWTH, _RELATIVE_GROWTH = 0.01, 0.01  # bits, and share of the gain, by which it must grow to count as growth
 _WAIT = 5000  # updates without growth, at least, before a run without a limit stops
 _DECISIVE = ("val/memory_gain", "train/memory_gain", "val/nll")
@@ -34,7 +33,7 @@ class BestWeights(Callback):
     not grown for as many updates as it took to get there, and for at least 5,000.
 
     Where the last validation is over-fitted, the run ends with the best weights, and so it does where its gain has
-    *fallen*: by a tenth of the best one, however small that is, and ``val/nll`` has risen by as much, which harder targets
+    *fallen*: by a quarter of the best one, however small that is, and ``val/nll`` has risen by as much, which harder targets
     do not do. Else it ends with the last ones. The weights it ends with are also written beside the checkpoints, as
     ``best_gain.ckpt``: ``--ckpt_path best``. Checkpoints to resume from hold the last weights, and the best ones in this
     callback's state. The command line adds one.
@@ -93,7 +92,7 @@ class BestWeights(Callback):
             overfitted = gain < self.best[1] - margin and gain < train - margin
             self._overfitted = self._overfitted + 1 if overfitted else 0
             worse = (nll - self.metrics.get("val/nll", math.nan)) * BITS_PER_NAT
-            lost, much = self.best[1] - gain, _WORSE * abs(self.best[1])
+            lost, much = self.best[1] - gain, _RELATIVE_MARGIN * abs(self.best[1])
             self._fallen = lost > much and worse > much  # False where one is not known
             self._apart = gain < train - lost
             if self._overfitted >= self.patience and not trainer.early_stopping_callbacks:

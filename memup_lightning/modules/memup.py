@@ -24,6 +24,9 @@ from memup_lightning.specs import TaskSpec
 from memup_lightning.typing import IntArray
 
 _MARGIN = 1.0  # nats below the most uncertain target, down to which the outcome of a state's own step counts
+_OWN_SHARE = (
+    0.25  # of a lane's loss that its own outcomes have at least; with all of it, noise among them is learned by heart
+)
 _MIN_SIZE = 1e-6  # of a memory that holds nothing
 
 
@@ -151,10 +154,10 @@ class MemUP(TargetTask):
             self._uncertainty_ahead = ahead, targets.valid
             counts = counts & targets.valid.any(1, keepdim=True) & (own >= most - _MARGIN)
         params = self.predictor(self.context_encoder(context), memory)
-        # Each lane counts alike, with the mean over its steps that count: one outcome at the end of an episode, which is
-        # what a run is measured by, would be lost among the other steps of its chunk. A chunk without any adds nothing.
-        share = chunk.valid.sum(1, keepdim=True) / counts.sum(1, keepdim=True).clamp(min=1)
-        return self.outcome.memory_loss(params, chunk.outcome).where(counts, 0) * share, chunk.valid
+        # One outcome at the end of an episode, which is what a run is measured by, would be lost among the other steps of
+        # its chunk: however few steps count, they have a quarter of what all would have. A chunk without any adds nothing.
+        share = _OWN_SHARE * chunk.valid.sum(1, keepdim=True) / counts.sum(1, keepdim=True).clamp(min=1)
+        return self.outcome.memory_loss(params, chunk.outcome).where(counts, 0) * share.clamp(min=1), chunk.valid
 
     def after_update(self) -> None:
         super().after_update()
