@@ -33,8 +33,8 @@ class BestWeights(Callback):
     not grown for as many updates as it took to get there, and for at least 5,000.
 
     Where the last validation is over-fitted, the run ends with the best weights, and so it does where its gain has
-    *fallen*: by a quarter of the best one, however small that is, and ``val/nll`` has risen by as much, which harder targets
-    do not do. Else it ends with the last ones. The weights it ends with are also written beside the checkpoints, as
+    *fallen*: by a quarter of the best one, however small, and ``val/nll`` has risen by as much, which harder targets do not
+    do. Else it ends with the last ones. The weights it ends with are also written beside the checkpoints, as
     ``best_gain.ckpt``: ``--ckpt_path best``. Checkpoints to resume from hold the last weights, and the best ones in this
     callback's state. The command line adds one.
 

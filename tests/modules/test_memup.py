@@ -532,7 +532,7 @@ def test_a_copy_follows_with_the_mean_of_weights_and_the_buffers_of_now() -> Non
 
 def test_the_lagging_copy_is_not_trained_by_the_optimizer() -> None:
     model = model_of(task_of(episodes()), uncertainty=AverageSurprise())
-    optimizer = model.configure_optimizers()
+    optimizer = model.configure_optimizers()["optimizer"]
     ours = {id(p) for group in optimizer.param_groups for p in group["params"]}
     assert not ours & {id(p) for p in model.uncertainty.parameters()}
     assert {id(p) for p in model.memory.parameters()} <= ours
