@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -194,7 +194,6 @@ class StepEncoder(nn.Module):
         self.output_size = hidden_size or self.joined_size
         self.register_buffer("center", torch.zeros(self.joined_size))
         self.register_buffer("centered", torch.tensor(False))
-        self.is_centered = False
         self.register_buffer("_dtype", torch.empty(0), persistent=False)  # follows module.to(dtype)
         self.hidden: nn.Module | None = None
         if hidden_size:
@@ -223,16 +222,11 @@ class StepEncoder(nn.Module):
                 features: Tensor = encoder(values[name].to(center.device))
                 center.copy_(features.to(wide_float(features.device)).mean(0))
         self.centered.fill_(True)
-        self.is_centered = True
-
-    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
-        super()._load_from_state_dict(*args, **kwargs)
-        self.is_centered = bool(self.centered)
 
     def forward(self, fields: Fields) -> Tensor:
         parts = [encoder(fields[name]) for name, encoder in zip(self.names, self.encoders, strict=True)]
         joined = (parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)).to(self._dtype.dtype)
-        joined = joined - self.center if self.is_centered else joined
+        joined = joined - self.center
         return joined if self.hidden is None else self.hidden(joined)
 
 

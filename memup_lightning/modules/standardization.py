@@ -32,6 +32,6 @@ def fit_standardizers(model: nn.Module, lanes: LaneSchedule) -> None:
             for standardizer in unfitted[name]:
                 standardizer.fit(values)
     encoder = getattr(model, "encoder", None)
-    if isinstance(encoder, StepEncoder) and not encoder.is_centered:
+    if isinstance(encoder, StepEncoder) and not encoder.centered:
         fixed = lanes.sample_values(encoder.fixed, ends=False)
         encoder.fit_center({name: as_tensor(x) for name, x in fixed.items()})

@@ -247,5 +247,5 @@ def test_a_checkpoint_keeps_the_center() -> None:
     ours, theirs = StepEncoder(fields), StepEncoder(fields)
     ours.fit_center({name: steps[name] for name in FIXED})
     theirs.load_state_dict(ours.state_dict())
-    assert theirs.is_centered
+    assert theirs.centered
     assert torch.equal(theirs(steps), ours(steps))

@@ -171,7 +171,7 @@ def test_the_only_outcome_of_an_episode_is_a_target_from_the_first_choice_on(see
         chunks_per_epoch=25,
         seed=seed,
     )
-    model = MemUP(data.task, memory=partial(LSTM, hidden_size=8))
+    model = MemUP(data.task, memory=partial(LSTM, hidden_size=8), optimizer=partial(torch.optim.Adam, lr=2e-3))
     quiet_trainer(40, [TargetRefresh(every=1_000_000, settle=10, max_wait=20)]).fit(model, data)
     selected = data.splits["train"].targets.select(np.arange(64), np.zeros(64, np.int64))
     assert (selected == 39).all()

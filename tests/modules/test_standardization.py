@@ -142,12 +142,12 @@ def test_the_memory_s_inputs_alone_are_centered_and_a_checkpoint_keeps_how(tmp_p
     model = MemUP(data.task)
     trainer = quiet_trainer(2, [], limit_val_batches=0)
     trainer.fit(model, data)
-    assert model.encoder.is_centered
-    assert not model.context_encoder.step.is_centered
+    assert model.encoder.centered
+    assert not model.context_encoder.step.centered
     whole = next(iter(data.splits["train"].chunks(np.arange(16), lanes=16, chunk_length=60, contexts=False)))
     assert model.encoder(whole.inputs)[whole.valid].mean(0).abs().max() < 0.1
     assert model.context_encoder.step(whole.inputs)[whole.valid].mean(0).abs().max() > 0.5
     trainer.save_checkpoint(tmp_path / "a.ckpt")
     kept = MemUP.load_from_checkpoint(tmp_path / "a.ckpt", task=data.task)
-    assert kept.encoder.is_centered
+    assert kept.encoder.centered
     assert torch.equal(kept.encoder.center, model.encoder.center)

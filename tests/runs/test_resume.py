@@ -183,7 +183,7 @@ def test_a_learning_rate_changed_since_takes_precedence_over_the_checkpoints(tmp
     ckpt = tmp_path / "cut.ckpt"
     Run(37, save=SaveAt(37, ckpt))
     kept = Run(38, ckpt=ckpt)
-    assert kept.trainer.optimizers[0].param_groups[0]["lr"] == 2e-3
+    assert kept.trainer.optimizers[0].param_groups[0]["lr"] == 4e-3
     changed = Run(38, ckpt=ckpt, optimizer=partial(torch.optim.Adam, lr=7e-4, betas=(0.8, 0.999)))
     assert changed.trainer.optimizers[0].param_groups[0]["lr"] == 7e-4
     assert tuple(changed.trainer.optimizers[0].param_groups[0]["betas"]) == (0.8, 0.999)
