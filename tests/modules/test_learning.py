@@ -84,7 +84,7 @@ def test_the_same_model_with_its_memory_cut_stays_at_chance(outcome: str) -> Non
     found = learn(Forgetful, outcome=OUTCOMES[outcome], updates=UPDATES)
     assert found["val/target_recall"] >= 0.99  # the right steps are asked about; the answer is not there
     assert found["val/accuracy"] <= 0.65
-    assert abs(found["val/memory_gain"]) < 0.5
+    assert abs(found["val/memory_gain"]) < 0.7  # the predictor without memory is half a bit worse; the hint gives more
     if outcome == "gaussian":
         assert found["val/nll"] > CHANCE - 0.1
 
