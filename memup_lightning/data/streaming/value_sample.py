@@ -72,7 +72,18 @@ def _draw(source: EpisodeSource, count: int, seed: int, draw: int) -> tuple[IntA
 
 def _draw_any(source: EpisodeSource, count: int, seed: int) -> tuple[IntArray, IntArray]:
     """Draw steps among all of all episodes, in the order in which they are stored."""
-    end = np.cumsum(source.lengths, dtype=np.int64)
-    step = np.sort((rng.uniform(seed, _ANY, np.arange(count)) * end[-1]).astype(np.int64)).clip(0, end[-1] - 1)
-    episode = np.searchsorted(end, step, side="right")
-    return episode, step - (end[episode] - source.lengths[episode])
+    total = int(source.lengths.sum(dtype=np.int64))
+    step = np.sort((rng.uniform(seed, _ANY, np.arange(count)) * total).astype(np.int64)).clip(0, total - 1)
+    return locate_steps(source.lengths, step)
+
+
+def locate_steps(lengths: IntArray, number: IntArray) -> tuple[IntArray, IntArray]:
+    """Return episode, and step in it, of steps that are numbered through all episodes.
+
+    Args:
+        lengths: of the episodes.
+        number: of each step, ``[rows]``, below the sum of the lengths.
+    """
+    ends = np.cumsum(lengths, dtype=np.int64)
+    episode = np.searchsorted(ends, number, side="right")
+    return episode, number - (ends[episode] - lengths[episode])

@@ -13,6 +13,7 @@ from torch.nn.functional import pad
 
 from memup_lightning import rng
 from memup_lightning.chunk import Chunk
+from memup_lightning.data.streaming.value_sample import locate_steps
 from memup_lightning.distributed import all_gather_object, share_of_episodes
 from memup_lightning.exceptions import MemUPError, check_at_least
 from memup_lightning.models.eval_mode import eval_mode
@@ -250,11 +251,10 @@ class Replay(Callback):
         self, model: LaneOwner, episodes: EpisodeSplit, schedule: LaneSchedule
     ) -> tuple[Tensor, Tensor]:
         """Return the mean and standard deviation of the encoded inputs, of steps drawn from all episodes."""
-        ends = np.cumsum(episodes.lengths)
         rows = max(1, _NUM_SAMPLED // schedule.chunk_length)
-        step = rng.integers(int(ends[-1]), schedule.seed, _SAMPLE, schedule.num_consumed, np.arange(rows))
-        episode = np.searchsorted(ends, step, side="right")
-        start = step - np.concatenate([[0], ends])[episode]
+        total = int(episodes.lengths.sum(dtype=np.int64))
+        number = rng.integers(total, schedule.seed, _SAMPLE, schedule.num_consumed, np.arange(rows))
+        episode, start = locate_steps(episodes.lengths, number)
         chunk = schedule.rows(episode, start - start % schedule.chunk_length).to(model.device)
         x = model.encode_inputs(chunk)[chunk.valid].to(wide_float(model.device))
         return x.mean(0), x.var(0, correction=0).clamp(min=1e-12).sqrt()
