@@ -149,8 +149,8 @@ class StepEncoder(nn.Module):
     """All fields of a step to one vector: ``{name: [..., *shape]}`` to ``[..., output_size]``.
 
     That of a memory is centered once the data are known (:meth:`fit_center`). What most steps show is then 0, and what is
-    rare is large beside it: a memory that adds up its inputs is not filled by a thousand steps of the same corridor, and
-    its state after them hardly moves when its weights do.
+    rare is large compared with it: a memory that adds up its inputs is not filled by a thousand steps of the same corridor,
+    and its state after them hardly moves when its weights do.
 
     Args:
         fields: the fields; the model fills them in.

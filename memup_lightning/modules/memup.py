@@ -24,9 +24,7 @@ from memup_lightning.specs import TaskSpec
 from memup_lightning.typing import IntArray
 
 _MARGIN = 1.0  # nats below the most uncertain target, down to which the outcome of a state's own step counts
-_OWN_SHARE = (
-    0.25  # of a lane's loss that its own outcomes have at least; with all of it, noise among them is learned by heart
-)
+_OWN_SHARE = 0.25  # of a lane's loss that its own outcomes have at least; with all of it, noise among them is memorized
 _MIN_SIZE = 1e-6  # of a memory that holds nothing
 
 
