@@ -34,8 +34,9 @@ class BestWeights(Callback):
 
     Where the last validation is over-fitted, the run ends with the best weights, and so it does where its gain has
     *fallen*: by a quarter of the best one, however small, and ``val/nll`` has risen by as much, which harder targets do not
-    do. Else it ends with the last ones. The weights it ends with are also written beside the checkpoints, as
-    ``best_gain.ckpt``: ``--ckpt_path best``. Checkpoints to resume from hold the last weights, and the best ones in this
+    do. Else it ends with the last ones, and always where they met the ``stopping_threshold`` of an EarlyStopping: they are
+    what the run was to reach. The weights it ends with are also written beside the checkpoints, as ``best_gain.ckpt``:
+    ``--ckpt_path best``. Checkpoints to resume from hold the last weights, and the best ones in this
     callback's state. The command line adds one.
 
     Args:
@@ -129,8 +130,9 @@ class BestWeights(Callback):
         # Not before: ModelCheckpoint writes last.ckpt when training ends, and a run resumes from the last weights.
         if is_dev_run(trainer) or self.best is None:
             return
-        self.overfitted = self._overfitted > 0 or (self._fallen and self._apart)
-        if self.overfitted or self._fallen:
+        reached = _meets_a_threshold(trainer)
+        self.overfitted = not reached and (self._overfitted > 0 or (self._fallen and self._apart))
+        if self.overfitted or (self._fallen and not reached):
             pl_module.load_state_dict(self._weights)
             self.restored = True
             rank_zero_info(
@@ -162,6 +164,16 @@ class BestWeights(Callback):
         self._fallen, self._apart = state_dict["fallen"], state_dict["apart"]
         growth = state_dict["growth"]
         self._growth = None if growth is None else (int(growth[0]), float(growth[1]))
+
+
+def _meets_a_threshold(trainer: Trainer) -> bool:
+    """Return whether the last weights are as good as an EarlyStopping waits for."""
+    return any(
+        callback.stopping_threshold is not None
+        and callback.monitor in trainer.callback_metrics
+        and bool(callback.monitor_op(trainer.callback_metrics[callback.monitor], callback.stopping_threshold))
+        for callback in trainer.early_stopping_callbacks
+    )
 
 
 def _is_unlimited(trainer: Trainer) -> bool:

@@ -198,6 +198,18 @@ def test_an_early_stopping_of_the_user_decides_alone_when_the_run_stops(tmp_path
     assert best.restored
 
 
+@pytest.mark.parametrize(("threshold", "restored"), [(0.9, False), (1.1, True), (None, True)])
+def test_weights_that_meet_the_threshold_of_the_user_are_kept(
+    tmp_path: Path, threshold: float | None, restored: bool
+) -> None:
+    best = BestWeights()
+    theirs = EarlyStopping("val/nll", mode="max", patience=100, stopping_threshold=threshold, strict=False)
+    trainer, model = run(tmp_path, [(0.4, 0.4, 0.2), (0.1, 0.9, 1.0)], best, theirs)
+    assert trainer.global_step == 2 * EVERY
+    assert (best.restored, best.overfitted) == (restored, restored)
+    assert alike(model.state_dict(), model.weights[EVERY if restored else 2 * EVERY])
+
+
 @pytest.mark.parametrize("cut", [EVERY * 2, EVERY * 3, EVERY * 4 + 1])
 def test_a_resumed_run_stops_when_the_uncut_one_does_and_ends_with_the_same_weights(tmp_path: Path, cut: int) -> None:
     whole, model = run(tmp_path / "whole", OVERFITTED, BestWeights(patience=3))
