@@ -63,10 +63,11 @@ def engines(folder: Path) -> list[psutil.Process]:
     """The engines whose scenario lay under a folder."""
     found = []
     for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            if process.status() != psutil.STATUS_ZOMBIE and any(str(folder) in part for part in process.cmdline()):
+        with contextlib.suppress(psutil.Error):  # it may end at any line
+            command = process.cmdline() if process.status() != psutil.STATUS_ZOMBIE else []
+            if "+viz_instance_id" in command and any(str(folder) in part for part in command):
                 found.append(process)
-    return [process for process in found if "+viz_instance_id" in process.cmdline()]
+    return found
 
 
 def until(true: Callable[[], Any]) -> bool:
