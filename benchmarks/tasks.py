@@ -114,6 +114,7 @@ WITHOUT: dict[str, Sequence[str]] = {
     "one-hot inputs of 1, not 8": [f"{MODEL}.encoder.init_args.one_hot=1"],
     "input gates closed by chrono initialisation": [f"{CORE}.chrono_input=true"],
     "no chrono initialisation": [f"{CORE}.chrono=0"],
+    "candidates read the state": [f"{CORE}.additive=false"],
     "predictor of 64 units, not 256": [f"{MODEL}.predictor.init_args.hidden_size=64"],
     "additive predictor": [f"{MODEL}.predictor=AdditivePredictor", f"{MODEL}.predictor.init_args.hidden_size=256"],
     "4,096 episodes, not 65,536": [f"{DATA}.num_train=4096"],

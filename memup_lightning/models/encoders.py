@@ -148,9 +148,10 @@ class VectorEncoder(nn.Module):
 class StepEncoder(nn.Module):
     """All fields of a step to one vector: ``{name: [..., *shape]}`` to ``[..., output_size]``.
 
-    That of a memory is centered once the data are known (:meth:`fit_center`). What most steps show is then 0, and what is
-    rare is large compared with it: a memory that adds up its inputs is not filled by a thousand steps of the same corridor,
-    and its state after them hardly moves when its weights do.
+    The numbers that a memory reads are centered once the data are known (:meth:`fit_center`). What most steps show is then
+    0, and what is rare is large compared with it: a memory that adds up its inputs is not filled by a thousand steps of the
+    same corridor, and its state after them hardly moves when its weights do. Tokens are not: a memory must soon learn to
+    close its gates at the blank between symbols, and a blank that is 0 leaves that to the biases alone.
 
     Args:
         fields: the fields; the model fills them in.
@@ -204,14 +205,14 @@ class StepEncoder(nn.Module):
         return {name: x for name, x in self._standardizers.items() if not x.is_fitted}
 
     @property
-    def fixed(self) -> list[str]:
-        """Fields whose features do not change in training: no images, and no tokens that are embedded."""
+    def numbers(self) -> list[str]:
+        """Fields of numbers: neither tokens nor images."""
         encoders = zip(self.names, self.encoders, strict=True)
-        return [name for name, encoder in encoders if next(encoder.parameters(), None) is None]
+        return [name for name, encoder in encoders if isinstance(encoder, VectorEncoder)]
 
     @torch.no_grad()
     def fit_center(self, values: Fields) -> None:
-        """Subtract from now on the mean of the features of the :attr:`fixed` fields.
+        """Subtract from now on the mean of the features of the :attr:`numbers`.
 
         Args:
             values: each of these fields at a sample of steps, ``[steps, *shape]``.

@@ -33,5 +33,5 @@ def fit_standardizers(model: nn.Module, lanes: LaneSchedule) -> None:
                 standardizer.fit(values)
     encoder = getattr(model, "encoder", None)
     if isinstance(encoder, StepEncoder) and not encoder.centered:
-        fixed = lanes.sample_values(encoder.fixed, ends=False)
-        encoder.fit_center({name: as_tensor(x) for name, x in fixed.items()})
+        numbers = lanes.sample_values(encoder.numbers, ends=False)
+        encoder.fit_center({name: as_tensor(x) for name, x in numbers.items()})
