@@ -24,26 +24,28 @@ _DECISIVE = ("val/memory_gain", "train/memory_gain", "val/nll")
 
 
 class BestWeights(Callback):
-    """Callback that keeps the weights of the validation with the highest ``val/memory_gain``.
+    """Callback that keeps the weights of the best validation: of the lowest ``val/nll``, or else the highest memory gain.
 
-    A validation is *over-fitted* where its gain is below the best one, by 0.1 bits and a quarter at least, and as far below
-    ``train/memory_gain``, the gain in training episodes. A plateau is not over-fitted, and neither is a gain that falls in
-    training episodes too, because harder targets were selected. After ``patience`` over-fitted validations in a row the
-    run stops, unless the trainer has an EarlyStopping, which then decides. A run without any limit stops when the gain has
-    not grown for as many updates as it took to get there, and for at least 5,000.
+    The NLL is that of the evaluated steps, which stay the same. The gain is that of the targets, which become harder, and
+    among which there may be noise: a memory that also memorizes coin tosses of the training episodes explains less of
+    them in validation episodes, and may know more of what counts.
 
-    Where the last validation is over-fitted, the run ends with the best weights, and so it does where its gain has
-    *fallen*: by a quarter of the best one, however small, and ``val/nll`` has risen by as much, which harder targets do not
-    do. Else it ends with the last ones, and always where they met the ``stopping_threshold`` of an EarlyStopping: they are
-    what the run was to reach. The weights it ends with are also written beside the checkpoints, as ``best_gain.ckpt``:
-    ``--ckpt_path best``. Checkpoints to resume from hold the last weights, and the best ones in this
-    callback's state. The command line adds one.
+    A validation has *fallen* where a quarter of what the best one explained is lost: of ``val/local_nll`` - ``val/nll``, or
+    of the gain, by 0.1 bits at least, where there is no NLL. It is *over-fitted* where, besides, its gain is as far below
+    ``train/memory_gain``, the gain in training episodes, and by 0.1 bits at least. After ``patience`` over-fitted
+    validations in a row the run stops, unless the trainer has an EarlyStopping, which then decides. A run without any limit
+    stops when the gain has not grown for as many updates as it took to get there, and for at least 5,000.
+
+    Where the last validation is over-fitted, or its NLL has fallen back, the run ends with the best weights. Else it ends
+    with the last ones, and always where they met the ``stopping_threshold`` of an EarlyStopping: they are what the run was
+    to reach. The weights it ends with are also written beside the checkpoints, as ``best_gain.ckpt``: ``--ckpt_path best``.
+    Checkpoints to resume from hold the last weights, and the best ones in this callback's state. The command line adds one.
 
     Args:
         patience: over-fitted validations in a row after which the run stops.
 
     Attributes:
-        best: updates and gain of the best validation; None before the first.
+        best: updates and gain of the best validation; None before the first one.
         metrics: all that was logged at the best validation.
         written: whether the weights that the last run ended with are in ``best_gain.ckpt``.
         restored: whether the last run ended with the best weights instead of its last ones.
@@ -84,21 +86,36 @@ class BestWeights(Callback):
         values = (float(logged[name]) if name in logged else math.nan for name in _DECISIVE)
         gain, train, nll = trainer.strategy.broadcast(tuple(values))  # all ranks decide alike
         self._seen = trainer.global_step
-        if math.isfinite(gain) and (self.best is None or gain > self.best[1]):
+        if math.isfinite(gain) and (self.best is None or self._is_better(gain, nll)):
             self.best, self._overfitted, self._fallen = (trainer.global_step, gain), 0, False
             self.metrics = {name: float(x) for name, x in logged.items() if name.startswith("val/")}
             self._weights = {name: x.detach().to("cpu", copy=True) for name, x in pl_module.state_dict().items()}
         elif self.best is not None:
-            margin = max(_MARGIN, _RELATIVE_MARGIN * abs(self.best[1]))
-            overfitted = gain < self.best[1] - margin and gain < train - margin
+            much = _RELATIVE_MARGIN * abs(self.best[1])
+            fallen = self._has_fallen(gain, nll)
+            self._fallen = fallen and math.isfinite(nll)  # a gain falls with harder targets too
+            self._apart = gain < train - much
+            overfitted = fallen and gain < train - max(_MARGIN, much)
             self._overfitted = self._overfitted + 1 if overfitted else 0
-            worse = (nll - self.metrics.get("val/nll", math.nan)) * BITS_PER_NAT
-            lost, much = self.best[1] - gain, _RELATIVE_MARGIN * abs(self.best[1])
-            self._fallen = lost > much and worse > much  # False where one is not known
-            self._apart = gain < train - lost
             if self._overfitted >= self.patience and not trainer.early_stopping_callbacks:
                 self._stop(trainer, self._overfitting())
         self._stop_unlimited(trainer, gain)
+
+    def _is_better(self, gain: float, nll: float) -> bool:
+        assert self.best is not None
+        known = self.metrics.get("val/nll", math.nan)
+        return nll < known if math.isfinite(nll) and math.isfinite(known) else gain > self.best[1]
+
+    def _has_fallen(self, gain: float, nll: float) -> bool:
+        """Return whether a quarter of what the best weights explained at the evaluated steps is lost."""
+        assert self.best is not None
+        worse = nll - self.metrics.get("val/nll", math.nan)
+        if math.isfinite(worse):
+            explained = self.metrics.get("val/local_nll", math.nan) - self.metrics["val/nll"]
+            return worse > _RELATIVE_MARGIN * abs(
+                explained if math.isfinite(explained) else self.best[1] / BITS_PER_NAT
+            )
+        return gain < self.best[1] - max(_MARGIN, _RELATIVE_MARGIN * abs(self.best[1]))
 
     def _stop_unlimited(self, trainer: Trainer, gain: float) -> None:
         """Stop a run that nothing else ends where the gain does not grow any more."""
