@@ -18,6 +18,7 @@ from memup_lightning.runs.checkpoint_lookup import KEPT_WEIGHTS
 from memup_lightning.runs.parts import find_callback, is_dev_run
 
 _MARGIN, _RELATIVE_MARGIN = 0.1, 0.25  # bits, and share of the best gain, that are lost by more than chance
+_LOSS = 0.05  # share of what is explained at the evaluated steps whose loss brings the best weights back
 _GROWTH, _RELATIVE_GROWTH = 0.01, 0.01  # bits, and share of the gain, by which it must grow to count as growth
 _WAIT = 5000  # updates without growth, at least, before a run without a limit stops
 _DECISIVE = ("val/memory_gain", "train/memory_gain", "val/nll")
@@ -30,16 +31,17 @@ class BestWeights(Callback):
     among which there may be noise: a memory that also memorizes coin tosses of the training episodes explains less of
     them in validation episodes, and may know more of what counts.
 
-    A validation has *fallen* where a quarter of what the best one explained is lost: of ``val/local_nll`` - ``val/nll``, or
-    of the gain, by 0.1 bits at least, where there is no NLL. It is *over-fitted* where, besides, its gain is as far below
+    What is explained is ``val/local_nll`` - ``val/nll``, or the gain where there is no NLL. A validation is *over-fitted*
+    where a quarter of what the best one explained is lost (of the gain: 0.1 bits at least), and its gain is as far below
     ``train/memory_gain``, the gain in training episodes, and by 0.1 bits at least. After ``patience`` over-fitted
     validations in a row the run stops, unless the trainer has an EarlyStopping, which then decides. A run without any limit
     stops when the gain has not grown for as many updates as it took to get there, and for at least 5,000.
 
-    Where the last validation is over-fitted, or its NLL has fallen back, the run ends with the best weights. Else it ends
-    with the last ones, and always where they met the ``stopping_threshold`` of an EarlyStopping: they are what the run was
-    to reach. The weights it ends with are also written beside the checkpoints, as ``best_gain.ckpt``: ``--ckpt_path best``.
-    Checkpoints to resume from hold the last weights, and the best ones in this callback's state. The command line adds one.
+    Where the last validation is over-fitted, or a twentieth of what was explained is lost, the run ends with the best
+    weights. Else it ends with the last ones, and always where they met the ``stopping_threshold`` of an EarlyStopping: they
+    are what the run was to reach. The weights it ends with are also written beside the checkpoints, as ``best_gain.ckpt``:
+    ``--ckpt_path best``. Checkpoints to resume from hold the last weights, and the best ones in this callback's state. The
+    command line adds one.
 
     Args:
         patience: over-fitted validations in a row after which the run stops.
@@ -92,10 +94,10 @@ class BestWeights(Callback):
             self._weights = {name: x.detach().to("cpu", copy=True) for name, x in pl_module.state_dict().items()}
         elif self.best is not None:
             much = _RELATIVE_MARGIN * abs(self.best[1])
-            fallen = self._has_fallen(gain, nll)
-            self._fallen = fallen and math.isfinite(nll)  # a gain falls with harder targets too
+            lost = self._lost(gain, nll)
+            self._fallen = lost > _LOSS and math.isfinite(nll)  # a gain falls with harder targets too
             self._apart = gain < train - much
-            overfitted = fallen and gain < train - max(_MARGIN, much)
+            overfitted = lost > _RELATIVE_MARGIN and gain < train - max(_MARGIN, much)
             self._overfitted = self._overfitted + 1 if overfitted else 0
             if self._overfitted >= self.patience and not trainer.early_stopping_callbacks:
                 self._stop(trainer, self._overfitting())
@@ -106,16 +108,18 @@ class BestWeights(Callback):
         known = self.metrics.get("val/nll", math.nan)
         return nll < known if math.isfinite(nll) and math.isfinite(known) else gain > self.best[1]
 
-    def _has_fallen(self, gain: float, nll: float) -> bool:
-        """Return whether a quarter of what the best weights explained at the evaluated steps is lost."""
+    def _lost(self, gain: float, nll: float) -> float:
+        """Return the share that is lost of what the best weights explained at the evaluated steps, or at the targets."""
         assert self.best is not None
-        worse = nll - self.metrics.get("val/nll", math.nan)
-        if math.isfinite(worse):
-            explained = self.metrics.get("val/local_nll", math.nan) - self.metrics["val/nll"]
-            return worse > _RELATIVE_MARGIN * abs(
-                explained if math.isfinite(explained) else self.best[1] / BITS_PER_NAT
-            )
-        return gain < self.best[1] - max(_MARGIN, _RELATIVE_MARGIN * abs(self.best[1]))
+        best, before, local = (
+            self.best[1],
+            self.metrics.get("val/nll", math.nan),
+            self.metrics.get("val/local_nll", math.nan),
+        )
+        if math.isfinite(worse := nll - before):
+            explained = local - before if math.isfinite(local) else best / BITS_PER_NAT
+            return worse / max(abs(explained), 1e-12)
+        return (best - gain) / max(abs(best), _MARGIN / _RELATIVE_MARGIN)
 
     def _stop_unlimited(self, trainer: Trainer, gain: float) -> None:
         """Stop a run that nothing else ends where the gain does not grow any more."""

@@ -142,8 +142,8 @@ def test_checkpoints_to_resume_from_hold_the_last_weights_and_the_kept_one_the_b
 
 @pytest.mark.parametrize(
     ("nll", "restored"),
-    [(2.0, True), (1.2, True), (1.1, False), (1.0, False), (float("nan"), False)],
-    ids=["risen", "risen by a third of the gain", "risen a little", "as before: harder targets", "unknown"],
+    [(2.0, True), (1.2, True), (1.1, True), (1.02, False), (1.0, False), (float("nan"), False)],
+    ids=["risen", "a third of the gain", "a sixth", "risen a little", "as before: harder targets", "unknown"],
 )
 def test_a_run_whose_gain_fell_and_whose_nll_rose_ends_with_its_best_weights(
     tmp_path: Path, nll: float, restored: bool
@@ -173,7 +173,7 @@ def test_noise_that_is_memorized_among_the_targets_takes_no_weights_that_explain
     assert alike(model.state_dict(), model.weights[5 * EVERY])
 
 
-@pytest.mark.parametrize(("nll", "restored"), [(0.696, True), (0.6925, False)])
+@pytest.mark.parametrize(("nll", "restored"), [(0.696, True), (0.6904, False)])
 def test_a_fall_is_one_of_what_was_explained_at_the_evaluated_steps(tmp_path: Path, nll: float, restored: bool) -> None:
     best = BestWeights()  # 0.01 of 0.7 are explained; at the few targets of a validation much may be chance
     _, model = run(tmp_path, [(0.2, 0.2, 0.69, 0.7), (0.1, 0.5, nll, 0.7)], best)
