@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from memup_lightning.callbacks.memory_usage import restored_rng
+from memup_lightning.callbacks.verdict import measured_steps
 from memup_lightning.callbacks.verdict.losses import compare_losses
 from memup_lightning.callbacks.verdict.measurements import (
     CurvePoint,
@@ -23,22 +24,16 @@ from memup_lightning.callbacks.verdict.measurements import (
     SplitMeasurement,
     bootstrap,
 )
-from memup_lightning.data.episodes import EVAL_MASK
 from memup_lightning.data.targets import NOWHERE
 from memup_lightning.models import memory as cores
 from memup_lightning.models.eval_mode import eval_mode
 from memup_lightning.modules import MemoryTask
 from memup_lightning.modules.evaluation.memory import BITS_PER_NAT
 from memup_lightning.protocols import ChunkSource, EpisodeSplit
-from memup_lightning.typing import BoolArray, IntArray
+from memup_lightning.typing import BoolArray, IntArray, Split
 
-MAX_EPISODES, MAX_PLACES = 512, 8
-"""Episodes of a split that are measured, and steps of each, at most."""
-_MAX_STEPS, _MAX_BYTES = 1 << 20, 1 << 28  # read for a split, at most
-_MANY_EPISODES, _FEW_STEPS, _FEW_BYTES = 64, 1 << 18, 1 << 24  # more episodes than these only where they are so short
-_MAX_LENGTH = 50_000  # steps of an episode that are played
+_SCALE_EPISODES = 64  # whose inputs tell their scale
 _MAX_SECONDS = 5.0  # of a split; steps that are not reached by then are left out
-_TRIED = 64  # steps of an episode in which outcomes are looked for, where the data mark none
 _APART = 4  # the last third of the steps must be so many times later than the first
 _TINY = 1e-30  # squares of small outcomes are small
 _RARE = 20  # range of an input in spreads, above which it is seldom other than usual
@@ -70,11 +65,11 @@ def measure(
     train, val = data.splits["train"], data.splits.get("val")
     has_targets = model.needs_targets()
     with eval_mode(model), restored_rng(model):
-        measured = None if val is None else _measure_split(model, val, has_targets)
-        trained = _measure_split(model, train, has_targets)
+        measured = None if val is None else _measure_split(model, data, "val")
+        trained = _measure_split(model, data, "train")
         size, spread = _scale_of_inputs(model, train)
     logged = metrics or {}
-    if measured is None and val is not None and int(val.lengths.max()) > _MAX_LENGTH:
+    if measured is None and val is not None and int(val.lengths.max()) > measured_steps.MAX_LENGTH:
         measured = _of_metrics(logged)
     return Measurements(
         updates=updates,
@@ -122,9 +117,9 @@ def _of_metrics(metrics: Mapping[str, float]) -> SplitMeasurement | None:
     )
 
 
-def _measure_split(model: MemoryTask, split: EpisodeSplit, has_targets: bool) -> SplitMeasurement | None:
-    episodes = _choose_episodes(split, has_targets)
-    places = _choose_places(split, episodes, has_targets)
+def _measure_split(model: MemoryTask, data: ChunkSource, name: Split) -> SplitMeasurement | None:
+    split = data.splits[name]
+    episodes, places = measured_steps.choose(model, data, name)
     if not (places != NOWHERE).any():
         return None
     longest = int(places[places != NOWHERE].max())
@@ -158,48 +153,6 @@ def _measure_split(model: MemoryTask, split: EpisodeSplit, has_targets: bool) ->
         outlier_bits=losses.outlier_bits,
         **_parts(places, gain[..., 0], without, at_once),
     )
-
-
-def _choose_episodes(split: EpisodeSplit, has_targets: bool) -> IntArray:
-    """Return the episodes to measure, spread over the split: as many as may be read, and many only of short ones."""
-    lengths, task = split.lengths, split.task
-    usable = np.arange(len(lengths))
-    if has_targets and not split.has_eval_mask:
-        usable = usable[split.targets.scored]
-    step_bytes = sum(field.step_bytes for field in (task.input_fields | task.context_fields).values())
-    mean = float(np.minimum(lengths, _MAX_LENGTH).mean())
-    short = min(MAX_EPISODES, int(min(_FEW_STEPS, _FEW_BYTES / max(1, step_bytes)) / mean))
-    number = min(max(_MANY_EPISODES, short), len(usable))
-    chosen = usable[np.linspace(0, len(usable) - 1, number).round().astype(np.int64)] if number else usable
-    steps = np.minimum(lengths[chosen], _MAX_LENGTH).cumsum()
-    fits = (steps <= _MAX_STEPS) & (steps * step_bytes <= _MAX_BYTES)
-    fits[:1] = True
-    return chosen[fits]
-
-
-def _choose_places(split: EpisodeSplit, episodes: IntArray, has_targets: bool) -> IntArray:
-    """Return the steps at which the memory is measured, ``[rows, K]``: those that the data mark, else the targets, else (of
-    a module without targets) steps with an outcome; :data:`NOWHERE` where there are fewer."""
-    lengths = np.minimum(split.lengths[episodes], _MAX_LENGTH)
-    if split.has_eval_mask:
-        found = [
-            np.flatnonzero(split.read_field(int(episode), np.arange(length), EVAL_MASK))
-            for episode, length in zip(episodes, lengths, strict=True)
-        ]
-    elif has_targets:
-        chosen = split.targets.select(episodes, np.zeros(len(episodes), np.int64))
-        found = [np.unique(row[row < length]) for row, length in zip(chosen, lengths, strict=True)]
-    else:
-        found = []
-        for row, length in enumerate(lengths):
-            tried = np.unique(np.linspace(0, length - 1, _TRIED).round().astype(np.int64))
-            found.append(tried[split.steps_at(episodes[row : row + 1], tried[None]).valid[0].numpy()])
-    places = np.full((len(episodes), MAX_PLACES), NOWHERE)
-    for row, steps in enumerate(found):
-        number = min(MAX_PLACES, len(steps))
-        # The last ones first: where there is a single outcome for many steps, it is the last.
-        places[row, :number] = steps[np.linspace(len(steps) - 1, 0, number).round().astype(np.int64)]
-    return places
 
 
 def _states(model: MemoryTask, split: EpisodeSplit, episodes: IntArray, wanted: IntArray) -> tuple[Tensor, BoolArray]:
@@ -261,7 +214,7 @@ def _parts(places: IntArray, gain: FloatArray, without: FloatArray, counts: Bool
 def _scale_of_inputs(model: MemoryTask, train: EpisodeSplit) -> tuple[float, float]:
     """Return the largest absolute value of what the memory reads, and its largest standard deviation, or a twentieth of its
     largest range."""
-    episodes = np.arange(min(_MANY_EPISODES, len(train.lengths)))
+    episodes = np.arange(min(_SCALE_EPISODES, len(train.lengths)))
     chunk = next(iter(train.chunks(episodes, lanes=len(episodes), contexts=False))).to(model.device)
     x = model.encode_inputs(chunk)[chunk.valid].float()
     spread = x.std(0, correction=0).maximum((x.amax(0) - x.amin(0)) / _RARE)  # a mark of a rare event spreads little

@@ -30,7 +30,7 @@ _GAIN, _TRAIN_GAIN = "val/memory_gain", "train/memory_gain"
 class Verdict(Callback):
     """Callback that measures the memory at the end of ``fit``, and prints what follows: a verdict, and one thing to try.
 
-    It measures on rank zero, on up to 512 validation and 512 training episodes, a few seconds at most: the memory gain
+    It measures on rank zero, on up to 512 validation and 512 training episodes, in seconds: the memory gain
     against the number of steps between the state and the outcome (picture ``gain_curve.png``), what is uncertain without
     memory, the scale of the inputs. ``docs/when-it-does-not-learn.md`` has the rules. The command line adds one;
     :class:`~memup_lightning.callbacks.report.run_report.RunReport` writes it into ``summary.json``, and makes its own where

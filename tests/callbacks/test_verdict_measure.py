@@ -11,12 +11,15 @@ import pytest
 import torch
 
 from memup_lightning.callbacks.verdict import measure as module
-from memup_lightning.callbacks.verdict.measure import MAX_EPISODES, measure
+from memup_lightning.callbacks.verdict import measured_steps
+from memup_lightning.callbacks.verdict.measure import measure
+from memup_lightning.callbacks.verdict.measured_steps import MAX_EPISODES
 from memup_lightning.callbacks.verdict.measurements import SplitMeasurement, bootstrap
 from memup_lightning.callbacks.verdict.rules import judge
 from memup_lightning.datamodules import ArrayDataModule
 from memup_lightning.datamodules.recorded import splits
 from memup_lightning.modules import TBPTT
+from memup_lightning.modules.targets.scoring import score_episodes
 from tests.callbacks.cue_task import CueData, keeping_model
 
 
@@ -97,23 +100,42 @@ def test_targets_are_measured_where_the_data_mark_no_steps() -> None:
     assert gains(found.val)[32] == 1
 
 
+def test_more_validation_episodes_are_measured_than_validations_score() -> None:
+    data = CueData(marked=False, num_val=300)
+    data.setup("fit")
+    model = keeping_model(data.task, 1000)
+    score_episodes(data, model, "train", np.arange(64), 64)
+    data.splits["train"].targets.complete_refresh()
+    store = data.splits["val"].targets
+    score_episodes(data, model, "val", np.arange(64), 64)
+    before = store.scored.copy(), store.take(np.arange(300))
+    found = measure(model, data, updates=10)
+    assert found.val is not None
+    assert found.val.episodes == 300
+    assert found.val.gain.mean == pytest.approx(1)
+    assert np.array_equal(store.scored, before[0])  # validations go on as they were
+    assert all(np.array_equal(x, y) for x, y in zip(store.take(np.arange(300)), before[1], strict=True))
+    store.scored[:] = False  # the run had no validation
+    assert measure(model, data, updates=10).val == found.val
+
+
 def test_what_is_measured_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert measured(1000, num_val=300).episodes == 300
     assert measured(1000, num_val=600).episodes == MAX_EPISODES
-    monkeypatch.setattr(module, "_FEW_STEPS", 4000)
+    monkeypatch.setattr(measured_steps, "_FEW_STEPS", 4000)
     assert measured(1000, num_val=600).episodes == 100  # of 40 steps each
-    monkeypatch.setattr(module, "_FEW_STEPS", 400)
+    monkeypatch.setattr(measured_steps, "_FEW_STEPS", 400)
     assert measured(1000, num_val=600).episodes == 64
-    monkeypatch.setattr(module, "_MAX_STEPS", 400)
+    monkeypatch.setattr(measured_steps, "_MAX_STEPS", 400)
     assert measured(1000).episodes == 10
-    monkeypatch.setattr(module, "_MAX_LENGTH", 20)  # the outcome is too far away
+    monkeypatch.setattr(measured_steps, "MAX_LENGTH", 20)  # the outcome is too far away
     data = CueData()
     data.setup("fit")
     assert measure(keeping_model(data.task, 1000), data, updates=10).val is None
 
 
 def test_what_a_validation_logged_counts_where_episodes_are_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_MAX_LENGTH", 20)
+    monkeypatch.setattr(measured_steps, "MAX_LENGTH", 20)
     data = CueData()
     data.setup("fit")
     logged = {"memory_gain": 0.97, "base_rate": 0.5, "nll": 0.01, "local_nll": math.log(2), "target_recall": 1.0}
