@@ -17,6 +17,7 @@ from memup_lightning.exceptions import MemUPError
 from memup_lightning.protocols import EpisodeSplit
 from memup_lightning.runs.parts import recorded_data
 from memup_lightning.runs.run_folder import check_writable, run_folder
+from memup_lightning.serving.table_order import sort_table
 from memup_lightning.serving.table_writer import SUFFIXES, Columns, TableWriter, join_tables
 from memup_lightning.specs import TaskSpec
 
@@ -26,13 +27,15 @@ _MEMORY = "m"
 class PredictionWriter(BasePredictionWriter):
     """Callback that writes ``predictions.csv`` into the run folder of ``predict``; the command line adds one.
 
-    There is a row for each evaluated step of a split, or for each row of a new file. The columns: ``episode``, its
-    number; the column of the episodes of a table, by its own name (``machine``); ``step`` of the episode; ``row`` of the
-    user's file; ``outcome``, empty where it is not known; ``prediction``; ``probability_CLASS`` of each class (of more
-    than 100: ``probability``, that of the predicted one), or ``lower`` and ``upper`` of a number, in between which it
-    lies with a probability of 0.9; ``correct``, ``local_uncertainty``, ``nll``. Classes that have names are written as
-    these. What has several components has a column for each, ``outcome_0``, ... Several ranks write a part each; when all
-    have finished, rank zero joins the parts, so their folder must be shared.
+    There is a row for each evaluated step of a split, or for each row of a new file, in the order of the file, or by
+    episode and step where the data are no file. The rows are sorted at the end, since lanes are predicted side by side.
+    The columns: ``episode``, its number; the column of the episodes of a table, by its own name (``machine``); ``step``
+    of the episode; ``row`` of the user's file; ``outcome``, empty where it is not known; ``prediction``;
+    ``probability_CLASS`` of each class (of more than 100: ``probability``, that of the predicted one), or ``lower`` and
+    ``upper`` of a number, in between which it lies with a probability of 0.9; ``correct``, ``local_uncertainty``,
+    ``nll``. Classes that have names are written as these. What has several components has a column for each,
+    ``outcome_0``, ... Several ranks write a part each; when all have finished, rank zero joins the parts, so their
+    folder must be shared.
 
     Args:
         filename: of the table, ``.csv`` or ``.parquet``.
@@ -125,6 +128,7 @@ class PredictionWriter(BasePredictionWriter):
         self.rows = sum(number for number, _ in rows)
         header: list[str] = next((names for _, names in rows if names), [])
         join_tables(self.path, [self._part(self.path.parent, other) for other in range(1, len(rows))], header)
+        sort_table(self.path, header)
         print(f"predictions: {self.path} ({self.rows:,} rows)")
 
     def _part(self, folder: Path, rank: int) -> Path:

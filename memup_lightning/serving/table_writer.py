@@ -28,7 +28,7 @@ class TableWriter:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.header: list[str] = []
-        self._file: IO[str] | None = None if path.suffix == ".parquet" else path.open("w", newline="")
+        self._file: IO[str] | None = None if path.suffix == ".parquet" else path.open("w", newline="", encoding="utf-8")
         self._parquet: Any = None
 
     def write(self, columns: Columns) -> None:

@@ -76,6 +76,7 @@ def test_a_table_as_users_have_it_is_trained_on_and_predicted(tmp_path: Path, mo
     own = parquet.read_table("sensors.parquet")
     val = parquet.read_table(next(Path("runs").rglob("val.parquet")))
     assert val.num_rows == MACHINES // 10
+    assert val["row"].to_pylist() == sorted(val["row"].to_pylist())
     assert own["machine"].take(val["row"]) == val["machine"]
     assert own["fault"].take(val["row"]).to_pylist() == val["outcome"].to_pylist()
     assert sum(name.startswith("m_") for name in val.column_names) == 64
@@ -87,7 +88,7 @@ def test_a_table_as_users_have_it_is_trained_on_and_predicted(tmp_path: Path, mo
     with next(Path("runs").rglob("predictions.csv")).open() as file:
         rows = list(csv.DictReader(file))
     assert {row["machine"] for row in rows} == {"M000", "M001", "M002"}
-    assert sorted(int(row["row"]) for row in rows) == list(range(3 * ROWS))  # every row, without an outcome
+    assert [int(row["row"]) for row in rows] == list(range(3 * ROWS))  # every row, in their order, without an outcome
     assert all(row["prediction"] in ("ok", "worn") and row["outcome"] == row["correct"] == "" for row in rows)
     assert all(float(row["probability_ok"]) + float(row["probability_worn"]) == pytest.approx(1) for row in rows)
 

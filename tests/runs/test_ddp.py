@@ -168,7 +168,7 @@ def test_two_processes_write_every_prediction_into_one_table(folder: Path) -> No
     tables = list((folder / "runs" / "predict").rglob("predictions*.csv"))
     assert [table.name for table in tables] == ["predictions.csv"]
     with tables[0].open() as lines:
-        assert sorted(int(row["episode"]) for row in csv.DictReader(lines)) == list(range(7))
+        assert [int(row["episode"]) for row in csv.DictReader(lines)] == list(range(7))
 
 
 def test_fewer_episodes_than_processes_are_enough(folder: Path) -> None:
