@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Container
 from typing import Any
 
 from pytorch_lightning import Trainer
@@ -20,6 +21,11 @@ def last_metrics(trainer: Trainer) -> dict[str, float | None]:
     values = {name: float(x) for name, x in sorted(logged.items()) if name not in shown}
     metrics: dict[str, float | None] = finite_tree(values)
     return metrics
+
+
+def accuracy_name(metrics: Container[str]) -> str:
+    """Return what ``val/accuracy`` is called where people read it: of numbers it is the share within the tolerance."""
+    return "within the tolerance" if "val/mse" in metrics else "accuracy"
 
 
 def finite_tree(value: Any) -> Any:

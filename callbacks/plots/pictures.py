@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from memup_lightning.callbacks.metrics import accuracy_name
 from memup_lightning.callbacks.plots.style import (
     GREY,
     METHODS,
@@ -27,7 +28,8 @@ _UNITS = {"val/mse": "squared error", "val/memory_gain": "memory gain (bits)", "
 
 
 def learning_curve(history: Sequence[Mapping[str, float]], selected: int | None = None) -> Figure:
-    """Draw accuracy, squared error and memory gain on validation episodes against updates; of an agent success and return.
+    """Draw accuracy (of numbers the share within the tolerance), squared error and memory gain on validation episodes
+    against updates; of an agent success and return.
 
     Args:
         history: one row an evaluation: ``updates`` and the metrics ``val/...``; at least one row.
@@ -40,7 +42,7 @@ def learning_curve(history: Sequence[Mapping[str, float]], selected: int | None 
         panels = figure.subplots(1 + len(below), 1, sharex=True, squeeze=False)[:, 0]
         recall = "target recall: share of the true steps that were selected"
         _curve(panels[0], history, "val/target_recall", TARGET, label=recall, linestyle="--")
-        _curve(panels[0], history, "val/accuracy", ours, label="accuracy")
+        _curve(panels[0], history, "val/accuracy", ours, label=accuracy_name({name for row in history for name in row}))
         _curve(panels[0], history, "val/success", ours, label="success: share of the episodes")
         for panel in panels if selected is not None else ():
             label = f"first targets selected, at update {selected:,}" if panel is panels[0] else None

@@ -10,15 +10,15 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import TQDMProgressBar
 from pytorch_lightning.trainer.states import TrainerFn
 
-from memup_lightning.callbacks.metrics import last_metrics
+from memup_lightning.callbacks.metrics import accuracy_name, last_metrics
 from memup_lightning.protocols import ChunkLearner
 from memup_lightning.runs.parts import recorded_data
 
 _REDRAWN = 20  # updates between two redraws of the bar
 _SILENCE = 60.0  # seconds after which a line says how far the run is, without an evaluation too
-_FORMS = {  # what a line contains: how it names a metric, and how it writes it
+_FORMS: dict[str, tuple[str | None, str, str]] = {  # what a line contains: how it names a metric (None: see accuracy_name), and how it writes it
     "val/memory_gain": ("memory gain", ".2f", " bits"),
-    "val/accuracy": ("accuracy", ".3f", ""),
+    "val/accuracy": (None, ".3f", ""),
     "val/mse": ("squared error", ".4g", ""),
     "val/return": ("return", ".2f", ""),
     "val/success": ("success", ".3f", ""),
@@ -67,7 +67,7 @@ class Progress(TQDMProgressBar):
         rate = (self._last[1] - updates) / max(self._last[0] - seconds, 1e-9)
         metrics = last_metrics(trainer)
         found = [
-            f"{label} {metrics[name]:{form}}{unit}"
+            f"{label or accuracy_name(metrics)} {metrics[name]:{form}}{unit}"
             for name, (label, form, unit) in _FORMS.items()
             if metrics.get(name) is not None
         ]

@@ -26,6 +26,13 @@ def test_the_learning_curve_marks_the_first_targets_in_every_panel() -> None:
     assert not any(list(line.get_xdata()) == [150, 150] for line in learning_curve(history).axes[0].lines)
 
 
+@pytest.mark.parametrize(("others", "name"), [({"val/mse": 1.0}, "within the tolerance"), ({}, "accuracy")])
+def test_the_learning_curve_names_what_counts_as_right(others: dict[str, float], name: str) -> None:
+    history = [{"updates": float(n), "val/accuracy": 0.5} | others for n in (100, 200)]
+    (text,) = learning_curve(history).axes[0].get_legend().get_texts()
+    assert text.get_text() == name
+
+
 def test_an_episode_shows_the_baseline_and_the_cue() -> None:
     steps = 40
     followed = Predictions(39, np.linspace(0, 4, steps), 0.5, 3.5, 4.0)

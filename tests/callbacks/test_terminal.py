@@ -32,7 +32,7 @@ def printed(capsys: pytest.CaptureFixture[str], *callbacks: Any, kind: Any = Non
 def test_without_a_terminal_every_evaluation_prints_one_line_and_no_bar(capsys: pytest.CaptureFixture[str]) -> None:
     lines = [line for line in printed(capsys, Progress()).splitlines() if "update" in line]
     assert [line.split(":")[0] for line in lines] == ["update 10", "update 20"]
-    assert all("accuracy 0." in line and "updates/s" in line and "\r" not in line for line in lines)
+    assert all("within the tolerance 0." in line and "updates/s" in line and "\r" not in line for line in lines)
     assert "memory gain" in lines[1]
 
 
@@ -41,7 +41,7 @@ def test_a_line_says_that_no_targets_are_chosen_yet_and_not_of_a_baseline(capsys
     quiet_trainer(10, [Progress()], enable_progress_bar=True, val_check_interval=10, check_val_every_n_epoch=None).fit(
         model_of(data), data
     )
-    assert "update 10: accuracy 0.000" in (out := capsys.readouterr().out)
+    assert "update 10: within the tolerance 0.000" in (out := capsys.readouterr().out)
     assert "no targets chosen yet" in out
     assert "no targets" not in printed(capsys, Progress(), kind=TBPTT)
 

@@ -60,12 +60,12 @@ class ContinuousOutcome(Outcome):
     def too_small_to_tell(self, lowest: Tensor, highest: Tensor) -> str | None:
         width = float(((highest - lowest).flatten().abs() / self.standardizer.scale).max())
         if width == 0:
-            return "all evaluated outcomes are alike, so accuracy means nothing; evaluate steps whose outcomes differ"
+            return "all evaluated outcomes are alike, so val/accuracy means nothing; evaluate steps whose outcomes differ"
         if width > 2 * self.tolerance:
             return None
         return (
             f"the evaluated outcomes differ by {width:.2g} spreads of all outcomes at most: with "
-            f"tolerance={self.tolerance:g} one constant is right for all, so the accuracy means nothing; lower tolerance, "
+            f"tolerance={self.tolerance:g} one constant is right for all, so val/accuracy means nothing; lower tolerance, "
             "or evaluate steps whose outcomes differ"
         )
 
