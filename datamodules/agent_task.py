@@ -54,4 +54,5 @@ def _mask_field(observation: dict[str, FieldSpec], observed: list[int], origin: 
     wrong = [entry for entry in observed if not 0 <= entry < field.shape[0]]
     if wrong or not observed:
         raise MemUPError(f"observed={observed}: choose among the entries 0 to {field.shape[0] - 1}")
-    return FieldSpec((len(observed),), field.dtype, field.type, field.classes, entries=tuple(observed))
+    sizes = tuple(field.sizes[entry] for entry in observed) if field.sizes else ()
+    return FieldSpec((len(observed),), field.dtype, field.type, field.classes, entries=tuple(observed), sizes=sizes)

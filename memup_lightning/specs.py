@@ -13,7 +13,8 @@ import numpy as np
 from memup_lightning.exceptions import MemUPError, check_at_least
 
 FieldType = Literal["vector", "token", "image"]
-_SEQUENCES = ("shape", "names", "means", "entries")  # attributes of a field that are tuples
+_SEQUENCES = ("shape", "names", "means", "entries", "sizes")  # attributes of a field that are tuples
+_MAX_SIZES = 5  # entries whose numbers of classes are listed
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class FieldSpec:
         means: of each component in the training episodes, which replaces a missing number; empty where none may be
             missing.
         entries: of an environment's flat array that the field holds; empty: all.
+        sizes: number of classes of each entry of a ``token``, where they differ; for people alone.
 
     Raises:
         MemUPError: a token without classes, an image without three dimensions or with the channels first.
@@ -42,6 +44,7 @@ class FieldSpec:
     names: tuple[str, ...] = ()
     means: tuple[float, ...] = ()
     entries: tuple[int, ...] = ()
+    sizes: tuple[int, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         for name in _SEQUENCES:
@@ -58,6 +61,11 @@ class FieldSpec:
 
     def __str__(self) -> str:
         size = prod(self.shape)
+        if self.sizes:
+            few = len(self.sizes) <= _MAX_SIZES
+            *others, last = map(str, self.sizes)
+            each = f"{', '.join(others)} and {last}" if few else f"{min(self.sizes)} to {max(self.sizes)}"
+            return f"{'' if few else f'{size:,} '}entries of {each} classes"
         if self.type == "token":
             return f"{f'{size:,} entries, each ' * (size > 1)}one of {self.classes:,} classes"
         if self.type == "image":

@@ -16,7 +16,7 @@ from memup_lightning.runs.parts import recorded_data
 
 _REDRAWN = 20  # updates between two redraws of the bar
 _SILENCE = 60.0  # seconds after which a line says how far the run is, without an evaluation too
-_FORMS: dict[str, tuple[str | None, str, str]] = {  # what a line contains: how it names a metric (None: see accuracy_name), and how it writes it
+_FORMS: dict[str, tuple[str | None, str, str]] = {  # what a line contains: how it names a metric, and how it writes it
     "val/memory_gain": ("memory gain", ".2f", " bits"),
     "val/accuracy": (None, ".3f", ""),
     "val/mse": ("squared error", ".4g", ""),

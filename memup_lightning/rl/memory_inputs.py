@@ -89,7 +89,7 @@ def describe_inputs(task: TaskSpec) -> str:
     def describe(name: str) -> str:
         field = task.fields[name]
         if field.type == "token":
-            return f"{field.classes} classes"
+            return str(field).removeprefix("one of ")
         return f"{field.type} {list(field.shape)}" + f" of entries {list(field.entries)}" * bool(field.entries)
 
     return ", ".join(f"{name} ({describe(name)}, lag {lag})" for name, lag in sorted(task.inputs.items()))

@@ -159,7 +159,10 @@ def _(space: spaces.Discrete, name: str) -> FieldSpec:
 
 @_field.register(spaces.MultiDiscrete)
 def _(space: spaces.MultiDiscrete, name: str) -> FieldSpec:
-    return FieldSpec(tuple(space.shape), "int32", "token", int(space.nvec.max()))
+    sizes = space.nvec.ravel().tolist()
+    return FieldSpec(
+        tuple(space.shape), "int32", "token", max(sizes), sizes=tuple(sizes) if len(set(sizes)) > 1 else ()
+    )
 
 
 @_field.register(spaces.MultiBinary)

@@ -334,8 +334,13 @@ def test_an_image_with_its_channels_last_is_read_as_it_is(shape: tuple[int, ...]
 
 
 def test_a_field_of_several_classes_says_how_many_it_has() -> None:
-    space = spaces.MultiDiscrete([2, 3])
-    assert str(space_fields("action", space)["action"]) == "2 entries, each one of 3 classes"
+    for sizes, said in (
+        ([5, 4], "entries of 5 and 4 classes"),
+        ([2, 3, 2], "entries of 2, 3 and 2 classes"),
+        ([2, 3, 4, 5, 6, 7], "6 entries of 2 to 7 classes"),
+        ([3, 3], "2 entries, each one of 3 classes"),
+    ):
+        assert str(space_fields("action", spaces.MultiDiscrete(sizes))["action"]) == said
     assert str(space_fields("action", spaces.Discrete(3))["action"]) == "one of 3 classes"
 
 

@@ -60,7 +60,9 @@ class ContinuousOutcome(Outcome):
     def too_small_to_tell(self, lowest: Tensor, highest: Tensor) -> str | None:
         width = float(((highest - lowest).flatten().abs() / self.standardizer.scale).max())
         if width == 0:
-            return "all evaluated outcomes are alike, so val/accuracy means nothing; evaluate steps whose outcomes differ"
+            return (
+                "all evaluated outcomes are alike, so val/accuracy means nothing; evaluate steps whose outcomes differ"
+            )
         if width > 2 * self.tolerance:
             return None
         return (
