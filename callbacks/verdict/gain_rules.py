@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from memup_lightning.callbacks.verdict.finding import Finding
 from memup_lightning.callbacks.verdict.measurements import SOME_BITS, WORSE, CurvePoint, Measurements, SplitMeasurement
 from memup_lightning.callbacks.verdict.words import (
@@ -9,6 +11,7 @@ from memup_lightning.callbacks.verdict.words import (
     constant_of,
     how_much,
     measured_at,
+    more_episodes,
     numbers_of,
     spread_of,
     steps,
@@ -46,8 +49,7 @@ def overfitted(run: Measurements) -> Finding | None:
     if not apart and (run.best is None or run.fell or not (train.explains or run.learned_training_episodes)):
         return None
     held = explains_some(val) if run.best is not None else explains_some(val) or run.best_gain > SOME_BITS
-    more = 8 * run.episodes
-    option = f": --data.init_args.{run.episodes_option}={more}" if run.episodes_option else f", {more:,} say"
+    option = more_episodes(run)
     numbers = {"episodes": run.episodes, "train": train.gain._asdict(), "val": val.gain._asdict()}
     if not held:
         return Finding(
@@ -147,25 +149,32 @@ def reach(run: Measurements) -> Finding | None:
     """Say how far before the outcomes the memory has half of its gain."""
     if run.val is None or run.awaits_selection or not run.val.explains or worse_than_constant(run) is not None:
         return None
-    known = [point for point in run.val.curve if _keeps_half(point)]
-    if not known:
+    furthest, last = _keeps_half(run.val.curve)
+    if run.train is not None and run.train.explains:
+        near, lower = _keeps_half(run.train.curve)  # a gain at so many distances is high by chance at some
+        if lower is not None and near < furthest:
+            furthest, last = near, lower
+    if furthest == 0 and last is None:
         return None
-    furthest = known[-1].distance
-    lost = next((point.distance for point in run.val.curve if point.distance > furthest), None)
-    if furthest == 0 and lost is None:
-        return None
+    lost = None if last is None else last.distance
     where = f"{steps(furthest)} before the outcomes" if furthest else "at the outcomes' own step"
     sentence = (
-        f"At least half of the gain is there {where}, but not {steps(lost)} before: until then the inputs do not tell the "
-        "outcomes, or the memory did not keep what does."
-        if lost is not None
+        f"At least half of the gain is there {where}, but not {'' if last.half.high < 0 else 'for certain '}{steps(lost)} "
+        "before: until then the inputs do not tell the outcomes, or the memory did not keep what does."
+        if last is not None and lost is not None
         else f"At least half of the gain is there {where} already, as far back as was measured."
     )
     return Finding("reach", sentence, None, {"furthest": furthest, "half_lost": lost})
 
 
-def _keeps_half(point: CurvePoint) -> bool:
-    return point.gain.mean >= point.at_once / 2
+def _keeps_half(curve: Sequence[CurvePoint]) -> tuple[int, CurvePoint | None]:
+    """Return the distance up to which half of the gain is there for certain, and the next point of the curve, if any."""
+    furthest = 0
+    for point in curve[1:]:
+        if not point.half.low > 0:
+            return furthest, point
+        furthest = point.distance
+    return furthest, None
 
 
 def rest(run: Measurements) -> Finding:

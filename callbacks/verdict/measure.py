@@ -14,16 +14,9 @@ from torch import Tensor
 
 from memup_lightning.callbacks.memory_usage import restored_rng
 from memup_lightning.callbacks.verdict import measured_steps
+from memup_lightning.callbacks.verdict.estimate import Estimate, FloatArray, bootstrap
 from memup_lightning.callbacks.verdict.losses import compare_losses
-from memup_lightning.callbacks.verdict.measurements import (
-    CurvePoint,
-    Estimate,
-    FloatArray,
-    Measurements,
-    Place,
-    SplitMeasurement,
-    bootstrap,
-)
+from memup_lightning.callbacks.verdict.measurements import CurvePoint, Measurements, Place, SplitMeasurement
 from memup_lightning.data.targets import NOWHERE
 from memup_lightning.models import memory as cores
 from memup_lightning.models.eval_mode import eval_mode
@@ -110,7 +103,7 @@ def _of_metrics(metrics: Mapping[str, float]) -> SplitMeasurement | None:
     own = entropy if loss == "nll" else metrics.get("val/mean_mse", without)
     return SplitMeasurement(
         episodes=0,
-        curve=(CurvePoint(0, Estimate(gain, gain, gain), Estimate(0.0, 0.0, 0.0), 0),),
+        curve=(CurvePoint(0, Estimate(gain, gain, gain), Estimate(0.0, 0.0, 0.0), Estimate(*[gain / 2] * 3), 0, 0),),
         surprise=metrics["val/local_nll"] * BITS_PER_NAT,
         explained=1 - metrics[f"val/{loss}"] / without,
         uncertain=without / max(own, _TINY),
@@ -195,8 +188,9 @@ def _curve(distances: IntArray, gain: FloatArray, counts: BoolArray) -> tuple[Cu
     for number, distance in enumerate(distances.tolist()):
         on = counts[..., number] & counts[..., 0]
         if on.any(1).sum() >= enough:
-            estimates = bootstrap(gain[..., number], on), bootstrap(gain[..., number] - gain[..., 0], on)
-            points.append(CurvePoint(distance, *estimates, steps=int(on.sum())))
+            far, near = gain[..., number], gain[..., 0]
+            whole, change, half = (bootstrap(x, on) for x in (far, far - near, far - near / 2))
+            points.append(CurvePoint(distance, whole, change, half, int(on.sum()), int(on.any(1).sum())))
     return tuple(points)
 
 

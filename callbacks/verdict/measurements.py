@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-_RESAMPLES = 1000
+from memup_lightning.callbacks.verdict.estimate import Estimate, FloatArray
+
 _MIN_EVALUATIONS = 4  # for a trend
 _MIN_RISE = 0.05  # bits
 _LONG = 2000  # updates without a rise, at least, after which a gain counts as standing
@@ -20,15 +19,6 @@ _SOME_SHARE = 0.05  # of it
 WORSE = 0.05
 """Share of what a constant leaves, by which a prediction is worse than it, at least."""
 _MAX_VALUE = 1e9  # of updates and gains that a trend can have
-FloatArray = npt.NDArray[np.float64]
-
-
-class Estimate(NamedTuple):
-    """Mean with its interval of 95%, by the bootstrap over episodes (Efron, 1979)."""
-
-    mean: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -39,18 +29,31 @@ class CurvePoint:
         distance: steps between the state and the step whose outcome it must explain, d.
         gain: with the state m_{k-d}, in bits.
         change: the gain minus that of distance 0 at the same steps.
+        half: the gain minus half of that of distance 0 at the same steps.
         steps: number of steps k; those before step d of their episode have no such state.
+        episodes: number of episodes that have such steps.
     """
 
     distance: int
     gain: Estimate
     change: Estimate
+    half: Estimate
     steps: int
+    episodes: int
 
     @property
     def at_once(self) -> float:
         """Gain of distance 0 at the same steps."""
         return self.gain.mean - self.change.mean
+
+
+class Rise(NamedTuple):
+    """Rise of the memory gain from one validation to the last one: their updates, and their gains in bits."""
+
+    begin: float
+    lowest: float
+    end: float
+    highest: float
 
 
 @dataclass(frozen=True)
@@ -188,13 +191,18 @@ class Measurements:
         last = gains[-third:].mean()
         return bool(last - gains[:third].mean() > 2 * _MIN_RISE or last > _CLEAR_BITS)
 
-    def rise(self) -> float | None:
-        """Return by how many bits the gain rose over the last half of the validations; None where that is not certain, and
-        where it has stood still since."""
+    def rise(self) -> Rise | None:
+        """Return how the gain rose over the last half of the updates, or since the first validation of a trend; None where
+        no rise is certain, and where it has stood still since."""
         if (trend := self._trend(2)) is None or self.standing_since() is not None:
             return None
         slope, error, y = trend
-        return slope if slope > max(_MIN_RISE, 2 * error, 0.05 * abs(float(y[-1]))) else None
+        if not slope > max(_MIN_RISE, 2 * error, 0.05 * abs(float(y[-1]))):
+            return None
+        rows = self._evaluations()
+        half = rows[rows[:, 0] <= rows[-1, 0] / 2][-1:]
+        begins = [row for row in (*half, rows[-len(y)]) if row[1] < rows[-1, 1]]
+        return Rise(*begins[0].tolist(), *rows[-1].tolist()) if begins else None
 
     def standing_since(self) -> int | None:
         """Return the update since which the gain has not risen, for a third of the run; None where it may have."""
@@ -236,7 +244,9 @@ class Measurements:
         for split in ("val", "train"):
             if plain[split] is not None:
                 plain[split]["curve"] = [
-                    {"distance": x["distance"], "steps": x["steps"], "change": x["change"][0]} | _named(x["gain"])
+                    {key: x[key] for key in ("distance", "steps", "episodes")}
+                    | {"change": x["change"][0]}
+                    | _named(x["gain"])
                     for x in plain[split]["curve"]
                 ]
                 if (above := plain[split]["above_constant"]) is not None:
@@ -249,29 +259,3 @@ class Measurements:
 
 def _named(estimate: tuple[float, float, float]) -> dict[str, float]:
     return dict(zip(("gain", "low", "high"), estimate, strict=True))
-
-
-def bootstrap(values: FloatArray, counts: npt.NDArray[np.bool_]) -> Estimate:
-    """Estimate the mean of some values of several episodes.
-
-    Args:
-        values: ``[episodes, n]``.
-        counts: which of them count, ``[episodes, n]``; at least one does.
-    """
-    sums, numbers = np.where(counts, values, 0).sum(1), counts.sum(1).astype(float)
-    there = numbers > 0
-    sums, numbers = sums[there], numbers[there]
-    mean = float(sums.sum() / numbers.sum())
-    if len(sums) < 2:
-        return Estimate(mean, mean, mean)
-    draws = _resamples(len(sums))
-    means = (draws @ sums) / (draws @ numbers)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return Estimate(mean, float(low), float(high))
-
-
-@lru_cache(maxsize=8)
-def _resamples(episodes: int) -> FloatArray:
-    """Return how often each episode is in each resample, ``[resamples, episodes]``."""
-    draws = np.random.default_rng(0).multinomial(episodes, np.full(episodes, 1 / episodes), _RESAMPLES)
-    return draws.astype(float)

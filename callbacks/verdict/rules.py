@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from memup_lightning.callbacks.verdict.finding import Finding
+from memup_lightning.callbacks.verdict.forgetting import forgetting
 from memup_lightning.callbacks.verdict.gain_rules import (
     EXPLAINED,
     NOTHING_UNCERTAIN,
@@ -17,8 +18,8 @@ from memup_lightning.callbacks.verdict.gain_rules import (
     unexplained,
     worse_than_constant,
 )
-from memup_lightning.callbacks.verdict.measurements import SOME_BITS, Measurements
-from memup_lightning.callbacks.verdict.words import how_much, numbers_of, percent, spread_of, steps
+from memup_lightning.callbacks.verdict.measurements import Measurements
+from memup_lightning.callbacks.verdict.words import amount, how_much, numbers_of, percent, spread_of
 
 _DIVERGED_BITS = 1e4
 _MIN_RECALL = 0.5
@@ -129,40 +130,6 @@ def _badly_scaled(run: Measurements) -> Finding | None:
     return Finding("badly_scaled", sentence, "scale the inputs to a mean of 0 and a spread of 1", numbers)
 
 
-def _forgetting(run: Measurements) -> Finding | None:
-    if run.val is None or run.awaits_selection or run.val.explained >= EXPLAINED:
-        return None
-    chrono = max(2, round(run.mean_length))
-    try_first = (
-        "start again with a memory that keeps longer: --model.init_args.memory=LSTM "
-        f"--model.init_args.memory.chrono={chrono}"
-    )
-    best = max(run.val.curve, key=lambda point: point.change.mean)
-    if min(best.change.low, best.gain.low) > SOME_BITS and best.change.mean > max(2 * SOME_BITS, best.gain.mean / 4):
-        return Finding(
-            "forgetting",
-            f"The memory forgets: the state {steps(best.distance)} before an outcome explains {best.gain.mean:.2f} bits "
-            f"of it, and the state at the outcome {best.at_once:.2f}.",
-            try_first,
-            {"distance": best.distance, "gain": best.gain._asdict(), "at_once": best.at_once},
-        )
-    early, late = run.val.early, run.val.late
-    if early is None or late is None or early.gain.low <= 2 * SOME_BITS:
-        return None
-    lost = late.gain.high < early.gain.mean / 2 and late.surprise > early.surprise / 2
-    return (
-        None
-        if not lost
-        else Finding(
-            "forgetting",
-            f"Of outcomes at about step {early.step:,} {early.gain.mean:.2f} bits are explained, of those at about step "
-            f"{late.step:,} {late.gain.mean:.2f}: the memory does not keep what it knows, or not all that is needed there.",
-            try_first,
-            {"early": early.step, "late": late.step, "early_gain": early.gain.mean, "late_gain": late.gain.mean},
-        )
-    )
-
-
 def _wrong_targets(run: Measurements) -> Finding | None:
     if run.recall is None or run.recall >= _MIN_RECALL or not run.needs_targets or run.updates < _MIN_UPDATES:
         return None
@@ -184,9 +151,10 @@ def _undertrained(run: Measurements) -> Finding | None:
         return None
     return Finding(
         "undertrained",
-        f"The run ended too early: the memory gain still rises, by {rise:.2f} bits in the last half of the updates.",
+        f"The run ended too early: the memory gain still rises, from {amount(rise.lowest)} bits at update "
+        f"{rise.begin:,.0f} to {amount(rise.highest)} at update {rise.end:,.0f}.",
         f"continue: --ckpt_path last --trainer.max_steps={2 * run.updates}",
-        {"rise": rise, "updates": run.updates, "gain": val.gain.mean},
+        {"rise": rise._asdict(), "updates": run.updates, "gain": val.gain.mean},
     )
 
 
@@ -213,9 +181,9 @@ _RULES: tuple[Callable[[Measurements], Finding | None], ...] = (
     _badly_scaled,
     overfitted,
     worse_than_constant,
-    _forgetting,
     _wrong_targets,
     _undertrained,
+    forgetting,
     _noise,
 )
 """In the order in which they decide the verdict."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from memup_lightning.callbacks.verdict.measurements import Estimate, Measurements, SplitMeasurement
+from memup_lightning.callbacks.verdict.estimate import Estimate
+from memup_lightning.callbacks.verdict.measurements import Measurements, SplitMeasurement
 
 _OUTLIERS = 0.05  # share of what is uncertain that sure and wrong predictions cost, from which on it is said
 
@@ -25,6 +26,12 @@ def how_much(run: Measurements, split: SplitMeasurement) -> str:
     reference = constant_of(run) if split.local_is_worse else "the predictor without memory"
     share = f"{percent(split.explained)} of the squared error that {reference} leaves"
     return f"{share}, {gain.mean:.2f} bits ({_interval(gain)}){where}"
+
+
+def more_episodes(run: Measurements) -> str:
+    """Give eight times as many training episodes, as the option of the data or as a number."""
+    more = 8 * run.episodes
+    return f": --data.init_args.{run.episodes_option}={more}" if run.episodes_option else f", {more:,} say"
 
 
 def measured_at(run: Measurements, split: SplitMeasurement) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from memup_lightning.callbacks.verdict.measurements import CurvePoint, Estimate, Measurements, SplitMeasurement
+from memup_lightning.callbacks.verdict.estimate import Estimate
+from memup_lightning.callbacks.verdict.measurements import CurvePoint, Measurements, SplitMeasurement
 
 
 def near(mean: float, spread: float = 0.02) -> Estimate:
@@ -15,7 +16,7 @@ def split(*gains: float, surprise: float = 1.0, explained: float | None = None, 
     """Gains at the distances 0, 1, 2, 4, ..."""
     distances = [0, *(1 << n for n in range(len(gains) - 1))]
     curve = [
-        CurvePoint(distance, near(gain), near(gain - gains[0]), 64)
+        CurvePoint(distance, near(gain), near(gain - gains[0]), near(gain - gains[0] / 2), 64, 64)
         for distance, gain in zip(distances, gains, strict=True)
     ]
     share = gains[0] / surprise if explained is None else explained
@@ -43,7 +44,7 @@ def constant(own: float, local: float, memory: float, spread: float = 0.02) -> S
 
 
 def unsure(gain: float) -> SplitMeasurement:
-    point = CurvePoint(0, Estimate(gain, -0.1, 1.0), near(0.0), 8)
+    point = CurvePoint(0, Estimate(gain, -0.1, 1.0), near(0.0), Estimate(gain / 2, -0.05, 0.5), 8, 8)
     return SplitMeasurement(8, (point,), 1.0, 0.1, 1.0)
 
 

@@ -12,9 +12,10 @@ import torch
 
 from memup_lightning.callbacks.verdict import measure as module
 from memup_lightning.callbacks.verdict import measured_steps
+from memup_lightning.callbacks.verdict.estimate import bootstrap
 from memup_lightning.callbacks.verdict.measure import measure
 from memup_lightning.callbacks.verdict.measured_steps import MAX_EPISODES
-from memup_lightning.callbacks.verdict.measurements import SplitMeasurement, bootstrap
+from memup_lightning.callbacks.verdict.measurements import SplitMeasurement
 from memup_lightning.callbacks.verdict.rules import judge
 from memup_lightning.datamodules import ArrayDataModule
 from memup_lightning.datamodules.recorded import splits

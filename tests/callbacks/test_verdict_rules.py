@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memup_lightning.callbacks.metrics import finite_tree
-from memup_lightning.callbacks.verdict.measurements import CurvePoint, Estimate, Measurements, Place, SplitMeasurement
+from memup_lightning.callbacks.verdict.estimate import Estimate
+from memup_lightning.callbacks.verdict.measurements import CurvePoint, Measurements, Place, SplitMeasurement
 from memup_lightning.callbacks.verdict.rules import judge
 from tests.callbacks.made_runs import (
     ALL,
@@ -26,6 +28,12 @@ from tests.callbacks.made_runs import (
     split,
     unsure,
 )
+
+
+def zip_gains(*gains: float) -> tuple[tuple[float, float], ...]:
+    """Gains of validations every 500 updates."""
+    return tuple((500.0 * n, gain) for n, gain in enumerate(gains, 1))
+
 
 REMARKS = ("reach", "restored", "poor_reference")
 CASES: dict[str, Measurements] = {
@@ -82,9 +90,21 @@ def test_each_verdict_is_reached(name: str) -> None:
         (CASES["uncertain"], ["nothing for certain", "0.50 of 1.00 bits", "more validation episodes"]),
         (run(None, steps="targets", awaits_validation=True), ["before a validation", "val_check_interval"]),
         (run(split(0.0, uncertain=0.0, own=0.0)), ["all alike"]),
-        (CASES["forgetting"], ["4 steps before", "0.90 bits", "0.10", "chrono=200"]),
+        (
+            CASES["forgetting"],
+            [
+                "in 64 validation episodes",
+                "4 steps before",
+                "0.90 bits",
+                "at the outcome 0.1;",
+                "--trainer.max_steps=10000",
+            ],
+        ),
         (CASES["wrong_targets"], ["10%", "num_targets=8"]),
-        (CASES["undertrained"], ["--ckpt_path last --trainer.max_steps=10000"]),
+        (
+            CASES["undertrained"],
+            ["from 0.25 bits at update 2,500 to 0.50 at update 5,000", "--ckpt_path last --trainer.max_steps=10000"],
+        ),
         (run(unsure(0.5), updates=300), ["nothing for certain yet, after 300 updates"]),
         (run(NOTHING, updates=300), ["nothing yet", "--ckpt_path last"]),
         (CASES["blind"], ["0.00 of 1.00 bits", "of 64 validation episodes", "--data.init_args.chunk_length=200"]),
@@ -117,11 +137,56 @@ def test_the_reach_is_the_distance_at_which_half_of_the_gain_is_lost() -> None:
     assert whole.numbers == {"furthest": 2, "half_lost": None}
 
 
+def test_a_gain_that_is_half_by_chance_at_some_distance_is_no_reach() -> None:
+    def furthest(val: SplitMeasurement, train: SplitMeasurement) -> int:
+        return int({finding.name: finding for finding in judge(run(val, train))}["reach"].numbers["furthest"])
+
+    count = split(0.6, 0.6, 0.5, 0.2, 0.1)
+    point = count.curve[-1]  # of few episodes, whose gain at the outcome happens to be small
+    lucky = replace(point, gain=Estimate(0.2, 0.02, 0.4), change=near(-0.1), half=Estimate(0.05, -0.1, 0.2))
+    assert furthest(replace(count, curve=(*count.curve[:-1], lucky)), count) == 2
+    assert furthest(replace(count, curve=(*count.curve[:3], lucky)), count) == 2
+    assert furthest(split(0.6, 0.6, 0.5, 0.5, 0.5), count) == 2
+    unsure = replace(count, curve=(*count.curve[:3], lucky))
+    assert "not for certain 8 steps before" in judge(run(unsure, unsure))[-1].sentence
+
+
 def test_what_is_known_early_and_lost_late_is_forgotten() -> None:
     early, late = Place(10, near(0.9), 1.0), Place(1000, near(0.1), 1.0)
     assert judge(run(split(0.5, 0.5, early=early, late=late)))[0].name == "forgetting"
     easy = Place(1000, near(0.1), 0.1)  # little is uncertain there
     assert judge(run(split(0.5, 0.5, early=early, late=easy)))[0].name == "partly_explained"
+
+
+def test_a_difference_that_may_be_chance_is_not_forgotten() -> None:
+    def names(val: SplitMeasurement, train: SplitMeasurement) -> list[str]:
+        return [finding.name for finding in judge(run(val, train))]
+
+    lost, kept = split(0.2, 0.2, 0.2, 0.7), split(0.2, 0.2, 0.2, 0.24)
+    assert names(lost, lost)[0] == "forgetting"
+    assert "forgetting" not in names(lost, kept)  # as training episodes say
+    for wide in (
+        replace(lost.curve[-1], change=Estimate(0.5, 0.12, 0.9)),  # 2.5 standard errors
+        replace(lost.curve[-1], episodes=6),
+    ):
+        noisy = replace(lost, curve=(*lost.curve[:-1], wide))
+        assert "forgetting" not in names(noisy, lost)
+        assert "forgetting" not in names(lost, noisy)
+    early, late = Place(10, near(0.9), 1.0), Place(1000, near(0.1), 1.0)
+    assert "forgetting" not in names(split(0.5, 0.5, early=early, late=late), split(0.5, 0.5))
+
+
+def test_a_memory_that_forgets_is_trained_on_while_it_may_learn_and_kept_longer_only_beyond_what_it_keeps() -> None:
+    lost = split(0.2, 0.2, 0.2, 0.7)
+    began = run(lost, history=zip_gains(0.04, 0.0, -0.03, 0.12), updates=2000)
+    assert judge(began)[0].try_first == "train longer: --ckpt_path last --trainer.max_steps=4000"
+    rises = [finding.name for finding in judge(run(lost, history=RISING))]
+    assert rises[:2] == ["undertrained", "forgetting"]
+    for memory, said in (("LSTM", "give more training episodes, 4,096 say"), ("GRU", "memory=LSTM")):
+        stands = run(lost, history=STANDING, memory=(memory, 64))
+        assert str(judge(stands)[0].try_first).endswith(said)
+    far = split(*[0.2] * 12, 0.7)  # 2,048 steps
+    assert str(judge(run(far, history=STANDING, memory=("LSTM", 64)))[0].try_first).endswith("memory.chrono=2048")
 
 
 def test_a_loss_that_is_smaller_further_away_is_not_forgotten() -> None:
@@ -144,16 +209,17 @@ def test_an_explained_task_is_not_over_fitted_nor_under_trained() -> None:
 def test_a_small_rise_within_the_noise_is_no_trend() -> None:
     noisy = tuple((500.0 * n, 0.4 + 0.3 * (-1) ** n) for n in range(1, 21))
     assert run(HALF, history=noisy).rise() is None
-    assert run(HALF, history=RISING).rise() == pytest.approx(0.2)
+    assert run(HALF, history=RISING).rise() == (2500, 0.25, 5000, 0.5)
     assert run(HALF, history=RISING[:3]).rise() is None
-    assert run(HALF, history=((1.0, math.nan), *RISING)).rise() == pytest.approx(0.2)
+    assert run(HALF, history=((1.0, math.nan), *RISING)).rise() == (2500, 0.25, 5000, 0.5)
+    assert run(HALF, history=zip_gains(-0.12, 0.3, 1.17, 1.29)).rise() == (1000, 0.3, 2000, 1.29)
 
 
 numbers = st.floats(-10, 10) | st.just(math.nan)
 estimates = st.tuples(numbers, numbers, numbers).map(lambda x: Estimate(x[0], min(x), max(x)))
 places = st.builds(Place, st.integers(0, 10**6), estimates, numbers)
-curves = st.lists(st.tuples(estimates, estimates), min_size=1, max_size=5).map(
-    lambda rows: tuple(CurvePoint(0 if not n else 2 ** (n - 1), *row, 8) for n, row in enumerate(rows))
+curves = st.lists(st.tuples(estimates, estimates, estimates), min_size=1, max_size=5).map(
+    lambda rows: tuple(CurvePoint(0 if not n else 2 ** (n - 1), *row, 8, 64) for n, row in enumerate(rows))
 )
 splits = st.builds(
     SplitMeasurement,

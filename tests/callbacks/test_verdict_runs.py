@@ -109,7 +109,7 @@ def test_the_verdict_is_in_summary_picture_and_terminal(tmp_path: Path, capsys: 
     assert summary["findings"][0]["sentence"] == verdict.findings[0].sentence
     curve = summary["measurements"]["val"]["curve"]
     assert [point["distance"] for point in curve] == [0, 1, 2, 4, 8]
-    assert set(curve[0]) == {"distance", "steps", "change", "gain", "low", "high"}
+    assert set(curve[0]) == {"distance", "steps", "episodes", "change", "gain", "low", "high"}
     assert matplotlib.image.imread(tmp_path / "gain_curve.png").shape[1] >= 1200
     printed = capsys.readouterr().out
     assert printed.count(f"verdict: {verdict.findings[0].sentence}") == 1

@@ -1,0 +1,75 @@
+"""Rule of a memory that knew more of an outcome than it knows when the outcome comes."""
+
+from __future__ import annotations
+
+from memup_lightning.callbacks.verdict.finding import Finding
+from memup_lightning.callbacks.verdict.gain_rules import EXPLAINED
+from memup_lightning.callbacks.verdict.measurements import SOME_BITS, CurvePoint, Measurements, SplitMeasurement
+from memup_lightning.callbacks.verdict.words import amount, more_episodes, steps
+
+_ERRORS = 3.0  # standard errors by which a state knows more than a later one: the best of several distances is compared
+_MIN_EPISODES = 10  # that have both states
+_KEPT = 1000  # steps for which some cells of a fresh LSTM keep an input already
+
+
+def forgetting(run: Measurements) -> Finding | None:
+    """Judge a memory whose earlier states know more than the later ones, in validation and training episodes alike."""
+    if run.val is None or run.train is None or run.awaits_selection or run.val.explained >= EXPLAINED:
+        return None
+    too = {point.distance for point in run.train.curve if _loses(point)}
+    points = [point for point in run.val.curve if _loses(point) and point.distance in too]
+    if points:
+        best = max(points, key=lambda point: point.change.mean)
+        return Finding(
+            "forgetting",
+            f"The memory forgets: in {best.episodes:,} validation episodes the state {steps(best.distance)} before an "
+            f"outcome explains {amount(best.gain.mean)} bits of it, and the state at the outcome {amount(best.at_once)}; "
+            "in training episodes it is so too.",
+            _advice(run, best.distance),
+            {
+                "distance": best.distance,
+                "episodes": best.episodes,
+                "gain": best.gain._asdict(),
+                "change": best.change._asdict(),
+                "at_once": best.at_once,
+            },
+        )
+    early, late = run.val.early, run.val.late
+    if early is None or late is None or not (_loses_late(run.val) and _loses_late(run.train)):
+        return None
+    return Finding(
+        "forgetting",
+        f"In {run.val.episodes:,} validation episodes {amount(early.gain.mean)} bits of outcomes at about step "
+        f"{early.step:,} are explained, and {amount(late.gain.mean)} of those at about step {late.step:,}; in training "
+        "episodes it is so too. The memory does not keep what it knows, or not all that is needed there.",
+        _advice(run, late.step),
+        {"early": early.step, "late": late.step, "early_gain": early.gain.mean, "late_gain": late.gain.mean},
+    )
+
+
+def _loses(point: CurvePoint) -> bool:
+    """Return whether the earlier state explains more of the same outcomes than the state at them, for certain."""
+    change = point.change
+    certain = change.mean - _ERRORS * change.error > SOME_BITS and point.gain.low > SOME_BITS
+    much = change.mean > max(2 * SOME_BITS, point.gain.mean / 4)
+    return certain and much and point.episodes >= _MIN_EPISODES
+
+
+def _loses_late(split: SplitMeasurement) -> bool:
+    early, late = split.early, split.late
+    if early is None or late is None or split.episodes < _MIN_EPISODES or not early.gain.low > 2 * SOME_BITS:
+        return False
+    error = (early.gain.error**2 + late.gain.error**2) ** 0.5
+    apart = early.gain.mean - late.gain.mean > _ERRORS * error and late.gain.high < early.gain.mean / 2
+    return apart and late.surprise > early.surprise / 2
+
+
+def _advice(run: Measurements, kept: int) -> str:
+    """Say what helps a memory to keep something for so many steps: more updates, as long as it may still learn."""
+    if run.best is None and run.standing_since() is None:
+        return f"train longer: --ckpt_path last --trainer.max_steps={2 * max(1, run.updates)}"
+    another = run.memory is not None and run.memory[0] != "LSTM"
+    if kept <= _KEPT and not another:
+        return f"give more training episodes{more_episodes(run)}"
+    longer = "start again with a memory that keeps longer: --model.init_args.memory=LSTM"
+    return f"{longer} --model.init_args.memory.chrono={max(kept, round(run.mean_length))}" if kept > _KEPT else longer
