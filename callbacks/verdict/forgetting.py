@@ -72,4 +72,4 @@ def _advice(run: Measurements, kept: int) -> str:
     if kept <= _KEPT and not another:
         return f"give more training episodes{more_episodes(run)}"
     longer = "start again with a memory that keeps longer: --model.init_args.memory=LSTM"
-    return f"{longer} --model.init_args.memory.chrono={max(kept, round(run.mean_length))}" if kept > _KEPT else longer
+    return f"{longer} --model.init_args.memory.chrono={max(kept, run.longest)}" if kept > _KEPT else longer

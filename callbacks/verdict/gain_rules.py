@@ -13,6 +13,7 @@ from memup_lightning.callbacks.verdict.words import (
     measured_at,
     more_episodes,
     numbers_of,
+    rounded_up,
     spread_of,
     steps,
 )
@@ -49,7 +50,7 @@ def overfitted(run: Measurements) -> Finding | None:
     if not apart and (run.best is None or run.fell or not (train.explains or run.learned_training_episodes)):
         return None
     held = explains_some(val) if run.best is not None else explains_some(val) or run.best_gain > SOME_BITS
-    option = more_episodes(run)
+    option, longer = more_episodes(run), f"--trainer.max_steps={2 * max(1, run.updates)}"
     numbers = {"episodes": run.episodes, "train": train.gain._asdict(), "val": val.gain._asdict()}
     if not held:
         return Finding(
@@ -58,7 +59,9 @@ def overfitted(run: Measurements) -> Finding | None:
             f"({_best(run)}): either the inputs do not hold what decides the outcomes, or the episodes are too few.",
             f"make more training episodes{option}"
             if run.episodes_option
-            else "before you collect more episodes, check by hand in a few that their inputs tell the outcomes apart",
+            else "check by hand in a few episodes that their inputs tell the outcomes apart; if they do, collect "
+            f"{4 * run.episodes:,} to {8 * run.episodes:,} training episodes (4 to 8 times as many), and train longer: "
+            f"{longer}",
             numbers,
         )
     sentence = (
@@ -68,17 +71,23 @@ def overfitted(run: Measurements) -> Finding | None:
     if run.best is not None:
         sentence = (
             f"The memory learned the {run.episodes:,} training episodes by themselves: the run ends with the weights of "
-            f"update {run.best[0]:,}, when validation episodes were best explained ({_best(run)})."
+            f"update {run.best[0]:,}, when validation episodes were best explained ({_best(run, named=True)})."
         )
     return Finding("overfitted", sentence, f"give more training episodes{option}", numbers)
 
 
-def _best(run: Measurements) -> str:
-    """Format the highest gain in validation episodes, and the last one where the run ends with other weights."""
+def _best(run: Measurements, named: bool = False) -> str:
+    """Format the highest gain in validation episodes, and the last one where the run ends with other weights.
+
+    Args:
+        run: its measurements.
+        named: whether the sentence has named the update of the best weights.
+    """
     if run.best is None:
-        return f"{amount(run.best_gain)} bits at best"
-    last = f", not {amount(run.history[-1][1])} at the end" if run.history else ""
-    return f"{amount(run.best[1])} bits{last}"
+        return f"the memory gain there is {amount(run.best_gain)} bits at best"
+    weights = "these weights" if named else f"the best weights, those of update {run.best[0]:,}"
+    last = f", and {amount(run.history[-1][1])} with the last ones" if run.history else ""
+    return f"the memory gain there is {amount(run.best[1])} bits with {weights}{last}"
 
 
 def worse_than_constant(run: Measurements) -> Finding | None:
@@ -139,7 +148,8 @@ def restored(run: Measurements) -> Finding | None:
         return None
     return Finding(
         "restored",
-        f"The run ends with the weights of update {run.best[0]:,}, which explain validation episodes best: {_best(run)}.",
+        f"The run ends with the weights of update {run.best[0]:,}, which explain validation episodes best: "
+        f"{_best(run, named=True)}.",
         None,
         {"updates": run.best[0], "gain": run.best[1]},
     )
@@ -197,13 +207,14 @@ def rest(run: Measurements) -> Finding:
             "give more validation episodes",
             numbers_of(val),
         )
-    whole = round(run.mean_length)
-    short = run.chunk_length < whole <= 1000
+    whole = rounded_up(run.longest)
+    short, ratio = run.chunk_length < run.longest and whole <= 1000, whole / max(1, run.chunk_length)
     return Finding(
         "blind",
         f"The memory explains nothing, in training and validation episodes alike ({how_much(run, val)}): the inputs do not "
         "hold what decides the outcomes, the outcomes are noise, or nothing of it was found.",
-        f"let gradients cross whole episodes, which finds what is there: --data.init_args.chunk_length={whole}"
+        f"start again with gradients that cross whole episodes: --data.init_args.chunk_length={whole}; an update then "
+        f"takes about {ratio:.{int(ratio < 10)}f} times as long"
         if short
         else "check by hand that the inputs of the memory tell the outcomes apart, on short episodes first",
         {"gain": val.gain._asdict(), "updates": run.updates},

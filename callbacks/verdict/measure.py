@@ -67,7 +67,7 @@ def measure(
     return Measurements(
         updates=updates,
         episodes=len(train.lengths),
-        mean_length=float(train.lengths.mean()),
+        longest=int(train.lengths.max()),
         chunk_length=data.chunk_length,
         steps="marked" if val is not None and val.has_eval_mask else "targets",
         outcome="class" if train.task.outcome.type == "token" else "number",

@@ -126,7 +126,7 @@ class Measurements:
     Attributes:
         updates: of the run.
         episodes: number of training episodes.
-        mean_length: their mean length in steps.
+        longest: number of steps of the longest of them.
         chunk_length: steps that gradients go back.
         steps: where the memory was measured: at the steps that the data mark, or at the targets.
         outcome: type of the outcome.
@@ -150,7 +150,7 @@ class Measurements:
 
     updates: int
     episodes: int
-    mean_length: float
+    longest: int
     chunk_length: int
     steps: Literal["marked", "targets"]
     outcome: Literal["class", "number"]

@@ -48,11 +48,16 @@ class Verdict(Callback):
         self._history: list[tuple[float, float]] = []
         self._train_gains: list[float] = []  # at each validation
         self._concluded = False
+        self._trained: bool | None = None  # in this fit; None: not known
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage == "fit" and not is_dev_run(trainer):
             run_folder(trainer)  # on all ranks: it asks rank zero, which later looks it up alone
             self._concluded = False
+        self._trained = False
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._trained = True  # not called where the checkpoint is at max_steps
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.sanity_checking and _GAIN in trainer.callback_metrics:
@@ -95,7 +100,7 @@ class Verdict(Callback):
                     self._train_gains,
                     restored is not None and not restored.overfitted,
                 )
-            self.findings = judge(self.measurements)
+            self.findings = self._untrained(trainer) + judge(self.measurements)
             if pictures:
                 self._draw(trainer)
         except Exception as error:  # a verdict that fails must not take a finished run with it
@@ -107,6 +112,21 @@ class Verdict(Callback):
         for logger in wandb_loggers(trainer):
             logger.experiment.summary["verdict"] = self.findings[0].name
             logger.experiment.summary["verdict_sentence"] = self.findings[0].sentence
+
+    def _untrained(self, trainer: Trainer) -> list[Finding]:
+        """Say that a resumed run had nothing left to train."""
+        updates = trainer.global_step
+        if self._trained is not False or not 0 < trainer.max_steps <= updates:
+            return []
+        return [
+            Finding(
+                "not_trained",
+                f"Nothing was trained: the checkpoint is at update {updates:,} already, and trainer.max_steps is "
+                f"{trainer.max_steps:,}.",
+                f"give a larger one: --trainer.max_steps={2 * updates}",
+                {"updates": updates, "max_steps": trainer.max_steps},
+            )
+        ]
 
     def _test_command(self, trainer: Trainer) -> str | None:
         """Return the command that tests the weights the run ends with; None where no checkpoint holds them."""

@@ -20,9 +20,8 @@ def how_much(run: Measurements, split: SplitMeasurement) -> str:
         return f"{bits}; sure and wrong predictions cost {amount(split.outlier_bits)} bits more than is counted"
     if split.explained < 0:
         larger = percent(-split.explained)
-        return (
-            f"{gain.mean:.2f} bits ({_interval(gain)}){where}, with a squared error {larger} larger than without memory"
-        )
+        than = "no smaller" if larger == "0%" else f"{larger} larger"
+        return f"{gain.mean:.2f} bits ({_interval(gain)}){where}, with a squared error {than} than without memory"
     reference = constant_of(run) if split.local_is_worse else "the predictor without memory"
     share = f"{percent(split.explained)} of the squared error that {reference} leaves"
     return f"{share}, {gain.mean:.2f} bits ({_interval(gain)}){where}"
@@ -71,6 +70,12 @@ def numbers_of(split: SplitMeasurement) -> dict[str, Any]:
 def percent(share: float) -> str:
     """Format a share."""
     return f"{100 * share:.0f}%"
+
+
+def rounded_up(number: int) -> int:
+    """Round up to two digits that are not 0, as 397 to 400."""
+    unit: int = 10 ** max(0, len(str(number)) - 2)
+    return -(-number // unit) * unit
 
 
 def steps(number: int) -> str:

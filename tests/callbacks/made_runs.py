@@ -24,7 +24,7 @@ def split(*gains: float, surprise: float = 1.0, explained: float | None = None, 
 
 
 def run(val: SplitMeasurement | None, train: SplitMeasurement | None = None, **given: Any) -> Measurements:
-    sizes: dict[str, Any] = {"updates": 5000, "episodes": 512, "mean_length": 200.0, "chunk_length": 10}
+    sizes: dict[str, Any] = {"updates": 5000, "episodes": 512, "longest": 200, "chunk_length": 10}
     scale = {"input_size": 1.0, "input_spread": 1.0}
     kinds = {"steps": "marked", "outcome": "class"}
     return Measurements(val=val, train=train or val, **kinds | sizes | scale | given)
@@ -46,6 +46,11 @@ def constant(own: float, local: float, memory: float, spread: float = 0.02) -> S
 def unsure(gain: float) -> SplitMeasurement:
     point = CurvePoint(0, Estimate(gain, -0.1, 1.0), near(0.0), Estimate(gain / 2, -0.05, 0.5), 8, 8)
     return SplitMeasurement(8, (point,), 1.0, 0.1, 1.0)
+
+
+def every_500(*gains: float) -> tuple[tuple[float, float], ...]:
+    """Gains of validations every 500 updates."""
+    return tuple((500.0 * n, gain) for n, gain in enumerate(gains, 1))
 
 
 NOTHING, ALL, HALF = split(0.0, 0.0, 0.0), split(0.98, 0.97, 0.96), split(0.5, 0.5, 0.5)

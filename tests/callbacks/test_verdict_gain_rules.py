@@ -38,7 +38,7 @@ def test_nothing_holds_where_the_best_weights_explain_nothing_either() -> None:
     worse = ((500.0, -0.005), (9000.0, -0.28))
     found = judge(run(split(-0.005), best=(500, -0.005), history=worse))[0]
     assert found.name == "memorized"
-    assert "(-0.005 bits, not -0.28 at the end)" in found.sentence
+    assert "is -0.005 bits with the best weights, those of update 500, and -0.28 with the last ones" in found.sentence
 
 
 def test_weights_that_came_back_after_a_fall_in_training_episodes_too_are_no_over_fitting() -> None:
@@ -55,7 +55,7 @@ def test_a_memory_that_never_learned_its_training_episodes_is_not_over_fitted_by
     found = judge(run(NOTHING, train_gains=swings, **given))
     assert [finding.name for finding in found] == ["blind", "restored"]
     assert "update 10,000" in found[1].sentence
-    assert "0.03 bits, not -4.00 at the end" in found[1].sentence
+    assert "0.03 bits with these weights, and -4.00 with the last ones" in found[1].sentence
     rises = (0.0, 0.04, -0.01, 0.04, 0.08, 0.11, 0.2, 0.26, 0.22)
     assert judge(run(NOTHING, train_gains=rises, **given))[0].name == "memorized"
     assert judge(run(NOTHING, **given))[0].name == "memorized"  # nothing is known of its training episodes
@@ -69,7 +69,7 @@ def test_an_explained_run_says_that_it_ends_with_other_weights() -> None:
     found = judge(run(ALL, best=(15_500, 0.98), history=((19_000.0, -1.66),)))
     assert [finding.name for finding in found] == ["explained", "restored", "reach"]
     assert "update 15,500" in found[1].sentence
-    assert "not -1.66 at the end" in found[1].sentence
+    assert "-1.66 with the last ones" in found[1].sentence
 
 
 def test_a_gain_over_a_predictor_worse_than_a_constant_is_no_gain() -> None:

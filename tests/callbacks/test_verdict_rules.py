@@ -23,17 +23,12 @@ from tests.callbacks.made_runs import (
     RISING,
     STANDING,
     constant,
+    every_500,
     near,
     run,
     split,
     unsure,
 )
-
-
-def zip_gains(*gains: float) -> tuple[tuple[float, float], ...]:
-    """Gains of validations every 500 updates."""
-    return tuple((500.0 * n, gain) for n, gain in enumerate(gains, 1))
-
 
 REMARKS = ("reach", "restored", "poor_reference")
 CASES: dict[str, Measurements] = {
@@ -74,7 +69,16 @@ def test_each_verdict_is_reached(name: str) -> None:
         ),
         (CASES["overfitted"], ["512 training episodes", "0.90 bits", "-1.40", "--data.init_args.num_train=4096"]),
         (run(split(-1.4), split(0.9), history=HELD), ["4,096 say"]),
-        (CASES["memorized"], ["Nothing", "512 training episodes", "either", "before you collect more episodes"]),
+        (
+            CASES["memorized"],
+            [
+                "Nothing",
+                "512 training episodes",
+                "either",
+                "if they do, collect 2,048 to 4,096 training episodes (4 to 8 times as many)",
+                "--trainer.max_steps=10000",
+            ],
+        ),
         (run(split(-1.4), split(0.9), episodes_option="num_train"), ["Nothing", "--data.init_args.num_train=4096"]),
         (
             CASES["worse_than_constant"],
@@ -107,7 +111,16 @@ def test_each_verdict_is_reached(name: str) -> None:
         ),
         (run(unsure(0.5), updates=300), ["nothing for certain yet, after 300 updates"]),
         (run(NOTHING, updates=300), ["nothing yet", "--ckpt_path last"]),
-        (CASES["blind"], ["0.00 of 1.00 bits", "of 64 validation episodes", "--data.init_args.chunk_length=200"]),
+        (
+            CASES["blind"],
+            [
+                "0.00 of 1.00 bits",
+                "of 64 validation episodes",
+                "--data.init_args.chunk_length=200",
+                "about 20 times as long",
+            ],
+        ),
+        (run(NOTHING, longest=397, chunk_length=32), ["chunk_length=400; an update then takes about 12 times as long"]),
         (run(NOTHING, chunk_length=200), ["check by hand"]),
         (run(NOTHING, outcome_problem="they differ by 0.002 at most"), ["0.002"]),
         (run(NOTHING, input_spread=1e-4), ["0.0001"]),
@@ -151,44 +164,6 @@ def test_a_gain_that_is_half_by_chance_at_some_distance_is_no_reach() -> None:
     assert "not for certain 8 steps before" in judge(run(unsure, unsure))[-1].sentence
 
 
-def test_what_is_known_early_and_lost_late_is_forgotten() -> None:
-    early, late = Place(10, near(0.9), 1.0), Place(1000, near(0.1), 1.0)
-    assert judge(run(split(0.5, 0.5, early=early, late=late)))[0].name == "forgetting"
-    easy = Place(1000, near(0.1), 0.1)  # little is uncertain there
-    assert judge(run(split(0.5, 0.5, early=early, late=easy)))[0].name == "partly_explained"
-
-
-def test_a_difference_that_may_be_chance_is_not_forgotten() -> None:
-    def names(val: SplitMeasurement, train: SplitMeasurement) -> list[str]:
-        return [finding.name for finding in judge(run(val, train))]
-
-    lost, kept = split(0.2, 0.2, 0.2, 0.7), split(0.2, 0.2, 0.2, 0.24)
-    assert names(lost, lost)[0] == "forgetting"
-    assert "forgetting" not in names(lost, kept)  # as training episodes say
-    for wide in (
-        replace(lost.curve[-1], change=Estimate(0.5, 0.12, 0.9)),  # 2.5 standard errors
-        replace(lost.curve[-1], episodes=6),
-    ):
-        noisy = replace(lost, curve=(*lost.curve[:-1], wide))
-        assert "forgetting" not in names(noisy, lost)
-        assert "forgetting" not in names(lost, noisy)
-    early, late = Place(10, near(0.9), 1.0), Place(1000, near(0.1), 1.0)
-    assert "forgetting" not in names(split(0.5, 0.5, early=early, late=late), split(0.5, 0.5))
-
-
-def test_a_memory_that_forgets_is_trained_on_while_it_may_learn_and_kept_longer_only_beyond_what_it_keeps() -> None:
-    lost = split(0.2, 0.2, 0.2, 0.7)
-    began = run(lost, history=zip_gains(0.04, 0.0, -0.03, 0.12), updates=2000)
-    assert judge(began)[0].try_first == "train longer: --ckpt_path last --trainer.max_steps=4000"
-    rises = [finding.name for finding in judge(run(lost, history=RISING))]
-    assert rises[:2] == ["undertrained", "forgetting"]
-    for memory, said in (("LSTM", "give more training episodes, 4,096 say"), ("GRU", "memory=LSTM")):
-        stands = run(lost, history=STANDING, memory=(memory, 64))
-        assert str(judge(stands)[0].try_first).endswith(said)
-    far = split(*[0.2] * 12, 0.7)  # 2,048 steps
-    assert str(judge(run(far, history=STANDING, memory=("LSTM", 64)))[0].try_first).endswith("memory.chrono=2048")
-
-
 def test_a_loss_that_is_smaller_further_away_is_not_forgotten() -> None:
     found = judge(run(split(-20.0, -20.0, -9.0), split(0.3, 0.3, 0.3), history=HELD))
     assert [finding.name for finding in found] == ["overfitted"]
@@ -198,7 +173,7 @@ def test_a_run_that_ends_with_its_best_weights_is_over_fitted_however_alike_the_
     found = judge(run(split(0.2), split(0.25), best=(1500, 0.2), history=((4000.0, -6.0),)))[0]
     assert found.name == "overfitted"
     assert "update 1,500" in found.sentence
-    assert "-6.00 at the end" in found.sentence
+    assert "0.20 bits with these weights, and -6.00 with the last ones" in found.sentence
 
 
 def test_an_explained_task_is_not_over_fitted_nor_under_trained() -> None:
@@ -212,7 +187,7 @@ def test_a_small_rise_within_the_noise_is_no_trend() -> None:
     assert run(HALF, history=RISING).rise() == (2500, 0.25, 5000, 0.5)
     assert run(HALF, history=RISING[:3]).rise() is None
     assert run(HALF, history=((1.0, math.nan), *RISING)).rise() == (2500, 0.25, 5000, 0.5)
-    assert run(HALF, history=zip_gains(-0.12, 0.3, 1.17, 1.29)).rise() == (1000, 0.3, 2000, 1.29)
+    assert run(HALF, history=every_500(-0.12, 0.3, 1.17, 1.29)).rise() == (1000, 0.3, 2000, 1.29)
 
 
 numbers = st.floats(-10, 10) | st.just(math.nan)
@@ -241,7 +216,7 @@ runs = st.builds(
     Measurements,
     updates=st.integers(0, 10**7),
     episodes=st.integers(1, 10**6),
-    mean_length=st.floats(1, 1e6),
+    longest=st.integers(1, 10**6),
     chunk_length=st.integers(1, 1000),
     steps=st.sampled_from(["marked", "targets"]),
     outcome=st.sampled_from(["class", "number"]),
@@ -285,3 +260,5 @@ def test_a_squared_error_that_is_larger_than_without_memory_is_called_so() -> No
     assert better.name == "partly_explained"
     assert "17% larger than without memory" in better.sentence
     assert "-17%" not in better.sentence
+    alike = judge(run(split(0.5, 0.5, explained=-0.002), history=FLAT, outcome="number"))[0]
+    assert "no smaller than without memory" in alike.sentence

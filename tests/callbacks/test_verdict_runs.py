@@ -30,6 +30,7 @@ def fit(
     *callbacks: Any,
     model: type[MemoryTask] = MemUP,
     lr: float = 0.01,
+    ckpt_path: str | None = None,
     **given: Any,
 ) -> tuple[Trainer, Verdict]:
     seed_everything(1)
@@ -47,7 +48,7 @@ def fit(
         **given,
     )
     optimizer = partial(torch.optim.Adam, lr=0.02)
-    trainer.fit(model(data.task, memory=partial(LSTM, hidden_size=16), optimizer=optimizer), data)
+    trainer.fit(model(data.task, memory=partial(LSTM, hidden_size=16), optimizer=optimizer), data, ckpt_path=ckpt_path)
     return trainer, verdict
 
 
@@ -86,6 +87,19 @@ def test_four_episodes_are_memorized_and_the_run_ends_without_a_loss(tmp_path: P
     val = verdict.measurements.val
     assert val.gain.mean - val.outlier_bits == pytest.approx(max(gains), abs=0.01)
     assert best.restored
+
+
+def test_a_checkpoint_that_is_at_its_last_update_says_that_nothing_was_trained(tmp_path: Path) -> None:
+    data = CueData(length=12, chunk_length=12, marked=False)
+    trainer, verdict = fit(tmp_path, data, 20, model=TBPTT)
+    assert names(verdict)[0] != "not_trained"
+    trainer.save_checkpoint(tmp_path / "at_20.ckpt")
+    _, resumed = fit(tmp_path, data, 20, model=TBPTT, ckpt_path=str(tmp_path / "at_20.ckpt"))
+    assert "is at update 20 already, and trainer.max_steps is 20." in resumed.findings[0].sentence
+    assert "--trainer.max_steps=40" in str(resumed.findings[0].try_first)
+    assert names(resumed)[1:] == names(verdict)  # it is measured as before
+    _, longer = fit(tmp_path, data, 30, model=TBPTT, ckpt_path=str(tmp_path / "at_20.ckpt"))
+    assert names(longer)[0] != "not_trained"
 
 
 def test_a_run_that_ends_before_the_first_selection_says_so(tmp_path: Path) -> None:

@@ -1,0 +1,58 @@
+"""A memory is called forgetful where that is certain, and told what helps it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from memup_lightning.callbacks.verdict.estimate import Estimate
+from memup_lightning.callbacks.verdict.measure import measure
+from memup_lightning.callbacks.verdict.measurements import Place, SplitMeasurement
+from memup_lightning.callbacks.verdict.rules import judge
+from tests.callbacks.cue_task import CueData, keeping_model
+from tests.callbacks.made_runs import RISING, STANDING, every_500, near, run, split
+
+
+def test_a_memory_that_loses_its_cue_forgets() -> None:
+    data = CueData(num_val=128)
+    data.setup("fit")
+    found = judge(replace(measure(keeping_model(data.task, 10), data, updates=10), awaits_selection=False))[0]
+    assert found.name == "forgetting"
+    assert "in 128 validation episodes the state 32 steps before an outcome explains 1.00 bits" in found.sentence
+
+
+def test_what_is_known_early_and_lost_late_is_forgotten() -> None:
+    early, late = Place(10, near(0.9), 1.0), Place(1000, near(0.1), 1.0)
+    assert judge(run(split(0.5, 0.5, early=early, late=late)))[0].name == "forgetting"
+    easy = Place(1000, near(0.1), 0.1)  # little is uncertain there
+    assert judge(run(split(0.5, 0.5, early=early, late=easy)))[0].name == "partly_explained"
+
+
+def test_a_difference_that_may_be_chance_is_not_forgotten() -> None:
+    def names(val: SplitMeasurement, train: SplitMeasurement) -> list[str]:
+        return [finding.name for finding in judge(run(val, train))]
+
+    lost, kept = split(0.2, 0.2, 0.2, 0.7), split(0.2, 0.2, 0.2, 0.24)
+    assert names(lost, lost)[0] == "forgetting"
+    assert "forgetting" not in names(lost, kept)  # as training episodes say
+    for wide in (
+        replace(lost.curve[-1], change=Estimate(0.5, 0.12, 0.9)),  # 2.5 standard errors
+        replace(lost.curve[-1], episodes=6),
+    ):
+        noisy = replace(lost, curve=(*lost.curve[:-1], wide))
+        assert "forgetting" not in names(noisy, lost)
+        assert "forgetting" not in names(lost, noisy)
+    early, late = Place(10, near(0.9), 1.0), Place(1000, near(0.1), 1.0)
+    assert "forgetting" not in names(split(0.5, 0.5, early=early, late=late), split(0.5, 0.5))
+
+
+def test_a_memory_that_forgets_is_trained_on_while_it_may_learn_and_kept_longer_only_beyond_what_it_keeps() -> None:
+    lost = split(0.2, 0.2, 0.2, 0.7)
+    began = run(lost, history=every_500(0.04, 0.0, -0.03, 0.12), updates=2000)
+    assert judge(began)[0].try_first == "train longer: --ckpt_path last --trainer.max_steps=4000"
+    rises = [finding.name for finding in judge(run(lost, history=RISING))]
+    assert rises[:2] == ["undertrained", "forgetting"]
+    for memory, said in (("LSTM", "give more training episodes, 4,096 say"), ("GRU", "memory=LSTM")):
+        stands = run(lost, history=STANDING, memory=(memory, 64))
+        assert str(judge(stands)[0].try_first).endswith(said)
+    far = split(*[0.2] * 12, 0.7)  # 2,048 steps
+    assert str(judge(run(far, history=STANDING, memory=("LSTM", 64)))[0].try_first).endswith("memory.chrono=2048")
