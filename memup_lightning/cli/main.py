@@ -26,6 +26,7 @@ from memup_lightning.cli.default_callbacks import add_default_callbacks, leave_o
 from memup_lightning.cli.default_parts import name_default_parts
 from memup_lightning.cli.dropped_keys import dropped_keys_logger, warn_of_dropped_keys
 from memup_lightning.cli.errors import about_settings, end_with, format_warning, leave_out_noise
+from memup_lightning.cli.help_text import PlainHelpFormatter
 from memup_lightning.cli.messages import explain
 from memup_lightning.cli.nulls import check_nulls
 from memup_lightning.data import targets  # noqa: F401
@@ -100,7 +101,8 @@ class Parser(LightningArgumentParser):
 
     def __init__(self, *args: Any, predicts: bool = False, **kwargs: Any) -> None:
         self.predicts = predicts
-        super().__init__(*args, **{"logger": dropped_keys_logger(), **kwargs})
+        own: dict[str, Any] = {"prog": PROGRAM, "logger": dropped_keys_logger(), "formatter_class": PlainHelpFormatter}
+        super().__init__(*args, **(own | kwargs))
 
     def error(self, message: str, ex: Exception | None = None) -> Any:
         if not self.exit_on_error:  # of a class inside the config: the outermost parser makes the sentence

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shlex
 import struct
 import subprocess
@@ -23,6 +24,7 @@ from wandb.proto import wandb_internal_pb2
 
 import memup_lightning
 from memup_lightning import __version__
+from memup_lightning.cli.help_text import plain
 from memup_lightning.cli.main import MemUPCLI, main
 from memup_lightning.cli.overview import SUBCOMMANDS
 from memup_lightning.envs.policies import random_policy
@@ -227,6 +229,22 @@ def test_information_is_printed(run: Run, args: list[str], expected: str, capsys
         main(args)
     assert exit_.value.code == 0
     assert expected in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "option", ["--data.help=ArrayDataModule", "--model.help=MemUP", "--trainer.callbacks.help=Replay"]
+)
+def test_the_help_of_a_class_is_plain_text_of_the_program(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["fit", option])
+    out = capsys.readouterr().out
+    assert out.startswith("usage: memup ")
+    assert not re.findall(r":\w+:`|``", out)
+
+
+def test_a_role_of_the_documentation_is_named_by_its_last_part() -> None:
+    text = "see :class:`~a.b.Memory`, :func:`c.read` and :meth:`that <a.put>` of ``train``"
+    assert plain(text) == "see Memory, c.read and a.put of `train`"
 
 
 @pytest.mark.parametrize(("option", "expected"), [("--version", f"memup {__version__}"), ("--help", "fit ")])
