@@ -1,8 +1,9 @@
 """The exception for mistakes of a user; the command line prints it without a traceback."""
 
+import difflib
 import sysconfig
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,20 @@ def check_instance(key: str, part: Any, base: type) -> None:
         given = f"{part.__name__} is a class" if isinstance(part, type) else f"{part!r:.80} is no {base.__name__}"
         advice = f"{part.__name__}(...)" if isinstance(part, type) else f"an object of a subclass of {base.__name__}"
         raise MemUPError(f"{key}={given}; give {advice}")
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return the question for the nearest of the known names, or nothing."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"did you mean {near[0]!r}?" if near else ""
+
+
+def no_such_name(source: str, name: str, known: Iterable[str]) -> str:
+    """Say that a file or table has no column or array of a name, which one is near, and which it has."""
+    known = list(known)
+    question = did_you_mean(name, known)
+    held = ", ".join(map(repr, known)) or "nothing"
+    return f"{source} has no {name!r}; {f'{question} It' if question else 'it'} holds {held}"
 
 
 @contextmanager

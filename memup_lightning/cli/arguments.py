@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from memup_lightning.cli.configs import missing_config_hint
-from memup_lightning.exceptions import MemUPError
+from memup_lightning.exceptions import MemUPError, did_you_mean
 
 _SPEC_KEYS = ("class_path", "init_args", "dict_kwargs")
 _EXAMPLES = {"model": "MemUP", "data": "TMazeDataModule"}
@@ -101,12 +101,6 @@ def about_command(message: str) -> str | None:
         options = " ".join(f"--{name}={_EXAMPLES.get(name, '...')}" for name in missing)
         return f"no {' and no '.join(missing)} given; pass a config, such as --config conf/tmaze.yaml, or {options}"
     return None
-
-
-def did_you_mean(name: str, known: Sequence[str]) -> str:
-    """Return the question for the nearest of the known names, or nothing."""
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {near[0]!r}?" if near else ""
 
 
 def either(names: Sequence[str]) -> str:

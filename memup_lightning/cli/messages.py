@@ -17,7 +17,8 @@ from typing import Any
 from jsonargparse import ArgumentParser
 
 import memup_lightning
-from memup_lightning.cli.arguments import about_command, did_you_mean, either
+from memup_lightning.cli.arguments import about_command, either
+from memup_lightning.exceptions import did_you_mean
 
 _PACKAGE_PREFIX = "memup_lightning."
 _IMPORT_FAILURE = re.compile(

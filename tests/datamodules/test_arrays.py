@@ -293,9 +293,13 @@ def test_a_name_that_is_not_there_is_answered_with_those_that_are(tmp_path: Path
     with pytest.raises(MemUPError, match=r"own\.parquet has no 'label'; it holds 'episode', 'a', 'b', 'y'"):
         _ = module(write_parquet(tmp_path), x=["a"], y="label").task
     with pytest.raises(
-        MemUPError, match=r"no 'machine'; it holds .*, 'y'; name the column that says .* belongs to: episode"
+        MemUPError, match=r"no 'machine'; it holds .*, 'y'; --data.episode names the column that says .* belongs to$"
     ):
         _ = module(write_parquet(tmp_path), episode="machine").task
+    with pytest.raises(MemUPError, match=r"has no 'epsode'; did you mean 'episode'\? It holds .*, 'y'; --data"):
+        _ = module(write_parquet(tmp_path), episode="epsode").task
+    with pytest.raises(MemUPError, match=r"has no 'length'; did you mean 'lengths'\? It holds 'x', 'y', 'lengths'"):
+        _ = module(write_npz(tmp_path), x=["length"]).task
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import numpy as np
 from memup_lightning.data.array_files.columns import allocate, check_numeric, convert_type, finish, put, put_flag
 from memup_lightning.data.array_files.layout import Array, Columns, Layout, UserEpisodes
 from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, check_lengths
-from memup_lightning.exceptions import MemUPError
+from memup_lightning.exceptions import MemUPError, no_such_name
 from memup_lightning.specs import FieldType
 from memup_lightning.typing import IntArray
 
@@ -86,10 +86,9 @@ def _check_directory(path: Path, archive: zipfile.ZipFile) -> None:
 
 
 def _check_names(path: Path, found: Any, read: tuple[str, ...]) -> None:
-    there = ", ".join(map(repr, found)) or "nothing"
     for name in read:
         if name not in found:
-            raise MemUPError(f"{path} has no {name!r}; it holds {there}")
+            raise MemUPError(no_such_name(str(path), name, found))
     for name in found:
         near = difflib.get_close_matches(name, _OPTIONAL, 1, 0.8)
         if near and name not in (*_OPTIONAL, *read):

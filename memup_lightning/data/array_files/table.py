@@ -16,7 +16,7 @@ from memup_lightning.data.array_files.table_columns import ColumnReader, column_
 from memup_lightning.data.array_files.table_episodes import find_episodes
 from memup_lightning.data.array_files.table_files import TableColumns
 from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME
-from memup_lightning.exceptions import MemUPError
+from memup_lightning.exceptions import MemUPError, no_such_name
 from memup_lightning.specs import FieldType
 from memup_lightning.typing import BoolArray
 
@@ -76,10 +76,8 @@ def read_tables(source: str, open_tables: Callable[[], TableColumns], columns: C
 def _check_columns(source: str, tables: TableColumns, names: Sequence[str], columns: Columns) -> None:
     for name in names:
         if name not in tables.types:
-            advice = "; name the column that says which episode a row belongs to: episode" * (name == columns.episode)
-            raise MemUPError(
-                f"{source} has no {name!r}; it holds {', '.join(map(repr, tables.types)) or 'nothing'}{advice}"
-            )
+            advice = "; --data.episode names the column that says which episode a row belongs to"
+            raise MemUPError(no_such_name(source, name, tables.types) + advice * (name == columns.episode))
 
 
 @contextmanager
@@ -133,7 +131,7 @@ def _numbers(
         if contents[name] == "time":
             seconds = _since_previous(layout.group(reader.seconds(name)), layout)
             if (seconds < 0).any():
-                notes.append(f"{name!r} goes back in time within an episode; time={name} sorts the rows by it")
+                notes.append(f"{name!r} goes back in time within an episode; --data.time {name} sorts the rows by it")
             x.reshape(len(x), -1)[:, components[name]] = seconds[:, None]
     labels: list[str] = []
     for name in names:
