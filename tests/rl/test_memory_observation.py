@@ -7,6 +7,7 @@ import pickle
 import warnings
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -21,6 +22,8 @@ from torch import nn
 from memup_lightning import LSTM, MemoryObservation, MemUP, MemUPError, TaskSpec, VectorMemoryObservation
 from memup_lightning.datamodules.agent_task import agent_task
 from memup_lightning.envs import TMazeEnv, TMazeVectorEnv
+from memup_lightning.rl.wrappers import frozen
+from memup_lightning.runs.checkpoint_io import AtomicCheckpointIO
 
 MODES = [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP, AutoresetMode.DISABLED]
 FLAT = spaces.Box(-100, 100, (2,), np.float64)
@@ -289,7 +292,15 @@ def test_an_environment_of_other_spaces_than_in_training_is_refused() -> None:
         Walk("number"), model, r"trained on action \(3 classes, lag 1\), observation \(vector \[2\], lag 0\).*5 classes"
     )
     refused(Walk("flat", "box"), model, r"differs in action; wrap the environment that the memory was trained on")
-    refused(Walk("dict"), model, "differs in observation")
+    refused(Walk("dict"), model, "differs in observation; wrap the environment")
+
+
+def test_a_refusal_names_the_run_that_was_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frozen, "load_memory", lambda path: memory_of(Walk()))
+    for run in ("version_0", "version_1"):
+        content = {"state_dict": {"weight": torch.zeros(1)}, "global_step": 10}
+        AtomicCheckpointIO().save_checkpoint(content, tmp_path / run / "checkpoints" / "last.ckpt")
+    refused(Walk("dict"), tmp_path, r"^the memory of \S+/version_1 was trained .*; give the folder of another run, or")
 
 
 def test_a_memory_of_some_entries_reads_these() -> None:

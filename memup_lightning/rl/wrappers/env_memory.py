@@ -53,7 +53,7 @@ class EnvMemory:
         self.bound = float(getattr(self.parts.core, "bound", math.inf))
         task = self.parts.task
         given = space_fields("observation", observation_space) | space_fields("action", action_space)
-        _check_fields(task, given | {"reward": FieldSpec()})
+        _check_fields(task, given | {"reward": FieldSpec()}, self.parts.path)
         check_lags(task)
         self._fields = task.input_fields
         self._observed = _readers("observation", observation_space, task)
@@ -216,7 +216,7 @@ def _readers(name: str, space: gymnasium.Space[Any], task: TaskSpec) -> list[Lea
     return [leaf for leaf in leaf_readers(name, space) if leaf.name in task.inputs]
 
 
-def _check_fields(task: TaskSpec, given: dict[str, FieldSpec]) -> None:
+def _check_fields(task: TaskSpec, given: dict[str, FieldSpec], path: Path | None) -> None:
     """Refuse an environment whose fields are not those that the memory was trained on.
 
     Raises:
@@ -234,8 +234,10 @@ def _check_fields(task: TaskSpec, given: dict[str, FieldSpec]) -> None:
     differing = [name for name in task.inputs if not same(name)]
     if differing:
         shown = TaskSpec(given, dict.fromkeys(given, 0), tuple(given))
+        run = path and (path.parent.parent if path.parent.name == "checkpoints" else path)
         raise MemUPError(
-            f"the memory was trained on {describe_inputs(task)}, and this environment gives "
-            f"{describe_inputs(shown).replace(', lag 0', '')}, which differs in {', '.join(differing)}; wrap the "
-            "environment that the memory was trained on, before any wrapper that changes observations, actions or rewards"
+            f"the memory{f' of {run}' if run else ''} was trained on {describe_inputs(task)}, and this environment gives "
+            f"{describe_inputs(shown).replace(', lag 0', '')}, which differs in {', '.join(differing)}; "
+            f"{'give the folder of another run, or ' if run else ''}wrap the environment that the memory was trained on, "
+            "before any wrapper that changes observations, actions or rewards"
         )

@@ -23,11 +23,13 @@ class FrozenParts(NamedTuple):
         task: that it was trained on.
         encoder: of its inputs.
         core: a :class:`~memup_lightning.models.memory.Memory`, or a module with its signature.
+        path: of the checkpoint; None where the memory is of a model.
     """
 
     task: TaskSpec
     encoder: nn.Module
     core: Any
+    path: Path | None = None
 
 
 def frozen_parts(checkpoint: Any) -> FrozenParts:
@@ -56,7 +58,7 @@ def frozen_parts(checkpoint: Any) -> FrozenParts:
 @lru_cache(maxsize=8)
 def _load(path: Path, written: int) -> FrozenParts:
     """Load a checkpoint once for all environments of a process."""
-    return _freeze(load_memory(path))
+    return _freeze(load_memory(path))._replace(path=path)
 
 
 def _freeze(module: MemoryTask) -> FrozenParts:
