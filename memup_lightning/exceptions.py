@@ -3,7 +3,7 @@
 import difflib
 import sysconfig
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -58,13 +58,12 @@ def no_such_name(source: str, name: str, known: Iterable[str]) -> str:
 
 
 @contextmanager
-def user_code(what: str, contract: str, detail: Callable[[], str] = str) -> Iterator[None]:
+def user_code(what: str, contract: str) -> Iterator[None]:
     """Turn any error of a function or class that the user gave into one that says what failed and where.
 
     Args:
         what: what is called, the subject of the sentence.
         contract: what it takes and returns.
-        detail: called after an error; more to say about it, as the end of a clause.
 
     Raises:
         MemUPError: see above.
@@ -74,7 +73,7 @@ def user_code(what: str, contract: str, detail: Callable[[], str] = str) -> Iter
     except MemUPError:
         raise
     except Exception as error:
-        raise MemUPError(f"{what} failed: {describe_error(error)}{detail()}; {contract}") from error
+        raise MemUPError(f"{what} failed: {describe_error(error)}; {contract}") from error
 
 
 def describe_error(error: BaseException) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import re
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from functools import partial
+from contextlib import contextmanager
 from multiprocessing import TimeoutError
 from threading import current_thread, main_thread
 from typing import Any, Literal
@@ -29,6 +29,7 @@ _CONTRACTS = {
     f"{_CHECK}",
 }
 """What the methods of an environment return, as the end of a sentence."""
+_GYMNASIUMS_HINT = re.compile(r"\.?\s*Did you mean: .*\?$")
 Wrapper = Callable[[gymnasium.Env[Any, Any]], gymnasium.Env[Any, Any]]
 
 
@@ -68,8 +69,10 @@ def make_vector_env(
                 **(env_kwargs or {}),
             )
     except (gymnasium.error.Error, ModuleNotFoundError) as error:
-        reason = " ".join(str(error).split())
-        raise MemUPError(f"environment {env_id!r} cannot be made: {reason}{_nearest(env_id)}") from error
+        reason, hint = " ".join(str(error).split()).rstrip(".; "), _nearest(env_id)
+        if "did you mean" in hint:
+            reason = _GYMNASIUMS_HINT.sub("", reason)
+        raise MemUPError(f"environment {env_id!r} cannot be made: {reason}{hint}") from error
     except TypeError as error:
         raise MemUPError(f"environment {env_id!r} does not take env_kwargs={env_kwargs}: {error}") from error
     except MemUPError:
@@ -83,10 +86,11 @@ def _nearest(env_id: str) -> str:
     if env_id in near:
         return ""
     question = f"; did you mean {near[0]!r}?" if near else ""
+    where = f"{question} Where" if question else "; where"
     name = env_id.rpartition("-v")[0]
     if any(spec.name == name.rpartition("/")[2] for spec in gymnasium.registry.values()):
         return question  # another version of it is there
-    return f"{question}; where it is your own, import the module that registers it: --imports='[my_module]'"
+    return f"{where} it is your own, import the module that registers it: --imports='[my_module]'"
 
 
 def check_action_space(space: gymnasium.Space[Any], env_id: str) -> None:
@@ -137,26 +141,34 @@ def reset_some(env: VectorEnv[Any, Any, Any], which: npt.NDArray[np.bool_]) -> t
         return env.reset(options={"reset_mask": which})
 
 
-def _user_code(env: VectorEnv[Any, Any, Any], call: str) -> AbstractContextManager[None]:
+@contextmanager
+def _user_code(env: VectorEnv[Any, Any, Any], call: str) -> Iterator[None]:
     """Say which environment raised, what and where, and how to find out more.
 
     Gymnasium's own checks, an observation of another shape or type than the space, and the environment's own errors all
     come from here.
     """
     name = env.spec.id if env.spec is not None else type(env).__name__
-    return user_code(f"the {call}() of environment {name!r}", _CONTRACTS[call], partial(_outside_space, env))
+    what = f"the {call}() of environment {name!r}"
+    try:
+        with user_code(what, _CONTRACTS[call]):
+            yield
+    except MemUPError as error:
+        if wrong := _outside_space(env):
+            raise MemUPError(f"{what} returned an observation of {wrong}; make the two alike") from error
+        raise
 
 
 def _outside_space(env: VectorEnv[Any, Any, Any]) -> str:
     """Say which newest observation has another shape or dtype than the space, as Gymnasium's error does not."""
     space = env.single_observation_space
-    for number, observation in enumerate(getattr(env, "_env_obs", ())):
+    for observation in getattr(env, "_env_obs", ()):
         if observation is not None and isinstance(space, spaces.Box):
             array = np.asarray(observation)
             if array.shape != space.shape or not np.can_cast(array.dtype, space.dtype, "same_kind"):
                 return (
-                    f"; environment {number} returned an observation of shape {list(array.shape)} and {array.dtype}, but "
-                    f"its observation_space is {list(space.shape)} and {space.dtype}"
+                    f"shape {list(array.shape)} and {array.dtype}, but its observation_space is {list(space.shape)} and "
+                    f"{space.dtype}"
                 )
     return ""
 

@@ -348,8 +348,11 @@ def test_a_field_of_several_classes_says_how_many_it_has() -> None:
 
 
 def test_an_unknown_environment_is_refused_with_the_nearest_name() -> None:
-    with pytest.raises(MemUPError, match=r"environment 'CartPol-v1' cannot be made.*did you mean 'CartPole-v1'\?"):
+    with pytest.raises(
+        MemUPError, match=r"environment 'CartPol-v1' cannot be made.*did you mean 'CartPole-v1'\?"
+    ) as said:
         make_vector_env("CartPol-v1", 1)
+    assert str(said.value).lower().count("did you mean") == 1
     with pytest.raises(MemUPError, match=r"import the module that registers it: --imports='\[my_module\]'"):
         make_vector_env("Cart-v0", 1)
     with pytest.raises(MemUPError, match=r"did you mean 'CartPole-v1'\?$"):

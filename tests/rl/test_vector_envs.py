@@ -60,7 +60,8 @@ class Broken(gymnasium.Env[Any, Any]):
         ),
         (
             "shape",
-            r"step\(\) .* returned an observation of shape \[4\] and float32, but its observation_space is \[3\]",
+            r"^the step\(\) of environment '\w+' returned an observation of shape \[4\] and float32, but its "
+            r"observation_space is \[3\] and float32; make the two alike$",
         ),
         ("reward", r"step\(\) .* failed: .*with one number as the reward"),
         ("raises", r"step\(\) .* failed: KeyError: 'wheel' \(test_vector_envs.py, line \d+\)"),
