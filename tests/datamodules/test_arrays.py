@@ -477,7 +477,7 @@ def test_a_run_says_how_an_array_was_read(tmp_path: Path, caplog: pytest.LogCapt
     np.savez(tmp_path / "own.npz", x=np.zeros((12, 3)), y=np.arange(12) % 2)  # one series of 12 steps was meant
     with caplog.at_level("INFO"):
         _ = ArrayDataModule(str(tmp_path / "own.npz")).task
-    assert "12 episodes of 3 steps; x: [] a step; y: [] an outcome, at 12 of 36 steps (2 classes)" in caplog.text
+    assert "12 episodes of 3 steps; x: a number a step; y: one of 2 classes, at 12 of 36 steps" in caplog.text
 
 
 def test_one_long_series_is_refused_with_what_to_do(tmp_path: Path) -> None:

@@ -106,6 +106,19 @@ def test_an_id_is_no_input(tmp_path: Path) -> None:
             _ = module(source, x=["a", "serial"]).task
 
 
+@pytest.mark.parametrize(("repeats", "pointed_out"), [(4, True), (25, False)])
+def test_a_column_of_many_values_with_few_rows_each_is_pointed_out(
+    repeats: int, pointed_out: bool, tmp_path: Path
+) -> None:
+    rows = 600 * repeats
+    sku = np.random.default_rng(0).permutation([f"sku {number}" for number in range(600)] * repeats)
+    columns = {"machine": np.repeat(np.arange(20), rows // 20), "sku": sku, "y": np.zeros(rows)}
+    data = module(write(tmp_path, **columns))
+    text = "'sku' has 600 values in 2,400 rows, some 4 rows each"
+    assert any(text in x and "leave it out of x, or group it" in x for x in said(lambda: data.task)) == pointed_out
+    assert list(data.task.fields) == ["sku"]
+
+
 def test_times_are_seconds_since_the_row_before(tmp_path: Path) -> None:
     begin = datetime.datetime(2026, 1, 1)
     at = [begin + datetime.timedelta(seconds=second) for second in (0, 1.5, 4, 100, 100, 102)]

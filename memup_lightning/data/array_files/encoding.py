@@ -22,6 +22,7 @@ SINCE_PREVIOUS = " (seconds since the previous row)"
 """What follows the name of a column of times in the names of the components of x."""
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|nan|[-+]?inf", re.IGNORECASE)
 _ID_VALUES = 20  # from so many values on, a column may be an id
+_MANY_VALUES, _FEW_ROWS = 500, 20  # a column of so many values, with fewer rows each, is pointed out
 _SHOWN = 5  # values or classes of a column in a message
 
 
@@ -29,7 +30,7 @@ def fit_texts(source: str, user: UserEpisodes, training: BoolArray, named: bool)
     """Make the fields of the columns of text: a class for each value of the training episodes, and one for others.
 
     A column that has another value nearly each time that it changes is an id, and no input: it is taken out of
-    ``user.texts``, with a note.
+    ``user.texts``, with a note. One of very many values with few rows each is kept, and pointed out.
 
     Args:
         source: the file, for messages.
@@ -65,6 +66,13 @@ def fit_texts(source: str, user: UserEpisodes, training: BoolArray, named: bool)
         names = tuple(sorted(value for value, occurs in zip(text.values, occurring, strict=True) if occurs))
         if not names:
             raise MemUPError(f"{source}: {name!r} is empty at every step of the training episodes; leave it out of x")
+        rows = int(np.count_nonzero(text.codes[training] >= 0))
+        if len(names) >= _MANY_VALUES and rows < _FEW_ROWS * len(names):
+            user.notes.append(
+                f"{name!r} has {len(names):,} values in {rows:,} rows, some {rows / len(names):.0f} rows each: each value "
+                "has weights of its own, which cost time and memory and learn little from so few rows; leave it out of x, "
+                "or group it"
+            )
         fields[name] = FieldSpec((), "int64", "token", len(names) + 1, names)
     if user.x is None and not fields:
         raise MemUPError(f"{source} holds no column that the memory could read; name the columns of x")
@@ -166,14 +174,14 @@ def summarize(train: UserEpisodes, task: TaskSpec, episode: str, y: str) -> str:
         task: the fields that were made of it.
         episode, y: names of these columns, of a table.
     """
-    outcome = _classes(task.outcome) if task.outcome.type == "token" else "numbers"
     if not train.columns:
         shortest, longest = int(train.lengths.min()), int(train.lengths.max())
         steps = str(shortest) if shortest == longest else f"{shortest} to {longest}"
         return (
-            f"{len(train.lengths)} episodes of {steps} steps; x: {list(task.fields[X].shape)} a step; y: "
-            f"{list(task.outcome.shape)} an outcome, at {train.num_outcomes} of {len(train.y)} steps ({outcome})"
+            f"{len(train.lengths)} episodes of {steps} steps; x: {task.fields[X]} a step; y: {task.outcome}, at "
+            f"{train.num_outcomes} of {len(train.y)} steps"
         )
+    outcome = _classes(task.outcome) if task.outcome.type == "token" else "numbers"
     numbers = [*(task.fields[X].names if X in task.fields else ())]
     texts = [
         f"{name} ({_classes(field)}, and one for other values)" for name, field in text_fields(task.fields).items()
