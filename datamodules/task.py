@@ -41,6 +41,9 @@ class BaseDataModule(LightningDataModule, ABC):
         """Return the name of the class: Lightning's text asks every loader for its length, which may play or read."""
         return type(self).__name__
 
+    steps_name = "environment steps"
+    """What :meth:`num_environment_steps` counts, in the table at the end of a run."""
+
     @property
     @abstractmethod
     def task(self) -> TaskSpec:

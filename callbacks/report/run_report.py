@@ -114,7 +114,8 @@ class RunReport(Callback):
                 rank_zero_warn(
                     f"the run diverged: {summary['diverged']}; give a smaller learning rate or clip gradients"
                 )
-            print_summary(summary, self._folder)
+            steps = getattr(run_data(trainer), "steps_name", "environment steps")
+            print_summary(summary, self._folder, steps)
             if summary["clusters"]:
                 print_clusters(summary["clusters"])
             summary["verdict"] = self._verdict(trainer, pl_module)

@@ -15,8 +15,14 @@ _OF_A_COLUMN: tuple[tuple[str, str, dict[str, str]], ...] = (
 )
 
 
-def print_summary(summary: dict[str, Any], folder: Path) -> None:
-    """Print the most important numbers as a table."""
+def print_summary(summary: dict[str, Any], folder: Path, steps: str = "environment steps") -> None:
+    """Print the most important numbers as a table.
+
+    Args:
+        summary: of the run.
+        folder: of the run.
+        steps: what ``environment_steps`` counts.
+    """
     metrics = summary["metrics"]
     numbers = "val/mse" in metrics
     rows = {
@@ -37,7 +43,7 @@ def print_summary(summary: dict[str, Any], folder: Path) -> None:
         "target recall": _number(metrics.get("val/target_recall"), ".3f"),
         "memory gain at targets": _number(metrics.get("val/memory_gain"), ".2f", " bits"),
         "updates": _number(summary["updates"], ",d"),
-        "environment steps": _number(summary["environment_steps"], ",d"),
+        steps: _number(summary["environment_steps"], ",d"),
         "seconds": f"{summary['seconds_total']:.1f} in all, {summary['seconds_training']:.1f} of training",
         "peak resident set": f"{summary['peak_rss_mb']:.0f} MB",
         "saved tensors of a step": _number(summary["saved_tensor_bytes"], ",d", " bytes"),

@@ -281,6 +281,7 @@ class ArrayDataModule(EpisodeDataModule):
             self._orders[split] = user.order
         if split == "train":
             self._columns = user.columns or self.x
+            self.steps_name = "training rows" if user.columns else "training steps"
         if y_type is None and are_class_numbers(user):
             user.notes.append(
                 f"{self.y!r} holds whole numbers from 0 on as {user.y.dtype}, which are read as numbers; "

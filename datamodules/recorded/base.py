@@ -81,6 +81,8 @@ class EpisodeDataModule(RecordedSplits):
             ``seed_everything``.
     """
 
+    steps_name = "training steps"
+
     def __init__(
         self,
         chunk_length: int = 10,

@@ -59,6 +59,8 @@ class RewardDataModule(EpisodeDataModule):
         **stream: see :class:`~memup_lightning.datamodules.recorded.base.EpisodeDataModule`.
     """
 
+    steps_name = "environment steps"
+
     def __init__(
         self,
         observed: list[int] | None = None,

@@ -84,6 +84,8 @@ class TMazeDataModule(EpisodeDataModule):
         **stream: see :class:`~memup_lightning.datamodules.recorded.base.EpisodeDataModule`.
     """
 
+    steps_name = "environment steps"
+
     def __init__(
         self,
         length: int = 1000,

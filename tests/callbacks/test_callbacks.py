@@ -114,6 +114,7 @@ def test_the_summary_says_what_the_run_was_and_what_came_out(finished: Path) -> 
     data = maze()
     data.setup("fit")
     assert summary["environment_steps"] == data.sources["train"].total_steps
+    assert data.steps_name == "environment steps"
     assert 0 < summary["seconds_training"] < summary["seconds_total"]
     assert 50 < summary["peak_rss_mb"] < 100_000
     assert summary["saved_tensor_bytes"] > 0

@@ -57,7 +57,9 @@ def model(data: ArrayDataModule | TMazeDataModule) -> MemUP:
     return MemUP(data.task)
 
 
-def test_a_table_as_users_have_it_is_trained_on_and_predicted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_as_users_have_it_is_trained_on_and_predicted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     sensors(Path("sensors.parquet"))
     given = [f"--data.{name}={value}" for name, value in OPTIONS.items()]
@@ -65,6 +67,9 @@ def test_a_table_as_users_have_it_is_trained_on_and_predicted(tmp_path: Path, mo
     run = [*quiet, "--trainer.logger=CSVLogger", "--trainer.logger.save_dir=runs"]
     fitted = main(["fit", "--model=MemUP", "--data=ArrayDataModule", "--data.train=sensors.parquet", *given, *run,
                    "--data.lanes=4", "--trainer.max_steps=4", "--trainer.val_check_interval=4"])  # fmt: skip
+    out = capsys.readouterr().out
+    assert "training rows" in out
+    assert "environment steps" not in out
     assert {"val/accuracy", "val/base_rate"} <= fitted.trainer.callback_metrics.keys()
     assert list(fitted.datamodule.task.fields) == ["x", "missing", "mode"]
     saved = str(next(Path("runs").rglob("config.yaml")))
