@@ -38,8 +38,9 @@ class RunReport(Callback):
     """Callback that writes ``summary.json`` into the run folder, and pictures there and to Weights & Biases, after
     ``fit``.
 
-    A run that ends by an exception or an interrupt leaves a summary too: ``finished`` is false, ``reason`` says why,
-    what was not known yet is null. The summary is written as a whole or not at all. ``fast_dev_run`` leaves nothing.
+    A run that ends by an exception or an interrupt leaves a summary too, unless its data could not be set up:
+    ``finished`` is false, ``reason`` says why, what was not known yet is null. The summary is written as a whole or not
+    at all. ``fast_dev_run`` leaves nothing.
 
     ``seconds_total`` counts from the making of this callback (the command line makes it just before model and data) to
     the end, ``seconds_training`` only updates and what happens between them, without evaluation. A resumed run adds
@@ -132,15 +133,11 @@ class RunReport(Callback):
         return verdict.summary()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        if trainer.state.fn != TrainerFn.FITTING or not leaves_files(trainer):
+        if self._folder is None or trainer.state.fn != TrainerFn.FITTING or not leaves_files(trainer):
             return
         try:
-            folder = self._folder
-            if folder is None and trainer.world_size == 1:
-                folder = run_folder(trainer)
-            if folder is not None:
-                reason = ": ".join(filter(None, (type(exception).__name__, str(exception))))
-                write_json(folder / "summary.json", self.summary(trainer, reason))
+            reason = ": ".join(filter(None, (type(exception).__name__, str(exception))))
+            write_json(self._folder / "summary.json", self.summary(trainer, reason))
         except Exception as error:  # what ended the run is what the user must see
             rank_zero_warn(f"RunReport could not write summary.json: {type(error).__name__}: {error}")
 

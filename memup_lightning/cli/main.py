@@ -261,10 +261,10 @@ def main(args: Sequence[str] | None = None, extra_callbacks: Sequence[Callback] 
             auto_configure_optimizers=False,  # the model has its optimizer: model.init_args.optimizer
         )
     except Exception as error:
+        remove_empty_folders()
         sentence = about_settings(error)
         if sentence is None or os.environ.get("MEMUP_TRACEBACK"):
             raise
-        remove_empty_folders()
         end_with(sentence, error)
 
 

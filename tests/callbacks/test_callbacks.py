@@ -29,6 +29,7 @@ from memup_lightning.chunk import Chunk
 from memup_lightning.data.episodes import EVAL_MASK, OUTCOME, ArrayEpisodes, EpisodeSource
 from memup_lightning.data.targets import TopK
 from memup_lightning.datamodules import EpisodeDataModule, TMazeDataModule
+from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.encoders import SmallImageEncoder, StepEncoder
 from memup_lightning.models.memory import Memory, State
 from memup_lightning.models.outcomes import QuantileOutcome
@@ -193,6 +194,19 @@ def test_a_run_that_dies_leaves_what_is_known_and_why(tmp_path: Path, error: Bas
     assert summary["updates"] == 5
     assert summary["saved_tensor_bytes"] > 0
     assert "val/accuracy" not in summary["metrics"]
+
+
+@pytest.mark.parametrize("logger", [False, True])
+def test_a_run_whose_data_cannot_be_set_up_leaves_no_summary(
+    tmp_path: Path, logger: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: TMazeDataModule, stage: str) -> None:
+        raise MemUPError("no such file")
+
+    monkeypatch.setattr(TMazeDataModule, "setup", refuse)
+    with pytest.raises(MemUPError, match="no such file"):
+        fit(tmp_path, maze(), [RunReport()], logger=logger)
+    assert not list(tmp_path.rglob("summary.json"))
 
 
 def test_a_run_that_dies_in_the_measured_step_leaves_no_hooks(tmp_path: Path) -> None:

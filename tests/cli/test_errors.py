@@ -376,6 +376,12 @@ def test_data_or_settings_that_cannot_be_learned_from(fails: Fails, options: lis
     assert all(part in line for part in named), line
 
 
+@pytest.mark.parametrize("logger", [[], ["--trainer.logger=false"]])
+def test_a_run_whose_data_cannot_be_read_leaves_no_folder(fails: Fails, logger: list[str]) -> None:
+    fails(*FIT, "--data=broken.EmptyEpisode", *logger)
+    assert not list(Path().rglob("version_*"))
+
+
 @pytest.mark.parametrize("folder", ["/proc/nowhere/runs", "tiny.yaml", "tiny.yaml/runs"])
 @pytest.mark.parametrize(
     "option",
