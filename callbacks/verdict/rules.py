@@ -35,7 +35,11 @@ def judge(run: Measurements) -> list[Finding]:
         run: its measurements.
     """
     findings = [finding for rule in _RULES if (finding := rule(run)) is not None] or [rest(run)]
-    return findings + [finding for remark in _REMARKS if (finding := remark(run)) is not None]
+    remarks = [finding for remark in _REMARKS if (finding := remark(run)) is not None]
+    if any(finding.name == "forgetting" for finding in findings):
+        # How far half of the gain at the outcome reaches says nothing where there is more of it further away.
+        remarks = [finding for finding in remarks if finding.name != "reach"]
+    return findings + remarks
 
 
 def _no_targets(run: Measurements) -> Finding | None:

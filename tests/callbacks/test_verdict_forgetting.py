@@ -33,6 +33,8 @@ def test_a_difference_that_may_be_chance_is_not_forgotten() -> None:
 
     lost, kept = split(0.2, 0.2, 0.2, 0.7), split(0.2, 0.2, 0.2, 0.24)
     assert names(lost, lost)[0] == "forgetting"
+    assert "reach" not in names(lost, lost)
+    assert "reach" in names(lost, kept)
     assert "forgetting" not in names(lost, kept)  # as training episodes say
     for wide in (
         replace(lost.curve[-1], change=Estimate(0.5, 0.12, 0.9)),  # 2.5 standard errors
