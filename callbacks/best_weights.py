@@ -111,14 +111,10 @@ class BestWeights(Callback):
     def _lost(self, gain: float, nll: float) -> float:
         """Return the share that is lost of what the best weights explained at the evaluated steps, or at the targets."""
         assert self.best is not None
-        best, before, local = (
-            self.best[1],
-            self.metrics.get("val/nll", math.nan),
-            self.metrics.get("val/local_nll", math.nan),
-        )
+        best, before = self.best[1], self.metrics.get("val/nll", math.nan)
         if math.isfinite(worse := nll - before):
-            explained = local - before if math.isfinite(local) else best / BITS_PER_NAT
-            return worse / max(abs(explained), 1e-12)
+            explained = self.metrics.get("val/local_nll", math.nan) - before
+            return worse / max(abs(explained if math.isfinite(explained) else best / BITS_PER_NAT), 1e-12)
         return (best - gain) / max(abs(best), _MARGIN / _RELATIVE_MARGIN)
 
     def _stop_unlimited(self, trainer: Trainer, gain: float) -> None:
@@ -138,8 +134,9 @@ class BestWeights(Callback):
     def _overfitting(self) -> str:
         assert self.best is not None
         return (
-            f"val/memory_gain was {self.best[1]:.2f} after {self.best[0]} updates, and has been lower, with a higher "
-            f"gain in training episodes, in {self._overfitted} validations since: the run over-fits"
+            f"validation episodes were best explained after {self.best[0]} updates (val/memory_gain was "
+            f"{self.best[1]:.2f}), and clearly less, with a higher gain in training episodes, in {self._overfitted} "
+            "validations since: the run over-fits"
         )
 
     def _stop(self, trainer: Trainer, message: str) -> None:
@@ -151,11 +148,10 @@ class BestWeights(Callback):
         # Not before: ModelCheckpoint writes last.ckpt when training ends, and a run resumes from the last weights.
         if is_dev_run(trainer) or self.best is None:
             return
-        reached = _meets_a_threshold(trainer)
-        self.overfitted = not reached and (self._overfitted > 0 or (self._fallen and self._apart))
-        if self.overfitted or (self._fallen and not reached):
+        self.restored = (self._overfitted > 0 or self._fallen) and not _meets_a_threshold(trainer)
+        self.overfitted = self.restored and (self._overfitted > 0 or self._apart)
+        if self.restored:
             pl_module.load_state_dict(self._weights)
-            self.restored = True
             rank_zero_info(
                 f"the run ends with the weights of update {self.best[0]:,}, when val/memory_gain was {self.best[1]:.2f}, "
                 "since the last ones explain less"

@@ -12,13 +12,13 @@ from memup_lightning.callbacks.verdict.gain_rules import (
     explains_some,
     overfitted,
     poor_reference,
-    reach,
     rest,
     restored,
     unexplained,
     worse_than_constant,
 )
 from memup_lightning.callbacks.verdict.measurements import Measurements
+from memup_lightning.callbacks.verdict.reach import reach
 from memup_lightning.callbacks.verdict.words import amount, how_much, numbers_of, percent, spread_of
 
 _DIVERGED_BITS = 1e4
@@ -35,11 +35,7 @@ def judge(run: Measurements) -> list[Finding]:
         run: its measurements.
     """
     findings = [finding for rule in _RULES if (finding := rule(run)) is not None] or [rest(run)]
-    remarks = [finding for remark in _REMARKS if (finding := remark(run)) is not None]
-    if any(finding.name == "forgetting" for finding in findings):
-        # How far half of the gain at the outcome reaches says nothing where there is more of it further away.
-        remarks = [finding for finding in remarks if finding.name != "reach"]
-    return findings + remarks
+    return findings + [finding for remark in _REMARKS if (finding := remark(run)) is not None]
 
 
 def _no_targets(run: Measurements) -> Finding | None:

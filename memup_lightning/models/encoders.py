@@ -207,8 +207,7 @@ class StepEncoder(nn.Module):
     @property
     def numbers(self) -> list[str]:
         """Fields of numbers: neither tokens nor images."""
-        encoders = zip(self.names, self.encoders, strict=True)
-        return [name for name, encoder in encoders if isinstance(encoder, VectorEncoder)]
+        return list(self._standardizers)
 
     @torch.no_grad()
     def fit_center(self, values: Fields) -> None:

@@ -1,4 +1,4 @@
-"""A memory is called forgetful where that is certain, and told what helps it."""
+"""The verdict that a memory forgets: only where that is certain, and with advice that helps."""
 
 from __future__ import annotations
 
