@@ -48,7 +48,7 @@ def _no_targets(run: Measurements) -> Finding | None:
         "no_targets",
         f"The run ended after {run.updates:,} updates, before the first targets were selected: the memory has learned "
         "nothing yet.",
-        f"train longer: --trainer.max_steps={max(5000, 4 * run.updates)}",
+        f"train longer: --ckpt_path last --trainer.max_steps={max(5000, 4 * run.updates)}",
         {"updates": run.updates},
     )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from lightning_utilities.core.rank_zero import rank_zero_warn
@@ -15,6 +14,7 @@ from rich.console import Console
 from memup_lightning.callbacks import plots
 from memup_lightning.callbacks.best_weights import BestWeights
 from memup_lightning.callbacks.metrics import finite_tree
+from memup_lightning.callbacks.verdict.command import checkpoint_to_continue, nearby, whole_command, without_options
 from memup_lightning.callbacks.verdict.finding import Finding
 from memup_lightning.callbacks.verdict.measure import measure
 from memup_lightning.callbacks.verdict.measurements import Measurements
@@ -39,12 +39,16 @@ class Verdict(Callback):
     Attributes:
         measurements: of the last run; None where there are none.
         findings: of the last run; the first is the verdict.
+        given: arguments of the command line that the run was started by, without the program's name; None: by Python.
+        command: that follows the advice of the verdict; None where there are no options to give, or no command line.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.measurements: Measurements | None = None
         self.findings: list[Finding] = []
+        self.given: Sequence[str] | None = None
+        self.command: str | None = None
         self._history: list[tuple[float, float]] = []
         self._train_gains: list[float] = []  # at each validation
         self._concluded = False
@@ -101,12 +105,16 @@ class Verdict(Callback):
                     restored is not None and not restored.overfitted,
                 )
             self.findings = self._untrained(trainer) + judge(self.measurements)
+            self.command = None
+            if self.given is not None and (advice := self.findings[0].try_first):
+                to_continue, resumed = checkpoint_to_continue(trainer), trainer.ckpt_path is not None
+                self.command = whole_command(self.given, advice, to_continue, resumed)
             if pictures:
                 self._draw(trainer)
         except Exception as error:  # a verdict that fails must not take a finished run with it
             rank_zero_warn(f"Verdict could not measure the run: {type(error).__name__}: {error}")
             return
-        print_findings(self.findings)
+        print_findings(self.findings, self.command)
         if (command := self._test_command(trainer)) is not None:
             print(command)
         for logger in wandb_loggers(trainer):
@@ -123,7 +131,7 @@ class Verdict(Callback):
                 "not_trained",
                 f"Nothing was trained: the checkpoint is at update {updates:,} already, and trainer.max_steps is "
                 f"{trainer.max_steps:,}.",
-                f"give a larger one: --trainer.max_steps={2 * updates}",
+                f"give a larger one: --ckpt_path last --trainer.max_steps={2 * updates}",
                 {"updates": updates, "max_steps": trainer.max_steps},
             )
         ]
@@ -134,8 +142,7 @@ class Verdict(Callback):
         config = run_folder(trainer) / "config.yaml"
         if kept is None or not kept.written or not config.exists():
             return None
-        near = config.relative_to(Path.cwd()) if config.is_relative_to(Path.cwd()) else config
-        return f"test it: memup test --config {shlex.quote(str(near))} --ckpt_path best"
+        return f"test it: memup test --config {shlex.quote(nearby(config))} --ckpt_path best"
 
     def summary(self) -> dict[str, Any] | None:
         """Return verdict, findings and measurements as plain values; None where nothing was measured."""
@@ -144,6 +151,7 @@ class Verdict(Callback):
         verdict: dict[str, Any] = finite_tree(
             {
                 "name": self.findings[0].name,
+                "command": self.command,
                 "findings": [asdict(finding) for finding in self.findings],
                 "measurements": self.measurements.to_dict(),
             }
@@ -168,12 +176,20 @@ class Verdict(Callback):
         self._train_gains = list(state_dict["train_gains"])
 
 
-def print_findings(findings: Sequence[Finding]) -> None:
-    """Print the verdict, what to try first, and what else was found."""
+def print_findings(findings: Sequence[Finding], command: str | None = None) -> None:
+    """Print the verdict, what to try first, and what else was found.
+
+    Args:
+        findings: the first is the verdict.
+        command: that follows its advice; None: the advice is printed with its options.
+    """
     console = Console(highlight=False, soft_wrap=True)
     first, *others = findings
     console.print(f"verdict: {first.sentence}", markup=False)
     if first.try_first:
-        console.print(f"try first: {first.try_first}", markup=False)
+        advice = first.try_first if command is None else without_options(first.try_first)
+        console.print(f"try first: {advice}", markup=False)
+    if command is not None:
+        print(f"try it: {command}")  # as it is: Rich would take some of it for emojis
     for finding in others:
         console.print(f"also: {finding.sentence}", markup=False)

@@ -117,11 +117,12 @@ class MemUPCLI(LightningCLI):
     Args:
         command: the command line, its config files first; only the subcommands named in it get their arguments, whose
             listing takes a second.
+        typed: the command line as it was typed.
         options: of LightningCLI.
     """
 
-    def __init__(self, command: list[str], **options: Any) -> None:
-        self._command = command
+    def __init__(self, command: list[str], typed: Sequence[str], **options: Any) -> None:
+        self._command, self._typed = command, typed
         super().__init__(BaseTask, BaseDataModule, subclass_mode_model=True, subclass_mode_data=True, **options)
 
     def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
@@ -210,6 +211,9 @@ class MemUPCLI(LightningCLI):
         check_at_least(1, **{"trainer.accumulate_grad_batches": self.trainer.accumulate_grad_batches})
         prepare_wandb(self.trainer)
         add_default_callbacks(self.trainer, self.config.subcommand == "predict")
+        for callback in parts(self.trainer).callbacks:
+            if isinstance(callback, callbacks.Verdict):
+                callback.given = self._typed
         replace_lightnings(self.trainer, self._given.trainer)
         write_metrics_whole(self.trainer)
         if type(self.trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # not one that the config names
@@ -242,11 +246,13 @@ def main(args: Sequence[str] | None = None, extra_callbacks: Sequence[Callback] 
     leave_out_noise()
     warnings.formatwarning = format_warning
     try:
-        given = config_files_first(sys.argv[1:] if args is None else args)
+        typed = list(sys.argv[1:] if args is None else args)
+        given = config_files_first(typed)
         configs = read_config_files(given)
         warn_of_dropped_keys(given, configs)
         return MemUPCLI(
             name_default_parts(given, configs),
+            typed,
             save_config_callback=RunConfig,
             parser_class=Parser,
             parser_kwargs={
