@@ -102,6 +102,7 @@ class Parser(LightningArgumentParser):
     def __init__(self, *args: Any, predicts: bool = False, **kwargs: Any) -> None:
         self.predicts = predicts
         own: dict[str, Any] = {"prog": PROGRAM, "logger": dropped_keys_logger(), "formatter_class": PlainHelpFormatter}
+        own["allow_abbrev"] = False  # an abbreviation is taken for a misspelt key, as in a config
         super().__init__(*args, **(own | kwargs))
 
     def error(self, message: str, ex: Exception | None = None) -> Any:

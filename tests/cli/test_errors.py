@@ -118,6 +118,8 @@ def fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
         ("--trainer.callbacks.evry=2", "evry=2", "'every'"),
         ("--modle=MemUP", "modle=MemUP", "'model'"),
         ("--max_steps=3", "max_steps=3", "'trainer.max_steps'"),
+        ("--trainer.max_step=3", "trainer.max_step=3", "'max_steps'"),  # a prefix is no abbreviation
+        ("--data.num_tra=3", "num_tra=3", "'num_train'"),
         (
             "--model.init_args.encoder.init_args.image.init_args.standardise=true",
             "model.init_args.encoder.init_args.image.init_args.standardise=true",
