@@ -22,6 +22,7 @@ NOTHING_UNCERTAIN = 0.05
 _SOME_SHARE = 0.2  # of the squared error: a few errors can cost more bits than all others gain
 _OVERFITTED_BITS = 0.1  # gain in training episodes above that in others, at least
 _ENOUGH_UPDATES = 2000  # before a memory counts as blind
+_FEW_EPISODES = 5000  # a memory that learned nothing from fewer may need more of them
 
 
 def unexplained(run: Measurements) -> SplitMeasurement | None:
@@ -174,14 +175,16 @@ def rest(run: Measurements) -> Finding:
         )
     whole = rounded_up(run.longest)
     short, ratio = run.chunk_length < run.longest and whole <= 1000, whole / max(1, run.chunk_length)
+    few = f". If that is not enough, make more than the {run.episodes:,} training episodes too."
+    more = few if run.episodes < _FEW_EPISODES else ""
     return Finding(
         "blind",
         f"The memory explains nothing, in training and validation episodes alike ({how_much(run, val)}): the inputs do not "
         "hold what decides the outcomes, the outcomes are noise, or nothing of it was found.",
         f"start again with gradients that cross whole episodes: --data.init_args.chunk_length={whole}; an update then "
-        f"takes about {ratio:.{int(ratio < 10)}f} times as long"
+        f"takes up to {ratio:.{int(ratio < 10)}f} times as long{more}"
         if short
-        else "check by hand that the inputs of the memory tell the outcomes apart, on short episodes first",
+        else "check by hand that the inputs of the memory tell the outcomes apart, on short episodes first" + more,
         {"gain": val.gain._asdict(), "updates": run.updates},
     )
 

@@ -117,11 +117,11 @@ def test_each_verdict_is_reached(name: str) -> None:
                 "0.00 of 1.00 bits",
                 "of 64 validation episodes",
                 "--data.init_args.chunk_length=200",
-                "about 20 times as long",
+                "up to 20 times as long. If that is not enough, make more than the 512 training episodes too.",
             ],
         ),
-        (run(NOTHING, longest=397, chunk_length=32), ["chunk_length=400; an update then takes about 12 times as long"]),
-        (run(NOTHING, chunk_length=200), ["check by hand"]),
+        (run(NOTHING, longest=397, chunk_length=32), ["chunk_length=400; an update then takes up to 12 times as long"]),
+        (run(NOTHING, chunk_length=200), ["check by hand", "on short episodes first. If that", "512 training"]),
         (run(NOTHING, outcome_problem="they differ by 0.002 at most"), ["0.002"]),
         (run(NOTHING, input_spread=1e-4), ["0.0001"]),
         (run(ALL, selects_nothing=True), ["chose no step", "above -inf"]),
@@ -132,6 +132,11 @@ def test_a_finding_gives_its_numbers_and_one_thing_to_try(measurements: Measurem
     first = judge(measurements)[0]
     text = f"{first.sentence} {first.try_first}"
     assert [words for words in said if words not in text] == []
+
+
+def test_more_episodes_are_proposed_only_where_there_are_few() -> None:
+    assert "more than" in str(judge(run(NOTHING, episodes=512))[0].try_first)
+    assert str(judge(run(NOTHING, episodes=16_384))[0].try_first).endswith("20 times as long")
 
 
 def test_explained_numbers_are_given_as_a_share_of_their_error() -> None:
