@@ -32,6 +32,7 @@ from memup_lightning.protocols import TargetLearner
 from memup_lightning.runs.loggers import log_picture
 from memup_lightning.runs.parts import find_callback, leaves_files, recorded_data, run_data
 from memup_lightning.runs.run_folder import run_folder
+from memup_lightning.runs.run_verdict import SUMMARY
 
 
 class RunReport(Callback):
@@ -120,7 +121,7 @@ class RunReport(Callback):
             if summary["clusters"]:
                 print_clusters(summary["clusters"])
             summary["verdict"] = self._verdict(trainer, pl_module)
-            write_json(self._folder / "summary.json", summary)
+            write_json(self._folder / SUMMARY, summary)
 
     def _verdict(self, trainer: Trainer, model: LightningModule) -> dict[str, Any] | None:
         verdict = find_callback(trainer, Verdict)
@@ -137,7 +138,7 @@ class RunReport(Callback):
             return
         try:
             reason = ": ".join(filter(None, (type(exception).__name__, str(exception))))
-            write_json(self._folder / "summary.json", self.summary(trainer, reason))
+            write_json(self._folder / SUMMARY, self.summary(trainer, reason))
         except Exception as error:  # what ended the run is what the user must see
             rank_zero_warn(f"RunReport could not write summary.json: {type(error).__name__}: {error}")
 

@@ -55,6 +55,7 @@ from memup_lightning.runs.run_folder import (
     remove_empty_folders,
     run_folder,
 )
+from memup_lightning.runs.run_verdict import warn_of_verdict
 from memup_lightning.runs.signals import StopOnSignal
 from memup_lightning.runs.trust import import_modules
 from memup_lightning.specs import TaskSpec
@@ -187,6 +188,8 @@ class MemUPCLI(LightningCLI):
             self._checkpoint_shapes = check_checkpoint(path)
         else:
             self._checkpoint_shapes = {}
+        if self._checkpoint_shapes and self.config.subcommand != "fit":  # which may well continue such a run
+            warn_of_verdict(Path(given.ckpt_path))
 
     def before_instantiate_classes(self) -> None:
         given = self._given

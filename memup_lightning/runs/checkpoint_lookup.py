@@ -20,6 +20,7 @@ from memup_lightning.runs.checkpoint_io import (
     read_shapes,
 )
 from memup_lightning.runs.run_folder import NO_LOGGER_FOLDER, as_list
+from memup_lightning.runs.run_verdict import warn_of_verdict
 
 _say = rank_zero_only(print)
 _say_once = cache(_say)
@@ -106,6 +107,8 @@ def newest_checkpoint(folder: str | Path) -> Path:
 def weights_to_use(path: str | Path, which: Literal["best", "last"] = "best") -> Path:
     """Return the checkpoint of a run to predict with, and print which one that is where a folder is given.
 
+    It warns of a run that ended with the verdict that its memory learned nothing.
+
     Args:
         path: a checkpoint, which is returned; or a folder: its newest run counts.
         which: ``best``, the weights that the run ended with, or the last ones where it has not ended; ``last``, the last
@@ -118,6 +121,7 @@ def weights_to_use(path: str | Path, which: Literal["best", "last"] = "best") ->
         raise MemUPError(f"{which!r} is no choice of weights; give 'best' or 'last'")
     home = Path(path).expanduser()
     if not home.is_dir():
+        warn_of_verdict(home)
         return home
     found = next((path for path in _newest_run_first(home) if is_intact(path)), None)
     kept = next((path for path in _newest_run_first(home, kept=True) if is_intact(path)), None)
@@ -126,6 +130,7 @@ def weights_to_use(path: str | Path, which: Literal["best", "last"] = "best") ->
     if found is None:
         raise MemUPError(f"{home}: there is no intact checkpoint in this folder; give the path of one")
     _say_once(f"taking {found}")  # many environments of a process load the same weights
+    warn_of_verdict(found)
     return found
 
 

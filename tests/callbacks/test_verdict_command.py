@@ -76,3 +76,5 @@ def test_the_command_that_a_run_prints_continues_this_run(
     again = main([*args[1:-1], "--trainer.max_steps=3"])
     assert again.trainer.global_step == 3
     assert again.trainer.ckpt_path == args[6]
+    with pytest.warns(UserWarning, match="the run that trained this memory ended with the verdict"):
+        main(["test", "--config", "tiny.yaml", "--ckpt_path", args[6]])

@@ -12,7 +12,7 @@ from memup_lightning.runs.checkpoint_io import AtomicCheckpointIO
 from memup_lightning.runs.checkpoint_lookup import kept_checkpoint, last_checkpoint, run_of_config
 
 
-def _run(home: Path, number: int, continues: str = "null") -> Path:
+def make_run(home: Path, number: int, continues: str = "null") -> Path:
     run = home / f"version_{number}"
     for name in ("step=10", "best_gain"):
         AtomicCheckpointIO().save_checkpoint(
@@ -25,13 +25,13 @@ def _run(home: Path, number: int, continues: str = "null") -> Path:
 def test_config_of_a_run_takes_that_runs_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     logs, trainer = Path("lightning_logs"), Namespace(default_root_dir=None, logger=None, callbacks=None)
-    first, other = _run(logs, 0), _run(logs, 1)
+    first, other = make_run(logs, 0), make_run(logs, 1)
     assert kept_checkpoint(trainer)[0].parent.parent == other
     run = run_of_config(first / "config.yaml")
     assert kept_checkpoint(trainer, run)[0] == first / "checkpoints" / "best_gain.ckpt"
-    continued = _run(logs, 2, f"{first}/checkpoints/step=10.ckpt")
-    again = _run(logs, 3, f"{continued}/checkpoints/step=10.ckpt")
-    _run(logs, 4)
+    continued = make_run(logs, 2, f"{first}/checkpoints/step=10.ckpt")
+    again = make_run(logs, 3, f"{continued}/checkpoints/step=10.ckpt")
+    make_run(logs, 4)
     found = last_checkpoint(trainer, True, run)
     assert found is not None
     assert found[0] == again / "checkpoints" / "step=10.ckpt"
@@ -41,18 +41,18 @@ def test_config_of_a_run_takes_that_runs_checkpoints(tmp_path: Path, monkeypatch
 def test_config_that_no_run_wrote_names_no_run(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").touch()
     assert run_of_config(tmp_path / "config.yaml") is None
-    assert run_of_config(_run(tmp_path, 0) / "checkpoints") is None
+    assert run_of_config(make_run(tmp_path, 0) / "checkpoints") is None
 
 
 def test_missing_checkpoint_is_refused_with_one_that_is_there(tmp_path: Path) -> None:
-    run = _run(tmp_path, 0)
+    run = make_run(tmp_path, 0)
     with pytest.raises(MemUPError, match=r"last\.ckpt: no such file; did you mean .*step=10\.ckpt|best_gain\.ckpt"):
         MemUP.load_from_checkpoint(run / "checkpoints" / "last.ckpt")
 
 
 def test_run_without_a_checkpoint_is_named(tmp_path: Path) -> None:
     trainer = Namespace(default_root_dir=str(tmp_path), logger=None, callbacks=None)
-    _run(tmp_path / "lightning_logs", 1)
+    make_run(tmp_path / "lightning_logs", 1)
     empty = tmp_path / "lightning_logs" / "version_0"
     empty.mkdir()
     with pytest.raises(MemUPError, match="version_0"):
