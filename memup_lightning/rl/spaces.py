@@ -127,6 +127,28 @@ def _(space: spaces.Tuple[Any]) -> dict[Any, gymnasium.Space[Any]]:
     return dict(enumerate(space))
 
 
+def misfit(name: str, space: gymnasium.Space[Any], observation: Any) -> str:
+    """Say which field of an observation of one environment is not there, or has another shape or dtype than its space.
+
+    Returns:
+        The end of a sentence about the observation; empty where all fields are as the space has them.
+    """
+    for entry in _entries(name, space):
+        if entry.space.shape is None or entry.space.dtype is None or _is_text(entry.space):
+            continue
+        try:
+            array = np.asarray(reduce(getitem, entry.keys, observation))
+        except (LookupError, TypeError):
+            return f"without the field {entry.name}, which its observation_space has"
+        except ValueError:  # a list of lists that differ in length
+            return f"whose field {entry.name} is no array, but its observation_space is {list(entry.space.shape)}"
+        if array.shape != entry.space.shape or not np.can_cast(array.dtype, entry.space.dtype, "same_kind"):
+            whose, has = (f"whose field {entry.name} is ", "has there") if entry.keys else ("", "is")
+            found, expected = (f"{list(x.shape or ())} and {x.dtype}" for x in (array, entry.space))
+            return f"{whose}of shape {found}, but its observation_space {has} {expected}"
+    return ""
+
+
 class _Entry(NamedTuple):
     """Space that is not taken apart further, its path as a name and as the keys that lead to it."""
 

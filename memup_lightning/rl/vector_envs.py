@@ -19,6 +19,7 @@ from gymnasium.vector import AsyncVectorEnv, VectorEnv
 
 import memup_lightning.envs  # noqa: F401 (registers memup/...)
 from memup_lightning.exceptions import MemUPError, check_at_least, describe_error, user_code
+from memup_lightning.rl.spaces import misfit
 
 Vectorization = Literal["native", "sync", "async"]
 _EXIT_TIMEOUT = 1.0  # seconds that a process has to end
@@ -154,23 +155,18 @@ def _user_code(env: VectorEnv[Any, Any, Any], call: str) -> Iterator[None]:
         with user_code(what, _CONTRACTS[call]):
             yield
     except MemUPError as error:
-        if wrong := _outside_space(env):
-            raise MemUPError(f"{what} returned an observation of {wrong}; make the two alike") from error
+        space = env.single_observation_space
+        newest = [observation for observation in getattr(env, "_env_obs", ()) if observation is not None]
+        if wrong := next(filter(None, (misfit("observation", space, observation) for observation in newest)), ""):
+            raise MemUPError(
+                f"{what} returned an observation {wrong}; correct the environment: make the two alike"
+            ) from error
+        if isinstance(env, AsyncVectorEnv) and "broadcast" in str(error):
+            raise MemUPError(
+                f"{what} returned an observation of another shape than its observation_space ({error.__cause__}); correct "
+                "the environment (vectorization=sync names the field)"
+            ) from error
         raise
-
-
-def _outside_space(env: VectorEnv[Any, Any, Any]) -> str:
-    """Say which newest observation has another shape or dtype than the space, as Gymnasium's error does not."""
-    space = env.single_observation_space
-    for observation in getattr(env, "_env_obs", ()):
-        if observation is not None and isinstance(space, spaces.Box):
-            array = np.asarray(observation)
-            if array.shape != space.shape or not np.can_cast(array.dtype, space.dtype, "same_kind"):
-                return (
-                    f"shape {list(array.shape)} and {array.dtype}, but its observation_space is {list(space.shape)} and "
-                    f"{space.dtype}"
-                )
-    return ""
 
 
 @contextmanager

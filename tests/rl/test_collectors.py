@@ -395,6 +395,24 @@ class Broken(Counting):
         return observation, pays, *rest  # type: ignore[return-value]
 
 
+class Numbered(Counting):
+    """Shows a class number that its space does not have, at step 2 of the second episode."""
+
+    observation_space = spaces.Dict({"shelf": spaces.Discrete(3, start=1)})  # type: ignore[assignment]
+
+    def see(self) -> Any:
+        return {"shelf": 9 if (self.episode, self.t) == (1, 2) else 3}
+
+
+def test_a_class_that_the_space_does_not_have_is_refused_as_a_mistake_of_the_environment() -> None:
+    env = SyncVectorEnv([lambda: Numbered((3, 4))])
+    said = (
+        r"observation\.shelf at step 2 of episode 1 of environment 0 is 8, .* which has 3: correct the environment, or"
+    )
+    with pytest.raises(MemUPError, match=said):
+        collect_all(env, lambda seen, space: space.sample(), 3, 0)
+
+
 class Frames(Counting):
     """Shows a plain image."""
 
@@ -423,7 +441,7 @@ def test_a_number_that_cannot_be_trained_on_is_refused_with_its_place(
         cache_dir=str(tmp_path) if on_disk else None,
     )
     said = {
-        "observation": rf"observation\.a\.0\[1\] at step 2 of episode 1 of environment 0 is {shown}.*wrapper",
+        "observation": rf"observation\.a\.0\[1\] at step 2 of episode 1 of .* \(tests/Broken-v0\) is {shown}.*wrap",
         "reward": rf"environment 0 gave {shown}\S* at step 2 of its episode \(field reward\).*wrapper",
     }
     with pytest.raises(MemUPError, match=said[place]):

@@ -15,6 +15,7 @@ from memup_lightning.exceptions import MemUPError
 from memup_lightning.rl.vector_envs import make_vector_env, reset_env, step_env
 
 LENGTH = 3
+FLAGS = spaces.MultiBinary(4)
 
 
 class Broken(gymnasium.Env[Any, Any]):
@@ -61,7 +62,7 @@ class Broken(gymnasium.Env[Any, Any]):
         (
             "shape",
             r"^the step\(\) of environment '\w+' returned an observation of shape \[4\] and float32, but its "
-            r"observation_space is \[3\] and float32; make the two alike$",
+            r"observation_space is \[3\] and float32; correct the environment: make the two alike$",
         ),
         ("reward", r"step\(\) .* failed: .*with one number as the reward"),
         ("raises", r"step\(\) .* failed: KeyError: 'wheel' \(test_vector_envs.py, line \d+\)"),
@@ -72,6 +73,53 @@ def test_an_environment_whose_step_breaks_the_interface_is_refused(how: str, sai
     reset_env(env, 0, 10)
     with pytest.raises(MemUPError, match=said):
         step_env(env, np.zeros(2, np.int64), 10)
+
+
+class Fields(gymnasium.Env[Any, Any]):
+    """Shows fields, one of them not as its space has it."""
+
+    observation_space = spaces.Dict(
+        {"place": spaces.Box(-1, 1, (2,), np.float32), "parts": spaces.Tuple((spaces.Discrete(3), FLAGS))}
+    )
+    action_space = spaces.Discrete(2)
+
+    def __init__(self, **wrong: Any) -> None:
+        self.wrong = wrong
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        shown = {"place": np.zeros(2, np.float32), "parts": (1, np.zeros(4, np.int8))} | self.wrong
+        return {name: x for name, x in shown.items() if x is not None}, {}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (
+            {"place": np.zeros(3, np.float32)},
+            r"observation whose field observation\.place is of shape \[3\] and float32, but its observation_space has "
+            r"there \[2\] and float32; correct the environment",
+        ),
+        (
+            {"parts": (1, np.zeros(5, np.int8))},
+            r"field observation\.parts\.1 is of shape \[5\] .* there \[4\] and int8",
+        ),
+        ({"parts": (1,)}, r"without the field observation\.parts\.1, which its observation_space has"),
+        ({"place": None}, r"without the field observation\.place"),
+        ({"place": [[1.0], [1.0, 2.0]]}, r"field observation\.place is no array"),
+    ],
+)
+def test_a_field_of_an_observation_that_is_not_as_its_space_is_named(wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(MemUPError, match=rf"the reset\(\) of environment 'SyncVectorEnv' returned an .*{said}"):
+        reset_env(SyncVectorEnv([partial(Fields, **wrong)] * 2), 0, 10)
+
+
+def test_a_wrong_shape_in_a_process_of_its_own_is_named_too() -> None:
+    env = AsyncVectorEnv([partial(Fields, place=np.zeros(3, np.float32))])
+    try:
+        with pytest.raises(MemUPError, match=r"another shape than its observation_space .*correct the environment"):
+            reset_env(env, 0, 30)
+    finally:
+        env.close(terminate=True)
 
 
 def test_an_old_reset_is_refused() -> None:

@@ -84,6 +84,7 @@ def collect(
     fields = space_fields("observation", env.single_observation_space)
     fields |= space_fields("action", env.single_action_space) | {"reward": FieldSpec()}
     fields |= {INFO + name: FieldSpec() for name in infos_kept}
+    called = f" ({env.spec.id})" if env.spec is not None else ""
     recent = RecentSteps(fields, env.num_envs)
     env.action_space.seed(seed)
     observation, infos = driver.reset(seed)
@@ -115,7 +116,7 @@ def collect(
                 discarded += 1
             else:
                 episode = Episode(recent.last(n, int(age[n])), bool(step.terminated[n]))
-                check_episode(episode, f"episode {done[n]} of environment {n}")
+                check_episode(episode, f"episode {done[n]} of environment {n}{called}", fields)
                 if len(shown) < 2:
                     shown.add(_observation_checksums(episode))
                 yield episode
@@ -165,17 +166,21 @@ def _observation_checksums(episode: Episode) -> tuple[int, ...]:
     return tuple(zlib.crc32(array.tobytes()) for _, array in leaves)
 
 
-def check_episode(episode: Episode, place: str) -> None:
-    """Refuse numbers that are not finite or too large to train on; infos are not checked, as no network reads them.
+def check_episode(episode: Episode, place: str, fields: Mapping[str, FieldSpec] | None = None) -> None:
+    """Refuse numbers that are not finite or too large to train on, and class numbers that their space does not have; infos
+    are not checked, as no network reads them.
 
     Args:
         episode: an episode.
         place: which one it is, for the message.
+        fields: of its arrays; None: class numbers are not checked.
 
     Raises:
         MemUPError: naming field, place, step and value.
     """
     for name, array in episode.arrays.items():
+        if fields is not None and fields[name].type == "token":
+            _check_classes(name, array, fields[name].classes, place)
         if array.dtype.kind != "f" or name.startswith(INFO):
             continue
         if not array.size or (array.min() >= -MAX_MAGNITUDE and array.max() <= MAX_MAGNITUDE):  # False for NaN
@@ -185,6 +190,17 @@ def check_episode(episode: Episode, place: str) -> None:
             f"{name}{entry or ''} at step {step} of {place} is {array[(step, *entry)]:g}; give finite numbers of magnitude "
             f"{MAX_MAGNITUDE:g} at most: correct or clip them with a wrapper"
         )
+
+
+def _check_classes(name: str, array: npt.NDArray[Any], classes: int, place: str) -> None:
+    if not array.size or (array.min() >= 0 and array.max() < classes):
+        return
+    step, *entry = np.argwhere((array < 0) | (array >= classes))[0].tolist()
+    by, larger = ("policy", "") if name.startswith("action") else ("environment", ", or declare a larger space")
+    raise MemUPError(
+        f"{name}{entry or ''} at step {step} of {place} is {array[(step, *entry)]}, counted from the first of its space, "
+        f"which has {classes}: correct the {by}{larger}"
+    )
 
 
 class RecentSteps:
