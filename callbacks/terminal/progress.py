@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pytorch_lightning import LightningModule, Trainer
@@ -16,6 +17,7 @@ from memup_lightning.runs.parts import recorded_data
 
 _REDRAWN = 20  # updates between two redraws of the bar
 _SILENCE = 60.0  # seconds after which a line says how far the run is, without an evaluation too
+_VALIDATION = "val/"
 _FORMS: dict[str, tuple[str | None, str, str]] = {  # what a line contains: how it names a metric, and how it writes it
     "val/memory_gain": ("memory gain", ".2f", " bits"),
     "val/accuracy": (None, ".3f", ""),
@@ -30,14 +32,15 @@ _FORMS: dict[str, tuple[str | None, str, str]] = {  # what a line contains: how 
 class Progress(TQDMProgressBar):
     """Callback that shows how far a run is: a bar on a terminal and in a notebook, else a line an evaluation.
 
-    Where there is no evaluation for a minute, a line comes all the same. The command line adds it where the config has
-    no progress bar; ``--trainer.enable_progress_bar=false`` leaves it out.
+    Where there is no evaluation for a minute, a line comes all the same; it says of which update the last evaluation was.
+    The command line adds it where the config has no progress bar; ``--trainer.enable_progress_bar=false`` leaves it out.
     """
 
     def __init__(self) -> None:
         super().__init__(refresh_rate=_REDRAWN)
         self._draws = sys.stdout.isatty() or "ipykernel" in sys.modules
         self._last = (0.0, 0)  # seconds and updates of the last line
+        self._validated = 0  # update of the last validation; 0: there was none
 
     @property
     def is_enabled(self) -> bool:
@@ -47,6 +50,7 @@ class Progress(TQDMProgressBar):
     def on_train_start(self, *args: Any) -> None:
         super().on_train_start(*args)
         self._last = time.perf_counter(), self.trainer.global_step
+        self._validated = 0
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         if self._draws:
@@ -57,6 +61,7 @@ class Progress(TQDMProgressBar):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_validation_end(trainer, pl_module)
         if not self._draws and trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
+            self._validated = trainer.global_step
             self._print(trainer)
 
     def _print(self, trainer: Trainer) -> None:
@@ -66,12 +71,22 @@ class Progress(TQDMProgressBar):
         self._last = time.perf_counter(), trainer.global_step
         rate = (self._last[1] - updates) / max(self._last[0] - seconds, 1e-9)
         metrics = last_metrics(trainer)
-        found = [
-            f"{label or accuracy_name(metrics)} {metrics[name]:{form}}{unit}"
-            for name, (label, form, unit) in _FORMS.items()
-            if metrics.get(name) is not None
-        ]
+        fresh = self._validated == self._last[1]
+        found = _shown(metrics, lambda name: fresh or not name.startswith(_VALIDATION))
         module, data = trainer.lightning_module, recorded_data(trainer)
         if isinstance(module, ChunkLearner) and module.needs_targets() and data is not None and data.awaits_selection():
             found.append("no targets chosen yet")
-        print(f"update {self._last[1]:,}: {', '.join([*found, f'{rate:,.0f} updates/s'])}", flush=True)
+        found.append(f"{rate:,.0f} updates/s" if rate >= 10 else f"{rate:.2g} updates/s")
+        line = f"update {self._last[1]:,}: {', '.join(found)}"
+        if not fresh and self._validated and (before := _shown(metrics, lambda name: name.startswith(_VALIDATION))):
+            line += f" ({', '.join(before)} at update {self._validated:,})"
+        print(line, flush=True)
+
+
+def _shown(metrics: Mapping[str, float | None], counts: Callable[[str], bool]) -> list[str]:
+    """Format the metrics of a line whose names count."""
+    return [
+        f"{label or accuracy_name(metrics)} {metrics[name]:{form}}{unit}"
+        for name, (label, form, unit) in _FORMS.items()
+        if counts(name) and metrics.get(name) is not None
+    ]

@@ -36,6 +36,22 @@ def test_without_a_terminal_every_evaluation_prints_one_line_and_no_bar(capsys: 
     assert "memory gain" in lines[1]
 
 
+def test_a_line_between_two_evaluations_says_of_which_update_the_last_one_was(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("memup_lightning.callbacks.terminal.progress._SILENCE", 0.0)
+    lines = {line.split(":")[0]: line for line in printed(capsys, Progress()).splitlines() if "update" in line}
+    evaluated = lines["update 10"].removeprefix("update 10: ")
+    gain = evaluated[: evaluated.index(" bits") + 5]
+    assert "updates/s (" not in evaluated
+    before, between = lines["update 9"], lines["update 11"]
+    assert "(" not in before
+    assert "tolerance" not in before
+    assert between.startswith("update 11: loss ")
+    assert f"updates/s ({gain}" in between
+    assert between.endswith(" at update 10)")
+
+
 def test_a_line_says_that_no_targets_are_chosen_yet_and_not_of_a_baseline(capsys: pytest.CaptureFixture[str]) -> None:
     data = data_of()
     quiet_trainer(10, [Progress()], enable_progress_bar=True, val_check_interval=10, check_val_every_n_epoch=None).fit(
