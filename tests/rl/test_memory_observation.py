@@ -347,3 +347,27 @@ def test_numbers_that_are_not_finite_and_steps_before_a_reset_are_refused() -> N
     env.unwrapped.observation_space.sample = lambda: np.array([0, np.nan])  # type: ignore[method-assign]
     with pytest.raises(MemUPError, match="environment 0 gave nan"):
         env.step(2)
+
+
+def baselines() -> Any:
+    """A vector environment of Stable-Baselines3, as far as the wrappers look at it."""
+    base = type("VecEnv", (), {"__module__": "stable_baselines3.common.vec_env.base_vec_env"})
+    return type("DummyVecEnv", (base,), {})()
+
+
+@pytest.mark.parametrize(
+    ("wrapper", "make", "said"),
+    [
+        (MemoryObservation, lambda: SyncVectorEnv([Walk]), "SyncVectorEnv, .*; wrap it with VectorMemoryObservation$"),
+        (MemoryObservation, baselines, "DummyVecEnv, .* of Stable-Baselines3; .*wrapper_class=MemoryObservation"),
+        (MemoryObservation, lambda: Walk, r"the class Walk; give an environment .* gymnasium\.Env$"),
+        (VectorMemoryObservation, Walk, "Walk, a single environment; wrap it with MemoryObservation$"),
+        (VectorMemoryObservation, baselines, "DummyVecEnv, .* of Stable-Baselines3; .*wrapper_class=MemoryObservation"),
+        (VectorMemoryObservation, object, r"object; give a vector environment .* gymnasium\.vector\.VectorEnv$"),
+    ],
+)
+def test_an_environment_of_another_type_is_refused_with_the_wrapper_that_takes_it(
+    wrapper: Any, make: Callable[[], Any], said: str
+) -> None:
+    with pytest.raises(MemUPError, match=f"^{wrapper.__name__} was given {said}"):
+        wrapper(make(), memory_of(Walk()))

@@ -11,6 +11,7 @@ from gymnasium.utils import RecordConstructorArgs
 
 from memup_lightning.modules.memory_task import MemoryTask
 from memup_lightning.rl.wrappers.env_memory import EnvMemory
+from memup_lightning.rl.wrappers.env_type import check_env_type
 from memup_lightning.rl.wrappers.frozen import FrozenParts
 from memup_lightning.rl.wrappers.spaces import ObservationWithMemory
 
@@ -31,11 +32,12 @@ class MemoryObservation(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructor
             ended with; or a model.
 
     Raises:
-        MemUPError: no such checkpoint, or an environment with other observations or actions than the memory was trained
-            on.
+        MemUPError: an environment of another type, no such checkpoint, or an environment with other observations or actions
+            than the memory was trained on.
     """
 
     def __init__(self, env: gymnasium.Env[Any, Any], checkpoint: str | Path | MemoryTask | FrozenParts) -> None:
+        check_env_type("MemoryObservation", env, gymnasium.Env)
         gymnasium.Wrapper.__init__(self, env)
         self._memory = EnvMemory(checkpoint, env.observation_space, env.action_space)
         given = str(checkpoint) if isinstance(checkpoint, str | Path) else self._memory.parts

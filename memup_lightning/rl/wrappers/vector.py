@@ -13,6 +13,7 @@ from memup_lightning.modules.memory_task import MemoryTask
 from memup_lightning.rl.collectors.env_driver import autoreset_mode, require_final
 from memup_lightning.rl.spaces import take_envs
 from memup_lightning.rl.wrappers.env_memory import EnvMemory
+from memup_lightning.rl.wrappers.env_type import check_env_type
 from memup_lightning.rl.wrappers.frozen import FrozenParts
 from memup_lightning.rl.wrappers.spaces import ObservationWithMemory
 from memup_lightning.typing import BoolArray, FloatArray
@@ -32,11 +33,12 @@ class VectorMemoryObservation(VectorWrapper[Any, Any, Any, Any, Any]):
             ended with; or a model.
 
     Raises:
-        MemUPError: no such checkpoint, or an environment with other observations or actions than the memory was trained
-            on.
+        MemUPError: an environment of another type, no such checkpoint, or an environment with other observations or actions
+            than the memory was trained on.
     """
 
     def __init__(self, env: VectorEnv[Any, Any, Any], checkpoint: str | Path | MemoryTask | FrozenParts) -> None:
+        check_env_type("VectorMemoryObservation", env, VectorEnv)
         super().__init__(env)
         single = env.single_observation_space
         self._memory = EnvMemory(checkpoint, single, env.single_action_space, env.num_envs)
