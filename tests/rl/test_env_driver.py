@@ -153,3 +153,23 @@ def test_a_class_that_the_space_does_not_have_is_refused_with_its_place() -> Non
     player = collector(SyncVectorEnv([partial(Beyond, 9)] * 2))
     with pytest.raises(MemUPError, match=r"environment 0 gave class 3 at step 3 of its episode \(field observation\)"):
         player.collect(agent("PPO", player), 8)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_environments_that_never_end_are_warned_of_once(
+    mode: AutoresetMode, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("memup_lightning.rl.collectors.env_driver._ENDLESS", 5)
+
+    def warned(length: int) -> list[str]:
+        caplog.clear()
+        driver = EnvDriver(vector(mode, partial(Counting, length), partial(Counting, length + 1)))
+        driver.reset(0)
+        for _ in range(15):
+            driver.step(np.zeros(2, np.int64))
+        return caplog.messages
+
+    assert warned(5) == []
+    (said,) = warned(6)
+    assert "no episode of SyncVectorEnv has ended after 5 steps" in said
+    assert "--data.env_kwargs.max_episode_steps" in said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -14,6 +15,9 @@ from memup_lightning.exceptions import MemUPError
 from memup_lightning.rl.vector_envs import reset_env, reset_some, step_env
 from memup_lightning.specs import FieldSpec
 from memup_lightning.typing import Arrays, BoolArray, FloatArray, IntArray
+
+_log = logging.getLogger(__name__)
+_ENDLESS = 50_000  # steps of each environment without the end of an episode, after which there is a warning
 
 
 class EnvStep(NamedTuple):
@@ -46,6 +50,8 @@ class EnvStep(NamedTuple):
 class EnvDriver:
     """Driver that steps a vector environment, and resets environments that do not reset themselves.
 
+    It warns once where after 50,000 steps of each environment no episode has ended.
+
     Args:
         env: closed by the caller.
         timeout: seconds to wait for a step of environments in processes of their own.
@@ -62,6 +68,7 @@ class EnvDriver:
         self.mode = autoreset_mode(env)
         self.step_index: IntArray = np.zeros(env.num_envs, np.int64)
         self._resetting = np.zeros(env.num_envs, np.bool_)
+        self._steps: int | None = 0  # until the first episode ends; None afterwards
 
     def reset(self, seed: int) -> tuple[Any, Mapping[str, Any]]:
         """Begin the first episodes.
@@ -83,6 +90,7 @@ class EnvDriver:
         reward = np.asarray(rewards, np.float32)
         check_finite({"reward": reward}, self.step_index)
         over = terminated | truncated
+        self._watch_end(over)
         valid = ~self._resetting
         final, discarded = None, _discarded(infos, self.env.num_envs)
         if self.mode == AutoresetMode.NEXT_STEP:
@@ -97,6 +105,19 @@ class EnvDriver:
                 infos = {**infos, **{name: _merged(infos.get(name), x, over) for name, x in new.items()}}
         self.step_index = np.where(is_first, 0, self.step_index + 1)
         return EnvStep(observation, reward, terminated, truncated, valid, is_first, final, discarded, infos)
+
+    def _watch_end(self, over: BoolArray) -> None:
+        if self._steps is None:
+            return
+        self._steps = None if over.any() else self._steps + 1
+        if self._steps == _ENDLESS:
+            name = self.env.spec.id if self.env.spec is not None else type(self.env).__name__
+            _log.warning(
+                "no episode of %s has ended after %s steps; if none ever ends, give it a time limit: "
+                "--data.env_kwargs.max_episode_steps=1000, or gymnasium.wrappers.TimeLimit",
+                name,
+                f"{_ENDLESS:,}",
+            )
 
 
 def autoreset_mode(env: VectorEnv[Any, Any, Any]) -> AutoresetMode:
