@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from typing import Any
 
 from pytorch_lightning import Trainer
 from torch.utils._pytree import tree_map
 
 _DIVERGENCE_FACTOR = 1e3  # times the best error of a run, past which it counts as diverged
+_TOLERANCE = "within the tolerance"
 _SMALL, _HUGE = 1e6, 1e20  # an error up to the first never counts, one past the second always
 
 
@@ -25,7 +26,15 @@ def last_metrics(trainer: Trainer) -> dict[str, float | None]:
 
 def accuracy_name(metrics: Container[str]) -> str:
     """Return what ``val/accuracy`` is called where people read it: of numbers it is the share within the tolerance."""
-    return "within the tolerance" if "val/mse" in metrics else "accuracy"
+    return _TOLERANCE if "val/mse" in metrics else "accuracy"
+
+
+def printed_names(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return metrics of ``validate`` or ``test`` by the names that people read: the accuracy of numbers is the share within
+    the tolerance."""
+    keys = {name: name.partition("/")[2] for name in metrics}
+    shares = ("accuracy", "local_accuracy") if "mse" in keys.values() else ()
+    return {f"{name} ({_TOLERANCE})" if keys[name] in shares else name: x for name, x in metrics.items()}
 
 
 def finite_tree(value: Any) -> Any:

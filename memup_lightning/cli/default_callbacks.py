@@ -7,7 +7,9 @@ from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import BasePredictionWriter, Checkpoint, ModelCheckpoint, ModelSummary, ProgressBar
 
 from memup_lightning.callbacks import BestWeights, PredictionWriter, Progress, RunReport, RunSummary, Verdict
+from memup_lightning.callbacks.metrics import printed_names
 from memup_lightning.cli.messages import import_path
+from memup_lightning.runs.lightning_private import rename_printed_metrics
 from memup_lightning.runs.parts import find_callback, parts
 
 _SWITCHES: dict[str, type] = {
@@ -53,7 +55,8 @@ def make_checkpoint() -> ModelCheckpoint:
 
 def replace_lightnings(trainer: Trainer, config: Namespace) -> None:
     """Let our own progress, summary and checkpoint take the place of those that Lightning adds where the config names
-    none."""
+    none; and our names of metrics that of Lightning's in its table of ``validate`` and ``test``."""
+    rename_printed_metrics(trainer, printed_names)
     named = [import_path(x.class_path) for x in config.callbacks or [] if isinstance(x, Namespace)]
     used = parts(trainer).callbacks
     for base, make in ((ProgressBar, Progress), (ModelSummary, RunSummary), (Checkpoint, make_checkpoint)):

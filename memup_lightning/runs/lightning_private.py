@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
 from jsonargparse import ArgumentParser, _parameter_resolvers, _typehints
@@ -47,6 +48,18 @@ def is_mid_update(trainer: Trainer) -> bool:
 def drop_sigterm_broadcast(trainer: Trainer) -> None:
     """Drop the collective that Lightning calls before every batch to ask whether SIGTERM arrived at any rank."""
     trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
+
+
+def rename_printed_metrics(trainer: Trainer, rename: Callable[[Mapping[str, Any]], dict[str, Any]]) -> None:
+    """Rename the metrics in the table that Lightning prints after ``validate`` and ``test``.
+
+    Args:
+        trainer: of the run.
+        rename: makes a result with the names to print, of one with those that are logged.
+    """
+    for loop in (trainer.validate_loop, trainer.test_loop):
+        show = loop._print_results
+        loop._print_results = lambda results, stage, show=show: show([*map(rename, results)], stage)  # type: ignore[method-assign, misc]
 
 
 def given_version(logger: Logger) -> int | str | None:

@@ -185,9 +185,12 @@ def test_a_scheduler_that_waits_for_a_metric_lowers_the_rate_after_an_epoch(run:
 
 
 @pytest.mark.parametrize(("subcommand", "metric"), [("validate", "val/accuracy"), ("test", "test/accuracy")])
-def test_a_checkpoint_is_evaluated(run: Run, checkpoint: str, subcommand: str, metric: str) -> None:
+def test_a_checkpoint_is_evaluated(
+    run: Run, checkpoint: str, subcommand: str, metric: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     cli = run(subcommand, "--ckpt_path", checkpoint)
     assert metric in cli.trainer.callback_metrics
+    assert f" {metric} (within the tolerance) " in capsys.readouterr().out  # as fit calls it
     held = torch.load(checkpoint, weights_only=True)["state_dict"]
     assert all(torch.equal(held[name], x) for name, x in cli.model.state_dict().items())
 

@@ -20,6 +20,10 @@ PARTS: dict[str, Callable[[Trainer], Any]] = {
     "epoch_loop._should_check_val_fx": lambda trainer: trainer.fit_loop.epoch_loop._should_check_val_fx,
     "epoch_loop._broadcast_sigterm_tensor": lambda trainer: trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor,
     "epoch_loop.restarted_on_train_batch_end": lambda trainer: trainer.fit_loop.epoch_loop.restarted_on_train_batch_end,
+    "test_loop._print_results": lambda trainer: (
+        trainer.test_loop._print_results,
+        trainer.validate_loop._print_results,
+    ),
     "LightningCLI._prepare_subcommand_parser": lambda trainer: LightningCLI._prepare_subcommand_parser,
     "CSVLogger._version": lambda trainer: CSVLogger(trainer.default_root_dir)._version,
     "wandb.Run._detect_and_apply_job_inputs": lambda trainer: wandb.Run._detect_and_apply_job_inputs,
