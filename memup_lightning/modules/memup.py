@@ -15,6 +15,7 @@ from memup_lightning.exceptions import MemUPError, check_at_least
 from memup_lightning.models.certain_steps import CertainSteps
 from memup_lightning.models.regularizers import drift
 from memup_lightning.models.uncertainty import Uncertainty
+from memup_lightning.modules.losses import are_few
 from memup_lightning.modules.memory_task import MemoryOptions
 from memup_lightning.modules.states.replay import Replay
 from memup_lightning.modules.targets.refresh import TargetRefresh
@@ -25,6 +26,7 @@ from memup_lightning.typing import IntArray
 
 _MARGIN = 1.0  # nats below the most uncertain target, down to which the outcome of a state's own step counts
 _OWN_SHARE = 0.25  # of a lane's loss that its own outcomes have at least; with all of it, noise among them is memorized
+_GAPS = 3  # between the prediction points of a chunk, by default
 _MIN_SIZE = 1e-6  # of a memory that holds nothing
 
 
@@ -39,7 +41,8 @@ class MemUP(TargetTask):
     Args:
         task: specification of the data; the command line takes it from the datamodule.
         predict_every: distance of the prediction points in a chunk, counted back from its last step. 1: every state of
-            the chunk must explain the targets; r: only the last one.
+            the chunk must explain the targets; r: only the last one. By default a third of the chunk, which makes four
+            points.
         current_step: whether every state must explain the outcome of its own step too: the ``{t}`` of the loss. By default
             (None) where the local predictor is nearly as uncertain of it (by 1 nat) as of the most uncertain target.
         uncertainty: how steps are scored for selection.
@@ -65,7 +68,7 @@ class MemUP(TargetTask):
     def __init__(
         self,
         task: TaskSpec | dict[str, Any],
-        predict_every: int = 1,
+        predict_every: int | None = None,
         current_step: bool | None = None,
         uncertainty: Uncertainty | None = None,
         num_clusters: int | None = None,
@@ -128,19 +131,34 @@ class MemUP(TargetTask):
     def loss_place(self, chunk: Chunk, name: str, index: list[int]) -> tuple[int, int]:
         if name == "memory_loss":
             lane, point, _ = index
-            index = [lane, (chunk.num_steps - 1) % self.predict_every + point * self.predict_every]
+            index = [lane, list(range(chunk.num_steps))[self._prediction_points(chunk)][point]]
         return super().loss_place(chunk, name, index)
 
+    def _prediction_points(self, chunk: Chunk) -> slice:
+        last = chunk.num_steps - 1
+        every = max(1, last // _GAPS) if self.predict_every is None else self.predict_every
+        return slice(last % every, None, every)
+
     def _target_loss(self, chunk: Chunk, targets: StepBatch, memory: Tensor) -> tuple[Tensor, Tensor]:
-        points = slice((chunk.num_steps - 1) % self.predict_every, None, self.predict_every)
+        points = self._prediction_points(chunk)
         time = (chunk.start[:, None] + torch.arange(chunk.num_steps, device=memory.device))[:, points]
-        context = self.context_encoder(targets.context)  # [B, K, C]: once, not once per pair
-        distance = targets.position[:, None] - time[:, :, None]  # [B, P, K]
-        # [B, P, K, parameters]; a target behind its point does not count
-        params = self.predictor(context[:, None], memory[:, points, None], distance.clamp(min=0))
-        outcome = targets.outcome[:, None].expand(*params.shape[:3], *targets.outcome.shape[2:])
+        memory = memory[:, points]
+        distance = targets.position[:, None] - time[:, :, None]  # [B, P, K]; a target behind its point does not count
         counts = chunk.valid[:, points, None] & targets.valid[:, None] & (distance >= 0)
-        return self.outcome.memory_loss(params, outcome), counts
+        ahead = distance.clamp(min=0)
+        pairs = counts.any(1)  # of a lane and a target, [B, K]
+        # For a pair of its own a lane's states pass the predictor's first layer once more.
+        if not are_few(pairs, pairs.shape[1] // 2):
+            context = self.context_encoder(targets.context)  # [B, K, C]: once, not once per pair of state and target
+            params = self.predictor(context[:, None], memory[:, :, None], ahead)  # [B, P, K, parameters]
+            outcome = targets.outcome[:, None].expand(*params.shape[:3], *targets.outcome.shape[2:])
+            return self.outcome.memory_loss(params, outcome), counts
+        lane, target = pairs.nonzero(as_tuple=True)
+        context = self.context_encoder({name: x[lane, target] for name, x in targets.context.items()})
+        params = self.predictor(context[:, None], memory[lane], ahead[lane, :, target])  # [pairs, P, parameters]
+        outcome = targets.outcome[lane, target][:, None].expand(*params.shape[:2], *targets.outcome.shape[2:])
+        loss = self.outcome.memory_loss(params, outcome)
+        return loss.new_zeros(*pairs.shape, loss.shape[1]).index_put((lane, target), loss).transpose(1, 2), counts
 
     def _current_loss(self, chunk: Chunk, targets: StepBatch, memory: Tensor) -> tuple[Tensor, Tensor]:
         context, counts = chunk.windows(self.task.window), chunk.has_outcome
@@ -151,11 +169,20 @@ class MemUP(TargetTask):
                 own = self.outcome.uncertainty(self.local(context))
             self._uncertainty_ahead = ahead, targets.valid
             counts = counts & targets.valid.any(1, keepdim=True) & (own >= most - _MARGIN)
-        params = self.predictor(self.context_encoder(context), memory)
+        if are_few(counts):
+            places = counts.nonzero(as_tuple=True)
+            params = self.predictor(
+                self.context_encoder({name: x[places] for name, x in context.items()}), memory[places]
+            )
+            loss = self.outcome.memory_loss(params, chunk.outcome[places])
+            loss = loss.new_zeros(counts.shape).index_put(places, loss)
+        else:
+            params = self.predictor(self.context_encoder(context), memory)
+            loss = self.outcome.memory_loss(params, chunk.outcome).where(counts, 0)
         # One outcome at the end of an episode, which is what a run is measured by, would be lost among the other steps of
         # its chunk: however few steps count, they have a quarter of what all would have. A chunk without any adds nothing.
         share = _OWN_SHARE * chunk.valid.sum(1, keepdim=True) / counts.sum(1, keepdim=True).clamp(min=1)
-        return self.outcome.memory_loss(params, chunk.outcome).where(counts, 0) * share.clamp(min=1), chunk.valid
+        return loss * share.clamp(min=1), chunk.valid
 
     def after_update(self) -> None:
         super().after_update()

@@ -119,7 +119,8 @@ def naive_far_loss(model: MemUP, source: ArrayEpisodes, chunk: Chunk) -> Tensor:
     for lane in range(chunk.lanes):
         episode, start = int(chunk.episode[lane]), int(chunk.start[lane])
         memory = memory_of(model, chunk, lane)
-        for place in range(chunk.num_steps - 1, -1, -model.predict_every):
+        every = model.predict_every or max(1, (chunk.num_steps - 1) // 3)
+        for place in range(chunk.num_steps - 1, -1, -every):
             if start + place >= LENGTHS[episode]:
                 continue
             for k in chunk.targets.position[lane].tolist():
@@ -139,10 +140,10 @@ def first_chunks(source: ArrayEpisodes, task: TaskSpec, selector: Selector, cont
     return chunks[:4]
 
 
-@pytest.mark.parametrize("predict_every", [1, 3, R, 4])
+@pytest.mark.parametrize("predict_every", [None, 1, 3, R, 4])
 @pytest.mark.parametrize("outcome", [GaussianOutcome, QuantileOutcome, CategoricalOutcome])
 @pytest.mark.parametrize("k", [1, 3])
-def test_the_loss_is_the_mean_over_pairs_of_point_and_target(predict_every: int, outcome: Any, k: int) -> None:
+def test_the_loss_is_the_mean_over_pairs_of_point_and_target(predict_every: int | None, outcome: Any, k: int) -> None:
     source = episodes(classes=4 if outcome is CategoricalOutcome else 0)
     task = task_of(source)
     model = model_of(task, predict_every=predict_every, outcome=outcome)
@@ -150,6 +151,23 @@ def test_the_loss_is_the_mean_over_pairs_of_point_and_target(predict_every: int,
         memory, _ = model.unroll(chunk, None)
         loss = model.losses(chunk, memory)["memory_loss"]
         assert torch.allclose(loss, naive_far_loss(model, source, chunk), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_where_few_places_count_the_loss_and_its_gradients_are_those_of_all(k: int, monkeypatch: Any) -> None:
+    source = episodes()
+    task = task_of(source)
+    chunk = first_chunks(source, task, TopK(k), contexts=True)[0]
+    found = []
+    for few in (False, True):
+        monkeypatch.setattr("memup_lightning.modules.memup.are_few", lambda *_, few=few: few)
+        model = model_of(task, current_step=True)
+        losses = model.losses(chunk, model.unroll(chunk, None)[0])
+        sum(losses.values(), torch.zeros(())).backward()
+        found.append([*losses.values(), *(p.grad for p in model.parameters() if p.grad is not None)])
+    assert len(found[0]) == len(found[1])
+    for x, y in zip(*found, strict=True):
+        assert torch.allclose(x, y, atol=1e-6, rtol=1e-5)
 
 
 def by_lane(terms: Sequence[Sequence[Tensor]], chunk: Chunk) -> Tensor:
