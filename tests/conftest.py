@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from functools import partial
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -37,6 +38,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             raise pytest.UsageError(f"{item.nodeid}: the id holds an address; give ids to parametrize")
         if is_long(item.nodeid):
             item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_module_imported_twice() -> Iterator[None]:
+    """A module that was imported again leaves two classes of one name, and short class names are ambiguous from then on."""
+    yield
+    encoders = [x for x in torch.nn.Module.__subclasses__() if x.__name__ == "StepEncoder"]
+    assert len(encoders) <= 1, f"a test of this file imported the package again: {encoders}"
 
 
 @pytest.fixture(autouse=True)
