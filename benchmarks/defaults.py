@@ -4,7 +4,7 @@
         [--json PATH]
 
 `shipped` is `fit` on the config, `defaults` on what is left of it when model, callbacks and gradient clipping are the
-defaults, and of the data the task's own keys, `chunk_length` and `lanes` stay. `parts` are the defaults with a few of
+defaults, and of the data the task's own keys and `chunk_length` stay. `parts` are the defaults with a few of
 the config's settings: schedule and networks of the mazes, Explainable among noise. All are evaluated at the same updates
 and end by the config's EarlyStopping, at the config's `max_steps`, or after `--minutes` of training; `met` says which runs
 met the criterion. adding has none: its squared error at the end is compared. Three tasks are shorter than in their config.
@@ -27,7 +27,7 @@ from benchmarks.tasks import CORE, DATA, MODEL
 from memup_lightning.datamodules.recorded.base import StreamOptions
 
 TITLE = "Shipped configs and the defaults: mean (range) over seeds"
-KEPT = {"chunk_length", "lanes"}
+KEPT = {"chunk_length"}
 SHORTER = {
     "tmaze_1m": [f"{DATA}.length=100000", "--trainer.val_check_interval=500"],
     "tmaze_random_hint": [f"{DATA}.length=10000", "--trainer.val_check_interval=500"],

@@ -58,6 +58,10 @@ def _without_replay(data: EpisodeDataModule) -> None:
     data.default_schedule = lambda: False  # type: ignore[method-assign]
 
 
+def _with_64_lanes(data: EpisodeDataModule) -> None:
+    data.default_lanes = lambda: 64  # type: ignore[method-assign]
+
+
 def _to_the_end(data: EpisodeDataModule) -> None:
     data.restart = [0.0]
 
@@ -80,6 +84,8 @@ VARIANTS: dict[str, Variant] = {
     "none": Variant(),
     "replay": Variant(prepare=_without_replay),
     "horizons": Variant(prepare=_to_the_end),
+    "256 lanes": Variant(prepare=_with_64_lanes),
+    "four points": Variant({"predict_every": 1}),
     "four targets": Variant(prepare=partial(_selecting, TopK(1))),
     "margin": Variant(prepare=partial(_selecting, Proportional(4))),
     "own step": Variant({"current_step": False}),

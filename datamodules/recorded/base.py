@@ -35,11 +35,14 @@ STAGES: dict[str, tuple[Split, ...]] = {
 """Splits that a stage reads; ``predict`` reads the one that was chosen."""
 
 
+_LANES, _LANES_OF_IMAGES = 256, 64
+
+
 class StreamOptions(TypedDict, total=False):
     """Arguments of :class:`EpisodeDataModule`, which each of its subclasses takes as well."""
 
     chunk_length: int
-    lanes: int
+    lanes: int | None
     selector: Selector | None
     restart: list[float] | None
     curriculum: dict[int, int] | None
@@ -58,8 +61,10 @@ class EpisodeDataModule(RecordedSplits):
 
     Args:
         chunk_length: steps of a chunk, r: how far gradients go back.
-        lanes: episodes that are played at once, B: the batch size. It counts the lanes of all ranks together, which split
-            it evenly: the run is the same on any number of them.
+        lanes: episodes that are played at once, B: the batch size; by default 256, or 64 where a step holds an image, whose
+            encoding takes most of an update. What is rare, or must be told from much that is like it, is in few lanes at
+            a time. It counts the lanes of all ranks together, which split it evenly: the run is the same on any number
+            of them.
         selector: which later steps a chunk gets as targets; by default four at most, drawn in proportion to their
             uncertainty from those within 0.3 nats of the most uncertain one.
         restart: probabilities for a lane to leave its episode at a chunk's end, spread over the lanes; ``[0]``: all play to
@@ -86,7 +91,7 @@ class EpisodeDataModule(RecordedSplits):
     def __init__(
         self,
         chunk_length: int = 10,
-        lanes: int = 64,
+        lanes: int | None = None,
         selector: Selector | None = None,
         restart: list[float] | None = None,
         curriculum: dict[int, int] | None = None,
@@ -110,7 +115,7 @@ class EpisodeDataModule(RecordedSplits):
             raise MemUPError(f"loss_free={loss_free}: give a share of the training episodes, at least 0 and below 1")
         self._selector_given = selector is not None
         self.chunk_length = chunk_length
-        self.lanes = lanes
+        self._given_lanes = lanes
         self.restart = restart
         self.curriculum = curriculum or {}
         self.chunks_per_epoch = chunks_per_epoch
@@ -124,6 +129,15 @@ class EpisodeDataModule(RecordedSplits):
         self.seed = int(os.environ.get("PL_GLOBAL_SEED", 0)) if seed is None else seed
         self._lanes: TrainingLanes | None = None
         self._stream: ChunkStream | None = None
+
+    @property
+    def lanes(self) -> int:
+        """Episodes that are played at once."""
+        return self.default_lanes() if self._given_lanes is None else self._given_lanes
+
+    def default_lanes(self) -> int:
+        """Return the number of lanes where none was given."""
+        return _LANES_OF_IMAGES if any(x.type == "image" for x in self.task.fields.values()) else _LANES
 
     def check_ranks(self, num_ranks: int) -> None:
         share_of_lanes(self.lanes, "data.init_args.lanes", num_ranks)

@@ -129,7 +129,6 @@ class LaneSchedule(Protocol):
 class ChunkSource(Protocol):
     """Datamodule of recorded episodes, with their targets and the training lanes."""
 
-    lanes: int
     chunk_length: int
     chunks_per_epoch: int
     seed: int
@@ -137,6 +136,10 @@ class ChunkSource(Protocol):
     @property
     def task(self) -> TaskSpec:
         """Specification of the data."""
+
+    @property
+    def lanes(self) -> int:
+        """Episodes that are played at once, on all ranks together."""
 
     def default_schedule(self) -> bool:
         """Return whether nothing was set of where lanes play, and some of them may play from stored states."""

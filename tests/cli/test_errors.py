@@ -206,7 +206,7 @@ def test_a_misspelt_class_in_a_list_of_a_config(fails: Fails, tmp_path: Path) ->
         ("--data.init_args.length=null", "int"),
         ("--data.init_args.mode=null", "one of L, LN, LNR"),
         ("--model.init_args.memory.init_args.hidden_size=null", "int"),
-        ("--model.init_args.predict_every=null", "int"),
+        ("--data.init_args.probes=null", "int"),
     ],
 )
 def test_a_value_of_the_wrong_type_is_named_with_the_right_one(fails: Fails, option: str, expected: str) -> None:

@@ -42,8 +42,8 @@ def test_options_are_the_arguments_of_their_class(options: Any, takes: list[type
 @pytest.mark.parametrize(
     ("name", "lines"),
     [
-        ("CopyDataModule", ["--data.lanes LANES", "batch size", "default: 64", "--data.seed SEED"]),
-        ("GymnasiumDataModule", ["--data.gamma GAMMA", "default: reward", "--data.lanes LANES", "default: 64"]),
+        ("CopyDataModule", ["--data.lanes LANES", "batch size", "default: null", "--data.seed SEED"]),
+        ("GymnasiumDataModule", ["--data.gamma GAMMA", "default: reward", "--data.lanes LANES", "by default 256"]),
         ("JointDataModule", ["--data.greedy", "default: native", "--data.env_id ENV_ID", "--data.memory_updates"]),
     ],
 )

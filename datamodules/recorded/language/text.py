@@ -27,6 +27,7 @@ Part = tuple[TextFile, int, int]
 
 _LONGEST = 10_000  # steps of an episode, by default
 _FEWEST_CHUNKS = 10  # of an episode, by default
+_LANES = 64  # by default
 _COUNTED = 1 << 20  # tokens that are counted at once
 _PARTS: dict[Split, str] = {"train": "training", "val": "validation", "test": "test"}
 
@@ -172,6 +173,9 @@ class TextDataModule(EpisodeDataModule):
             own = self.texts("train").total_steps // self.lanes
             length = min(max(own, _FEWEST_CHUNKS * self.chunk_length), _LONGEST)
         return NextTokenEpisodes(self.texts(split), length, self.task.fields[TOKEN], self.task.outcome)
+
+    def default_lanes(self) -> int:
+        return _LANES  # each plays a part of the text
 
     def describe(self) -> dict[str, str]:
         rows = super().describe()

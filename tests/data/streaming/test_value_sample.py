@@ -54,7 +54,7 @@ def test_every_rank_samples_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     for rank in (0, 1):
         monkeypatch.setattr(training_lanes, "rank", lambda rank=rank: rank)
         monkeypatch.setattr(training_lanes, "share_of_lanes", lambda lanes, option: lanes // 2)
-        data = TMazeDataModule(length=20, num_train=8, seed=1)
+        data = TMazeDataModule(length=20, num_train=8, lanes=64, seed=1)
         data.setup("fit")
         assert data.training_lanes().schedule.first_lane == rank * 32
         found.append(data.training_lanes().sample_values(["reward"])["reward"])
