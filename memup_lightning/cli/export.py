@@ -27,6 +27,7 @@ def export_model(args: Sequence[str]) -> None:
     """
     parser = argparse.ArgumentParser(
         prog="memup export",
+        allow_abbrev=False,
         description="Write one step of a trained model, with its state as inputs and outputs, and PATH.json, which says "
         "what the tensors mean.",
     )

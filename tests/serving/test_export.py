@@ -144,6 +144,7 @@ def test_the_command_exports_a_run_and_refuses_what_it_cannot(
     for args, said in (
         (["--ckpt_path=lightning_logs", "--format=torchscript", "--output=none/x.pt"], "there is no folder none"),
         (["--ckpt_path=nowhere"], "the checkpoint nowhere: no such file"),
+        (["--ckpt_path=lightning_logs", "--form=pt2"], "unrecognized arguments: --form=pt2"),
     ):
         with pytest.raises(SystemExit) as ended:
             export_model(args)
