@@ -33,9 +33,7 @@ STAGES: dict[str, tuple[Split, ...]] = {
     "test": ("test",),
 }
 """Splits that a stage reads; ``predict`` reads the one that was chosen."""
-
-
-_LANES, _LANES_OF_IMAGES = 256, 64
+_LANES, _LANES_OF_IMAGES = 256, 64  # by default
 
 
 class StreamOptions(TypedDict, total=False):
@@ -62,9 +60,9 @@ class EpisodeDataModule(RecordedSplits):
     Args:
         chunk_length: steps of a chunk, r: how far gradients go back.
         lanes: episodes that are played at once, B: the batch size; by default 256, or 64 where a step holds an image, whose
-            encoding takes most of an update. What is rare, or must be told from much that is like it, is in few lanes at
-            a time. It counts the lanes of all ranks together, which split it evenly: the run is the same on any number
-            of them.
+            encoding takes most of an update, and for a text, which is split among them. What is rare, or must be found
+            among much that is like it, is in few lanes at a time. It counts the lanes of all ranks together, which split
+            it evenly: the run is the same on any number of them.
         selector: which later steps a chunk gets as targets; by default four at most, drawn in proportion to their
             uncertainty from those within 0.3 nats of the most uncertain one.
         restart: probabilities for a lane to leave its episode at a chunk's end, spread over the lanes; ``[0]``: all play to

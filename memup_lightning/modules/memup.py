@@ -131,7 +131,7 @@ class MemUP(TargetTask):
     def loss_place(self, chunk: Chunk, name: str, index: list[int]) -> tuple[int, int]:
         if name == "memory_loss":
             lane, point, _ = index
-            index = [lane, list(range(chunk.num_steps))[self._prediction_points(chunk)][point]]
+            index = [lane, range(chunk.num_steps)[self._prediction_points(chunk)][point]]
         return super().loss_place(chunk, name, index)
 
     def _prediction_points(self, chunk: Chunk) -> slice:
@@ -169,16 +169,10 @@ class MemUP(TargetTask):
                 own = self.outcome.uncertainty(self.local(context))
             self._uncertainty_ahead = ahead, targets.valid
             counts = counts & targets.valid.any(1, keepdim=True) & (own >= most - _MARGIN)
-        if are_few(counts):
-            places = counts.nonzero(as_tuple=True)
-            params = self.predictor(
-                self.context_encoder({name: x[places] for name, x in context.items()}), memory[places]
-            )
-            loss = self.outcome.memory_loss(params, chunk.outcome[places])
-            loss = loss.new_zeros(counts.shape).index_put(places, loss)
-        else:
-            params = self.predictor(self.context_encoder(context), memory)
-            loss = self.outcome.memory_loss(params, chunk.outcome).where(counts, 0)
+        places = counts.nonzero(as_tuple=True) if are_few(counts) else ()  # x[()] is all of x
+        params = self.predictor(self.context_encoder({name: x[places] for name, x in context.items()}), memory[places])
+        loss = self.outcome.memory_loss(params, chunk.outcome[places])
+        loss = loss.new_zeros(counts.shape).index_put(places, loss) if places else loss.where(counts, 0)
         # One outcome at the end of an episode, which is what a run is measured by, would be lost among the other steps of
         # its chunk: however few steps count, they have a quarter of what all would have. A chunk without any adds nothing.
         share = _OWN_SHARE * chunk.valid.sum(1, keepdim=True) / counts.sum(1, keepdim=True).clamp(min=1)
