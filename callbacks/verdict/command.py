@@ -11,6 +11,7 @@ from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from memup_lightning.runs.checkpoint_io import latest_first
+from memup_lightning.runs.run_folder import nearby
 
 _LAST = "--ckpt_path last"
 _OPTION = re.compile(rf"{_LAST}|--[\w.]+=[^\s;]+")
@@ -29,7 +30,7 @@ def whole_command(given: Sequence[str], advice: str, checkpoint: str | None, res
         given: arguments of the run, without the program's name.
         advice: its options are ``--ckpt_path last`` and ``--key=value``.
         checkpoint: from which this run is continued; None where it left none.
-        resumed: whether the run began from a checkpoint. Where the advice does not continue, the command begins anew.
+        resumed: whether the run continued another. Where the advice does not continue it, the command starts a new one.
     """
     advised = _OPTION.findall(advice)
     if not advised:
@@ -60,11 +61,6 @@ def checkpoint_to_continue(trainer: Trainer) -> str | None:
     if written:
         return nearby(latest_first(written)[0])
     return None if trainer.ckpt_path is None else str(trainer.ckpt_path)
-
-
-def nearby(path: Path) -> str:
-    """Return a path relative to the working directory, where it is below that."""
-    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def _grouped(args: Sequence[str]) -> list[list[str]]:

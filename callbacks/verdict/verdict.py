@@ -14,7 +14,7 @@ from rich.console import Console
 from memup_lightning.callbacks import plots
 from memup_lightning.callbacks.best_weights import BestWeights
 from memup_lightning.callbacks.metrics import finite_tree
-from memup_lightning.callbacks.verdict.command import checkpoint_to_continue, nearby, whole_command, without_options
+from memup_lightning.callbacks.verdict.command import checkpoint_to_continue, whole_command, without_options
 from memup_lightning.callbacks.verdict.finding import Finding
 from memup_lightning.callbacks.verdict.measure import measure
 from memup_lightning.callbacks.verdict.measurements import Measurements
@@ -22,7 +22,7 @@ from memup_lightning.callbacks.verdict.rules import judge
 from memup_lightning.modules import MemoryTask
 from memup_lightning.runs.loggers import log_picture, wandb_loggers
 from memup_lightning.runs.parts import find_callback, is_dev_run, leaves_files, recorded_data
-from memup_lightning.runs.run_folder import run_folder
+from memup_lightning.runs.run_folder import nearby, run_folder
 
 _GAIN, _TRAIN_GAIN = "val/memory_gain", "train/memory_gain"
 

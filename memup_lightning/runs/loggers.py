@@ -20,7 +20,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.files import atomic_write
 from memup_lightning.runs.lightning_private import drop_anonymous, skip_launch_inputs
-from memup_lightning.runs.run_folder import as_list
+from memup_lightning.runs.run_folder import as_list, nearby
 
 _OFFLINE_MODES = ("offline", "dryrun")
 _SWEEP_VARIABLES = ("WANDB_SWEEP_ID", "WANDB_RUN_ID")  # `wandb agent` sets them; it must see the run to stop it
@@ -127,7 +127,6 @@ def wandb_sync_line(trainer: Trainer) -> str | None:
     for logger in wandb_loggers(trainer):
         run = logger.experiment
         if getattr(run, "offline", False) and getattr(run, "dir", None):
-            folder = Path(run.dir).parent
-            near = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
-            return f"W&B is offline; send this run later with: wandb sync {shlex.quote(str(near))}"
+            folder = nearby(Path(run.dir).parent)
+            return f"W&B is offline; send this run later with: wandb sync {shlex.quote(folder)}"
     return None

@@ -115,6 +115,11 @@ def as_list(parts: Any) -> list[Any]:
     return parts if isinstance(parts, list) else [] if parts is None else [parts]
 
 
+def nearby(path: Path) -> str:
+    """Return a path relative to the working directory, where it is below that."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
 def _make_folder(trainer: Trainer) -> Path:
     root = Path(trainer.default_root_dir)
     if not trainer.loggers:

@@ -1,4 +1,4 @@
-"""Whoever uses the memory of a run that learned nothing is told so."""
+"""Whoever uses the memory of a run that learned nothing is warned."""
 
 from __future__ import annotations
 
