@@ -15,10 +15,10 @@ from memup_lightning.callbacks import plots
 from memup_lightning.callbacks.best_weights import BestWeights
 from memup_lightning.callbacks.metrics import finite_tree
 from memup_lightning.callbacks.verdict.command import checkpoint_to_continue, whole_command, without_options
-from memup_lightning.callbacks.verdict.finding import Finding
-from memup_lightning.callbacks.verdict.measure import measure
-from memup_lightning.callbacks.verdict.measurements import Measurements
-from memup_lightning.callbacks.verdict.rules import judge
+from memup_lightning.callbacks.verdict.measuring.measure import measure
+from memup_lightning.callbacks.verdict.measuring.measurements import Measurements
+from memup_lightning.callbacks.verdict.rules.finding import Finding
+from memup_lightning.callbacks.verdict.rules.judge import judge
 from memup_lightning.modules import MemoryTask
 from memup_lightning.runs.loggers import log_picture, wandb_loggers
 from memup_lightning.runs.parts import find_callback, is_dev_run, leaves_files, recorded_data
@@ -159,7 +159,7 @@ class Verdict(Callback):
         return verdict
 
     def _draw(self, trainer: Trainer) -> None:
-        from memup_lightning.callbacks.verdict.gain_curve import gain_curve
+        from memup_lightning.callbacks.verdict.measuring.gain_curve import gain_curve
 
         assert self.measurements is not None
         if self.measurements.val is None and self.measurements.train is None:

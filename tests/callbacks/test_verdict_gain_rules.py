@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from memup_lightning.callbacks.verdict.rules import judge
+from memup_lightning.callbacks.verdict.rules.judge import judge
 from tests.callbacks.made_runs import ALL, FLAT, HALF, HELD, NOTHING, RISING, STANDING, constant, run, split
 
 

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from memup_lightning.callbacks.verdict import measure as module
-from memup_lightning.callbacks.verdict import measured_steps
-from memup_lightning.callbacks.verdict.estimate import bootstrap
-from memup_lightning.callbacks.verdict.measure import measure
-from memup_lightning.callbacks.verdict.measured_steps import MAX_EPISODES
-from memup_lightning.callbacks.verdict.measurements import SplitMeasurement
-from memup_lightning.callbacks.verdict.rules import judge
+from memup_lightning.callbacks.verdict.measuring import measure as module
+from memup_lightning.callbacks.verdict.measuring import measured_steps
+from memup_lightning.callbacks.verdict.measuring.estimate import bootstrap
+from memup_lightning.callbacks.verdict.measuring.measure import measure
+from memup_lightning.callbacks.verdict.measuring.measured_steps import MAX_EPISODES
+from memup_lightning.callbacks.verdict.measuring.measurements import SplitMeasurement
+from memup_lightning.callbacks.verdict.rules.judge import judge
 from memup_lightning.datamodules import ArrayDataModule
 from memup_lightning.datamodules.recorded import splits
 from memup_lightning.modules import TBPTT

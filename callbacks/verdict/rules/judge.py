@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from memup_lightning.callbacks.verdict.finding import Finding
-from memup_lightning.callbacks.verdict.forgetting import forgetting
-from memup_lightning.callbacks.verdict.gain_rules import (
+from memup_lightning.callbacks.verdict.measuring.measurements import Measurements
+from memup_lightning.callbacks.verdict.rules.finding import Finding
+from memup_lightning.callbacks.verdict.rules.forgetting import forgetting
+from memup_lightning.callbacks.verdict.rules.gain_rules import (
     EXPLAINED,
     NOTHING_UNCERTAIN,
     explains_some,
@@ -17,9 +18,8 @@ from memup_lightning.callbacks.verdict.gain_rules import (
     unexplained,
     worse_than_constant,
 )
-from memup_lightning.callbacks.verdict.measurements import Measurements
-from memup_lightning.callbacks.verdict.reach import reach
-from memup_lightning.callbacks.verdict.words import amount, how_much, numbers_of, percent, spread_of
+from memup_lightning.callbacks.verdict.rules.reach import reach
+from memup_lightning.callbacks.verdict.rules.words import amount, how_much, numbers_of, percent, spread_of
 
 _DIVERGED_BITS = 1e4
 _MIN_RECALL = 0.5

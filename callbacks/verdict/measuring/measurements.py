@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from memup_lightning.callbacks.verdict.estimate import Estimate, FloatArray
+from memup_lightning.callbacks.verdict.measuring.estimate import Estimate, FloatArray
 
 _MIN_EVALUATIONS = 4  # for a trend
 _MIN_RISE = 0.05  # bits
@@ -88,7 +88,7 @@ class SplitMeasurement:
         local_is_worse: whether the predictor without memory is worse than that constant, for certain. Then curve, surprise
             and places are measured from the constant for classes, and ``explained`` is.
         outlier_bits: what sure and wrong predictions of classes cost beyond the bound up to which all of this counts them
-            (:class:`~memup_lightning.callbacks.verdict.losses.Losses`), in bits a step.
+            (:class:`~memup_lightning.callbacks.verdict.measuring.losses.Losses`), in bits a step.
     """
 
     episodes: int

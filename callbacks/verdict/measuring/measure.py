@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from memup_lightning.callbacks.memory_usage import restored_rng
-from memup_lightning.callbacks.verdict import measured_steps
-from memup_lightning.callbacks.verdict.estimate import Estimate, FloatArray, bootstrap
-from memup_lightning.callbacks.verdict.losses import compare_losses
-from memup_lightning.callbacks.verdict.measurements import CurvePoint, Measurements, Place, SplitMeasurement
+from memup_lightning.callbacks.verdict.measuring import measured_steps
+from memup_lightning.callbacks.verdict.measuring.estimate import Estimate, FloatArray, bootstrap
+from memup_lightning.callbacks.verdict.measuring.losses import compare_losses
+from memup_lightning.callbacks.verdict.measuring.measurements import CurvePoint, Measurements, Place, SplitMeasurement
 from memup_lightning.data.targets import NOWHERE
 from memup_lightning.models import memory as cores
 from memup_lightning.models.eval_mode import eval_mode

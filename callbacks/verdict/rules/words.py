@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from memup_lightning.callbacks.verdict.estimate import Estimate
-from memup_lightning.callbacks.verdict.measurements import Measurements, SplitMeasurement
+from memup_lightning.callbacks.verdict.measuring.estimate import Estimate
+from memup_lightning.callbacks.verdict.measuring.measurements import Measurements, SplitMeasurement
 
 _OUTLIERS = 0.05  # share of what is uncertain that sure and wrong predictions cost, from which on it is said
 

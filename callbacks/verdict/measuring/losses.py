@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from memup_lightning.callbacks.verdict.estimate import Estimate, FloatArray, bootstrap
-from memup_lightning.callbacks.verdict.measurements import WORSE
+from memup_lightning.callbacks.verdict.measuring.estimate import Estimate, FloatArray, bootstrap
+from memup_lightning.callbacks.verdict.measuring.measurements import WORSE
 from memup_lightning.chunk import StepBatch
 from memup_lightning.modules import MemoryTask
 from memup_lightning.typing import BoolArray

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from memup_lightning.callbacks.verdict.finding import Finding
-from memup_lightning.callbacks.verdict.measurements import SOME_BITS, WORSE, Measurements, SplitMeasurement
-from memup_lightning.callbacks.verdict.words import (
+from memup_lightning.callbacks.verdict.measuring.measurements import SOME_BITS, WORSE, Measurements, SplitMeasurement
+from memup_lightning.callbacks.verdict.rules.finding import Finding
+from memup_lightning.callbacks.verdict.rules.words import (
     amount,
     constant_of,
     how_much,

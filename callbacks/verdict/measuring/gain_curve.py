@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from memup_lightning.callbacks.plots.style import GREY, METHODS, POINT, SKY, WIDTH, plot_style
-from memup_lightning.callbacks.verdict.measurements import Measurements
+from memup_lightning.callbacks.verdict.measuring.measurements import Measurements
 
 
 def gain_curve(run: Measurements) -> Figure:

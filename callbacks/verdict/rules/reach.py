@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from memup_lightning.callbacks.verdict.finding import Finding
-from memup_lightning.callbacks.verdict.forgetting import forgetting
-from memup_lightning.callbacks.verdict.gain_rules import worse_than_constant
-from memup_lightning.callbacks.verdict.measurements import CurvePoint, Measurements
-from memup_lightning.callbacks.verdict.words import steps
+from memup_lightning.callbacks.verdict.measuring.measurements import CurvePoint, Measurements
+from memup_lightning.callbacks.verdict.rules.finding import Finding
+from memup_lightning.callbacks.verdict.rules.forgetting import forgetting
+from memup_lightning.callbacks.verdict.rules.gain_rules import worse_than_constant
+from memup_lightning.callbacks.verdict.rules.words import steps
 
 
 def reach(run: Measurements) -> Finding | None:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from memup_lightning.callbacks.verdict.finding import Finding
-from memup_lightning.callbacks.verdict.gain_rules import EXPLAINED
-from memup_lightning.callbacks.verdict.measurements import SOME_BITS, CurvePoint, Measurements, SplitMeasurement
-from memup_lightning.callbacks.verdict.words import amount, more_episodes, steps
+from memup_lightning.callbacks.verdict.measuring.measurements import (
+    SOME_BITS,
+    CurvePoint,
+    Measurements,
+    SplitMeasurement,
+)
+from memup_lightning.callbacks.verdict.rules.finding import Finding
+from memup_lightning.callbacks.verdict.rules.gain_rules import EXPLAINED
+from memup_lightning.callbacks.verdict.rules.words import amount, more_episodes, steps
 
 _ERRORS = 3.0  # standard errors by which a state knows more than a later one: the best of several distances is compared
 _MIN_EPISODES = 10  # that have both states
