@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+from hashlib import blake2b
+
 import numpy as np
 
 from memup_lightning.data.episodes import EpisodeSource, check_values
@@ -10,7 +14,8 @@ from memup_lightning.typing import Arrays, IntArray
 
 _EPISODES, _STEPS = 3, 8  # that are read twice
 _COMPARED, _AMONG, _PLACES = 128, 4096, 8  # validation episodes, training episodes at most, steps of each
-_ROOM = 1 << 24  # bytes that are read for it, about
+_BLOCK = 64  # steps that are read next of those that are alike in these
+_ROOM = 1 << 24  # bytes that are read for each of the two, about
 _EXCESS = 3.0  # times as often as training episodes are repeated, up to which equal ones are chance
 _CONTRACT = "it takes episodes, steps and names of fields, and returns an array for each name"
 
@@ -58,12 +63,13 @@ def shared_episodes(source: EpisodeSource, other: EpisodeSource) -> tuple[int, i
     """
     if set(source.fields) != set(other.fields):
         return 0, 0
-    room = max(_COMPARED, min(_AMONG, _ROOM // (_PLACES * sum(x.step_bytes for x in other.fields.values()) + 1)))
+    step_bytes = 1 + sum(x.step_bytes for x in other.fields.values())
+    room = max(_COMPARED, min(_AMONG, _ROOM // (_PLACES * step_bytes)))
     wanted = _spread(len(source), min(_COMPARED, room))
     among = np.union1d(wanted[wanted < len(other)], _spread(len(other), room))
-    there = _contents(other, among)
+    there, sought = _digests([(other, among), (source, wanted)], step_bytes)
     known = set(there)
-    found = sum(x in known for x in _contents(source, wanted))
+    found = sum(x in known for x in sought)
     by_chance = _EXCESS * (1 - len(known) / len(there)) * len(wanted)
     return (found if found == len(wanted) or found > by_chance else 0), len(wanted)
 
@@ -88,11 +94,46 @@ def _spread(count: int, number: int) -> IntArray:
     return np.unique(np.linspace(0, count - 1, number).astype(np.int64))
 
 
-def _contents(source: EpisodeSource, episodes: IntArray) -> list[bytes]:
-    """Return the length and some steps of each episode, as bytes."""
+def _digests(parts: Sequence[tuple[EpisodeSource, IntArray]], step_bytes: int) -> list[list[bytes]]:
+    """Return a digest of each episode: the same for episodes that are the same in all steps that there is room to read.
+
+    The length and a few steps tell most apart. Those that are alike in them (symbols among many blanks, say) are read block
+    by block from the first step on, as long as they are alike.
+
+    Args:
+        parts: sources, each with numbers of its episodes.
+        step_bytes: of a step.
+    """
+    digests = []
+    for source, episodes in parts:
+        last = source.lengths[episodes] - 1
+        places = [last * part // (_PLACES - 1) for part in range(_PLACES)]
+        digests.append(_extended([b"%d" % x for x in last], source, episodes, places, 1))
+    longest = max(int(source.lengths[episodes].max(initial=0)) for source, episodes in parts)
+    start, steps, room = 0, _BLOCK, _ROOM // step_bytes
+    while start < longest:
+        counts = Counter(x for part in digests for x in part)
+        alike = [np.flatnonzero([counts[x] > 1 for x in part]) for part in digests]
+        room -= steps * sum(map(len, alike))
+        if room < 0:
+            break
+        for (source, episodes), part, rows in zip(parts, digests, alike, strict=True):
+            starts = np.full(len(rows), start)
+            longer = _extended([part[row] for row in rows], source, episodes[rows], [starts], steps)
+            for row, digest in zip(rows, longer, strict=True):
+                part[row] = digest
+        start, steps = start + steps, 2 * steps
+    return digests
+
+
+def _extended(
+    digests: list[bytes], source: EpisodeSource, episodes: IntArray, places: list[IntArray], steps: int
+) -> list[bytes]:
+    """Return the digests of episodes together with some of their steps: ``steps`` from each of the places on."""
+    if not digests:
+        return []
     names = sorted(source.fields)
-    places = [((source.lengths[episodes] - 1) * part) // (_PLACES - 1) for part in range(_PLACES)]
-    read = [source.gather(episodes, place, 1, names) for place in places]
-    columns = [source.lengths[episodes], *(x[name] for x in read for name in names)]
-    rows = np.concatenate([np.ascontiguousarray(x).reshape(len(episodes), -1).view(np.uint8) for x in columns], axis=1)
-    return [row.tobytes() for row in rows]
+    read = [source.gather(episodes, place, steps, names) for place in places]
+    columns = [np.ascontiguousarray(x[name]).reshape(len(episodes), -1).view(np.uint8) for x in read for name in names]
+    rows = np.concatenate(columns, axis=1)
+    return [blake2b(digest + row.tobytes(), digest_size=16).digest() for digest, row in zip(digests, rows, strict=True)]

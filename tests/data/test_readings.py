@@ -103,3 +103,14 @@ def test_episodes_that_are_few_of_a_kind_by_nature_are_no_sign_of_a_wrong_split(
     ]
     found, compared = shared_episodes(*tosses)
     assert (found, compared) == (0, 40)
+
+
+def test_episodes_of_a_few_different_steps_that_differ_between_the_compared_ones_are_not_the_same() -> None:
+    draw = np.random.default_rng(1)
+    pages = [
+        ArrayEpisodes({"x": draw.integers(0, 2, (n * 30, 1)).astype(np.float32), OUTCOME: np.zeros(n * 30)}, [30] * n)
+        for n in (128, 40)
+    ]
+    assert shared_episodes(*pages) == (0, 128)
+    pages[1].arrays["x"][30:60] = pages[0].arrays["x"][60:90]
+    assert shared_episodes(*pages) == (1, 128)

@@ -86,6 +86,14 @@ def test_a_shortest_episode_above_the_longest_is_refused() -> None:
         CopyDataModule(length=20, shortest=30)
 
 
+@pytest.mark.parametrize("scattered", [False, True])
+def test_validation_episodes_that_differ_in_a_few_symbols_only_are_not_taken_for_training_episodes(
+    scattered: bool, recwarn: pytest.WarningsRecorder
+) -> None:
+    CopyDataModule(length=1000, scattered=scattered, seed=1).setup("fit")
+    assert not [x for x in recwarn if "training episodes too" in str(x.message)]
+
+
 class Forgetful(MemUP):
     """The same model, its state at zero at the beginning of every chunk."""
 
