@@ -55,7 +55,7 @@ MUTANTS = {
         "models/memory/base.py",
         ", i, s), state, initial)",
         ", s, s), state, initial)",
-        ("tests/modules/test_memup.py", "tests/models/test_memory.py"),
+        ("tests/modules/test_memup.py", "tests/models/memory/test_every_core.py"),
     ),
     "targets join": Mutant(
         "data/streaming/target_join.py",

@@ -17,7 +17,7 @@ from memup_lightning.cli.main import main
 from memup_lightning.models.memory import detach, map_state
 from tests.cli.test_conf import CONFIGS, phase_before, tiny
 from tests.command_line import ROOT
-from tests.models.test_memory import LANES, NEVER, STEPS, core_of, each_core, in_chunks, inputs, leaves, used
+from tests.models.memory.cores import LANES, NEVER, STEPS, core_of, each_core, in_chunks, inputs, leaves, used
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 
