@@ -74,7 +74,7 @@ def tiny(config: Path) -> dict[str, Any]:
     csv = {"class_path": "CSVLogger", "init_args": {"save_dir": "runs", "name": config.stem}}
     given["trainer"] |= {"accelerator": "cpu", "max_steps": 6, "val_check_interval": 3, "log_every_n_steps": 2}
     given["trainer"]["logger"] = csv
-    callbacks = given["trainer"]["callbacks"]
+    callbacks = given["trainer"].setdefault("callbacks", [])
     named = {callback["class_path"] for callback in callbacks}
     callbacks += [{"class_path": name} for name in sorted(ADDED[given["model"]["class_path"]] - named)]
     for callback in callbacks:
@@ -96,8 +96,8 @@ def tiny(config: Path) -> dict[str, Any]:
 
 def phase_before(config: dict[str, Any]) -> Path | None:
     """The config of the run whose memory or weights a config takes over."""
-    callbacks = (x.get("init_args", {}).get("path") for x in config["trainer"]["callbacks"])
-    for path in (config["model"]["init_args"].get("memory"), *callbacks):
+    callbacks = (x.get("init_args", {}).get("path") for x in config["trainer"].get("callbacks", []))
+    for path in (config["model"].get("init_args", {}).get("memory"), *callbacks):
         if isinstance(path, str) and path.startswith("runs/"):
             return ROOT / "conf" / f"{Path(path).name}.yaml"
     return None

@@ -9,16 +9,14 @@ import pytest
 import torch
 from pytorch_lightning import seed_everything
 
-from memup_lightning.callbacks import TargetRefresh
-from memup_lightning.chunk import Chunk
 from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, OUTCOME
 from memup_lightning.datamodules import AddingDataModule
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.models.memory import LSTM, State
+from memup_lightning.models.memory import LSTM
 from memup_lightning.models.outcomes import GaussianOutcome
 from memup_lightning.models.predictors import AdditivePredictor
 from memup_lightning.modules import MemUP
-from tests.training import quiet_trainer
+from tests.training import Forgetful, fit_and_validate
 
 
 def episodes(length: int, number: int) -> dict[str, np.ndarray]:
@@ -59,13 +57,6 @@ def test_an_adding_problem_of_nothing_is_refused(argument: str, value: int) -> N
         AddingDataModule(**{argument: value})
 
 
-class Forgetful(MemUP):
-    """The same model, its state at zero at the beginning of every chunk."""
-
-    def unroll(self, chunk: Chunk, state: State | None) -> tuple[torch.Tensor, State]:
-        return super().unroll(chunk, None)
-
-
 @pytest.mark.learning
 @pytest.mark.parametrize(("model_class", "learns"), [(MemUP, True), (Forgetful, False)])
 def test_the_sum_is_learned_across_chunks_and_not_with_the_memory_cut(model_class: type[MemUP], learns: bool) -> None:
@@ -88,10 +79,7 @@ def test_the_sum_is_learned_across_chunks_and_not_with_the_memory_cut(model_clas
         current_step=False,
         optimizer=partial(torch.optim.Adam, lr=1e-2),
     )
-    refresh = TargetRefresh(every=10**6, settle=20, max_wait=40)
-    trainer = quiet_trainer(800, [refresh], val_check_interval=800, check_val_every_n_epoch=None)
-    trainer.fit(model, data)
-    mse = float(trainer.callback_metrics["val/mse"])
+    mse = fit_and_validate(model, data, 800, every=10**6, settle=20, max_wait=40)["val/mse"]
     if learns:
         assert mse < 0.02
     else:

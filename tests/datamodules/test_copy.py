@@ -9,16 +9,14 @@ import pytest
 import torch
 from pytorch_lightning import seed_everything
 
-from memup_lightning.callbacks import TargetRefresh
-from memup_lightning.chunk import Chunk
 from memup_lightning.data.episodes import EVAL_MASK, OUTCOME, EpisodeSource
 from memup_lightning.data.targets import TopK
 from memup_lightning.datamodules import CopyDataModule
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.encoders import StepEncoder
-from memup_lightning.models.memory import LSTM, State
+from memup_lightning.models.memory import LSTM
 from memup_lightning.modules import MemUP
-from tests.training import quiet_trainer
+from tests.training import Forgetful, fit_and_validate
 
 
 def whole(source: EpisodeSource, episode: int) -> dict[str, np.ndarray]:
@@ -94,13 +92,6 @@ def test_validation_episodes_that_differ_in_a_few_symbols_only_are_not_taken_for
     assert not [x for x in recwarn if "training episodes too" in str(x.message)]
 
 
-class Forgetful(MemUP):
-    """The same model, its state at zero at the beginning of every chunk."""
-
-    def unroll(self, chunk: Chunk, state: State | None) -> tuple[torch.Tensor, State]:
-        return super().unroll(chunk, None)
-
-
 def learn(model_class: type[MemUP]) -> dict[str, float]:
     """Metrics on validation episodes: two symbols of four are copied over 20 blanks, gradients cross 4 steps."""
     seed_everything(1)
@@ -123,10 +114,7 @@ def learn(model_class: type[MemUP]) -> dict[str, float]:
         encoder=partial(StepEncoder, one_hot=8.0),
         optimizer=partial(torch.optim.Adam, lr=1e-2),
     )
-    refresh = TargetRefresh(every=1_000_000, settle=50)
-    trainer = quiet_trainer(UPDATES, [refresh], val_check_interval=UPDATES, check_val_every_n_epoch=None)
-    trainer.fit(model, data)
-    return {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
+    return fit_and_validate(model, data, UPDATES, every=1_000_000, settle=50)
 
 
 UPDATES = 500

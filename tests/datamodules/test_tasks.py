@@ -50,13 +50,14 @@ def own_arrays(seed: int, **given: Any) -> ArrayDataModule:
     return ArrayDataModule(seed=seed, **sources, **{name: x for name, x in given.items() if name not in counts})
 
 
+# A name is that of the config, where there is one: `-k NAME` takes the tests of both.
 TASKS: dict[str, Callable[..., EpisodeDataModule]] = {
     "copy": lambda **given: CopyDataModule(length=15, copied=4, **given),
-    "scattered copy": lambda **given: CopyDataModule(length=15, copied=4, scattered=True, **given),
-    "copy of one symbol": lambda **given: CopyDataModule(length=1, copied=1, symbols=2, **given),
+    "scattered_copy": lambda **given: CopyDataModule(length=15, copied=4, scattered=True, **given),
+    "copy_of_one_symbol": lambda **given: CopyDataModule(length=1, copied=1, symbols=2, **given),
     "adding": lambda **given: AddingDataModule(length=15, **given),
-    "own arrays": lambda **given: own_arrays(**given),
-    "permuted pixels": lambda **given: PermutedPixelsDataModule(source=four_by_four(), **given),
+    "own_arrays": lambda **given: own_arrays(**given),
+    "permuted_pixels": lambda **given: PermutedPixelsDataModule(source=four_by_four(), **given),
     "tmaze": lambda **given: TMazeDataModule(length=14, mode="LNR", distractors=2, **given),
 }
 
@@ -74,7 +75,8 @@ def test_every_public_task_is_tested_here_or_elsewhere() -> None:
     public = {name for name in datamodules.__all__ if issubclass(getattr(datamodules, name), EpisodeDataModule)}
     here = {type(made(name)).__name__ for name in TASKS}
     base_classes = {"EpisodeDataModule", "RewardDataModule"}
-    assert not public - here - set(ELSEWHERE) - base_classes, "add it to TASKS above"
+    missing = public - here - set(ELSEWHERE) - base_classes
+    assert not missing, f"add {', '.join(sorted(missing))} to TASKS above"
     for name, file in ELSEWHERE.items():
         assert name in (Path(__file__).parent / file).read_text()
 

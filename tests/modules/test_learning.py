@@ -14,14 +14,12 @@ import pytest
 import torch
 from pytorch_lightning import seed_everything
 
-from memup_lightning.callbacks import TargetRefresh
-from memup_lightning.chunk import Chunk
 from memup_lightning.data.targets import Selector, TopK
 from memup_lightning.datamodules import TMazeDataModule
-from memup_lightning.models.memory import GRU, LSTM, State
+from memup_lightning.models.memory import GRU, LSTM
 from memup_lightning.models.outcomes import GaussianOutcome, QuantileOutcome
 from memup_lightning.modules import MemUP
-from tests.training import quiet_trainer
+from tests.training import Forgetful, fit_and_validate
 
 pytestmark = pytest.mark.learning
 
@@ -29,13 +27,6 @@ CHUNK = 5
 
 
 RECURRENT = partial(LSTM, additive=False)  # learns a maze in fewer updates, though less of what is not a maze
-
-
-class Forgetful(MemUP):
-    """The same model, its state at zero at the beginning of every chunk."""
-
-    def unroll(self, chunk: Chunk, state: State | None) -> tuple[torch.Tensor, State]:
-        return super().unroll(chunk, None)
 
 
 def learn(model_class: type[MemUP] = MemUP, *, updates: int, length: int = 20, **given: Any) -> dict[str, float]:
@@ -55,14 +46,7 @@ def learn(model_class: type[MemUP] = MemUP, *, updates: int, length: int = 20, *
     )
     given = {"memory": partial(RECURRENT, hidden_size=32), "outcome": GaussianOutcome} | given
     model = model_class(data.task, optimizer=partial(torch.optim.Adam, lr=5e-3), **given)
-    trainer = quiet_trainer(
-        updates,
-        [TargetRefresh(every=100, settle=50)],
-        val_check_interval=updates,
-        check_val_every_n_epoch=None,
-    )
-    trainer.fit(model, data)
-    return {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
+    return fit_and_validate(model, data, updates, every=100, settle=50)
 
 
 UPDATES = 500
