@@ -28,9 +28,8 @@ WHOLE = ("models.memory", "protocols")
 
 def public_names() -> dict[str, str]:
     """Map the import path of every public class and function to the module that it is in."""
-    found: dict[str, str] = {}
-    for module, names in memup_lightning._PUBLIC_NAMES.items():
-        found |= {f"memup_lightning.{name}": module for name in names}
+    modules = memup_lightning._MODULES.items()
+    found = {f"memup_lightning.{name}": module.removeprefix("memup_lightning.") for name, module in modules}
     for module in WHOLE:
         package = import_module(f"memup_lightning.{module}")
         here = {name: getattr(package, name) for name in package.__all__ if name not in memup_lightning.__all__}
