@@ -5,13 +5,16 @@ Above such a table a page has ``<!-- results: python -m tools.site.results NAME 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tools.site.table import ACCURACY, RESIDENT, SAVED, SECONDS, UPDATES, WHOLE, Column, number, share, spread
 
-_CORES = ("LSTM", "GRU", "SRNN", "AMRL", "MinGRU", "XLSTM", "NTM", "DNC", "RMT", "GTrXL")
+_RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
+_CORES = sorted({row["memory"] for row in json.loads((_RESULTS / "memories.json").read_text())["rows"]})
 Columns = dict[str, Column]
 
 
