@@ -20,8 +20,8 @@ LONG_TESTS = {
     "tests/runs/test_kill.py::test_a_run_killed_at_random_moments_ends_like_the_run_that_was_not": (
         "test_resume.py: a resumed run ends like the uncut one, bit for bit; test_kill.py: a torn checkpoint is skipped"
     ),
-    "tests/models/test_streaming_memory.py::test_training_passes_under_a_limit_that_loaded_episodes_break": (
-        "test_streaming_memory.py: episodes a hundred times as long take no more memory"
+    "tests/runs/test_address_space.py::test_training_passes_under_a_limit_that_loaded_episodes_break": (
+        "test_address_space.py: episodes a hundred times as long take no more memory"
     ),
     "tests/envs/test_two_colors_engine.py::test_nothing_is_left": (
         "test_two_colors_engine.py: an engine that fails is replaced; an engine that hangs is killed"

@@ -23,9 +23,7 @@ MARGIN = 160 << 20
 
 def in_a_process(function: str, *arguments: Any) -> tuple[int, str]:
     """Call a function of this file in a process of its own; returns its status, and what it says, JSON in the last line."""
-    code = (
-        f"import sys; sys.path.append('tests/models'); import test_streaming_memory as t; t.{function}(*{arguments!r})"
-    )
+    code = f"import sys; sys.path.append('tests/runs'); import test_address_space as t; t.{function}(*{arguments!r})"
     with ForkedProcess(["-c", code], ROOT, dict(os.environ)) as process:
         said = process.communicate()
     assert process.returncode is not None
