@@ -13,6 +13,7 @@ SUMMARY = "summary.json"
 _LEARNED_NOTHING = {
     "not_trained",
     "no_targets",
+    "rare_outcomes",
     "diverged",
     "memorized",
     "worse_than_constant",

@@ -35,6 +35,7 @@ CASES: dict[str, Measurements] = {
     "no_targets": run(NOTHING, awaits_selection=True, updates=100),
     "no_outcomes": run(None),
     "diverged": run(split(-math.inf)),
+    "rare_outcomes": run(split(0.0, uncertain=0.0, own=0.0), rare=0.0007),
     "needs_no_memory": run(split(0.0, 0.0, surprise=0.01, uncertain=0.01)),
     "explained": run(ALL),
     "badly_scaled": run(NOTHING, input_size=1e5),
@@ -93,7 +94,11 @@ def test_each_verdict_is_reached(name: str) -> None:
         (CASES["partly_explained"], ["since update 1,000 of 5,000", "probably noise", "memory.hidden_size=128"]),
         (CASES["uncertain"], ["nothing for certain", "0.50 of 1.00 bits", "more validation episodes"]),
         (run(None, steps="targets", awaits_validation=True), ["before a validation", "val_check_interval"]),
-        (run(split(0.0, uncertain=0.0, own=0.0)), ["all alike"]),
+        (run(split(0.0, uncertain=0.0, own=0.0), rare=0.0), ["all alike: there is nothing"]),
+        (
+            CASES["rare_outcomes"],
+            ["at 64 steps of 64 validation episodes", "0.07% of those", "leave the outcome empty"],
+        ),
         (
             CASES["forgetting"],
             [
@@ -236,6 +241,7 @@ runs = st.builds(
     history=histories,
     input_size=st.none() | st.floats(0, 1e9),
     input_spread=st.none() | st.floats(0, 1e9),
+    rare=st.none() | st.floats(0, 1),
     outcome_problem=st.none() | st.just("they are all alike"),
     best=st.none() | st.tuples(st.integers(0, 10**6), numbers),
     episodes_option=st.none() | st.just("num_train"),
@@ -267,3 +273,10 @@ def test_a_squared_error_that_is_larger_than_without_memory_is_called_so() -> No
     assert "-17%" not in better.sentence
     alike = judge(run(split(0.5, 0.5, explained=-0.002), history=FLAT, outcome="number"))[0]
     assert "no smaller than without memory" in alike.sentence
+
+
+def test_outcomes_that_are_all_alike_are_no_reproach_to_the_memory() -> None:
+    alike = replace(constant(0.5, local=2.0, memory=1.1), own=0.0, uncertain=0.0)
+    for rare in (None, 0.0, 0.01):
+        names = [finding.name for finding in judge(run(alike, rare=rare))]
+        assert not {"worse_than_constant", "poor_reference"} & set(names)

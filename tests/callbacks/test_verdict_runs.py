@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.image
+import numpy as np
 import pytest
 import torch
 from pytorch_lightning import Trainer, seed_everything
@@ -15,6 +16,7 @@ from pytorch_lightning.loggers import CSVLogger
 
 from memup_lightning.callbacks import BestWeights, RunReport, TargetRefresh, Verdict
 from memup_lightning.data.targets import TopK
+from memup_lightning.datamodules import ArrayDataModule
 from memup_lightning.models.memory import LSTM
 from memup_lightning.modules import TBPTT, MemoryTask, MemUP
 from tests.callbacks.cue_task import CueData
@@ -25,7 +27,7 @@ pytestmark = pytest.mark.filterwarnings("error:(Verdict|RunReport)")
 
 def fit(
     folder: Path,
-    data: CueData,
+    data: CueData | ArrayDataModule,
     updates: int,
     *callbacks: Any,
     model: type[MemoryTask] = MemUP,
@@ -147,3 +149,16 @@ def test_a_report_alone_brings_its_own_verdict(tmp_path: Path) -> None:
     trainer.fit(MemUP(data.task), data)
     assert json.loads((tmp_path / "summary.json").read_text())["verdict"]["name"] in ("undertrained", "no_targets")
     assert not (tmp_path / "gain_curve.png").exists()
+
+
+def test_rare_outcomes_that_no_measured_step_has_are_not_called_alike(tmp_path: Path) -> None:
+    """Faults at a step that is none of the measured ones: validations, which evaluate every step, know of them."""
+    fault = np.zeros((100, 100), np.int64)
+    fault[::2, 1] = 1
+    x = np.random.default_rng(1).standard_normal((100, 100, 1)).astype(np.float32)
+    data = ArrayDataModule(lambda: iter(zip(x, fault, strict=True)), val_share=0.3, lanes=16, chunk_length=10)
+    _, verdict = fit(tmp_path, data, 20, model=TBPTT)
+    assert verdict.measurements is not None
+    assert verdict.measurements.rare == pytest.approx(0.005, abs=0.003)
+    assert names(verdict)[0] == "rare_outcomes"
+    assert "worse_than_constant" not in names(verdict)

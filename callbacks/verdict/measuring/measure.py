@@ -84,6 +84,7 @@ def measure(
         train_gains=tuple(train_gains),
         input_size=size,
         input_spread=spread,
+        rare=1 - logged["val/base_rate"] if "val/base_rate" in logged else None,
         outcome_problem=model.outcome_problem(),
         memory=_memory_size(model),
         fell=fell,

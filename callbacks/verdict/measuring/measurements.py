@@ -141,6 +141,8 @@ class Measurements:
         history: updates and memory gain of each validation.
         train_gains: memory gain in training episodes at each validation; empty: not known.
         input_size, input_spread: largest absolute value, and largest standard deviation, of what the memory reads.
+        rare: share of the outcomes that the last validation evaluated whose class is not the most frequent one; None: numbers,
+            or not known.
         outcome_problem: why outcomes of this range cannot be distinguished; None where they can.
         best: updates and memory gain of the validation whose weights the run ends with; None: its last weights.
         episodes_option: option of the data that sets the number of training episodes; None where there is none.
@@ -167,6 +169,7 @@ class Measurements:
     train_gains: tuple[float, ...] = ()
     input_size: float | None = None
     input_spread: float | None = None
+    rare: float | None = None
     outcome_problem: str | None = None
     best: tuple[int, float] | None = None
     episodes_option: str | None = None

@@ -91,8 +91,8 @@ def _best(run: Measurements, named: bool = False) -> str:
 def worse_than_constant(run: Measurements) -> Finding | None:
     """Judge predictions that are not better than a constant: a gain over still worse ones says otherwise."""
     val = run.val
-    if val is None or val.own is None or val.above_constant is None or run.awaits_selection:
-        return None
+    if val is None or not val.own or val.above_constant is None or run.awaits_selection:
+        return None  # where outcomes are all alike, any prediction but certainty is worse
     above = val.above_constant
     worse = above.low > 0 and above.mean > WORSE * val.own
     no_better = worse or (val.local_is_worse and above.high >= 0)
@@ -124,7 +124,7 @@ def worse_than_constant(run: Measurements) -> Finding | None:
 def poor_reference(run: Measurements) -> Finding | None:
     """Say that the predictor without memory is worse than a constant, where the memory is better than both."""
     val = run.val
-    if val is None or val.own is None or not val.local_is_worse or worse_than_constant(run) is not None:
+    if val is None or not val.own or not val.local_is_worse or worse_than_constant(run) is not None:
         return None
     return Finding(
         "poor_reference",

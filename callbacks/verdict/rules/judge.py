@@ -19,7 +19,7 @@ from memup_lightning.callbacks.verdict.rules.gain_rules import (
     worse_than_constant,
 )
 from memup_lightning.callbacks.verdict.rules.reach import reach
-from memup_lightning.callbacks.verdict.rules.words import amount, how_much, numbers_of, percent, spread_of
+from memup_lightning.callbacks.verdict.rules.words import amount, how_much, measured_at, numbers_of, percent, spread_of
 
 _DIVERGED_BITS = 1e4
 _MIN_RECALL = 0.5
@@ -81,6 +81,19 @@ def _diverged(run: Measurements) -> Finding | None:
         f"The run diverged: the memory gain is {gain:.3g} bits.",
         "give a smaller learning rate, or clip gradients: --trainer.gradient_clip_val=1",
         {"gain": gain},
+    )
+
+
+def _rare_outcomes(run: Measurements) -> Finding | None:
+    if run.val is None or run.awaits_selection or run.val.own != 0 or not run.rare:
+        return None
+    return Finding(
+        "rare_outcomes",
+        f"Nothing can be said of what the memory explains: the outcomes that were measured{measured_at(run, run.val)} are all "
+        f"alike, but {100 * run.rare:.2g}% of those that validations evaluate are others.",
+        "compare average precision with and without memory, in the table; then leave the outcome empty (y, or has_outcome) at "
+        "the steps at which it cannot be the rare one, so that targets are steps at which it can",
+        {"rare": run.rare},
     )
 
 
@@ -176,6 +189,7 @@ _RULES: tuple[Callable[[Measurements], Finding | None], ...] = (
     _no_targets,
     _no_outcomes,
     _diverged,
+    _rare_outcomes,
     _needs_no_memory,
     _explained,
     _badly_scaled,
