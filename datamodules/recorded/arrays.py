@@ -26,10 +26,10 @@ from memup_lightning.data.array_files.encoding import (
     encode,
     fit_missing,
     fit_texts,
-    summarize,
 )
 from memup_lightning.data.array_files.fields import are_class_numbers, is_labelled_at_ends, make_field
 from memup_lightning.data.array_files.layout import Missing, outcome_columns
+from memup_lightning.data.array_files.summary import summarize
 from memup_lightning.data.episodes import OUTCOME, ArrayEpisodes, EpisodeSource
 from memup_lightning.data.subset import EpisodeSubset, split_by_share
 from memup_lightning.datamodules.recorded.base import EpisodeDataModule, StreamOptions
@@ -254,7 +254,7 @@ class ArrayDataModule(EpisodeDataModule):
             mask: FieldSpec | None = None
             means: tuple[float, ...] = ()
             if self.missing is not None and x.dtype == "float32":
-                mask, means = fit_missing(label, train, training)
+                mask, means = fit_missing(label, train, training, named=self.x is not None)
             fields[X] = replace(x, names=train.x_names if x.type == "vector" else (), means=means)
             if mask is not None:
                 fields[MISSING] = mask

@@ -16,7 +16,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from memup_lightning.data.array_files.encoding import MISSING, SINCE_PREVIOUS, X, text_fields
+from memup_lightning.data.array_files.column_checks import SINCE_PREVIOUS
+from memup_lightning.data.array_files.encoding import MISSING, X, text_fields
 from memup_lightning.data.array_files.layout import Missing
 from memup_lightning.data.episodes import MAX_MAGNITUDE
 from memup_lightning.exceptions import MemUPError

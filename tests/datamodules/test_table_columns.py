@@ -283,7 +283,7 @@ def test_other_columns_than_in_training_are_refused(tmp_path: Path) -> None:
     assert steps(module(train, val=val), "val")["x"].tolist() == [[1, 2]] * 6
     text = write(tmp_path, "text.parquet", b=["run"] * 6, a=[1.0] * 6, y=[0.5] * 6)
     with pytest.raises(
-        MemUPError, match=r"text.parquet: x has the columns a, b \(text\), but a, b in the training data"
+        MemUPError, match=r"text.parquet: 'b' holds text, but numbers in the training data; give columns"
     ):
         _ = module(train, val=text).task
 

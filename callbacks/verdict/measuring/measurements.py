@@ -141,8 +141,8 @@ class Measurements:
         history: updates and memory gain of each validation.
         train_gains: memory gain in training episodes at each validation; empty: not known.
         input_size, input_spread: largest absolute value, and largest standard deviation, of what the memory reads.
-        rare: share of the outcomes that the last validation evaluated whose class is not the most frequent one; None: numbers,
-            or not known.
+        rare: share of the outcomes that the last validation evaluated that are not of the most frequent class; None: they
+            are numbers, or nothing was logged.
         outcome_problem: why outcomes of this range cannot be distinguished; None where they can.
         best: updates and memory gain of the validation whose weights the run ends with; None: its last weights.
         episodes_option: option of the data that sets the number of training episodes; None where there is none.

@@ -89,10 +89,11 @@ def _rare_outcomes(run: Measurements) -> Finding | None:
         return None
     return Finding(
         "rare_outcomes",
-        f"Nothing can be said of what the memory explains: the outcomes that were measured{measured_at(run, run.val)} are all "
-        f"alike, but {100 * run.rare:.2g}% of those that validations evaluate are others.",
-        "compare average precision with and without memory, in the table; then leave the outcome empty (y, or has_outcome) at "
-        "the steps at which it cannot be the rare one, so that targets are steps at which it can",
+        "Nothing can be said of what the memory explains: the outcomes that were measured"
+        f"{measured_at(run, run.val)} are all alike, but {100 * run.rare:.2g}% of those that validations evaluate are "
+        "others.",
+        "compare average precision with and without memory, in the table; then leave the outcome empty (y, or has_outcome) "
+        "at the steps at which it cannot be the rare one, so that targets are steps at which it can",
         {"rare": run.rare},
     )
 

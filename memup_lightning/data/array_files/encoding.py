@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+import datetime
 import math
 import re
 from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from memup_lightning.data.array_files.column_checks import SINCE_PREVIOUS, check_columns, check_shape
 from memup_lightning.data.array_files.layout import Array, Missing, TextColumn, UserEpisodes
 from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, OUTCOME
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.specs import FieldSpec, TaskSpec
+from memup_lightning.specs import FieldSpec
 from memup_lightning.typing import Arrays, BoolArray, IntArray
 
 X = "x"
 """Field of the numbers that the memory reads."""
 MISSING = "missing"
 """Field that is 1 where a number of x was missing."""
-SINCE_PREVIOUS = " (seconds since the previous row)"
-"""What follows the name of a column of times in the names of the components of x."""
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|nan|[-+]?inf", re.IGNORECASE)
 _ID_VALUES = 20  # from so many values on, a column may be an id
 _MANY_VALUES, _FEW_ROWS = 500, 20  # a column of so many values, with fewer rows each, is pointed out
+_SELDOM = 0.1  # share of the steps; what is known at fewer is pointed out
 _SHOWN = 5  # values or classes of a column in a message
 
 
@@ -54,8 +55,13 @@ def fit_texts(source: str, user: UserEpisodes, training: BoolArray, named: bool)
                     "numbers; leave such entries empty (and set missing=mask), or write them as numbers"
                 )
             found = f"{name!r} has {len(text.values)} values, and nearly each time another one, as an id has"
+            if hold_times(text.values):
+                found = (
+                    f"{name!r} holds times as text (pandas: table[{name!r}] = pandas.to_datetime(table[{name!r}]) makes "
+                    "times of them, of which the seconds since the row before are read)"
+                )
             if named:
-                raise MemUPError(f"{source}: {found}; leave it out of x")
+                raise MemUPError(f"{source}: {found}; {'or ' * hold_times(text.values)}leave it out of x")
             user.notes.append(f"{found}: it is left out of x")
             del user.texts[name]
             user.columns = tuple(column for column in user.columns if column != name)
@@ -85,8 +91,20 @@ def _words_among_numbers(values: list[str]) -> list[str]:
     return words if 2 * len(words) < len(values) else []
 
 
-def fit_missing(source: str, user: UserEpisodes, training: BoolArray) -> tuple[FieldSpec | None, tuple[float, ...]]:
+def hold_times(values: list[str]) -> bool:
+    """Return whether texts are points in time, such as 2026-01-31 08:00:00."""
+    try:
+        return all(datetime.datetime.fromisoformat(value.strip()) for value in values[:_ID_VALUES])
+    except ValueError:
+        return False
+
+
+def fit_missing(
+    source: str, user: UserEpisodes, training: BoolArray, named: bool
+) -> tuple[FieldSpec | None, tuple[float, ...]]:
     """Make the field of missing numbers, which has a component for each of x that misses any in the training episodes.
+
+    A column that is missing nearly always, and that the user did not name, is pointed out by a note.
 
     Returns:
         The field, None where no number is missing; the mean of each component of x.
@@ -104,6 +122,11 @@ def fit_missing(source: str, user: UserEpisodes, training: BoolArray) -> tuple[F
         means.append(float(values[there].mean()))
         if not there.all():
             names.append(name)
+        if there.mean() < _SELDOM and not named:
+            user.notes.append(
+                f"{name!r} is an input, and missing at {1 - there.mean():.1%} of the steps; if it is an outcome too, or is "
+                "known only afterwards, leave it out: x names the columns that are read"
+            )
     return (FieldSpec((len(names),), names=tuple(names)) if names else None), tuple(means)
 
 
@@ -139,7 +162,7 @@ def encode_inputs(
     notes: list[str] = []
     arrays: Arrays = {}
     texts = text_fields(fields)
-    _check_columns(source, user, fields)
+    check_columns(source, user, fields[X] if X in fields and X not in texts else None, texts)
     if user.x is not None:
         if fields[X].means:
             if MISSING in fields:
@@ -164,64 +187,6 @@ def columns_of(fields: Mapping[str, FieldSpec]) -> tuple[str, ...] | None:
         re.sub(r"\[\d+\]$", "", name.removesuffix(SINCE_PREVIOUS)) for name in (fields[X].names if X in fields else ())
     )
     return tuple(dict.fromkeys([*names, *text_fields(fields)])) or None
-
-
-def summarize(train: UserEpisodes, task: TaskSpec, episode: str, y: str) -> str:
-    """Say what was read: episodes, inputs, outcome.
-
-    Args:
-        train: the training file.
-        task: the fields that were made of it.
-        episode, y: names of these columns, of a table.
-    """
-    if not train.columns:
-        shortest, longest = int(train.lengths.min()), int(train.lengths.max())
-        steps = str(shortest) if shortest == longest else f"{shortest} to {longest}"
-        return (
-            f"{len(train.lengths)} episodes of {steps} steps; x: {task.fields[X]} a step; y: {task.outcome}, at "
-            f"{train.num_outcomes} of {len(train.y)} steps"
-        )
-    outcome = _classes(task.outcome) if task.outcome.type == "token" else "numbers"
-    numbers = [*(task.fields[X].names if X in task.fields else ())]
-    texts = [
-        f"{name} ({_classes(field)}, and one for other values)" for name, field in text_fields(task.fields).items()
-    ]
-    if MISSING in task.fields:
-        texts.append(f"where {', '.join(task.fields[MISSING].names)} is missing")
-    return f"{len(train.lengths)} episodes by {episode!r}; x: {', '.join([*numbers, *texts])}; y: {y} ({outcome})"
-
-
-def _classes(field: FieldSpec) -> str:
-    if not field.names:
-        return f"{field.classes} classes"
-    shown = ", ".join(field.names[:_SHOWN]) + (", ..." if len(field.names) > _SHOWN else "")
-    return f"{len(field.names)} classes: {shown}"
-
-
-def _check_columns(source: str, user: UserEpisodes, fields: Mapping[str, FieldSpec]) -> None:
-    """Refuse columns of x of other names or contents, and an array of another shape, than in training."""
-    texts = tuple(text_fields(fields))
-    x = None if X in texts else fields.get(X)
-    same_x = (x is None) == (user.x is None) and (x is None or not user.x_names or x.names in ((), user.x_names))
-    if not same_x or tuple(user.texts) != texts:
-        here, there = (
-            ", ".join([*names, *(f"{name} (text)" for name in text)])
-            for names, text in ((user.x_names, user.texts), (x.names if x else (), texts))
-        )
-        raise MemUPError(
-            f"{source}: x has the columns {here}, but {there} in the training data; give columns of "
-            "the same names and contents"
-        )
-    if user.x is not None:
-        _check_shape(source, X, user.x, fields[X])
-
-
-def _check_shape(source: str, name: str, array: Array, field: FieldSpec) -> None:
-    if array.shape[1:] != field.shape:
-        raise MemUPError(
-            f"{source}: {name} has shape {list(array.shape[1:])} a step, but {list(field.shape)} in the training data; "
-            "give arrays of one shape"
-        )
 
 
 def _fill(
@@ -266,7 +231,7 @@ def _encode_outcome(source: str, user: UserEpisodes, field: FieldSpec, exists: B
     """Return the outcomes; classes that have names by the numbers that they have in training."""
     if not exists.any():
         return np.zeros((len(user.y), *field.shape), field.dtype)
-    _check_shape(source, "y", user.y, field)
+    check_shape(source, "y", user.y, field)
     if user.y_names == field.names:
         return user.y.astype(field.dtype, copy=False)
     if not field.names or not user.y_names:

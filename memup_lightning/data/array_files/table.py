@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-import pyarrow
 
+from memup_lightning.data.array_files.column_checks import SINCE_PREVIOUS
 from memup_lightning.data.array_files.columns import finish, whole_from_zero
-from memup_lightning.data.array_files.encoding import SINCE_PREVIOUS
-from memup_lightning.data.array_files.layout import Array, Columns, Layout, UserEpisodes
+from memup_lightning.data.array_files.layout import Array, Columns, Layout, TextColumn, UserEpisodes
 from memup_lightning.data.array_files.several_outcomes import JoinedColumns
-from memup_lightning.data.array_files.table_columns import ColumnReader, column_content
+from memup_lightning.data.array_files.table_columns import ColumnReader
 from memup_lightning.data.array_files.table_episodes import find_episodes
-from memup_lightning.data.array_files.table_files import TableColumns
+from memup_lightning.data.array_files.table_files import TableColumns, column_content, readable
 from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME
 from memup_lightning.exceptions import MemUPError, no_such_name
 from memup_lightning.specs import FieldType
 from memup_lightning.typing import BoolArray
 
 _FLAGS = (HAS_OUTCOME, EVAL_MASK)
+_PANDAS_INDEX = "__index_level_"  # how the names of indices begin that pandas added
 
 
 def read_tables(source: str, open_tables: Callable[[], TableColumns], columns: Columns) -> UserEpisodes:
@@ -34,8 +33,9 @@ def read_tables(source: str, open_tables: Callable[[], TableColumns], columns: C
     Raises:
         MemUPError: as :func:`~memup_lightning.data.array_files.read_episodes` does.
     """
-    with _readable(source):
+    with readable(source):
         tables = open_tables()
+        left_out = getattr(tables, "left_out", {}) if columns.x is None else {}
         if columns.y_parts and not (columns.may_lack_y and set(columns.y_parts) - set(tables.types)):
             _check_columns(source, tables, columns.y_parts, columns)
             numbers = columns.y_type == "vector"
@@ -48,12 +48,21 @@ def read_tables(source: str, open_tables: Callable[[], TableColumns], columns: C
         if not any(len(batch) for _, batch in tables.column(columns.episode)):
             raise MemUPError(f"{source} has columns but no row; give a file with steps")
         layout, keys, notes = find_episodes(source, tables, columns.episode, columns.time)
+        notes += [
+            f"{name!r} of {file} is not read, since the first file does not have it" for name, file in left_out.items()
+        ]
         reader = ColumnReader(tables, layout, columns.missing)
         contents = {name: "time" if name == columns.time else column_content(tables.types[name]) for name in x_names}
         x, names = _numbers(
             reader, [name for name in x_names if contents[name] != "text"], contents, columns.x_type, notes
         )
         texts = {name: reader.text(name, columns.missing) for name in x_names if contents[name] == "text"}
+        at = [name for name in dict.fromkeys((*x_names, *time)) if contents.get(name, "time") == "time"]
+        if at and (number := _repeated_rows(reader, at, x, names, texts)):
+            notes.append(
+                f"{number:,} rows repeat the row before them, time ({at[0]!r}) and all; if a file or an episode is there "
+                "twice, drop them (pandas: table.drop_duplicates())"
+            )
         y, exists, y_names = _outcome(reader, y_name, columns, notes)
         flags = reader.flags([name for name in _FLAGS if name in tables.types]) if y_name is not None else {}
         absent = flags.get(HAS_OUTCOME, exists) & ~exists
@@ -80,16 +89,6 @@ def _check_columns(source: str, tables: TableColumns, names: Sequence[str], colu
             raise MemUPError(no_such_name(source, name, tables.types) + advice * (name == columns.episode))
 
 
-@contextmanager
-def _readable(source: str) -> Iterator[None]:
-    """Refuse files that pyarrow cannot read."""
-
-    try:
-        yield
-    except (OSError, pyarrow.ArrowException) as error:
-        raise MemUPError(f"{source} cannot be read: {error}") from error
-
-
 def _holds_any(tables: TableColumns, name: str | None) -> bool:
     """Return whether there is a column of this name that is not empty in every row."""
     return (
@@ -104,7 +103,7 @@ def _inputs(source: str, tables: TableColumns, columns: Columns) -> list[str]:
     if columns.x is not None:
         return list(columns.x)
     others = {columns.y, *columns.y_parts, columns.episode, *_FLAGS}
-    names = [name for name in tables.types if name and name not in others and not name.startswith("__index_level_")]
+    names = [name for name in tables.types if name and name not in others and not name.startswith(_PANDAS_INDEX)]
     if not names:
         raise MemUPError(
             f"{source} holds {', '.join(map(repr, tables.types))}, and no column that the memory could read; add one"
@@ -146,6 +145,28 @@ def _since_previous(seconds: Array, layout: Layout) -> Array:
     out = np.diff(seconds, prepend=seconds[:1])
     out[layout.offsets[:-1]] = 0
     return out
+
+
+def _repeated_rows(
+    reader: ColumnReader, times: list[str], x: Array | None, names: Sequence[str], texts: Mapping[str, TextColumn]
+) -> int:
+    """Return how many rows are, in all that is read, the row before them of the same episode."""
+    layout = reader.layout
+    same = np.ones(layout.rows, np.bool_)
+    same[layout.offsets[:-1]] = False  # each of which begins an episode
+    for name in times:
+        same[1:] &= np.diff(layout.group(reader.seconds(name))) == 0
+    rows = np.flatnonzero(same)  # few: times differ
+    if x is not None and rows.size:
+        flat = x.reshape(len(x), -1)
+        others = [number for number, name in enumerate(names) if not name.endswith(SINCE_PREVIOUS)]
+        if others:
+            here, before = flat[rows][:, others], flat[rows - 1][:, others]
+            rows = rows[((here == before) | ((here != here) & (before != before))).all(1)]
+    for text in texts.values():
+        codes = layout.group(text.codes)
+        rows = rows[codes[rows] == codes[rows - 1]]
+    return len(rows)
 
 
 def _outcome(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,24 +20,12 @@ from memup_lightning.data.array_files.columns import (
     put_flag,
 )
 from memup_lightning.data.array_files.layout import Array, Layout, TextColumn
-from memup_lightning.data.array_files.table_files import TableColumns
+from memup_lightning.data.array_files.table_files import TableColumns, column_content
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.specs import FieldType
 from memup_lightning.typing import Arrays, BoolArray, IntArray
 
-_TEXT_TYPES = ("string", "large_string", "string_view")
 _COARSE = 100  # steps of rounding; a smaller spread is hardly seen
-ColumnContent = Literal["numbers", "text", "time"]
-
-
-def column_content(dtype: Any) -> ColumnContent:
-    """Return how a column of an Arrow type is read; what can be none of these is refused when it is read."""
-    types = pyarrow.types
-    if types.is_dictionary(dtype):
-        return column_content(dtype.value_type)
-    if types.is_timestamp(dtype) or types.is_date(dtype):
-        return "time"
-    return "text" if str(dtype) in _TEXT_TYPES else "numbers"
 
 
 class ColumnReader:

@@ -9,8 +9,8 @@ import pyarrow
 from pyarrow import compute
 
 from memup_lightning.data.array_files.layout import Layout
-from memup_lightning.data.array_files.table_columns import ColumnReader, column_content, plain
-from memup_lightning.data.array_files.table_files import TableColumns
+from memup_lightning.data.array_files.table_columns import ColumnReader, plain
+from memup_lightning.data.array_files.table_files import TableColumns, column_content
 from memup_lightning.data.episodes import check_lengths
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.typing import IntArray
@@ -42,7 +42,8 @@ def find_episodes(
     if time is not None:
         if column_content(tables.types[time]) == "text":
             raise MemUPError(
-                f"{source}: time={time!r} holds {tables.types[time]}; give a column of times or of numbers"
+                f"{source}: time={time!r} holds {tables.types[time]}; give a column of times or of numbers "
+                f"(pandas: table[{time!r}] = pandas.to_datetime(table[{time!r}]))"
             )
         seconds = ColumnReader(tables, layout, missing=True).seconds(time)
         if (empty := np.isnan(seconds)).any():

@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv as _csv
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 from urllib.parse import unquote
 
 import pyarrow
@@ -20,6 +21,29 @@ _BUFFER = 1 << 16  # bytes
 _NOT_UTF_8 = (
     "not written in UTF-8; convert the file (pandas: pd.read_csv(path, encoding='latin-1').to_csv(path, index=False))"
 )
+
+
+_TEXT_TYPES = ("string", "large_string", "string_view")
+ColumnContent = Literal["numbers", "text", "time"]
+
+
+def column_content(dtype: Any) -> ColumnContent:
+    """Return how a column of an Arrow type is read; what can be none of these is refused when it is read."""
+    types = pyarrow.types
+    if types.is_dictionary(dtype):
+        return column_content(dtype.value_type)
+    if types.is_timestamp(dtype) or types.is_date(dtype):
+        return "time"
+    return "text" if str(dtype) in _TEXT_TYPES else "numbers"
+
+
+@contextmanager
+def readable(source: Path | str) -> Iterator[None]:
+    """Refuse a file that pyarrow cannot read, by its name."""
+    try:
+        yield
+    except (OSError, pyarrow.ArrowException) as error:
+        raise MemUPError(f"{source} cannot be read: {error}") from error
 
 
 class TableColumns(Protocol):
@@ -37,7 +61,8 @@ class TableFiles:
     """Files of one format, read one after the other.
 
     Attributes:
-        types: Arrow types of their columns by name, those of the first file.
+        types: Arrow types of the columns of the first file by name; of one that is empty there, that of the next file.
+        left_out: columns that a later file has and the first has not, and that file; they are not read.
     """
 
     def __init__(self, files: list[Path], base: Path | None) -> None:
@@ -52,11 +77,33 @@ class TableFiles:
         schema = self._schema(files[0])
         self.types: dict[str, Any] = dict(zip(schema.names, schema.types, strict=True))
         self.types |= {name: pyarrow.scalar(value).type for name, value in self._partitions[0].items()}
+        self.left_out: dict[str, Path] = {}
+        self._typed_by = dict.fromkeys(self.types, files[0])  # file that the type of a column is of
+        for file in files[1:]:
+            self._compare(file)
 
     def _schema(self, file: Path) -> Any:
         if file not in self._schemas:
-            self._schemas[file] = next(self._read(file, None))
+            with readable(file):
+                self._schemas[file] = next(self._read(file, None))
         return self._schemas[file]
+
+    def _compare(self, file: Path) -> None:
+        """Note the columns of a file that the first one has not, and the types of those that are empty there."""
+        for field in self._schema(file):
+            if field.name not in self.types:
+                self.left_out.setdefault(field.name, file)
+            elif pyarrow.types.is_null(self.types[field.name]):
+                self.types[field.name], self._typed_by[field.name] = field.type, file
+
+    def _check_content(self, file: Path, name: str) -> None:
+        """Refuse a column that holds text, numbers or times in a file, and something else in the others."""
+        here, there = self._schema(file).field(name).type, self.types[name]
+        if column_content(here) != column_content(there) and not pyarrow.types.is_null(here):
+            raise MemUPError(
+                f"{file}: {name!r} holds {_said(here)}, but {_said(there)} in {self._typed_by[name]}; write one type of "
+                "values in every file"
+            )
 
     def column(self, name: str) -> Iterator[tuple[int, Any]]:
         """Yield the first row and the values of each batch of a column."""
@@ -67,10 +114,23 @@ class TableFiles:
                 raise MemUPError(
                     f"{file} has no column {name!r}, which {self._files[0]} has; give each file the same columns"
                 )
-            for batch in self._read(file, name if name in names else names[0]):
+            if name in names:
+                self._check_content(file, name)
+            batches = self._read(file, name if name in names else names[0])
+            while True:
+                with readable(file):
+                    batch = next(batches, None)
+                if batch is None:
+                    break
                 rows = batch.num_rows
                 yield begin, batch.column(0) if name in names else pyarrow.repeat(pyarrow.scalar(partition[name]), rows)
                 begin += rows
+
+
+def _said(dtype: Any) -> str:
+    """Name what a column holds, and its type."""
+    content = column_content(dtype)
+    return f"{'times' if content == 'time' else content} ({dtype})"
 
 
 def _decode(file: Path, line: bytes) -> str:
@@ -96,7 +156,8 @@ class _CsvBatches:
                 names = next(_csv.reader([_decode(file, lines.readline())]), [])
             _check_names(file, names)
             _check_separator(file, names)
-            tables[file] = csv.read_csv(file, convert_options=how)
+            with readable(file):
+                tables[file] = csv.read_csv(file, convert_options=how)
             for name, type in zip(tables[file].column_names, tables[file].schema.types, strict=True):
                 if pyarrow.types.is_binary(type):  # text that is not UTF-8
                     raise MemUPError(f"{file}: column {name!r} is {_NOT_UTF_8}")

@@ -1,0 +1,65 @@
+"""One sentence on what was read: episodes, inputs, outcomes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from memup_lightning.data.array_files.encoding import MISSING, X, text_fields
+from memup_lightning.data.array_files.layout import UserEpisodes
+from memup_lightning.data.episodes import HAS_OUTCOME
+from memup_lightning.specs import FieldSpec, TaskSpec
+
+_SHOWN = 5  # classes of a column
+_RARE = 0.05  # share of the outcomes, below which the episodes that have a class are counted
+
+
+def summarize(train: UserEpisodes, task: TaskSpec, episode: str, y: str) -> str:
+    """Say what was read: episodes, inputs, outcome.
+
+    Args:
+        train: the training file.
+        task: the fields that were made of it.
+        episode, y: names of these columns, of a table.
+    """
+    if not train.columns:
+        shortest, longest = int(train.lengths.min()), int(train.lengths.max())
+        steps = str(shortest) if shortest == longest else f"{shortest} to {longest}"
+        return (
+            f"{len(train.lengths)} episodes of {steps} steps; x: {task.fields[X]} a step; y: {task.outcome}, at "
+            f"{train.num_outcomes} of {len(train.y)} steps"
+        )
+    outcome = _classes(task.outcome) if task.outcome.type == "token" else "numbers"
+    numbers = [*(task.fields[X].names if X in task.fields else ())]
+    texts = [
+        f"{name} ({_classes(field)}, and one for other values)" for name, field in text_fields(task.fields).items()
+    ]
+    if MISSING in task.fields:
+        texts.append(f"where {', '.join(task.fields[MISSING].names)} is missing")
+    x = ", ".join([*numbers, *texts])
+    return f"{len(train.lengths)} episodes by {episode!r}; x: {x}; y: {y} ({outcome}{_where(train)})"
+
+
+def _where(train: UserEpisodes) -> str:
+    """Say where outcomes are, if not everywhere, and in how many episodes the rarest class is, if it is rare."""
+    rows, count = len(train.y), train.num_outcomes
+    episode = np.repeat(np.arange(len(train.lengths)), train.lengths)
+    exists = train.flags[HAS_OUTCOME] if HAS_OUTCOME in train.flags else np.ones(rows, np.bool_)
+    said = ""
+    if count < rows:
+        number = len(np.unique(episode[exists]))
+        said = f", at {count:,} of {rows:,} rows" + f", in {number:,} of the episodes" * (number < len(train.lengths))
+    if train.y.dtype == np.int64 and train.y.ndim == 1 and count:
+        found, counts = np.unique(train.y[exists], return_counts=True)
+        least = int(counts.argmin())
+        if len(found) > 1 and counts[least] < _RARE * count:
+            name = repr(train.y_names[found[least]]) if train.y_names else str(found[least])
+            number = len(np.unique(episode[exists & (train.y == found[least])]))
+            said += f"; the rarest, {name}, at {counts[least]:,} rows of {number:,} episodes"
+    return said
+
+
+def _classes(field: FieldSpec) -> str:
+    if not field.names:
+        return f"{field.classes} classes"
+    shown = ", ".join(field.names[:_SHOWN]) + (", ..." if len(field.names) > _SHOWN else "")
+    return f"{len(field.names)} classes: {shown}"

@@ -1,0 +1,135 @@
+"""Tables with the mistakes of a hurried user: each is refused, or said, with its place."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from memup_lightning.exceptions import MemUPError
+from tests.datamodules.test_table_columns import EPISODE, module, said, write
+
+pyarrow = pytest.importorskip("pyarrow")
+from pyarrow import parquet  # noqa: E402 (only where it is installed)
+
+TIMES = [datetime.datetime(2026, 1, 31, 8, minute) for minute in range(6)]
+
+
+def folder(path: Path, *files: dict[str, Any]) -> str:
+    path.mkdir()
+    for number, columns in enumerate(files):
+        parquet.write_table(pyarrow.table(columns), path / f"log-{number}.parquet")
+    return str(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", None])
+def test_a_damaged_file_of_a_folder_is_named(tmp_path: Path, content: bytes | None) -> None:
+    columns = {"machine": EPISODE, "a": [1.5] * 6, "y": [0.5] * 6}
+    source = folder(tmp_path / "logs", columns, columns)
+    file = tmp_path / "logs" / "log-1.parquet"
+    file.write_bytes(file.read_bytes()[:-9] if content is None else content)
+    with pytest.raises(MemUPError, match=r"log-1\.parquet cannot be read: "):
+        _ = module(source).task
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "match"),
+    [
+        (
+            [1.5] * 6,
+            ["1.5"] * 6,
+            r"log-1\.parquet: 'a' holds text \(string\), but numbers \(double\) in .*log-0\.parquet",
+        ),
+        (["on"] * 6, [1] * 6, r"log-1\.parquet: 'a' holds numbers \(int64\), but text \(string\) in .*log-0\.parquet"),
+        (TIMES, [1.5] * 6, r"log-1\.parquet: 'a' holds numbers \(double\), but times \(timestamp\[us\]\) in"),
+    ],
+)
+def test_a_file_whose_column_holds_something_else_is_named(
+    tmp_path: Path, first: list[Any], second: list[Any], match: str
+) -> None:
+    files = [{"machine": EPISODE, "a": a, "y": [0.5] * 6} for a in (first, second)]
+    with pytest.raises(MemUPError, match=match):
+        _ = module(folder(tmp_path / "logs", *files)).task
+
+
+def test_a_column_may_be_empty_in_any_file(tmp_path: Path) -> None:
+    rest = {"machine": EPISODE, "y": [0.5] * 6}
+    empty, text = rest | {"a": pyarrow.nulls(6)}, rest | {"a": ["on", "off"] * 3}
+    for name, files in (("first", (empty, text)), ("last", (text, empty))):
+        data = module(folder(tmp_path / name, *files), missing="mask")
+        assert data.task.fields["a"].names == ("off", "on")
+
+
+def test_a_column_that_only_later_files_have_is_said_to_be_left_out(tmp_path: Path) -> None:
+    columns = {"machine": EPISODE, "a": [1.5] * 6, "y": [0.5] * 6}
+    source = folder(tmp_path / "logs", columns, columns | {"b": [1.0] * 6})
+    found = said(lambda: module(source).task)
+    assert any("'b' of " in x and "log-1.parquet is not read" in x for x in found)
+    assert not any("'b' of " in x for x in said(lambda: module(source, x=["a"]).task))
+
+
+def test_times_as_text_are_told_from_ids(tmp_path: Path) -> None:
+    text = [f"2026-01-31 08:{minute:02}:00" for minute in range(24)]
+    table = {"machine": np.repeat([0, 1], 12), "at": text, "a": [1.5] * 24, "y": [0.5] * 24}
+    source = folder(tmp_path / "logs", table)
+    with pytest.raises(MemUPError, match=r"'at' holds times as text .*to_datetime.*; or leave it out of x"):
+        _ = module(source, x=["at", "a"]).task
+    assert any("'at' holds times as text" in x and "left out of x" in x for x in said(lambda: module(source).task))
+    with pytest.raises(MemUPError, match=r"time='at' holds .*to_datetime"):
+        _ = module(source, time="at").task
+
+
+def test_rows_that_are_there_twice_are_said(tmp_path: Path) -> None:
+    a, mode = [1.5, float("nan"), 2.5, 3.5, 4.5, 5.5], ["on", "off"] * 3
+    once = {"machine": EPISODE, "at": TIMES, "a": a, "mode": mode, "y": [0.5] * 6}
+    twice = folder(tmp_path / "twice", once, once)
+    found = said(lambda: module(twice, time="at", missing="mask").task)
+    assert any("6 rows repeat the row before them, time ('at') and all" in x for x in found)
+    assert any(
+        "6 rows repeat" in x for x in said(lambda: module(twice, time="at", x=["a", "mode"], missing="mask").task)
+    )
+    other = folder(tmp_path / "other", once, once | {"a": [x + 1 for x in a[:1]] + [0.0] * 5})
+    assert not any("repeat" in x for x in said(lambda: module(other, time="at", missing="mask").task))
+
+
+def test_a_column_that_is_nearly_always_empty_is_pointed_out(tmp_path: Path) -> None:
+    left = [None] * 5 + [70.5]
+    columns = {"machine": np.repeat([0, 1], 12), "a": [1.5] * 24, "left": [None] * 23 + [70.5], "y": [0.5] * 24}
+    source = folder(tmp_path / "logs", columns)
+    assert any(
+        "'left' is an input, and missing at 95.8% of the steps" in x
+        for x in said(lambda: module(source, missing="mask").task)
+    )
+    assert not any("an input" in x for x in said(lambda: module(source, x=["a", "left"], missing="mask").task))
+    often = write(tmp_path, a=[1.5] * 6, left=left[:3] + [1.0] * 3, y=[0.5] * 6)
+    assert not any("an input" in x for x in said(lambda: module(often, missing="mask").task))
+
+
+def test_it_is_said_where_outcomes_are_and_how_many_episodes_have_the_rarest(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    fault = np.full(90, None, object)
+    fault[:50] = False
+    fault[[7, 8]] = True
+    columns = {"machine": np.repeat([0, 1, 2], 30), "a": [1.5] * 90, "fault": list(fault)}
+    with caplog.at_level("INFO"):
+        _ = module(folder(tmp_path / "logs", columns), y="fault").task
+    said = "y: fault (2 classes, at 50 of 90 rows, in 2 of the episodes; the rarest, 1, at 2 rows of 1 episodes)"
+    assert any(said in record.getMessage() for record in caplog.records)
+
+
+@pytest.mark.parametrize(
+    ("columns", "match"),
+    [
+        ({"a": ["1.5"] * 6, "at": TIMES}, "'a' holds text, but numbers in the training data"),
+        ({"a": [1.5] * 6, "at": [str(time) for time in TIMES]}, "'at' holds text, but times in the training data"),
+    ],
+)
+def test_the_column_that_differs_from_training_is_named_alone(tmp_path: Path, columns: Any, match: str) -> None:
+    train = write(tmp_path, a=[1.5] * 6, at=TIMES, b=[1.5] * 6, y=[0.5] * 6)
+    val = write(tmp_path, "val.parquet", b=[1.5] * 6, y=[0.5] * 6, **columns)
+    with pytest.raises(MemUPError, match=f"val.parquet: {match}; give columns"):
+        _ = module(train, val=val).task
