@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal, Unpack
 
 import numpy as np
@@ -19,14 +20,7 @@ from memup_lightning.data.array_files import (
     episode_source,
     read_episodes,
 )
-from memup_lightning.data.array_files.encoding import (
-    MISSING,
-    X,
-    columns_of,
-    encode,
-    fit_missing,
-    fit_texts,
-)
+from memup_lightning.data.array_files.encoding import MISSING, X, columns_of, encode, fit_missing, fit_texts
 from memup_lightning.data.array_files.fields import are_class_numbers, is_labelled_at_ends, make_field
 from memup_lightning.data.array_files.layout import Missing, outcome_columns
 from memup_lightning.data.array_files.summary import summarize
@@ -176,6 +170,8 @@ class ArrayDataModule(EpisodeDataModule):
 
     def predict_on(self, data: str) -> None:
         if data in SPLITS:
+            if Path(data).exists():
+                rank_zero_warn(f"--on {data}: the split of the run's data; write --on ./{data} for what is there")
             super().predict_on(data)
         else:
             self.given["test"] = data

@@ -36,8 +36,8 @@ from memup_lightning.exceptions import MemUPError, check_at_least
 from memup_lightning.models import memory, outcomes, predictors, uncertainty  # noqa: F401
 from memup_lightning.modules import BaseTask
 from memup_lightning.rl import algorithms  # noqa: F401
-from memup_lightning.runs.checkpoint_io import AtomicCheckpointIO, check_checkpoint, check_fits, read_task
-from memup_lightning.runs.checkpoint_lookup import kept_checkpoint, last_checkpoint, run_of_config
+from memup_lightning.runs.checkpoint_io import AtomicCheckpointIO, check_fits, read_task
+from memup_lightning.runs.checkpoint_lookup import given_checkpoint, kept_checkpoint, last_checkpoint, run_of_config
 from memup_lightning.runs.lightning_private import failed_parser, keep_null, list_options_with_defaults
 from memup_lightning.runs.loggers import (
     leave_out_missing_wandb,
@@ -185,7 +185,8 @@ class MemUPCLI(LightningCLI):
             found_best = kept_checkpoint(given.trainer, run)
             given["ckpt_path"], self._checkpoint_shapes = str(found_best[0]), found_best[1]
         elif (path := given.get("ckpt_path")) and not _is_keyword(path):
-            self._checkpoint_shapes = check_checkpoint(path)
+            found_there = given_checkpoint(path, self.config.subcommand == "fit")
+            given["ckpt_path"], self._checkpoint_shapes = str(found_there[0]), found_there[1]
         else:
             self._checkpoint_shapes = {}
         if self._checkpoint_shapes and self.config.subcommand != "fit":  # which may well continue such a run

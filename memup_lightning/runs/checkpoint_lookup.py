@@ -134,6 +134,23 @@ def weights_to_use(path: str | Path, which: Literal["best", "last"] = "best") ->
     return found
 
 
+def given_checkpoint(path: str, to_continue: bool) -> tuple[Path, Shapes]:
+    """Return the checkpoint that ``--ckpt_path`` names by a path; of a folder, that of its newest run.
+
+    Args:
+        path: of a checkpoint or a folder.
+        to_continue: whether a run continues from it, which takes the last weights of a folder; else the best ones.
+
+    Raises:
+        MemUPError: it is missing, torn or not Lightning's.
+    """
+    home = Path(path).expanduser()
+    if not home.is_dir():
+        return Path(path), check_checkpoint(path)
+    found = newest_checkpoint(home) if to_continue else weights_to_use(home)
+    return found, check_checkpoint(found)
+
+
 def _candidates(trainer: Any, run: Path | None, kept: bool = False) -> tuple[list[Path], Iterator[Path]]:
     """Return the folders of checkpoints, and the checkpoints in them: of all runs, or of one and those that continue it."""
     if run is None:

@@ -6,7 +6,6 @@ the same means.
 
 from __future__ import annotations
 
-import datetime
 import math
 import re
 from collections.abc import Mapping
@@ -15,18 +14,20 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from lightning_utilities.core.rank_zero import rank_zero_warn
 
 from memup_lightning.data.array_files.column_checks import SINCE_PREVIOUS
 from memup_lightning.data.array_files.encoding import MISSING, X, text_fields
 from memup_lightning.data.array_files.layout import Missing
 from memup_lightning.data.episodes import MAX_MAGNITUDE
 from memup_lightning.exceptions import MemUPError
+from memup_lightning.serving.row_values import is_missing, read_numbers
 from memup_lightning.specs import FieldSpec
 from memup_lightning.typing import Arrays
 
-_EPOCH = datetime.datetime(1970, 1, 1)
 _FIRST, _SECONDS, _NUMBERS = "first", "seconds", "numbers"  # what a reader keeps of the rows before
 _COMPONENT = re.compile(r"\[\d+\]$")
+_MAX_WARNINGS = 20  # of a reader
 Array = npt.NDArray[Any]
 
 
@@ -120,6 +121,7 @@ class RowReader:
         self._plain = self.x is not None and bool(self.x.names) and not self._times and widths == {1}
         self._means = np.array(self.x.means if self.x is not None and self.x.means else [0.0])
         self._masked = [self.labels.index(name) for name in self.mask.names] if self.mask is not None else []
+        self._said: set[str] = set()
         self.columns = [*(group.name for group in self.groups), *self.texts]
 
     def reads_all(self, fields: Mapping[str, FieldSpec]) -> bool:
@@ -168,9 +170,9 @@ class RowReader:
                 try:
                     values[0, number] = math.nan if value is None else value
                 except (TypeError, ValueError):
-                    values[0, number] = _numbers(group.name, [value], False)[0, 0]
+                    values[0, number] = read_numbers(group.name, [value], False)[0, 0]
         else:
-            parts = [_numbers(g.name, [row[g.name]] if single else row[g.name], g.is_time) for g in self.groups]
+            parts = [read_numbers(g.name, [row[g.name]] if single else row[g.name], g.is_time) for g in self.groups]
             for group, part in zip(self.groups, parts, strict=True):
                 width = group.components.stop - group.components.start
                 if part.shape[1] != width or len(part) != len(parts[0]):
@@ -179,6 +181,11 @@ class RowReader:
                     )
             for place, number in enumerate(self._times):
                 seconds = parts[number][:, 0]
+                if (seconds < before[_SECONDS][:, place])[~before[_FIRST]].any():
+                    self._warn_once(
+                        f"{self.groups[number].name!r} goes back in time: give the rows of a stream in the order of time, "
+                        "or begin a new one"
+                    )
                 parts[number] = np.where(before[_FIRST], 0, seconds - before[_SECONDS][:, place])[:, None]
                 after[_SECONDS] = after[_SECONDS].copy()
                 after[_SECONDS][:, place] = seconds
@@ -207,13 +214,24 @@ class RowReader:
         self, name: str, classes: dict[str, int], given: Any, before: Arrays, after: Arrays, single: bool
     ) -> Array:
         values = [given] if single else list(given)
-        codes = np.array([-1 if _is_missing(value) else classes.get(str(value), len(classes)) for value in values])
+        codes = np.array([-1 if is_missing(value) else classes.get(str(value), len(classes)) for value in values])
+        for number in np.flatnonzero(codes == len(classes)):
+            self._warn_once(
+                f"{name!r} has a value that the training episodes do not have, which counts as unknown: "
+                f"{values[number]!r:.80}"
+            )
         if self.missing is None and (codes < 0).any():
             raise MemUPError(f"{name!r} is missing; the model was trained without missing values: give a text")
         if self.missing == "previous":
             codes = np.where(codes < 0, before[name], codes)
             after[name] = codes
         return np.where(codes < 0, len(classes), codes)
+
+    def _warn_once(self, sentence: str) -> None:
+        """Warn of what a service should not be silent about, nor say at every row."""
+        if sentence not in self._said and len(self._said) < _MAX_WARNINGS:
+            self._said.add(sentence)
+            rank_zero_warn(sentence)
 
 
 def _labels(x: FieldSpec) -> tuple[str, ...]:
@@ -222,53 +240,6 @@ def _labels(x: FieldSpec) -> tuple[str, ...]:
     if len(x.names) == size:
         return x.names
     return tuple(f"{x.names[0] if x.names else X}[{number}]" for number in range(size))
-
-
-def _is_missing(value: Any) -> bool:
-    return value is None or value is np.ma.masked or (isinstance(value, float) and math.isnan(value))
-
-
-def _numbers(name: str, values: Any, is_time: bool) -> Array:
-    """Return numbers or points in time (in seconds) as float64 ``[streams, width]``; NaN where they are missing.
-
-    A time may be text, as JSON has it.
-    """
-    array = np.asarray(values)
-    if is_time and array.dtype.kind in "UO":
-        array = np.array([_parsed(value) for value in values], object)
-    if array.dtype.kind in "Mm":
-        seconds = array.astype("datetime64[ns]" if array.dtype.kind == "M" else "timedelta64[ns]")
-        array = np.where(np.isnat(seconds), np.nan, seconds.astype(np.int64) * 1e-9)
-    elif array.dtype.kind == "O":
-        array = np.array([_seconds(value) for value in array])
-    if array.dtype.kind not in "iufb" or (is_time and array.dtype.kind == "b"):
-        wanted = "times, such as 2026-01-31T08:00:00" if is_time else "numbers"
-        raise MemUPError(f"{name!r} is {values!r:.80}; give {wanted}")
-    return array.astype(np.float64).reshape(len(array), -1)
-
-
-def _parsed(value: Any) -> Any:
-    """Return the point in time that a text names; other values, and text that names none, as they are."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return datetime.datetime.fromisoformat(value)
-    except ValueError:
-        return value
-
-
-def _seconds(value: Any) -> Any:
-    if _is_missing(value):
-        return math.nan
-    if isinstance(value, datetime.timedelta):
-        return value.total_seconds()
-    if isinstance(value, datetime.datetime):
-        if value.tzinfo is not None:
-            value = value.astimezone(datetime.UTC).replace(tzinfo=None)
-        return (value - _EPOCH).total_seconds()
-    if isinstance(value, datetime.date):
-        return (datetime.datetime(value.year, value.month, value.day) - _EPOCH).total_seconds()
-    return value
 
 
 def _array(name: str, value: Any) -> Array:

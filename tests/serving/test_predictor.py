@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import warnings
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -245,3 +246,46 @@ def test_predictions_are_written_as_tables(predictor: Predictor, tmp_path: Path)
     assert table.num_rows == csv.read_csv(predictions.write(tmp_path / "out.csv")).num_rows
     with pytest.raises(MemUPError, match=r"out.txt: give a name that ends in .csv or .parquet"):
         predictions.write(tmp_path / "out.txt")
+
+
+def test_a_stream_is_not_silent_about_values_that_training_did_not_have_nor_about_time_that_goes_back(
+    run: Path,
+) -> None:
+    def warned(mode: Any, *seconds: int) -> list[str]:
+        state = served.initial_state()
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            for second in seconds:
+                when = BEGIN + datetime.timedelta(seconds=second)
+                _, state = served.step({"when": when, "speed": 1.0, "mode": mode, "force": [1.0, 0.0]}, state)
+        return [str(warning.message) for warning in caught]
+
+    served = Predictor.load(run)
+    assert warned("run", 5, 6, 6) == []
+    (message,) = warned("sing", 1, 2, 3)
+    assert "'mode' has a value that the training episodes do not have, which counts as unknown: 'sing'" in message
+    assert warned("sing", 1) == []  # once
+    assert "5" in warned(5, 1)[0]
+    (message,) = warned("run", 5, 4)
+    assert "'when' goes back in time" in message
+
+
+def test_predictions_take_the_folder_of_a_run_as_predictor_and_export_do(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    table = pyarrow.table({name: x for name, x in logs(6, 1).items() if name != "fault"})
+    (tmp_path / "test").mkdir()
+    parquet.write_table(table, tmp_path / "test" / "new.parquet")
+    predict = ["predict", f"--config={run / 'version_0' / 'config.yaml'}", f"--ckpt_path={run / 'version_0'}"]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        cli = main([*predict, "--on=./test", f"--trainer.logger.save_dir={tmp_path}"])
+    assert "best_gain.ckpt" in capsys.readouterr().out or "last.ckpt" in str(cli.trainer.ckpt_path)
+    assert not any("the split of the run's data" in str(x.message) for x in caught)
+    path = next(tmp_path.rglob("predictions.csv"))
+    assert len(path.read_text().splitlines()) == 1 + table.num_rows
+    with pytest.warns(
+        UserWarning, match=r"--on test: the split of the run's data; write --on \./test for what is there"
+    ):
+        main([*predict, "--on=test", f"--trainer.logger.save_dir={tmp_path}"])
