@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import BasePredictionWriter
+from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 
 from memup_lightning.distributed import all_gather_object
 from memup_lightning.exceptions import MemUPError
+from memup_lightning.models.input_range import far_inputs
+from memup_lightning.modules import MemoryTask
 from memup_lightning.protocols import EpisodeSplit
 from memup_lightning.runs.parts import recorded_data
 from memup_lightning.runs.run_folder import check_writable, run_folder
@@ -22,6 +25,7 @@ from memup_lightning.serving.table_writer import SUFFIXES, Columns, TableWriter,
 from memup_lightning.specs import TaskSpec
 
 _MEMORY = "m"
+_EPISODES, _STEPS = 64, 64  # of which numbers are compared with those of training
 
 
 class PredictionWriter(BasePredictionWriter):
@@ -70,6 +74,10 @@ class PredictionWriter(BasePredictionWriter):
         self.rows = 0
         data = recorded_data(trainer)
         self._split = None if data is None else data.splits[data.predicted_split()]
+        if self._split is not None and isinstance(pl_module, MemoryTask):
+            fields = self._split.task.input_fields
+            for sentence in far_inputs(pl_module.encoder, fields, _sample(self._split, list(fields))):
+                rank_zero_warn(sentence)
 
     def write_on_batch_end(
         self,
@@ -141,3 +149,10 @@ class PredictionWriter(BasePredictionWriter):
     def _close(self) -> None:
         if self._table is not None:
             self._table.close()
+
+
+def _sample(split: EpisodeSplit, names: Sequence[str]) -> dict[str, Any]:
+    """Return fields at some steps of some episodes, spread over the split, ``[steps, *shape]`` each."""
+    episodes = np.unique(np.linspace(0, len(split.lengths) - 1, _EPISODES).round().astype(np.int64))
+    steps = {int(x): np.unique(np.linspace(0, split.lengths[x] - 1, _STEPS).round().astype(np.int64)) for x in episodes}
+    return {name: np.concatenate([split.read_field(x, at, name) for x, at in steps.items()]) for name in names}

@@ -209,6 +209,11 @@ class StepEncoder(nn.Module):
         """Fields of numbers: neither tokens nor images."""
         return list(self._standardizers)
 
+    @property
+    def standardizers(self) -> dict[str, Standardizer]:
+        """What the :attr:`numbers` are standardised by."""
+        return dict(self._standardizers)
+
     @torch.no_grad()
     def fit_center(self, values: Fields) -> None:
         """Subtract from now on the mean of the features of the :attr:`numbers`.

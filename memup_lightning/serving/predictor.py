@@ -21,6 +21,7 @@ from memup_lightning.data.episodes import OUTCOME, ArrayEpisodes, EpisodeSource
 from memup_lightning.data.streaming.samplers import SequentialSampler
 from memup_lightning.data.streaming.stream import ChunkStream
 from memup_lightning.exceptions import MemUPError
+from memup_lightning.models.input_range import far_inputs
 from memup_lightning.modules.evaluation.memory import INTERVAL
 from memup_lightning.modules.loading import load_module
 from memup_lightning.modules.memory_task import MemoryTask
@@ -211,7 +212,7 @@ class Predictor:
         else:
             source, user = TABLE, read_table(table, columns)
         arrays, notes = encode_inputs(source, user, self.network.fields, self.missing)
-        for note in (*user.notes, *notes):
+        for note in (*user.notes, *notes, *far_inputs(self.model.encoder, self.network.fields, arrays)):
             rank_zero_warn(f"{source}: {note}")
         return arrays, user
 

@@ -289,3 +289,21 @@ def test_predictions_take_the_folder_of_a_run_as_predictor_and_export_do(
         UserWarning, match=r"--on test: the split of the run's data; write --on \./test for what is there"
     ):
         main([*predict, "--on=test", f"--trainer.logger.save_dir={tmp_path}"])
+
+
+def test_another_unit_than_in_training_is_said(
+    run: Path, predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    same = {name: x for name, x in logs(6, 1).items() if name != "fault"}
+    other = same | {"speed": [None if x is None else x / 3.6 for x in same["speed"]]}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        predictor.run(same)
+    with pytest.warns(UserWarning, match=r"'speed' is far from its training data at .*same unit") as caught:
+        predictor.run(other)
+    assert not any("force" in str(x.message) for x in caught)
+    parquet.write_table(pyarrow.table(other), "other.parquet")
+    predict = ["predict", f"--config={run / 'version_0' / 'config.yaml'}", f"--ckpt_path={run / 'version_0'}"]
+    with pytest.warns(UserWarning, match="'speed' is far from its training data"):
+        main([*predict, "--on=other.parquet", f"--trainer.logger.save_dir={tmp_path}"])

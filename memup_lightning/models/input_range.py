@@ -1,0 +1,44 @@
+"""Comparison of numbers with those that an encoder was fitted to: another unit is seen by it, and by nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from torch import nn
+
+from memup_lightning.models.encoders import StepEncoder
+from memup_lightning.specs import FieldSpec
+from memup_lightning.typing import Arrays
+
+_FAR = 5.0  # spreads; encoders read numbers beyond on a logarithmic scale
+_MOST = 0.5  # share of the steps
+_FEW = 16  # steps that tell nothing
+
+
+def far_inputs(encoder: nn.Module, fields: Mapping[str, FieldSpec], values: Arrays) -> list[str]:
+    """Return a sentence for each component of the inputs that is far from its training data at most steps.
+
+    Args:
+        encoder: of the memory's inputs; nothing is known of one of the user's own.
+        fields: the inputs.
+        values: of each field, ``[steps, *shape]``.
+    """
+    if not isinstance(encoder, StepEncoder):
+        return []
+    said = []
+    for name, standardizer in encoder.standardizers.items():
+        if name not in values or not standardizer.is_fitted or len(values[name]) < _FEW:
+            continue
+        columns = values[name].reshape(len(values[name]), -1).T.astype(np.float64)
+        centers, scales = standardizer.center.tolist(), standardizer.scale.tolist()
+        for number, (column, center, scale) in enumerate(zip(columns, centers, scales, strict=True)):
+            share = float((np.abs(column - center) > _FAR * scale).mean())
+            if share > _MOST:
+                label = fields[name].names[number] if fields[name].names else f"{name}[{number}]"
+                said.append(
+                    f"{label!r} is far from its training data at {share:.0%} of the steps: its median is "
+                    f"{np.median(column):.4g}, in training it was {center:.4g} with a spread of {scale:.2g}; is it in the "
+                    "same unit?"
+                )
+    return said
