@@ -114,3 +114,17 @@ def test_sure_and_wrong_predictions_are_told_where_they_cost_much() -> None:
 def test_a_run_diverged_though_bounded_losses_are_finite() -> None:
     assert judge(run(split(-6.0, outlier_bits=1e9)))[0].name == "diverged"
     assert judge(run(split(-6.0, outlier_bits=math.nan)))[0].name == "diverged"
+
+
+def test_outcomes_that_are_rare_are_not_called_noise_alone() -> None:
+    few = {"history": STANDING, "memory": ("LSTM", 64), "rare": 0.026}
+    found = judge(run(HALF, **few))[0]
+    assert found.name == "partly_explained"
+    assert "too rare to be learned so soon (2.6% of the outcomes are not of the most frequent class)" in found.sentence
+    assert "three times as many others" in str(found.try_first)
+    blind = judge(run(NOTHING, history=FLAT, longest=3000, rare=0.026))[0]
+    assert blind.name == "blind"
+    assert "too rare" in blind.sentence
+    assert "three times as many others" in str(blind.try_first)
+    for other in ({"rare": 0.3}, {"rare": None}, {"episodes_option": "num_train"}):  # frequent; numbers; made as wanted
+        assert "rare" not in judge(run(HALF, **few | other))[0].sentence

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from memup_lightning.callbacks.verdict.measuring.measurements import SOME_BITS, WORSE, Measurements, SplitMeasurement
 from memup_lightning.callbacks.verdict.rules.finding import Finding
 from memup_lightning.callbacks.verdict.rules.words import (
@@ -22,6 +24,7 @@ NOTHING_UNCERTAIN = 0.05
 _SOME_SHARE = 0.2  # of the squared error: a few errors can cost more bits than all others gain
 _OVERFITTED_BITS = 0.1  # gain in training episodes above that in others, at least
 _ENOUGH_UPDATES = 2000  # before a memory counts as blind
+_RARE = 0.05  # share of the outcomes that are not of the most frequent class, below which few targets have one
 _FEW_EPISODES = 5000  # a memory that learned nothing from fewer may need more of them
 
 
@@ -177,15 +180,35 @@ def rest(run: Measurements) -> Finding:
     short, ratio = run.chunk_length < run.longest and whole <= 1000, whole / max(1, run.chunk_length)
     few = f". If that is not enough, make more than the {run.episodes:,} training episodes too."
     more = few if run.episodes < _FEW_EPISODES else ""
+    rare = _rare_outcomes(run)
+    otherwise = "check by hand that the inputs of the memory tell the outcomes apart, on short episodes first" + more
     return Finding(
         "blind",
         f"The memory explains nothing, in training and validation episodes alike ({how_much(run, val)}): the inputs do not "
-        "hold what decides the outcomes, the outcomes are noise, or nothing of it was found.",
+        f"hold what decides the outcomes, the outcomes are noise, {rare.why if rare else 'or'} nothing of it was found.",
         f"start again with gradients that cross whole episodes: --data.init_args.chunk_length={whole}; an update then "
         f"takes up to {ratio:.{int(ratio < 10)}f} times as long{more}"
         if short
-        else "check by hand that the inputs of the memory tell the outcomes apart, on short episodes first" + more,
+        else otherwise
+        if rare is None
+        else rare.advice,
         {"gain": val.gain._asdict(), "updates": run.updates},
+    )
+
+
+class _Rarity(NamedTuple):
+    why: str
+    advice: str
+
+
+def _rare_outcomes(run: Measurements) -> _Rarity | None:
+    """Say what rare classes do to training, and what to do; None where no class is rare, or episodes cannot be chosen."""
+    if not run.rare or run.rare >= _RARE or run.episodes_option is not None:
+        return None
+    return _Rarity(
+        f"too rare to be learned so soon ({100 * run.rare:.2g}% of the outcomes are not of the most frequent class), or",
+        "if few training episodes have the rare outcome, train on those and on three times as many others, and validate on "
+        "episodes as they occur: probabilities are then too high, but rank as well; else train longer",
     )
 
 
@@ -200,6 +223,11 @@ def _partly_explained(run: Measurements, val: SplitMeasurement) -> Finding:
             numbers,
         )
     wider = None
+    if (rare := _rare_outcomes(run)) is not None:
+        sentence = (
+            f"{part} The gain has not risen since update {since:,} of {run.updates:,}: the rest is noise, {rare.why} "
+        )
+        return Finding("partly_explained", f"{sentence}out of reach of this memory.", rare.advice, numbers)
     if run.memory is not None:
         name, size = run.memory
         option = f"--model.init_args.memory={name} --model.init_args.memory.hidden_size={2 * size}"
