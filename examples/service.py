@@ -24,6 +24,8 @@ class Service(HTTPServer):
         super().__init__(("localhost", port), Handler)
 
     def step(self, key: str, row: dict[str, object]) -> dict[str, object]:
+        if not key:
+            raise MemUPError("the address names no stream; give one, such as /machine-7")
         saved = self.states.execute("select state from states where stream = ?", [key]).fetchone()
         state = self.predictor.state_from_bytes(saved[0]) if saved else self.predictor.initial_state()
         prediction, state = self.predictor.step(row, state)
@@ -54,4 +56,6 @@ class Handler(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    Service(Path(sys.argv[1]), Path("states.sqlite"), int(sys.argv[2]) if len(sys.argv) > 2 else 8000).serve_forever()
+    service = Service(Path(sys.argv[1]), Path("states.sqlite"), int(sys.argv[2]) if len(sys.argv) > 2 else 8000)
+    print(f"serving http://localhost:{service.server_address[1]}/KEY")
+    service.serve_forever()

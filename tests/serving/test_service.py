@@ -55,6 +55,7 @@ def test_streams_have_a_state_each_which_survives_a_restart(tmp_path: Path, monk
     assert first[0]["0"] + first[0]["1"] == pytest.approx(1)
     assert [post(service, "b", row) for row in rows[:2]] == first[:2]
     assert "'x' is" in post(service, "b", '{"x": "far"}')["error"]
+    assert "names no stream" in post(service, "", rows[0])["error"]
     service.server_close()
     service.states.close()
 
