@@ -23,6 +23,7 @@ NOTHING_UNCERTAIN = 0.05
 """Share of the outcomes' own entropy or variance, up to which nothing is uncertain."""
 _SOME_SHARE = 0.2  # of the squared error: a few errors can cost more bits than all others gain
 _OVERFITTED_BITS = 0.1  # gain in training episodes above that in others, at least
+_FEWER_INPUTS = "leave out inputs that cannot matter (x), since their noise is what is memorized"
 _ENOUGH_UPDATES = 2000  # before a memory counts as blind
 _RARE = 0.05  # share of the outcomes that are not of the most frequent class, below which few targets have one
 _FEW_EPISODES = 5000  # a memory that learned nothing from fewer may need more of them
@@ -74,7 +75,8 @@ def overfitted(run: Measurements) -> Finding | None:
             f"The memory learned the {run.episodes:,} training episodes by themselves: the run ends with the weights of "
             f"update {run.best[0]:,}, when validation episodes were best explained ({_best(run, named=True)})."
         )
-    return Finding("overfitted", sentence, f"give more training episodes{option}", numbers)
+    more = f"give more training episodes{option}"
+    return Finding("overfitted", sentence, more if run.episodes_option else f"{_FEWER_INPUTS}; else {more}", numbers)
 
 
 def _best(run: Measurements, named: bool = False) -> str:
@@ -207,8 +209,9 @@ def _rare_outcomes(run: Measurements) -> _Rarity | None:
         return None
     return _Rarity(
         f"too rare to be learned so soon ({100 * run.rare:.2g}% of the outcomes are not of the most frequent class), or",
-        "if few training episodes have the rare outcome, train on those and on three times as many others, and validate on "
-        "episodes as they occur: probabilities are then too high, but rank as well; else train longer",
+        f"{_FEWER_INPUTS}; if few training episodes have the rare outcome, train on those and on three times as many "
+        "others, and validate on episodes as they occur: probabilities are then too high, but rank as well; else train "
+        "longer",
     )
 
 
