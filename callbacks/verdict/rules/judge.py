@@ -101,6 +101,8 @@ def _rare_outcomes(run: Measurements) -> Finding | None:
 def _needs_no_memory(run: Measurements) -> Finding | None:
     if run.val is None or run.awaits_selection or run.val.uncertain > NOTHING_UNCERTAIN:
         return None
+    if _rare_outcomes(run) is not None:  # those that were measured are alike by chance
+        return None
     if run.val.own == 0:
         return Finding(
             "needs_no_memory",
