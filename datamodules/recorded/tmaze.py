@@ -20,6 +20,8 @@ from memup_lightning.specs import FieldSpec, TaskSpec
 from memup_lightning.typing import Arrays, IntArray, Split
 
 _ACTION_STREAM = 7  # first key of the draws of actions
+_NUM_TRAIN = (256, 4096)  # fewest and most training episodes by default
+_TRAIN_STEPS = 4096 * 1024  # steps of the training episodes by default, between these
 
 
 class TMazeEpisodes(ProceduralEpisodes):
@@ -76,7 +78,8 @@ class TMazeDataModule(EpisodeDataModule):
         distractors: steps whose reward is a coin toss.
         hint_window: share of the corridor in which the hint comes, at a random step; 0: at step 0.
         distractor_noise: size of the random vector that a distractor step shows; no two of them then look alike.
-        num_train: training episodes.
+        num_train: training episodes; by default as many as have 4 million steps together, 256 at least and 4,096 at most.
+            They take no room, and few are memorized: the noise of 256 mazes of 1,000 steps tells one from the other.
         num_val: validation episodes.
         num_test: test episodes.
         window: steps of the local context.
@@ -93,7 +96,7 @@ class TMazeDataModule(EpisodeDataModule):
         distractors: int = 0,
         hint_window: float = 0.0,
         distractor_noise: int = 0,
-        num_train: int = 256,
+        num_train: int | None = None,
         num_val: int = 256,
         num_test: int = 256,
         window: int = 1,
@@ -102,6 +105,8 @@ class TMazeDataModule(EpisodeDataModule):
     ) -> None:
         super().__init__(**stream)
         self.rules = TMazeRules(length, mode, distractors, hint_window, distractor_noise)
+        if num_train is None:
+            num_train = min(max(_NUM_TRAIN[0], _TRAIN_STEPS // length), _NUM_TRAIN[1])
         self.num_episodes: dict[Split, int] = {"train": num_train, "val": num_val, "test": num_test}
         for split, number in self.num_episodes.items():
             if number < 1:
