@@ -4,7 +4,7 @@
         [--json PATH]
 
 `shipped` is `fit` on the config, `defaults` on what is left of it when model, callbacks and gradient clipping are the
-defaults, and of the data the task's own keys and `chunk_length` stay. `parts` are the defaults with a few of
+defaults, and of the data the task's own keys and `chunk_length` stay, not the number of training episodes. `parts` are the defaults with a few of
 the config's settings: schedule and networks of the mazes, Explainable among noise. All are evaluated at the same updates
 and end by the config's EarlyStopping, at the config's `max_steps`, or after `--minutes` of training; `met` says which runs
 met the criterion. adding has none: its squared error at the end is compared. Three tasks are shorter than in their config.
@@ -28,6 +28,7 @@ from memup_lightning.datamodules.recorded.base import StreamOptions
 
 TITLE = "Shipped configs and the defaults: mean (range) over seeds"
 KEPT = {"chunk_length"}
+DROPPED = StreamOptions.__annotations__.keys() - KEPT | {"num_train"}
 SHORTER = {
     "tmaze_1m": [f"{DATA}.length=100000", "--trainer.val_check_interval=500"],
     "tmaze_random_hint": [f"{DATA}.length=10000", "--trainer.val_check_interval=500"],
@@ -61,9 +62,7 @@ def with_defaults(config: dict[str, Any]) -> dict[str, Any]:
     trainer, data = dict(config["trainer"]), dict(config["data"])
     stay = [x for x in trainer["callbacks"] if x["class_path"] in ("EarlyStopping", "MemoryUsage", "RunReport")]
     trainer = {key: x for key, x in trainer.items() if key != "gradient_clip_val"} | {"callbacks": stay}
-    data["init_args"] = {
-        key: x for key, x in data["init_args"].items() if key not in StreamOptions.__annotations__ or key in KEPT
-    }
+    data["init_args"] = {key: x for key, x in data["init_args"].items() if key not in DROPPED}
     return config | {"trainer": trainer, "model": {"class_path": config["model"]["class_path"]}, "data": data}
 
 

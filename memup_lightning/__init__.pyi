@@ -93,6 +93,7 @@ from memup_lightning.modules import (
     TBPTT as TBPTT,
     BaseTask as BaseTask,
     InverseSqrtLR as InverseSqrtLR,
+    MemoryAdam as MemoryAdam,
     MemoryTask as MemoryTask,
     MemUP as MemUP,
 )

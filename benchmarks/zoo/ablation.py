@@ -31,7 +31,7 @@ from memup_lightning.models.memory import LSTM
 from memup_lightning.models.outcomes import Outcome
 from memup_lightning.models.predictors import FiLMPredictor, MultiplicativePredictor
 from memup_lightning.models.uncertainty import LocalPredictor
-from memup_lightning.modules import losses, memory_task, weight_average
+from memup_lightning.modules import MemoryAdam, losses, memory_task, weight_average
 
 TITLE = "The zoo without one default: updates until 0.95 of the explainable information, or the share at the end"
 SECONDS = 120.0
@@ -91,6 +91,7 @@ VARIANTS: dict[str, Variant] = {
     "own step": Variant({"current_step": False}),
     "centered inputs": Variant(patch=lambda: mock.patch.object(StepEncoder, "fit_center")),
     "falling rate": Variant({"lr_scheduler": None}),
+    "decay": Variant({"optimizer": partial(MemoryAdam, predictor_decay=0.0)}),
     "additive": Variant({"memory": partial(LSTM, additive=False)}),
     "second part": Variant({"predictor": MultiplicativePredictor}),
     "distance": Variant({"predictor": partial(FiLMPredictor, distance=False)}),

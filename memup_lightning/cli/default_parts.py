@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from memup_lightning.modules import BPTT, TBPTT, MemUP
-from memup_lightning.modules.base import LEARNING_RATES, adam, memory_adam
 from memup_lightning.modules.learning_rate import InverseSqrtLR, inverse_sqrt
 from memup_lightning.modules.memory_task import MemoryTask
+from memup_lightning.modules.optimizers import ADAM_LR, MemoryAdam, adam, memory_adam
 
 Part: TypeAlias = tuple[str, Mapping[str, Any]]  # class, and the arguments that it has by default
 
@@ -50,8 +50,8 @@ def _default(section: str, name: str, args: Sequence[str], configs: Sequence[Map
     if (section, name) == ("data", "selector"):
         return _SELECTOR
     if (section, name) == ("model", "optimizer"):
-        of_memory = _model(args, configs) in _MEMORY_TASKS
-        return "torch.optim.Adam", {"lr": LEARNING_RATES[memory_adam if of_memory else adam], "fused": True}
+        of_agent: Part = ("torch.optim.Adam", {"lr": ADAM_LR, "fused": True})
+        return (MemoryAdam.__name__, {}) if _model(args, configs) in _MEMORY_TASKS else of_agent
     known = inspect.signature(MemoryTask.__init__).parameters
     if section == "model" and name in known and _model(args, configs) in _MEMORY_TASKS:
         default = InverseSqrtLR if name == "lr_scheduler" else known[name].default

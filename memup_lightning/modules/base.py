@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, Self, TypeAlias
+from typing import IO, Any, Self
 
 import torch
 from pytorch_lightning import LightningModule
@@ -15,35 +15,18 @@ from pytorch_lightning.plugins import Precision
 from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities import GradClipAlgorithmType, rank_zero_warn
 from torch import Tensor
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
 from memup_lightning.distributed import all_gather_object, rank
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.modules.losses import sum_losses
+from memup_lightning.modules.optimizers import UNFUSED, OptimizerCallable
 from memup_lightning.modules.resume import optimizer_settings, restore_settings, scheduler_settings
 from memup_lightning.runs.checkpoint_io import check_checkpoint
 from memup_lightning.runs.checkpoint_lookup import weights_to_use
 from memup_lightning.runs.lightning_private import logs_are_due, run_missed_validation
 from memup_lightning.runs.trust import check_names
 from memup_lightning.specs import TaskSpec
-
-OptimizerCallable: TypeAlias = Callable[[Iterable[Any]], Optimizer]
-
-
-def adam(parameters: Iterable[Any]) -> Optimizer:
-    """Make Adam with a learning rate of 2e-3, one kernel for all weights, for agents. A saved config can name a function,
-    but no partial."""
-    return Adam(parameters, lr=LEARNING_RATES[adam], fused=True)
-
-
-def memory_adam(parameters: Iterable[Any]) -> Optimizer:
-    """Make Adam with a learning rate of 4e-3, which
-    :class:`~memup_lightning.modules.learning_rate.InverseSqrtLR` lowers, for the training of memories."""
-    return Adam(parameters, lr=LEARNING_RATES[memory_adam], fused=True)
-
-
-LEARNING_RATES: dict[OptimizerCallable, float] = {adam: 2e-3, memory_adam: 4e-3}
-"""Learning rates of the optimizers that a module has by default."""
 
 
 class BaseTask(LightningModule, ABC):
@@ -165,10 +148,10 @@ class BaseTask(LightningModule, ABC):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler} | how}
 
     def _make_optimizer(self, weights: Sequence[Tensor]) -> Optimizer:
-        rate = LEARNING_RATES.get(self._optimizer)
-        if rate is not None and self._trainer is not None and self.trainer.precision == "16-mixed":
-            return Adam(weights, lr=rate)  # Lightning clips no gradient of a fused optimizer there
-        return self._optimizer(iter(weights))
+        make = self._optimizer
+        if self._trainer is not None and self.trainer.precision == "16-mixed":
+            make = UNFUSED.get(make, make)
+        return make(iter(weights))
 
     def _check_optimizer(self, optimizer: Optimizer) -> None:
         """Warn of weights that the optimizer does not change."""

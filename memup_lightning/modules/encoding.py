@@ -36,7 +36,27 @@ class MemoryEncoding:
         encoder: Any
         memory: Any
 
-        def unroll(self, chunk: Chunk, state: State | None) -> tuple[Tensor, State]: ...
+    def unroll(self, chunk: Chunk, state: State | None) -> tuple[Tensor, State]:
+        """Run encoder and memory over a chunk: m ``[B, T, output_size]`` and the state after it."""
+        if state is None:
+            state = self.memory.initial_state(chunk.lanes)
+        memory, state = self.memory(self.encoder(chunk.inputs), state, chunk.is_first)
+        return memory, state
+
+    def initial_states(self, lanes: int) -> State:
+        """Return the states at the beginning of episodes."""
+        state: State = self.memory.initial_state(lanes)
+        return state
+
+    def encode_inputs(self, chunk: Chunk) -> Tensor:
+        """Encode the memory's inputs, ``[lanes, steps, features]``."""
+        x: Tensor = self.encoder(chunk.inputs)
+        return x
+
+    def advance(self, x: Tensor, state: State, is_first: Tensor) -> State:
+        """Compute the states after a chunk of encoded inputs."""
+        after: State = self.memory(x, state, is_first)[1]
+        return after
 
     def encode(self, episodes: EpisodeSource | Iterable[Episode]) -> list[FloatArray]:
         """Compute the memory's state m_t at every step of episodes::

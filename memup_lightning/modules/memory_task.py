@@ -10,6 +10,7 @@ from typing import Any, TypeAlias, TypedDict
 import torch
 from pytorch_lightning.cli import LRSchedulerCallable
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from memup_lightning.chunk import Chunk, StepBatch
 from memup_lightning.distributed import all_reduce_sum, global_masked_mean, world_size
@@ -20,11 +21,11 @@ from memup_lightning.models.memory import LSTM, Memory, make_memory
 from memup_lightning.models.outcomes import AdaptiveCategoricalOutcome, CategoricalOutcome, GaussianOutcome, Outcome
 from memup_lightning.models.predictors import FiLMPredictor, OutcomePredictor
 from memup_lightning.models.uncertainty import LocalPredictor
-from memup_lightning.modules.base import OptimizerCallable, memory_adam
 from memup_lightning.modules.encoding import MemoryEncoding
 from memup_lightning.modules.evaluation.memory import MemoryEvaluation
 from memup_lightning.modules.learning_rate import inverse_sqrt
 from memup_lightning.modules.losses import FiniteLoss, probe_loss
+from memup_lightning.modules.optimizers import MemoryAdam, OptimizerCallable, memory_adam
 from memup_lightning.modules.standardization import fit_standardizers
 from memup_lightning.modules.states.lane_states import LaneStates
 from memup_lightning.modules.trial import check_predictor, check_size, make_part, try_networks
@@ -170,28 +171,6 @@ class MemoryTask(MemoryEncoding, MemoryEvaluation, AveragedTask):
         """The loss of the predictor without memory, ``[B, K]``: see :func:`~memup_lightning.modules.losses.probe_loss`."""
         return probe_loss(self.outcome, self.local, probes, weighted)
 
-    def unroll(self, chunk: Chunk, state: State | None) -> tuple[Tensor, State]:
-        """Run encoder and memory over a chunk: m ``[B, T, output_size]`` and the state after it."""
-        if state is None:
-            state = self.memory.initial_state(chunk.lanes)
-        memory, state = self.memory(self.encoder(chunk.inputs), state, chunk.is_first)
-        return memory, state
-
-    def initial_states(self, lanes: int) -> State:
-        """Return the states at the beginning of episodes."""
-        state: State = self.memory.initial_state(lanes)
-        return state
-
-    def encode_inputs(self, chunk: Chunk) -> Tensor:
-        """Encode the memory's inputs, ``[lanes, steps, features]``."""
-        x: Tensor = self.encoder(chunk.inputs)
-        return x
-
-    def advance(self, x: Tensor, state: State, is_first: Tensor) -> State:
-        """Compute the states after a chunk of encoded inputs."""
-        after: State = self.memory(x, state, is_first)[1]
-        return after
-
     def set_lane_states(self, lanes: IntArray, states: State) -> None:
         """Replace the states of some training lanes (``[rows]``)."""
         self.lanes.put(torch.from_numpy(lanes).to(self.device, non_blocking=True), states)
@@ -225,6 +204,12 @@ class MemoryTask(MemoryEncoding, MemoryEvaluation, AveragedTask):
         if self._states is not None and isinstance(self.predictor, OutcomePredictor):
             self.predictor.observe(*self._states)
         self._states = None
+
+    def _make_optimizer(self, weights: Sequence[Tensor]) -> Optimizer:
+        optimizer = super()._make_optimizer(weights)
+        if isinstance(optimizer, MemoryAdam):
+            optimizer.decay([*self.predictor.parameters(), *self.local.parameters()])
+        return optimizer
 
     def setup(self, stage: str) -> None:
         task = getattr(recorded_data(self.trainer), "task", None)

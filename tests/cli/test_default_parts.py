@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import torch
 
 from memup_lightning.cli.default_parts import name_default_parts
 from memup_lightning.data.targets.selectors import Proportional
 from memup_lightning.datamodules import TMazeDataModule
-from memup_lightning.modules.base import adam, memory_adam
 from memup_lightning.modules.learning_rate import inverse_sqrt
+from memup_lightning.modules.optimizers import ADAM_LR, memory_adam
 
 MEMUP = ["fit", "--model", "MemUP"]
 
@@ -34,12 +33,11 @@ def test_an_argument_of_the_memory_is_one_of_the_lstm(key: str, value: str) -> N
 
 def test_the_optimizer_and_the_selector_keep_their_other_defaults() -> None:
     options = added([*MEMUP, "--model.optimizer.lr=0.1", "--data.selector.num_targets=2"])
+    assert "--model.init_args.optimizer=MemoryAdam" in options
     pairs = (x.removeprefix("--").split("=") for x in options)
     values = {key.rpartition(".")[-1]: value for key, value in pairs}
-    default, selector = memory_adam([torch.zeros(1, requires_grad=True)]).defaults, TMazeDataModule().selector
+    selector = TMazeDataModule().selector
     assert isinstance(selector, Proportional)
-    assert float(values["lr"]) == default["lr"]
-    assert values["fused"] == str(default["fused"]).lower()
     assert (int(values["num_targets"]), float(values["margin"])) == (selector.num_targets, selector.margin)
 
 
@@ -58,14 +56,20 @@ def test_what_is_named_stays(args: list[str], config: Any) -> None:
     assert name_default_parts(args, [config]) == args
 
 
+def test_the_optimizer_of_an_agent_keeps_its_other_defaults() -> None:
+    options = added(["fit", "--model=PPO", "--model.optimizer.eps=0.1"])
+    place = "--model.init_args.optimizer"
+    assert options == [f"{place}=torch.optim.Adam", f"{place}.init_args.lr={ADAM_LR}", f"{place}.init_args.fused=true"]
+
+
 def test_each_class_is_named_once_and_a_config_that_a_run_saved_names_the_defaults() -> None:
     optimizer, memory = "--model.optimizer", "--model.memory"
     args = ["fit", f"{optimizer}.lr=0.1", f"{optimizer}.eps=0.1", f"{memory}.hidden_size=3", f"{memory}.num_layers=2"]
-    init_args = {"optimizer": f"{adam.__module__}.adam", "memory": None}
+    init_args = {"optimizer": f"{memory_adam.__module__}.memory_adam", "memory": None}
     saved = {"model": {"class_path": "memup_lightning.MemUP", "init_args": init_args}}
     options = added(args, saved)
-    assert [x for x in options if x.endswith(("=LSTM", "=torch.optim.Adam"))] == [
-        "--model.init_args.optimizer=torch.optim.Adam",
+    assert [x for x in options if x.endswith(("=LSTM", "=MemoryAdam"))] == [
+        "--model.init_args.optimizer=MemoryAdam",
         "--model.init_args.memory=LSTM",
     ]
 
@@ -79,7 +83,9 @@ def test_the_default_schedule_is_named_for_a_memory_and_not_for_an_agent() -> No
     assert "--model.init_args.lr_scheduler=InverseSqrtLR" in added(["fit", option], saved)
 
 
-def test_the_default_learning_rate_is_that_of_the_model() -> None:
-    option = "--model.optimizer.eps=0.1"
-    for model, rate in (("MemUP", 0.004), ("TBPTT", 0.004), ("PPO", 0.002)):
-        assert f"--model.init_args.optimizer.init_args.lr={rate}" in added(["fit", option], {"model": model})
+@pytest.mark.parametrize(
+    ("model", "default"), [("MemUP", "MemoryAdam"), ("TBPTT", "MemoryAdam"), ("PPO", "torch.optim.Adam")]
+)
+def test_the_default_optimizer_is_that_of_the_model(model: str, default: str) -> None:
+    options = added(["fit", "--model.optimizer.eps=0.1"], {"model": model})
+    assert f"--model.init_args.optimizer={default}" in options

@@ -118,7 +118,7 @@ def worse_than_constant(run: Measurements) -> Finding | None:
         sentence,
         cause.try_first
         if cause is not None
-        else "give a smaller learning rate: --model.init_args.optimizer=torch.optim.Adam "
+        else "give a smaller learning rate: --model.init_args.optimizer=MemoryAdam "
         "--model.init_args.optimizer.init_args.lr=0.0003"
         if shared
         else "check that validation episodes are like training episodes, their outcomes above all",

@@ -103,7 +103,7 @@ def _tensors(state: Any) -> list[Tensor]:
 
 def assert_equal_states(one: Any, other: Any) -> None:
     for a, b in zip(_tensors(one), _tensors(other), strict=True):
-        torch.testing.assert_close(a, b, rtol=0, atol=5e-6)  # sums of float32 in another order
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=5e-6)  # sums of float32 in another order
 
 
 def assert_same(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
