@@ -4,12 +4,12 @@
         [--json PATH]
 
 `shipped` is `fit` on the config, `defaults` on what is left of it when model, callbacks and gradient clipping are the
-defaults, and of the data the task's own keys and `chunk_length` stay, not the number of training episodes. `parts` are the defaults with a few of
-the config's settings: schedule and networks of the mazes, Explainable among noise. All are evaluated at the same updates
-and end by the config's EarlyStopping, at the config's `max_steps`, or after `--minutes` of training; `met` says which runs
-met the criterion. adding has none: its squared error at the end is compared. Three tasks are shorter than in their config.
-`cpu` are the seconds that the run's process computed, its start included. With --json, rows that were not measured again
-stay in the file.
+defaults, and of the data the task's own keys and `chunk_length` stay, not the number of training episodes. `parts` are the
+defaults with a few of the config's settings: schedule and networks of the mazes, Explainable among noise. All are
+evaluated at the same updates and end by the config's EarlyStopping, at the config's `max_steps`, or after `--minutes` of
+training; `met` says which runs met the criterion. adding has none: its squared error at the end is compared. Three tasks
+are shorter than in their config. `cpu` are the seconds that the run's process computed, its start included. With --json,
+rows that were not measured again stay in the file.
 """
 
 from __future__ import annotations
