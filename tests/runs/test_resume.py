@@ -18,7 +18,7 @@ from memup_lightning.datamodules import TMazeDataModule
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.memory import GRU, LSTM, RNNAdapter
 from memup_lightning.models.uncertainty import AverageSurprise
-from memup_lightning.modules import MemUP
+from memup_lightning.modules import MemoryAdam, MemUP
 from tests.training import quiet_trainer
 
 UPDATES, EPOCH = 100, 40
@@ -184,7 +184,7 @@ def test_a_learning_rate_changed_since_takes_precedence_over_the_checkpoints(tmp
     Run(37, save=SaveAt(37, ckpt))
     kept = Run(38, ckpt=ckpt)
     assert kept.trainer.optimizers[0].param_groups[0]["lr"] == 4e-3
-    changed = Run(38, ckpt=ckpt, optimizer=partial(torch.optim.Adam, lr=7e-4, betas=(0.8, 0.999)))
+    changed = Run(38, ckpt=ckpt, optimizer=partial(MemoryAdam, lr=7e-4, betas=(0.8, 0.999)))
     assert changed.trainer.optimizers[0].param_groups[0]["lr"] == 7e-4
     assert tuple(changed.trainer.optimizers[0].param_groups[0]["betas"]) == (0.8, 0.999)
 

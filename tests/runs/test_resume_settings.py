@@ -61,7 +61,7 @@ def test_a_schedule_that_is_over_before_the_resumed_update_says_so(ckpt: Path) -
 
 def test_another_optimizer_is_refused(ckpt: Path) -> None:
     Run(CUT, save=SaveAt(CUT, ckpt))
-    with pytest.raises(MemUPError, match="holds the state of Adam, but this run has RMSprop"):
+    with pytest.raises(MemUPError, match="holds the state of MemoryAdam, but this run has RMSprop"):
         Run(END, ckpt=ckpt, optimizer=partial(torch.optim.RMSprop, lr=1e-3))
 
 
