@@ -13,6 +13,7 @@ from pytorch_lightning.callbacks import BasePredictionWriter
 from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 
+from memup_lightning.data.subset import spread_over
 from memup_lightning.distributed import all_gather_object
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.input_range import far_inputs
@@ -153,6 +154,5 @@ class PredictionWriter(BasePredictionWriter):
 
 def _sample(split: EpisodeSplit, names: Sequence[str]) -> dict[str, Any]:
     """Return fields at some steps of some episodes, spread over the split, ``[steps, *shape]`` each."""
-    episodes = np.unique(np.linspace(0, len(split.lengths) - 1, _EPISODES).round().astype(np.int64))
-    steps = {int(x): np.unique(np.linspace(0, split.lengths[x] - 1, _STEPS).round().astype(np.int64)) for x in episodes}
+    steps = {int(x): spread_over(int(split.lengths[x]), _STEPS) for x in spread_over(len(split.lengths), _EPISODES)}
     return {name: np.concatenate([split.read_field(x, at, name) for x, at in steps.items()]) for name in names}

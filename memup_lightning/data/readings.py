@@ -9,6 +9,7 @@ from hashlib import blake2b
 import numpy as np
 
 from memup_lightning.data.episodes import EpisodeSource, check_values
+from memup_lightning.data.subset import spread_over
 from memup_lightning.exceptions import MemUPError, user_code
 from memup_lightning.typing import Arrays, IntArray
 
@@ -31,7 +32,7 @@ def check_readings(source: EpisodeSource, name: str) -> None:
         MemUPError: see above, and an error of the source itself.
     """
     names, kind = list(source.fields), type(source).__name__
-    for episode in _spread(len(source), _EPISODES):
+    for episode in spread_over(len(source), _EPISODES):
         steps = min(_STEPS, int(source.lengths[episode]))
         cut = steps // 2
         with user_code(f"{kind} of {name}", _CONTRACT):
@@ -65,8 +66,8 @@ def shared_episodes(source: EpisodeSource, other: EpisodeSource) -> tuple[int, i
         return 0, 0
     step_bytes = 1 + sum(x.step_bytes for x in other.fields.values())
     room = max(_COMPARED, min(_AMONG, _ROOM // (_PLACES * step_bytes)))
-    wanted = _spread(len(source), min(_COMPARED, room))
-    among = np.union1d(wanted[wanted < len(other)], _spread(len(other), room))
+    wanted = spread_over(len(source), min(_COMPARED, room))
+    among = np.union1d(wanted[wanted < len(other)], spread_over(len(other), room))
     there, sought = _digests([(other, among), (source, wanted)], step_bytes)
     known = set(there)
     found = sum(x in known for x in sought)
@@ -88,10 +89,6 @@ def _check_fields(source: EpisodeSource, arrays: Arrays, episode: int, steps: in
                 f"{episode} are {x.dtype}{list(x.shape)}"
             )
     check_values(arrays, source.fields, np.array([0, steps]), episode)
-
-
-def _spread(count: int, number: int) -> IntArray:
-    return np.unique(np.linspace(0, count - 1, number).astype(np.int64))
 
 
 def _digests(parts: Sequence[tuple[EpisodeSource, IntArray]], step_bytes: int) -> list[list[bytes]]:

@@ -87,6 +87,16 @@ def split_by_share(count: int, shares: Sequence[float], seed: int) -> list[IntAr
     return [np.sort(part) for part in np.split(shuffled, np.cumsum(sizes))]
 
 
+def spread_over(count: int, number: int) -> IntArray:
+    """Return some of the numbers from 0 to ``count - 1``, evenly spread and in rising order, the first and last among them.
+
+    Args:
+        count: at least 1.
+        number: how many, at most.
+    """
+    return np.unique(np.linspace(0, count - 1, number).astype(np.int64))
+
+
 def spread_share(count: int, share: float) -> BoolArray:
     """Return a share of episodes, evenly spread over their numbers, ``[count]``; at least one episode.
 

@@ -17,6 +17,7 @@ from memup_lightning.data.streaming.samplers import Visits
 from memup_lightning.data.streaming.stream import ChunkStream
 from memup_lightning.data.streaming.target_join import TargetJoin
 from memup_lightning.data.streaming.value_sample import sample_values
+from memup_lightning.data.subset import spread_over
 from memup_lightning.data.targets import TargetTable
 from memup_lightning.distributed import rank, share_of_lanes
 from memup_lightning.exceptions import MemUPError
@@ -212,7 +213,7 @@ class TrainingLanes:
         """A hash of the episodes: their lengths and fields, and the content of some steps spread over them."""
         found = hashlib.sha256(np.ascontiguousarray(self.source.lengths).tobytes())
         found.update(repr(sorted(self.source.fields.items())).encode())
-        some = np.unique(np.linspace(0, len(self.source) - 1, _NUM_FINGERPRINTS).astype(np.int64))
+        some = spread_over(len(self.source), _NUM_FINGERPRINTS)
         last = self.source.lengths[some] - 1
         for position in (np.zeros_like(last), last // 2, last):
             for name, x in sorted(self.source.gather(some, position, 1, list(self.source.fields)).items()):
