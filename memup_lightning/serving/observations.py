@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 from lightning_utilities.core.rank_zero import rank_zero_warn
 
 from memup_lightning.data.array_files.column_checks import SINCE_PREVIOUS
 from memup_lightning.data.array_files.encoding import MISSING, X, text_fields
-from memup_lightning.data.array_files.layout import Missing
+from memup_lightning.data.array_files.layout import Array, Missing
 from memup_lightning.data.episodes import MAX_MAGNITUDE
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.serving.row_values import is_missing, read_numbers
@@ -28,7 +27,6 @@ from memup_lightning.typing import Arrays
 _FIRST, _SECONDS, _NUMBERS = "first", "seconds", "numbers"  # what a reader keeps of the rows before
 _COMPONENT = re.compile(r"\[\d+\]$")
 _MAX_WARNINGS = 20  # of a reader
-Array = npt.NDArray[Any]
 
 
 class ObservationReader(Protocol):

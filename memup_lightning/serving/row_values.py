@@ -7,12 +7,11 @@ import math
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from memup_lightning.data.array_files.layout import Array
 from memup_lightning.exceptions import MemUPError
 
 _EPOCH = datetime.datetime(1970, 1, 1)
-Array = npt.NDArray[Any]
 
 
 def is_missing(value: Any) -> bool:

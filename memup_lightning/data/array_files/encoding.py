@@ -55,13 +55,13 @@ def fit_texts(source: str, user: UserEpisodes, training: BoolArray, named: bool)
                     "numbers; leave such entries empty (and set missing=mask), or write them as numbers"
                 )
             found = f"{name!r} has {len(text.values)} values, and nearly each time another one, as an id has"
-            if hold_times(text.values):
+            if times := _hold_times(text.values):
                 found = (
                     f"{name!r} holds times as text (pandas: table[{name!r}] = pandas.to_datetime(table[{name!r}]) makes "
                     "times of them, of which the seconds since the row before are read)"
                 )
             if named:
-                raise MemUPError(f"{source}: {found}; {'or ' * hold_times(text.values)}leave it out of x")
+                raise MemUPError(f"{source}: {found}; {'or ' * times}leave it out of x")
             user.notes.append(f"{found}: it is left out of x")
             del user.texts[name]
             user.columns = tuple(column for column in user.columns if column != name)
@@ -91,7 +91,7 @@ def _words_among_numbers(values: list[str]) -> list[str]:
     return words if 2 * len(words) < len(values) else []
 
 
-def hold_times(values: list[str]) -> bool:
+def _hold_times(values: list[str]) -> bool:
     """Return whether texts are points in time, such as 2026-01-31 08:00:00."""
     try:
         return all(datetime.datetime.fromisoformat(value.strip()) for value in values[:_ID_VALUES])

@@ -43,6 +43,7 @@ class JoinedColumns:
         self._numbers = all(kinds.values())
         kind = pyarrow.list_(pyarrow.float64(), len(names)) if self._numbers else pyarrow.string()
         self.types: Mapping[str, Any] = {**tables.types, joined: kind}
+        self.left_out = tables.left_out
 
     def column(self, name: str) -> Iterator[tuple[int, Any]]:
         """Yield the first row and the values of each batch of a column."""

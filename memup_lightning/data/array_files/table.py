@@ -35,7 +35,6 @@ def read_tables(source: str, open_tables: Callable[[], TableColumns], columns: C
     """
     with readable(source):
         tables = open_tables()
-        left_out = getattr(tables, "left_out", {}) if columns.x is None else {}
         if columns.y_parts and not (columns.may_lack_y and set(columns.y_parts) - set(tables.types)):
             _check_columns(source, tables, columns.y_parts, columns)
             numbers = columns.y_type == "vector"
@@ -48,9 +47,11 @@ def read_tables(source: str, open_tables: Callable[[], TableColumns], columns: C
         if not any(len(batch) for _, batch in tables.column(columns.episode)):
             raise MemUPError(f"{source} has columns but no row; give a file with steps")
         layout, keys, notes = find_episodes(source, tables, columns.episode, columns.time)
-        notes += [
-            f"{name!r} of {file} is not read, since the first file does not have it" for name, file in left_out.items()
-        ]
+        if columns.x is None:
+            left_out = tables.left_out.items()
+            notes += [
+                f"{name!r} of {file} is not read, since the first file does not have it" for name, file in left_out
+            ]
         reader = ColumnReader(tables, layout, columns.missing)
         contents = {name: "time" if name == columns.time else column_content(tables.types[name]) for name in x_names}
         x, names = _numbers(

@@ -53,6 +53,10 @@ class TableColumns(Protocol):
     def types(self) -> Mapping[str, Any]:
         """Arrow types of the columns by name."""
 
+    @property
+    def left_out(self) -> Mapping[str, Path]:
+        """Columns that are not read, since the first file has not got them, and a file that has."""
+
     def column(self, name: str) -> Iterator[tuple[int, Any]]:
         """Yield the first row and the values of each batch of a column."""
 
@@ -186,6 +190,7 @@ class MemoryTable:
     def __init__(self, table: pyarrow.Table, source: str) -> None:
         _check_names(source, table.schema.names)
         self._table = table
+        self.left_out: dict[str, Path] = {}
         self.types: dict[str, Any] = dict(zip(table.schema.names, table.schema.types, strict=True))
 
     def column(self, name: str) -> Iterator[tuple[int, Any]]:
