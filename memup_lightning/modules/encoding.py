@@ -26,7 +26,7 @@ _LANES, _CHUNK_LENGTH = 256, 500  # episodes and steps that are encoded at once
 
 
 class MemoryEncoding:
-    """What a memory makes of episodes, for programs of one's own: a part of
+    """What a memory makes of chunks in training, and of episodes for programs of one's own: a part of
     :class:`~memup_lightning.modules.memory_task.MemoryTask`."""
 
     task: TaskSpec

@@ -59,13 +59,13 @@ class MemoryAdam(Adam):
         groups = [[p for p in group["params"] if id(p) in chosen] for group in self.param_groups]
 
         @torch.no_grad()
-        def decay(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        def shrink(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
             for group, matrices in zip(optimizer.param_groups, groups, strict=True):
                 if matrices:
                     torch._foreach_mul_(matrices, 1 - self.predictor_decay * group["lr"])
 
         if self.predictor_decay:
-            self.register_step_post_hook(decay)
+            self.register_step_post_hook(shrink)
 
 
 def memory_adam(parameters: Iterable[Any]) -> Optimizer:

@@ -182,18 +182,21 @@ def rest(run: Measurements) -> Finding:
     short, ratio = run.chunk_length < run.longest and whole <= 1000, whole / max(1, run.chunk_length)
     few = f". If that is not enough, make more than the {run.episodes:,} training episodes too."
     more = few if run.episodes < _FEW_EPISODES else ""
-    rare = _rare_outcomes(run)
-    otherwise = "check by hand that the inputs of the memory tell the outcomes apart, on short episodes first" + more
+    rare = _rarity(run)
+    if short:
+        advice = (
+            f"start again with gradients that cross whole episodes: --data.init_args.chunk_length={whole}; an update then "
+            f"takes up to {ratio:.{int(ratio < 10)}f} times as long{more}"
+        )
+    elif rare is not None:
+        advice = rare.advice
+    else:
+        advice = "check by hand that the inputs of the memory tell the outcomes apart, on short episodes first" + more
     return Finding(
         "blind",
         f"The memory explains nothing, in training and validation episodes alike ({how_much(run, val)}): the inputs do not "
         f"hold what decides the outcomes, the outcomes are noise, {rare.why if rare else 'or'} nothing of it was found.",
-        f"start again with gradients that cross whole episodes: --data.init_args.chunk_length={whole}; an update then "
-        f"takes up to {ratio:.{int(ratio < 10)}f} times as long{more}"
-        if short
-        else otherwise
-        if rare is None
-        else rare.advice,
+        advice,
         {"gain": val.gain._asdict(), "updates": run.updates},
     )
 
@@ -203,7 +206,7 @@ class _Rarity(NamedTuple):
     advice: str
 
 
-def _rare_outcomes(run: Measurements) -> _Rarity | None:
+def _rarity(run: Measurements) -> _Rarity | None:
     """Say what rare classes do to training, and what to do; None where no class is rare, or episodes cannot be chosen."""
     if not run.rare or run.rare >= _RARE or run.episodes_option is not None:
         return None
@@ -225,20 +228,17 @@ def _partly_explained(run: Measurements, val: SplitMeasurement) -> Finding:
             f"train longer: --ckpt_path last --trainer.max_steps={2 * max(1, run.updates)}",
             numbers,
         )
-    wider = None
-    if (rare := _rare_outcomes(run)) is not None:
-        sentence = (
-            f"{part} The gain has not risen since update {since:,} of {run.updates:,}: the rest is noise, {rare.why} "
-        )
-        return Finding("partly_explained", f"{sentence}out of reach of this memory.", rare.advice, numbers)
-    if run.memory is not None:
+    cause, advice = "probably noise, or", None
+    if (rare := _rarity(run)) is not None:
+        cause, advice = f"noise, {rare.why}", rare.advice
+    elif run.memory is not None:
         name, size = run.memory
         option = f"--model.init_args.memory={name} --model.init_args.memory.hidden_size={2 * size}"
-        wider = f"if the rest should be no noise, start again with a wider memory: {option}"
+        advice = f"if the rest should be no noise, start again with a wider memory: {option}"
     return Finding(
         "partly_explained",
-        f"{part} The gain has not risen since update {since:,} of {run.updates:,}: the rest is probably noise, or out of "
-        "reach of this memory.",
-        wider,
+        f"{part} The gain has not risen since update {since:,} of {run.updates:,}: the rest is {cause} out of reach of "
+        "this memory.",
+        advice,
         numbers | {"standing_since": since},
     )
