@@ -11,6 +11,7 @@ from memup_lightning.models.scaling import RunningScale
 
 _SECOND = 0.1  # share of the second part of a FiLMPredictor
 _LOG_SCALE = 10.0  # of a distance; log(1 + 20,000)
+_DISTANCE = 0.1  # size of the numbers that a distance is read as
 
 
 class OutcomePredictor(nn.Module, ABC):
@@ -47,7 +48,8 @@ class _DistanceLayer(nn.Module):
 
     What a state tells of a step may depend on how far ahead it lies: where the outcome is the last mark that was shown,
     the mark of now is certain for the next steps and worth nothing a hundred steps later. A fresh layer puts out 0, since
-    most of the time it does not depend on it, as in a maze.
+    most of the time it does not depend on it, as in a maze. It reads small numbers, and so learns more slowly than the rest:
+    else it says at which distances a fresh memory knows nothing yet, and the states there need not learn to.
 
     Args:
         size: numbers that come out.
@@ -61,7 +63,7 @@ class _DistanceLayer(nn.Module):
     def forward(self, distance: Tensor) -> Tensor:
         """Compute the layer for distances in steps, ``[...]`` to ``[..., size]``."""
         steps = distance.to(self.linear.weight.dtype)
-        out: Tensor = self.linear(torch.stack([steps.log1p() / _LOG_SCALE, steps / (1 + steps)], dim=-1))
+        out: Tensor = self.linear(_DISTANCE * torch.stack([steps.log1p() / _LOG_SCALE, steps / (1 + steps)], dim=-1))
         return out
 
 
