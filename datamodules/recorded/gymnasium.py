@@ -21,8 +21,9 @@ from memup_lightning.rl.collectors.episodes import Episode, collect
 from memup_lightning.rl.vector_envs import make_vector_env
 from memup_lightning.typing import Split
 
-_NUM_TRAIN = (512, 4096)  # fewest and most training episodes that are played by default
-_TRAIN_STEPS = 500_000  # steps of the training episodes by default, between these
+_FEWEST = 512  # training episodes by default
+_STEPS, _STEPS_OF_IMAGES = 2_000_000, 500_000  # of them: some 800 updates read so many, in 256 lanes or in 64
+_BYTES = 1 << 30  # of what is stored of them, at most
 
 
 class GymnasiumDataModule(RewardDataModule):
@@ -38,8 +39,8 @@ class GymnasiumDataModule(RewardDataModule):
         wrappers: class paths of wrappers, the innermost first.
         policy: a callable ``(observations, action_space) -> actions`` over the whole batch of environments, by class or
             function path; by default every action is equally likely.
-        num_train: training episodes; by default as many as have 500,000 steps together, but 512 at least and 4,096 at
-            most. Too few are memorized.
+        num_train: training episodes; by default as many as have 2 million steps together, or 500,000 where a step holds an
+            image, and fewer where they would take more than a GiB, but 512 at least. Too few are memorized.
         num_val: validation episodes; the splits share none.
         num_test: test episodes.
         num_envs: environments played at once.
@@ -75,7 +76,7 @@ class GymnasiumDataModule(RewardDataModule):
         self.env_kwargs = env_kwargs or {}
         self.wrappers = wrappers or []
         self.policy = policy
-        fewest = _NUM_TRAIN[0] if num_train is None else num_train
+        fewest = _FEWEST if num_train is None else num_train
         self.num_episodes: dict[Split, int] = dict(zip(SPLITS, (fewest, num_val, num_test), strict=True))
         self._extends = num_train is None
         for split, number in self.num_episodes.items():
@@ -107,12 +108,17 @@ class GymnasiumDataModule(RewardDataModule):
             for episode in collect(env, policy, number, seed, self.max_steps, self.kept_infos):
                 steps += len(episode.arrays["reward"])
                 yield episode
-            more = min(_NUM_TRAIN[1], number * _TRAIN_STEPS // steps) - number
-            if split == "train" and self._extends and more > 0:
+            more = number * self._default_steps() // steps - number if split == "train" and self._extends else 0
+            if more > 0:
                 seed = int(rng.hash64(seed, 1)) >> 33
                 yield from collect(env, policy, more, seed, self.max_steps, self.kept_infos)
         finally:
             env.close()
+
+    def _default_steps(self) -> int:
+        fields = self.stored_fields.values()
+        steps = _STEPS_OF_IMAGES if any(x.type == "image" for x in fields) else _STEPS
+        return min(steps, _BYTES // sum(x.step_bytes for x in fields))
 
     def _parameters(self, split: Split) -> dict[str, Json]:
         """Return the parameters that determine the episodes of a split."""
@@ -134,5 +140,5 @@ class GymnasiumDataModule(RewardDataModule):
         number = self.num_episodes[split]
         counts: dict[str, Json] = {"num_episodes": number, "num_envs": min(self.num_envs, number)}
         if split == "train" and self._extends:
-            counts["num_episodes"] = [*_NUM_TRAIN, _TRAIN_STEPS]
+            counts["num_episodes"] = [_FEWEST, self._default_steps()]
         return {**self._played_by, "seed": self.seed, "split": split, **counts}

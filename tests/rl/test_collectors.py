@@ -519,18 +519,26 @@ def test_the_outcome_is_what_was_asked_for() -> None:
 
 
 def test_short_episodes_are_more_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gymnasium_data, "_NUM_TRAIN", (8, 30))
-    monkeypatch.setattr(gymnasium_data, "_TRAIN_STEPS", 300)
+    monkeypatch.setattr(gymnasium_data, "_FEWEST", 8)
+    monkeypatch.setattr(gymnasium_data, "_STEPS", 300)
     episodes = GymnasiumDataModule("CartPole-v1", num_val=4, num_envs=4, seed=1).episodes
     lengths = episodes("train").lengths
     assert len(lengths) == 8 * 300 // lengths[:8].sum() > 8
     first = episodes("train").gather(np.arange(len(lengths)), np.zeros(len(lengths), np.int64), 1, ["observation"])
     assert len(np.unique(first["observation"][:, 0], axis=0)) == len(lengths), "an episode was played twice"
     assert len(episodes("val")) == 4
-    monkeypatch.setattr(gymnasium_data, "_TRAIN_STEPS", 10)
+    monkeypatch.setattr(gymnasium_data, "_STEPS", 10)
     assert len(episodes("train")) == 8, "long episodes"
-    monkeypatch.setattr(gymnasium_data, "_TRAIN_STEPS", 10**6)
-    assert len(episodes("train")) == 30, "shortest episodes"
+
+
+def test_large_observations_are_fewer_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gymnasium_data, "_FEWEST", 8)
+    monkeypatch.setattr(gymnasium_data, "_STEPS", 10**6)
+    data = GymnasiumDataModule("CartPole-v1", num_val=4, num_envs=4, seed=1)
+    step_bytes = sum(field.step_bytes for field in data.stored_fields.values())
+    monkeypatch.setattr(gymnasium_data, "_BYTES", 500 * step_bytes)
+    lengths = data.episodes("train").lengths
+    assert len(lengths) == 8 * 500 // lengths[:8].sum() > 8
 
 
 @pytest.mark.parametrize(
