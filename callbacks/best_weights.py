@@ -14,11 +14,14 @@ from torch import Tensor
 
 from memup_lightning.exceptions import check_at_least
 from memup_lightning.modules.evaluation.memory import BITS_PER_NAT
+from memup_lightning.modules.optimizers import MemoryAdam
+from memup_lightning.modules.weight_average import AveragedTask
 from memup_lightning.runs.checkpoint_lookup import KEPT_WEIGHTS
 from memup_lightning.runs.parts import find_callback, is_dev_run
 
 _MARGIN, _RELATIVE_MARGIN = 0.1, 0.25  # bits, and share of the best gain, that are lost by more than chance
 _LOSS = 0.05  # share of what is explained at the evaluated steps whose loss brings the best weights back
+_DECAYS = (0.3, 1.0)  # of all matrices, in learning rates, when the run goes back for the first and the second time
 _GROWTH, _RELATIVE_GROWTH = 0.01, 0.01  # bits, and share of the gain, by which it must grow to count as growth
 _WAIT = 5000  # updates without growth, at least, before a run without a limit stops
 _DECISIVE = ("val/memory_gain", "train/memory_gain", "val/nll")
@@ -37,6 +40,12 @@ class BestWeights(Callback):
     validations in a row the run stops, unless the trainer has an EarlyStopping, which then decides. A run without any limit
     stops when the gain has not grown for as many updates as it took to get there, and for at least 5,000.
 
+    Before it comes to that, the run goes back to the best weights, twice at most, and trains on with weight decay of all
+    its matrices: of 0.3 learning rates, and then of 1.0. It goes back where, by the NLL, a twentieth of what was explained
+    is lost at two validations in a row, or a quarter at one, and training episodes are not explained less than at the
+    best one. Weights that decay from the beginning learn more slowly, and cannot add up long sums. So it does with the
+    default optimizer, :class:`~memup_lightning.modules.optimizers.MemoryAdam`, and with no other.
+
     Where the last validation is over-fitted, or a twentieth of what was explained is lost, the run ends with the best
     weights. Else it ends with the last ones, and always where they met the ``stopping_threshold`` of an EarlyStopping: they
     are what the run was to reach. The weights it ends with are also written beside the checkpoints, as ``best_gain.ckpt``:
@@ -52,6 +61,7 @@ class BestWeights(Callback):
         written: whether the weights that the last run ended with are in ``best_gain.ckpt``.
         restored: whether the last run ended with the best weights instead of its last ones.
         overfitted: whether its gain in training episodes was higher by as much as the gain had fallen.
+        decay: weight decay of all matrices with which the run trains on; 0 before it has gone back.
         stopping_reason_message: why this callback stopped the run; empty where it did not.
     """
 
@@ -67,6 +77,9 @@ class BestWeights(Callback):
         self.restored = self.overfitted = self.written = False
         self.stopping_reason_message = ""
         self._weights: dict[str, Tensor] = {}
+        self.decay = 0.0
+        self._worse = 0  # validations in a row that explain less than the best one, but not of training episodes
+        self._train_gain = math.nan  # of the best validation
         self._seen = -1  # update of the last validation
         self._overfitted = 0  # validations in a row
         self._fallen = False
@@ -89,7 +102,8 @@ class BestWeights(Callback):
         gain, train, nll = trainer.strategy.broadcast(tuple(values))  # all ranks decide alike
         self._seen = trainer.global_step
         if math.isfinite(gain) and (self.best is None or self._is_better(gain, nll)):
-            self.best, self._overfitted, self._fallen = (trainer.global_step, gain), 0, False
+            self.best, self._overfitted, self._fallen, self._worse = (trainer.global_step, gain), 0, False, 0
+            self._train_gain = train
             self.metrics = {name: float(x) for name, x in logged.items() if name.startswith("val/")}
             self._weights = {name: x.detach().to("cpu", copy=True) for name, x in pl_module.state_dict().items()}
         elif self.best is not None:
@@ -99,6 +113,9 @@ class BestWeights(Callback):
             self._apart = gain < train - much
             overfitted = lost > _RELATIVE_MARGIN and gain < train - max(_MARGIN, much)
             self._overfitted = self._overfitted + 1 if overfitted else 0
+            self._worse = self._worse + 1 if self._fallen and train >= self._train_gain else 0
+            if self._worse and (self._worse > 1 or lost > _RELATIVE_MARGIN) and not _meets_a_threshold(trainer):
+                self._go_back(trainer, pl_module)
             if self._overfitted >= self.patience and not trainer.early_stopping_callbacks:
                 self._stop(trainer, self._overfitting())
         self._stop_unlimited(trainer, gain)
@@ -116,6 +133,21 @@ class BestWeights(Callback):
             explained = self.metrics.get("val/local_nll", math.nan) - before
             return worse / max(abs(explained if math.isfinite(explained) else best / BITS_PER_NAT), 1e-12)
         return (best - gain) / max(abs(best), _MARGIN / _RELATIVE_MARGIN)
+
+    def _go_back(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Train on from the best weights, with more weight decay, if there is more."""
+        optimizer, stronger = trainer.optimizers[0], [x for x in _DECAYS if x > self.decay]
+        if not (isinstance(optimizer, MemoryAdam) and isinstance(pl_module, AveragedTask) and stronger):
+            return
+        assert self.best is not None
+        updates, _ = self.best
+        self.decay, self._worse, self._overfitted = stronger[0], 0, 0
+        optimizer.decay_memory(self.decay)
+        pl_module.go_back(self._weights)
+        rank_zero_info(
+            f"validation episodes are explained less than at update {updates:,}: the run goes back to the weights of then, "
+            f"and trains on with a weight decay of {self.decay}"
+        )
 
     def _stop_unlimited(self, trainer: Trainer, gain: float) -> None:
         """Stop a run that nothing else ends where the gain does not grow any more."""
@@ -171,6 +203,9 @@ class BestWeights(Callback):
             "fallen": self._fallen,
             "apart": self._apart,
             "growth": self._growth,
+            "decay": self.decay,
+            "worse": self._worse,
+            "train_gain": self._train_gain,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -179,6 +214,8 @@ class BestWeights(Callback):
         self.metrics, self._weights = dict(state_dict["metrics"]), dict(state_dict["weights"])
         self._seen, self._overfitted = state_dict["seen"], state_dict["overfitted"]
         self._fallen, self._apart = state_dict["fallen"], state_dict["apart"]
+        self.decay, self._worse = float(state_dict["decay"]), int(state_dict["worse"])
+        self._train_gain = float(state_dict["train_gain"])
         growth = state_dict["growth"]
         self._growth = None if growth is None else (int(growth[0]), float(growth[1]))
 

@@ -48,8 +48,8 @@ class _DistanceLayer(nn.Module):
 
     What a state tells of a step may depend on how far ahead it lies: where the outcome is the last mark that was shown,
     the mark of now is certain for the next steps and worth nothing a hundred steps later. A fresh layer puts out 0, since
-    most of the time it does not depend on it, as in a maze. It reads small numbers, and so learns more slowly than the rest:
-    else it says at which distances a fresh memory knows nothing yet, and the states there need not learn to.
+    most of the time it does not depend on it, as in a maze. It reads small numbers, and so learns more slowly than the
+    rest: else it says at which distances a fresh memory knows nothing yet, and the states there need not learn to.
 
     Args:
         size: numbers that come out.

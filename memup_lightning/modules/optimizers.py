@@ -14,14 +14,17 @@ from torch.optim import Adam, Optimizer
 from memup_lightning.exceptions import MemUPError
 
 OptimizerCallable: TypeAlias = Callable[[Iterable[Any]], Optimizer]
+MEMORY_DECAY = "memory_decay"
+"""Key of a :class:`MemoryAdam`'s parameter groups: decay of all their matrices, in learning rates."""
 
 
 class MemoryAdam(Adam):
     """Adam with the arguments that train a memory, and weight decay of the matrices of both predictors.
 
     A predictor of large weights reads from the memory what tells one training episode from another. The decay is decoupled
-    (Loshchilov & Hutter, "Decoupled Weight Decay Regularization", ICLR 2019). The memory does not decay: it would forget,
-    and what it adds up would lose precision. Nor do biases, scales, encoders and embeddings.
+    (Loshchilov & Hutter, "Decoupled Weight Decay Regularization", ICLR 2019). The memory does not decay at first: it would
+    forget, and what it adds up would lose precision. Once the run memorizes its training episodes (:class:`BestWeights`),
+    all matrices decay, by ``memory_decay`` of each parameter group, which is part of its state. Biases and scales never do.
 
     Args:
         params: parameters.
@@ -48,6 +51,17 @@ class MemoryAdam(Adam):
             raise MemUPError(f"predictor_decay={predictor_decay}: must be a finite number, at least 0")
         super().__init__(params, lr, betas, eps, fused=fused)
         self.predictor_decay = predictor_decay
+        for group in self.param_groups:
+            group.setdefault(MEMORY_DECAY, 0.0)
+
+    def decay_memory(self, decay: float) -> None:
+        """Let all matrices decay from now on, those of the memory too.
+
+        Args:
+            decay: share of a matrix that is lost in an update, in learning rates.
+        """
+        for group in self.param_groups:
+            group[MEMORY_DECAY] = decay
 
     def decay(self, weights: Iterable[Tensor]) -> None:
         """Let matrices decay from now on, after every step; those of no parameter group do not.
@@ -55,17 +69,19 @@ class MemoryAdam(Adam):
         Args:
             weights: of the predictors.
         """
-        chosen = {id(p) for p in weights if p.ndim > 1}
-        groups = [[p for p in group["params"] if id(p) in chosen] for group in self.param_groups]
+        read = {id(p) for p in weights}
+        matrices = [[p for p in group["params"] if p.ndim > 1] for group in self.param_groups]
+        groups = [[[p for p in group if (id(p) in read) == yes] for yes in (True, False)] for group in matrices]
 
         @torch.no_grad()
         def shrink(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-            for group, matrices in zip(optimizer.param_groups, groups, strict=True):
-                if matrices:
-                    torch._foreach_mul_(matrices, 1 - self.predictor_decay * group["lr"])
+            for group, (predictors, others) in zip(optimizer.param_groups, groups, strict=True):
+                decay: float = group[MEMORY_DECAY]
+                for share, weights in ((max(self.predictor_decay, decay), predictors), (decay, others)):
+                    if share and weights:
+                        torch._foreach_mul_(weights, 1 - share * group["lr"])
 
-        if self.predictor_decay:
-            self.register_step_post_hook(shrink)
+        self.register_step_post_hook(shrink)
 
 
 def memory_adam(parameters: Iterable[Any]) -> Optimizer:

@@ -62,6 +62,11 @@ class WeightAverage:
         return dict(self._other)
 
     @torch.no_grad()
+    def restart(self) -> None:
+        """Make the weights that the module has both the average and those in training."""
+        torch._foreach_copy_(list(self._other.values()), list(self._weights.values()))
+
+    @torch.no_grad()
     def load(self, training: Mapping[str, Tensor]) -> None:
         """Give the module the weights in training of a checkpoint; those that it has are the average."""
         for name, p in self._weights.items():
@@ -108,6 +113,16 @@ class AveragedTask(BaseTask):
     def _swap(self, to_average: bool) -> None:
         if self._average is not None and self._average.swapped != to_average:
             self._average.swap()
+
+    def go_back(self, weights: Mapping[str, Tensor]) -> None:
+        """Train on from weights of before, of which the average begins too.
+
+        Args:
+            weights: a ``state_dict`` of this module.
+        """
+        self.load_state_dict(weights)
+        if self._average is not None:
+            self._average.restart()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)

@@ -52,10 +52,11 @@ def run(
     *callbacks: Callback,
     ckpt_path: Path | None = None,
     updates: int | None = None,
+    **parts: Any,
 ) -> tuple[Trainer, Scripted]:
     seed_everything(1)
     data = CueData(length=10, num_train=16, num_val=4)
-    model = Scripted(data.task, memory=partial(LSTM, hidden_size=4))
+    model = Scripted(data.task, memory=partial(LSTM, hidden_size=4), **parts)
     model.script = gains
     last = ModelCheckpoint(folder, save_last=True, save_top_k=0, every_n_train_steps=1)
     trainer = quiet_trainer(
@@ -171,6 +172,75 @@ def test_noise_that_is_memorized_among_the_targets_takes_no_weights_that_explain
     _, model = run(tmp_path, [(0.9, 0.9, 0.5, 0.7), *[(-1.0, 0.9, 0.3, 0.7)] * 4], best)
     assert (best.restored, best.overfitted, best.stopping_reason_message) == (False, False, "")
     assert alike(model.state_dict(), model.weights[5 * EVERY])
+
+
+BACK = [(0.4, 0.4, 0.5, 1.0), (0.1, 0.6, 0.7, 1.0), *[(0.4, 0.4, 0.5, 1.0)] * 2]
+"""A quarter of what was explained is lost at the second validation."""
+
+
+def decays(trainer: Trainer) -> set[float]:
+    return {group["memory_decay"] for group in trainer.optimizers[0].param_groups}
+
+
+def test_a_run_that_memorizes_goes_back_to_its_best_weights_and_trains_on_with_weight_decay(tmp_path: Path) -> None:
+    best = BestWeights()
+    trainer, model = run(tmp_path / "back", BACK[:2], best)
+    assert decays(trainer) == {best.decay} == {0.3}
+    assert best.restored, "no validation followed"
+    assert alike(model.state_dict(), model.weights[EVERY])
+    best = BestWeights()
+    trainer, model = run(tmp_path / "on", BACK, best)
+    assert decays(trainer) == {0.3}, "it is explained as well as before"
+    assert not best.restored
+    assert not alike(model.weights[2 * EVERY], model.weights[3 * EVERY])
+    before = torch.cat([x.double().flatten() for x in model.weights[EVERY].values()])
+    after = [torch.cat([x.double().flatten() for x in model.weights[n * EVERY].values()]) for n in (2, 3)]
+    changes = [float((x - before).square().sum()) for x in after]
+    assert changes[1] < 2 * changes[0], "two updates from the best weights, not four"
+
+
+def test_it_goes_back_twice_and_then_stops(tmp_path: Path) -> None:
+    best = BestWeights(patience=3)
+    trainer, model = run(tmp_path, [BACK[0], *[BACK[1]] * 20], best)
+    assert decays(trainer) == {best.decay} == {1.0}
+    assert trainer.global_step == EVERY * (1 + 1 + 1 + 3)
+    assert (best.restored, best.overfitted) == (True, True)
+    assert alike(model.state_dict(), model.weights[EVERY])
+
+
+@pytest.mark.parametrize(
+    ("gains", "went"),
+    [
+        ([BACK[0], *[(0.4, 0.5, 0.53, 1.0)] * 2], True),  # a little is lost, twice
+        ([BACK[0], (0.4, 0.5, 0.53, 1.0), BACK[0], (0.4, 0.5, 0.53, 1.0)], False),  # not in a row
+        ([BACK[0], *[(0.4, 0.5, 0.52, 1.0)] * 4], False),  # less than a twentieth
+        ([BACK[0], *[(0.1, 0.3, 0.7, 1.0)] * 4], False),  # of training episodes as well
+    ],
+)
+def test_it_goes_back_where_training_episodes_alone_are_explained_as_before(
+    tmp_path: Path, gains: Any, went: bool
+) -> None:
+    best = BestWeights()
+    run(tmp_path, gains, best)
+    assert best.decay == (0.3 if went else 0)
+
+
+def test_another_optimizer_never_goes_back(tmp_path: Path) -> None:
+    best = BestWeights()
+    run(tmp_path, BACK[:2], best, optimizer=partial(torch.optim.Adam, lr=1e-3))
+    assert best.decay == 0
+    assert best.restored
+
+
+@pytest.mark.parametrize("cut", [2, 4, 6])
+def test_a_resumed_run_goes_back_as_the_uncut_one_does(tmp_path: Path, cut: int) -> None:
+    gains = [BACK[0], *[(0.4, 0.5, 0.53, 1.0)] * 2, (0.4, 0.5, 0.49, 1.0)]
+    _, whole = run(tmp_path / "whole", gains, BestWeights())
+    run(tmp_path / "cut", gains, BestWeights(), updates=cut)
+    best = BestWeights()
+    trainer, resumed = run(tmp_path / "resumed", gains, best, ckpt_path=tmp_path / "cut" / "last.ckpt")
+    assert decays(trainer) == {best.decay} == {0.3}
+    assert alike(whole.state_dict(), resumed.state_dict())
 
 
 @pytest.mark.parametrize(("nll", "restored"), [(0.696, True), (0.6904, False)])

@@ -33,6 +33,25 @@ def test_chosen_matrices_decay_by_the_rate_of_their_group() -> None:
         assert torch.equal(stays, torch.ones_like(stays))
 
 
+def test_all_matrices_decay_once_the_memory_does_and_a_resumed_run_knows_it() -> None:
+    def step(optimizer: MemoryAdam, weights: list[Parameter]) -> None:
+        for x in weights:
+            x.grad = torch.zeros_like(x)
+        optimizer.step()
+
+    first, second = ([Parameter(torch.ones(size)) for size in ((2, 3), (3, 2), (3,))] for _ in range(2))
+    optimizer = MemoryAdam(first, lr=0.1, predictor_decay=0.2)
+    optimizer.decay(first[:1])
+    optimizer.decay_memory(0.5)
+    step(optimizer, first)
+    assert [float(x.mean()) for x in first] == pytest.approx([0.95, 0.95, 1.0])
+    resumed = MemoryAdam(second, lr=0.1, predictor_decay=0.2)
+    resumed.decay(second[:1])
+    resumed.load_state_dict(optimizer.state_dict())
+    step(resumed, second)
+    assert [float(x.mean()) for x in second] == pytest.approx([0.95, 0.95, 1.0])
+
+
 def after_updates(predictor_decay: float) -> dict[str, Tensor]:
     """Train two updates without gradients; what has changed, as a share of what it was."""
     torch.manual_seed(1)
