@@ -185,13 +185,18 @@ class BestWeights(Callback):
         if self.restored:
             pl_module.load_state_dict(self._weights)
             rank_zero_info(
-                f"the run ends with the weights of update {self.best[0]:,}, when val/memory_gain was {self.best[1]:.2f}, "
-                "since the last ones explain less"
+                f"the run ends with the weights of update {self.best[0]:,}, when {self._decided_by()}, since the last ones "
+                "explain less"
             )
         homes = [callback.dirpath for callback in trainer.checkpoint_callbacks if isinstance(callback, ModelCheckpoint)]
         if homes and homes[0]:
             self.written = True
             trainer.save_checkpoint(Path(homes[0]) / KEPT_WEIGHTS, weights_only=True)
+
+    def _decided_by(self) -> str:
+        assert self.best is not None
+        nll = self.metrics.get("val/nll", math.nan)
+        return f"val/nll was {nll:.4g}" if math.isfinite(nll) else f"val/memory_gain was {self.best[1]:.2f}"
 
     def state_dict(self) -> dict[str, Any]:
         return {

@@ -37,6 +37,8 @@ def whole_command(given: Sequence[str], advice: str, checkpoint: str | None, res
         return None
     options = [option for option in advised if option != _LAST]
     values = {_key(option): option.partition("=")[2] for option in options}
+    if "trainer.max_steps" in values:
+        values["trainer.max_time"] = ""  # left out: with it the run may end where this one did
     kept: list[str] = []
     for option in _grouped(given):
         key = _key(option[0])

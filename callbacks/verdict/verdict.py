@@ -103,6 +103,7 @@ class Verdict(Callback):
                     None if restored is None else restored.best,
                     self._train_gains,
                     restored is not None and not restored.overfitted,
+                    kept is not None and kept.decay > 0,
                 )
             self.findings = self._untrained(trainer) + judge(self.measurements)
             self.command = None

@@ -26,6 +26,12 @@ LONG_CHUNKS = "start again with longer chunks: --data.init_args.chunk_length=400
             LONGER,
             "--data.lanes=8 --ckpt_path a.ckpt --trainer.max_steps=8000",
         ),
+        (
+            "fit --trainer.max_time=00:00:04:00 --data.lanes=8",
+            LONGER,
+            "--data.lanes=8 --ckpt_path a.ckpt --trainer.max_steps=8000",
+        ),
+        ("fit --trainer.max_time=00:00:04:00", MORE, "--trainer.max_time=00:00:04:00 --data.init_args.num_train=800"),
         ("fit --ckpt_path last --config a.yaml", LONGER, "--config a.yaml --ckpt_path a.ckpt --trainer.max_steps=8000"),
         ("fit --data.num_train=100 --imports='[my env]'", MORE, "'--imports=[my env]' --data.init_args.num_train=800"),
         ("fit --ckpt_path=b.ckpt", LONG_CHUNKS, "--data.init_args.chunk_length=400"),  # a new run

@@ -189,6 +189,14 @@ def test_a_gain_is_measured_from_a_constant_where_the_local_predictor_is_worse()
         assert judge(replace(found, awaits_selection=False))[0].name == verdict
 
 
+def test_a_state_of_another_episode_explains_nothing_that_is_kept_of_this_one() -> None:
+    kept, lost = measured(1000, num_val=64), measured(0, num_val=64)
+    assert kept.over_others is not None
+    assert kept.over_others.low > 1, "of two cues every other one is wrong"
+    assert lost.over_others == (0, 0, 0), "all states are alike"
+    assert measured(1000, num_val=8).over_others is None
+
+
 def test_too_few_steps_tell_no_shares_of_classes() -> None:
     found = measured(0, num_val=16)
     assert found.above_constant is None

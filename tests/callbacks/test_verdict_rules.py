@@ -69,18 +69,21 @@ def test_each_verdict_is_reached(name: str) -> None:
             ["0.98 of 1.00 bits", "95% interval 0.96 to 1.00", "at 64 steps of 64 validation episodes"],
         ),
         (CASES["overfitted"], ["512 training episodes", "0.90 bits", "-1.40", "--data.init_args.num_train=4096"]),
-        (run(split(-1.4), split(0.9), history=HELD), ["leave out inputs that cannot matter (x)", "4,096 say"]),
+        (run(split(-1.4), split(0.9), history=HELD), ["leave out inputs that cannot matter", "4,096 say"]),
         (
             CASES["memorized"],
             [
-                "Nothing",
+                "Hardly anything",
                 "512 training episodes",
                 "either",
                 "if they do, collect 2,048 to 4,096 training episodes (4 to 8 times as many)",
                 "--trainer.max_steps=10000",
             ],
         ),
-        (run(split(-1.4), split(0.9), episodes_option="num_train"), ["Nothing", "--data.init_args.num_train=4096"]),
+        (
+            run(split(-1.4), split(0.9), episodes_option="num_train"),
+            ["Hardly anything", "--data.init_args.num_train=4096"],
+        ),
         (
             CASES["worse_than_constant"],
             [
@@ -184,6 +187,25 @@ def test_a_run_that_ends_with_its_best_weights_is_over_fitted_however_alike_the_
     assert found.name == "overfitted"
     assert "update 1,500" in found.sentence
     assert "0.20 bits with these weights, and -6.00 with the last ones" in found.sentence
+
+
+def test_a_run_that_went_back_and_ends_with_its_best_weights_is_over_fitted() -> None:
+    given = {"best": (1000, 0.5), "fell": True, "history": ((1000.0, 0.5), (5000.0, 0.55))}
+    assert judge(run(HALF, split(0.5), **given))[0].name != "overfitted"
+    found = judge(run(HALF, split(0.5), memorized=True, **given))[0]
+    assert found.name == "overfitted"
+    assert found.sentence.startswith("The memory explains a part of the outcomes: 0.50 of 1.00 bits")
+    assert "4,096" in str(found.try_first)
+    standing = run(HALF, memorized=True, history=every_500(*[0.5] * 20))
+    assert judge(standing)[0].name == "partly_explained"
+    assert "give more training episodes" in str(judge(standing)[0].try_first)
+
+
+@pytest.mark.parametrize(("high", "name"), [(0.15, "not_of_memory"), (0.3, "explained")])
+def test_what_the_state_of_another_episode_explains_as_well_is_not_of_the_memory(high: float, name: str) -> None:
+    found = judge(run(replace(ALL, over_others=Estimate(0.05, -0.05, high))))[0]
+    assert found.name == name
+    assert name == "explained" or "with the state of another episode 0.93 bits" in found.sentence
 
 
 def test_an_explained_task_is_not_over_fitted_nor_under_trained() -> None:

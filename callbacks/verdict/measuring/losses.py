@@ -16,6 +16,7 @@ from memup_lightning.modules import MemoryTask
 from memup_lightning.typing import BoolArray
 
 _OUTLIERS = 0.01  # probability of outcomes that a prediction rules out, in shares of their classes
+_FEWEST_EPISODES = 10  # whose states can be exchanged
 _STEPS_PER_CLASS = 10  # fewer do not tell how often a class is
 
 
@@ -36,6 +37,8 @@ class Losses:
         surprise: negative log-likelihood without memory, in bits, ``[rows, K]``.
         classes: whether the outcomes are classes.
         outlier_bits: mean by which the bound lowers the loss with the state of the same step; 0 for numbers.
+        exchanged: what is lost in bits where the state of the same step is replaced by that of another episode,
+            ``[rows, K]``; None: there are too few episodes.
     """
 
     with_memory: FloatArray
@@ -45,6 +48,11 @@ class Losses:
     surprise: FloatArray
     classes: bool
     outlier_bits: float = 0.0
+    exchanged: FloatArray | None = None
+
+    def over_others(self, counts: BoolArray) -> Estimate | None:
+        """Estimate by how much the state of the same step explains more than that of another episode."""
+        return None if self.exchanged is None else bootstrap(self.exchanged, counts)
 
     def gains(self, from_constant: bool) -> tuple[FloatArray, FloatArray]:
         """Return the memory gain, ``[rows, K, D]``, and what it is measured from, ``[rows, K]``, in bits.
@@ -83,6 +91,9 @@ def compare_losses(
         classes: whether the outcomes are classes.
     """
     name = "nll" if classes else "residual"
+    others = _of_other_episodes(memory[:, :, :1], counts)
+    distance = distance if others is None else torch.cat([distance, distance[:1]])
+    memory = memory if others is None else torch.cat([memory, others], dim=2)
     found: list[list[Tensor]] = []
     parts = -(-memory[..., 0].numel() // model.outcome.rows_at_once)
     parts = min(parts, len(memory))  # of many classes few rows are predicted at once
@@ -92,10 +103,16 @@ def compare_losses(
         found.append([*(getattr(x, name) for x in predictions), *(x.nll for x in predictions)])
     loss, local, nll, local_nll = (_array(torch.cat(x)) for x in zip(*found, strict=True))
     outcome = _array(steps.outcome)
+    exchanged = None
+    if others is not None:
+        exchanged = nll[..., -1] - nll[..., 0]
+        loss, nll = loss[..., :-1], nll[..., :-1]
     if not classes:
         y = outcome.reshape(*counts.shape, -1)
         variance = np.square(y - y[counts].mean(0)).mean(-1)
-        return Losses(loss, local[..., 0], variance, local_nll - nll, local_nll[..., 0], classes=False)
+        return Losses(
+            loss, local[..., 0], variance, local_nll - nll, local_nll[..., 0], classes=False, exchanged=exchanged
+        )
     names, place, number = np.unique(outcome[counts], return_inverse=True, return_counts=True)
     share = np.ones(counts.shape)
     share[counts] = number[place] / len(place)
@@ -105,7 +122,27 @@ def compare_losses(
         # The shares are those of these very steps: of others they would leave so much more (Miller and Madow, 1955).
         constant = -np.log2(share) + (len(names) - 1) / (2 * len(place) * math.log(2))
     outliers = float((loss - bounded)[..., 0][counts].mean())
-    return Losses(bounded, local, constant, local[..., None] - bounded, local, classes=True, outlier_bits=outliers)
+    gain = local[..., None] - bounded
+    return Losses(bounded, local, constant, gain, local, classes=True, outlier_bits=outliers, exchanged=exchanged)
+
+
+def _of_other_episodes(states: Tensor, counts: BoolArray) -> Tensor | None:
+    """Return for each step that counts the state of another step that counts, mostly of another episode.
+
+    Args:
+        states: ``[rows, K, 1, output_size]``.
+        counts: ``[rows, K]``.
+
+    Returns:
+        As ``states``; None where fewer than ten episodes have a step that counts.
+    """
+    if counts.any(1).sum() < _FEWEST_EPISODES:
+        return None
+    row, place = np.nonzero(counts)
+    other = np.random.default_rng(0).permutation(len(row))
+    out = states.clone()
+    out[row, place] = states[row[other], place[other]]
+    return out
 
 
 def _bounded(bits: FloatArray, share: FloatArray) -> FloatArray:

@@ -42,6 +42,7 @@ def measure(
     best: tuple[int, float] | None = None,
     train_gains: Sequence[float] = (),
     fell: bool = False,
+    memorized: bool = False,
 ) -> Measurements:
     """Measure a run at its end, in this process alone: no collective is called, and nothing of the run changes.
 
@@ -54,6 +55,7 @@ def measure(
         best: updates and memory gain of the validation whose weights the run ends with; None: its last weights.
         train_gains: memory gain in training episodes at each validation.
         fell: whether ``best`` is there because the gain fell, in training episodes too.
+        memorized: whether the run went back to its best weights, and trained on with weight decay.
     """
     train, val = data.splits["train"], data.splits.get("val")
     has_targets = model.needs_targets()
@@ -88,6 +90,7 @@ def measure(
         outcome_problem=model.outcome_problem(),
         memory=_memory_size(model),
         fell=fell,
+        memorized=memorized,
         best=best,
         episodes_option="num_train" if _takes(type(data), "num_train") else None,
     )
@@ -145,6 +148,7 @@ def _measure_split(model: MemoryTask, data: ChunkSource, name: Split) -> SplitMe
         above_constant=losses.above_constant(losses.with_memory[..., 0], at_once),
         local_is_worse=worse,
         outlier_bits=losses.outlier_bits,
+        over_others=losses.over_others(at_once),
         **_parts(places, gain[..., 0], without, at_once),
     )
 

@@ -89,6 +89,8 @@ class SplitMeasurement:
             and places are measured from the constant for classes, and ``explained`` is.
         outlier_bits: what sure and wrong predictions of classes cost beyond the bound up to which all of this counts them
             (:class:`~memup_lightning.callbacks.verdict.measuring.losses.Losses`), in bits a step.
+        over_others: by how much the state of the same step explains more than that of another episode, in bits; None: not
+            known.
     """
 
     episodes: int
@@ -102,6 +104,7 @@ class SplitMeasurement:
     above_constant: Estimate | None = None
     local_is_worse: bool = False
     outlier_bits: float = 0.0
+    over_others: Estimate | None = None
 
     @property
     def gain(self) -> Estimate:
@@ -148,6 +151,7 @@ class Measurements:
         episodes_option: option of the data that sets the number of training episodes; None where there is none.
         memory: class and size of the memory, where it can be made wider.
         fell: whether the run ends with other weights because its gain fell, in training episodes too.
+        memorized: whether the run went back to its best weights, and trained on with weight decay.
     """
 
     updates: int
@@ -175,6 +179,7 @@ class Measurements:
     episodes_option: str | None = None
     memory: tuple[str, int] | None = None
     fell: bool = False
+    memorized: bool = False
 
     @property
     def best_gain(self) -> float:
@@ -252,8 +257,9 @@ class Measurements:
                     | _named(x["gain"])
                     for x in plain[split]["curve"]
                 ]
-                if (above := plain[split]["above_constant"]) is not None:
-                    plain[split]["above_constant"] = dict(zip(("mean", "low", "high"), above, strict=True))
+                for name in ("above_constant", "over_others"):
+                    if (estimate := plain[split][name]) is not None:
+                        plain[split][name] = dict(zip(("mean", "low", "high"), estimate, strict=True))
                 for place in ("early", "late"):
                     if plain[split][place] is not None:
                         plain[split][place]["gain"] = _named(plain[split][place]["gain"])

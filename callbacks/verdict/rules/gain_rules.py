@@ -23,7 +23,9 @@ NOTHING_UNCERTAIN = 0.05
 """Share of the outcomes' own entropy or variance, up to which nothing is uncertain."""
 _SOME_SHARE = 0.2  # of the squared error: a few errors can cost more bits than all others gain
 _OVERFITTED_BITS = 0.1  # gain in training episodes above that in others, at least
-_FEWER_INPUTS = "leave out inputs that cannot matter (x), since their noise is what is memorized"
+_FEWER_INPUTS = (
+    "leave out inputs that cannot matter (--data.x names those that are read), since their noise is what is memorized"
+)
 _ENOUGH_UPDATES = 2000  # before a memory counts as blind
 _RARE = 0.05  # share of the outcomes that are not of the most frequent class, below which few targets have one
 _FEW_EPISODES = 5000  # a memory that learned nothing from fewer may need more of them
@@ -49,7 +51,8 @@ def overfitted(run: Measurements) -> Finding | None:
     higher = train.explains and train.gain.low > val.gain.high
     alone = not explains_some(val) and not val.local_is_worse
     apart = higher and (train.gain.mean - val.gain.mean >= margin or alone)
-    if not apart and (run.best is None or run.fell or not (train.explains or run.learned_training_episodes)):
+    learned = run.memorized or (not run.fell and (train.explains or run.learned_training_episodes))
+    if not apart and (run.best is None or not learned):
         return None
     held = explains_some(val) if run.best is not None else explains_some(val) or run.best_gain > SOME_BITS
     option, longer = more_episodes(run), f"--trainer.max_steps={2 * max(1, run.updates)}"
@@ -57,7 +60,7 @@ def overfitted(run: Measurements) -> Finding | None:
     if not held:
         return Finding(
             "memorized",
-            f"Nothing that the memory learned in the {run.episodes:,} training episodes holds in validation episodes "
+            f"Hardly anything that the memory learned in the {run.episodes:,} training episodes holds in others "
             f"({_best(run)}): either the inputs do not hold what decides the outcomes, or the episodes are too few.",
             f"make more training episodes{option}"
             if run.episodes_option
@@ -72,8 +75,9 @@ def overfitted(run: Measurements) -> Finding | None:
     )
     if run.best is not None:
         sentence = (
-            f"The memory learned the {run.episodes:,} training episodes by themselves: the run ends with the weights of "
-            f"update {run.best[0]:,}, when validation episodes were best explained ({_best(run, named=True)})."
+            f"The memory explains a part of the outcomes: {how_much(run, val)}. What it learned after update "
+            f"{run.best[0]:,} holds in the {run.episodes:,} training episodes alone, so the run ends with the weights of "
+            f"then ({_best(run, named=True)})."
         )
     more = f"give more training episodes{option}"
     return Finding("overfitted", sentence, more if run.episodes_option else f"{_FEWER_INPUTS}; else {more}", numbers)
@@ -87,10 +91,10 @@ def _best(run: Measurements, named: bool = False) -> str:
         named: whether the sentence has named the update of the best weights.
     """
     if run.best is None:
-        return f"the memory gain there is {amount(run.best_gain)} bits at best"
+        return f"the memory gain in validation episodes is {amount(run.best_gain)} bits at best"
     weights = "these weights" if named else f"the best weights, those of update {run.best[0]:,}"
     last = f", and {amount(run.history[-1][1])} with the last ones" if run.history else ""
-    return f"the memory gain there is {amount(run.best[1])} bits with {weights}{last}"
+    return f"the memory gain in validation episodes is {amount(run.best[1])} bits with {weights}{last}"
 
 
 def worse_than_constant(run: Measurements) -> Finding | None:
@@ -118,8 +122,8 @@ def worse_than_constant(run: Measurements) -> Finding | None:
         sentence,
         cause.try_first
         if cause is not None
-        else "give a smaller learning rate: --model.init_args.optimizer=MemoryAdam "
-        "--model.init_args.optimizer.init_args.lr=0.0003"
+        else "check by hand in a few episodes that their inputs tell the outcomes apart; if they do, give a smaller "
+        "learning rate: --model.init_args.optimizer=MemoryAdam --model.init_args.optimizer.init_args.lr=0.0003"
         if shared
         else "check that validation episodes are like training episodes, their outcomes above all",
         numbers_of(val) | {"own": val.own, "above_constant": above._asdict()},
@@ -152,7 +156,7 @@ def restored(run: Measurements) -> Finding | None:
     return Finding(
         "restored",
         f"The run ends with the weights of update {run.best[0]:,}, which explain validation episodes best: "
-        f"{_best(run, named=True)}.",
+        f"{_best(run, named=True)}. They are those of the lowest val/nll, which counts all evaluated steps.",
         None,
         {"updates": run.best[0], "gain": run.best[1]},
     )
@@ -231,6 +235,8 @@ def _partly_explained(run: Measurements, val: SplitMeasurement) -> Finding:
     cause, advice = "probably noise, or", None
     if (rare := _rarity(run)) is not None:
         cause, advice = f"noise, {rare.why}", rare.advice
+    elif run.memorized:
+        cause, advice = "noise, or needs more training episodes, or", f"give more training episodes{more_episodes(run)}"
     elif run.memory is not None:
         name, size = run.memory
         option = f"--model.init_args.memory={name} --model.init_args.memory.hidden_size={2 * size}"
