@@ -213,6 +213,12 @@ def test_an_explained_task_is_not_over_fitted_nor_under_trained() -> None:
     assert names == {"explained", "reach"}
 
 
+def test_a_small_gain_among_noise_is_not_called_standing() -> None:
+    noisy = every_500(*[0.035, 0.071, 0.022, 0.036, 0.06, 0.031, 0.08, 0.04, 0.121, 0.065])
+    assert run(HALF, history=noisy).standing_since() is None
+    assert run(HALF, history=every_500(*[0.05] * 12)).standing_since() == 500
+
+
 def test_a_small_rise_within_the_noise_is_no_trend() -> None:
     noisy = tuple((500.0 * n, 0.4 + 0.3 * (-1) ** n) for n in range(1, 21))
     assert run(HALF, history=noisy).rise() is None

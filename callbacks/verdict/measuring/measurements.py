@@ -219,7 +219,8 @@ class Measurements:
             if len(rows) < part * _MIN_EVALUATIONS or (trend := self._trend(part)) is None:
                 continue
             slope, error, y = trend
-            if slope + 2 * error > max(2 * _MIN_RISE, 0.1 * abs(float(y.mean()))):
+            small = min(2 * _MIN_RISE, 0.2 * float(np.abs(y).max()))  # there may not be more to gain
+            if slope + 2 * error > max(small, 0.1 * abs(float(y.mean()))):
                 continue
             since = float(rows[int(np.argmax(rows[:, 1] >= y.mean() - y.std())), 0])  # one of the last is as high
             if rows[-1, 0] - since >= max(_LONG, rows[-1, 0] / 3):
