@@ -197,6 +197,22 @@ def test_a_state_of_another_episode_explains_nothing_that_is_kept_of_this_one() 
     assert measured(1000, num_val=8).over_others is None
 
 
+@pytest.mark.parametrize(("nll", "explained"), [(0.035, 0.3), (0.049, None), (0.06, None)])
+def test_rare_outcomes_are_measured_by_the_validation_where_the_targets_tell_nothing(
+    nll: float, explained: float | None
+) -> None:
+    data = CueData(length=10, num_val=64)
+    data.setup("fit")
+    logged = {"val/base_rate": 0.99, "val/nll": nll, "val/local_nll": 0.05, "val/memory_gain": 0.0}
+    found = measure(keeping_model(data.task, 0), data, updates=10, metrics=logged).val
+    assert found is not None
+    assert found.explained == (pytest.approx(explained) if explained else 0)
+    assert (found.episodes == 0) == (explained is not None)
+    often = measure(keeping_model(data.task, 0), data, updates=10, metrics={**logged, "val/base_rate": 0.9}).val
+    assert often is not None
+    assert often.explained == 0
+
+
 def test_too_few_steps_tell_no_shares_of_classes() -> None:
     found = measured(0, num_val=16)
     assert found.above_constant is None

@@ -16,7 +16,13 @@ from memup_lightning.callbacks.memory_usage import restored_rng
 from memup_lightning.callbacks.verdict.measuring import measured_steps
 from memup_lightning.callbacks.verdict.measuring.estimate import Estimate, FloatArray, bootstrap
 from memup_lightning.callbacks.verdict.measuring.losses import compare_losses
-from memup_lightning.callbacks.verdict.measuring.measurements import CurvePoint, Measurements, Place, SplitMeasurement
+from memup_lightning.callbacks.verdict.measuring.measurements import (
+    RARE,
+    CurvePoint,
+    Measurements,
+    Place,
+    SplitMeasurement,
+)
 from memup_lightning.data.targets import NOWHERE
 from memup_lightning.models import memory as cores
 from memup_lightning.models.eval_mode import eval_mode
@@ -66,6 +72,11 @@ def measure(
     logged = metrics or {}
     if measured is None and val is not None and int(val.lengths.max()) > measured_steps.MAX_LENGTH:
         measured = _of_metrics(logged)
+    rare = 1 - logged["val/base_rate"] if "val/base_rate" in logged else None
+    if measured is not None and rare is not None and rare < RARE and not measured.explains:
+        # Few of the steps that were measured have a rare outcome; the validation evaluated them all.
+        everywhere = _of_metrics({**logged, **_gain_of_evaluated(logged)})
+        measured = everywhere if everywhere is not None and everywhere.gains else measured
     return Measurements(
         updates=updates,
         episodes=len(train.lengths),
@@ -86,7 +97,7 @@ def measure(
         train_gains=tuple(train_gains),
         input_size=size,
         input_spread=spread,
-        rare=1 - logged["val/base_rate"] if "val/base_rate" in logged else None,
+        rare=rare,
         outcome_problem=model.outcome_problem(),
         memory=_memory_size(model),
         fell=fell,
@@ -96,15 +107,23 @@ def measure(
     )
 
 
+def _gain_of_evaluated(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return the gain at all evaluated steps in place of that at the targets: none where the memory is worse than always
+    giving the share of the most frequent class."""
+    if not {"val/nll", "val/local_nll"} <= metrics.keys():
+        return {}
+    if metrics["val/nll"] >= _entropy(metrics["val/base_rate"]):
+        return {"val/memory_gain": 0.0}
+    return {"val/memory_gain": BITS_PER_NAT * (metrics["val/local_nll"] - metrics["val/nll"])}
+
+
 def _of_metrics(metrics: Mapping[str, float]) -> SplitMeasurement | None:
     """Return what a validation logged as a measurement: one distance, and no interval."""
     loss = "nll" if "val/base_rate" in metrics else "mse"
     if not {"val/memory_gain", "val/local_nll", f"val/{loss}", f"val/local_{loss}"} <= metrics.keys():
         return None
     gain, without = metrics["val/memory_gain"], max(metrics[f"val/local_{loss}"], _TINY)
-    share = min(max(metrics.get("val/base_rate", 0.5), 1e-9), 1 - 1e-9)
-    entropy = -share * math.log(share) - (1 - share) * math.log(1 - share)  # of two classes; of more it is larger
-    own = entropy if loss == "nll" else metrics.get("val/mean_mse", without)
+    own = _entropy(metrics.get("val/base_rate", 0.5)) if loss == "nll" else metrics.get("val/mean_mse", without)
     return SplitMeasurement(
         episodes=0,
         curve=(CurvePoint(0, Estimate(gain, gain, gain), Estimate(0.0, 0.0, 0.0), Estimate(*[gain / 2] * 3), 0, 0),),
@@ -112,6 +131,12 @@ def _of_metrics(metrics: Mapping[str, float]) -> SplitMeasurement | None:
         explained=1 - metrics[f"val/{loss}"] / without,
         uncertain=without / max(own, _TINY),
     )
+
+
+def _entropy(share: float) -> float:
+    """Return the entropy of two classes, in nats; of more classes it is larger."""
+    share = min(max(share, 1e-9), 1 - 1e-9)
+    return -share * math.log(share) - (1 - share) * math.log(1 - share)
 
 
 def _measure_split(model: MemoryTask, data: ChunkSource, name: Split) -> SplitMeasurement | None:

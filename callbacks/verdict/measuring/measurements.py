@@ -16,6 +16,8 @@ _CLEAR_BITS = 0.3  # of training episodes, whenever they were learned
 SOME_BITS = 0.05
 """Gain below which there is none, unless it is a share of what is uncertain, which rare outcomes leave small."""
 _SOME_SHARE = 0.05  # of it
+RARE = 0.05
+"""Share of the outcomes that are not of the most frequent class, below which few targets have one."""
 WORSE = 0.05
 """Share of what a constant leaves, by which a prediction is worse than it, at least."""
 _MAX_VALUE = 1e9  # of updates and gains that a trend can have

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from memup_lightning.callbacks.verdict.measuring.measurements import SOME_BITS, WORSE, Measurements, SplitMeasurement
+from memup_lightning.callbacks.verdict.measuring.measurements import (
+    RARE,
+    SOME_BITS,
+    WORSE,
+    Measurements,
+    SplitMeasurement,
+)
 from memup_lightning.callbacks.verdict.rules.finding import Finding
 from memup_lightning.callbacks.verdict.rules.words import (
     amount,
@@ -27,7 +33,6 @@ _FEWER_INPUTS = (
     "leave out inputs that cannot matter (--data.x names those that are read), since their noise is what is memorized"
 )
 _ENOUGH_UPDATES = 2000  # before a memory counts as blind
-_RARE = 0.05  # share of the outcomes that are not of the most frequent class, below which few targets have one
 _FEW_EPISODES = 5000  # a memory that learned nothing from fewer may need more of them
 
 
@@ -212,7 +217,7 @@ class _Rarity(NamedTuple):
 
 def _rarity(run: Measurements) -> _Rarity | None:
     """Say what rare classes do to training, and what to do; None where no class is rare, or episodes cannot be chosen."""
-    if not run.rare or run.rare >= _RARE or run.episodes_option is not None:
+    if not run.rare or run.rare >= RARE or run.episodes_option is not None:
         return None
     return _Rarity(
         f"too rare to be learned so soon ({100 * run.rare:.2g}% of the outcomes are not of the most frequent class), or",
