@@ -21,6 +21,7 @@ from memup_lightning.runs.parts import find_callback, is_dev_run
 
 _MARGIN, _RELATIVE_MARGIN = 0.1, 0.25  # bits, and share of the best gain, that are lost by more than chance
 _LOSS = 0.05  # share of what is explained at the evaluated steps whose loss brings the best weights back
+_SOMETHING = 0.01  # nats explained, at least, before the run goes back: noise is memorized before anything is found
 _DECAYS = (0.3, 1.0)  # of all matrices, in learning rates, when the run goes back for the first and the second time
 _GROWTH, _RELATIVE_GROWTH = 0.01, 0.01  # bits, and share of the gain, by which it must grow to count as growth
 _WAIT = 5000  # updates without growth, at least, before a run without a limit stops
@@ -43,8 +44,8 @@ class BestWeights(Callback):
     Before it comes to that, the run goes back to the best weights, twice at most, and trains on with weight decay of all
     its matrices: of 0.3 learning rates, and then of 1.0. It goes back where, by the NLL, a twentieth of what was explained
     is lost at two validations in a row, or a quarter at one, and training episodes are not explained less than at the
-    best one. Weights that decay from the beginning learn more slowly, and cannot add up long sums. So it does with the
-    default optimizer, :class:`~memup_lightning.modules.optimizers.MemoryAdam`, and with no other.
+    best one, which explained something. Weights that decay from the beginning learn more slowly, and cannot add up long
+    sums. So it does with the default optimizer, :class:`~memup_lightning.modules.optimizers.MemoryAdam`, and with no other.
 
     Where the last validation is over-fitted, or a twentieth of what was explained is lost, the run ends with the best
     weights. Else it ends with the last ones, and always where they met the ``stopping_threshold`` of an EarlyStopping: they
@@ -113,7 +114,8 @@ class BestWeights(Callback):
             self._apart = gain < train - much
             overfitted = lost > _RELATIVE_MARGIN and gain < train - max(_MARGIN, much)
             self._overfitted = self._overfitted + 1 if overfitted else 0
-            self._worse = self._worse + 1 if self._fallen and train >= self._train_gain else 0
+            memorizes = self._fallen and train >= self._train_gain and self._explained() > _SOMETHING
+            self._worse = self._worse + 1 if memorizes else 0
             if self._worse and (self._worse > 1 or lost > _RELATIVE_MARGIN) and not _meets_a_threshold(trainer):
                 self._go_back(trainer, pl_module)
             if self._overfitted >= self.patience and not trainer.early_stopping_callbacks:
@@ -130,9 +132,14 @@ class BestWeights(Callback):
         assert self.best is not None
         best, before = self.best[1], self.metrics.get("val/nll", math.nan)
         if math.isfinite(worse := nll - before):
-            explained = self.metrics.get("val/local_nll", math.nan) - before
-            return worse / max(abs(explained if math.isfinite(explained) else best / BITS_PER_NAT), 1e-12)
+            return worse / max(abs(self._explained()), 1e-12)
         return (best - gain) / max(abs(best), _MARGIN / _RELATIVE_MARGIN)
+
+    def _explained(self) -> float:
+        """Return what the best weights explain, in nats: at the evaluated steps, or else at the targets."""
+        assert self.best is not None
+        explained = self.metrics.get("val/local_nll", math.nan) - self.metrics.get("val/nll", math.nan)
+        return explained if math.isfinite(explained) else self.best[1] / BITS_PER_NAT
 
     def _go_back(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Train on from the best weights, with more weight decay, if there is more."""

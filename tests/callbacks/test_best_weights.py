@@ -215,6 +215,7 @@ def test_it_goes_back_twice_and_then_stops(tmp_path: Path) -> None:
         ([BACK[0], (0.4, 0.5, 0.53, 1.0), BACK[0], (0.4, 0.5, 0.53, 1.0)], False),  # not in a row
         ([BACK[0], *[(0.4, 0.5, 0.52, 1.0)] * 4], False),  # less than a twentieth
         ([BACK[0], *[(0.1, 0.3, 0.7, 1.0)] * 4], False),  # of training episodes as well
+        ([(0.0, 0.0, 0.995, 1.0), *[(-0.1, 0.5, 1.1, 1.0)] * 4], False),  # nothing was explained yet
     ],
 )
 def test_it_goes_back_where_training_episodes_alone_are_explained_as_before(
