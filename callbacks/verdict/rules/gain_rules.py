@@ -32,6 +32,7 @@ _OVERFITTED_BITS = 0.1  # gain in training episodes above that in others, at lea
 _FEWER_INPUTS = (
     "leave out inputs that cannot matter (--data.x names those that are read), since their noise is what is memorized"
 )
+_OVER_OTHERS = 0.2  # of the gain, that a state must explain beyond what one of another episode does
 _ENOUGH_UPDATES = 2000  # before a memory counts as blind
 _FEW_EPISODES = 5000  # a memory that learned nothing from fewer may need more of them
 
@@ -100,6 +101,23 @@ def _best(run: Measurements, named: bool = False) -> str:
     weights = "these weights" if named else f"the best weights, those of update {run.best[0]:,}"
     last = f", and {amount(run.history[-1][1])} with the last ones" if run.history else ""
     return f"the memory gain in validation episodes is {amount(run.best[1])} bits with {weights}{last}"
+
+
+def not_of_memory(run: Measurements) -> Finding | None:
+    """Judge a gain that the state of another episode has as well."""
+    val = run.val
+    if val is None or run.awaits_selection or val.over_others is None or not val.explains:
+        return None
+    if val.over_others.high > _OVER_OTHERS * val.gain.mean:
+        return None
+    return Finding(
+        "not_of_memory",
+        f"What the memory explains is not in its state: {how_much(run, val)}, and with the state of another episode "
+        f"{amount(val.gain.mean - val.over_others.mean)} bits. The local context tells it, which the predictor without "
+        "memory has not learned as well.",
+        "look at the table: what is left without memory is what that predictor has not learned",
+        numbers_of(val) | {"over_others": val.over_others._asdict()},
+    )
 
 
 def worse_than_constant(run: Measurements) -> Finding | None:

@@ -11,6 +11,7 @@ from memup_lightning.callbacks.verdict.rules.gain_rules import (
     EXPLAINED,
     NOTHING_UNCERTAIN,
     explains_some,
+    not_of_memory,
     overfitted,
     poor_reference,
     rest,
@@ -25,7 +26,6 @@ _DIVERGED_BITS = 1e4
 _MIN_RECALL = 0.5
 _MANY = 0.5  # share of the targets
 _SIZES = (0.01, 100.0)  # smallest spread and largest value of inputs that networks read well
-_OVER_OTHERS = 0.2  # of the gain, that a state must explain beyond what one of another episode does
 _MIN_UPDATES = 500  # before the choice of targets counts as wrong: the local predictor learns first
 
 
@@ -120,22 +120,6 @@ def _needs_no_memory(run: Measurements) -> Finding | None:
     )
 
 
-def _not_of_memory(run: Measurements) -> Finding | None:
-    val = run.val
-    if val is None or run.awaits_selection or val.over_others is None or not val.explains:
-        return None
-    if val.over_others.high > _OVER_OTHERS * val.gain.mean:
-        return None
-    return Finding(
-        "not_of_memory",
-        f"What the memory explains is not in its state: {how_much(run, val)}, and with the state of another episode "
-        f"{amount(val.gain.mean - val.over_others.mean)} bits. The local context tells it, which the predictor without "
-        "memory has not learned as well.",
-        "look at the table: what is left without memory is what that predictor has not learned",
-        numbers_of(val) | {"over_others": val.over_others._asdict()},
-    )
-
-
 def _explained(run: Measurements) -> Finding | None:
     if run.val is None or run.awaits_selection or run.val.uncertain <= NOTHING_UNCERTAIN or not run.val.explains:
         return None
@@ -211,7 +195,7 @@ _RULES: tuple[Callable[[Measurements], Finding | None], ...] = (
     _diverged,
     _rare_outcomes,
     _needs_no_memory,
-    _not_of_memory,
+    not_of_memory,
     _explained,
     _badly_scaled,
     overfitted,
