@@ -91,7 +91,7 @@ class TaskSpec:
         fields: the fields of a step that inputs, context and outcome are taken from.
         inputs: inputs of the memory at step t: name of a field -> its lag in steps. In reinforcement learning
             ``{"observation": 0, "action": 1, "reward": 1}``: the observation, the action and reward before it.
-        context: fields of the local context c_k, which the predictor reads in addition to the memory.
+        context: fields of the local context c_k, which the predictor reads in addition to the memory; not the outcome.
         outcome: what is predicted at a step, y_k: a number or vector (``vector``) or a class (``token``).
         window: number of steps, up to and with k, that the local context spans.
         tolerance: a predicted number counts as right within this distance of the outcome, in spreads of the outcome: see
@@ -113,6 +113,11 @@ class TaskSpec:
         check_at_least(1, window=self.window)
         if not self.tolerance >= 0:
             raise MemUPError(f"tolerance={self.tolerance}: give a distance of at least 0, in spreads of the outcome")
+        if "outcome" in self.context or self.inputs.get("outcome", 1) < 1:
+            raise MemUPError(
+                f"inputs={dict(self.inputs)}, context={self.context}: the model would read the outcome that it predicts; "
+                "leave it out of the context, and give it as an input with a lag of at least 1"
+            )
         if not self.inputs or not self.context:
             raise MemUPError(f"inputs={dict(self.inputs)}, context={self.context}: each names at least one field")
 

@@ -21,14 +21,14 @@ from memup_lightning.data.array_files import (
     read_episodes,
 )
 from memup_lightning.data.array_files.encoding import MISSING, X, columns_of, encode, fit_missing, fit_texts
-from memup_lightning.data.array_files.fields import are_class_numbers, is_labelled_at_ends, make_field
-from memup_lightning.data.array_files.layout import Missing, outcome_columns
+from memup_lightning.data.array_files.fields import make_field
+from memup_lightning.data.array_files.layout import Missing, input_columns, outcome_columns
+from memup_lightning.data.array_files.outcome_notes import outcome_notes
 from memup_lightning.data.array_files.summary import summarize
 from memup_lightning.data.episodes import OUTCOME, ArrayEpisodes, EpisodeSource
 from memup_lightning.data.subset import EpisodeSubset, split_by_share
 from memup_lightning.datamodules.recorded.base import EpisodeDataModule, StreamOptions
 from memup_lightning.datamodules.recorded.splits import SPLITS
-from memup_lightning.exceptions import MemUPError
 from memup_lightning.specs import FieldSpec, FieldType, TaskSpec
 from memup_lightning.typing import IntArray, Split
 
@@ -91,8 +91,6 @@ class ArrayDataModule(EpisodeDataModule):
         **stream: Unpack[StreamOptions],
     ) -> None:
         super().__init__(**stream)
-        if x == []:
-            raise MemUPError("x=[] names no array or column; name those that the memory reads")
         self.given: dict[Split, EpisodeFunction | str | None] = {
             split: episode_source(split, source) for split, source in zip(SPLITS, (train, val, test), strict=True)
         }
@@ -101,8 +99,8 @@ class ArrayDataModule(EpisodeDataModule):
                 f"test={test} is the training file too, so the test measures what was trained on; give another"
             )
         self.shares: dict[Split, float] = {"val": val_share, "test": test_share}
-        self.x = None if x is None else tuple(x)
         self.y, self._y_parts = outcome_columns(y)
+        self.x = input_columns(x, self._y_parts or (self.y,), episode)
         self.episode = episode
         self.time = time
         self.missing = missing
@@ -232,12 +230,7 @@ class ArrayDataModule(EpisodeDataModule):
         training = np.isin(np.arange(len(train.lengths)), self._parts["train"])
         training = np.repeat(training, train.lengths)
         label = self.split_label("train")
-        if is_labelled_at_ends(train):
-            train.notes.append(
-                f"{self.y!r} has one value at all steps but the last of an episode; where that value means that there is "
-                "no outcome yet, leave it empty, or nearly every step counts as right without a memory (pandas: "
-                f"table.loc[table[{self.episode!r}].duplicated(keep='last'), {self.y!r}] = None)"
-            )
+        train.notes += outcome_notes(train, self.y, self.episode, self.y_type)
         texts = fit_texts(label, train, training, named=self.x is not None)
         users: dict[Split, UserEpisodes] = {"train": train}
         y_type: FieldType = self.y_type or ("token" if train.y.dtype == np.int64 else "vector")
@@ -278,11 +271,6 @@ class ArrayDataModule(EpisodeDataModule):
         if split == "train":
             self._columns = user.columns or self.x
             self.steps_name = "training rows" if user.columns else "training steps"
-        if y_type is None and are_class_numbers(user):
-            user.notes.append(
-                f"{self.y!r} holds whole numbers from 0 on as {user.y.dtype}, which are read as numbers; "
-                "y_type=token reads them as classes"
-            )
         return user
 
     def _encode(self, split: Split, user: UserEpisodes, fields: dict[str, FieldSpec]) -> ArrayEpisodes:

@@ -7,30 +7,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from memup_lightning.data.array_files.columns import whole_from_zero
-from memup_lightning.data.array_files.layout import Array, UserEpisodes
-from memup_lightning.data.episodes import HAS_OUTCOME
+from memup_lightning.data.array_files.layout import Array
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.specs import FieldSpec, FieldType
 from memup_lightning.typing import Split
 
 _SPARSE_CLASSES = 1000  # from so many on, at least half of the class numbers must occur
-
-
-def are_class_numbers(user: UserEpisodes) -> bool:
-    """Whether floats look like classes: whole numbers, the smallest 0, no gap, three or more."""
-    if user.y.dtype == np.int64:
-        return False
-    exists = user.flags.get(HAS_OUTCOME)
-    return whole_from_zero(user.y if exists is None else user.y[exists]) > 2
-
-
-def is_labelled_at_ends(user: UserEpisodes) -> bool:
-    """Whether outcomes differ only in the last steps of the episodes."""
-    ends = np.zeros(len(user.y), np.bool_)
-    ends[np.cumsum(user.lengths) - 1] = True
-    others = user.y[user.flags.get(HAS_OUTCOME, True) & ~ends]
-    return bool(len(others) and (others == others[0]).all() and (user.y[ends] != others[0]).any())
 
 
 def make_field(name: str, arrays: Mapping[Split, Array], type: FieldType) -> FieldSpec:

@@ -62,6 +62,31 @@ def outcome_columns(y: str | list[str]) -> tuple[str, tuple[str, ...]]:
     return ", ".join(y), tuple(y) if len(y) > 1 else ()
 
 
+def input_columns(x: Sequence[str] | None, y: Sequence[str], episode: str) -> tuple[str, ...] | None:
+    """Return the names of the arrays or columns of x; None where none are given.
+
+    Args:
+        x: as the user gave them.
+        y: those of the outcome.
+        episode: column that says to which episode a row belongs, for the message.
+
+    Raises:
+        MemUPError: an empty list, or the outcome is among them.
+    """
+    if x is None:
+        return None
+    if not x:
+        raise MemUPError("x=[] names no array or column; name those that the memory reads")
+    for name in x:
+        if name in y:
+            raise MemUPError(
+                f"x={list(x)} names {name!r}, which is the outcome (y): the memory and the local context would read what "
+                "is to be predicted; leave it out of x, or give one that holds the value of the step before (pandas: "
+                f"table['last_{name}'] = table.groupby({episode!r})[{name!r}].shift(), with missing=mask)"
+            )
+    return tuple(x)
+
+
 @dataclass
 class TextColumn:
     """A column of text or of categories.

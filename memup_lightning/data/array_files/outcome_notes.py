@@ -1,0 +1,61 @@
+"""What users should know of the outcomes that they gave, where they may have meant others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from memup_lightning.data.array_files.columns import whole_from_zero
+from memup_lightning.data.array_files.layout import Array, UserEpisodes
+from memup_lightning.data.episodes import HAS_OUTCOME
+from memup_lightning.specs import FieldType
+from memup_lightning.typing import BoolArray
+
+
+def outcome_notes(user: UserEpisodes, y: str, episode: str, y_type: FieldType | None) -> list[str]:
+    """Return notes for the user: a sentence each, without the name of the source.
+
+    Args:
+        user: what was read of the training file.
+        y, episode: names of the outcome, and of the column that says to which episode a row belongs.
+        y_type: of the outcome, where the user gave one.
+    """
+    return [*_type_notes(user, y, y_type), *_label_notes(user, y, episode)]
+
+
+def _outcomes(user: UserEpisodes) -> Array:
+    """Return the outcomes that exist."""
+    exists = user.flags.get(HAS_OUTCOME)
+    return user.y if exists is None else user.y[exists]
+
+
+def _type_notes(user: UserEpisodes, y: str, y_type: FieldType | None) -> Iterator[str]:
+    if y_type is None and _are_class_numbers(user):
+        yield (
+            f"{y!r} holds whole numbers from 0 on as {user.y.dtype}, which are read as numbers; "
+            "y_type=token reads them as classes"
+        )
+
+
+def _are_class_numbers(user: UserEpisodes) -> bool:
+    """Whether floats look like classes: whole numbers, the smallest 0, no gap, three or more."""
+    return user.y.dtype != np.int64 and whole_from_zero(_outcomes(user)) > 2
+
+
+def _label_notes(user: UserEpisodes, y: str, episode: str) -> Iterator[str]:
+    if _is_labelled_at_ends(user):
+        yield (
+            f"{y!r} has one value at all steps but the last of an episode; where that value means that there is "
+            "no outcome yet, leave it empty, or nearly every step counts as right without a memory (pandas: "
+            f"table.loc[table[{episode!r}].duplicated(keep='last'), {y!r}] = None)"
+        )
+
+
+def _is_labelled_at_ends(user: UserEpisodes) -> bool:
+    """Whether outcomes differ only in the last steps of the episodes."""
+    ends = np.zeros(len(user.y), np.bool_)
+    ends[np.cumsum(user.lengths) - 1] = True
+    exists: BoolArray = user.flags.get(HAS_OUTCOME, np.ones(len(user.y), np.bool_))
+    others = user.y[exists & ~ends]
+    return bool(len(others) and (others == others[0]).all() and (user.y[ends] != others[0]).any())
