@@ -1,22 +1,27 @@
-"""Checks of the flags of a source: whether any step has an outcome, and whether the memory is evaluated at any."""
+"""Checks of the outcomes of a source: whether any step has one, whether they differ, and whether any is evaluated."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
-from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, EpisodeSource
+from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, OUTCOME, EpisodeSource
 from memup_lightning.exceptions import MemUPError
+from memup_lightning.typing import Arrays, BoolArray
 
 _MAX_STEPS = 1_000_000  # that are looked at; sources may be far larger, and compute what is read
 _EPISODES, _STEPS = 16, 1024  # of one look
 
 
 def check_flags(source: EpisodeSource, name: str, trained_on: bool = True) -> None:
-    """Refuse training episodes without any outcome; warn of others without, and of episodes of which no step is evaluated.
+    """Refuse training episodes without any outcome; warn of others without, of training episodes whose outcomes are all
+    equal, and of episodes of which no step is evaluated.
 
-    The steps are read from the ends of the episodes on, since outcomes are there more often, until one is found.
+    The steps are read from the ends of the episodes on, since outcomes are there more often, until one is found, or two
+    that differ; of huge sources not all of them.
 
     Args:
         source: the episodes.
@@ -33,6 +38,8 @@ def check_flags(source: EpisodeSource, name: str, trained_on: bool = True) -> No
             raise MemUPError(f"{found} learned from them; {advice}")
         warnings.warn(f"{found} evaluated on them; {advice}, or give more episodes", stacklevel=2)
         return
+    if trained_on and OUTCOME in source.fields:
+        _warn_of_equal_outcomes(source, name)
     if EVAL_MASK in source.fields and _steps_without(
         source, [x for x in (EVAL_MASK, HAS_OUTCOME) if x in source.fields]
     ):
@@ -43,8 +50,47 @@ def check_flags(source: EpisodeSource, name: str, trained_on: bool = True) -> No
         )
 
 
+def _warn_of_equal_outcomes(source: EpisodeSource, name: str) -> None:
+    """Warn of training episodes whose outcomes are all equal; reading stops at the first two that differ."""
+    flags = [HAS_OUTCOME] if HAS_OUTCOME in source.fields else []
+    first: Any = None
+    found = looked = 0
+    for read, inside in _looks(source, [OUTCOME, *flags]):
+        looked += int(inside.sum())
+        values = read[OUTCOME][inside & read[HAS_OUTCOME]] if flags else read[OUTCOME][inside]
+        if not len(values):
+            continue
+        first = values[0] if first is None else first
+        if (values != first).any():
+            return
+        found += len(values)
+    if not found:
+        return
+    field = source.fields[OUTCOME]
+    value = repr(field.names[first]) if field.names and not field.shape else f"{np.asarray(first).tolist()!s:.60}"
+    kind = "class " if field.type == "token" else ""
+    steps = f"all {found:,} steps with an outcome" if found > 1 else "the only step with an outcome"
+    is_every = looked == source.lengths.sum(dtype=np.int64)
+    so = ", so there is" if is_every else " that were looked at, so there may be"
+    warnings.warn(
+        f"{name}: the outcome is {kind}{value} at {steps}{so} nothing to learn; give training episodes whose outcomes "
+        "differ, or another outcome",
+        stacklevel=4,
+    )
+
+
 def _steps_without(source: EpisodeSource, flags: list[str]) -> int:
     """Number of steps looked at, where the flags are true together at none of them; 0 where one was found."""
+    looked = 0
+    for read, inside in _looks(source, flags):
+        if (np.logical_and.reduce([read[flag] for flag in flags]) & inside).any():
+            return 0
+        looked += int(inside.sum())
+    return looked
+
+
+def _looks(source: EpisodeSource, names: list[str]) -> Iterator[tuple[Arrays, BoolArray]]:
+    """Yield fields ``[episodes, steps, *shape]`` and which of the steps exist, from the ends of the episodes on."""
     groups = -(-len(source) // _EPISODES)
     looked = 0
     for group in range(groups):
@@ -53,11 +99,8 @@ def _steps_without(source: EpisodeSource, flags: list[str]) -> int:
         for end in range(0, int(lengths.max()), _STEPS):
             rows, left = episodes[lengths > end], lengths[lengths > end] - end
             steps = min(_STEPS, int(left.max()))
-            read = source.gather(rows, left - steps, steps, flags)
-            inside = np.arange(steps) >= steps - left[:, None]
-            if (np.logical_and.reduce([read[flag] for flag in flags]) & inside).any():
-                return 0
+            inside: BoolArray = np.arange(steps) >= steps - left[:, None]
+            yield source.gather(rows, left - steps, steps, names), inside
             looked += int(inside.sum())
             if looked >= _MAX_STEPS:
-                return looked
-    return looked
+                return

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from memup_lightning.data import flags
-from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, ArrayEpisodes, FieldSpec
+from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, OUTCOME, ArrayEpisodes, FieldSpec
 from memup_lightning.data.flags import check_flags
 from memup_lightning.data.procedural import ProceduralEpisodes
 from memup_lightning.exceptions import MemUPError
@@ -62,3 +62,62 @@ def test_of_huge_episodes_only_some_steps_are_read(monkeypatch: pytest.MonkeyPat
     check_flags(found, "train")
     assert found.read_steps <= 20_000
     assert EVAL_MASK in found.fields
+
+
+NUMBER = FieldSpec()
+NAMED = FieldSpec((), "int64", "token", 4, ("a", "b", "c", "d"))
+
+
+class Outcomes(ProceduralEpisodes):
+    """Computed episodes whose outcome is 3, but for one step of one episode."""
+
+    def __init__(self, lengths: Sequence[int], other: tuple[int, int] | None, outcome: FieldSpec = NUMBER) -> None:
+        self.lengths = np.array(lengths)
+        self.fields = {OUTCOME: outcome}
+        self.other = other or (-1, -1)
+        self.read_steps = 0
+
+    def generate(self, episodes: IntArray, time: IntArray, names: Sequence[str]) -> Arrays:
+        self.read_steps += time.size
+        same = (episodes[:, None] != self.other[0]) | (time != self.other[1])
+        return {OUTCOME: np.where(same, 3, 1).astype(self.fields[OUTCOME].dtype)}
+
+
+@pytest.mark.parametrize(
+    ("outcome", "said"),
+    [(NUMBER, "3.0"), (FieldSpec((), "int64", "token", 4), "class 3"), (NAMED, "class 'd'")],
+)
+def test_a_warning_says_that_all_training_outcomes_are_equal(outcome: FieldSpec, said: str) -> None:
+    with pytest.warns(
+        UserWarning, match=f"^train: the outcome is {said} at all 3,200 steps with an outcome, so there is"
+    ):
+        check_flags(Outcomes([5] * 40 + [3000], None, outcome), "train")
+
+
+@pytest.mark.filterwarnings("error")
+def test_outcomes_that_differ_and_those_of_other_splits_need_no_warning() -> None:
+    for at in ((0, 0), (40, 2999), (40, 0), (3, 4)):
+        check_flags(Outcomes([5] * 40 + [3000], at), "train")
+    check_flags(Outcomes([5] * 40, None), "val", trained_on=False)
+
+
+def test_equal_outcomes_among_steps_without_one_are_found() -> None:
+    exists = np.array([False, True, False, True])
+    y = np.array([[0, 9], [1, 2], [0, 9], [1, 2]], np.float32)
+    fields = {OUTCOME: FieldSpec((2,)), HAS_OUTCOME: FieldSpec((), "bool")}
+    with pytest.warns(UserWarning, match=r"outcome is \[1.0, 2.0\] at all 2 steps with an outcome, so"):
+        check_flags(ArrayEpisodes({OUTCOME: y, HAS_OUTCOME: exists}, [2, 2], fields), "train")
+    with pytest.warns(UserWarning, match=r"outcome is \[1.0, 2.0\] at the only step with an outcome"):
+        check_flags(
+            ArrayEpisodes({OUTCOME: y, HAS_OUTCOME: exists & [True, True, True, False]}, [2, 2], fields), "train"
+        )
+
+
+def test_of_huge_episodes_it_is_said_that_the_outcomes_of_some_steps_are_equal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flags, "_MAX_STEPS", 5000)
+    source = Outcomes([1_000_000] * 100, None)
+    with pytest.warns(
+        UserWarning, match="at all .* steps with an outcome that were looked at, so there may be nothing"
+    ):
+        check_flags(source, "train")
+    assert source.read_steps < 50_000

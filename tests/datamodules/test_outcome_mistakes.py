@@ -6,17 +6,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from memup_lightning.datamodules import GymnasiumDataModule
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.specs import FieldSpec, TaskSpec
 from tests.datamodules.test_arrays import (
+    LENGTHS,
+    STEPS,
     module,
     write_feather,
     write_npz,
     write_parquet,
     write_stream,
 )
+from tests.datamodules.test_table_columns import said
 
 TABLES = [write_parquet, write_feather, write_stream]
 Write = Callable[..., str]
@@ -42,3 +47,26 @@ def test_an_outcome_in_the_context_of_a_task_is_refused(given: dict[str, Any]) -
     ):
         TaskSpec(**{"fields": fields, "inputs": {"x": 0}, "context": ("x",)} | given)
     TaskSpec(fields, {"x": 0, "outcome": 1}, ("x",))
+
+
+@pytest.mark.parametrize("write", [write_npz, write_parquet])
+def test_training_outcomes_that_are_all_equal_are_said_once(write: Write, tmp_path: Path) -> None:
+    for y, value in ((np.ones(STEPS), "1.0"), (np.ones(STEPS, np.int64), "class 1")):
+        data = module(write(tmp_path, y=y))
+        found = said(lambda data=data: data.setup("fit"))
+        assert (
+            len([x for x in found if f"the outcome is {value} at all 14 steps with an outcome, so there is" in x]) == 1
+        )
+    assert not any("nothing to learn" in x for x in said(lambda: module(write(tmp_path)).setup("fit")))
+
+
+def test_a_constant_reward_of_an_environment_is_said() -> None:
+    data = GymnasiumDataModule("CartPole-v1", num_train=4, num_val=2, num_test=2, num_envs=2)
+    assert any("the episodes of train: the outcome is 1.0 at all " in x for x in said(lambda: data.setup("fit")))
+
+
+def test_steps_without_an_outcome_do_not_count_as_labels_at_the_ends(tmp_path: Path) -> None:
+    exists = np.ones(STEPS, bool)
+    exists[LENGTHS.cumsum() - 1] = False
+    source = write_npz(tmp_path, y=np.ones(STEPS), has_outcome=exists)
+    assert not any("all steps but the last" in x for x in said(lambda: module(source).task))

@@ -58,4 +58,4 @@ def _is_labelled_at_ends(user: UserEpisodes) -> bool:
     ends[np.cumsum(user.lengths) - 1] = True
     exists: BoolArray = user.flags.get(HAS_OUTCOME, np.ones(len(user.y), np.bool_))
     others = user.y[exists & ~ends]
-    return bool(len(others) and (others == others[0]).all() and (user.y[ends] != others[0]).any())
+    return bool(len(others) and (others == others[0]).all() and (user.y[exists & ends] != others[0]).any())
