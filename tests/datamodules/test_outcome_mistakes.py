@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from memup_lightning.specs import FieldSpec, TaskSpec
 from tests.datamodules.test_arrays import (
     LENGTHS,
     STEPS,
+    X,
     module,
     write_feather,
     write_npz,
@@ -24,6 +26,7 @@ from tests.datamodules.test_arrays import (
 from tests.datamodules.test_table_columns import said
 
 TABLES = [write_parquet, write_feather, write_stream]
+ONE_HOT = np.eye(3)[np.arange(STEPS) % 3]
 Write = Callable[..., str]
 
 
@@ -70,3 +73,38 @@ def test_steps_without_an_outcome_do_not_count_as_labels_at_the_ends(tmp_path: P
     exists[LENGTHS.cumsum() - 1] = False
     source = write_npz(tmp_path, y=np.ones(STEPS), has_outcome=exists)
     assert not any("all steps but the last" in x for x in said(lambda: module(source).task))
+
+
+def one_hot_pairs() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    for end, length in zip(LENGTHS.cumsum(), LENGTHS, strict=True):
+        yield X[end - length : end], ONE_HOT[end - length : end]
+
+
+@pytest.mark.parametrize("form", [write_npz, *TABLES, "function", "columns", "episodes", "gaps"])
+def test_one_hot_outcomes_are_said_to_be_read_as_numbers(form: Any, tmp_path: Path) -> None:
+    advice = r"y\.argmax\(-1\)"
+    given: dict[str, Any] = {}
+    if form == "function":
+        source: Any = one_hot_pairs
+    elif form == "columns":
+        given["y"] = ["p", "q", "r"]
+        source = write_parquet(tmp_path, **dict(zip("pqr", ONE_HOT.T, strict=True)))
+    elif form == "episodes":
+        source = write_npz(tmp_path, y=ONE_HOT[: len(LENGTHS)])
+    elif form == "gaps":
+        source = write_npz(tmp_path, y=ONE_HOT * 1.0, has_outcome=np.arange(STEPS) % 2 == 0)
+    else:
+        source = form(tmp_path, y=ONE_HOT if form is write_npz else list(ONE_HOT))
+    if form in (*TABLES, "columns"):
+        advice = "give a column of them as y"
+    found = [x for x in said(lambda: module(source, **given).task) if "one-hot" in x]
+    assert len(found) == 1
+    assert re.search(
+        f"read as vectors of 3 numbers, .* class numbers would predict one of 3 classes: {advice}", found[0]
+    )
+    assert not any("one-hot" in x for x in said(lambda: module(source, y_type="vector", **given).task))
+
+
+@pytest.mark.parametrize("y", [ONE_HOT + ONE_HOT[::-1], ONE_HOT / 2, ONE_HOT[:, :1]])
+def test_other_vectors_are_not_taken_for_one_hot(y: np.ndarray, tmp_path: Path) -> None:
+    assert not any("one-hot" in x for x in said(lambda: module(write_npz(tmp_path, y=y)).task))

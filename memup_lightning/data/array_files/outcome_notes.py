@@ -12,6 +12,11 @@ from memup_lightning.data.episodes import HAS_OUTCOME
 from memup_lightning.specs import FieldType
 from memup_lightning.typing import BoolArray
 
+_CLASS_NUMBERS = {
+    False: "y.argmax(-1)",
+    True: "give a column of them as y (pandas: table[columns].to_numpy().argmax(1) of several columns)",
+}
+
 
 def outcome_notes(user: UserEpisodes, y: str, episode: str, y_type: FieldType | None) -> list[str]:
     """Return notes for the user: a sentence each, without the name of the source.
@@ -36,6 +41,24 @@ def _type_notes(user: UserEpisodes, y: str, y_type: FieldType | None) -> Iterato
             f"{y!r} holds whole numbers from 0 on as {user.y.dtype}, which are read as numbers; "
             "y_type=token reads them as classes"
         )
+
+    elif y_type is None and _is_one_hot(user):
+        width = user.y.shape[1]
+        yield (
+            f"{y!r} is read as vectors of {width} numbers, and each of them is one-hot (a single 1 among zeros); class "
+            f"numbers would predict one of {width} classes: {_CLASS_NUMBERS[bool(user.columns)]}; y_type=vector says "
+            "that numbers are meant"
+        )
+
+
+def _is_one_hot(user: UserEpisodes) -> bool:
+    """Whether outcomes are vectors that hold a single 1 among zeros."""
+    if user.y.ndim != 2 or user.y.shape[1] < 2:
+        return False
+    y = _outcomes(user)
+    return all(  # the first row decides nearly always
+        bool(((part == 0) | (part == 1)).all() and (part.sum(1) == 1).all()) for part in (y[:1], y)
+    )
 
 
 def _are_class_numbers(user: UserEpisodes) -> bool:
