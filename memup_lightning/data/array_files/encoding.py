@@ -11,6 +11,7 @@ import numpy as np
 
 from memup_lightning.data.array_files.column_checks import SINCE_PREVIOUS, check_columns, check_shape
 from memup_lightning.data.array_files.layout import Array, Missing, TextColumn, UserEpisodes
+from memup_lightning.data.array_files.spellings import spelling_notes
 from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, OUTCOME
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.specs import FieldSpec
@@ -72,6 +73,7 @@ def fit_texts(source: str, user: UserEpisodes, training: BoolArray, named: bool)
         names = tuple(sorted(value for value, occurs in zip(text.values, occurring, strict=True) if occurs))
         if not names:
             raise MemUPError(f"{source}: {name!r} is empty at every step of the training episodes; leave it out of x")
+        user.notes += spelling_notes(name, names)
         rows = int(np.count_nonzero(text.codes[training] >= 0))
         if len(names) >= _MANY_VALUES and rows < _FEW_ROWS * len(names):
             user.notes.append(

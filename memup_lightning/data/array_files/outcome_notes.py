@@ -8,6 +8,7 @@ import numpy as np
 
 from memup_lightning.data.array_files.columns import whole_from_zero
 from memup_lightning.data.array_files.layout import Array, UserEpisodes
+from memup_lightning.data.array_files.spellings import spelling_notes
 from memup_lightning.data.episodes import HAS_OUTCOME
 from memup_lightning.specs import FieldType
 from memup_lightning.typing import BoolArray
@@ -26,7 +27,7 @@ def outcome_notes(user: UserEpisodes, y: str, episode: str, y_type: FieldType | 
         y, episode: names of the outcome, and of the column that says to which episode a row belongs.
         y_type: of the outcome, where the user gave one.
     """
-    return [*_type_notes(user, y, y_type), *_label_notes(user, y, episode)]
+    return [*_type_notes(user, y, y_type), *spelling_notes(y, user.y_names), *_label_notes(user, y, episode)]
 
 
 def _outcomes(user: UserEpisodes) -> Array:
