@@ -34,6 +34,33 @@ def test_a_csv_file_that_is_not_utf_8_is_refused(header: str, tmp_path: Path) ->
         read_episodes(str(file), COLUMNS)
 
 
+@pytest.mark.parametrize(
+    ("encoding", "said"),
+    [
+        ("utf-16", "utf-16"),
+        ("utf-16-le", "utf-16-le"),
+        ("utf-16-be", "utf-16-be"),
+        ("utf-32", "utf-32"),
+        ("utf-16-be with mark", "utf-16"),
+    ],
+)
+def test_the_encoding_of_two_bytes_a_character_is_named(encoding: str, said: str, tmp_path: Path) -> None:
+    file = tmp_path / "own.csv"
+    mark = "\ufeff" * encoding.endswith("mark")
+    file.write_bytes(f"{mark}episode,x,y\n1,0.5,1\n1,0.5,0\n".encode(encoding.split()[0]))
+    with pytest.raises(MemUPError, match=rf"own.csv: the file is not written in UTF-8; .*\(path, encoding='{said}'\)"):
+        read_episodes(str(file), COLUMNS)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
+def test_a_file_of_another_encoding_and_separator_is_converted_from_both(encoding: str, tmp_path: Path) -> None:
+    file = tmp_path / "own.csv"
+    for separator, said in ((";", r"sep=';', decimal=','\)"), ("\t", r"sep='\\t'\)")):
+        file.write_bytes("episode;größe;y\n1;0,5;1\n".replace(";", separator).encode(encoding))
+        with pytest.raises(MemUPError, match=rf"encoding='{encoding}', {said}"):
+            read_episodes(str(file), COLUMNS)
+
+
 def test_the_mark_at_the_begin_of_a_file_of_excel_is_no_part_of_a_name(tmp_path: Path) -> None:
     file = tmp_path / "own.csv"
     file.write_text("episode,x,y\n1,0.5,1\n1,0.5,0\n", encoding="utf-8-sig")

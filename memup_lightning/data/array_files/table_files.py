@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv as _csv
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -18,10 +19,7 @@ from memup_lightning.exceptions import MemUPError
 
 _BATCH = 1 << 15  # rows
 _BUFFER = 1 << 16  # bytes
-_NOT_UTF_8 = (
-    "not written in UTF-8; convert the file (pandas: pd.read_csv(path, encoding='latin-1').to_csv(path, index=False))"
-)
-
+_SEPARATORS = (";", "\t", "|")  # other than commas
 
 _TEXT_TYPES = ("string", "large_string", "string_view")
 ColumnContent = Literal["numbers", "text", "time"]
@@ -138,10 +136,33 @@ def _said(dtype: Any) -> str:
 
 
 def _decode(file: Path, line: bytes) -> str:
+    """Return the text of the first line of a csv file."""
+    if (encoding := _wide_encoding(line)) is not None:
+        raise MemUPError(f"{file}: the file is {_not_utf_8(encoding, line.decode(encoding, 'ignore'))}")
     try:
         return line.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise MemUPError(f"{file}: the first line is {_NOT_UTF_8}") from error
+        raise MemUPError(f"{file}: the first line is {_not_utf_8('latin-1', line.decode('latin-1'))}") from error
+
+
+def _not_utf_8(encoding: str, header: str = "") -> str:
+    """Say that a file has another encoding, and how it is converted, also from another separator in its first line."""
+    separator = next((x for x in _SEPARATORS if x in header and "," not in header), None)
+    how = (
+        f"encoding={encoding!r}" + (f", sep={separator!r}" if separator else "") + ", decimal=','" * (separator == ";")
+    )
+    return f"not written in UTF-8; convert the file (pandas: pd.read_csv(path, {how}).to_csv(path, index=False))"
+
+
+def _wide_encoding(line: bytes) -> str | None:
+    """Return the encoding of two or four bytes a character that a file begins in; None of any other."""
+    if line.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):  # the first begins as that of UTF-16 does
+        return "utf-32"
+    if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    if 0 not in line[:2]:
+        return None
+    return "utf-16-be" if line[0] == 0 else "utf-16-le"
 
 
 class _CsvBatches:
@@ -164,7 +185,7 @@ class _CsvBatches:
                 tables[file] = csv.read_csv(file, convert_options=how)
             for name, type in zip(tables[file].column_names, tables[file].schema.types, strict=True):
                 if pyarrow.types.is_binary(type):  # text that is not UTF-8
-                    raise MemUPError(f"{file}: column {name!r} is {_NOT_UTF_8}")
+                    raise MemUPError(f"{file}: column {name!r} is {_not_utf_8('latin-1')}")
         schema = pyarrow.unify_schemas([table.schema for table in tables.values()], promote_options="permissive")
         return {
             file: table.cast(pyarrow.schema([schema.field(name) for name in table.column_names]))
@@ -210,7 +231,7 @@ def _check_names(source: Path | str, names: list[str]) -> None:
 
 def _check_separator(file: Path, names: list[str]) -> None:
     """Refuse a csv file of another separator than commas, whose first line is read as one name."""
-    for separator in (";", "\t", "|"):
+    for separator in _SEPARATORS:
         if len(names) == 1 and separator in names[0]:
             raise MemUPError(
                 f"{file} separates its columns by {separator!r}; write it with commas, and numbers with points (pandas: "
