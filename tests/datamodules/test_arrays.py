@@ -298,8 +298,38 @@ def test_a_name_that_is_not_there_is_answered_with_those_that_are(tmp_path: Path
         _ = module(write_parquet(tmp_path), episode="machine").task
     with pytest.raises(MemUPError, match=r"has no 'epsode'; did you mean 'episode'\? It holds .*, 'y'; --data"):
         _ = module(write_parquet(tmp_path), episode="epsode").task
+    nothing = write_parquet(tmp_path, fault=STEPWISE)
+    parquet.write_table(parquet.read_table(nothing).drop_columns("y"), nothing)
+    with pytest.raises(
+        MemUPError, match=r"has no 'y'; it holds .*, 'fault'; --data.y names the column of the outcome$"
+    ):
+        _ = module(nothing).task
     with pytest.raises(MemUPError, match=r"has no 'length'; did you mean 'lengths'\? It holds 'x', 'y', 'lengths'"):
         _ = module(write_npz(tmp_path), x=["length"]).task
+
+
+@pytest.mark.parametrize(
+    ("given", "arrays", "said"),
+    [
+        (
+            {},
+            {"obs": X, "label": STEPWISE},
+            r"no 'x'; it holds 'obs', 'label', .*; --data.x names the arrays that the memory reads, --data.y names the "
+            r"outcome \(such as --data.x '\[obs\]' --data.y label\)$",
+        ),
+        ({"y": "label"}, {"obs": X, "label": STEPWISE}, r"reads \(such as --data.x '\[obs\]'\)$"),
+        ({}, {"obs": X, "y": STEPWISE}, r"reads \(such as --data.x '\[obs\]'\)$"),
+        ({}, {"x": X, "label": STEPWISE}, r"no 'y'; .*; --data.y names the outcome \(such as --data.y label\)$"),
+        ({"x": ["z"]}, {"obs": X, "y": STEPWISE}, r"no 'z'; it holds 'obs', 'y', 'lengths'$"),
+        ({}, {"y": STEPWISE}, r"no 'x'; it holds 'y', 'lengths'$"),
+    ],
+)
+def test_the_options_that_name_the_arrays_of_an_npz_file_are_said(
+    given: dict[str, Any], arrays: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    np.savez(tmp_path / "own.npz", **arrays, lengths=LENGTHS)
+    with pytest.raises(MemUPError, match=said):
+        _ = module(str(tmp_path / "own.npz"), **given).task
 
 
 @pytest.mark.parametrize(

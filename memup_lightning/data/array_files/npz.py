@@ -34,7 +34,7 @@ def read_npz(path: Path, columns: Columns) -> UserEpisodes:
         members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
         x_names = columns.x or ("x",)
         y_name = None if columns.may_lack_y and columns.y not in members else columns.y
-        _check_names(path, members.keys(), (*x_names, *filter(None, (y_name,))))
+        _check_names(path, list(members), (*x_names, *filter(None, (y_name,))), columns)
         arrays = {name: _Member(path, archive, name, info) for name, info in members.items()}
         if _LENGTHS in arrays:
             lengths, leading = _lengths(path, arrays[_LENGTHS]), 1
@@ -85,14 +85,27 @@ def _check_directory(path: Path, archive: zipfile.ZipFile) -> None:
         )
 
 
-def _check_names(path: Path, found: Any, read: tuple[str, ...]) -> None:
+def _check_names(path: Path, found: list[str], read: tuple[str, ...], columns: Columns) -> None:
     for name in read:
         if name not in found:
-            raise MemUPError(no_such_name(str(path), name, found))
+            raise MemUPError(no_such_name(str(path), name, found) + _options(found, columns))
     for name in found:
         near = difflib.get_close_matches(name, _OPTIONAL, 1, 0.8)
         if near and name not in (*_OPTIONAL, *read):
             raise MemUPError(f"{path} has an array {name!r}, which is not read; name it {near[0]!r} or leave it out")
+
+
+def _options(found: list[str], columns: Columns) -> str:
+    """Say which options name the arrays, where the default names are not there and others are."""
+    if columns.may_lack_y or not (others := [name for name in found if name not in (*_OPTIONAL, "x", "y")]):
+        return ""
+    options, said = [], []
+    if columns.x is None and "x" not in found:
+        options, said = [f"--data.x '[{others[0]}]'"], ["--data.x names the arrays that the memory reads"]
+    if columns.y == "y" and "y" not in found:
+        options.append(f"--data.y {others[-1]}")
+        said.append("--data.y names the outcome")
+    return f"; {', '.join(said)} (such as {' '.join(options)})" if said else ""
 
 
 class _Member:

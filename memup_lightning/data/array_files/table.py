@@ -86,8 +86,12 @@ def read_tables(source: str, open_tables: Callable[[], TableColumns], columns: C
 def _check_columns(source: str, tables: TableColumns, names: Sequence[str], columns: Columns) -> None:
     for name in names:
         if name not in tables.types:
-            advice = "; --data.episode names the column that says which episode a row belongs to"
-            raise MemUPError(no_such_name(source, name, tables.types) + advice * (name == columns.episode))
+            advice = ""
+            if name == columns.episode:
+                advice = "; --data.episode names the column that says which episode a row belongs to"
+            elif name == columns.y == "y":
+                advice = "; --data.y names the column of the outcome"
+            raise MemUPError(no_such_name(source, name, tables.types) + advice)
 
 
 def _holds_any(tables: TableColumns, name: str | None) -> bool:
