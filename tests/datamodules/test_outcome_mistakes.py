@@ -16,7 +16,9 @@ from memup_lightning.specs import FieldSpec, TaskSpec
 from tests.datamodules.test_arrays import (
     LENGTHS,
     STEPS,
+    STEPWISE,
     X,
+    all_steps,
     module,
     write_feather,
     write_npz,
@@ -108,3 +110,43 @@ def test_one_hot_outcomes_are_said_to_be_read_as_numbers(form: Any, tmp_path: Pa
 @pytest.mark.parametrize("y", [ONE_HOT + ONE_HOT[::-1], ONE_HOT / 2, ONE_HOT[:, :1]])
 def test_other_vectors_are_not_taken_for_one_hot(y: np.ndarray, tmp_path: Path) -> None:
     assert not any("one-hot" in x for x in said(lambda: module(write_npz(tmp_path, y=y)).task))
+
+
+def test_where_an_outcome_is_nan_the_array_that_marks_it_is_said_and_works(tmp_path: Path) -> None:
+    y = np.where(np.arange(STEPS) % 3 == 1, np.nan, STEPWISE)
+    advice = (
+        r"is nan, which is not finite; .* array 'has_outcome' .*: np\.savez\(path, \.\.\., has_outcome=~np\.isnan\(y\)"
+    )
+    with pytest.raises(MemUPError, match=rf"{advice}\); or fill it in, or drop its episode"):
+        _ = module(write_npz(tmp_path, y=y)).task
+    with pytest.raises(MemUPError, match=rf"{advice}\.any\(-1\)\)"):
+        _ = module(write_npz(tmp_path, y=np.stack([y, y], 1))).task
+    arrays = all_steps(module(write_npz(tmp_path, y=y, has_outcome=~np.isnan(y))))
+    assert np.array_equal(arrays["has_outcome"], ~np.isnan(y))
+
+
+def test_the_same_is_said_of_one_outcome_an_episode_and_works(tmp_path: Path) -> None:
+    y = np.array([0.5, np.nan, 1.5, 2.5])
+    at_ends = (
+        r"has_outcome = np.zeros\(sum\(lengths\), bool\), has_outcome\[np.cumsum\(lengths\) - 1\] = ~np.isnan\(y\);"
+    )
+    with pytest.raises(MemUPError, match=f"of episode 1 is nan, .*{at_ends}"):
+        _ = module(write_npz(tmp_path, y=y)).task
+    has_outcome = np.zeros(STEPS, bool)
+    has_outcome[LENGTHS.cumsum() - 1] = ~np.isnan(y)
+    arrays = all_steps(module(write_npz(tmp_path, y=y, has_outcome=has_outcome)))
+    assert arrays["outcome"][arrays["has_outcome"]].tolist() == [0.5, 1.5, 2.5]
+    np.savez(tmp_path / "equal.npz", x=np.zeros((4, 3, 1)), y=y)
+    with pytest.raises(MemUPError, match=r"has_outcome = np.zeros\(x.shape\[:2\], bool\), has_outcome\[:, -1\] = ~np"):
+        _ = module(str(tmp_path / "equal.npz")).task
+
+
+def test_tables_and_functions_say_what_is_done_with_nan(tmp_path: Path) -> None:
+    y = np.where(np.arange(STEPS) % 3 == 1, np.nan, STEPWISE)
+    for write in TABLES:
+        with pytest.raises(MemUPError, match=r"'y' of .* is nan, which is not finite; leave it empty \(null\) where"):
+            _ = module(write(tmp_path, y=y)).task
+    with pytest.raises(
+        MemUPError, match=r"'y' of episode 0 .* is nan, .* drop its episode. Only files mark .* 'has_outcome'"
+    ):
+        _ = module(lambda: iter([(X[:3], y[:3])])).task

@@ -79,6 +79,7 @@ def put(
     layout: Layout,
     exists: npt.NDArray[np.bool_] | None = None,
     missing: bool | None = None,
+    unknown: str | None = None,
 ) -> None:
     """Convert the next rows of a column.
 
@@ -87,6 +88,7 @@ def put(
         values: numbers, ``[n, ...]``.
         exists: rows that are checked and written, ``[n]``; None: all.
         missing: whether a number of x may be NaN, which is kept; None: the values are outcomes.
+        unknown: what to do where an outcome is NaN, as the end of a sentence; None: as with infinite numbers.
 
     Raises:
         MemUPError: a value that is not finite, too large, or no class number, with its place.
@@ -117,14 +119,16 @@ def put(
         value = values[(row, *component)]
         raise MemUPError(
             f"{layout.source}: {name!r}{component or ''} of {layout.place(begin + row)} is {value!s}, "
-            + (MISSING_ADVICE if missing is False and np.isnan(value) else _advice(value, out.dtype == np.int64))
+            + _advice(value, out.dtype == np.int64, MISSING_ADVICE if missing is False else unknown)
         )
     np.copyto(target, values, casting="unsafe")
 
 
-def _advice(value: Any, is_class: bool) -> str:
+def _advice(value: Any, is_class: bool, of_nan: str | None) -> str:
+    if of_nan and np.isnan(value):
+        return of_nan
     if not np.isfinite(value):
-        return "which is not finite; fill it in or drop its episode, or leave out an outcome that is not known"
+        return "which is not finite; fill it in or drop its episode"
     if not is_class:
         return f"but numbers may have a magnitude of {MAX_MAGNITUDE:g} at most; scale this column"
     if value < 0:

@@ -10,13 +10,17 @@ import torch
 
 from memup_lightning.data.array_files.columns import allocate, check_numeric, convert_type, finish, put
 from memup_lightning.data.array_files.layout import Array, Columns, Layout, UserEpisodes
-from memup_lightning.data.episodes import check_lengths
+from memup_lightning.data.episodes import HAS_OUTCOME, check_lengths
 from memup_lightning.exceptions import MemUPError, user_code
 
 EpisodeFunction = Callable[[], Iterable[tuple[Any, Any]]]
 """Yields each episode as ``(x, y)``: x ``[steps, ...]``, y ``[steps, ...]``, or one outcome for its last step."""
 
 _SOURCE = "the function"
+_UNKNOWN = (
+    "which is not finite; fill it in or drop its episode. Only files mark steps without an outcome: in an npz file, "
+    f"{HAS_OUTCOME!r} (bool, one a step) is false there"
+)
 
 
 def read_function(function: EpisodeFunction, columns: Columns) -> UserEpisodes:
@@ -42,7 +46,9 @@ def read_function(function: EpisodeFunction, columns: Columns) -> UserEpisodes:
         xs, "x", layout, convert_type(np.result_type(*{x.dtype for x in xs}), columns.x_type)[0], columns.missing
     )
     y_layout = Layout(_SOURCE, layout.lengths, whole_episodes=one_an_episode)
-    y = _concatenate(ys, "y", y_layout, convert_type(np.result_type(*{y.dtype for y in ys}), columns.y_type)[0])
+    y = _concatenate(
+        ys, "y", y_layout, convert_type(np.result_type(*{y.dtype for y in ys}), columns.y_type)[0], None, _UNKNOWN
+    )
     return finish(layout, x, y, {}, one_an_episode)
 
 
@@ -60,7 +66,9 @@ def _array(value: Any, name: str) -> Array:
     return array
 
 
-def _concatenate(parts: list[Array], name: str, layout: Layout, dtype: str, missing: bool | None = None) -> Array:
+def _concatenate(
+    parts: list[Array], name: str, layout: Layout, dtype: str, missing: bool | None = None, unknown: str | None = None
+) -> Array:
     """Join the parts, each of which is freed as it is copied."""
     shapes = sorted({part.shape[1:] for part in parts})
     if len(shapes) > 1:
@@ -73,6 +81,6 @@ def _concatenate(parts: list[Array], name: str, layout: Layout, dtype: str, miss
     parts.reverse()
     while parts:
         part = parts.pop()
-        put(out, begin, part, name, layout, missing=missing)
+        put(out, begin, part, name, layout, missing=missing, unknown=unknown)
         begin += len(part)
     return out

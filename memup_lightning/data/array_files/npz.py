@@ -228,7 +228,7 @@ def _outcome(
     member: _Member, layout: Layout, leading: int, type: FieldType | None, exists: Array | None
 ) -> tuple[Array, bool]:
     """Read y, and say whether each episode has one."""
-    one_an_episode = False
+    one_an_episode, of_steps = False, leading
     if member.rows(layout, leading) != layout.rows:
         one_an_episode, leading = True, 1
     rows = member.rows(layout, leading)
@@ -239,7 +239,32 @@ def _outcome(
         )
     y_layout = Layout(layout.source, layout.lengths, one_an_episode)
     out = allocate(layout.source, (y_layout.rows, *member.shape[leading:]), convert_type(member.dtype, type)[0])
+    if exists is not None and one_an_episode:
+        exists = exists[layout.offsets[1:] - 1]
+    unknown = _advice_where_unknown(member, len(member.shape) > leading, one_an_episode, of_steps)
     for begin, values in member.blocks(leading):
-        there = None if exists is None or one_an_episode else exists[begin : begin + len(values)]
-        put(out, begin, values, member.name, y_layout, there)
+        there = None if exists is None else exists[begin : begin + len(values)]
+        put(out, begin, values, member.name, y_layout, there, unknown=unknown)
     return out, one_an_episode
+
+
+def _advice_where_unknown(member: _Member, is_vector: bool, one_an_episode: bool, of_steps: int) -> str:
+    """Say how steps are marked whose y is NaN, as the end of a sentence.
+
+    Args:
+        member: y.
+        is_vector: whether an outcome is several numbers.
+        one_an_episode: whether each episode has one.
+        of_steps: leading dimensions of x that are episodes and steps.
+    """
+    known = f"~np.isnan({member.name})" + ".any(-1)" * is_vector
+    if not one_an_episode:
+        how = f"np.savez(path, ..., {HAS_OUTCOME}={known})"
+    elif of_steps == 1:
+        how = f"{HAS_OUTCOME} = np.zeros(sum({_LENGTHS}), bool), {HAS_OUTCOME}[np.cumsum({_LENGTHS}) - 1] = {known}"
+    else:
+        how = f"{HAS_OUTCOME} = np.zeros(x.shape[:2], bool), {HAS_OUTCOME}[:, -1] = {known}"
+    return (
+        f"which is not finite; where the outcome is not known, say so by an array {HAS_OUTCOME!r} (bool, one a step, false "
+        f"there): {how}; or fill it in, or drop its episode"
+    )

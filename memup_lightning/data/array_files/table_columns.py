@@ -25,6 +25,9 @@ from memup_lightning.exceptions import MemUPError
 from memup_lightning.specs import FieldType
 from memup_lightning.typing import Arrays, BoolArray, IntArray
 
+_UNKNOWN = (
+    "which is not finite; leave it empty (null) where it is not known (polars: column.fill_nan(None)), or fill it in"
+)
 _COARSE = 100  # steps of rounding; a smaller spread is hardly seen
 
 
@@ -135,7 +138,7 @@ class ColumnReader:
                 shape = (self.layout.rows, *values.shape[1:])
                 out = allocate(self.source, shape, convert_type(values.dtype, type)[0])
             self._check_shape(name, begin, out.shape[1:], values)
-            put(out, begin, values, name, self.layout, exists)
+            put(out, begin, values, name, self.layout, exists, unknown=_UNKNOWN)
         if out is None:
             raise MemUPError(f"{self.source}: column {name!r} is empty in every row; give outcomes")
         return out, every
