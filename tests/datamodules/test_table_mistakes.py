@@ -158,3 +158,23 @@ def test_spellings_are_compared_in_each_of_several_outcomes(tmp_path: Path) -> N
 def test_classes_that_differ_in_more_than_spelling_are_not_named(tmp_path: Path) -> None:
     source = write(tmp_path, mode=["1 1", "11", "on", "off", "on", "off"], y=["yes", "no"] * 3, a=[1.5] * 6)
     assert not any("capital letters" in x for x in said(lambda: module(source).task))
+
+
+@pytest.mark.parametrize("name", ["own.parquet", "own.csv"])
+def test_times_that_are_the_same_in_all_rows_of_each_episode_are_said(name: str, tmp_path: Path) -> None:
+    days = [TIMES[0]] * 3 + [TIMES[3]] * 3
+    for at in (days, [1] * 3 + [2] * 3):
+        source = write(tmp_path, name, at=at, a=[1.5] * 6, y=[0.5] * 6)
+        found = [x for x in said(lambda source=source: module(source, time="at").task) if "same in all rows" in x]
+        assert len(found) == 3  # of the three files
+        assert all("time='at' is the same in all rows of each episode, so it sorts nothing" in x for x in found)
+    source = write(tmp_path, name, at=days, a=[1.5] * 6, y=[0.5] * 6)
+    assert any(
+        "'at' is the same in all rows of each episode, and its input" in x for x in said(lambda: module(source).task)
+    )
+
+
+def test_times_that_differ_somewhere_are_not_said(tmp_path: Path) -> None:
+    source = write(tmp_path, at=[TIMES[1], TIMES[0], TIMES[0], *[TIMES[3]] * 3], a=[1.5] * 6, y=[0.5] * 6)
+    for given in ({}, {"time": "at"}):
+        assert not any("same in all rows" in x for x in said(lambda given=given: module(source, **given).task))

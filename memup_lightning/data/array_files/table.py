@@ -15,7 +15,6 @@ from memup_lightning.data.array_files.table_episodes import find_episodes
 from memup_lightning.data.array_files.table_files import TableColumns, column_content, readable
 from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME
 from memup_lightning.exceptions import MemUPError, no_such_name
-from memup_lightning.specs import FieldType
 from memup_lightning.typing import BoolArray
 
 _FLAGS = (HAS_OUTCOME, EVAL_MASK)
@@ -54,9 +53,7 @@ def read_tables(source: str, open_tables: Callable[[], TableColumns], columns: C
             ]
         reader = ColumnReader(tables, layout, columns.missing)
         contents = {name: "time" if name == columns.time else column_content(tables.types[name]) for name in x_names}
-        x, names = _numbers(
-            reader, [name for name in x_names if contents[name] != "text"], contents, columns.x_type, notes
-        )
+        x, names = _numbers(reader, [name for name in x_names if contents[name] != "text"], contents, columns, notes)
         texts = {name: reader.text(name, columns.missing) for name in x_names if contents[name] == "text"}
         at = [name for name in dict.fromkeys((*x_names, *time)) if contents.get(name, "time") == "time"]
         if at and (number := _repeated_rows(reader, at, x, names, texts)):
@@ -117,23 +114,28 @@ def _inputs(source: str, tables: TableColumns, columns: Columns) -> list[str]:
 
 
 def _numbers(
-    reader: ColumnReader, names: list[str], contents: Mapping[str, str], type: FieldType, notes: list[str]
+    reader: ColumnReader, names: list[str], contents: Mapping[str, str], columns: Columns, notes: list[str]
 ) -> tuple[Array | None, tuple[str, ...]]:
     """Read the columns of x that hold no text, joined, in the order of the episodes; and what their components are."""
     if not names:
         return None, ()
     layout = reader.layout
     times = [name for name in names if contents[name] == "time"]
-    if times and type != "vector":
+    if times and columns.x_type != "vector":
         raise MemUPError(
-            f"{reader.source}: x_type={type}, but {times[0]!r} holds times, which are numbers; leave it out of x"
+            f"{reader.source}: x_type={columns.x_type}, but {times[0]!r} holds times, which are numbers; leave it out of x"
         )
-    x, components = reader.numbers(names, type, times)
+    x, components = reader.numbers(names, columns.x_type, times)
     x = layout.group(x)
     notes += reader.notes
     for name in names:
         if contents[name] == "time":
             seconds = _since_previous(layout.group(reader.seconds(name)), layout)
+            if name != columns.time and layout.rows > len(layout.lengths) and not seconds.any():
+                notes.append(
+                    f"{name!r} is the same in all rows of each episode, and its input, the seconds since the row before, 0 "
+                    "at all steps; leave it out of x"
+                )
             if (seconds < 0).any():
                 notes.append(f"{name!r} goes back in time within an episode; --data.time {name} sorts the rows by it")
             x.reshape(len(x), -1)[:, components[name]] = seconds[:, None]

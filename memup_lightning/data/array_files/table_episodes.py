@@ -51,6 +51,11 @@ def find_episodes(
                 f"{source}: time={time!r} is empty at row {int(empty.argmax())}; give the time of each row"
             )
         order = np.lexsort((seconds, number))
+        if len(order) > len(keys) and not np.diff(seconds[order])[np.diff(number[order]) == 0].any():
+            notes.append(
+                f"time={time!r} is the same in all rows of each episode, so it sorts nothing: the rows stay in the file's "
+                "order; give the column that holds the time of each row, or leave time out"
+            )
         if not np.array_equal(order, np.arange(len(order))):
             layout = Layout(source, lengths, order=order, keys=keys)
     elif not together:
