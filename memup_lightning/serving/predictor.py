@@ -15,8 +15,8 @@ from torch import Tensor
 
 from memup_lightning.data.array_files import read_episodes
 from memup_lightning.data.array_files.encoding import encode_inputs
-from memup_lightning.data.array_files.in_memory import TABLE, episode_lengths, read_arrays, read_table
 from memup_lightning.data.array_files.layout import UserEpisodes
+from memup_lightning.data.array_files.tables.in_memory import TABLE, episode_lengths, read_arrays, read_table
 from memup_lightning.data.episodes import OUTCOME, ArrayEpisodes, EpisodeSource
 from memup_lightning.data.streaming.samplers import SequentialSampler
 from memup_lightning.data.streaming.stream import ChunkStream

@@ -1,7 +1,7 @@
 """Users' own episodes: npz, parquet, Arrow and csv files, or a function that yields them.
 
-``npz``, ``table`` (with ``table_files``, ``table_episodes`` and ``table_columns``) and ``function`` read the three forms;
-``columns`` converts and checks values; ``layout`` holds what is read; ``encoding`` makes the fields of episodes of it.
+``npz``, ``tables`` and ``function`` read the three forms; ``columns`` converts and checks values; ``layout`` holds what is
+read; ``encoding`` makes the fields of episodes of it; ``outcome_notes`` and ``spellings`` look for mistakes.
 """
 
 from __future__ import annotations
@@ -118,8 +118,8 @@ def read_episodes(source: str | EpisodeFunction, columns: Columns) -> UserEpisod
         )
     if suffixes[0] != ".npz":
         try:
-            from memup_lightning.data.array_files.table import read_tables  # pyarrow is an extra
-            from memup_lightning.data.array_files.table_files import TableFiles
+            from memup_lightning.data.array_files.tables.files import TableFiles
+            from memup_lightning.data.array_files.tables.table import read_tables  # pyarrow is an extra
         except ImportError as error:
             raise MemUPError(f"{source} needs pyarrow: pip install 'memup-lightning[arrow]' ({error})") from error
         return read_tables(source, lambda: TableFiles(files, base), columns)

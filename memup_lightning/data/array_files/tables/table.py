@@ -9,10 +9,10 @@ import numpy as np
 from memup_lightning.data.array_files.column_checks import SINCE_PREVIOUS
 from memup_lightning.data.array_files.columns import finish, whole_from_zero
 from memup_lightning.data.array_files.layout import Array, Columns, Layout, TextColumn, UserEpisodes
-from memup_lightning.data.array_files.several_outcomes import JoinedColumns
-from memup_lightning.data.array_files.table_columns import ColumnReader
-from memup_lightning.data.array_files.table_episodes import find_episodes
-from memup_lightning.data.array_files.table_files import TableColumns, column_content, readable
+from memup_lightning.data.array_files.tables.columns import ColumnReader
+from memup_lightning.data.array_files.tables.episodes import find_episodes
+from memup_lightning.data.array_files.tables.files import TableColumns, column_content, readable
+from memup_lightning.data.array_files.tables.several_outcomes import JoinedColumns
 from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME
 from memup_lightning.exceptions import MemUPError, no_such_name
 from memup_lightning.typing import BoolArray

@@ -20,7 +20,7 @@ from memup_lightning.data.array_files.columns import (
     put_flag,
 )
 from memup_lightning.data.array_files.layout import Array, Layout, TextColumn
-from memup_lightning.data.array_files.table_files import TableColumns, column_content
+from memup_lightning.data.array_files.tables.files import TableColumns, column_content
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.specs import FieldType
 from memup_lightning.typing import Arrays, BoolArray, IntArray

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow
 from pyarrow import compute
 
-from memup_lightning.data.array_files.table_files import TableColumns
+from memup_lightning.data.array_files.tables.files import TableColumns
 from memup_lightning.exceptions import MemUPError
 
 

@@ -30,8 +30,8 @@ def read_table(table: Any, columns: Columns) -> UserEpisodes:
         MemUPError: another object; what :func:`~memup_lightning.data.array_files.read_episodes` raises.
     """
     try:
-        from memup_lightning.data.array_files.table import read_tables  # pyarrow is an extra
-        from memup_lightning.data.array_files.table_files import MemoryTable
+        from memup_lightning.data.array_files.tables.files import MemoryTable
+        from memup_lightning.data.array_files.tables.table import read_tables  # pyarrow is an extra
     except ImportError as error:
         raise MemUPError(f"tables need pyarrow: pip install 'memup-lightning[arrow]' ({error})") from error
     return read_tables(TABLE, lambda: MemoryTable(_arrow(table), TABLE), columns)
