@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from memup_lightning.datamodules import GymnasiumDataModule
+from memup_lightning.datamodules import ArrayDataModule, GymnasiumDataModule
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.specs import FieldSpec, TaskSpec
 from tests.datamodules.test_arrays import (
@@ -26,6 +26,9 @@ from tests.datamodules.test_arrays import (
     write_stream,
 )
 from tests.datamodules.test_table_columns import said
+
+pyarrow = pytest.importorskip("pyarrow")
+from pyarrow import parquet  # noqa: E402 (only where it is installed)
 
 TABLES = [write_parquet, write_feather, write_stream]
 ONE_HOT = np.eye(3)[np.arange(STEPS) % 3]
@@ -150,3 +153,31 @@ def test_tables_and_functions_say_what_is_done_with_nan(tmp_path: Path) -> None:
         MemUPError, match=r"'y' of episode 0 .* is nan, .* drop its episode. Only files mark .* 'has_outcome'"
     ):
         _ = module(lambda: iter([(X[:3], y[:3])])).task
+
+
+def leak(form: str, path: Path, shifted: bool = False) -> ArrayDataModule:
+    """Data whose second input is the outcome under another name, or the outcome of the step before."""
+    steps = 40
+    y = np.arange(steps) * 7 % 5
+    column = np.roll(y, 1) if shifted else y
+    x = np.stack([np.arange(steps), column], 1).astype(float)
+    if form == "function":
+        return module(lambda: iter([(x, y)] * 3), val=None, test=None)
+    if form == "npz":
+        np.savez(path / "own.npz", x=x, y=y, lengths=[steps // 2] * 2)
+        return module(str(path / "own.npz"))
+    text = [f"c{value}" for value in y]
+    values: Any = np.roll(text, 1) if shifted else text
+    table = {"episode": np.repeat([1, 2], steps // 2), "a": x[:, 0]}
+    table |= {"b": values, "y": text} if form == "text" else {"b": column, "y": y}
+    parquet.write_table(pyarrow.table(table), path / "own.parquet")
+    return module(str(path / "own.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("form", "name"), [("function", r"x\[1\]"), ("npz", r"x\[1\]"), ("text", "b"), ("parquet", "b")]
+)
+def test_an_input_that_is_the_outcome_under_another_name_is_said(form: str, name: str, tmp_path: Path) -> None:
+    found = said(lambda: leak(form, tmp_path).task)
+    assert [x for x in found if re.search(f"'{name}' of x is 'y', the outcome, at all [0-9]+ steps that have one", x)]
+    assert not any("of x is 'y'" in x for x in said(lambda: leak(form, tmp_path, shifted=True).task))
