@@ -73,10 +73,11 @@ def measure(
     if measured is None and val is not None and int(val.lengths.max()) > measured_steps.MAX_LENGTH:
         measured = _of_metrics(logged)
     rare = 1 - logged["val/base_rate"] if "val/base_rate" in logged else None
+    everywhere = _of_metrics(logged)
     if measured is not None and rare is not None and rare < RARE and not measured.explains:
         # Few of the steps that were measured have a rare outcome; the validation evaluated them all.
-        everywhere = _of_metrics({**logged, **_gain_of_evaluated(logged)})
-        measured = everywhere if everywhere is not None and everywhere.gains else measured
+        evaluated = _of_metrics({**logged, **_gain_of_evaluated(logged)})
+        measured = evaluated if evaluated is not None and evaluated.gains else measured
     return Measurements(
         updates=updates,
         episodes=len(train.lengths),
@@ -98,6 +99,7 @@ def measure(
         input_size=size,
         input_spread=spread,
         rare=rare,
+        uncertain_everywhere=None if everywhere is None else everywhere.uncertain,
         outcome_problem=model.outcome_problem(),
         memory=_memory_size(model),
         fell=fell,

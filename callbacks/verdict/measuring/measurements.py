@@ -148,6 +148,8 @@ class Measurements:
         input_size, input_spread: largest absolute value, and largest standard deviation, of what the memory reads.
         rare: share of the outcomes that the last validation evaluated that are not of the most frequent class; None: they
             are numbers, or nothing was logged.
+        uncertain_everywhere: share of the outcomes' own entropy or variance that is left without memory at all steps
+            that the last validation evaluated; None: not known.
         outcome_problem: why outcomes of this range cannot be distinguished; None where they can.
         best: updates and memory gain of the validation whose weights the run ends with; None: its last weights.
         episodes_option: option of the data that sets the number of training episodes; None where there is none.
@@ -176,6 +178,7 @@ class Measurements:
     input_size: float | None = None
     input_spread: float | None = None
     rare: float | None = None
+    uncertain_everywhere: float | None = None
     outcome_problem: str | None = None
     best: tuple[int, float] | None = None
     episodes_option: str | None = None

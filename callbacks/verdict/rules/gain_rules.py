@@ -45,7 +45,7 @@ def unexplained(run: Measurements) -> SplitMeasurement | None:
 
 def explains_some(val: SplitMeasurement) -> bool:
     """Return whether the memory explains some of the outcomes, in bits or in squared error."""
-    return val.explains or val.explained > _SOME_SHARE
+    return (val.explains or val.explained > _SOME_SHARE) and is_of_memory(val)
 
 
 def overfitted(run: Measurements) -> Finding | None:
@@ -103,21 +103,10 @@ def _best(run: Measurements, named: bool = False) -> str:
     return f"the memory gain in validation episodes is {amount(run.best[1])} bits with {weights}{last}"
 
 
-def not_of_memory(run: Measurements) -> Finding | None:
-    """Judge a gain that the state of another episode has as well."""
-    val = run.val
-    if val is None or run.awaits_selection or val.over_others is None or not val.explains:
-        return None
-    if val.over_others.high > _OVER_OTHERS * val.gain.mean:
-        return None
-    return Finding(
-        "not_of_memory",
-        f"What the memory explains is not in its state: {how_much(run, val)}, and with the state of another episode "
-        f"{amount(val.gain.mean - val.over_others.mean)} bits. The local context tells it, which the predictor without "
-        "memory has not learned as well.",
-        "look at the table: what is left without memory is what that predictor has not learned",
-        numbers_of(val) | {"over_others": val.over_others._asdict()},
-    )
+def is_of_memory(val: SplitMeasurement) -> bool:
+    """Return whether the state of another episode explains less: else the gain is that of a predictor which has learned
+    more of the local context than the one without memory."""
+    return val.over_others is None or not val.explains or val.over_others.high > _OVER_OTHERS * val.gain.mean
 
 
 def worse_than_constant(run: Measurements) -> Finding | None:
@@ -191,14 +180,16 @@ def rest(run: Measurements) -> Finding:
     val = run.val
     if explains_some(val):
         return _partly_explained(run, val)
+    of_memory = is_of_memory(val)
     if run.updates < _ENOUGH_UPDATES:
         return Finding(
             "undertrained",
-            f"The memory explains nothing {'for certain ' if val.gains else ''}yet, after {run.updates:,} updates.",
+            f"The memory explains nothing {'for certain ' if val.gains and of_memory else ''}yet, after {run.updates:,} "
+            "updates.",
             f"continue: --ckpt_path last --trainer.max_steps={max(2 * _ENOUGH_UPDATES, 4 * run.updates)}",
             {"updates": run.updates, "gain": val.gain.mean},
         )
-    if val.gains:
+    if val.gains and of_memory:
         return Finding(
             "uncertain",
             f"The memory explains nothing for certain: {how_much(run, val)}.",
@@ -221,8 +212,9 @@ def rest(run: Measurements) -> Finding:
         advice = "check by hand that the inputs of the memory tell the outcomes apart, on short episodes first" + more
     return Finding(
         "blind",
-        f"The memory explains nothing, in training and validation episodes alike ({how_much(run, val)}): the inputs do not "
-        f"hold what decides the outcomes, the outcomes are noise, {rare.why if rare else 'or'} nothing of it was found.",
+        f"The memory explains nothing, in training and validation episodes alike ({how_much(run, val)}"
+        f"{'' if of_memory else ', and the state of another episode explains as much'}): the inputs do not hold what "
+        f"decides the outcomes, the outcomes are noise, {rare.why if rare else 'or'} nothing of it was found.",
         advice,
         {"gain": val.gain._asdict(), "updates": run.updates},
     )

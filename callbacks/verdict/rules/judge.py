@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from memup_lightning.callbacks.verdict.measuring.measurements import Measurements
+from memup_lightning.callbacks.verdict.measuring.measurements import Measurements, SplitMeasurement
 from memup_lightning.callbacks.verdict.rules.finding import Finding
 from memup_lightning.callbacks.verdict.rules.forgetting import forgetting
 from memup_lightning.callbacks.verdict.rules.gain_rules import (
     EXPLAINED,
     NOTHING_UNCERTAIN,
     explains_some,
-    not_of_memory,
+    is_of_memory,
     overfitted,
     poor_reference,
     rest,
@@ -100,7 +100,7 @@ def _rare_outcomes(run: Measurements) -> Finding | None:
 
 
 def _needs_no_memory(run: Measurements) -> Finding | None:
-    if run.val is None or run.awaits_selection or run.val.uncertain > NOTHING_UNCERTAIN:
+    if run.val is None or run.awaits_selection or _uncertain(run, run.val) > NOTHING_UNCERTAIN:
         return None
     if _rare_outcomes(run) is not None:  # those that were measured are alike by chance
         return None
@@ -114,16 +114,23 @@ def _needs_no_memory(run: Measurements) -> Finding | None:
     return Finding(
         "needs_no_memory",
         "The outcomes need no memory: without it, "
-        f"{percent(1 - run.val.uncertain)} of {spread_of(run)} is predicted already, from the local context.",
+        f"{percent(1 - _uncertain(run, run.val))} of {spread_of(run)} is predicted already, from the local context.",
         "if they should need one, leave the field that gives the outcome away out of the context, or make window smaller",
-        {"uncertain": run.val.uncertain, "surprise": run.val.surprise},
+        {"uncertain": _uncertain(run, run.val), "surprise": run.val.surprise},
     )
+
+
+def _uncertain(run: Measurements, val: SplitMeasurement) -> float:
+    """Return the share of the outcomes that is left without memory: at the steps that were measured, or at all evaluated
+    ones where the state tells nothing of those. Targets are the steps of which the predictor without memory is unsure."""
+    everywhere = run.uncertain_everywhere
+    return val.uncertain if everywhere is None or is_of_memory(val) else min(val.uncertain, everywhere)
 
 
 def _explained(run: Measurements) -> Finding | None:
     if run.val is None or run.awaits_selection or run.val.uncertain <= NOTHING_UNCERTAIN or not run.val.explains:
         return None
-    if run.val.explained < EXPLAINED:
+    if run.val.explained < EXPLAINED or not is_of_memory(run.val):
         return None
     return Finding(
         "explained", f"The memory explains the outcomes: {how_much(run, run.val)}.", None, numbers_of(run.val)
@@ -164,7 +171,7 @@ def _wrong_targets(run: Measurements) -> Finding | None:
 def _undertrained(run: Measurements) -> Finding | None:
     if (val := unexplained(run)) is None or run.awaits_selection or run.best is not None:
         return None
-    if (rise := run.rise()) is None:
+    if (rise := run.rise()) is None or not is_of_memory(val):
         return None
     return Finding(
         "undertrained",
@@ -195,7 +202,6 @@ _RULES: tuple[Callable[[Measurements], Finding | None], ...] = (
     _diverged,
     _rare_outcomes,
     _needs_no_memory,
-    not_of_memory,
     _explained,
     _badly_scaled,
     overfitted,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from memup_lightning.callbacks.verdict.measuring.measurements import CurvePoint, Measurements
 from memup_lightning.callbacks.verdict.rules.finding import Finding
 from memup_lightning.callbacks.verdict.rules.forgetting import forgetting
-from memup_lightning.callbacks.verdict.rules.gain_rules import not_of_memory, worse_than_constant
+from memup_lightning.callbacks.verdict.rules.gain_rules import is_of_memory, worse_than_constant
 from memup_lightning.callbacks.verdict.rules.words import steps
 
 
@@ -15,7 +15,7 @@ def reach(run: Measurements) -> Finding | None:
     """Say how far before the outcomes the memory has half of its gain."""
     if run.val is None or run.awaits_selection or not run.val.explains or worse_than_constant(run) is not None:
         return None
-    if not_of_memory(run) is not None:  # states of all distances are alike
+    if not is_of_memory(run.val):  # the states tell nothing, so those of all distances are alike
         return None
     if forgetting(run) is not None:  # there is more than the gain at the outcomes further away
         return None
