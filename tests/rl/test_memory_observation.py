@@ -6,6 +6,7 @@ import copy
 import pickle
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
+import yaml
 from gymnasium import spaces
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
@@ -301,6 +303,33 @@ def test_a_refusal_names_the_run_that_was_taken(tmp_path: Path, monkeypatch: pyt
         content = {"state_dict": {"weight": torch.zeros(1)}, "global_step": 10}
         AtomicCheckpointIO().save_checkpoint(content, tmp_path / run / "checkpoints" / "last.ckpt")
     refused(Walk("dict"), tmp_path, r"^the memory of \S+/version_1 was trained .*; give the folder of another run, or")
+
+
+@pytest.mark.parametrize(
+    ("trained_on", "warned"),
+    [
+        ("CartPole-v0", True),
+        ("CartPole-v1", False),
+        ("gymnasium:CartPole-v1", False),
+        ("CartPole", False),
+        (None, False),
+    ],
+)
+def test_a_memory_of_another_environment_with_equal_spaces_is_warned_of(
+    trained_on: str | None, warned: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    single, several = gymnasium.make("CartPole-v1"), gymnasium.make_vec("CartPole-v1", num_envs=2)
+    monkeypatch.setattr(frozen, "load_memory", lambda path: memory_of(single))
+    folder = tmp_path / "version_0"
+    content = {"state_dict": {"weight": torch.zeros(1)}, "global_step": 10}
+    AtomicCheckpointIO().save_checkpoint(content, folder / "checkpoints" / "last.ckpt")
+    data = {"class_path": "GymnasiumDataModule", "init_args": {"env_id": trained_on} if trained_on else {}}
+    (folder / "config.yaml").write_text(yaml.safe_dump({"data": data}))
+    with pytest.warns(UserWarning, match="trained on CartPole-v0, and wraps CartPole-v1") if warned else nullcontext():
+        MemoryObservation(single, folder)
+        VectorMemoryObservation(several, folder)
+    single.close()
+    several.close()
 
 
 def test_a_memory_of_some_entries_reads_these() -> None:

@@ -14,6 +14,7 @@ from memup_lightning.rl.wrappers.env_memory import EnvMemory
 from memup_lightning.rl.wrappers.env_type import check_env_type
 from memup_lightning.rl.wrappers.frozen import FrozenParts
 from memup_lightning.rl.wrappers.spaces import ObservationWithMemory
+from memup_lightning.rl.wrappers.trained_on import warn_of_another_env
 
 
 class MemoryObservation(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
@@ -40,6 +41,7 @@ class MemoryObservation(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructor
         check_env_type("MemoryObservation", env, gymnasium.Env)
         gymnasium.Wrapper.__init__(self, env)
         self._memory = EnvMemory(checkpoint, env.observation_space, env.action_space)
+        warn_of_another_env(env, self._memory.parts.path)
         given = str(checkpoint) if isinstance(checkpoint, str | Path) else self._memory.parts
         RecordConstructorArgs.__init__(self, _disable_deepcopy=True, checkpoint=given)
         self._joined = ObservationWithMemory(env.observation_space, self._memory.size, self._memory.bound)

@@ -16,6 +16,7 @@ from memup_lightning.rl.wrappers.env_memory import EnvMemory
 from memup_lightning.rl.wrappers.env_type import check_env_type
 from memup_lightning.rl.wrappers.frozen import FrozenParts
 from memup_lightning.rl.wrappers.spaces import ObservationWithMemory
+from memup_lightning.rl.wrappers.trained_on import warn_of_another_env
 from memup_lightning.typing import BoolArray, FloatArray
 
 
@@ -42,6 +43,7 @@ class VectorMemoryObservation(VectorWrapper[Any, Any, Any, Any, Any]):
         super().__init__(env)
         single = env.single_observation_space
         self._memory = EnvMemory(checkpoint, single, env.single_action_space, env.num_envs)
+        warn_of_another_env(env, self._memory.parts.path)
         self._joined = ObservationWithMemory(single, self._memory.size, self._memory.bound)
         self.single_observation_space = self._joined.space
         self.observation_space = batch_space(self._joined.space, env.num_envs)

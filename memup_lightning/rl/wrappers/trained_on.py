@@ -1,0 +1,37 @@
+"""Warning of a memory that wraps another environment than the one its run played."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+
+def warn_of_another_env(env: Any, checkpoint: Path | None) -> None:
+    """Warn where the config of a checkpoint's run names another environment; spaces that are alike say nothing of it.
+
+    Args:
+        env: the environment that is wrapped, single or vector.
+        checkpoint: from which the memory is; None: of a model, whose environment is not known.
+    """
+    if checkpoint is None or (spec := env.unwrapped.spec) is None:
+        return
+    run = checkpoint.parent.parent
+    if (played := _env_of(run / "config.yaml")) is None or played in (spec.id, spec.id.rpartition("-v")[0]):
+        return
+    warnings.warn(
+        f"the memory of {run} was trained on {played}, and wraps {spec.id}, whose observations and actions are alike: what "
+        "it has learned to keep may tell nothing there; give the folder of a run on this environment, if there is one",
+        stacklevel=4,
+    )
+
+
+def _env_of(config: Path) -> str | None:
+    """Return the environment that a run's config names; None where it names none."""
+    if not config.is_file():
+        return None
+    data = (yaml.safe_load(config.read_text()) or {}).get("data") or {}
+    name = (data.get("init_args") or data).get("env_id")
+    return name.rpartition(":")[2] if isinstance(name, str) else None  # module:Name-v0
