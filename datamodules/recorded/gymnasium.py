@@ -68,7 +68,7 @@ class GymnasiumDataModule(RewardDataModule):
         num_val: int = 256,
         num_test: int = 256,
         num_envs: int = 64,
-        max_steps: int = 1_000_000,
+        max_steps: int = 100_000,
         **rewards: Unpack[RewardOptions],
     ) -> None:
         super().__init__(**rewards)

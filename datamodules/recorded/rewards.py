@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal, TypeAlias, Unpack
@@ -9,6 +10,7 @@ from typing import Any, Literal, TypeAlias, Unpack
 import gymnasium
 import numpy as np
 import numpy.typing as npt
+from lightning_utilities.core.rank_zero import rank_zero_info
 
 from memup_lightning.data.cache import cached
 from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, OUTCOME, ArrayEpisodes, EpisodeSource
@@ -21,6 +23,7 @@ from memup_lightning.rl.rollouts.returns import RewardTarget, reward_targets
 from memup_lightning.specs import FieldSpec, TaskSpec
 from memup_lightning.typing import Arrays, IntArray
 
+_LONG = 10.0  # seconds of collecting
 _BATCH_BYTES = 8 << 20  # of episodes whose outcomes are computed together
 
 
@@ -119,9 +122,14 @@ class RewardDataModule(EpisodeDataModule):
             played: makes the episodes.
         """
         if self.cache_dir is None:
-            kept = GrowingArrays(self.stored_fields)
+            kept, began = GrowingArrays(self.stored_fields), time.perf_counter()
             for arrays in self._finished(played()):
                 kept.append(arrays)
+            if (seconds := time.perf_counter() - began) > _LONG:
+                rank_zero_info(
+                    f"{name}: collected in {seconds:.0f} s, for this run alone; --data.cache_dir=episodes keeps them "
+                    "for later runs"
+                )
             return ArrayEpisodes(*kept.finish(), self.stored_fields)
         made_of = parameters() | {
             "observed": self.observed,

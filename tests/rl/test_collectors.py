@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import tracemalloc
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -529,6 +531,18 @@ def test_short_episodes_are_more_by_default(monkeypatch: pytest.MonkeyPatch) -> 
     assert len(episodes("val")) == 4
     monkeypatch.setattr(gymnasium_data, "_STEPS", 10)
     assert len(episodes("train")) == 8, "long episodes"
+
+
+def test_collecting_that_takes_long_says_how_to_keep_the_episodes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(rewards, "_LONG", 0.0)
+    with caplog.at_level(logging.INFO):
+        cartpole(cache_dir=str(tmp_path)).episodes("train")
+        assert "cache_dir" not in caplog.text
+        cartpole().episodes("train")
+    assert "CartPole-v1-train: collected in" in caplog.text
+    assert "--data.cache_dir=episodes" in caplog.text
 
 
 def test_large_observations_are_fewer_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
