@@ -45,7 +45,10 @@ class BestWeights(Callback):
     its matrices: of 0.3 learning rates, and then of 1.0. It goes back where, by the NLL, a twentieth of what was explained
     is lost at two validations in a row, or a quarter at one, and training episodes are not explained less than at the
     best one, which explained something. Weights that decay from the beginning learn more slowly, and cannot add up long
-    sums. So it does with the default optimizer, :class:`~memup_lightning.modules.optimizers.MemoryAdam`, and with no other.
+    sums. Where as much is lost again, and stronger decay is no remedy (it was tried, or training episodes are explained
+    less too), the run goes back once more, and trains on without it for good: a memory that must keep something for
+    10,000 steps does not learn under weight decay. So it does with the default optimizer,
+    :class:`~memup_lightning.modules.optimizers.MemoryAdam`, and with no other.
 
     Where the last validation is over-fitted, or a twentieth of what was explained is lost, the run ends with the best
     weights. Else it ends with the last ones, and always where they met the ``stopping_threshold`` of an EarlyStopping: they
@@ -79,6 +82,7 @@ class BestWeights(Callback):
         self.stopping_reason_message = ""
         self._weights: dict[str, Tensor] = {}
         self.decay = 0.0
+        self._gave_up = False  # whether weight decay was tried, and did not help
         self._worse = 0  # validations in a row that explain less than the best one, but not of training episodes
         self._train_gain = math.nan  # of the best validation
         self._seen = -1  # update of the last validation
@@ -115,9 +119,9 @@ class BestWeights(Callback):
             overfitted = lost > _RELATIVE_MARGIN and gain < train - max(_MARGIN, much)
             self._overfitted = self._overfitted + 1 if overfitted else 0
             memorizes = self._fallen and train >= self._train_gain and self._explained() > _SOMETHING
-            self._worse = self._worse + 1 if memorizes else 0
+            self._worse = self._worse + 1 if memorizes or (self._fallen and self.decay) else 0
             if self._worse and (self._worse > 1 or lost > _RELATIVE_MARGIN) and not _meets_a_threshold(trainer):
-                self._go_back(trainer, pl_module)
+                self._go_back(trainer, pl_module, memorizes)
             if self._overfitted >= self.patience and not trainer.early_stopping_callbacks:
                 self._stop(trainer, self._overfitting())
         self._stop_unlimited(trainer, gain)
@@ -141,19 +145,30 @@ class BestWeights(Callback):
         explained = self.metrics.get("val/local_nll", math.nan) - self.metrics.get("val/nll", math.nan)
         return explained if math.isfinite(explained) else self.best[1] / BITS_PER_NAT
 
-    def _go_back(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Train on from the best weights, with more weight decay, if there is more."""
-        optimizer, stronger = trainer.optimizers[0], [x for x in _DECAYS if x > self.decay]
-        if not (isinstance(optimizer, MemoryAdam) and isinstance(pl_module, AveragedTask) and stronger):
+    def _go_back(self, trainer: Trainer, pl_module: LightningModule, memorizes: bool) -> None:
+        """Train on from the best weights, with more weight decay, or without any where it did not help.
+
+        Args:
+            trainer: of the run.
+            pl_module: its model.
+            memorizes: whether training episodes are explained as well as at the best validation.
+        """
+        optimizer = trainer.optimizers[0]
+        if self._gave_up or not (isinstance(optimizer, MemoryAdam) and isinstance(pl_module, AveragedTask)):
+            return
+        stronger = [x for x in _DECAYS if memorizes and x > self.decay]
+        if not stronger and not self.decay:
             return
         assert self.best is not None
         updates, _ = self.best
-        self.decay, self._worse, self._overfitted = stronger[0], 0, 0
+        self._gave_up = not stronger
+        self.decay, self._worse, self._overfitted = stronger[0] if stronger else 0.0, 0, 0
         optimizer.decay_memory(self.decay)
         pl_module.go_back(self._weights)
+        how = f"with a weight decay of {self.decay}" if stronger else "without weight decay, which did not help"
         rank_zero_info(
             f"validation episodes are explained less than at update {updates:,}: the run goes back to the weights of then, "
-            f"and trains on with a weight decay of {self.decay}"
+            f"and trains on {how}"
         )
 
     def _stop_unlimited(self, trainer: Trainer, gain: float) -> None:
@@ -217,6 +232,7 @@ class BestWeights(Callback):
             "growth": self._growth,
             "decay": self.decay,
             "worse": self._worse,
+            "gave_up": self._gave_up,
             "train_gain": self._train_gain,
         }
 
@@ -227,6 +243,7 @@ class BestWeights(Callback):
         self._seen, self._overfitted = state_dict["seen"], state_dict["overfitted"]
         self._fallen, self._apart = state_dict["fallen"], state_dict["apart"]
         self.decay, self._worse = float(state_dict["decay"]), int(state_dict["worse"])
+        self._gave_up = bool(state_dict["gave_up"])
         self._train_gain = float(state_dict["train_gain"])
         growth = state_dict["growth"]
         self._growth = None if growth is None else (int(growth[0]), float(growth[1]))

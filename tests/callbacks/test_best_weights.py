@@ -199,11 +199,11 @@ def test_a_run_that_memorizes_goes_back_to_its_best_weights_and_trains_on_with_w
     assert changes[1] < 2 * changes[0], "two updates from the best weights, not four"
 
 
-def test_it_goes_back_twice_and_then_stops(tmp_path: Path) -> None:
+def test_it_tries_stronger_decay_then_none_and_then_stops(tmp_path: Path) -> None:
     best = BestWeights(patience=3)
     trainer, model = run(tmp_path, [BACK[0], *[BACK[1]] * 20], best)
-    assert decays(trainer) == {best.decay} == {1.0}
-    assert trainer.global_step == EVERY * (1 + 1 + 1 + 3)
+    assert decays(trainer) == {best.decay} == {0.0}
+    assert trainer.global_step == EVERY * (1 + 1 + 1 + 1 + 3)
     assert (best.restored, best.overfitted) == (True, True)
     assert alike(model.state_dict(), model.weights[EVERY])
 
@@ -224,6 +224,19 @@ def test_it_goes_back_where_training_episodes_alone_are_explained_as_before(
     best = BestWeights()
     run(tmp_path, gains, best)
     assert best.decay == (0.3 if went else 0)
+
+
+def test_decay_under_which_training_episodes_are_explained_less_too_ends_for_good(tmp_path: Path) -> None:
+    lost = (0.1, 0.1, 0.7, 1.0)
+    for gains, decay in (
+        ([*BACK[:2], lost], 0.0),
+        ([*BACK[:2], lost, *[BACK[1]] * 3], 0.0),  # it does not come back
+        ([*BACK[:2], (0.4, 0.1, 0.52, 1.0)], 0.3),  # as good as before
+        ([*BACK[:2], (0.4, 0.1, 0.53, 1.0), (0.4, 0.1, 0.45, 1.0)], 0.3),  # better, after a while
+    ):
+        best = BestWeights()
+        trainer, _ = run(tmp_path / str(len(gains)), gains, best)
+        assert decays(trainer) == {best.decay} == {decay}
 
 
 def test_another_optimizer_never_goes_back(tmp_path: Path) -> None:
