@@ -20,7 +20,8 @@ from memup_lightning.runs.checkpoint_lookup import KEPT_WEIGHTS
 from memup_lightning.runs.parts import find_callback, is_dev_run
 
 _MARGIN, _RELATIVE_MARGIN = 0.1, 0.25  # bits, and share of the best gain, that are lost by more than chance
-_LOSS = 0.05  # share of what is explained at the evaluated steps whose loss brings the best weights back
+_LOSS = 0.05  # share of what is explained at the evaluated steps whose loss, twice in a row, makes the run go back
+_LITTLE = 0.02  # share of it whose loss at the end brings the best weights back
 _SOMETHING = 0.01  # nats explained, at least, before the run goes back: noise is memorized before anything is found
 _DECAYS = (0.3, 1.0)  # of all matrices, in learning rates, when the run goes back for the first and the second time
 _GROWTH, _RELATIVE_GROWTH = 0.01, 0.01  # bits, and share of the gain, by which it must grow to count as growth
@@ -50,7 +51,7 @@ class BestWeights(Callback):
     10,000 steps does not learn under weight decay. So it does with the default optimizer,
     :class:`~memup_lightning.modules.optimizers.MemoryAdam`, and with no other.
 
-    Where the last validation is over-fitted, or a twentieth of what was explained is lost, the run ends with the best
+    Where the last validation is over-fitted, or a fiftieth of what was explained is lost, the run ends with the best
     weights. Else it ends with the last ones, and always where they met the ``stopping_threshold`` of an EarlyStopping: they
     are what the run was to reach. The weights it ends with are also written beside the checkpoints, as ``best_gain.ckpt``:
     ``--ckpt_path best``. Checkpoints to resume from hold the last weights, and the best ones in this callback's state. The
@@ -114,12 +115,13 @@ class BestWeights(Callback):
         elif self.best is not None:
             much = _RELATIVE_MARGIN * abs(self.best[1])
             lost = self._lost(gain, nll)
-            self._fallen = lost > _LOSS and math.isfinite(nll)  # a gain falls with harder targets too
+            self._fallen = lost > _LITTLE and math.isfinite(nll)  # a gain falls with harder targets too
+            much_lost = self._fallen and lost > _LOSS
             self._apart = gain < train - much
             overfitted = lost > _RELATIVE_MARGIN and gain < train - max(_MARGIN, much)
             self._overfitted = self._overfitted + 1 if overfitted else 0
-            memorizes = self._fallen and train >= self._train_gain and self._explained() > _SOMETHING
-            self._worse = self._worse + 1 if memorizes or (self._fallen and self.decay) else 0
+            memorizes = much_lost and train >= self._train_gain and self._explained() > _SOMETHING
+            self._worse = self._worse + 1 if memorizes or (much_lost and self.decay) else 0
             if self._worse and (self._worse > 1 or lost > _RELATIVE_MARGIN) and not _meets_a_threshold(trainer):
                 self._go_back(trainer, pl_module, memorizes)
             if self._overfitted >= self.patience and not trainer.early_stopping_callbacks:
