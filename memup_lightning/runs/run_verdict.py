@@ -24,14 +24,19 @@ _LEARNED_NOTHING = {
 """Verdicts of runs whose memory may know nothing of the outcomes."""
 
 
+def run_homes(checkpoint: Path) -> list[Path]:
+    """Return where the run that wrote a checkpoint may have its files: beside it, and above ``checkpoints``."""
+    home = checkpoint.parent
+    return [home, home.parent] if home.name == "checkpoints" else [home]
+
+
 def warn_of_verdict(checkpoint: Path) -> None:
     """Warn, once in a process, where the run that wrote a checkpoint ended with the verdict that it learned nothing.
 
     Args:
         checkpoint: in the folder of a run, or in its ``checkpoints``; of any other nothing is known.
     """
-    homes = [checkpoint.parent, *([checkpoint.parent.parent] if checkpoint.parent.name == "checkpoints" else [])]
-    for home in homes:
+    for home in run_homes(checkpoint):
         if (home / SUMMARY).is_file():
             _warn_once(home.absolute(), home)
 

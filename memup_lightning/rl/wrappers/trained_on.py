@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import warnings
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from memup_lightning.runs.run_verdict import run_homes
 
 
 def warn_of_another_env(env: Any, checkpoint: Path | None) -> None:
@@ -18,8 +21,8 @@ def warn_of_another_env(env: Any, checkpoint: Path | None) -> None:
     """
     if checkpoint is None or (spec := env.unwrapped.spec) is None:
         return
-    run = checkpoint.parent.parent
-    if (played := _env_of(run / "config.yaml")) is None or played in (spec.id, spec.id.rpartition("-v")[0]):
+    run = run_homes(checkpoint)[-1]
+    if (played := _env_of(run.absolute() / "config.yaml")) is None or played in (spec.id, spec.id.rpartition("-v")[0]):
         return
     warnings.warn(
         f"the memory of {run} was trained on {played}, and wraps {spec.id}, whose observations and actions are alike: what "
@@ -28,6 +31,7 @@ def warn_of_another_env(env: Any, checkpoint: Path | None) -> None:
     )
 
 
+@cache  # of a process with many environments
 def _env_of(config: Path) -> str | None:
     """Return the environment that a run's config names; None where it names none."""
     if not config.is_file():
