@@ -6,6 +6,7 @@ import inspect
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -70,14 +71,14 @@ def measure(
         trained = _measure_split(model, data, "train")
         size, spread = _scale_of_inputs(model, train)
     logged = metrics or {}
-    if measured is None and val is not None and int(val.lengths.max()) > measured_steps.MAX_LENGTH:
-        measured = _of_metrics(logged)
-    rare = 1 - logged["val/base_rate"] if "val/base_rate" in logged else None
     everywhere = _of_metrics(logged)
-    if measured is not None and rare is not None and rare < RARE and not measured.explains:
+    rare = 1 - logged["val/base_rate"] if "val/base_rate" in logged else None
+    if measured is None and val is not None and int(val.lengths.max()) > measured_steps.MAX_LENGTH:
+        measured = everywhere
+    if measured is not None and everywhere is not None and rare is not None and rare < RARE and not measured.explains:
         # Few of the steps that were measured have a rare outcome; the validation evaluated them all.
-        evaluated = _of_metrics({**logged, **_gain_of_evaluated(logged)})
-        measured = evaluated if evaluated is not None and evaluated.gains else measured
+        evaluated = replace(everywhere, curve=_at_once(_gain_of_evaluated(logged)))
+        measured = evaluated if evaluated.gains else measured
     return Measurements(
         updates=updates,
         episodes=len(train.lengths),
@@ -109,14 +110,12 @@ def measure(
     )
 
 
-def _gain_of_evaluated(metrics: Mapping[str, float]) -> dict[str, float]:
-    """Return the gain at all evaluated steps in place of that at the targets: none where the memory is worse than always
-    giving the share of the most frequent class."""
-    if not {"val/nll", "val/local_nll"} <= metrics.keys():
-        return {}
+def _gain_of_evaluated(metrics: Mapping[str, float]) -> float:
+    """Return the gain of classes at all evaluated steps, in bits: none where the memory is worse than always giving the
+    share of the most frequent class."""
     if metrics["val/nll"] >= _entropy(metrics["val/base_rate"]):
-        return {"val/memory_gain": 0.0}
-    return {"val/memory_gain": BITS_PER_NAT * (metrics["val/local_nll"] - metrics["val/nll"])}
+        return 0.0
+    return BITS_PER_NAT * (metrics["val/local_nll"] - metrics["val/nll"])
 
 
 def _of_metrics(metrics: Mapping[str, float]) -> SplitMeasurement | None:
@@ -124,15 +123,20 @@ def _of_metrics(metrics: Mapping[str, float]) -> SplitMeasurement | None:
     loss = "nll" if "val/base_rate" in metrics else "mse"
     if not {"val/memory_gain", "val/local_nll", f"val/{loss}", f"val/local_{loss}"} <= metrics.keys():
         return None
-    gain, without = metrics["val/memory_gain"], max(metrics[f"val/local_{loss}"], _TINY)
+    without = max(metrics[f"val/local_{loss}"], _TINY)
     own = _entropy(metrics.get("val/base_rate", 0.5)) if loss == "nll" else metrics.get("val/mean_mse", without)
     return SplitMeasurement(
         episodes=0,
-        curve=(CurvePoint(0, Estimate(gain, gain, gain), Estimate(0.0, 0.0, 0.0), Estimate(*[gain / 2] * 3), 0, 0),),
+        curve=_at_once(metrics["val/memory_gain"]),
         surprise=metrics["val/local_nll"] * BITS_PER_NAT,
         explained=1 - metrics[f"val/{loss}"] / without,
         uncertain=without / max(own, _TINY),
     )
+
+
+def _at_once(gain: float) -> tuple[CurvePoint]:
+    """Return the curve of which only the gain of distance 0 is known, and that without an interval."""
+    return (CurvePoint(0, Estimate(gain, gain, gain), Estimate(0.0, 0.0, 0.0), Estimate(*[gain / 2] * 3), 0, 0),)
 
 
 def _entropy(share: float) -> float:
