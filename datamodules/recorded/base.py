@@ -11,7 +11,7 @@ import numpy as np
 from memup_lightning import rng
 from memup_lightning.chunk import Chunk
 from memup_lightning.data.episodes import EpisodeSource
-from memup_lightning.data.flags import check_flags
+from memup_lightning.data.outcome_checks import check_outcomes
 from memup_lightning.data.readings import check_readings
 from memup_lightning.data.streaming.loader import ChunkLoader, EpochLoader
 from memup_lightning.data.streaming.stream import ChunkStream
@@ -135,7 +135,11 @@ class EpisodeDataModule(RecordedSplits):
 
     def default_lanes(self) -> int:
         """Return the number of lanes where none was given."""
-        return _LANES_OF_IMAGES if any(x.type == "image" for x in self.task.fields.values()) else _LANES
+        return _LANES_OF_IMAGES if self.shows_images() else _LANES
+
+    def shows_images(self) -> bool:
+        """Return whether a step holds an image."""
+        return any(x.type == "image" for x in self.task.fields.values())
 
     def check_ranks(self, num_ranks: int) -> None:
         share_of_lanes(self.lanes, "data.init_args.lanes", num_ranks)
@@ -212,7 +216,7 @@ class EpisodeDataModule(RecordedSplits):
             MemUPError: no step has an outcome, the shortest episode is too short.
         """
         check_readings(source, self.split_label(split))
-        check_flags(source, self.split_label(split), split == "train")
+        check_outcomes(source, self.split_label(split), split == "train")
         lengths = source.lengths
         shortest = int(lengths.argmin())
         if self._selector_given and self._needs_targets() and self.selector.num_targets > lengths[shortest]:

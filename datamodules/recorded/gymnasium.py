@@ -116,9 +116,8 @@ class GymnasiumDataModule(RewardDataModule):
             env.close()
 
     def _default_steps(self) -> int:
-        fields = self.stored_fields.values()
-        steps = _STEPS_OF_IMAGES if any(x.type == "image" for x in fields) else _STEPS
-        return min(steps, _BYTES // sum(x.step_bytes for x in fields))
+        step_bytes = sum(x.step_bytes for x in self.stored_fields.values())
+        return min(_STEPS_OF_IMAGES if self.shows_images() else _STEPS, _BYTES // step_bytes)
 
     def _parameters(self, split: Split) -> dict[str, Json]:
         """Return the parameters that determine the episodes of a split."""

@@ -16,7 +16,7 @@ _MAX_STEPS = 1_000_000  # that are looked at; sources may be far larger, and com
 _EPISODES, _STEPS = 16, 1024  # of one look
 
 
-def check_flags(source: EpisodeSource, name: str, trained_on: bool = True) -> None:
+def check_outcomes(source: EpisodeSource, name: str, trained_on: bool = True) -> None:
     """Refuse training episodes without any outcome; warn of others without, of training episodes whose outcomes are all
     equal, and of episodes of which no step is evaluated.
 
