@@ -130,21 +130,26 @@ class BestWeights(Callback):
 
     def _is_better(self, gain: float, nll: float) -> bool:
         assert self.best is not None
-        known = self.metrics.get("val/nll", math.nan)
+        known = self._nll
         return nll < known if math.isfinite(nll) and math.isfinite(known) else gain > self.best[1]
+
+    @property
+    def _nll(self) -> float:
+        """NLL of the best validation; NaN where it logged none."""
+        return self.metrics.get("val/nll", math.nan)
 
     def _lost(self, gain: float, nll: float) -> float:
         """Return the share that is lost of what the best weights explained at the evaluated steps, or at the targets."""
         assert self.best is not None
-        best, before = self.best[1], self.metrics.get("val/nll", math.nan)
-        if math.isfinite(worse := nll - before):
+        best = self.best[1]
+        if math.isfinite(worse := nll - self._nll):
             return worse / max(abs(self._explained()), 1e-12)
         return (best - gain) / max(abs(best), _MARGIN / _RELATIVE_MARGIN)
 
     def _explained(self) -> float:
         """Return what the best weights explain, in nats: at the evaluated steps, or else at the targets."""
         assert self.best is not None
-        explained = self.metrics.get("val/local_nll", math.nan) - self.metrics.get("val/nll", math.nan)
+        explained = self.metrics.get("val/local_nll", math.nan) - self._nll
         return explained if math.isfinite(explained) else self.best[1] / BITS_PER_NAT
 
     def _go_back(self, trainer: Trainer, pl_module: LightningModule, memorizes: bool) -> None:
@@ -219,8 +224,8 @@ class BestWeights(Callback):
 
     def _decided_by(self) -> str:
         assert self.best is not None
-        nll = self.metrics.get("val/nll", math.nan)
-        return f"val/nll was {nll:.4g}" if math.isfinite(nll) else f"val/memory_gain was {self.best[1]:.2f}"
+        by_nll = math.isfinite(self._nll)
+        return f"val/nll was {self._nll:.4g}" if by_nll else f"val/memory_gain was {self.best[1]:.2f}"
 
     def state_dict(self) -> dict[str, Any]:
         return {

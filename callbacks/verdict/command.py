@@ -36,14 +36,14 @@ def whole_command(given: Sequence[str], advice: str, checkpoint: str | None, res
     if not advised:
         return None
     options = [option for option in advised if option != _LAST]
-    values = {_key(option): option.partition("=")[2] for option in options}
-    if "trainer.max_steps" in values:
-        values["trainer.max_time"] = ""  # left out: with it the run may end where this one did
+    replaced = set(map(_key, options))
+    if "trainer.max_steps" in replaced:
+        replaced.add("trainer.max_time")  # with which the run may end where this one did
     kept: list[str] = []
     for option in _grouped(given):
         key = _key(option[0])
         has_parts = any(other.startswith(f"{key}.") for other in (_key(x) for x in given))
-        if key == "ckpt_path" or (key in values and not has_parts):
+        if key == "ckpt_path" or (key in replaced and not has_parts):
             continue  # the class of a part stays before the options of the part
         kept += option
     if _LAST in advised and checkpoint is not None:

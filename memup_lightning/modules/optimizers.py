@@ -14,8 +14,7 @@ from torch.optim import Adam, Optimizer
 from memup_lightning.exceptions import MemUPError
 
 OptimizerCallable: TypeAlias = Callable[[Iterable[Any]], Optimizer]
-MEMORY_DECAY = "memory_decay"
-"""Key of a :class:`MemoryAdam`'s parameter groups: decay of all their matrices, in learning rates."""
+_MEMORY_DECAY = "memory_decay"  # key of a MemoryAdam's parameter groups: decay of all their matrices, in learning rates
 
 
 class MemoryAdam(Adam):
@@ -52,7 +51,7 @@ class MemoryAdam(Adam):
         super().__init__(params, lr, betas, eps, fused=fused)
         self.predictor_decay = predictor_decay
         for group in self.param_groups:
-            group.setdefault(MEMORY_DECAY, 0.0)
+            group.setdefault(_MEMORY_DECAY, 0.0)
 
     def decay_memory(self, decay: float) -> None:
         """Let all matrices decay from now on, those of the memory too.
@@ -61,7 +60,7 @@ class MemoryAdam(Adam):
             decay: share of a matrix that is lost in an update, in learning rates.
         """
         for group in self.param_groups:
-            group[MEMORY_DECAY] = decay
+            group[_MEMORY_DECAY] = decay
 
     def decay(self, weights: Iterable[Tensor]) -> None:
         """Let matrices decay from now on, after every step; those of no parameter group do not.
@@ -71,15 +70,16 @@ class MemoryAdam(Adam):
         """
         read = {id(p) for p in weights}
         matrices = [[p for p in group["params"] if p.ndim > 1] for group in self.param_groups]
-        groups = [[[p for p in group if (id(p) in read) == yes] for yes in (True, False)] for group in matrices]
+        predictors = [[p for p in group if id(p) in read] for group in matrices]
+        others = [[p for p in group if id(p) not in read] for group in matrices]
 
         @torch.no_grad()
         def shrink(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-            for group, (predictors, others) in zip(optimizer.param_groups, groups, strict=True):
-                decay: float = group[MEMORY_DECAY]
-                for share, weights in ((max(self.predictor_decay, decay), predictors), (decay, others)):
-                    if share and weights:
-                        torch._foreach_mul_(weights, 1 - share * group["lr"])
+            for group, reading, rest in zip(optimizer.param_groups, predictors, others, strict=True):
+                decay: float = group[_MEMORY_DECAY]
+                for share, shrinking in ((max(self.predictor_decay, decay), reading), (decay, rest)):
+                    if share and shrinking:
+                        torch._foreach_mul_(shrinking, 1 - share * group["lr"])
 
         self.register_step_post_hook(shrink)
 

@@ -37,6 +37,12 @@ def outcome_notes(user: UserEpisodes, y: str, episode: str, y_type: FieldType | 
     ]
 
 
+def _exists(user: UserEpisodes) -> BoolArray:
+    """Return which steps have an outcome."""
+    exists: BoolArray = user.flags.get(HAS_OUTCOME, np.ones(len(user.y), np.bool_))
+    return exists
+
+
 def _outcomes(user: UserEpisodes) -> Array:
     """Return the outcomes that exist."""
     exists = user.flags.get(HAS_OUTCOME)
@@ -48,7 +54,7 @@ def _input_notes(user: UserEpisodes, y: str) -> Iterator[str]:
     outcomes = _outcomes(user)
     if len(outcomes) < _FEWEST or (outcomes == outcomes[0]).all():  # few are equal by chance
         return
-    exists: BoolArray = user.flags.get(HAS_OUTCOME, np.ones(len(user.y), np.bool_))
+    exists = _exists(user)
     names = list(_numbers_equal_to(outcomes, user, exists)) if not user.y_names else []
     number = {name: code for code, name in enumerate(user.y_names)}
     for name, text in user.texts.items() if number else ():
@@ -83,7 +89,6 @@ def _type_notes(user: UserEpisodes, y: str, y_type: FieldType | None) -> Iterato
             f"{y!r} holds whole numbers from 0 on as {user.y.dtype}, which are read as numbers; "
             "y_type=token reads them as classes"
         )
-
     elif y_type is None and _is_one_hot(user):
         width = user.y.shape[1]
         yield (
@@ -121,6 +126,6 @@ def _is_labelled_at_ends(user: UserEpisodes) -> bool:
     """Whether outcomes differ only in the last steps of the episodes."""
     ends = np.zeros(len(user.y), np.bool_)
     ends[np.cumsum(user.lengths) - 1] = True
-    exists: BoolArray = user.flags.get(HAS_OUTCOME, np.ones(len(user.y), np.bool_))
+    exists = _exists(user)
     others = user.y[exists & ~ends]
     return bool(len(others) and (others == others[0]).all() and (user.y[exists & ends] != others[0]).any())
