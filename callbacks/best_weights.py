@@ -14,7 +14,7 @@ from torch import Tensor
 
 from memup_lightning.exceptions import check_at_least
 from memup_lightning.modules.evaluation.memory import BITS_PER_NAT
-from memup_lightning.modules.optimizers import MemoryAdam
+from memup_lightning.modules.optimization.optimizers import MemoryAdam
 from memup_lightning.modules.weight_average import AveragedTask
 from memup_lightning.runs.checkpoint_lookup import KEPT_WEIGHTS
 from memup_lightning.runs.parts import find_callback, is_dev_run
@@ -49,7 +49,7 @@ class BestWeights(Callback):
     sums. Where as much is lost again, and stronger decay is no remedy (it was tried, or training episodes are explained
     less too), the run goes back once more, and trains on without it for good: a memory that must keep something for
     10,000 steps does not learn under weight decay. So it does with the default optimizer,
-    :class:`~memup_lightning.modules.optimizers.MemoryAdam`, and with no other.
+    :class:`~memup_lightning.modules.optimization.optimizers.MemoryAdam`, and with no other.
 
     Where the last validation is over-fitted, or a fiftieth of what was explained is lost, the run ends with the best
     weights. Else it ends with the last ones, and always where they met the ``stopping_threshold`` of an EarlyStopping: they

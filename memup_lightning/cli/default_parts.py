@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from memup_lightning.modules import BPTT, TBPTT, MemUP
-from memup_lightning.modules.learning_rate import InverseSqrtLR, inverse_sqrt
 from memup_lightning.modules.memory_task import MemoryTask
-from memup_lightning.modules.optimizers import ADAM_LR, MemoryAdam, adam, memory_adam
+from memup_lightning.modules.optimization.learning_rate import InverseSqrtLR, inverse_sqrt
+from memup_lightning.modules.optimization.optimizers import ADAM_LR, MemoryAdam, adam, memory_adam
 
 Part: TypeAlias = tuple[str, Mapping[str, Any]]  # class, and the arguments that it has by default
 

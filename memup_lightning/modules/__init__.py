@@ -2,10 +2,10 @@
 
 from memup_lightning.modules.base import BaseTask
 from memup_lightning.modules.bptt import BPTT
-from memup_lightning.modules.learning_rate import InverseSqrtLR
 from memup_lightning.modules.memory_task import MemoryTask
 from memup_lightning.modules.memup import MemUP
-from memup_lightning.modules.optimizers import MemoryAdam
+from memup_lightning.modules.optimization.learning_rate import InverseSqrtLR
+from memup_lightning.modules.optimization.optimizers import MemoryAdam
 from memup_lightning.modules.tbptt import TBPTT
 
 __all__ = ["BPTT", "TBPTT", "BaseTask", "InverseSqrtLR", "MemUP", "MemoryAdam", "MemoryTask"]

@@ -20,7 +20,7 @@ from torch.optim import Optimizer
 from memup_lightning.distributed import all_gather_object, rank
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.modules.losses import sum_losses
-from memup_lightning.modules.optimizers import UNFUSED, OptimizerCallable
+from memup_lightning.modules.optimization.optimizers import UNFUSED, OptimizerCallable
 from memup_lightning.modules.resume import optimizer_settings, restore_settings, scheduler_settings
 from memup_lightning.runs.checkpoint_io import check_checkpoint
 from memup_lightning.runs.checkpoint_lookup import weights_to_use

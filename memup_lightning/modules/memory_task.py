@@ -23,9 +23,9 @@ from memup_lightning.models.predictors import FiLMPredictor, OutcomePredictor
 from memup_lightning.models.uncertainty import LocalPredictor
 from memup_lightning.modules.encoding import MemoryEncoding
 from memup_lightning.modules.evaluation.memory import MemoryEvaluation
-from memup_lightning.modules.learning_rate import inverse_sqrt
 from memup_lightning.modules.losses import FiniteLoss, probe_loss
-from memup_lightning.modules.optimizers import MemoryAdam, OptimizerCallable, memory_adam
+from memup_lightning.modules.optimization.learning_rate import inverse_sqrt
+from memup_lightning.modules.optimization.optimizers import MemoryAdam, OptimizerCallable, memory_adam
 from memup_lightning.modules.standardization import fit_standardizers
 from memup_lightning.modules.states.lane_states import LaneStates
 from memup_lightning.modules.trial import check_predictor, check_size, make_part, try_networks

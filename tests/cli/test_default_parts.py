@@ -9,8 +9,8 @@ import pytest
 from memup_lightning.cli.default_parts import name_default_parts
 from memup_lightning.data.targets.selectors import Proportional
 from memup_lightning.datamodules import TMazeDataModule
-from memup_lightning.modules.learning_rate import inverse_sqrt
-from memup_lightning.modules.optimizers import ADAM_LR, memory_adam
+from memup_lightning.modules.optimization.learning_rate import inverse_sqrt
+from memup_lightning.modules.optimization.optimizers import ADAM_LR, memory_adam
 
 MEMUP = ["fit", "--model", "MemUP"]
 

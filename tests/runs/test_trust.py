@@ -230,7 +230,7 @@ def test_what_a_run_keeps_is_built_again(tmp_path: Path, ran: Path) -> None:
     again, _ = load_module(write(tmp_path / "x.ckpt", kept, state_dict=model.state_dict()), MemUP)
     assert again.hparams == model.hparams
     optimizer = build_module(
-        MemUP, hyperparameters(optimizer="memup_lightning.modules.optimizers.adam", lr_scheduler=None), "x"
+        MemUP, hyperparameters(optimizer="memup_lightning.modules.optimization.optimizers.adam", lr_scheduler=None), "x"
     ).configure_optimizers()
     assert optimizer.defaults["lr"] == 2e-3
 

@@ -17,7 +17,7 @@ from memup_lightning.models.encoders import StepEncoder
 from memup_lightning.modules.evaluation.hooks import EvaluationHooks
 from memup_lightning.modules.losses import FiniteLoss
 from memup_lightning.modules.memory_task import EncoderCallable
-from memup_lightning.modules.optimizers import OptimizerCallable, adam
+from memup_lightning.modules.optimization.optimizers import OptimizerCallable, adam
 from memup_lightning.protocols import Actor, ActorOutput, RolloutSource
 from memup_lightning.rl.agent_memory import MemoryChoice, agent_memory
 from memup_lightning.rl.episode_metrics import EpisodeMetrics

@@ -16,7 +16,7 @@ from memup_lightning.models.encoders import StepEncoder
 from memup_lightning.modules.losses import sum_losses
 from memup_lightning.modules.memory_task import EncoderCallable
 from memup_lightning.modules.memup import MemUP
-from memup_lightning.modules.optimizers import OptimizerCallable, adam
+from memup_lightning.modules.optimization.optimizers import OptimizerCallable, adam
 from memup_lightning.rl.agent_memory import FrozenMemory
 from memup_lightning.rl.algorithms.actor_critic import HeadsCallable, RolloutBatch
 from memup_lightning.rl.algorithms.ppo import PPO

@@ -86,7 +86,8 @@ class MemoryAdam(Adam):
 
 def memory_adam(parameters: Iterable[Any]) -> Optimizer:
     """Make :class:`MemoryAdam`, for the training of memories; its learning rate is lowered by
-    :class:`~memup_lightning.modules.learning_rate.InverseSqrtLR`. A saved config can name a function, but no partial."""
+    :class:`~memup_lightning.modules.optimization.learning_rate.InverseSqrtLR`. A saved config can name a function, but no
+    partial."""
     return MemoryAdam(parameters)
 
 

@@ -1,0 +1,1 @@
+"""Optimizers and learning rates that a module has by default."""
