@@ -81,7 +81,9 @@ MUTANTS = {
         "on | ~chunk.loss_free.view",
         ("tests/modules/test_loss_free.py",),
     ),
-    "moving average": Mutant("models/ema.py", "(ours, theirs, ", "(ours, ours, ", ("tests/modules/test_memup.py",)),
+    "moving average": Mutant(
+        "models/ema.py", "(ours, theirs, ", "(ours, ours, ", ("tests/modules/targets/test_uncertainty.py",)
+    ),
     "reward targets": Mutant(
         "rl/rollouts/returns.py", "gamma * total[at + 1]", "gamma * total[at]", ("tests/rl/test_returns.py",)
     ),

@@ -62,7 +62,7 @@ TASKS: dict[str, Callable[..., EpisodeDataModule]] = {
 }
 
 ELSEWHERE = {
-    "GymnasiumDataModule": "../rl/test_collectors.py",
+    "GymnasiumDataModule": "test_gymnasium.py",
     "HiddenFactsDataModule": "language/test_hidden_facts.py",
     "MinariDataModule": "test_minari.py",
     "TextDataModule": "language/test_text.py",

@@ -22,7 +22,7 @@ from memup_lightning.models.memory import LSTM
 from memup_lightning.models.predictors import MultiplicativePredictor
 from memup_lightning.models.regularizers import drift
 from memup_lightning.modules import MemUP
-from tests.modules.test_memup import chunks_of, episodes, model_of, task_of
+from tests.modules.small_memup import chunks_of, episodes, model_of, task_of
 from tests.training import quiet_trainer
 
 B, T, M, X = 3, 8, 5, 4

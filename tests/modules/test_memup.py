@@ -1,11 +1,9 @@
-"""MemUP's loss against its definition, where gradients go, and that runs repeat bit for bit."""
+"""MemUP's loss against its definition, where gradients go, evaluation, and what it refuses."""
 
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
-from copy import deepcopy
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -13,92 +11,30 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from pytorch_lightning import seed_everything
 from torch import Tensor
 
-from memup_lightning.callbacks import TargetRefresh
 from memup_lightning.chunk import Chunk
 from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, OUTCOME, ArrayEpisodes
 from memup_lightning.data.streaming.samplers import SequentialSampler, ShuffledLaneSampler
 from memup_lightning.data.streaming.stream import ChunkStream
 from memup_lightning.data.streaming.target_join import TargetJoin
 from memup_lightning.data.targets import NOWHERE, Selector, TargetTable, TopK
-from memup_lightning.datamodules import TMazeDataModule
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.models.ema import update_ema
-from memup_lightning.models.memory import LSTM
 from memup_lightning.models.outcomes import CategoricalOutcome, GaussianOutcome, QuantileOutcome
-from memup_lightning.models.predictors import MultiplicativePredictor
-from memup_lightning.models.uncertainty import AverageSurprise
 from memup_lightning.modules import MemUP
-from memup_lightning.specs import FieldSpec, TaskSpec
-from tests.training import quiet_trainer
-
-LENGTHS = np.array([23, 4, 9, 17, 5])
-R = 6
-
-
-class Quiet(MemUP):
-    """Logs nothing, so that it can be called without a Trainer."""
-
-    is_log_step = False  # type: ignore[assignment]
-
-
-def episodes(seed: int = 0, classes: int = 0) -> ArrayEpisodes:
-    rng = np.random.default_rng(seed)
-    steps = int(LENGTHS.sum())
-    arrays: dict[str, Any] = {
-        "see": rng.normal(size=(steps, 2)).astype(np.float32),
-        "do": rng.integers(0, 3, steps, np.int32),
-        OUTCOME: rng.integers(0, classes, steps, np.int32) if classes else rng.normal(size=steps).astype(np.float32),
-        HAS_OUTCOME: rng.random(steps) < 0.8,
-    }
-    return ArrayEpisodes(arrays, LENGTHS, {"do": FieldSpec((), "int32", "token", 3), OUTCOME: outcome_field(classes)})
-
-
-def outcome_field(classes: int) -> FieldSpec:
-    return FieldSpec((), "int32", "token", classes) if classes else FieldSpec()
-
-
-def task_of(source: ArrayEpisodes, window: int = 2) -> TaskSpec:
-    return TaskSpec(source.fields, {"see": 0, "do": 1}, ("see", "do"), source.fields[OUTCOME], window)
-
-
-def model_of(task: TaskSpec, seed: int = 0, **parts: Any) -> Quiet:
-    torch.manual_seed(seed)
-    return Quiet(task, memory=partial(LSTM, hidden_size=5), **{"current_step": False} | parts)
-
-
-def chunks_of(
-    source: ArrayEpisodes, task: TaskSpec, selector: Selector, count: int, contexts: bool = False
-) -> list[Chunk]:
-    """Training chunks of 3 lanes with targets by random scores."""
-    schedule = ShuffledLaneSampler(LENGTHS, 3, R, (0.2, 0.0))
-    join = TargetJoin(source, task, scored_table(selector), schedule)
-    stream = ChunkStream(source, task, schedule, count, contexts=contexts, probes=2)
-    return [join(chunk) for chunk in stream]
-
-
-def scored_table(selector: Selector) -> TargetTable:
-    """Targets by random scores."""
-    table = TargetTable(selector, len(LENGTHS))
-    longest = int(LENGTHS.max())
-    score = torch.rand(len(LENGTHS), longest, generator=torch.Generator().manual_seed(5))
-    position = torch.arange(longest).expand(len(LENGTHS), -1)
-    collector = table.collect(np.arange(len(LENGTHS)), torch.device("cpu"))
-    collector.extend(score, position, position < torch.from_numpy(LENGTHS)[:, None])
-    collector.finish()
-    table.complete_refresh()
-    return table
-
+from memup_lightning.specs import TaskSpec
+from tests.modules.small_memup import (
+    LENGTHS,
+    R,
+    chunks_of,
+    context_of,
+    episodes,
+    model_of,
+    scored_table,
+    task_of,
+)
 
 # --- the loss against its definition
-
-
-def context_of(source: ArrayEpisodes, task: TaskSpec, episode: int, step: int) -> dict[str, Tensor]:
-    """c_k of one step, ``[1, W, ...]``, from the arrays."""
-    at = source.gather(np.array([episode]), np.array([step - task.window + 1]), task.window, task.context)
-    return {name: torch.from_numpy(x) for name, x in at.items()}
 
 
 def memory_of(model: MemUP, chunk: Chunk, lane: int) -> Tensor:
@@ -484,227 +420,3 @@ def test_an_outcome_of_the_wrong_type_is_refused() -> None:
 def test_the_outcome_follows_from_the_task() -> None:
     assert isinstance(model_of(task_of(episodes(classes=4))).outcome, CategoricalOutcome)
     assert isinstance(model_of(task_of(episodes())).outcome, GaussianOutcome)
-
-
-# --- uncertainty
-
-
-def test_predictive_uncertainty_refuses_a_fixed_variance() -> None:
-    with pytest.raises(MemUPError, match=r"fixed variance.*learned_variance=true or take uncertainty: AverageSurprise"):
-        model_of(task_of(episodes()), outcome=partial(GaussianOutcome, learned_variance=False))
-
-
-def test_predictive_uncertainty_is_the_local_entropy_of_each_step() -> None:
-    source = episodes(classes=4)
-    task = task_of(source)
-    model = model_of(task)
-    chunk = next(iter(ChunkStream(source, task, ShuffledLaneSampler(LENGTHS, 3, R), 1)))
-    u, _ = model.score(chunk, None)
-    for lane in range(3):
-        for place in torch.nonzero(chunk.valid[lane]).flatten().tolist():
-            context = context_of(source, task, int(chunk.episode[lane]), int(chunk.start[lane]) + place)
-            p = model.local(context).softmax(-1)
-            assert u[lane, place].item() == pytest.approx(-(p * p.log()).sum().item(), abs=1e-5)
-
-
-def test_average_surprise_is_the_nll_of_a_copy_that_lags() -> None:
-    source = episodes()
-    task = task_of(source)
-    model = model_of(task, uncertainty=AverageSurprise(decay=0.5))
-    start = {name: p.detach().clone() for name, p in model.memory.named_parameters()}
-    with torch.no_grad():
-        for p in model.parameters():
-            if p.requires_grad:
-                p.add_(1.0)
-    model.uncertainty.update(model)
-    average = model.uncertainty.average["memory"]
-    for name, p in average.named_parameters():
-        assert torch.allclose(p, start[name] + 0.5, atol=1e-6)
-    schedule = ShuffledLaneSampler(LENGTHS, 3, R)
-    chunks = list(ChunkStream(source, task, schedule, 3))
-    lagging = model_of(task)
-    for name in ("encoder", "memory", "context_encoder", "predictor"):
-        getattr(lagging, name).load_state_dict(model.uncertainty.average[name].state_dict())
-    state, theirs = None, None
-    for chunk in chunks:
-        u, state = model.score(chunk, state)
-        memory, theirs = lagging.unroll(chunk, theirs)
-        params = lagging.predictor(lagging.context_encoder(chunk.windows(task.window)), memory)
-        assert torch.allclose(u, lagging.outcome.nll(params, chunk.outcome), atol=1e-6)
-
-
-def test_a_copy_follows_with_the_mean_of_weights_and_the_buffers_of_now() -> None:
-    learner = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.BatchNorm1d(3))
-    copied = deepcopy(learner)
-    before = {name: x.clone() for name, x in copied.named_parameters()}
-    learner(torch.randn(8, 2))
-    with torch.no_grad():
-        for p in learner.parameters():
-            p.add_(1.0)
-    update_ema([copied], [learner], 0.75)
-    for name, x in copied.named_parameters():
-        torch.testing.assert_close(x, before[name] + 0.25)
-    assert all(torch.equal(x, learner.get_buffer(name)) for name, x in copied.named_buffers())
-    assert copied[1].running_mean.any()
-
-
-def test_the_lagging_copy_is_not_trained_by_the_optimizer() -> None:
-    model = model_of(task_of(episodes()), uncertainty=AverageSurprise())
-    optimizer = model.configure_optimizers()["optimizer"]
-    ours = {id(p) for group in optimizer.param_groups for p in group["params"]}
-    assert not ours & {id(p) for p in model.uncertainty.parameters()}
-    assert {id(p) for p in model.memory.parameters()} <= ours
-
-
-@pytest.mark.parametrize("decay", [-0.1, 1.0])
-def test_an_impossible_decay_is_refused(decay: float) -> None:
-    with pytest.raises(MemUPError, match=f"decay={decay}"):
-        AverageSurprise(decay)
-
-
-# --- whole runs
-
-
-def fit(num_workers: int = 0, updates: int = 60, seed: int = 1, **parts: Any) -> tuple[MemUP, TMazeDataModule]:
-    seed_everything(seed)
-    data = TMazeDataModule(
-        length=20,
-        num_train=24,
-        num_val=8,
-        chunk_length=5,
-        lanes=8,
-        restart=[0.2, 0.0],
-        chunks_per_epoch=25,
-        num_workers=num_workers,
-        seed=seed,
-    )
-    model = MemUP(data.task, memory=partial(LSTM, hidden_size=8), **parts)
-    refresh = TargetRefresh(every=10, settle=5, max_wait=10, max_steps=300)
-    trainer = quiet_trainer(
-        updates,
-        [refresh],
-        val_check_interval=20,
-        check_val_every_n_epoch=None,
-    )
-    trainer.fit(model, data)
-    assert not updates or data.splits["train"].targets.num_refreshes >= updates // 10 - 1
-    return model, data
-
-
-def same(model: MemUP, other: MemUP) -> bool:
-    ours, theirs = model.state_dict(), other.state_dict()
-    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
-
-
-@pytest.mark.parametrize("num_workers", [0, 2])
-def test_the_same_seed_gives_the_same_weights_bit_for_bit_with_any_number_of_workers(num_workers: int) -> None:
-    ours, theirs = fit(), fit(num_workers)
-    assert same(ours[0], theirs[0])
-    found, expected = (data.splits["train"].targets for _, data in (ours, theirs))
-    episodes = np.arange(len(found.scored))
-    assert all(np.array_equal(a, b) for a, b in zip(found.take(episodes), expected.take(episodes), strict=True))
-
-
-def test_average_surprise_finds_the_junction_and_follows_the_weights_through_a_fit() -> None:
-    model, data = fit(uncertainty=AverageSurprise(decay=0.9), updates=120)
-    table, source = data.splits["train"].targets, data.sources["train"]
-    chosen = table.select(np.arange(24), np.zeros(24, np.int64))[:, 0]
-    assert (chosen == source.lengths - 1)[table.scored].mean() > 0.9
-    assert isinstance(model.uncertainty, AverageSurprise)
-    start, _ = fit(uncertainty=AverageSurprise(decay=0.9), updates=0)
-    average, before = (
-        dict(model.uncertainty.average["memory"].named_parameters()),
-        dict(start.memory.named_parameters()),
-    )
-    for name, now in model.memory.named_parameters():
-        behind, moved = (now - average[name]).abs().max(), (now - before[name]).abs().max()
-        assert 0 < behind < moved / 2
-
-
-@pytest.mark.parametrize("algorithm", ["norm", "value"])
-@pytest.mark.parametrize("fused", [False, True])
-@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
-def test_gradients_are_clipped_in_either_precision_with_a_fused_optimizer_too(
-    precision: Any, fused: bool, algorithm: str
-) -> None:
-    data = TMazeDataModule(length=30, lanes=4, num_train=8, num_val=2, num_test=2, seed=1)
-    sgd = partial(torch.optim.SGD, lr=1.0, fused=fused)
-    model = MemUP(data.task, memory=partial(LSTM, hidden_size=5), optimizer=sgd)
-    before = torch.nn.utils.parameters_to_vector(model.parameters()).detach().clone()
-    trainer = quiet_trainer(
-        1, [], precision=precision, gradient_clip_val=1e-3, gradient_clip_algorithm=algorithm, limit_val_batches=0
-    )
-    trainer.fit(model, data)
-    moved = (torch.nn.utils.parameters_to_vector(model.parameters()) - before).detach()
-    size = moved.abs().max() if algorithm == "value" else moved.norm()
-    assert float(size) == pytest.approx(1e-3, rel=0.02)
-
-
-@pytest.mark.parametrize("current", [False, True])
-@pytest.mark.parametrize("outcome", [FieldSpec(), FieldSpec((), "int32", "token", 3)], ids=["number", "class"])
-def test_a_value_where_there_is_no_outcome_reaches_no_weight(outcome: FieldSpec, current: bool) -> None:
-    def weights(nothing: float) -> dict[str, Tensor]:
-        rng = np.random.default_rng(0)
-        steps = int(LENGTHS.sum())
-        known = rng.random(steps) < 0.4
-        given = rng.integers(0, 3, steps).astype(outcome.dtype)
-        given[~known] = nothing
-        see = rng.normal(size=(steps, 2)).astype(np.float32)
-        fields = {OUTCOME: outcome}
-        source = ArrayEpisodes({"see": see, OUTCOME: given, HAS_OUTCOME: known}, LENGTHS, fields)
-        task = TaskSpec(source.fields, {"see": 0}, ("see",), outcome, window=2)
-        model = model_of(task, current_step=current)
-        optimizer = torch.optim.Adam(model.parameters(), 0.01)
-        for chunk in chunks_of(source, task, TopK(2), 12, contexts=current):
-            optimizer.zero_grad()
-            model.training_step(chunk, 0)["loss"].backward()
-            optimizer.step()
-        return model.state_dict()
-
-    one, other = weights(0), weights(255 if outcome.classes else math.nan)
-    assert all(torch.equal(x, other[name]) for name, x in one.items())
-
-
-def test_memory_gain_counts_no_target_that_the_chunk_has_shown() -> None:
-    source, task = episodes(), task_of(episodes())
-    model, chunk = model_of(task), chunks_of(episodes(), task, TopK(2), 1)[0]
-    assert chunk.targets is not None
-    chunk.targets = replace(chunk.targets, valid=torch.ones_like(chunk.targets.valid))
-    last = chunk.start[:, None] + chunk.num_steps - 1
-    memory, _ = model.unroll(chunk, None)
-    for before in (True, False):
-        chunk.targets = replace(chunk.targets, position=last.expand_as(chunk.targets.valid) - int(before))
-        gain = model.diagnostics(chunk, memory.detach())["train/memory_gain"]
-        assert bool(gain == 0) is before
-    assert source.fields == task.fields
-
-
-@pytest.mark.parametrize("scale", [0.01, 1.0])
-def test_outcomes_that_cannot_be_distinguished_are_named_at_the_first_evaluation(scale: float) -> None:
-    source = episodes()
-    source.arrays[OUTCOME] = (source.arrays[OUTCOME] > 0).astype(np.float32) * scale
-    task = task_of(source)
-    model = model_of(task)
-    model.log = lambda *args, **given: None  # type: ignore[method-assign]
-    chunks = ChunkStream(source, task, SequentialSampler(LENGTHS, 2, R), 3)
-    model.start_evaluation()
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
-        for chunk in chunks:
-            model.evaluate(chunk)
-        model.end_evaluation("val")
-    found = [str(x.message) for x in said if "evaluated outcomes" in str(x.message)]
-    if scale == 1:
-        assert not found
-    else:
-        assert "differ by 0.01 spreads" in found[0]
-        assert "tolerance=0.25" in found[0]
-
-
-def test_a_predictor_that_takes_no_distance_is_refused_by_name() -> None:
-    class Old(MultiplicativePredictor):
-        def forward(self, context: Tensor, memory: Tensor) -> Tensor:  # type: ignore[override]
-            return super().forward(context, memory)
-
-    with pytest.raises(MemUPError, match=r"Old\.forward takes context, memory; a predictor takes .* distance"):
-        model_of(task_of(episodes()), predictor=Old)
