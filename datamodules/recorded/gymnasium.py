@@ -36,7 +36,7 @@ class GymnasiumDataModule(RewardDataModule):
         env_id: a registered environment with Box, Discrete, MultiBinary, MultiDiscrete, Dict or Tuple observations and
             Discrete, MultiDiscrete, MultiBinary or Box actions.
         env_kwargs: arguments of the environment.
-        wrappers: class paths of wrappers, the innermost first.
+        wrappers: class paths of wrappers, such as ``gymnasium.wrappers.FlattenObservation``, the innermost first.
         policy: a callable ``(observations, action_space) -> actions`` over the whole batch of environments, by class or
             function path; by default every action is equally likely.
         num_train: training episodes; by default as many as have 2 million steps together, or 500,000 where a step holds an

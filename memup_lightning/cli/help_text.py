@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections import Counter
+from collections.abc import Sequence
 
 from jsonargparse import DefaultHelpFormatter
 
+_CLASS = re.compile(r"<class '(?:\w+\.)*(\w+)'>")
+_SUBCLASSES = re.compile(r"(?<=known subclasses: )[\w.]+(?:, [\w.]+)*")
+_MANY = 20  # known subclasses, above which not all are named
+_FEW = 5  # of another package, the user's own say, which are named nevertheless
 _ROLE = re.compile(r":(?:\w+:)?\w+:`(?:[^`<]*?<)?(~?)([^`<>]+)>?`")
 
 
@@ -17,7 +23,23 @@ class PlainHelpFormatter(DefaultHelpFormatter):
         super().start_section(plain(heading) if heading else heading)
 
     def _expand_help(self, action: argparse.Action) -> str:
-        return plain(str(super()._expand_help(action)))
+        text = _CLASS.sub(r"\1", plain(str(super()._expand_help(action))))
+        return _SUBCLASSES.sub(lambda found: _shorten(found[0].split(", ")), text)
+
+
+def _shorten(names: Sequence[str]) -> str:
+    """Join class paths; of many, name those that this package makes public, and count those of large packages.
+
+    A type such as ``Module`` has hundreds of subclasses, and their names would bury the options below them.
+    """
+    if len(names) <= _MANY:
+        return ", ".join(names)
+    packages = Counter(name.partition(".")[0] for name in names)
+    packages.pop("memup_lightning", None)
+    large = {package: number for package, number in packages.items() if number > _FEW}
+    internal = [name for name in names if name.startswith("memup_lightning.") and name.count(".") > 1]
+    named = [name for name in names if name.partition(".")[0] not in large and name not in internal]
+    return ", ".join([*named, *(f"{number} of {package}" for package, number in large.items())])
 
 
 def plain(text: str) -> str:
