@@ -23,7 +23,7 @@ from benchmarks.report import Columns, Row, arguments, publish
 TITLE = "The README's own environment and own table"
 ROOT = Path(__file__).parent.parent
 EXAMPLES = {
-    "environment": ("warehouse.py", "class Warehouse", "--imports '[warehouse]'"),
+    "environment": ("warehouse.py", "class Warehouse", "--imports warehouse"),
     "table": ("logs.py", "parquet.write_table", "ArrayDataModule"),
 }
 """By name: file that the code is saved as, a part of the code, and a part of the command."""

@@ -139,9 +139,10 @@ class MemUPCLI(LightningCLI):
         )
         parser.add_argument(
             "--imports",
-            type=list[str],
+            type=list[str] | str,
             default=[],
-            help="Modules to import first, such as one that registers your env; checkpoints may name their classes.",
+            help="Module to import first, such as one that registers your env, or several, as [one, other]; checkpoints "
+            "may name their classes.",
         )
         if isinstance(parser, Parser) and parser.predicts:
             parser.add_argument(
@@ -203,7 +204,7 @@ class MemUPCLI(LightningCLI):
             check_writable(Path(folder), option)
         if given.num_threads:
             torch.set_num_threads(given.num_threads)
-        import_modules(given.imports)
+        import_modules([given.imports] if isinstance(given.imports, str) else given.imports)
         leave_out_missing_wandb(given.trainer)
         set_wandb_mode(given.trainer)
 

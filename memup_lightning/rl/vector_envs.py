@@ -91,7 +91,7 @@ def _nearest(env_id: str) -> str:
     name = env_id.rpartition("-v")[0]
     if any(spec.name == name.rpartition("/")[2] for spec in gymnasium.registry.values()):
         return question  # another version of it is there
-    return f"{where} it is your own, import the module that registers it: --imports='[my_module]'"
+    return f"{where} it is your own, import the module that registers it: --imports my_module"
 
 
 def check_action_space(space: gymnasium.Space[Any], env_id: str) -> None:

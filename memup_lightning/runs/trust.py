@@ -193,6 +193,6 @@ def _refusal(path: Any, name: str) -> MemUPError:
     root = name.partition(".")[0]
     return MemUPError(
         f"{path}: its hyperparameters name {name}, which is no network, optimizer or scheduler of memup_lightning or "
-        f"torch; a checkpoint may run the code that it names, so allow it only where you trust it: --imports=[{root}] on "
+        f"torch; a checkpoint may run the code that it names, so allow it only where you trust it: --imports {root} on "
         f'the command line, memup_lightning.runs.trust.trust("{root}") in Python'
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import re
 import shlex
 import struct
 import subprocess
@@ -24,7 +23,6 @@ from wandb.proto import wandb_internal_pb2
 
 import memup_lightning
 from memup_lightning import __version__
-from memup_lightning.cli.help_text import plain
 from memup_lightning.cli.main import MemUPCLI, main
 from memup_lightning.cli.overview import SUBCOMMANDS
 from memup_lightning.envs.policies import random_policy
@@ -234,20 +232,20 @@ def test_information_is_printed(run: Run, args: list[str], expected: str, capsys
     assert expected in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    "option", ["--data.help=ArrayDataModule", "--model.help=MemUP", "--trainer.callbacks.help=Replay"]
-)
-def test_the_help_of_a_class_is_plain_text_of_the_program(option: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main(["fit", option])
-    out = capsys.readouterr().out
-    assert out.startswith("usage: memup ")
-    assert not re.findall(r":\w+:`|``", out)
-
-
-def test_a_role_of_the_documentation_is_named_by_its_last_part() -> None:
-    text = "see :class:`~a.b.Memory`, :func:`c.read` and :meth:`that <a.put>` of ``train``"
-    assert plain(text) == "see Memory, c.read and a.put of `train`"
+def test_one_module_to_import_needs_no_brackets(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("module_one", "module_two"):
+        (tmp_path / f"{name}.py").touch()
+    for given, expected in (
+        ("module_one", ["module_one"]),
+        ("[module_one, module_two]", ["module_one", "module_two"]),
+    ):
+        cli = run("fit", "--trainer.max_steps=1", f"--imports={given}")
+        assert [name for name in ("module_one", "module_two") if name in sys.modules] == expected
+    for name in expected:
+        del sys.modules[name]
+    saved = yaml.safe_load((Path(str(cli.trainer.log_dir)) / "config.yaml").read_text())
+    assert saved["imports"] == expected
 
 
 @pytest.mark.parametrize(("option", "expected"), [("--version", f"memup {__version__}"), ("--help", "fit ")])

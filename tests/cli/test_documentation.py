@@ -85,7 +85,7 @@ def was_refreshed(cli: MemUPCLI) -> bool:
 
 def test_the_environment_of_the_readme_runs(write: Callable[[str, str], None]) -> None:
     write("warehouse.py", code_block("README.md", "python", "class Warehouse"))
-    command = command_arguments("README.md", "--imports '[warehouse]'")
+    command = command_arguments("README.md", "--imports warehouse")
     cli = main([*command, *TINY, *FEW_PLAYED])
     assert was_refreshed(cli)
     assert cli.datamodule.splits["train"].lengths.tolist() == [200] * 4
