@@ -40,6 +40,7 @@ def constant(own: float, local: float, memory: float, spread: float = 0.02) -> S
         own=own,
         above_constant=near((memory - 1) * own, spread),
         local_is_worse=local > 1.05,
+        excess_bits=(local - 1) * own,
     )
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
+from memup_lightning.callbacks.verdict.measuring.measurements import SplitMeasurement
 from memup_lightning.callbacks.verdict.rules.judge import judge
 from tests.callbacks.made_runs import ALL, FLAT, HALF, HELD, NOTHING, RISING, STANDING, constant, run, split
 
@@ -84,6 +86,25 @@ def test_a_gain_over_a_predictor_worse_than_a_constant_is_no_gain() -> None:
     number = run(gains, outcome="number")
     assert [finding.name for finding in judge(number)] == ["worse_than_constant"]  # half of no gain is no reach
     assert "leaves 2 (their variance)" in judge(number)[0].sentence
+
+
+def test_a_reference_is_called_poor_only_where_a_good_part_of_the_gain_is_its_badness() -> None:
+    def found(val: SplitMeasurement, **given: Any) -> list[str]:
+        return [finding.name for finding in judge(run(val, **given))]
+
+    assert "poor_reference" not in found(constant(1.0, local=1.1, memory=0.04))  # a tenth of it
+    assert "poor_reference" not in found(constant(1.0, local=1.4, memory=0.04), awaits_selection=True)
+    numbers = replace(constant(2.0, local=1.1, memory=0.03), curve=split(2.4, 2.4).curve)
+    for excess, poor in (
+        (-0.5, False),
+        (0.2, False),
+        (0.9, True),
+    ):  # the likelihood of numbers is not their squared error
+        assert ("poor_reference" in found(replace(numbers, excess_bits=excess), outcome="number")) == poor
+    said = judge(run(replace(numbers, excess_bits=0.9), outcome="number"))[1].sentence
+    assert (
+        "The share of the verdict is measured from the constant, all bits from that predictor: about 0.90 bits" in said
+    )
 
 
 def test_predictions_that_are_as_good_as_a_constant_are_blind() -> None:

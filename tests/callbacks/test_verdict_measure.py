@@ -184,6 +184,7 @@ def test_a_gain_is_measured_from_a_constant_where_the_local_predictor_is_worse()
         assert found.val is not None
         assert found.val.local_is_worse  # it gives both classes one half: one bit
         assert found.val.own == pytest.approx(entropy, abs=1e-3)
+        assert found.val.excess_bits == pytest.approx(1 - entropy, abs=0.01)
         assert found.val.surprise == pytest.approx(entropy, abs=0.01)
         assert found.val.gain.mean == pytest.approx(entropy - left, abs=0.01)
         assert judge(replace(found, awaits_selection=False))[0].name == verdict
@@ -233,6 +234,9 @@ def test_small_numbers_are_not_taken_for_equal_ones() -> None:
     assert small.uncertain > 0.5
     assert small.explained < 0.5
     assert alike.own == 0
+    assert alike.excess_bits == 0
+    fitted = 0.5 * math.log2(2 * math.pi * math.e * float(small.own or 0))  # bits of a normal distribution
+    assert small.excess_bits == pytest.approx(small.surprise - fitted, abs=1e-6)
     assert "all alike" in judge(found[0.0])[0].sentence
 
 

@@ -24,7 +24,6 @@ from tests.callbacks.made_runs import (
     STANDING,
     constant,
     every_500,
-    near,
     run,
     split,
     unsure,
@@ -151,30 +150,6 @@ def test_explained_numbers_are_given_as_a_share_of_their_error() -> None:
     found = judge(run(split(3.1, surprise=2.0, explained=0.97), outcome="number"))[0]
     assert found.name == "explained"
     assert "97% of the squared error" in found.sentence
-
-
-def test_the_reach_is_the_distance_at_which_half_of_the_gain_is_lost() -> None:
-    reach = {finding.name: finding for finding in judge(run(split(0.95, 0.95, 0.9, 0.2, 0.0)))}["reach"]
-    assert reach.numbers == {"furthest": 2, "half_lost": 4}
-    assert "half of the gain is there 2 steps before" in reach.sentence
-    assert "not 4 steps before" in reach.sentence
-    assert "do not tell" in reach.sentence  # a count is not known before its events
-    whole = {finding.name: finding for finding in judge(run(ALL))}["reach"]
-    assert whole.numbers == {"furthest": 2, "half_lost": None}
-
-
-def test_a_gain_that_is_half_by_chance_at_some_distance_is_no_reach() -> None:
-    def furthest(val: SplitMeasurement, train: SplitMeasurement) -> int:
-        return int({finding.name: finding for finding in judge(run(val, train))}["reach"].numbers["furthest"])
-
-    count = split(0.6, 0.6, 0.5, 0.2, 0.1)
-    point = count.curve[-1]  # of few episodes, whose gain at the outcome happens to be small
-    lucky = replace(point, gain=Estimate(0.2, 0.02, 0.4), change=near(-0.1), half=Estimate(0.05, -0.1, 0.2))
-    assert furthest(replace(count, curve=(*count.curve[:-1], lucky)), count) == 2
-    assert furthest(replace(count, curve=(*count.curve[:3], lucky)), count) == 2
-    assert furthest(split(0.6, 0.6, 0.5, 0.5, 0.5), count) == 2
-    unsure = replace(count, curve=(*count.curve[:3], lucky))
-    assert "not for certain 8 steps before" in judge(run(unsure, unsure))[-1].sentence
 
 
 def test_a_loss_that_is_smaller_further_away_is_not_forgotten() -> None:

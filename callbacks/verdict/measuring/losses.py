@@ -16,7 +16,7 @@ from memup_lightning.modules import MemoryTask
 from memup_lightning.typing import BoolArray
 
 _OUTLIERS = 0.01  # probability of outcomes that a prediction rules out, in shares of their classes
-_FEWEST_EPISODES = 10  # whose states can be exchanged
+_FEWEST_EPISODES = 10  # whose states can be exchanged, and whose losses say something for certain
 _STEPS_PER_CLASS = 10  # fewer do not tell how often a class is
 
 
@@ -37,6 +37,8 @@ class Losses:
         surprise: negative log-likelihood without memory, in bits, ``[rows, K]``.
         classes: whether the outcomes are classes.
         outlier_bits: mean by which the bound lowers the loss with the state of the same step; 0 for numbers.
+        normal: negative log-likelihood in bits of numbers by the normal distribution of all of them; None for classes, and
+            where a component is a constant.
         exchanged: what is lost in bits where the state of the same step is replaced by that of another episode,
             ``[rows, K]``; None: there are too few episodes.
     """
@@ -49,6 +51,7 @@ class Losses:
     classes: bool
     outlier_bits: float = 0.0
     exchanged: FloatArray | None = None
+    normal: float | None = None
 
     def over_others(self, counts: BoolArray) -> Estimate | None:
         """Estimate by how much the state of the same step explains more than that of another episode."""
@@ -72,9 +75,14 @@ class Losses:
     def local_is_worse(self, counts: BoolArray) -> bool:
         """Return whether the predictor without memory is worse than the constant, for certain."""
         above = self.above_constant(self.without_memory, counts)
-        if above is None or self.constant is None:
+        if above is None or self.constant is None or counts.any(1).sum() < _FEWEST_EPISODES:
             return False
         return above.low > 0 and above.mean > WORSE * float(self.constant[counts].mean())
+
+    def excess_bits(self, counts: BoolArray) -> float:
+        """Return by how much the likelihood without memory is worse than that of a constant; 0 where there is none."""
+        constant = self.normal if self.constant is None or not self.classes else float(self.constant[counts].mean())
+        return 0.0 if constant is None else float(self.surprise[counts].mean()) - constant
 
 
 def compare_losses(
@@ -109,9 +117,17 @@ def compare_losses(
         loss, nll = loss[..., :-1], nll[..., :-1]
     if not classes:
         y = outcome.reshape(*counts.shape, -1)
-        variance = np.square(y - y[counts].mean(0)).mean(-1)
+        squares = np.square(y - y[counts].mean(0))
+        own = squares[counts].mean(0)
         return Losses(
-            loss, local[..., 0], variance, local_nll - nll, local_nll[..., 0], classes=False, exchanged=exchanged
+            loss,
+            local[..., 0],
+            squares.mean(-1),
+            local_nll - nll,
+            local_nll[..., 0],
+            classes=False,
+            exchanged=exchanged,
+            normal=float(0.5 * np.log2(2 * math.pi * math.e * own).sum()) if own.all() else None,
         )
     names, place, number = np.unique(outcome[counts], return_inverse=True, return_counts=True)
     share = np.ones(counts.shape)

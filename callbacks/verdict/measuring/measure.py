@@ -180,6 +180,7 @@ def _measure_split(model: MemoryTask, data: ChunkSource, name: Split) -> SplitMe
         local_is_worse=worse,
         outlier_bits=losses.outlier_bits,
         over_others=losses.over_others(at_once),
+        excess_bits=losses.excess_bits(at_once),
         **_parts(places, gain[..., 0], without, at_once),
     )
 

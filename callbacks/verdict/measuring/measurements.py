@@ -93,6 +93,8 @@ class SplitMeasurement:
             (:class:`~memup_lightning.callbacks.verdict.measuring.losses.Losses`), in bits a step.
         over_others: by how much the state of the same step explains more than that of another episode, in bits; None: not
             known.
+        excess_bits: by how much the NLL without memory is above that of a constant: the share of each class, or the normal
+            distribution of all outcomes. Below 0: it is better.
     """
 
     episodes: int
@@ -107,6 +109,7 @@ class SplitMeasurement:
     local_is_worse: bool = False
     outlier_bits: float = 0.0
     over_others: Estimate | None = None
+    excess_bits: float = 0.0
 
     @property
     def gain(self) -> Estimate:

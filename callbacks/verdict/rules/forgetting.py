@@ -13,7 +13,8 @@ from memup_lightning.callbacks.verdict.rules.gain_rules import EXPLAINED
 from memup_lightning.callbacks.verdict.rules.words import amount, more_episodes, steps
 
 _ERRORS = 3.0  # standard errors by which a state knows more than a later one: the best of several distances is compared
-_MIN_EPISODES = 10  # that have both states
+MIN_EPISODES = 10
+"""Episodes that have both states of a comparison, at least."""
 _KEPT = 1000  # steps for which some cells of a fresh LSTM keep an input already
 
 
@@ -57,12 +58,12 @@ def _loses(point: CurvePoint) -> bool:
     change = point.change
     certain = change.mean - _ERRORS * change.error > SOME_BITS and point.gain.low > SOME_BITS
     much = change.mean > max(2 * SOME_BITS, point.gain.mean / 4)
-    return certain and much and point.episodes >= _MIN_EPISODES
+    return certain and much and point.episodes >= MIN_EPISODES
 
 
 def _loses_late(split: SplitMeasurement) -> bool:
     early, late = split.early, split.late
-    if early is None or late is None or split.episodes < _MIN_EPISODES or not early.gain.low > 2 * SOME_BITS:
+    if early is None or late is None or split.episodes < MIN_EPISODES or not early.gain.low > 2 * SOME_BITS:
         return False
     error = (early.gain.error**2 + late.gain.error**2) ** 0.5
     apart = early.gain.mean - late.gain.mean > _ERRORS * error and late.gain.high < early.gain.mean / 2

@@ -33,6 +33,7 @@ _FEWER_INPUTS = (
     "leave out inputs that cannot matter (--data.x names those that are read), since their noise is what is memorized"
 )
 _OVER_OTHERS = 0.2  # of the gain, that a state must explain beyond what one of another episode does
+_EXCESS = 0.2  # of the gain over a predictor, that its badness must be
 _ENOUGH_UPDATES = 2000  # before a memory counts as blind
 _FEW_EPISODES = 5000  # a memory that learned nothing from fewer may need more of them
 
@@ -143,17 +144,29 @@ def worse_than_constant(run: Measurements) -> Finding | None:
 
 
 def poor_reference(run: Measurements) -> Finding | None:
-    """Say that the predictor without memory is worse than a constant, where the memory is better than both."""
+    """Say that the predictor without memory is worse than a constant, where the memory is better than both and a good part
+    of the gain over that predictor is its badness."""
     val = run.val
-    if val is None or not val.own or not val.local_is_worse or worse_than_constant(run) is not None:
+    if (
+        val is None
+        or not val.own
+        or not val.local_is_worse
+        or run.awaits_selection
+        or worse_than_constant(run) is not None
+    ):
         return None
+    counted = val.gain.mean + (val.excess_bits if run.outcome == "class" else 0.0)  # the gain over that predictor
+    if not val.excess_bits > _EXCESS * counted:
+        return None
+    ours = "The verdict is" if run.outcome == "class" else "The share of the verdict is"
+    theirs = "the memory gain of validations" if run.outcome == "class" else "all bits"
     return Finding(
         "poor_reference",
         f"The predictor without memory is worse than a constant: it leaves {val.uncertain * val.own:.3g} {_unit(run)}, "
-        f"{constant_of(run)} leaves {val.own:.3g}. The verdict is measured from the constant, the memory gain of "
-        "validations from that predictor.",
+        f"{constant_of(run)} leaves {val.own:.3g}. {ours} measured from the constant, {theirs} from that predictor: about "
+        f"{amount(val.excess_bits)} bits too much.",
         None,
-        {"uncertain": val.uncertain, "own": val.own},
+        {"uncertain": val.uncertain, "own": val.own, "excess_bits": val.excess_bits},
     )
 
 
