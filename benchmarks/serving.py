@@ -5,9 +5,9 @@
 A table of eight columns of numbers and one of text, LSTM-64, two classes, weights as they are initialised. *run*: rows a
 second of whole episodes, 256 at once, from an Arrow table in memory to the probabilities of every row. *step*: rows a
 second of streams that are stepped with an explicit state, from dictionaries of columns. Beside them the same networks
-(encoders, memory, predictor) in a bare loop over tensors that are there already, and the memory alone on encoded inputs.
-They take turns in this process, on one thread, and the fastest turn of each counts, in the processor's seconds: other work
-on the machine only adds to them.
+(encoders, memory, predictors with and without memory) in a bare loop over tensors that are there already, and the memory
+alone on encoded inputs. They take turns in this process, on one thread, and the fastest turn of each counts, in the
+processor's seconds: other work on the machine only adds to them.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Bare:
         for fields in self.fields:
             m, state = model.memory(model.encoder(fields), state, self.first)
             context = {name: x[:, :, None] for name, x in fields.items()}
-            model.outcome.probabilities(model.predictor(model.context_encoder(context), m))
+            model.outcome.probabilities(model.predict_outcomes(context, m))
 
     @torch.inference_mode()
     def memory(self) -> None:

@@ -161,6 +161,13 @@ class RowReader:
 
     def _read_numbers(self, row: Mapping[str, Any], before: Arrays, after: Arrays, single: bool) -> Arrays:
         assert self.x is not None
+        if single and (numbers := self._usual_numbers(row)) is not None:
+            out: Arrays = {X: np.array([numbers], np.float32).reshape(1, *self.x.shape)}
+            if self.mask is not None:
+                out[MISSING] = np.zeros((1, len(self._masked)), np.float32)
+            if self.missing == "previous":
+                after[_NUMBERS] = np.array([numbers])
+            return out
         if single and self._plain:  # for one stream the fixed cost of arrays counts
             values = np.empty((1, len(self.groups)))
             for number, group in enumerate(self.groups):
@@ -195,7 +202,7 @@ class RowReader:
         if some and self.missing is None:
             column = self.labels[int(absent.any(0).argmax())]
             raise MemUPError(f"{column!r} is missing; the model was trained without missing numbers: give a number")
-        out: Arrays = {}
+        out = {}
         if self.mask is not None:
             out[MISSING] = absent[:, self._masked].astype(np.float32)
         if self.missing == "previous":
@@ -208,9 +215,25 @@ class RowReader:
         out[X] = values.astype(np.float32).reshape(len(values), *self.x.shape)
         return out
 
+    def _usual_numbers(self, row: Mapping[str, Any]) -> list[float] | None:
+        """Return the numbers of one stream's row; None where one is missing or out of range. No arrays are made, whose
+        cost would be most of it."""
+        if not self._plain:
+            return None
+        try:
+            numbers = [float(row[group.name]) for group in self.groups]
+        except (TypeError, ValueError):
+            return None
+        return numbers if all(-MAX_MAGNITUDE <= x <= MAX_MAGNITUDE for x in numbers) else None  # not NaN
+
     def _read_text(
         self, name: str, classes: dict[str, int], given: Any, before: Arrays, after: Arrays, single: bool
     ) -> Array:
+        if single and type(given) is str and (code := classes.get(given)) is not None:
+            known = np.array([code])
+            if self.missing == "previous":
+                after[name] = known
+            return known
         values = [given] if single else list(given)
         codes = np.array([-1 if is_missing(value) else classes.get(str(value), len(classes)) for value in values])
         for number in np.flatnonzero(codes == len(classes)):

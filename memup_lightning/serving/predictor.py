@@ -36,7 +36,7 @@ from memup_lightning.serving.step_network import StepNetwork
 from memup_lightning.typing import Arrays
 
 _LANES = 256  # episodes that are played at once
-_ROWS = 1 << 14  # of a chunk of all lanes: their activations fit into the cache of a processor
+_ROWS = 6400  # of a chunk of all lanes: their activations fit into the cache of a processor
 
 
 class Predictor:
@@ -241,7 +241,8 @@ class Predictor:
         """Return the parameters of the outcome ``[rows, num_parameters]``, and m ``[rows, size]``."""
         model, count = self.model, source.total_steps
         lanes = min(_LANES, len(source))
-        length = max(1, min(_ROWS // lanes, int(source.lengths.max())))
+        longest = int(source.lengths.max())
+        length = -(-longest // -(-longest // max(1, _ROWS // lanes)))  # chunks of the same length
         schedule = SequentialSampler(source.lengths, lanes, length)
         begin = torch.from_numpy(np.cumsum(source.lengths) - source.lengths)
         params = torch.empty(count, self.outcome.num_parameters)

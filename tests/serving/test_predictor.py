@@ -44,6 +44,13 @@ def logs(machines: int = 10, seed: int = 0) -> dict[str, list[Any]]:
     }
 
 
+def without_times(rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    """Columns of one number or text each, a machine after the other: what a step reads without arrays."""
+    order = sorted(range(len(rows["machine"])), key=rows["machine"].__getitem__)
+    rows |= {"heat": [float(n) for n in order]}
+    return {name: [rows[name][n] for n in order] for name in ("machine", "speed", "heat", "mode", "fault")}
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a short run on a table."""
@@ -85,13 +92,18 @@ def test_a_table_is_predicted_row_by_row_whatever_holds_it(predictor: Predictor,
 
 
 @pytest.mark.parametrize("missing", ["mask", "previous"])
-def test_the_steps_of_a_stream_equal_those_of_whole_episodes(missing: str, tmp_path: Path) -> None:
-    parquet.write_table(pyarrow.table(logs(12)), tmp_path / "logs.parquet")
-    how = {"y": "fault", "episode": "machine", "time": "when", "missing": missing, "window": 3}
+@pytest.mark.parametrize("simple", [False, True])
+def test_the_steps_of_a_stream_equal_those_of_whole_episodes(missing: str, simple: bool, tmp_path: Path) -> None:
+    def made(machines: int, seed: int) -> dict[str, list[Any]]:
+        return without_times(logs(machines, seed)) if simple else logs(machines, seed)
+
+    parquet.write_table(pyarrow.table(made(12, 0)), tmp_path / "logs.parquet")
+    how = {"y": "fault", "episode": "machine", "missing": missing, "window": 3}
+    how |= {} if simple else {"time": "when"}
     data = ArrayDataModule(tmp_path / "logs.parquet", **how)
     torch.manual_seed(0)
     predictor = Predictor(MemUP(data.task, memory=partial(LSTM, hidden_size=8)), data.reading)
-    rows = logs(5, 3)
+    rows = made(5, 3)
     rows["mode"][7] = "a new one"
     whole = predictor.run(rows, memory=True)
     states: dict[str, StreamState] = {}
@@ -102,6 +114,28 @@ def test_the_steps_of_a_stream_equal_those_of_whole_episodes(missing: str, tmp_p
         np.testing.assert_allclose(prediction.probabilities, whole.probabilities[number], atol=1e-5)
         np.testing.assert_allclose(prediction.memory, whole.memory[number], atol=1e-5)
         assert prediction.value == whole.value[number]
+
+
+def test_a_simple_row_is_refused_where_a_value_cannot_be_read(tmp_path: Path) -> None:
+    table = without_times(logs(12))
+    table["speed"] = [x or 300.0 for x in table["speed"]]
+    parquet.write_table(pyarrow.table(table), tmp_path / "logs.parquet")
+    data = ArrayDataModule(tmp_path / "logs.parquet", y="fault", episode="machine")
+    predictor = Predictor(MemUP(data.task), data.reading)
+    row, state = {"speed": 300.0, "heat": 1.0, "mode": "run"}, predictor.initial_state()
+    expected, _ = predictor.step(row, state)
+    for same in ({"speed": 300}, {"speed": np.float32(300)}, {"speed": "300.0"}):
+        assert np.array_equal(predictor.step(row | same, state)[0].probabilities, expected.probabilities)
+    for change, message in (
+        ({"speed": None}, "'speed' is missing"),
+        ({"speed": float("inf")}, "'speed' is no finite number"),
+        ({"heat": "warm"}, "'heat' is .*give numbers"),
+        ({"mode": None}, "'mode' is missing"),
+    ):
+        with pytest.raises(MemUPError, match=message):
+            predictor.step(row | change, state)
+    with pytest.raises(MemUPError, match="has no 'heat'"):
+        predictor.step({"speed": 1.0, "mode": "run"}, state)
 
 
 def test_several_streams_are_stepped_at_once_and_begin_again_one_by_one(predictor: Predictor) -> None:
