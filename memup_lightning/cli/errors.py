@@ -21,6 +21,7 @@ _KEYS_OF_PACKAGES = {
     "lightning_fabric": "",
     "pytorch_lightning": "",
     "wandb": "Weights & Biases: ",
+    "mlflow": "MLflow: ",
 }
 """Packages whose own errors are about settings -> the key to name."""
 _SETTINGS_ERRORS = (ValueError, ZeroDivisionError, ModuleNotFoundError, FileNotFoundError)
@@ -43,7 +44,7 @@ _UNINFORMATIVE = ("litlogger", "litmodels", "GPU available: False", "TPU availab
 def about_settings(error: BaseException) -> str | None:
     """Return the sentence for an error that the user can correct; None for one of ours.
 
-    The user's are our own MemUPError, and what Lightning, torch's optimizers and W&B themselves raise about their settings.
+    The user's are our own MemUPError, and what Lightning, torch's optimizers, W&B and MLflow raise about their settings.
 
     Args:
         error: what ended the command. jsonargparse wraps what a class raises, so its causes count too.
@@ -57,7 +58,7 @@ def about_settings(error: BaseException) -> str | None:
         place = next(
             (key for package, key in _KEYS_OF_PACKAGES.items() if f"{raised_in}.".startswith(f"{package}.")), None
         )
-        settings = isinstance(cause, _SETTINGS_ERRORS) or raised_in.startswith("wandb")
+        settings = isinstance(cause, _SETTINGS_ERRORS) or raised_in.startswith(("wandb", "mlflow"))
         lightning = raised_in.startswith(("pytorch_lightning", "lightning_fabric"))
         if place is not None and (settings or (lightning and _is_refusal(cause))):
             return f"{place}{' '.join(str(cause).split())}"

@@ -40,9 +40,8 @@ from memup_lightning.runs.checkpoint_io import AtomicCheckpointIO, check_fits, r
 from memup_lightning.runs.checkpoint_lookup import given_checkpoint, kept_checkpoint, last_checkpoint, run_of_config
 from memup_lightning.runs.lightning_private import failed_parser, keep_null, list_options_with_defaults
 from memup_lightning.runs.loggers import (
-    leave_out_missing_wandb,
+    check_loggers,
     prepare_wandb,
-    set_wandb_mode,
     wandb_sync_line,
     write_metrics_whole,
 )
@@ -205,8 +204,7 @@ class MemUPCLI(LightningCLI):
         if given.num_threads:
             torch.set_num_threads(given.num_threads)
         import_modules([given.imports] if isinstance(given.imports, str) else given.imports)
-        leave_out_missing_wandb(given.trainer)
-        set_wandb_mode(given.trainer)
+        check_loggers(given.trainer)
 
     def after_instantiate_classes(self) -> None:
         if self.trainer.precision == "16-true":

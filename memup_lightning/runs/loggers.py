@@ -23,7 +23,33 @@ from memup_lightning.runs.lightning_private import drop_anonymous, skip_launch_i
 from memup_lightning.runs.run_folder import as_list, nearby
 
 _OFFLINE_MODES = ("offline", "dryrun")
+_PACKAGES = {
+    "TensorBoardLogger": ("tensorboard", "tensorboardX"),
+    "MLFlowLogger": ("mlflow",),
+    "CometLogger": ("comet_ml",),
+    "NeptuneLogger": ("neptune",),
+}
+"""Packages of Lightning's loggers: one of each is needed."""
 _SWEEP_VARIABLES = ("WANDB_SWEEP_ID", "WANDB_RUN_ID")  # `wandb agent` sets them; it must see the run to stop it
+
+
+def check_loggers(trainer: Any) -> None:
+    """Check that the packages of the loggers are installed, and set the mode of Weights & Biases.
+
+    Args:
+        trainer: the trainer's config.
+
+    Raises:
+        MemUPError: a package that is missing; of W&B only where there is no other logger.
+    """
+    for part in as_list(trainer.get("logger")):
+        name = getattr(part, "class_path", "").rpartition(".")[2]
+        if (packages := _PACKAGES.get(name)) and not any(map(importlib.util.find_spec, packages)):
+            raise MemUPError(
+                f"trainer.logger={name}: {packages[0]} is not installed; pip install {packages[0]}, or take CSVLogger"
+            )
+    leave_out_missing_wandb(trainer)
+    set_wandb_mode(trainer)
 
 
 def leave_out_missing_wandb(trainer: Any) -> None:

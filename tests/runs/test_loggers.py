@@ -15,7 +15,7 @@ from pytorch_lightning.loggers import CSVLogger
 
 from memup_lightning.cli.main import main
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.runs.loggers import leave_out_missing_wandb, set_wandb_mode, write_metrics_whole
+from memup_lightning.runs.loggers import check_loggers, leave_out_missing_wandb, set_wandb_mode, write_metrics_whole
 from tests.command_line import tiny
 
 
@@ -119,3 +119,20 @@ def test_a_run_that_is_logged_to_wandb_alone_needs_it() -> None:
     alone = SimpleNamespace(class_path="pytorch_lightning.loggers.WandbLogger", init_args={})
     with pytest.raises(MemUPError, match="wandb is not installed; pip install wandb, or take CSVLogger"):
         leave_out_missing_wandb({"logger": alone})
+
+
+@pytest.mark.parametrize(
+    ("logger", "package"),
+    [("TensorBoardLogger", "tensorboard"), ("MLFlowLogger", "mlflow"), ("CometLogger", "comet_ml")],
+)
+def test_a_logger_whose_package_is_missing_is_one_sentence(
+    logger: str, package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    given = {"logger": [SimpleNamespace(class_path=f"pytorch_lightning.loggers.{logger}", init_args={})]}
+    with pytest.raises(
+        MemUPError, match=f"={logger}: {package} is not installed; pip install {package}, or take CSVLogger"
+    ):
+        check_loggers(given)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name == "tensorboardX" or name == package)
+    check_loggers(given)
