@@ -179,8 +179,8 @@ def _figure(rows: list[Row], tasks: list[str]) -> Figure:
         below.axhline(BUDGET_GB * 1e3, color=style.GREY, linestyle=":", linewidth=1, zorder=0)
         below.set(xscale="log", yscale="log", xlabel="length of an episode (steps)")
         below.yaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,g}"))
-    axes[0, 0].set_ylabel("accuracy (dotted: without memory)")
-    axes[1, 0].set_ylabel("saved for backward, a step (MB)\n(dotted: 8 GB; hollow: estimated, not run)")
+    axes[0, 0].set_ylabel("accuracy\n(dotted: without memory)")
+    axes[1, 0].set_ylabel("saved for backward, a step (MB)\n(dotted: 8 GB; hollow: not run)")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3, **style.TIGHT)
     return figure
 

@@ -64,7 +64,7 @@ def picture(rows: Sequence[Row]) -> Figure:
         axes = figure.subplots()
         for row, colour in zip(rows, (style.GREY, style.METHODS["MemUP"]), strict=True):
             for number, run in enumerate(row["runs"]):
-                label = f"drift penalty: {row['drift_penalty']}" if number == 0 else None
+                label = f"drift regularizer: {row['drift_penalty']}" if number == 0 else None
                 lengths = LENGTHS[: len(run["accuracy"])]
                 axes.plot(lengths, run["accuracy"], color=colour, label=label, **style.POINT)
         axes.set_xscale("log")

@@ -157,7 +157,7 @@ def picture(rows: Sequence[Row]) -> Figure:
             axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
             axes.set_xlabel("environment steps of both phases")
         panels[0].set_ylabel("return, last 100 episodes")
-        panels[1].set_ylabel("steps lived, last 100 episodes")
+        panels[1].set_ylabel("steps lived, last 100 episodes\n(dotted: all of an episode)")
         panels[1].axhline(LONGEST, color=style.GREY, linewidth=0.8, linestyle=":")
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper center", ncols=len(AGENTS) + 1, **style.TIGHT)

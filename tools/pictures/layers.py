@@ -58,7 +58,7 @@ def box(axes: Axes, name: str, corner: tuple[float, float], width: float, lines:
         FancyBboxPatch(corner, width, HEIGHT, style, facecolor=COLOURS[name in TOP_LEVEL], edgecolor="#555555")
     )
     top = y + HEIGHT - (0.24 if lines else HEIGHT / 2)
-    axes.text(x + width / 2, top, name, ha="center", va="center", fontsize=12, fontweight="bold")
+    axes.text(x + width / 2, top, name, ha="center", va="center", fontsize=12 if lines else 9, fontweight="bold")
     for number, line in enumerate(lines):
         axes.text(x + width / 2, top - 0.28 * (number + 1), line, ha="center", va="center", fontsize=8.5)
 
