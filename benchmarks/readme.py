@@ -4,7 +4,7 @@
 
 The files and the commands are taken from README.md; each command runs in a process and a folder of its own, with the seed
 in addition. `explained` is the share of the squared error (of the uncertainty, for classes) without memory that the memory
-explains, on all validation episodes. With --quick each run has 300 updates.
+explains, on all validation episodes. With --quick each run has 500 updates.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def command_arguments(page: str, text: str) -> list[str]:
 def run(example: str, seed: int, quick: bool) -> Row:
     """Save an example's file, run it where it makes data, and run its command."""
     name, code, command = EXAMPLES[example]
-    options = [f"--seed_everything={seed}", *(["--trainer.max_steps=300"] if quick else [])]
+    options = [f"--seed_everything={seed}", *(["--trainer.max_steps=500"] if quick else [])]
     env = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
     env |= {"OMP_NUM_THREADS": "1"}
     with tempfile.TemporaryDirectory() as folder:
