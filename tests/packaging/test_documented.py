@@ -36,3 +36,18 @@ def test_the_readme_leads_to_the_page_of_a_task(page: Path) -> None:
 def test_a_page_names_each_config(config: Path) -> None:
     name = config.relative_to(ROOT).as_posix()
     assert any(name in text for text in PAGES.values()), f"name {name} on the page of its task, with its command"
+
+
+LONG = 1500  # words
+FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+
+
+def test_a_long_page_begins_with_its_contents() -> None:
+    found = {}
+    for page, text in PAGES.items():
+        top, *sections = re.split(r"^## (.*)$", FENCE.sub("", text), flags=re.MULTILINE)
+        headings = sections[::2]
+        if page != ROOT / "README.md" and len(text.split()) > LONG and len(headings) > 2:
+            found[page.stem] = [name for name in headings if f"[{name}](#" not in " ".join(top.split())]
+    assert len(found) > 5
+    assert {page: missing for page, missing in found.items() if missing} == {}

@@ -53,9 +53,49 @@ def one(file: str, **keys: Any) -> Row:
     return found
 
 
+GROUPS = {
+    "What is learned": [
+        *[
+            "T-Maze",
+            "A million steps",
+            "Against truncated and full BPTT",
+            "Copy, adding, permuted pixels",
+            "Memory cores",
+        ],
+        *["Memory from pixels", "Facts hidden in novels"],
+    ],
+    "Agents": ["Agents in the T-Maze", "Agents in Two-Colors"],
+    "Why it is done so": [
+        *["What the copy task needs", "Random rewards", "Where lanes spend their time", "The drift regularizer"],
+        "Configs and defaults",
+    ],
+    "What it costs": [
+        *["Lightning's cost", "On a GPU", "Acting", "Waiting for data", "The start of a command"],
+        *["Finding the place of a run again", "Target refreshes"],
+    ],
+}
+"""Headings of the page of results, by question."""
+
+
 def page() -> str:
     """Return the page of all results."""
-    return "\n".join([HEAD, *(section(table) for table in TABLES)])
+    return "\n".join([HEAD, _contents(), *(section(table) for table in TABLES)])
+
+
+def _contents() -> str:
+    """Return the contents of the page.
+
+    Raises:
+        LookupError: a table that is in no group.
+    """
+    titles = [title for group in GROUPS.values() for title in group]
+    if missing := {table.title for table in TABLES} ^ set(titles):
+        raise LookupError(f"{', '.join(sorted(missing))}: name each table of the page of results once, in GROUPS")
+    lines = ["| question | tables |", "|---|---|"]
+    for question, group in GROUPS.items():
+        links = (f"[{title}](#{re.sub(r'[^a-z0-9 -]', '', title.lower()).replace(' ', '-')})" for title in group)
+        lines.append(f"| {question} | {', '.join(links)} |")
+    return "\n".join(lines) + "\n"
 
 
 def section(table: Table) -> str:
