@@ -64,6 +64,7 @@ class StepBatch:
         return [StepBatch(*row) for row in columns]
 
     def to(self, device: torch.device, non_blocking: bool = False) -> StepBatch:
+        """Return the steps on a device."""
         if self.valid.device == device:
             return self
         return self.map(lambda x: x.to(device, non_blocking=non_blocking))
@@ -107,10 +108,12 @@ class Chunk:
 
     @property
     def lanes(self) -> int:
+        """Number of lanes, B."""
         return self.valid.shape[0]
 
     @property
     def num_steps(self) -> int:
+        """Number of steps, T; of lanes whose episode ends sooner, the last are not valid."""
         return self.valid.shape[1]
 
     def windows(self, window: int) -> Fields:
@@ -173,6 +176,7 @@ class Chunk:
         return self.map(lambda x, new: x.index_copy(0, lanes, new), replace(other, probes=None))
 
     def to(self, device: torch.device, non_blocking: bool = False) -> Chunk:
+        """Return the chunk on a device."""
         if self.valid.device == device:
             return self
         return self.map(lambda x: x.to(device, non_blocking=non_blocking))

@@ -123,10 +123,12 @@ class TaskSpec:
 
     @property
     def input_fields(self) -> dict[str, FieldSpec]:
+        """Fields that the memory reads, by name."""
         return {name: self.fields[name] for name in self.inputs}
 
     @property
     def context_fields(self) -> dict[str, FieldSpec]:
+        """Fields of the local context, by name."""
         return {name: self.fields[name] for name in self.context}
 
     def check_same_names(self, other: TaskSpec) -> None:

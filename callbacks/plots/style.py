@@ -43,6 +43,7 @@ TIGHT: dict[str, Any] = {"columnspacing": 1.2, "handlelength": 1.6, "handletextp
 
 
 def plot_style() -> AbstractContextManager[None]:
+    """Return a context in which figures have this style."""
     return mpl.rc_context(STYLE)
 
 
@@ -70,6 +71,7 @@ def draw_seeds(axes: Axes, curves: Sequence[Sequence[tuple[float, float]]], colo
 
 
 def whole_numbers(axis: Axis, ticks: int) -> None:
+    """Let an axis have at most so many ticks, at whole numbers."""
     axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
     axis.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 5, 10], integer=True))
 

@@ -144,10 +144,12 @@ class RunReport(Callback):
 
     @property
     def seconds_total(self) -> float:
+        """Seconds of the run so far, those before it was resumed included."""
         return self._earlier_total + time.perf_counter() - self._began
 
     @property
     def seconds_training(self) -> float:
+        """Seconds spent in training alone: without set-up, evaluation and pictures."""
         if self._training is None:
             return self._trained
         return self._earlier_training + (self._evaluation or time.perf_counter()) - self._training - self._paused

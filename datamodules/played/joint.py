@@ -89,6 +89,7 @@ class JointDataModule(RolloutDataModule):
 
     @property
     def updates_per_rollout(self) -> int:
+        """Batches after each rollout: those of the policy, then those of the memory."""
         return super().updates_per_rollout + self.memory_updates
 
     def batches(self) -> Iterator[Any]:

@@ -108,12 +108,10 @@ class RolloutDataModule(BaseDataModule):
             1, update_epochs=update_epochs, num_minibatches=num_minibatches, num_val=num_val, num_test=num_test
         )
         self.env_id, self.env_kwargs, self.wrappers = env_id, env_kwargs or {}, wrappers or []
-        self.observed = observed
-        self.num_envs, self.num_steps = num_envs, num_steps
+        self.num_envs, self.num_steps, self.observed = num_envs, num_steps, observed
         self.update_epochs, self.num_minibatches = update_epochs, num_minibatches
-        self.rollouts_per_epoch = rollouts_per_epoch
+        self.rollouts_per_epoch, self.timeout = rollouts_per_epoch, timeout
         self.vectorization: Vectorization = vectorization
-        self.timeout = timeout
         self.num_val, self.num_test, self.greedy, self.success_return = num_val, num_test, greedy, success_return
         self.seed = int(os.environ.get("PL_GLOBAL_SEED", 0)) if seed is None else seed
         self.consumed = 0  # batches handed out
@@ -138,6 +136,7 @@ class RolloutDataModule(BaseDataModule):
 
     @property
     def updates_per_rollout(self) -> int:
+        """Minibatches after each rollout."""
         return self.update_epochs * self.num_minibatches
 
     def training_progress(self) -> dict[str, float]:
@@ -154,6 +153,7 @@ class RolloutDataModule(BaseDataModule):
         return self.environment_steps
 
     def is_success(self, episode: EpisodeResult) -> bool:
+        """Return whether an episode counts as a success: by its return, where ``success_return`` is set."""
         return self.success_return is not None and episode.episode_return >= self.success_return
 
     @contextmanager

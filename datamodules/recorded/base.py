@@ -239,6 +239,7 @@ class EpisodeDataModule(RecordedSplits):
         return rows
 
     def default_schedule(self) -> bool:
+        """Return whether nothing was set of where lanes play, and some of them may play from stored states."""
         return self.restart is None and self.lanes > 1
 
     def training_lanes(self) -> TrainingLanes:
@@ -265,21 +266,17 @@ class EpisodeDataModule(RecordedSplits):
     def train_dataloader(self) -> EpochLoader:
         self.training_lanes().check_override()
         overfit = self.trainer is not None and parts(self.trainer).overfit_batches
-        # Overfitting means the same first chunks in every epoch.
-        first = (lambda: 0) if overfit else (lambda: self.training_lanes().num_consumed)
+        first = (lambda: 0) if overfit else (lambda: self.training_lanes().num_consumed)  # the same chunks every epoch
         return EpochLoader(self.training_stream, self.num_workers, first)
 
-    def _evaluation_loader(self, split: Split) -> ChunkLoader:
-        return ChunkLoader(self.splits[split].own_chunks(), self.num_workers)
-
     def val_dataloader(self) -> ChunkLoader:
-        return self._evaluation_loader("val")
+        return ChunkLoader(self.splits["val"].own_chunks(), self.num_workers)
 
     def test_dataloader(self) -> ChunkLoader:
-        return self._evaluation_loader("test")
+        return ChunkLoader(self.splits["test"].own_chunks(), self.num_workers)
 
     def predict_dataloader(self) -> ChunkLoader:
-        return self._evaluation_loader(self._predicted)
+        return ChunkLoader(self.splits[self._predicted].own_chunks(), self.num_workers)
 
     def on_before_batch_transfer(self, batch: Chunk, dataloader_idx: int) -> Chunk:
         """Join the targets, in the training process and at the step that uses them."""

@@ -116,6 +116,7 @@ class TMazeDataModule(EpisodeDataModule):
 
     @cached_property
     def task(self) -> TaskSpec:
+        """What the data tell a model: fields, inputs, local context and outcome."""
         return agent_task(*tmaze_spaces(self.rules), "memup/TMaze-v0", window=self.window, tolerance=self.tolerance)
 
     def episodes(self, split: Split) -> EpisodeSource:

@@ -187,7 +187,7 @@ class TwoColorsDataModule(GymnasiumDataModule):
         return green
 
     def _late_vests(self, reward: FloatArray) -> BoolArray:
-        """Steps of an episode that take a vest, late, and no other one in the steps that its outcome sums up."""
+        """Find the steps of an episode that take a vest, late, and no other one in the steps that its outcome sums up."""
         rules, rewards = self.rules, self._vest_rewards(reward)
         least, most = sorted((abs(rules.match_reward), abs(rules.mismatch_reward)))
         if not least:

@@ -39,7 +39,7 @@ class GrowingArrays:
         self._steps = stop
 
     def finish(self) -> tuple[Arrays, IntArray]:
-        """The fields of all episodes, ``[sum(lengths), *shape]`` each, and the lengths; nothing can be added later."""
+        """Return the fields of all episodes, ``[sum(lengths), *shape]`` each, and the lengths; nothing can follow."""
         for array in self._arrays.values():
             array.resize((self._steps, *array.shape[1:]), refcheck=False)
         return self._arrays, np.array(self._lengths, np.int64)

@@ -80,7 +80,7 @@ def _warn_of_equal_outcomes(source: EpisodeSource, name: str) -> None:
 
 
 def _steps_without(source: EpisodeSource, flags: list[str]) -> int:
-    """Number of steps looked at, where the flags are true together at none of them; 0 where one was found."""
+    """Count the steps looked at, where the flags are true together at none of them; 0 where one was found."""
     looked = 0
     for read, inside in _looks(source, flags):
         if (np.logical_and.reduce([read[flag] for flag in flags]) & inside).any():

@@ -137,7 +137,7 @@ class MemoryTask(MemoryEncoding, MemoryEvaluation, AveragedTask):
         """
 
     def mean_losses(self, terms: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
-        """The mean of each loss term over the places that count, on all ranks together: see
+        """Compute the mean of each loss term over the places that count, on all ranks together: see
         :func:`~memup_lightning.distributed.global_masked_mean`. Where one is not finite, the message says in which lane."""
         self._loss_terms = {name: (loss.detach(), counts) for name, (loss, counts) in terms.items()}
         return global_masked_mean(terms)
@@ -155,7 +155,7 @@ class MemoryTask(MemoryEncoding, MemoryEvaluation, AveragedTask):
         return ""
 
     def loss_place(self, chunk: Chunk, name: str, index: list[int]) -> tuple[int, int]:
-        """The lane of a place of a loss term, and the number of its step in the lane's episode.
+        """Return the lane of a place of a loss term, and the number of its step in the lane's episode.
 
         Args:
             chunk: the training chunk.
@@ -168,7 +168,10 @@ class MemoryTask(MemoryEncoding, MemoryEvaluation, AveragedTask):
         return lane, int(chunk.start[lane]) + step
 
     def local_loss(self, probes: StepBatch, weighted: Tensor | bool) -> tuple[Tensor, Tensor]:
-        """The loss of the predictor without memory, ``[B, K]``: see :func:`~memup_lightning.modules.losses.probe_loss`."""
+        """Compute the loss of the predictor without memory, ``[B, K]``.
+
+        See :func:`~memup_lightning.modules.losses.probe_loss`.
+        """
         return probe_loss(self.outcome, self.local, probes, weighted)
 
     def set_lane_states(self, lanes: IntArray, states: State) -> None:

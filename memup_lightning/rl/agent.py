@@ -170,7 +170,7 @@ def _as_trained(x: npt.NDArray[Any], field: FieldSpec) -> npt.NDArray[Any]:
 
 
 def _leaves(name: str, observation: Any, single: bool) -> Leaves:
-    """The arrays ``[envs, ...]`` of an observation, named as :func:`~memup_lightning.rl.spaces.space_leaves` does."""
+    """Return the arrays ``[envs, ...]`` of an observation, named as by :func:`~memup_lightning.rl.spaces.space_leaves`."""
     if isinstance(observation, dict):
         return {k: x for key, sub in observation.items() for k, x in _leaves(f"{name}.{key}", sub, single).items()}
     if isinstance(observation, tuple):

@@ -52,7 +52,7 @@ def recorded_data(trainer: Trainer) -> ChunkSource | None:
 
 
 def find_callback(trainer: Trainer, type_: type[C]) -> C | None:
-    """The first callback of a class among those of a trainer."""
+    """Return the first callback of a class among those of a trainer."""
     return next((callback for callback in parts(trainer).callbacks if isinstance(callback, type_)), None)
 
 

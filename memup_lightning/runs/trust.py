@@ -126,7 +126,7 @@ def _names(value: Any, path: Any, key: str = "", depth: int = 0) -> Iterator[str
 
 
 def _parsed(text: str) -> Any:
-    """What jsonargparse makes of a string: YAML, so that a dictionary may hide in it."""
+    """Return what jsonargparse makes of a string: YAML, so that a dictionary may hide in it."""
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError:

@@ -9,6 +9,7 @@ import pytest
 
 from memup_lightning.models import memory
 from tests.command_line import ROOT
+from tools.site import reference
 
 CORES = [
     name for name in memory.__all__ if isinstance(x := getattr(memory, name), type) and issubclass(x, memory.Memory)
@@ -40,6 +41,10 @@ def test_a_page_names_each_config(config: Path) -> None:
 
 LONG = 1500  # words
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+
+
+def test_every_public_name_and_method_has_a_docstring() -> None:
+    assert reference.undocumented() == []
 
 
 def test_a_long_page_begins_with_its_contents() -> None:

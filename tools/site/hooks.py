@@ -73,9 +73,8 @@ def on_env(env: Any, config: MkDocsConfig, files: Files) -> None:
 
 
 def _warn_of_undocumented_names() -> None:
-    for path in reference.public_names():
-        if not reference.first_line(path):
-            log.warning("%s has no docstring", path)
+    for path in reference.undocumented():
+        log.warning("%s has no docstring", path)
 
 
 def _targets(file: File) -> list[str]:

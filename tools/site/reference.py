@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+from functools import cached_property
 from importlib import import_module
 from types import ModuleType
+from typing import Any
 
 import memup_lightning
 
@@ -51,6 +53,28 @@ def object_of(path: str) -> object:
 def first_line(path: str) -> str:
     """Return the first line of a docstring, or nothing where there is none of its own."""
     return (getattr(object_of(path), "__doc__", None) or "").strip().partition("\n")[0]
+
+
+def undocumented() -> list[str]:
+    """Return the public names, and their public methods and properties, without a docstring, inherited or their own."""
+    missing = []
+    for path in public_names():
+        found = object_of(path)
+        members = vars(found) if isinstance(found, type) else {}
+        parts = {f"{path}.{name}": x for name, x in members.items() if name[0] != "_" and _is_documented(x)}
+        missing += [path] if not first_line(path) else []
+        missing += [part for part, x in parts.items() if not _docstring(found, part.rpartition(".")[2], x)]
+    return missing
+
+
+def _is_documented(member: Any) -> bool:
+    """Return whether a member of a class is a method or a property."""
+    return inspect.isroutine(member) or isinstance(member, property | cached_property)
+
+
+def _docstring(owner: Any, name: str, member: Any) -> str | None:
+    inherited = (vars(base).get(name) for base in owner.__mro__)
+    return getattr(member, "__doc__", None) or next((x.__doc__ for x in inherited if getattr(x, "__doc__", None)), None)
 
 
 def page_of(module: str) -> str:

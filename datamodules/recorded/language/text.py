@@ -212,7 +212,7 @@ class TextDataModule(EpisodeDataModule):
         return tuple(store.read(0, 0, int(store.lengths[0]))["text"].tobytes().decode().split("\n"))
 
     def _identity(self, split: Split) -> dict[str, Json]:
-        """What the tokens of a split follow from, but the vocabulary."""
+        """Return what the tokens of a split follow from, but the vocabulary."""
         return {"unit": self.unit, "parts": [[file.checksum(), *bytes_] for file, *bytes_ in self.parts[split]]}
 
     def _encode(self, split: Split) -> EpisodeSource:

@@ -31,14 +31,17 @@ _MAX_SIZE = 1 << 40  # steps of an episode, or numbers of a step, in a store tha
 
 
 def field_path(path: Path, name: str) -> Path:
+    """Return the file of a field of a store."""
     return path / "fields" / f"{quote(name, safe='')}.bin"
 
 
 def record_bytes(fields: Mapping[str, FieldSpec]) -> int:
+    """Return the size of the record of an episode, in bytes."""
     return 8 * (3 + len(fields))
 
 
 def as_bytes(array: npt.NDArray[Any]) -> memoryview:
+    """Return the bytes of an array that is contiguous, without a copy."""
     return array.reshape(-1).view(np.uint8).data
 
 

@@ -161,7 +161,7 @@ class ChunkStream(IterableDataset[Chunk]):
         return probes
 
     def probe(self, episode: IntArray, draw: npt.NDArray[np.float64]) -> StepBatch:
-        """Steps of some episodes, for each ``[rows]`` as many as there are draws from [0, 1), ``[rows, probes]``.
+        """Draw steps of some episodes, for each ``[rows]`` as many as there are draws from [0, 1), ``[rows, probes]``.
 
         Half of the probes are uniform over the episode. For the other half every distance from the end, on a logarithmic
         scale, is equally likely, so that an outcome that comes once, at the end of a long episode, is sampled too. Their

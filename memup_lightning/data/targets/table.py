@@ -87,6 +87,7 @@ class TargetTable:
         self.scored[episodes] = True
 
     def state_dict(self) -> dict[str, Any]:
+        """Return the targets, as a checkpoint keeps them."""
         return {
             "num_refreshes": self.num_refreshes,
             "scored": torch.from_numpy(self.scored),
@@ -95,6 +96,11 @@ class TargetTable:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over the targets of a checkpoint.
+
+        Raises:
+            MemUPError: they are of other episodes, or of a selector with other targets.
+        """
         shape, expected = (len(state["scored"]), state["capacity"]), (len(self.scored), self.candidates.capacity)
         if shape != expected:
             raise MemUPError(

@@ -16,6 +16,13 @@ PR_SET_PDEATHSIG = 1
 
 
 def main(parent: int, engine: str, arguments: list[str]) -> None:
+    """Become the engine.
+
+    Args:
+        parent: process that starts the engine; the engine ends with it.
+        engine: path of the program.
+        arguments: of the program.
+    """
     with contextlib.suppress(OSError, AttributeError):  # only Linux has it
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     instance = arguments[arguments.index("+viz_instance_id") + 1]

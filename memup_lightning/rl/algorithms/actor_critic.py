@@ -136,6 +136,7 @@ class ActorCritic(EvaluationHooks):
         """
 
     def initial_state(self, envs: int) -> State:
+        """Return the memory's state at the beginning of episodes, for each of some environments."""
         return self.memory.initial_state(envs)
 
     def encode_memory(self, inputs: Fields, state: State, is_first: Tensor) -> tuple[Fields, Tensor, State]:
@@ -165,10 +166,21 @@ class ActorCritic(EvaluationHooks):
         return ActorOutput(action, record, state)
 
     def greedy_actor(self) -> Actor:
+        """Return an actor that takes the most probable actions."""
         return _GreedyActor(self)
 
     @torch.no_grad()
     def value(self, inputs: Fields, state: State, is_first: Tensor) -> Tensor:
+        """Compute the value of states of the environments.
+
+        Args:
+            inputs: what the memory reads at this step, each field ``[N, ...]``.
+            state: the memory's, before this step.
+            is_first: environments that begin an episode, bool ``[N]``.
+
+        Returns:
+            ``[N]``.
+        """
         inputs, memory, _ = self.encode_memory(inputs, state, is_first)
         return self.decide(inputs, memory)[1]
 

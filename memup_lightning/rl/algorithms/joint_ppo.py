@@ -93,6 +93,7 @@ class JointPPO(PPO):
         self._memory_has_gradient = False  # whether a chunk took part in the coming optimizer step
 
     def memory_task(self) -> MemUP:
+        """Return the MemUP that trains the memory."""
         return self.memup
 
     def training_step(self, batch: RolloutBatch | Chunk, batch_idx: int) -> dict[str, Tensor]:

@@ -53,7 +53,7 @@ def _paint(image: Image, where: _Mask, colour: Colour, light: float = 1.0) -> No
 
 
 def _vest(colour: Colour) -> Image:
-    """A waistcoat: shoulders, holes for neck and arms, a darker rim. It stays below the player's eyes (33 to 41 units)."""
+    """Draw a waistcoat: shoulders, holes for neck and arms, a darker rim. It is below eye level (33 to 41 units)."""
     rows, columns = _grid(32, 40)
     across = np.abs(columns - 19.5)
     body = across < np.where(rows < 12, 19, 16)
