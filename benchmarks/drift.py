@@ -34,7 +34,7 @@ def run(penalty: str, budget: int, quick: bool, seed: int, threads: int | None) 
         f"{MODEL}.drift_weight={PENALTIES[penalty]}",
         f"{DATA}.length={TRAINED}",
         f"{DATA}.curriculum={CURRICULUM}",
-        *([f"{DATA}.num_train=512"] if quick else []),
+        *([f"{DATA}.num_train=512", f"{DATA}.num_val=16", f"{DATA}.num_test=16"] if quick else []),
     ]
     with tempfile.TemporaryDirectory() as folder:
         summary, _ = read(call(folder, "fit", CONFIG, *settings, seed=seed, threads=threads))
