@@ -47,6 +47,12 @@ class Progress(TQDMProgressBar):
         """Whether a bar is drawn."""
         return self._draws and super().is_enabled
 
+    def get_metrics(
+        self, trainer: Trainer, pl_module: LightningModule
+    ) -> dict[str, int | str | float | dict[str, float]]:
+        """Return what the bar shows: not the number of the run, which the table names with its folder."""
+        return {name: x for name, x in super().get_metrics(trainer, pl_module).items() if name != "v_num"}
+
     def on_train_start(self, *args: Any) -> None:
         super().on_train_start(*args)
         self._last = time.perf_counter(), self.trainer.global_step

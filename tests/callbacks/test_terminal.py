@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
-from pytorch_lightning.loggers import MLFlowLogger, TensorBoardLogger
+from pytorch_lightning.loggers import CSVLogger, MLFlowLogger, TensorBoardLogger
 
 from memup_lightning.callbacks import Progress, RunSummary
 from memup_lightning.cli.main import main
@@ -34,6 +34,17 @@ def test_without_a_terminal_every_evaluation_prints_one_line_and_no_bar(capsys: 
     assert [line.split(":")[0] for line in lines] == ["update 10", "update 20"]
     assert all("within the tolerance 0." in line and "updates/s" in line and "\r" not in line for line in lines)
     assert "memory gain" in lines[1]
+
+
+def test_a_bar_shows_gain_and_error(tmp_path: Path) -> None:
+    data, bar = data_of(), Progress()
+    settings: dict[str, Any] = {"val_check_interval": 10, "check_val_every_n_epoch": None}
+    logger = CSVLogger(tmp_path)
+    trainer = quiet_trainer(20, [bar, often()], enable_progress_bar=True, logger=logger, **settings)
+    trainer.fit(model := model_of(data), data)
+    shown = bar.get_metrics(trainer, model)
+    assert {"val/memory_gain", "val/mse"} <= set(shown)
+    assert "v_num" not in shown
 
 
 def test_a_line_between_two_evaluations_says_of_which_update_the_last_one_was(

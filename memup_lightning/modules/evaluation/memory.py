@@ -121,12 +121,13 @@ class MemoryEvaluation(PredictsOutcomes, EvaluationHooks):
         self._evaluation_state = None
         if problem := self.outcome_problem():
             rank_zero_warn(problem)
+        shown = ("memory_gain", "mse" if "mse" in self.metrics else "accuracy")  # in the bar of a terminal
         updates = all_gather_object([metric.update_count for metric in self.metrics.values()])
         for (name, metric), counts in zip(self.metrics.items(), zip(*updates, strict=True), strict=True):
             if any(counts):  # on any rank: all ranks must log the same names, or they wait for each other for ever
                 if not metric.update_count:
                     metric.update_nothing()
-                self.log(f"{stage}/{name}", metric, prog_bar=name == "memory_gain" and stage == "val")
+                self.log(f"{stage}/{name}", metric, prog_bar=stage == "val" and name in shown)
                 if name == "memory_gain" and stage == "val":
                     self._log_trend(metric)
 
