@@ -84,8 +84,8 @@ def skip_launch_inputs(run: Any) -> None:
     Args:
         run: the class of W&B's runs.
     """
-    look = run._detect_and_apply_job_inputs
-    if look.__module__ != __name__:
+    look = getattr(run, "_detect_and_apply_job_inputs", None)  # W&B has no upper bound: another release may lack it
+    if look is not None and look.__module__ != __name__:
         run._detect_and_apply_job_inputs = lambda run: look(run) if "wandb.sdk.launch" in sys.modules else None
 
 
