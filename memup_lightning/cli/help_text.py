@@ -5,19 +5,38 @@ from __future__ import annotations
 import argparse
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from jsonargparse import DefaultHelpFormatter
 
 _CLASS = re.compile(r"<class '(?:\w+\.)*(\w+)'>")
 _SUBCLASSES = re.compile(r"(?<=known subclasses: )[\w.]+(?:, [\w.]+)*")
-_MANY = 20  # known subclasses, above which not all are named
+_MANY = 20  # options in a usage, and known subclasses, above which not all are named
+_CLASSES = """
+
+the keys of a class: --model.help MemUP, --data.help GymnasiumDataModule, --trainer.callbacks.help Replay"""
 _FEW = 5  # of another package, the user's own say, which are named nevertheless
 _ROLE = re.compile(r":(?:\w+:)?\w+:`(?:[^`<]*?<)?(~?)([^`<>]+)>?`")
 
 
 class PlainHelpFormatter(DefaultHelpFormatter):
     """Formatter of help that names classes and values as they are written on the command line."""
+
+    def add_usage(
+        self,
+        usage: str | None,
+        actions: Iterable[argparse.Action],
+        groups: Iterable[Any],
+        prefix: str | None = None,
+    ) -> None:
+        """Add the usage; of many options it would be a second, bare list before the one with their meaning."""
+        options = list(actions)
+        if usage is None and len(options) > _MANY:
+            usage = "%(prog)s [--KEY VALUE ...]"
+            if any(option.dest.endswith("data.help") for option in options):  # of a subcommand
+                usage += _CLASSES
+        super().add_usage(usage, options, groups, prefix)
 
     def start_section(self, heading: str | None) -> None:
         super().start_section(plain(heading) if heading else heading)

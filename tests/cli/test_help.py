@@ -42,3 +42,13 @@ def test_the_help_of_a_class_counts_the_many_subclasses_of_other_packages(capsys
 def test_a_role_of_the_documentation_is_named_by_its_last_part() -> None:
     text = "see :class:`~a.b.Memory`, :func:`c.read` and :meth:`that <a.put>` of ``train``"
     assert plain(text) == "see Memory, c.read and a.put of `train`"
+
+
+def test_the_help_of_a_subcommand_begins_with_how_to_find_the_keys_of_a_class(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["fit", "--help"])
+    first = capsys.readouterr().out.splitlines()[:8]
+    assert any("--data.help GymnasiumDataModule" in line for line in first)
+    assert any(line.strip().startswith("-h, --help") for line in first)  # the options begin
