@@ -1,4 +1,4 @@
-"""What a memory holds in episodes longer than those it was trained on, with and without a penalty on its drift.
+"""What a memory holds in episodes longer than those it was trained on, with and without the drift regularizer.
 
     python -m benchmarks.drift [--quick] [--seeds 1 2 3] [--json PATH] [--picture PATH]
 
@@ -43,7 +43,7 @@ def run(penalty: str, budget: int, quick: bool, seed: int, threads: int | None) 
             tested = test(folder, CONFIG, *settings, f"{DATA}.length={length}", seed=seed, threads=threads)
             accuracy.append(tested["test/accuracy"])
     found = {"seed": seed, "accuracy": accuracy, "updates": summary["updates"], "seconds": summary["seconds_total"]}
-    print(f"drift penalty {penalty}: {found}", flush=True)
+    print(f"drift regularizer {penalty}: {found}", flush=True)
     return found
 
 
@@ -58,7 +58,7 @@ def gather(penalty: str, runs: list[Row]) -> Row:
 
 
 def picture(rows: Sequence[Row]) -> Figure:
-    """Accuracy against the number of blanks: a colour for each penalty, a curve for each seed."""
+    """Accuracy against the number of blanks: a colour for each weight, a curve for each seed."""
     with style.plot_style():
         figure = Figure(figsize=(style.WIDTH, 2.6), layout="constrained")
         axes = figure.subplots()

@@ -137,7 +137,7 @@ TABLES = [
         "The drift regularizer",
         "Scattered copy trained with at most 500 blanks: accuracy among more.",
         "python -m benchmarks.drift",
-        {"penalty": ("drift_penalty", str)}
+        {"drift regularizer": ("drift_penalty", str)}
         | {f"{n} blanks": (n, spread(3)) for n in ("100", "500", "1,000", "2,000", "5,000", "10,000")},
     ),
     Table(
