@@ -37,7 +37,10 @@ _NOISE = (
     "No seed found, seed set to.*",  # the next line says it
 )
 """Warnings of Lightning that require nothing of the user."""
-_UNINFORMATIVE = ("litlogger", "litmodels", "GPU available: False", "TPU available: False", "HPU available: False")
+_UNINFORMATIVE = (
+    *("litlogger", "litmodels", "GPU available: False", "TPU available: False", "HPU available: False"),
+    "Restoring states from the checkpoint path",  # another line says that it was done
+)
 """Messages of Lightning that tell a user nothing, or advertise."""
 
 

@@ -184,9 +184,16 @@ def test_a_scheduler_that_waits_for_a_metric_lowers_the_rate_after_an_epoch(run:
 
 @pytest.mark.parametrize(("subcommand", "metric"), [("validate", "val/accuracy"), ("test", "test/accuracy")])
 def test_a_checkpoint_is_evaluated(
-    run: Run, checkpoint: str, subcommand: str, metric: str, capsys: pytest.CaptureFixture[str]
+    run: Run,
+    checkpoint: str,
+    subcommand: str,
+    metric: str,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    cli = run(subcommand, "--ckpt_path", checkpoint)
+    with caplog.at_level("INFO"):
+        cli = run(subcommand, "--ckpt_path", checkpoint)
+    assert sum(checkpoint in message for message in caplog.messages) == 1  # Lightning says it twice
     assert metric in cli.trainer.callback_metrics
     assert f" {metric} (within the tolerance) " in capsys.readouterr().out  # as fit calls it
     held = torch.load(checkpoint, weights_only=True)["state_dict"]
