@@ -94,6 +94,7 @@ def test_a_reference_is_called_poor_only_where_a_good_part_of_the_gain_is_its_ba
 
     assert "poor_reference" not in found(constant(1.0, local=1.1, memory=0.04))  # a tenth of it
     assert "poor_reference" not in found(constant(1.0, local=1.4, memory=0.04), awaits_selection=True)
+    assert "poor_reference" not in found(replace(constant(1.0, local=1.4, memory=0.04), episodes=9))
     numbers = replace(constant(2.0, local=1.1, memory=0.03), curve=split(2.4, 2.4).curve)
     for excess, poor in (
         (-0.5, False),

@@ -16,7 +16,7 @@ from memup_lightning.modules import MemoryTask
 from memup_lightning.typing import BoolArray
 
 _OUTLIERS = 0.01  # probability of outcomes that a prediction rules out, in shares of their classes
-_FEWEST_EPISODES = 10  # whose states can be exchanged, and whose losses say something for certain
+_FEWEST_EPISODES = 10  # whose states can be exchanged
 _STEPS_PER_CLASS = 10  # fewer do not tell how often a class is
 
 
@@ -75,7 +75,7 @@ class Losses:
     def local_is_worse(self, counts: BoolArray) -> bool:
         """Return whether the predictor without memory is worse than the constant, for certain."""
         above = self.above_constant(self.without_memory, counts)
-        if above is None or self.constant is None or counts.any(1).sum() < _FEWEST_EPISODES:
+        if above is None or self.constant is None:
             return False
         return above.low > 0 and above.mean > WORSE * float(self.constant[counts].mean())
 
