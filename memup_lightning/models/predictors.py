@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 
 import torch
@@ -10,6 +11,8 @@ from torch import Tensor, nn
 from memup_lightning.models.scaling import RunningScale
 
 _SECOND = 0.1  # share of the second part of a FiLMPredictor
+_FADING = 1 / 4  # share of the features of a state that fade with the distance
+_POWERS = (-0.5, 0.0)  # of the distance, from 10^-0.5 to 10^0
 _LOG_SCALE = 10.0  # of a distance; log(1 + 20,000)
 _DISTANCE = 0.1  # size of the numbers that a distance is read as
 
@@ -43,28 +46,53 @@ class OutcomePredictor(nn.Module, ABC):
         """
 
 
-class _DistanceLayer(nn.Module):
-    """Layer of the distance between a state and what is predicted from it; 0 for the state's own step.
+class _Distance(nn.Module):
+    """What the distance between a state and a target changes; nothing at the state's own step.
 
-    What a state tells of a step may depend on how far ahead it lies: where the outcome is the last mark that was shown,
-    the mark of now is certain for the next steps and worth nothing a hundred steps later. A fresh layer puts out 0, since
-    most of the time it does not depend on it, as in a maze. It reads small numbers, and so learns more slowly than the
-    rest: else it says at which distances a fresh memory knows nothing yet, and the states there need not learn to.
+    What a state says of a later step may be outdated there: where the outcome is the last mark that was shown, the mark of
+    now is certain for the next steps and worth nothing a hundred steps later. So a quarter of the features that are read
+    of a state fade with a power of the distance, each with its own; the rest stay, as a maze's hint does. And at some
+    distances little may be known at all, as before a cue that comes at a random step: a layer that reads the distance
+    learns it. It reads small numbers, and so learns more slowly than the rest: else it says at which distances a fresh
+    memory knows nothing yet, and the states there need not learn to.
 
     Args:
-        size: numbers that come out.
+        features: that are read of a state.
+        size: of the layer that reads the distance.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, features: int, size: int) -> None:
         super().__init__()
+        self.features = features
         self.linear = nn.Linear(2, size, bias=False)
         nn.init.zeros_(self.linear.weight)
+        self.register_buffer("powers", torch.logspace(*_POWERS, math.ceil(_FADING * features)), persistent=False)
+        self.powers: Tensor
 
     def forward(self, distance: Tensor) -> Tensor:
         """Compute the layer for distances in steps, ``[...]`` to ``[..., size]``."""
         steps = distance.to(self.linear.weight.dtype)
         out: Tensor = self.linear(_DISTANCE * torch.stack([steps.log1p() / _LOG_SCALE, steps / (1 + steps)], dim=-1))
         return out
+
+    def share(self, distance: Tensor) -> Tensor:
+        """Compute which share of each feature counts at distances in steps, ``[...]`` to ``[..., features]``."""
+        fading = torch.exp(-distance.to(self.powers.dtype).log1p()[..., None] * self.powers)
+        return nn.functional.pad(fading, (0, self.features - len(self.powers)), value=1.0)
+
+
+def _read(layer: nn.Linear, memory: Tensor, by: _Distance | None, distance: Tensor | None) -> Tensor:
+    """Read features of a state: some fade, but not their bias, which would tell the distance."""
+    if by is None or distance is None:
+        out: Tensor = layer(memory)
+        return out
+    features = nn.functional.linear(memory, layer.weight) * by.share(distance)
+    return features if layer.bias is None else features + layer.bias
+
+
+def _add(hidden: Tensor, by: _Distance | None, distance: Tensor | None) -> Tensor:
+    """Add what a layer says of the distance."""
+    return hidden if by is None or distance is None else hidden + by(distance)
 
 
 class AdditivePredictor(OutcomePredictor):
@@ -75,7 +103,7 @@ class AdditivePredictor(OutcomePredictor):
         memory_size: size of m; the model fills it in.
         num_parameters: of the outcome's distribution; the model fills it in.
         hidden_size: units of the two hidden layers.
-        distance: whether it reads how far ahead the target lies.
+        distance: whether it minds how far ahead the target lies.
     """
 
     def __init__(
@@ -84,15 +112,14 @@ class AdditivePredictor(OutcomePredictor):
         super().__init__()
         self.context = nn.Linear(context_size, hidden_size)
         self.memory = nn.Linear(memory_size, hidden_size, bias=False)
-        self.distance = _DistanceLayer(hidden_size) if distance else None
+        self.distance = _Distance(hidden_size, hidden_size) if distance else None
         self.head = nn.Sequential(
             nn.Linear(hidden_size, hidden_size), nn.ReLU(), nn.Linear(hidden_size, num_parameters)
         )
 
     def forward(self, context: Tensor, memory: Tensor, distance: Tensor | None = None) -> Tensor:
-        hidden = self.context(context) + self.memory(memory)
-        if distance is not None and self.distance is not None:
-            hidden = hidden + self.distance(distance)
+        hidden = _add(self.context(context), self.distance, distance)
+        hidden = hidden + _read(self.memory, memory, self.distance, distance)
         out: Tensor = self.head(torch.relu(hidden))
         return out
 
@@ -107,7 +134,7 @@ class MultiplicativePredictor(OutcomePredictor):
         memory_size: size of m; the model fills it in.
         num_parameters: of the outcome's distribution; the model fills it in.
         hidden_size: units of the hidden layers.
-        distance: whether it reads how far ahead the target lies.
+        distance: whether it minds how far ahead the target lies.
     """
 
     def __init__(
@@ -116,15 +143,12 @@ class MultiplicativePredictor(OutcomePredictor):
         super().__init__()
         self.context = nn.Linear(context_size, 2 * hidden_size)
         self.memory = nn.Linear(memory_size, hidden_size)
-        self.distance = _DistanceLayer(2 * hidden_size) if distance else None
+        self.distance = _Distance(hidden_size, 2 * hidden_size) if distance else None
         self.head = nn.Sequential(nn.ReLU(), nn.Linear(hidden_size, num_parameters))
 
     def forward(self, context: Tensor, memory: Tensor, distance: Tensor | None = None) -> Tensor:
-        hidden = self.context(context)
-        if distance is not None and self.distance is not None:
-            hidden = hidden + self.distance(distance)
-        shift, gate = hidden.chunk(2, dim=-1)
-        out: Tensor = self.head(torch.addcmul(shift, gate, self.memory(memory)))
+        shift, gate = _add(self.context(context), self.distance, distance).chunk(2, dim=-1)
+        out: Tensor = self.head(torch.addcmul(shift, gate, _read(self.memory, memory, self.distance, distance)))
         return out
 
 
@@ -142,7 +166,7 @@ class FiLMPredictor(MultiplicativePredictor):
         memory_size: size of m; the model fills it in.
         num_parameters: of the outcome's distribution; the model fills it in.
         hidden_size: units of the hidden layer of each part.
-        distance: whether the first part reads how far ahead the target lies.
+        distance: whether the first part minds how far ahead the target lies.
     """
 
     def __init__(

@@ -54,6 +54,28 @@ def test_the_distance_matters_and_is_0_where_it_is_not_given(kind: Any) -> None:
 
 
 @each_predictor
+def test_what_is_read_of_a_state_never_grows_with_the_distance_and_most_of_it_stays(kind: Any) -> None:
+    shares = predictor_of(kind).distance.share(torch.tensor([0, 1, 10, 1000, 1_000_000]))
+    assert torch.equal(shares[0], torch.ones(8))
+    assert (shares.diff(dim=0) <= 0).all()
+    assert (shares[-1] == 1).sum() == 6
+    assert ((shares[2] < 0.5) & (shares[2] > 0.05)).sum() == 2
+
+
+@each_predictor
+def test_a_state_of_zeros_tells_nothing_of_the_distance(kind: Any) -> None:
+    predictor = kind(C, M, N)  # fresh: the layer that reads the distance puts out 0
+    context, memory = torch.randn(B, C), torch.zeros(B, M)
+    assert torch.equal(predictor(context, memory), predictor(context, memory, torch.full((B,), 1000)))
+
+
+@each_predictor
+def test_without_the_distance_all_of_a_state_stays(kind: Any) -> None:
+    predictor, context, memory = kind(C, M, N, distance=False), torch.randn(B, C), torch.randn(B, M)
+    assert torch.equal(predictor(context, memory), predictor(context, memory, torch.full((B,), 1000)))
+
+
+@each_predictor
 def test_an_exclusive_or_of_context_and_memory_can_be_learned(kind: Any) -> None:
     torch.manual_seed(0)
     predictor = kind(1, 1, 1, hidden_size=16)
