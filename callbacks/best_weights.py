@@ -22,11 +22,11 @@ from memup_lightning.runs.parts import find_callback, is_dev_run
 _MARGIN, _RELATIVE_MARGIN = 0.1, 0.25  # bits, and share of the best gain, that are lost by more than chance
 _LOSS = 0.05  # share of what is explained at the evaluated steps whose loss, twice in a row, makes the run go back
 _LITTLE = 0.02  # share of it whose loss at the end brings the best weights back
-_SOMETHING = 0.01  # nats explained, at least, before the run goes back: noise is memorized before anything is found
+_SOMETHING, _RELATIVE_SOMETHING = 0.01, 0.02  # nats, or of classes a share of local_nll: explained before it goes back
 _DECAYS = (0.3, 1.0)  # of all matrices, in learning rates, when the run goes back for the first and the second time
 _GROWTH, _RELATIVE_GROWTH = 0.01, 0.01  # bits, and share of the gain, by which it must grow to count as growth
 _WAIT = 5000  # updates without growth, at least, before a run without a limit stops
-_DECISIVE = ("val/memory_gain", "train/memory_gain", "val/nll")
+_TRAIN_GAIN = "train/memory_gain"
 
 
 class BestWeights(Callback):
@@ -38,9 +38,10 @@ class BestWeights(Callback):
 
     What is explained is ``val/local_nll`` - ``val/nll``, or the gain where there is no NLL. A validation is *over-fitted*
     where a quarter of what the best one explained is lost (of the gain: 0.1 bits at least), and its gain is as far below
-    ``train/memory_gain``, the gain in training episodes, and by 0.1 bits at least. After ``patience`` over-fitted
-    validations in a row the run stops, unless the trainer has an EarlyStopping, which then decides. A run without any limit
-    stops when the gain has not grown for as many updates as it took to get there, and for at least 5,000.
+    ``train/memory_gain``, the gain in training episodes, and by 0.1 bits at least. That gain is the mean of what was
+    logged since the validation before. After ``patience`` over-fitted validations in a row the run stops, unless the
+    trainer has an EarlyStopping, which then decides. A run without any limit stops when the gain has not grown for as many
+    updates as it took to get there, and for at least 5,000.
 
     Before it comes to that, the run goes back to the best weights, twice at most, and trains on with weight decay of all
     its matrices: of 0.3 learning rates, and then of 1.0. It goes back where, by the NLL, a twentieth of what was explained
@@ -86,6 +87,7 @@ class BestWeights(Callback):
         self._gave_up = False  # whether weight decay was tried, and did not help
         self._worse = 0  # validations in a row that explain less than the best one, but not of training episodes
         self._train_gain = math.nan  # of the best validation
+        self._train_gains: list[float] = []  # of the logging steps since the last validation
         self._seen = -1  # update of the last validation
         self._overfitted = 0  # validations in a row
         self._fallen = False
@@ -98,14 +100,22 @@ class BestWeights(Callback):
         self.restored = self.overfitted = self.written = False
         self.stopping_reason_message = ""
 
+    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+        every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]  # Lightning sets it
+        if every and trainer.global_step % every == 0:
+            gain = float(trainer.callback_metrics.get(_TRAIN_GAIN, math.nan))
+            self._train_gains += [gain] if math.isfinite(gain) else []
+
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking or trainer.global_step == self._seen:
             return
         logged = trainer.callback_metrics
         if "val/memory_gain" not in logged:
             return
-        values = (float(logged[name]) if name in logged else math.nan for name in _DECISIVE)
-        gain, train, nll = trainer.strategy.broadcast(tuple(values))  # all ranks decide alike
+        values = [float(logged.get(name, math.nan)) for name in ("val/memory_gain", "val/nll", _TRAIN_GAIN)]
+        if self._train_gains:  # that of one chunk is noise where the outcome is rare
+            values[-1], self._train_gains = math.fsum(self._train_gains) / len(self._train_gains), []
+        gain, nll, train = trainer.strategy.broadcast(values)  # all ranks decide alike
         self._seen = trainer.global_step
         if math.isfinite(gain) and (self.best is None or self._is_better(gain, nll)):
             self.best, self._overfitted, self._fallen, self._worse = (trainer.global_step, gain), 0, False, 0
@@ -120,7 +130,7 @@ class BestWeights(Callback):
             self._apart = gain < train - much
             overfitted = lost > _RELATIVE_MARGIN and gain < train - max(_MARGIN, much)
             self._overfitted = self._overfitted + 1 if overfitted else 0
-            memorizes = much_lost and train >= self._train_gain and self._explained() > _SOMETHING
+            memorizes = much_lost and train >= self._train_gain and self._explains_something()
             self._worse = self._worse + 1 if memorizes or (much_lost and self.decay) else 0
             if self._worse and (self._worse > 1 or lost > _RELATIVE_MARGIN) and not _meets_a_threshold(trainer):
                 self._go_back(trainer, pl_module, memorizes)
@@ -151,6 +161,15 @@ class BestWeights(Callback):
         assert self.best is not None
         explained = self.metrics.get("val/local_nll", math.nan) - self._nll
         return explained if math.isfinite(explained) else self.best[1] / BITS_PER_NAT
+
+    def _explains_something(self) -> bool:
+        """Return whether the best weights explain more than noise of the training episodes, which is memorized first."""
+        little = _SOMETHING
+        if any(
+            name.endswith("base_rate") for name in self.metrics
+        ):  # of a rare class the NLL is small, however well known
+            little = min(little, _RELATIVE_SOMETHING * self.metrics.get("val/local_nll", math.inf))
+        return self._explained() > little
 
     def _go_back(self, trainer: Trainer, pl_module: LightningModule, memorizes: bool) -> None:
         """Train on from the best weights, with more weight decay, or without any where it did not help.
@@ -241,6 +260,7 @@ class BestWeights(Callback):
             "worse": self._worse,
             "gave_up": self._gave_up,
             "train_gain": self._train_gain,
+            "train_gains": self._train_gains,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -251,7 +271,7 @@ class BestWeights(Callback):
         self._fallen, self._apart = state_dict["fallen"], state_dict["apart"]
         self.decay, self._worse = float(state_dict["decay"]), int(state_dict["worse"])
         self._gave_up = bool(state_dict["gave_up"])
-        self._train_gain = float(state_dict["train_gain"])
+        self._train_gain, self._train_gains = float(state_dict["train_gain"]), list(state_dict["train_gains"])
         growth = state_dict["growth"]
         self._growth = None if growth is None else (int(growth[0]), float(growth[1]))
 

@@ -15,6 +15,7 @@ from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from torch import Tensor
 
 from memup_lightning.callbacks import BestWeights, TargetRefresh, best_weights
+from memup_lightning.chunk import Chunk
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.memory import LSTM
 from memup_lightning.modules import MemUP
@@ -31,6 +32,10 @@ class Scripted(MemUP):
     """A model whose gains, of validation and of training, are given beforehand; it keeps the weights of each validation."""
 
     script: Sequence[tuple[float, ...]]
+    chunk_gains: Sequence[float] = ()  # of the training chunk of each update; () where they are not logged
+
+    def diagnostics(self, chunk: Chunk, memory: Tensor) -> dict[str, Tensor]:
+        return {"train/memory_gain": torch.tensor(self.chunk_gains[self.global_step])} if self.chunk_gains else {}
 
     def on_fit_start(self) -> None:
         super().on_fit_start()
@@ -39,7 +44,7 @@ class Scripted(MemUP):
     def end_evaluation(self, stage: str) -> None:
         val, train, *nll = self.script[min(self.global_step // EVERY, len(self.script)) - 1]
         self.log("val/memory_gain", val)
-        for name, x in zip(("val/nll", "val/local_nll"), nll, strict=False):
+        for name, x in zip(("val/nll", "val/local_nll", "val/base_rate"), nll, strict=False):
             self.log(name, x)
         log_now(self.trainer, {"train/memory_gain": train})
         self.weights[self.global_step] = {name: x.clone() for name, x in self.state_dict().items()}
@@ -52,17 +57,19 @@ def run(
     *callbacks: Callback,
     ckpt_path: Path | None = None,
     updates: int | None = None,
+    chunk_gains: Sequence[float] = (),
     **parts: Any,
 ) -> tuple[Trainer, Scripted]:
     seed_everything(1)
     data = CueData(length=10, num_train=16, num_val=4)
     model = Scripted(data.task, memory=partial(LSTM, hidden_size=4), **parts)
-    model.script = gains
+    model.script, model.chunk_gains = gains, chunk_gains
     last = ModelCheckpoint(folder, save_last=True, save_top_k=0, every_n_train_steps=1)
     trainer = quiet_trainer(
         updates or EVERY * len(gains),
         [best, TargetRefresh(settle=5), *callbacks, last],
         val_check_interval=EVERY,
+        log_every_n_steps=1 if chunk_gains else 50,
         check_val_every_n_epoch=None,
         enable_checkpointing=True,
         default_root_dir=folder,
@@ -231,6 +238,23 @@ def test_it_goes_back_where_training_episodes_alone_are_explained_as_before(
 ) -> None:
     best = BestWeights()
     run(tmp_path, gains, best)
+    assert best.decay == (0.3 if went else 0)
+
+
+@pytest.mark.parametrize(("local", "classes", "went"), [(0.1, True, True), (1.0, True, False), (0.1, False, False)])
+def test_of_a_rare_class_little_is_enough_to_go_back(tmp_path: Path, local: float, classes: bool, went: bool) -> None:
+    best = BestWeights()
+    base_rate = [0.99] if classes else []
+    run(tmp_path, [(0.4, 0.4, local - x, local, *base_rate) for x in (0.004, 0.002)], best)
+    assert best.decay == (0.3 if went else 0)
+
+
+@pytest.mark.parametrize(("later", "went"), [((0.2, 0.8), True), ((0.2, 0.4), False)])
+def test_the_gain_of_training_episodes_is_that_of_all_chunks_since_the_last_validation(
+    tmp_path: Path, later: Sequence[float], went: bool
+) -> None:
+    best = BestWeights()
+    run(tmp_path, [(0.4, 9.0, 0.5, 1.0), (0.1, 0.0, 0.7, 1.0)], best, chunk_gains=[0.7, 0.1, *later])
     assert best.decay == (0.3 if went else 0)
 
 
