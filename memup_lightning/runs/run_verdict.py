@@ -13,6 +13,8 @@ SUMMARY = "summary.json"
 _LEARNED_NOTHING = {
     "not_trained",
     "no_targets",
+    "no_outcomes",
+    "needs_no_memory",
     "rare_outcomes",
     "diverged",
     "memorized",
@@ -20,6 +22,9 @@ _LEARNED_NOTHING = {
     "undertrained",
     "uncertain",
     "blind",
+    "wrong_targets",
+    "noise",
+    "badly_scaled",
 }
 """Verdicts of runs whose memory may know nothing of the outcomes."""
 

@@ -50,9 +50,8 @@ def import_modules(names: Sequence[str]) -> None:
         try:
             importlib.import_module(name)
         except ImportError as error:
-            raise MemUPError(
-                f"imports={name}: cannot be imported ({error}); install it, or put its folder on PYTHONPATH"
-            ) from error
+            remedy = "leave out .py" if name.endswith(".py") else "install it, or put its folder on PYTHONPATH"
+            raise MemUPError(f"imports={name}: cannot be imported ({error}); {remedy}") from error
     trust(*names)
 
 

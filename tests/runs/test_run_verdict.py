@@ -32,6 +32,19 @@ def test_a_memory_that_learned_nothing_is_warned_of_once(tmp_path: Path, given: 
         weights_to_use(run)
 
 
+@pytest.mark.parametrize("name", ["needs_no_memory", "no_outcomes", "wrong_targets", "noise", "badly_scaled"])
+def test_a_memory_that_may_know_nothing_is_warned_of(tmp_path: Path, name: str) -> None:
+    with pytest.warns(UserWarning, match=r"So it is\."):
+        weights_to_use(ended(tmp_path, name))
+
+
+@pytest.mark.parametrize("name", ["explained", "partly_explained", "overfitted", "forgetting"])
+def test_a_memory_that_explains_something_is_not_warned_of(tmp_path: Path, name: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        weights_to_use(ended(tmp_path, name))
+
+
 def test_a_predictor_warns_too(tmp_path: Path) -> None:
     run = ended(tmp_path, "memorized")
     with (

@@ -245,3 +245,8 @@ def test_hyperparameters_that_contain_themselves_are_refused(ran: Path) -> None:
     kept["memory"]["init_args"]["again"] = kept["memory"]
     with pytest.raises(MemUPError, match="nested more than 32 deep"):
         build_module(MemUP, kept, "x.ckpt")
+
+
+def test_a_file_in_place_of_a_module_is_named() -> None:
+    with pytest.raises(MemUPError, match=r"imports=no_such\.py: .*; leave out \.py"):
+        trust.import_modules(["no_such.py"])
