@@ -150,3 +150,10 @@ def test_outcomes_that_are_rare_are_not_called_noise_alone() -> None:
     assert "three times as many others" in str(blind.try_first)
     for other in ({"rare": 0.3}, {"rare": None}, {"episodes_option": "num_train"}):  # frequent; numbers; made as wanted
         assert "rare" not in judge(run(HALF, **few | other))[0].sentence
+
+
+def test_a_gain_of_the_whole_validation_has_no_interval() -> None:
+    point = HALF.curve[0]
+    alone = replace(HALF, curve=(replace(point, gain=point.gain._replace(low=point.gain.mean, high=point.gain.mean)),))
+    assert "interval" in judge(run(HALF, history=STANDING))[0].sentence
+    assert "interval" not in judge(run(alone, history=STANDING))[0].sentence

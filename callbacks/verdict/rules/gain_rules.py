@@ -63,7 +63,7 @@ def overfitted(run: Measurements) -> Finding | None:
     if not apart and (run.best is None or not learned):
         return None
     held = explains_some(val) if run.best is not None else explains_some(val) or run.best_gain > SOME_BITS
-    option, longer = more_episodes(run), f"--trainer.max_steps={2 * max(1, run.updates)}"
+    option = more_episodes(run)
     numbers = {"episodes": run.episodes, "train": train.gain._asdict(), "val": val.gain._asdict()}
     if not held:
         return Finding(
@@ -72,9 +72,8 @@ def overfitted(run: Measurements) -> Finding | None:
             f"({_best(run)}): either the inputs do not hold what decides the outcomes, or the episodes are too few.",
             f"make more training episodes{option}"
             if run.episodes_option
-            else "check by hand in a few episodes that their inputs tell the outcomes apart; if they do, collect "
-            f"{4 * run.episodes:,} to {8 * run.episodes:,} training episodes (4 to 8 times as many), and train longer: "
-            f"{longer}",
+            else f"{_FEWER_INPUTS}; else check by hand in a few episodes that their inputs tell the outcomes apart; if "
+            f"they do, collect {4 * run.episodes:,} to {8 * run.episodes:,} training episodes (4 to 8 times as many)",
             numbers,
         )
     sentence = (

@@ -14,17 +14,17 @@ def how_much(run: Measurements, split: SplitMeasurement) -> str:
     """Format what the memory explains of the outcomes of some episodes, and where it was measured."""
     gain, where = split.gain, measured_at(run, split)
     if run.outcome == "class":
-        bits = f"{amount(gain.mean)} of {amount(split.surprise)} bits ({_interval(gain)}){where}"
+        bits = f"{amount(gain.mean)} of {amount(split.surprise)} bits{_interval(gain)}{where}"
         if not split.outlier_bits > _OUTLIERS * split.surprise:
             return bits
         return f"{bits}; sure and wrong predictions cost {amount(split.outlier_bits)} bits more than is counted"
     if split.explained < 0:
         larger = percent(-split.explained)
         than = "no smaller" if larger == "0%" else f"{larger} larger"
-        return f"{gain.mean:.2f} bits ({_interval(gain)}){where}, with a squared error {than} than without memory"
+        return f"{gain.mean:.2f} bits{_interval(gain)}{where}, with a squared error {than} than without memory"
     reference = constant_of(run) if split.local_is_worse else "the predictor without memory"
     share = f"{percent(split.explained)} of the squared error that {reference} leaves"
-    return f"{share}, {gain.mean:.2f} bits ({_interval(gain)}){where}"
+    return f"{share}, {gain.mean:.2f} bits{_interval(gain)}{where}"
 
 
 def more_episodes(run: Measurements) -> str:
@@ -44,7 +44,10 @@ def measured_at(run: Measurements, split: SplitMeasurement) -> str:
 
 
 def _interval(estimate: Estimate) -> str:
-    return f"95% interval {amount(estimate.low)} to {amount(estimate.high)}"
+    """Format the interval of an estimate that has one: the mean of a whole validation has none."""
+    if estimate.low == estimate.high:
+        return ""
+    return f" (95% interval {amount(estimate.low)} to {amount(estimate.high)})"
 
 
 def amount(x: float) -> str:
