@@ -165,9 +165,8 @@ class BestWeights(Callback):
     def _explains_something(self) -> bool:
         """Return whether the best weights explain more than noise of the training episodes, which is memorized first."""
         little = _SOMETHING
-        if any(
-            name.endswith("base_rate") for name in self.metrics
-        ):  # of a rare class the NLL is small, however well known
+        # Of a rare class the NLL is small, however well it is known.
+        if any(name.endswith("base_rate") for name in self.metrics):
             little = min(little, _RELATIVE_SOMETHING * self.metrics.get("val/local_nll", math.inf))
         return self._explained() > little
 

@@ -10,13 +10,12 @@ import torch
 from torch import Tensor
 
 from memup_lightning.callbacks.verdict.measuring.estimate import Estimate, FloatArray, bootstrap
-from memup_lightning.callbacks.verdict.measuring.measurements import WORSE
+from memup_lightning.callbacks.verdict.measuring.measurements import MIN_EPISODES, WORSE
 from memup_lightning.chunk import StepBatch
 from memup_lightning.modules import MemoryTask
 from memup_lightning.typing import BoolArray
 
 _OUTLIERS = 0.01  # probability of outcomes that a prediction rules out, in shares of their classes
-_FEWEST_EPISODES = 10  # whose states can be exchanged
 _STEPS_PER_CLASS = 10  # fewer do not tell how often a class is
 
 
@@ -152,7 +151,7 @@ def _of_other_episodes(states: Tensor, counts: BoolArray) -> Tensor | None:
     Returns:
         As ``states``; None where fewer than ten episodes have a step that counts.
     """
-    if counts.any(1).sum() < _FEWEST_EPISODES:
+    if counts.any(1).sum() < MIN_EPISODES:
         return None
     row, place = np.nonzero(counts)
     other = np.random.default_rng(0).permutation(len(row))

@@ -18,6 +18,8 @@ SOME_BITS = 0.05
 _SOME_SHARE = 0.05  # of it
 RARE = 0.05
 """Share of the outcomes that are not of the most frequent class, below which few targets have one."""
+MIN_EPISODES = 10
+"""Episodes below which a comparison over them tells nothing."""
 WORSE = 0.05
 """Share of what a constant leaves, by which a prediction is worse than it, at least."""
 _MAX_VALUE = 1e9  # of updates and gains that a trend can have
@@ -268,12 +270,12 @@ class Measurements:
                 ]
                 for name in ("above_constant", "over_others"):
                     if (estimate := plain[split][name]) is not None:
-                        plain[split][name] = dict(zip(("mean", "low", "high"), estimate, strict=True))
+                        plain[split][name] = _named(estimate, "mean")
                 for place in ("early", "late"):
                     if plain[split][place] is not None:
                         plain[split][place]["gain"] = _named(plain[split][place]["gain"])
         return plain
 
 
-def _named(estimate: tuple[float, float, float]) -> dict[str, float]:
-    return dict(zip(("gain", "low", "high"), estimate, strict=True))
+def _named(estimate: tuple[float, float, float], mean: str = "gain") -> dict[str, float]:
+    return dict(zip((mean, "low", "high"), estimate, strict=True))

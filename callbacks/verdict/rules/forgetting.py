@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from memup_lightning.callbacks.verdict.measuring.measurements import (
+    MIN_EPISODES,
     SOME_BITS,
     CurvePoint,
     Measurements,
@@ -13,8 +14,6 @@ from memup_lightning.callbacks.verdict.rules.gain_rules import EXPLAINED
 from memup_lightning.callbacks.verdict.rules.words import amount, more_episodes, steps
 
 _ERRORS = 3.0  # standard errors by which a state knows more than a later one: the best of several distances is compared
-MIN_EPISODES = 10
-"""Episodes that have both states of a comparison, at least."""
 _KEPT = 1000  # steps for which some cells of a fresh LSTM keep an input already
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from memup_lightning.callbacks.verdict.measuring.measurements import (
+    MIN_EPISODES,
     RARE,
     SOME_BITS,
     WORSE,
@@ -33,7 +34,6 @@ _FEWER_INPUTS = (
     "leave out inputs that cannot matter (--data.x names those that are read), since their noise is what is memorized"
 )
 _OVER_OTHERS = 0.2  # of the gain, that a state must explain beyond what one of another episode does
-_FEWEST_EPISODES = 10  # that tell whether a reference is poor
 _EXCESS = 0.2  # of the gain over a predictor, that its badness must be
 _ENOUGH_UPDATES = 2000  # before a memory counts as blind
 _FEW_EPISODES = 5000  # a memory that learned nothing from fewer may need more of them
@@ -156,7 +156,7 @@ def poor_reference(run: Measurements) -> Finding | None:
     ):
         return None
     counted = val.gain.mean + (val.excess_bits if run.outcome == "class" else 0.0)  # the gain over that predictor
-    if val.episodes < _FEWEST_EPISODES or not val.excess_bits > _EXCESS * counted:
+    if val.episodes < MIN_EPISODES or not val.excess_bits > _EXCESS * counted:
         return None
     ours = "The verdict is" if run.outcome == "class" else "The share of the verdict is"
     theirs = "the memory gain of validations" if run.outcome == "class" else "all bits"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from memup_lightning.callbacks.verdict.measuring.measurements import CurvePoint, Measurements
+from memup_lightning.callbacks.verdict.measuring.measurements import MIN_EPISODES, CurvePoint, Measurements
 from memup_lightning.callbacks.verdict.rules.finding import Finding
-from memup_lightning.callbacks.verdict.rules.forgetting import MIN_EPISODES, forgetting
+from memup_lightning.callbacks.verdict.rules.forgetting import forgetting
 from memup_lightning.callbacks.verdict.rules.gain_rules import is_of_memory, worse_than_constant
 from memup_lightning.callbacks.verdict.rules.words import steps
 
