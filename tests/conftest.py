@@ -40,12 +40,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
 
 
+def subclasses(of: type[object]) -> Iterator[type[object]]:
+    """All classes below a class."""
+    for each in of.__subclasses__():
+        yield each
+        yield from subclasses(each)
+
+
 @pytest.fixture(autouse=True, scope="module")
-def _no_module_imported_twice() -> Iterator[None]:
-    """A module that was imported again leaves two classes of one name, and short class names are ambiguous from then on."""
+def _no_class_made_twice() -> Iterator[None]:
+    """Short class names are ambiguous once there are two classes of one name: of a module imported again, or of a trace."""
     yield
-    encoders = [x for x in torch.nn.Module.__subclasses__() if x.__name__ == "StepEncoder"]
-    assert len(encoders) <= 1, f"a test of this file imported the package again: {encoders}"
+    encoders = [x for x in set(subclasses(torch.nn.Module)) if x.__name__ == "StepEncoder"]
+    assert len(encoders) <= 1, f"a test of this file left several classes of one name: {encoders}"
 
 
 @pytest.fixture(autouse=True)

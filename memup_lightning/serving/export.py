@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import json
 import logging
@@ -57,6 +58,8 @@ def export(predictor: Predictor, path: str | Path, format: Format = "onnx") -> P
         reason = (str(first).strip().splitlines() or [type(first).__name__])[0]
         others = ", ".join(name for name in get_args(Format) if name != format)
         raise MemUPError(f"a model with {core} cannot be exported as {format} ({reason:.200}); try {others}") from error
+    finally:
+        gc.collect()  # torch.export traces by subclasses of the same names, with which short names in configs are ambiguous
     Path(f"{path}.json").write_text(json.dumps(describe(predictor, step, format), indent=2) + "\n")
     return path
 

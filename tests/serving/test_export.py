@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Callable
 from functools import partial
@@ -10,16 +11,18 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from memup_lightning import MemUP, Predictor
 from memup_lightning.cli.export import export_model
 from memup_lightning.cli.main import main
 from memup_lightning.exceptions import MemUPError
+from memup_lightning.models.encoders import StepEncoder
 from memup_lightning.models.memory import LSTM, RMT, GTrXL
 from memup_lightning.serving.export import Format, export
 from memup_lightning.serving.exported_step import state_tensors
 from memup_lightning.specs import FieldSpec, TaskSpec
+from tests.conftest import subclasses
 from tests.models.memory import cores
 
 FIELDS = {"x": FieldSpec((3,)), "mode": FieldSpec((), "int64", "token", 4)}
@@ -103,6 +106,19 @@ def test_numbers_have_their_interval_and_the_description_says_what_tensors_mean(
     assert said["outputs"][:4] == ["value", "lower", "upper", "memory"]
     assert said["initial"]["history_mode"] == {"dtype": "int64", "shape": [1], "values": [-1]}
     assert said["interval"] == 0.9
+
+
+@pytest.mark.parametrize("format", ["pt2", "onnx"])
+def test_short_class_names_are_understood_after_an_export(format: Format, tmp_path: Path) -> None:
+    if format == "onnx":
+        pytest.importorskip("onnxscript")
+    gc.disable()
+    try:
+        export(predictor("LSTM"), tmp_path / "step", format)
+        found = [x for x in set(subclasses(nn.Module)) if x.__name__ == "StepEncoder"]
+    finally:
+        gc.enable()
+    assert found == [StepEncoder]
 
 
 def test_the_command_exports_a_run_and_refuses_what_it_cannot(
