@@ -29,7 +29,7 @@ from tests.callbacks.made_runs import (
     unsure,
 )
 
-REMARKS = ("reach", "restored", "poor_reference")
+REMARKS = ("reach", "restored", "poor_reference", "worse_than_local")
 CASES: dict[str, Measurements] = {
     "no_targets": run(NOTHING, awaits_selection=True, updates=100),
     "no_outcomes": run(None),
@@ -259,6 +259,7 @@ runs = st.builds(
     awaits_validation=st.booleans(),
     train_gains=st.lists(st.floats(), max_size=8).map(tuple),
     memory=st.none() | st.just(("LSTM", 64)),
+    nll_everywhere=st.none() | st.tuples(numbers, numbers),
 )
 
 

@@ -89,6 +89,9 @@ def test_four_episodes_are_memorized_and_the_run_ends_without_a_loss(tmp_path: P
     val = verdict.measurements.val
     assert val.gain.mean - val.outlier_bits == pytest.approx(max(gains), abs=0.01)
     assert best.restored
+    of_best = best.metrics["val/nll"], best.metrics["val/local_nll"]
+    assert verdict.measurements.nll_everywhere == pytest.approx(of_best)
+    assert ("worse_than_local" in names(verdict)) == (of_best[0] > 1.05 * of_best[1])
 
 
 def test_a_checkpoint_that_is_at_its_last_update_says_that_nothing_was_trained(tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ _MAX_SECONDS = 5.0  # of a split; steps that are not reached by then are left ou
 _APART = 4  # the last third of the steps must be so many times later than the first
 _TINY = 1e-30  # squares of small outcomes are small
 _RARE = 20  # range of an input in spreads, above which it is seldom other than usual
+_NLLS = {"val/nll", "val/local_nll"}
 _KNOWN_ERROR = 0.05  # bits: a context cluster of less is noise, if that is certain
 
 
@@ -101,6 +102,7 @@ def measure(
         input_spread=spread,
         rare=rare,
         uncertain_everywhere=None if everywhere is None else everywhere.uncertain,
+        nll_everywhere=(logged["val/nll"], logged["val/local_nll"]) if logged.keys() >= _NLLS else None,
         outcome_problem=model.outcome_problem(),
         memory=_memory_size(model),
         fell=fell,

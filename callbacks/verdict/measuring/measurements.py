@@ -155,6 +155,8 @@ class Measurements:
             are numbers, or nothing was logged.
         uncertain_everywhere: share of the outcomes' own entropy or variance that is left without memory at all steps
             that the last validation evaluated; None: not known.
+        nll_everywhere: NLL with and without memory at all steps that the last validation evaluated, in nats, of the
+            weights that the run ends with; None: not known.
         outcome_problem: why outcomes of this range cannot be distinguished; None where they can.
         best: updates and memory gain of the validation whose weights the run ends with; None: its last weights.
         episodes_option: option of the data that sets the number of training episodes; None where there is none.
@@ -184,6 +186,7 @@ class Measurements:
     input_spread: float | None = None
     rare: float | None = None
     uncertain_everywhere: float | None = None
+    nll_everywhere: tuple[float, float] | None = None
     outcome_problem: str | None = None
     best: tuple[int, float] | None = None
     episodes_option: str | None = None

@@ -21,6 +21,7 @@ from memup_lightning.callbacks.verdict.rules.gain_rules import (
 )
 from memup_lightning.callbacks.verdict.rules.reach import reach
 from memup_lightning.callbacks.verdict.rules.words import amount, how_much, measured_at, numbers_of, percent, spread_of
+from memup_lightning.callbacks.verdict.rules.worse_than_local import worse_than_local
 
 _DIVERGED_BITS = 1e4
 _MIN_RECALL = 0.5
@@ -212,4 +213,4 @@ _RULES: tuple[Callable[[Measurements], Finding | None], ...] = (
     _noise,
 )
 """In the order in which they decide the verdict."""
-_REMARKS = poor_reference, restored, reach  # beside a verdict, never one
+_REMARKS = worse_than_local, poor_reference, restored, reach  # beside a verdict, never one

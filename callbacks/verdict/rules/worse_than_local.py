@@ -1,0 +1,42 @@
+"""Remark on predictions that are worse with memory than without, over all steps that validations evaluate."""
+
+from __future__ import annotations
+
+import math
+
+from memup_lightning.callbacks.verdict.measuring.measurements import SOME_BITS, WORSE, Measurements
+from memup_lightning.callbacks.verdict.rules.finding import Finding
+from memup_lightning.callbacks.verdict.rules.gain_rules import explains_some, worse_than_constant
+
+_MANY_TARGETS = 4  # times as many
+
+
+def worse_than_local(run: Measurements) -> Finding | None:
+    """Say that the weights with which the run ends predict clearly worse with memory than without it.
+
+    The gain is measured at targets, or at a few steps of each episode: a memory can help there, and do harm elsewhere.
+    """
+    if run.val is None or run.nll_everywhere is None or run.awaits_selection or worse_than_constant(run) is not None:
+        return None
+    ours, local = run.nll_everywhere
+    lost = ours - local
+    enough = SOME_BITS * math.log(2)
+    if run.outcome == "class":  # of a rare one the NLL is small; of numbers it is a density, which has no zero
+        enough = min(enough, WORSE * local)
+    if not (math.isfinite(lost) and lost > enough):
+        return None
+    sentence = (
+        f"Over all steps that validations evaluate, predictions with memory are worse than without: val/nll is {ours:.3g}, "
+        f"val/local_nll {local:.3g}."
+    )
+    if not explains_some(run.val):
+        sentence += " The local context alone predicts better."
+    elif run.steps == "targets" and run.needs_targets:
+        option = f"--data.init_args.selector.init_args.num_targets={_MANY_TARGETS * max(1, run.num_targets)}"
+        sentence += (
+            " The memory helps at the targets alone: mark the steps whose predictions are needed (eval_at, eval_mask), or "
+            f"select more targets ({option})."
+        )
+    else:
+        sentence += " Sure and wrong ones cost more than the others gain: give more training episodes, or fewer inputs."
+    return Finding("worse_than_local", sentence, None, {"nll": ours, "local_nll": local})
