@@ -20,6 +20,28 @@ def test_more_updates_are_proposed_only_where_the_gain_may_still_rise() -> None:
     assert run(HALF, history=short).standing_since() is None
 
 
+def test_the_rest_is_called_noise_only_as_far_as_training_episodes_allow_it() -> None:
+    soon = STANDING[:5]
+    gains = (0.1, 0.2, 0.31, 0.4, 0.52)
+    rising = judge(run(HALF, history=soon, train_gains=gains))[0]
+    assert rising.name == "partly_explained"
+    assert "rises, from 0.20 bits at update 1,000 to 0.52 at update 2,500: a part of the rest is not" in rising.sentence
+    assert "--trainer.max_steps=10000" in str(rising.try_first)
+    swinging = judge(run(HALF, history=soon, train_gains=(0.5, 0.4, 0.5, 0.45, 0.5)))[0]
+    assert "The rest may be noise, or not learned yet." in swinging.sentence
+    higher = judge(run(HALF, split(0.59), history=soon))[0]
+    assert "In training episodes it explains 0.59 bits" in higher.sentence
+    assert "give more training episodes" in str(higher.try_first)
+    assert "not learned yet, at least" in judge(run(HALF, history=RISING, best=(5000, 0.5), fell=True))[0].sentence
+
+
+def test_a_gain_that_stands_names_what_training_episodes_gain_more() -> None:
+    found = judge(run(HALF, split(0.59), history=STANDING, memory=("LSTM", 64)))[0]
+    assert "needs more training episodes" in found.sentence
+    assert found.sentence.endswith("In training episodes it explains 0.59 bits.")
+    assert "give more training episodes" in str(found.try_first)
+
+
 def test_a_gain_that_may_rise_within_its_noise_does_not_stand() -> None:
     noisy = tuple((500.0 * n, 0.4 + 0.3 * (-1) ** n) for n in range(1, 21))
     assert run(HALF, history=noisy).standing_since() is None

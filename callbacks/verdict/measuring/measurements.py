@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 
-from memup_lightning.callbacks.verdict.measuring.estimate import Estimate, FloatArray
+from memup_lightning.callbacks.verdict.measuring.estimate import Estimate
+from memup_lightning.callbacks.verdict.measuring.trend import MAX_VALUE, MIN_RISE, Rise, finite, rise, standing_since
 
-_MIN_EVALUATIONS = 4  # for a trend
-_MIN_RISE = 0.05  # bits
-_LONG = 2000  # updates without a rise, at least, after which a gain counts as standing
 _CLEAR_BITS = 0.3  # of training episodes, whenever they were learned
 SOME_BITS = 0.05
 """Gain below which there is none, unless it is a share of what is uncertain, which rare outcomes leave small."""
@@ -22,7 +20,6 @@ MIN_EPISODES = 10
 """Episodes below which a comparison over them tells nothing."""
 WORSE = 0.05
 """Share of what a constant leaves, by which a prediction is worse than it, at least."""
-_MAX_VALUE = 1e9  # of updates and gains that a trend can have
 
 
 @dataclass(frozen=True)
@@ -49,15 +46,6 @@ class CurvePoint:
     def at_once(self) -> float:
         """Gain of distance 0 at the same steps."""
         return self.gain.mean - self.change.mean
-
-
-class Rise(NamedTuple):
-    """Rise of the memory gain from one validation to the last one: their updates, and their gains in bits."""
-
-    begin: float
-    lowest: float
-    end: float
-    highest: float
 
 
 @dataclass(frozen=True)
@@ -199,66 +187,31 @@ class Measurements:
         """Highest gain of any validation and of the measurement, in bits."""
         gains = [gain for _, gain in (*self.history, *([self.best] if self.best else []))]
         measured = [] if self.val is None else [self.val.gain.mean]
-        return max((x for x in (*gains, *measured) if abs(x) < _MAX_VALUE), default=-np.inf)
+        return max((x for x in (*gains, *measured) if abs(x) < MAX_VALUE), default=-np.inf)
 
     @property
     def learned_training_episodes(self) -> bool:
         """Whether the gain in training episodes grew; True where that is not known."""
         gains = np.array(self.train_gains, float)
-        gains = gains[np.abs(gains) < _MAX_VALUE]
+        gains = gains[np.abs(gains) < MAX_VALUE]
         third = len(gains) // 3
         if not third:
             return True
         last = gains[-third:].mean()
-        return bool(last - gains[:third].mean() > 2 * _MIN_RISE or last > _CLEAR_BITS)
+        return bool(last - gains[:third].mean() > 2 * MIN_RISE or last > _CLEAR_BITS)
 
     def rise(self) -> Rise | None:
-        """Return how the gain rose over the last half of the updates, or since the first validation of a trend; None where
-        no rise is certain, and where it has stood still since."""
-        if (trend := self._trend(2)) is None or self.standing_since() is not None:
-            return None
-        slope, error, y = trend
-        if not slope > max(_MIN_RISE, 2 * error, 0.05 * abs(float(y[-1]))):
-            return None
-        rows = self._evaluations()
-        half = rows[rows[:, 0] <= rows[-1, 0] / 2][-1:]
-        begins = [row for row in (*half, rows[-len(y)]) if row[1] < rows[-1, 1]]
-        return Rise(*begins[0].tolist(), *rows[-1].tolist()) if begins else None
+        """Return how the gain rose over the last half of the updates; None where no rise is certain, or it stands still."""
+        return None if self.standing_since() is not None else rise(finite(self.history))
+
+    def train_rise(self) -> Rise | None:
+        """Return how the gain in training episodes rose, in the same way; None where it is not known either."""
+        updates = [x for x, _ in self.history[max(0, len(self.history) - len(self.train_gains)) :]]
+        return rise(finite(list(zip(updates, self.train_gains[-len(updates) :], strict=True)) if updates else []))
 
     def standing_since(self) -> int | None:
         """Return the update since which the gain has not risen, for a third of the run; None where it may have."""
-        rows = self._evaluations()
-        for part in (2, 3):
-            if len(rows) < part * _MIN_EVALUATIONS or (trend := self._trend(part)) is None:
-                continue
-            slope, error, y = trend
-            small = min(2 * _MIN_RISE, 0.2 * float(np.abs(y).max()))  # there may not be more to gain
-            if slope + 2 * error > max(small, 0.1 * abs(float(y.mean()))):
-                continue
-            since = float(rows[int(np.argmax(rows[:, 1] >= y.mean() - y.std())), 0])  # one of the last is as high
-            if rows[-1, 0] - since >= max(_LONG, rows[-1, 0] / 3):
-                return int(since)
-        return None
-
-    def _evaluations(self) -> FloatArray:
-        """Return updates and gain of the validations, ``[n, 2]``."""
-        rows = np.array(self.history, float).reshape(-1, 2)
-        finite: FloatArray = rows[(np.abs(rows) < _MAX_VALUE).all(1)]
-        return finite
-
-    def _trend(self, part: int) -> tuple[float, float, FloatArray] | None:
-        """Return how much the gain changed over the last half or third of the validations, the standard error of that, and
-        their gains."""
-        rows = self._evaluations()
-        rows = rows[-max(_MIN_EVALUATIONS, len(rows) // part) :]
-        if len(rows) < _MIN_EVALUATIONS or rows[-1, 0] - rows[0, 0] < 1:
-            return None
-        x, y = rows.T
-        x = (x - x.mean()) / (x[-1] - x[0])
-        slope = float(x @ (y - y.mean()) / (x @ x))
-        left = y - y.mean() - slope * x
-        error = float(np.sqrt((left @ left) / (len(x) - 2) / (x @ x)))
-        return slope, error, y
+        return standing_since(finite(self.history))
 
     def to_dict(self) -> dict[str, Any]:
         """Convert to plain values, as ``summary.json`` has them."""

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from memup_lightning.callbacks.verdict.measuring.measurements import (
     MIN_EPISODES,
-    RARE,
     SOME_BITS,
     WORSE,
     Measurements,
@@ -20,7 +17,6 @@ from memup_lightning.callbacks.verdict.rules.words import (
     measured_at,
     more_episodes,
     numbers_of,
-    rounded_up,
     spread_of,
 )
 
@@ -30,13 +26,12 @@ NOTHING_UNCERTAIN = 0.05
 """Share of the outcomes' own entropy or variance, up to which nothing is uncertain."""
 _SOME_SHARE = 0.2  # of the squared error: a few errors can cost more bits than all others gain
 _OVERFITTED_BITS = 0.1  # gain in training episodes above that in others, at least
-_FEWER_INPUTS = (
+FEWER_INPUTS = (
     "leave out inputs that cannot matter (--data.x names those that are read), since their noise is what is memorized"
 )
+"""Advice against memorizing."""
 _OVER_OTHERS = 0.2  # of the gain, that a state must explain beyond what one of another episode does
 _EXCESS = 0.2  # of the gain over a predictor, that its badness must be
-_ENOUGH_UPDATES = 2000  # before a memory counts as blind
-_FEW_EPISODES = 5000  # a memory that learned nothing from fewer may need more of them
 
 
 def unexplained(run: Measurements) -> SplitMeasurement | None:
@@ -72,7 +67,7 @@ def overfitted(run: Measurements) -> Finding | None:
             f"({_best(run)}): either the inputs do not hold what decides the outcomes, or the episodes are too few.",
             f"make more training episodes{option}"
             if run.episodes_option
-            else f"{_FEWER_INPUTS}; else check by hand in a few episodes that their inputs tell the outcomes apart; if "
+            else f"{FEWER_INPUTS}; else check by hand in a few episodes that their inputs tell the outcomes apart; if "
             f"they do, collect {4 * run.episodes:,} to {8 * run.episodes:,} training episodes (4 to 8 times as many)",
             numbers,
         )
@@ -87,7 +82,7 @@ def overfitted(run: Measurements) -> Finding | None:
             f"then ({_best(run, named=True)})."
         )
     more = f"give more training episodes{option}"
-    return Finding("overfitted", sentence, more if run.episodes_option else f"{_FEWER_INPUTS}; else {more}", numbers)
+    return Finding("overfitted", sentence, more if run.episodes_option else f"{FEWER_INPUTS}; else {more}", numbers)
 
 
 def _best(run: Measurements, named: bool = False) -> str:
@@ -184,95 +179,4 @@ def restored(run: Measurements) -> Finding | None:
         f"{_best(run, named=True)}. They are those of the lowest val/nll, which counts all evaluated steps.",
         None,
         {"updates": run.best[0], "gain": run.best[1]},
-    )
-
-
-def rest(run: Measurements) -> Finding:
-    """Return the verdict where no other rule has one."""
-    assert run.val is not None  # or there were no outcomes
-    val = run.val
-    if explains_some(val):
-        return _partly_explained(run, val)
-    of_memory = is_of_memory(val)
-    if run.updates < _ENOUGH_UPDATES:
-        return Finding(
-            "undertrained",
-            f"The memory explains nothing {'for certain ' if val.gains and of_memory else ''}yet, after {run.updates:,} "
-            "updates.",
-            f"continue: --ckpt_path last --trainer.max_steps={max(2 * _ENOUGH_UPDATES, 4 * run.updates)}",
-            {"updates": run.updates, "gain": val.gain.mean},
-        )
-    if val.gains and of_memory:
-        return Finding(
-            "uncertain",
-            f"The memory explains nothing for certain: {how_much(run, val)}.",
-            "give more validation episodes",
-            numbers_of(val),
-        )
-    whole = rounded_up(run.longest)
-    short, ratio = run.chunk_length < run.longest and whole <= 1000, whole / max(1, run.chunk_length)
-    few = f". If that is not enough, make more than the {run.episodes:,} training episodes too."
-    more = few if run.episodes < _FEW_EPISODES else ""
-    rare = _rarity(run)
-    if short:
-        advice = (
-            f"start again with gradients that cross whole episodes: --data.init_args.chunk_length={whole}; an update then "
-            f"takes up to {ratio:.{int(ratio < 10)}f} times as long{more}"
-        )
-    elif rare is not None:
-        advice = rare.advice
-    else:
-        advice = "check by hand that the inputs of the memory tell the outcomes apart, on short episodes first" + more
-    return Finding(
-        "blind",
-        f"The memory explains nothing, in training and validation episodes alike ({how_much(run, val)}"
-        f"{'' if of_memory else ', and the state of another episode explains as much'}): the inputs do not hold what "
-        f"decides the outcomes, the outcomes are noise, {rare.why if rare else 'or'} nothing of it was found.",
-        advice,
-        {"gain": val.gain._asdict(), "updates": run.updates},
-    )
-
-
-class _Rarity(NamedTuple):
-    why: str
-    advice: str
-
-
-def _rarity(run: Measurements) -> _Rarity | None:
-    """Say what rare classes do to training, and what to do; None where no class is rare, or episodes cannot be chosen."""
-    if not run.rare or run.rare >= RARE or run.episodes_option is not None:
-        return None
-    return _Rarity(
-        f"too rare to be learned so soon ({100 * run.rare:.2g}% of the outcomes are not of the most frequent class), or",
-        f"{_FEWER_INPUTS}; if few training episodes have the rare outcome, train on those and on three times as many "
-        "others, and validate on episodes as they occur: probabilities are then too high, but rank as well; else train "
-        "longer",
-    )
-
-
-def _partly_explained(run: Measurements, val: SplitMeasurement) -> Finding:
-    part = f"The memory explains a part of the outcomes: {how_much(run, val)}."
-    since, numbers = run.standing_since(), numbers_of(val)
-    if since is None:
-        return Finding(
-            "partly_explained",
-            f"{part} The rest may be noise, or not learned yet.",
-            f"train longer: --ckpt_path last --trainer.max_steps={2 * max(1, run.updates)}",
-            numbers,
-        )
-    cause, advice = "probably noise, or", None
-    if (rare := _rarity(run)) is not None:
-        cause, advice = f"noise, {rare.why}", rare.advice
-    elif run.memorized:
-        cause, advice = "noise, or needs more training episodes, or", f"give more training episodes{more_episodes(run)}"
-    elif run.memory is not None:
-        name, size = run.memory
-        option = f"--model.init_args.memory={name} --model.init_args.memory.hidden_size={2 * size}"
-        advice = f"if the rest should be no noise, start again with a wider memory: {option}"
-    return Finding(
-        "partly_explained",
-        f"{part} The gain has not risen since update {since:,} of {run.updates:,}: the rest is {cause} out of reach of "
-        "this memory.",
-        advice,
-        numbers | {"standing_since": since},
     )

@@ -14,12 +14,12 @@ from memup_lightning.callbacks.verdict.rules.gain_rules import (
     is_of_memory,
     overfitted,
     poor_reference,
-    rest,
     restored,
     unexplained,
     worse_than_constant,
 )
 from memup_lightning.callbacks.verdict.rules.reach import reach
+from memup_lightning.callbacks.verdict.rules.rest import rest
 from memup_lightning.callbacks.verdict.rules.words import amount, how_much, measured_at, numbers_of, percent, spread_of
 from memup_lightning.callbacks.verdict.rules.worse_than_local import worse_than_local
 

@@ -1,0 +1,123 @@
+"""Verdict of a run that no other rule judges: nothing is explained, nothing for certain, or a part."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from memup_lightning.callbacks.verdict.measuring.measurements import RARE, Measurements, SplitMeasurement
+from memup_lightning.callbacks.verdict.rules.finding import Finding
+from memup_lightning.callbacks.verdict.rules.gain_rules import FEWER_INPUTS, explains_some, is_of_memory
+from memup_lightning.callbacks.verdict.rules.words import amount, how_much, more_episodes, numbers_of, rounded_up
+
+_ENOUGH_UPDATES = 2000  # before a memory counts as blind
+_FEW_EPISODES = 5000  # a memory that learned nothing from fewer may need more of them
+
+
+def rest(run: Measurements) -> Finding:
+    """Return the verdict where no other rule has one."""
+    assert run.val is not None  # or there were no outcomes
+    val = run.val
+    if explains_some(val):
+        return _partly_explained(run, val)
+    of_memory = is_of_memory(val)
+    if run.updates < _ENOUGH_UPDATES:
+        return Finding(
+            "undertrained",
+            f"The memory explains nothing {'for certain ' if val.gains and of_memory else ''}yet, after {run.updates:,} "
+            "updates.",
+            f"continue: --ckpt_path last --trainer.max_steps={max(2 * _ENOUGH_UPDATES, 4 * run.updates)}",
+            {"updates": run.updates, "gain": val.gain.mean},
+        )
+    if val.gains and of_memory:
+        return Finding(
+            "uncertain",
+            f"The memory explains nothing for certain: {how_much(run, val)}.",
+            "give more validation episodes",
+            numbers_of(val),
+        )
+    whole = rounded_up(run.longest)
+    short, ratio = run.chunk_length < run.longest and whole <= 1000, whole / max(1, run.chunk_length)
+    few = f". If that is not enough, make more than the {run.episodes:,} training episodes too."
+    more = few if run.episodes < _FEW_EPISODES else ""
+    rare = _rarity(run)
+    if short:
+        advice = (
+            f"start again with gradients that cross whole episodes: --data.init_args.chunk_length={whole}; an update then "
+            f"takes up to {ratio:.{int(ratio < 10)}f} times as long{more}"
+        )
+    elif rare is not None:
+        advice = rare.advice
+    else:
+        advice = "check by hand that the inputs of the memory tell the outcomes apart, on short episodes first" + more
+    return Finding(
+        "blind",
+        f"The memory explains nothing, in training and validation episodes alike ({how_much(run, val)}"
+        f"{'' if of_memory else ', and the state of another episode explains as much'}): the inputs do not hold what "
+        f"decides the outcomes, the outcomes are noise, {rare.why if rare else 'or'} nothing of it was found.",
+        advice,
+        {"gain": val.gain._asdict(), "updates": run.updates},
+    )
+
+
+class _Rarity(NamedTuple):
+    why: str
+    advice: str
+
+
+def _rarity(run: Measurements) -> _Rarity | None:
+    """Say what rare classes do to training, and what to do; None where no class is rare, or episodes cannot be chosen."""
+    if not run.rare or run.rare >= RARE or run.episodes_option is not None:
+        return None
+    return _Rarity(
+        f"too rare to be learned so soon ({100 * run.rare:.2g}% of the outcomes are not of the most frequent class), or",
+        f"{FEWER_INPUTS}; if few training episodes have the rare outcome, train on those and on three times as many "
+        "others, and validate on episodes as they occur: probabilities are then too high, but rank as well; else train "
+        "longer",
+    )
+
+
+def _partly_explained(run: Measurements, val: SplitMeasurement) -> Finding:
+    part = f"The memory explains a part of the outcomes: {how_much(run, val)}."
+    since, numbers = run.standing_since(), numbers_of(val)
+    grows = _of_training_episodes(run, val)
+    episodes = f"give more training episodes{more_episodes(run)}"
+    if since is None:
+        advice: str | None = f"train longer: --ckpt_path last --trainer.max_steps={2 * max(1, run.updates)}"
+        words = "The rest may be noise, or not learned yet."
+        if run.rise() is not None:
+            words = "The gain still rises: the rest is not learned yet, at least a part of it."
+        elif run.train_rise() is not None:
+            words = f"{grows}: a part of the rest is not learned yet, or is memorized there."
+        elif grows:
+            words, advice = f"{grows}: the rest may be noise, or need more training episodes.", episodes
+        return Finding("partly_explained", f"{part} {words}", advice, numbers)
+    cause, advice = "probably noise, or", None
+    if (rare := _rarity(run)) is not None:
+        cause, advice = f"noise, {rare.why}", rare.advice
+    elif run.memorized or grows:
+        cause, advice = "noise, or needs more training episodes, or", episodes
+    elif run.memory is not None:
+        name, size = run.memory
+        option = f"--model.init_args.memory={name} --model.init_args.memory.hidden_size={2 * size}"
+        advice = f"if the rest should be no noise, start again with a wider memory: {option}"
+    more = f" {grows}." if grows else ""
+    return Finding(
+        "partly_explained",
+        f"{part} The gain has not risen since update {since:,} of {run.updates:,}: the rest is {cause} out of reach of "
+        f"this memory.{more}",
+        advice,
+        numbers | {"standing_since": since},
+    )
+
+
+def _of_training_episodes(run: Measurements, val: SplitMeasurement) -> str:
+    """Say that more is explained of training episodes, or more and more, where that is certain."""
+    if (rise := run.train_rise()) is not None:
+        return (
+            f"In training episodes the gain still rises, from {amount(rise.lowest)} bits at update {rise.begin:,.0f} to "
+            f"{amount(rise.highest)} at update {rise.end:,.0f}"
+        )
+    train = run.train
+    if train is None or not train.explains or train.gain.low <= val.gain.high:
+        return ""
+    return f"In training episodes it explains {amount(train.gain.mean)} bits"
