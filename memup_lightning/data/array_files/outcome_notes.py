@@ -7,14 +7,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from memup_lightning.data.array_files.columns import whole_from_zero
+from memup_lightning.data.array_files.input_notes import input_notes
 from memup_lightning.data.array_files.layout import Array, UserEpisodes
 from memup_lightning.data.array_files.spellings import spelling_notes
 from memup_lightning.data.episodes import HAS_OUTCOME
 from memup_lightning.specs import FieldType
 from memup_lightning.typing import BoolArray
 
-_FEWEST = 32  # outcomes that an input is compared with
-_MAX_PAIRS = 10_000  # of components of x and y that are compared
 _CLASS_NUMBERS = {
     False: "y.argmax(-1)",
     True: "give a column of them as y (pandas: table[columns].to_numpy().argmax(1) of several columns)",
@@ -30,7 +29,7 @@ def outcome_notes(user: UserEpisodes, y: str, episode: str, y_type: FieldType | 
         y_type: of the outcome, where the user gave one.
     """
     return [
-        *_input_notes(user, y),
+        *input_notes(user, y, _exists(user)),
         *_type_notes(user, y, y_type),
         *spelling_notes(y, user.y_names),
         *_label_notes(user, y, episode),
@@ -47,40 +46,6 @@ def _outcomes(user: UserEpisodes) -> Array:
     """Return the outcomes that exist."""
     exists = user.flags.get(HAS_OUTCOME)
     return user.y if exists is None else user.y[exists]
-
-
-def _input_notes(user: UserEpisodes, y: str) -> Iterator[str]:
-    """Point out inputs that are the outcome under another name."""
-    outcomes = _outcomes(user)
-    if len(outcomes) < _FEWEST or (outcomes == outcomes[0]).all():  # few are equal by chance
-        return
-    exists = _exists(user)
-    names = list(_numbers_equal_to(outcomes, user, exists)) if not user.y_names else []
-    number = {name: code for code, name in enumerate(user.y_names)}
-    for name, text in user.texts.items() if number else ():
-        codes = np.array([*(number.get(value, -1) for value in text.values), -1])  # the last one of missing text
-        if (codes[text.codes[exists]] == outcomes).all():
-            names.append(name)
-    for name in names:
-        yield (
-            f"{name!r} of x is {y!r}, the outcome, at all {len(outcomes):,} steps that have one: the local context reads "
-            "what is to be predicted; leave it out of x, or give the value of the step before"
-        )
-
-
-def _numbers_equal_to(outcomes: Array, user: UserEpisodes, exists: BoolArray) -> Iterator[str]:
-    """Yield the components of x, not of images, that are a component of the outcomes at the steps that have one."""
-    if user.x is None or user.x.ndim > 2:
-        return
-    columns, wanted = (a.reshape(len(a), -1).T for a in (user.x, outcomes))
-    if len(columns) * len(wanted) > _MAX_PAIRS:
-        return
-    first = np.flatnonzero(exists)[:_FEWEST]  # which decide nearly always
-    for number, column in enumerate(columns):
-        for outcome in wanted:
-            if (column[first] == outcome[:_FEWEST]).all() and (column[exists] == outcome).all() and np.ptp(outcome):
-                yield user.x_names[number] if user.x_names else f"x[{number}]"
-                break
 
 
 def _type_notes(user: UserEpisodes, y: str, y_type: FieldType | None) -> Iterator[str]:
