@@ -11,7 +11,8 @@ from memup_lightning.models.encoders import StepEncoder
 from memup_lightning.specs import FieldSpec
 from memup_lightning.typing import Arrays
 
-_FAR = 5.0  # spreads; encoders read numbers beyond on a logarithmic scale
+FAR = 5.0
+"""Spreads beyond which a number is far; encoders read numbers beyond on a logarithmic scale."""
 _MOST = 0.5  # share of the steps
 _FEW = 16  # steps that tell nothing
 
@@ -33,12 +34,17 @@ def far_inputs(encoder: nn.Module, fields: Mapping[str, FieldSpec], values: Arra
         columns = values[name].reshape(len(values[name]), -1).T.astype(np.float64)
         centers, scales = standardizer.center.tolist(), standardizer.scale.tolist()
         for number, (column, center, scale) in enumerate(zip(columns, centers, scales, strict=True)):
-            share = float((np.abs(column - center) > _FAR * scale).mean())
+            share = float((np.abs(column - center) > FAR * scale).mean())
             if share > _MOST:
-                label = fields[name].names[number] if fields[name].names else f"{name}[{number}]"
+                label = component_name(fields[name], name, number)
                 said.append(
                     f"{label!r} is far from its training data at {share:.0%} of the steps: its median is "
                     f"{np.median(column):.4g}, in training it was {center:.4g} with a spread of {scale:.2g}; is it in the "
                     "same unit?"
                 )
     return said
+
+
+def component_name(field: FieldSpec, name: str, number: int) -> str:
+    """Return what a component of a field is called: by its own name, where it has one."""
+    return field.names[number] if number < len(field.names) else f"{name}[{number}]"

@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 
 from memup_lightning.models.encoders import StepEncoder, VectorEncoder
+from memup_lightning.models.input_range import FAR
 from memup_lightning.models.scaling import compress_tails
 from memup_lightning.serving.exported_step import ExportedStep
+from memup_lightning.serving.range_watch import RangeWatch
 from memup_lightning.typing import Arrays
 
 _TRACED = ("memup_lightning.", "torch.nn.")
@@ -26,11 +28,16 @@ class CompiledStep:
 
     Args:
         step: the step; it is copied.
+        watch: what is told of numbers far from those of training.
+
+    Attributes:
+        scales: center and scale of the fields that are standardised before, which are watched.
     """
 
-    def __init__(self, step: ExportedStep) -> None:
+    def __init__(self, step: ExportedStep, watch: RangeWatch) -> None:
+        self._watch = watch
         step = copy.deepcopy(step).eval()
-        self._scales = self._take_standardizers(step)
+        self.scales = self._take_standardizers(step)
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # branches on numbers of steps, which are constant
             self._run: Any = torch.jit.freeze(torch.jit.trace(step, step.example(), check_trace=False))
@@ -70,10 +77,12 @@ class CompiledStep:
         """
         fields = []
         for name, x in arrays.items():
-            if name in self._scales:
-                center, scale = self._scales[name]
+            if name in self.scales:
+                center, scale = self.scales[name]
                 z = torch.from_numpy((x - center) / scale)
-                fields.append(compress_tails(z) if np.abs(z.numpy()).max(initial=0) > 5 else z)
+                if far := np.abs(z.numpy()).max(initial=0) > FAR:
+                    self._watch.note(name, x, z.numpy())
+                fields.append(compress_tails(z) if far else z)
             else:
                 fields.append(torch.from_numpy(x))
         out: tuple[Tensor, ...] = self._run(*fields, *state)

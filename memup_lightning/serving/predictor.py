@@ -30,6 +30,7 @@ from memup_lightning.serving.compiled_step import CompiledStep
 from memup_lightning.serving.exported_step import ExportedStep, state_tensors
 from memup_lightning.serving.observations import FieldReader, ObservationReader, RowReader
 from memup_lightning.serving.prediction import Prediction, Predictions
+from memup_lightning.serving.range_watch import RangeWatch
 from memup_lightning.serving.reading import parse_reading, saved_reading
 from memup_lightning.serving.state import StreamState
 from memup_lightning.serving.step_network import StepNetwork
@@ -67,6 +68,7 @@ class Predictor:
         self.outcome = model.outcome
         self.interval = interval
         self.network = StepNetwork(self.model)
+        self._watch = RangeWatch(self.model.encoder, self.network.fields)
         self._step = ExportedStep(self.network, self.outcome, interval).eval()
         self._columns, self.missing = parse_reading(reading)
         outcome = self.task.outcome
@@ -147,6 +149,9 @@ class Predictor:
                     f"{name!r} holds {len(x)} streams, and the state {state.streams}; initial_state(streams) sets how many"
                 )
         ordered = {name: arrays[name] for name in self._step.fields}
+        self._watch.next_step()
+        for name in self._watched:
+            self._watch.check(name, ordered[name])
         tensors: tuple[Tensor, ...]
         if self._compiled is not None:
             tensors = self._compiled(ordered, state_tensors(state))
@@ -158,11 +163,17 @@ class Predictor:
         return self._prediction(predicted, m, state.single), StreamState(memory, history, columns, state.single)
 
     @cached_property
+    def _watched(self) -> list[str]:
+        """Fields of numbers whose range the compiled step does not see."""
+        seen = () if self._compiled is None else self._compiled.scales
+        return [name for name in self._watch.scales if name not in seen]
+
+    @cached_property
     def _compiled(self) -> CompiledStep | None:
         """The step for the CPU; None for another device, and for parts that cannot be traced."""
         if self.model.device.type != "cpu" or not CompiledStep.can_trace(self._step):
             return None
-        return CompiledStep(self._step)
+        return CompiledStep(self._step, self._watch)
 
     def exported_step(self) -> ExportedStep:
         """Return one step as a function of tensors, with its state as arguments and results."""

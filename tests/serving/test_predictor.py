@@ -291,7 +291,7 @@ def test_a_stream_is_not_silent_about_values_that_training_did_not_have_nor_abou
             warnings.simplefilter("always")
             for second in seconds:
                 when = BEGIN + datetime.timedelta(seconds=second)
-                _, state = served.step({"when": when, "speed": 1.0, "mode": mode, "force": [1.0, 0.0]}, state)
+                _, state = served.step({"when": when, "speed": 300.0, "mode": mode, "force": [1.0, 0.0]}, state)
         return [str(warning.message) for warning in caught]
 
     served = Predictor.load(run)
