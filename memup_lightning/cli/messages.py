@@ -23,7 +23,7 @@ from memup_lightning.exceptions import did_you_mean
 _PACKAGE_PREFIX = "memup_lightning."
 _IMPORT_FAILURE = re.compile(
     r"Expected a dot import path string: (?P<short>\S+)|module '(?P<module>\S+)' has no attribute '(?P<attribute>\S+?)'"
-    r"|(?P<missing>No module named '\S+')|(?P<abstract>\S+) is abstract|Expected '(?P<other>\S+)' to be a subclass"
+    r"|(?P<missing>No module named '\S+')|but (?:(?P<abstract>\S+) )?is abstract|Expected '(?P<other>\S+)' to be a subclass"
 )
 _STRUCTURE = re.compile(
     r"Parser key|Does not validate|Subtypes:|Errors:|Given value|Expected |Problem with given|Type .* expects|Not a valid"
@@ -87,9 +87,7 @@ def _wrong_key(node: _Node, message: str) -> str | None:
     place = f"{node.key}.init_args.{found[1]}" + (f"={value[1].strip(chr(39))}" if value else "")
     if not isinstance(made := import_path(class_path), type):  # the name of a type of the key
         return f"{place}: no class is named that has the key {found[1]!r}; give --{node.key}=CLASS before it"
-    parser = ArgumentParser()
-    parser.add_class_arguments(made, fail_untyped=False)
-    known = sorted({key.split(".")[0] for key in parser.get_defaults().keys()})  # noqa: SIM118 (a Namespace)
+    known = _keys(made)
     hint = did_you_mean(found[1], known) or (f"its keys are {', '.join(known)}" if known else "it has none")
     return f"{place}: {class_path.rsplit('.', 1)[-1]} has no key {found[1]!r}; {hint}"
 
@@ -107,10 +105,15 @@ def _wrong_class(node: _Node, message: str) -> str | None:
     given = re.search(r"Given value: (\S+)$", message, re.MULTILINE)
     path = found["short"] or found["abstract"] or found["other"] or ".".join(filter(None, found.group(2, 3)))
     path = path or (given[1] if given else "")
+    is_abstract = found[0].endswith("is abstract")
     bases = _bases(node.types)
     if found["short"] and re.search(r"<class '(int|float)'>", node.types):
         return None  # a number is meant
     known, near = _subclasses(bases[0]) if bases else {}, []
+    if is_abstract and (
+        key := re.search(r"Given value: NestedArg\(key='([\w.]+)', val=(.*)\)$", message, re.MULTILINE)
+    ):
+        return _class_before_key(node.key, key[1], key[2].strip("'"), known)
     for base in reversed(bases):
         names = _subclasses(base)
         if close := difflib.get_close_matches(path.rsplit(".", 1)[-1], names, n=3, cutoff=0.7):
@@ -118,12 +121,39 @@ def _wrong_class(node: _Node, message: str) -> str | None:
     ours = sorted(name for name, full in known.items() if full.startswith(_PACKAGE_PREFIX)) or sorted(known)[:15]
     listed = f"choose among {', '.join(ours)}, or give" if ours else "give"
     hint = f"did you mean {either(near[:2])}?" if near else f"{listed} a full path, package.module.Class"
-    problem = (
-        "is abstract" if found["abstract"] else "there is no such class" if not found["missing"] else found["missing"]
-    )
+    problem = "is abstract" if is_abstract else found["missing"] or "there is no such class"
     if found["other"]:
         problem = f"must be a subclass of {bases[0].__name__ if bases else 'another class'}"
     return f"{node.key}={path}: {problem}; {hint}"
+
+
+def _class_before_key(place: str, key: str, value: str, known: dict[str, str]) -> str:
+    """Say that a class must be named before a key of it, and which classes have the key.
+
+    Args:
+        place: key of the part, such as ``trainer.logger``.
+        key: of the class that was not named.
+        value: that was given to it.
+        known: the classes of such a part, as :func:`_subclasses` returns them.
+    """
+    short = key.removeprefix("init_args.")
+    names = sorted(known, key=lambda name: (not known[name].startswith(_PACKAGE_PREFIX), name))
+    keys = {name: _keys(import_path(known[name])) for name in names}
+    if not (having := [name for name in names if short in keys[name]]):
+        hint = did_you_mean(short, sorted({key for known_keys in keys.values() for key in known_keys}))
+        return f"{place}.{key}={value}: no class has the key {short!r} there; {hint or f'choose among {either(names)}'}"
+    option, part = f"--{place}.{key} {value}", place.replace(".init_args", "")
+    return (
+        f"{place}.{key}={value}: no class is named that has the key {short!r}; name one before it, such as "
+        f"--{part} {having[0]} {option}" + (f" (or {either(having[1:])})" if having[1:] else "")
+    )
+
+
+def _keys(class_type: Any) -> list[str]:
+    """Return the keys that a class has in a config."""
+    parser = ArgumentParser()
+    parser.add_class_arguments(class_type, fail_untyped=False)
+    return sorted({key.split(".")[0] for key in parser.get_defaults().keys()})  # noqa: SIM118 (a Namespace)
 
 
 def _wrong_type(node: _Node, message: str) -> str | None:
