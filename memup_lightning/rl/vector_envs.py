@@ -19,12 +19,13 @@ from gymnasium.vector import AsyncVectorEnv, VectorEnv
 
 import memup_lightning.envs  # noqa: F401 (registers memup/...)
 from memup_lightning.exceptions import MemUPError, check_at_least, describe_error, user_code
+from memup_lightning.rl.returned_values import Call, find_wrong_return
 from memup_lightning.rl.spaces import misfit
 
 Vectorization = Literal["native", "sync", "async"]
 _EXIT_TIMEOUT = 1.0  # seconds that a process has to end
 _CHECK = "gymnasium.utils.env_checker.check_env(env) checks an environment"
-_CONTRACTS = {
+_CONTRACTS: dict[Call, str] = {
     "reset": f"reset(seed=None, options=None) returns (observation, info); {_CHECK}",
     "step": "step(action) returns (observation, reward, terminated, truncated, info), with one number as the reward; "
     f"{_CHECK}",
@@ -143,7 +144,7 @@ def reset_some(env: VectorEnv[Any, Any, Any], which: npt.NDArray[np.bool_]) -> t
 
 
 @contextmanager
-def _user_code(env: VectorEnv[Any, Any, Any], call: str) -> Iterator[None]:
+def _user_code(env: VectorEnv[Any, Any, Any], call: Call) -> Iterator[None]:
     """Say which environment raised, what and where, and how to find out more.
 
     Gymnasium's own checks, an observation of another shape or type than the space, and the environment's own errors all
@@ -155,6 +156,8 @@ def _user_code(env: VectorEnv[Any, Any, Any], call: str) -> Iterator[None]:
         with user_code(what, _CONTRACTS[call]):
             yield
     except MemUPError as error:
+        if (found := find_wrong_return(env, call)) is not None:
+            raise MemUPError(f"{what} {found}; {_CHECK}") from error
         space = env.single_observation_space
         newest = [observation for observation in getattr(env, "_env_obs", ()) if observation is not None]
         if wrong := next(filter(None, (misfit("observation", space, observation) for observation in newest)), ""):

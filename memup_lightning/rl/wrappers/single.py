@@ -9,7 +9,9 @@ import gymnasium
 import numpy as np
 from gymnasium.utils import RecordConstructorArgs
 
+from memup_lightning.exceptions import MemUPError
 from memup_lightning.modules.memory_task import MemoryTask
+from memup_lightning.rl.returned_values import Call, wrong_return
 from memup_lightning.rl.wrappers.env_memory import EnvMemory
 from memup_lightning.rl.wrappers.env_type import check_env_type
 from memup_lightning.rl.wrappers.frozen import FrozenParts
@@ -49,11 +51,17 @@ class MemoryObservation(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructor
         self._goes_on = np.zeros(1, np.bool_)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        observation, info = self.env.reset(seed=seed, options=options)
+        observation, info = self._checked("reset", self.env.reset(seed=seed, options=options))
         return self._joined.join(observation, self._memory.begin(observation)[0]), info
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
-        observation, reward, terminated, truncated, info = self.env.step(action)
+        observation, reward, terminated, truncated, info = self._checked("step", self.env.step(action))
         self._memory.act(action, reward)
         memory = self._memory.step(observation, self._goes_on)[0]
         return self._joined.join(observation, memory), reward, terminated, truncated, info
+
+    def _checked(self, call: Call, result: Any) -> Any:
+        """Refuse what is not as Gymnasium has it."""
+        if (found := wrong_return(call, result)) is not None:
+            raise MemUPError(f"the {call}() of environment {type(self.env.unwrapped).__name__} {found}")
+        return result
