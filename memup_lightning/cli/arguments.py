@@ -12,6 +12,7 @@ import yaml
 
 from memup_lightning.cli.configs import missing_config_hint
 from memup_lightning.exceptions import MemUPError, did_you_mean
+from memup_lightning.runs.near_paths import nearest_path
 
 _SPEC_KEYS = ("class_path", "init_args", "dict_kwargs")
 _EXAMPLES = {"model": "MemUP", "data": "TMazeDataModule"}
@@ -56,6 +57,10 @@ def read_config_files(args: Sequence[str]) -> list[dict[str, Any]]:
             there = [other.name for other in path.parent.iterdir() if other.is_file()] if path.parent.is_dir() else []
             near = difflib.get_close_matches(path.name, there, n=1)
             hint = f"did you mean {path.parent / near[0]}?" if near else missing_config_hint(name)
+            if path.is_dir() and (path / "config.yaml").is_file():
+                hint = f"did you mean {path / 'config.yaml'}?"
+            elif not hint and (other := nearest_path(path, Path.is_file)) is not None:
+                hint = f"did you mean {other}?"
             hint = hint or "give the path of a YAML file"
             raise MemUPError(f"--config {name}: {'is a folder' if path.is_dir() else 'no such file'}; {hint}")
         try:

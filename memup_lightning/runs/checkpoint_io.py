@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.files import atomic_write
+from memup_lightning.runs.near_paths import checkpoint_hint
 from memup_lightning.runs.trust import check_task
 from memup_lightning.specs import TaskSpec
 
@@ -59,8 +60,9 @@ def check_checkpoint(path: str | Path, option: str = "--ckpt_path") -> Shapes:
     if not path.is_file():
         near = sorted(path.parent.glob("*.ckpt")) if path.parent.is_dir() else []
         names = difflib.get_close_matches(path.name, [other.name for other in near], n=1) or [x.name for x in near[:1]]
-        hint = f"did you mean {path.parent / names[0]}?" if names else "checkpoints are in <run folder>/checkpoints"
-        raise MemUPError(f"{option} {path}: {'is a folder' if path.is_dir() else 'no such file'}; {hint}")
+        hint = f"did you mean {path.parent / names[0]}?" if names else checkpoint_hint(path)
+        what = "is a folder" if path.is_dir() else "no such file" if path.suffix else "no such file or folder"
+        raise MemUPError(f"{option} {path}: {what}; {hint}")
     try:
         return read_shapes(path, option)
     except TornCheckpoint as error:

@@ -19,6 +19,7 @@ from memup_lightning.runs.checkpoint_io import (
     latest_first,
     read_shapes,
 )
+from memup_lightning.runs.near_paths import checkpoint_hint
 from memup_lightning.runs.run_folder import NO_LOGGER_FOLDER, as_list
 from memup_lightning.runs.run_verdict import warn_of_verdict
 
@@ -99,7 +100,7 @@ def newest_checkpoint(folder: str | Path) -> Path:
     """
     found = next((path for path in _newest_run_first(Path(folder)) if is_intact(path)), None)
     if found is None:
-        raise MemUPError(f"{folder}: there is no intact checkpoint in this folder; give the path of one")
+        raise MemUPError(f"{folder}: there is no intact checkpoint in this folder; {checkpoint_hint(folder)}")
     _say(f"taking {found}")
     return found
 
@@ -128,7 +129,7 @@ def weights_to_use(path: str | Path, which: Literal["best", "last"] = "best") ->
     if kept is not None and (found is None or (which == "best" and kept.parent == found.parent)):
         found = kept
     if found is None:
-        raise MemUPError(f"{home}: there is no intact checkpoint in this folder; give the path of one")
+        raise MemUPError(f"{home}: there is no intact checkpoint in this folder; {checkpoint_hint(home)}")
     _say_once(f"taking {found}")  # many environments of a process load the same weights
     warn_of_verdict(found)
     return found
