@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from benchmarks.readme import code_block, command_arguments
 from memup_lightning.cli.main import MemUPCLI, main
 from memup_lightning.data.store import EpisodeStore
 from memup_lightning.specs import FieldSpec
+from tests.command_line import ROOT
 
 TINY = [
     "--trainer.accelerator=cpu",
@@ -89,6 +91,26 @@ def test_the_environment_of_the_readme_runs(write: Callable[[str, str], None]) -
     cli = main([*command, *TINY, *FEW_PLAYED])
     assert was_refreshed(cli)
     assert cli.datamodule.splits["train"].lengths.tolist() == [200] * 4
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/running/runs.md"])
+def test_the_run_folder_has_the_name_that_the_pages_give_it(
+    page: str, write: Callable[[str, str], None], tmp_path: Path
+) -> None:
+    found = re.search(r"`(--trainer\.logger=CSVLogger [^`]+)`[^`]*`([^`]+)`", (ROOT / page).read_text())
+    assert found is not None
+    main(
+        [
+            "fit",
+            "--model=MemUP",
+            "--data=TMazeDataModule",
+            "--data.length=10",
+            "--data.num_train=4",
+            *found[1].split(),
+            *TINY,
+        ]
+    )
+    assert (tmp_path / found[2] / "summary.json").exists()
 
 
 def test_the_table_of_the_readme_is_made_and_learned(write: Callable[[str, str], None]) -> None:
