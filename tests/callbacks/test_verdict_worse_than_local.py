@@ -31,6 +31,7 @@ def test_a_memory_that_helps_at_targets_and_harms_elsewhere_is_told_by_both_loss
         ("class", (0.60, 0.71), False),
         ("class", (0.715, 0.71), False),  # by chance
         ("class", (0.040, 0.034), True),  # of a rare class
+        ("class", (6.1e-8, 1.9e-8), False),  # outcomes that are all alike
         ("number", (-1.36, -1.37), False),
         ("number", (0.95, -1.37), True),
         ("number", (float("nan"), 1.0), False),

@@ -9,6 +9,7 @@ from memup_lightning.callbacks.verdict.rules.finding import Finding
 from memup_lightning.callbacks.verdict.rules.gain_rules import explains_some, worse_than_constant
 
 _MANY_TARGETS = 4  # times as many
+_LEAST = 0.001  # nats: both are sure
 
 
 def worse_than_local(run: Measurements) -> Finding | None:
@@ -22,7 +23,7 @@ def worse_than_local(run: Measurements) -> Finding | None:
     lost = ours - local
     enough = SOME_BITS * math.log(2)
     if run.outcome == "class":  # of a rare one the NLL is small; of numbers it is a density, which has no zero
-        enough = min(enough, WORSE * local)
+        enough = max(_LEAST, min(enough, WORSE * local))
     if not (math.isfinite(lost) and lost > enough):
         return None
     sentence = (
