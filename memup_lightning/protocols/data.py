@@ -34,7 +34,7 @@ class TargetStore(Protocol):
     def empty(self, episodes: int) -> TargetStore:
         """Return a store with the same settings, at the same refresh, for other episodes."""
 
-    def collect(self, episodes: IntArray, device: torch.device) -> TargetCollection:
+    def collect(self, episodes: IntArray, device: torch.device, of_classes: bool = False) -> TargetCollection:
         """Begin to collect the targets of some episodes at once."""
 
     def complete_refresh(self) -> None:

@@ -30,6 +30,10 @@ class TargetLearner(ChunkLearner, Protocol):
     def device(self) -> torch.device:
         """Device on which scores are computed."""
 
+    @property
+    def predicts_classes(self) -> bool:
+        """Whether outcomes are classes, whose uncertainty is at least 0."""
+
     def prepare_clusters(self, num_targets: int) -> None:
         """Prepare for a selector that takes one target of each context cluster.
 

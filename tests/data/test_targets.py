@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
+import math
 import tracemalloc
 from itertools import pairwise
 from typing import Any
@@ -17,6 +19,7 @@ from hypothesis import strategies as st
 from memup_lightning.data.targets import (
     NOWHERE,
     Proportional,
+    Scorable,
     Selector,
     SuffixMaxima,
     TargetTable,
@@ -36,13 +39,13 @@ def best_of_suffix(score: Scores, start: int, num_targets: int) -> list[int]:
     return sorted(steps, key=lambda t: (-score[t], -t))[:num_targets]
 
 
-def fill(table: TargetTable, scores: list[Scores], blocks: list[int]) -> None:
+def fill(table: TargetTable, scores: list[Scores], blocks: list[int], of_classes: bool = False) -> None:
     """Hand the scores of all episodes to the table, side by side, in blocks; -inf marks unselectable steps."""
     longest = max(len(score) for score in scores)
     padded = np.full((len(scores), longest), -np.inf, np.float32)
     for row, score in enumerate(scores):
         padded[row, : len(score)] = score
-    collector = table.collect(np.arange(len(scores)), CPU)
+    collector = table.collect(np.arange(len(scores)), CPU, of_classes)
     edges = [0, *sorted({min(b, longest) for b in blocks}), longest]
     for begin, end in pairwise(edges):
         u = torch.from_numpy(padded[:, begin:end])
@@ -215,10 +218,10 @@ EPISODES = 20_000
 U = np.array([0.0, 1.0, -0.5, 0.7, 0.2], np.float32)
 
 
-def drawn(selector: Selector, refreshes: int = 1) -> TargetTable:
+def drawn(selector: Selector, refreshes: int = 1, u: Scores = U, of_classes: bool = False) -> TargetTable:
     table = TargetTable(selector, EPISODES)
     for _ in range(refreshes):
-        fill(table, [U] * EPISODES, [2])
+        fill(table, [u] * EPISODES, [2], of_classes)
     return table
 
 
@@ -265,6 +268,38 @@ def test_a_margin_leaves_out_what_is_much_more_certain_than_the_rest() -> None:
     assert frequencies(table, 2).tolist() == [0, 0, 0, 1, 0]
     assert frequencies(table, 4).tolist() == [0, 0, 0, 0, 0]
     assert frequencies(drawn(Proportional(4, 1.0)), 2).tolist() == [0, 0, 1, 1, 1]
+
+
+RARE = np.array([0.0, 0.02, 0.14, 0.03, 0.13], np.float32)  # nats: a class of one step in a hundred
+
+
+def test_of_a_rare_class_it_is_the_ratio_of_entropies_that_counts() -> None:
+    """All are small: in nats, no one of them is much larger than another."""
+    found = frequencies(drawn(Proportional(1), u=RARE, of_classes=True), 0)
+    expected = RARE ** (math.log(2) / 0.2)  # a power of the entropy, whose slope at one bit is 1 / temperature
+    assert np.abs(found - expected / expected.sum()).max() < 4 * 0.5 / np.sqrt(EPISODES)
+    assert found[[2, 4]].sum() > 0.95 > 0.6 > frequencies(drawn(Proportional(1), u=RARE), 0)[[2, 4]].sum()
+    with_margin = frequencies(drawn(Proportional(4, margin=0.3), u=RARE, of_classes=True), 0)
+    assert with_margin.tolist() == [0, 0, 1, 0, 1]
+
+
+@given(st.floats(1e-6, 1.0))
+@settings(max_examples=10, deadline=None)
+def test_draws_of_classes_do_not_depend_on_how_rare_they_are(scale: float) -> None:
+    steps = Scorable(
+        torch.from_numpy(RARE)[None], torch.zeros(1, dtype=torch.int64), torch.arange(5)[None], 0, None, True
+    )
+    scaled = dataclasses.replace(steps, uncertainty=steps.uncertainty * scale)
+    distance = Proportional(1).score(steps) - Proportional(1).score(scaled)
+    torch.testing.assert_close(distance[0, 1:], distance[0, 1].expand(4), rtol=1e-4, atol=1e-4)
+
+
+def test_above_one_bit_classes_are_drawn_as_numbers_are() -> None:
+    u = np.array([0.7, 1.0, 1.3, 0.9, 2.0], np.float32)
+    both = [
+        drawn(Proportional(2), u=u, of_classes=x).select(np.arange(9), np.zeros(9, np.int64)) for x in (True, False)
+    ]
+    assert np.array_equal(*both)
 
 
 def test_no_target_at_all_may_be_asked_for() -> None:

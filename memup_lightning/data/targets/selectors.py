@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -12,6 +13,9 @@ from torch import Tensor
 from memup_lightning import rng
 from memup_lightning.chunk import ClusterAssignment
 from memup_lightning.exceptions import MemUPError, check_at_least, check_instance
+
+_ONE_BIT = math.log(2)
+_LEAST_BITS = 1e-30  # of a step; its logarithm is finite
 
 
 @dataclass
@@ -24,6 +28,7 @@ class Scorable:
         position: number of each step in its episode, ``[rows, steps]``.
         draw: number of the refresh, for selectors that draw.
         clusters: context cluster of each step; None where the model has found none.
+        of_classes: whether the uncertainty is that of classes, which is at least 0.
     """
 
     uncertainty: Tensor
@@ -31,6 +36,7 @@ class Scorable:
     position: Tensor
     draw: int
     clusters: ClusterAssignment | None = None
+    of_classes: bool = False
 
 
 class Selector(ABC):
@@ -98,7 +104,9 @@ class TopK(Selector):
 class Proportional(Selector):
     """K steps of the future drawn without replacement, in proportion to ``exp(uncertainty / temperature)``.
 
-    Drawn by the Gumbel-top-k trick (Kool, van Hoof & Welling, ICML 2019), again at every refresh.
+    Drawn by the Gumbel-top-k trick (Kool, van Hoof & Welling, ICML 2019), again at every refresh. Of classes, an entropy u
+    below one bit counts as ``ln 2 (1 + ln(u / ln 2))``, which goes on from there with the same slope: where a class is
+    rare all entropies are small, and that of one step in relation to that of another says which one may be explained.
 
     Args:
         num_targets: K, at most.
@@ -122,9 +130,8 @@ class Proportional(Selector):
         self.margin = margin
 
     def score(self, steps: Scorable) -> Tensor:
-        return steps.uncertainty / self.temperature + self._gumbel(
-            steps.draw, steps.episode, steps.position, steps.uncertainty
-        )
+        u = _by_ratio_below_one_bit(steps.uncertainty) if steps.of_classes else steps.uncertainty
+        return u / self.temperature + self._gumbel(steps.draw, steps.episode, steps.position, u)
 
     def prune(self, score: Tensor, episode: Tensor, position: Tensor, draw: int) -> Tensor:
         if self.margin is None or not score.shape[1]:
@@ -136,3 +143,8 @@ class Proportional(Selector):
     def _gumbel(self, draw: int, episode: Tensor, position: Tensor, like: Tensor) -> Tensor:
         noise = rng.gumbel(self.seed, draw, episode.cpu().numpy()[:, None], position.cpu().numpy())
         return torch.from_numpy(noise).to(like)
+
+
+def _by_ratio_below_one_bit(entropy: Tensor) -> Tensor:
+    bits = entropy / _ONE_BIT
+    return torch.where(bits < 1, _ONE_BIT * (1 + bits.clamp(min=_LEAST_BITS).log()), entropy)

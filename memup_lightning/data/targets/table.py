@@ -53,9 +53,9 @@ class TargetTable:
         table.num_refreshes = self.num_refreshes
         return table
 
-    def collect(self, episodes: IntArray, device: torch.device) -> TargetCollector:
-        """Begin to collect the candidates of some episodes at once."""
-        return TargetCollector(self, episodes, device)
+    def collect(self, episodes: IntArray, device: torch.device, of_classes: bool = False) -> TargetCollector:
+        """Begin to collect the candidates of some episodes at once; of outcomes that are classes, or numbers."""
+        return TargetCollector(self, episodes, device, of_classes)
 
     def complete_refresh(self) -> None:
         """Let chunks have the targets that were collected since the previous refresh; warn where none was selected."""
@@ -115,8 +115,9 @@ class TargetTable:
 class TargetCollector:
     """Scores that are collected for a :class:`TargetTable`; the table changes only at :meth:`finish`."""
 
-    def __init__(self, table: TargetTable, episodes: IntArray, device: torch.device) -> None:
+    def __init__(self, table: TargetTable, episodes: IntArray, device: torch.device, of_classes: bool) -> None:
         self.table = table
+        self.of_classes = of_classes
         self.episodes = episodes
         self._episodes = torch.from_numpy(episodes).to(device)
         kept = ClusterMaxima if table.selector.one_per_cluster else SuffixMaxima
@@ -126,7 +127,7 @@ class TargetCollector:
         self, uncertainty: Tensor, position: Tensor, selectable: Tensor, clusters: ClusterAssignment | None = None
     ) -> None:
         """Add the next steps of all episodes, each ``[rows, steps]``; unselectable steps never become targets."""
-        steps = Scorable(uncertainty, self._episodes, position, self.table.num_refreshes, clusters)
+        steps = Scorable(uncertainty, self._episodes, position, self.table.num_refreshes, clusters, self.of_classes)
         selector = self.table.selector
         name = f"{type(selector).__name__}.score"
         with user_code(name, "it takes steps, with their uncertainty [rows, steps], and returns a score for each"):

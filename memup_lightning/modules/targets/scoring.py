@@ -38,7 +38,7 @@ def score_episodes(data: ChunkSource, model: TargetLearner, split: Split, episod
                     collector.finish()
                 state, rows = None, chunk.episode >= 0
                 playing = chunk.episode.numpy()[rows.numpy()]
-                collector = there.targets.collect(playing, model.device)
+                collector = there.targets.collect(playing, model.device, model.predicts_classes)
             assert collector is not None
             position = moved.start[:, None] + torch.arange(chunk.num_steps, device=model.device)
             on = rows.to(model.device)

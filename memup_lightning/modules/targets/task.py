@@ -63,6 +63,11 @@ class TargetTask(MemoryTask):
         return self.uncertainty.describe(self)
 
     @property
+    def predicts_classes(self) -> bool:
+        """Whether outcomes are classes, whose uncertainty is at least 0."""
+        return self.outcome.num_classes > 0
+
+    @property
     def uncertainty_unit(self) -> str:
         """Unit of the local predictor's uncertainty, which is that of the standardised outcome."""
         return self.outcome.uncertainty_unit
