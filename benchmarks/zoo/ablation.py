@@ -24,7 +24,7 @@ from benchmarks.report import Columns, Row, arguments, publish, with_earlier, wr
 from benchmarks.zoo.catalogue import PROBLEMS
 from benchmarks.zoo.training import EXPLAINED, run
 from memup_lightning.chunk import StepBatch
-from memup_lightning.data.targets import Proportional, TopK
+from memup_lightning.data.targets import Proportional
 from memup_lightning.datamodules import EpisodeDataModule
 from memup_lightning.models.encoders import StepEncoder
 from memup_lightning.models.memory import LSTM
@@ -86,8 +86,8 @@ VARIANTS: dict[str, Variant] = {
     "horizons": Variant(prepare=_to_the_end),
     "256 lanes": Variant(prepare=_with_64_lanes),
     "four points": Variant({"predict_every": 1}),
-    "four targets": Variant(prepare=partial(_selecting, TopK(1))),
-    "margin": Variant(prepare=partial(_selecting, Proportional(4))),
+    "many targets": Variant(prepare=partial(_selecting, Proportional(4, margin=0.3))),
+    "margin": Variant(prepare=partial(_selecting, Proportional(16))),
     "own step": Variant({"current_step": False}),
     "centered inputs": Variant(patch=lambda: mock.patch.object(StepEncoder, "fit_center")),
     "falling rate": Variant({"lr_scheduler": None}),

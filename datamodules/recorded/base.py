@@ -63,7 +63,7 @@ class EpisodeDataModule(RecordedSplits):
             encoding takes most of an update, and for a text, which is split among them. What is rare, or must be found
             among much that is like it, is in few lanes at a time. It counts the lanes of all ranks together, which split
             it evenly: the run is the same on any number of them.
-        selector: which later steps a chunk gets as targets; by default four at most, drawn in proportion to their
+        selector: which later steps a chunk gets as targets; by default 16 at most, drawn in proportion to their
             uncertainty from those within 0.3 nats of the most uncertain one.
         restart: probabilities for a lane to leave its episode at a chunk's end, spread over the lanes; ``[0]``: all play to
             the end. By default every lane has a horizon of its own, between a chunk and twice the longest episode
@@ -102,7 +102,7 @@ class EpisodeDataModule(RecordedSplits):
         candidates: int | None = None,
         seed: int | None = None,
     ) -> None:
-        super().__init__(Proportional(4, margin=0.3) if selector is None else selector)
+        super().__init__(Proportional(16, margin=0.3) if selector is None else selector)
         check_at_least(
             1, lanes=lanes, chunk_length=chunk_length, chunks_per_epoch=chunks_per_epoch, candidates=candidates
         )

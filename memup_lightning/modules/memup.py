@@ -27,6 +27,7 @@ from memup_lightning.typing import IntArray
 _MARGIN = 1.0  # nats below the most uncertain target, down to which the outcome of a state's own step counts
 _OWN_SHARE = 0.25  # of a lane's loss that its own outcomes have at least; with all of it, noise among them is memorized
 _GAPS = 3  # between the prediction points of a chunk, by default
+_TARGETS_OF_ALL = 4  # of a lane: as many, or fewer, are explained at every prediction point by default
 _MIN_SIZE = 1e-6  # of a memory that holds nothing
 
 
@@ -42,7 +43,8 @@ class MemUP(TargetTask):
         task: specification of the data; the command line takes it from the datamodule.
         predict_every: distance of the prediction points in a chunk, counted back from its last step. 1: every state of
             the chunk must explain the targets; r: only the last one. By default a third of the chunk, which makes four
-            points.
+            points; where a lane has more than four targets they are shared out among the points, since many targets say
+            more than many states of one chunk, which are nearly alike.
         current_step: whether every state must explain the outcome of its own step too: the ``{t}`` of the loss. By default
             (None) where the local predictor is nearly as uncertain of it (by 1 nat) as of the most uncertain target.
         uncertainty: how steps are scored for selection.
@@ -146,19 +148,20 @@ class MemUP(TargetTask):
         distance = targets.position[:, None] - time[:, :, None]  # [B, P, K]; a target behind its point does not count
         counts = chunk.valid[:, points, None] & targets.valid[:, None] & (distance >= 0)
         ahead = distance.clamp(min=0)
-        pairs = counts.any(1)  # of a lane and a target, [B, K]
-        # For a pair of its own a lane's states pass the predictor's first layer once more.
-        if not are_few(pairs, pairs.shape[1] // 2):
+        if self.predict_every is None:
+            counts = _share_out(counts, chunk.start // chunk.num_steps)
+        if not are_few(counts):
             context = self.context_encoder(targets.context)  # [B, K, C]: once, not once per pair of state and target
             params = self.predictor(context[:, None], memory[:, :, None], ahead)  # [B, P, K, parameters]
             outcome = targets.outcome[:, None].expand(*params.shape[:3], *targets.outcome.shape[2:])
-            return self.outcome.memory_loss(params, outcome), counts
-        lane, target = pairs.nonzero(as_tuple=True)
-        context = self.context_encoder({name: x[lane, target] for name, x in targets.context.items()})
-        params = self.predictor(context[:, None], memory[lane], ahead[lane, :, target])  # [pairs, P, parameters]
-        outcome = targets.outcome[lane, target][:, None].expand(*params.shape[:2], *targets.outcome.shape[2:])
-        loss = self.outcome.memory_loss(params, outcome)
-        return loss.new_zeros(*pairs.shape, loss.shape[1]).index_put((lane, target), loss).transpose(1, 2), counts
+            return self.outcome.memory_loss(params, outcome).where(counts, 0), counts
+        lane, point, target = places = counts.nonzero(as_tuple=True)
+        pairs = counts.any(1)  # of a lane and a target: each context is encoded once
+        context = self.context_encoder({name: x[pairs] for name, x in targets.context.items()})
+        context = context[(pairs.flatten().cumsum(0).view_as(pairs) - 1)[lane, target]]
+        params = self.predictor(context, memory[lane, point], ahead[places])  # [places, parameters]
+        loss = self.outcome.memory_loss(params, targets.outcome[lane, target])
+        return loss.new_zeros(counts.shape).index_put(places, loss), counts
 
     def _current_loss(self, chunk: Chunk, targets: StepBatch, memory: Tensor) -> tuple[Tensor, Tensor]:
         context, counts = chunk.windows(self.task.window), chunk.has_outcome
@@ -223,3 +226,23 @@ class MemUP(TargetTask):
         both = counts[:, 0] & counts[:, -1]
         progress = (loss[:, 0] - loss[:, -1]).where(both, 0).sum(1) / both.sum(1).clamp(min=1)
         return progress.clamp(min=0)
+
+
+def _share_out(counts: Tensor, shift: Tensor) -> Tensor:
+    """Share the targets of each lane out among the prediction points, about four to a point.
+
+    Those of the first point are also the last one's, so that what the memory learns between the two can be measured.
+
+    Args:
+        counts: which targets lie ahead of a point, ``[B, P, K]``.
+        shift: that decides which target belongs to which point, ``[B]``.
+
+    Returns:
+        Which point explains which target, ``[B, P, K]``: at least one explains each that lies ahead of any.
+    """
+    there, num_points = counts.any(1), counts.shape[1]
+    every = ((there.sum(1) - 1) // _TARGETS_OF_ALL + 1).clamp(1, num_points)[:, None, None]
+    turn = (there.cumsum(1) - 1 + shift[:, None])[:, None]
+    point = torch.arange(num_points, device=counts.device)[:, None]
+    shared = counts & (((turn + point) % every == 0) | ((point == num_points - 1) & (turn % every == 0)))
+    return shared | (counts & ~shared.any(1, keepdim=True))  # a target within the chunk lies behind some points

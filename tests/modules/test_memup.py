@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
 from memup_lightning.chunk import Chunk
@@ -22,6 +24,7 @@ from memup_lightning.data.targets import NOWHERE, Selector, TargetTable, TopK
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.outcomes import CategoricalOutcome, GaussianOutcome, QuantileOutcome
 from memup_lightning.modules import MemUP
+from memup_lightning.modules.memup import _share_out
 from memup_lightning.specs import TaskSpec
 from tests.modules.small_memup import (
     LENGTHS,
@@ -89,7 +92,28 @@ def test_the_loss_is_the_mean_over_pairs_of_point_and_target(predict_every: int 
         assert torch.allclose(loss, naive_far_loss(model, source, chunk), atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("k", [1, 3])
+@given(st.data())
+@settings(deadline=None)
+def test_many_targets_are_shared_out_among_the_points_and_few_are_not(data: st.DataObject) -> None:
+    points, targets = data.draw(st.integers(1, 6)), data.draw(st.integers(1, 40))
+    behind = torch.tensor(data.draw(st.lists(st.integers(0, points), min_size=targets, max_size=targets)))
+    counts = (torch.arange(points)[:, None] < behind)[
+        None
+    ]  # a target lies ahead of the first points, of all, or of none
+    shared = _share_out(counts, torch.tensor([data.draw(st.integers(0, 1000))]))
+    number = int(counts.any(1).sum())
+    assert not (shared & ~counts).any()
+    assert torch.equal(shared.any(1), counts.any(1))  # each is explained
+    if number <= 4:
+        assert torch.equal(shared, counts)
+    if bool((behind == points).all()):  # as where all targets lie far ahead
+        every = min(points, -(-number // 4))
+        assert int(shared.sum()) <= number * (points / every + 1)
+        assert bool((shared[:, 0] <= shared[:, -1]).all())
+        assert int(shared[:, 0].sum()) >= number // every
+
+
+@pytest.mark.parametrize("k", [1, 3, 9])
 def test_where_few_places_count_the_loss_and_its_gradients_are_those_of_all(k: int, monkeypatch: Any) -> None:
     source = episodes()
     task = task_of(source)
