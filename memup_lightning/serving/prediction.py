@@ -12,6 +12,8 @@ import numpy.typing as npt
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.serving.table_writer import SUFFIXES, Columns, TableWriter
 
+_BOOLEANS = {"0": False, "1": True, "false": False, "true": True}
+
 
 @dataclass
 class Prediction:
@@ -33,15 +35,23 @@ class Prediction:
     upper: Any
     memory: npt.NDArray[Any] | None
 
-    def probability(self, name: str) -> Any:
+    def probability(self, name: str | bool | int | float) -> Any:
         """Return the probability of a class.
 
+        Args:
+            name: of the class, as text or as the value that the data had: a whole number, or a boolean where the classes
+                are 0 and 1 (or False and True).
+
         Raises:
-            MemUPError: no such class.
+            MemUPError: no such class, or a boolean that could mean several.
         """
-        if self.probabilities is None or str(name) not in self.classes:
+        found = _class_numbers(self.classes, name)
+        if self.probabilities is None or not found:
             raise MemUPError(f"there is no class {name!r}; the outcome is {', '.join(self.classes) or 'a number'}")
-        return self.probabilities[..., self.classes.index(str(name))]
+        if len(found) > 1:
+            several = ", ".join(repr(self.classes[number]) for number in found)
+            raise MemUPError(f"{name!r} could be any of the classes {several}; give one of them as it is written here")
+        return self.probabilities[..., found[0]]
 
 
 @dataclass
@@ -88,6 +98,20 @@ class Predictions(Prediction):
         table.write(self.columns())
         table.close()
         return path
+
+
+def _class_numbers(classes: tuple[str, ...], name: Any) -> list[int]:
+    """Return the numbers of the classes that a name may mean; a class that is written just so is the only one."""
+    text = str(int(name)) if isinstance(name, float | np.floating) and float(name).is_integer() else str(name)
+    if text in classes:
+        return [classes.index(text)]
+    lower = [x.lower() for x in classes]
+    meant = text.lower()
+    if meant not in _BOOLEANS:
+        return []
+    if sorted(lower) in (["0", "1"], ["false", "true"]):
+        return [number for number, x in enumerate(lower) if _BOOLEANS.get(x) == _BOOLEANS[meant]]
+    return [number for number, x in enumerate(lower) if x == meant]
 
 
 def _prediction_columns(prediction: Prediction) -> Columns:
