@@ -12,9 +12,12 @@ from tests.callbacks.made_runs import ALL, FLAT, HALF, HELD, NOTHING, RISING, ST
 
 
 def test_more_updates_are_proposed_only_where_the_gain_may_still_rise() -> None:
-    known = judge(run(HALF, history=STANDING[:3]))[0]
+    known = judge(run(HALF, history=STANDING[:3], updates=1500))[0]
     assert "or not learned yet" in known.sentence
-    assert "--trainer.max_steps=10000" in str(known.try_first)
+    assert "--trainer.max_steps=3000" in str(known.try_first)
+    few = judge(run(HALF, history=STANDING[:3]))[0]
+    assert "cannot be told from so few validations" in few.sentence
+    assert "validate more often" in str(few.try_first)
     assert judge(run(HALF, history=STANDING))[0].try_first is None  # this memory cannot be made wider
     short = tuple((updates / 5, gain) for updates, gain in STANDING)
     assert run(HALF, history=short).standing_since() is None
@@ -28,7 +31,10 @@ def test_the_rest_is_called_noise_only_as_far_as_training_episodes_allow_it() ->
     assert "rises, from 0.20 bits at update 1,000 to 0.52 at update 2,500: a part of the rest is not" in rising.sentence
     assert "--trainer.max_steps=10000" in str(rising.try_first)
     swinging = judge(run(HALF, history=soon, train_gains=(0.5, 0.4, 0.5, 0.45, 0.5)))[0]
-    assert "The rest may be noise, or not learned yet." in swinging.sentence
+    assert "cannot be told" in swinging.sentence
+    apart = judge(run(HALF, split(0.59), history=soon, train_gains=gains))[0]
+    assert "still rises, from 0.20 bits at update 1,000 to 0.52" in apart.sentence
+    assert "give more training episodes" in str(apart.try_first)
     higher = judge(run(HALF, split(0.59), history=soon))[0]
     assert "In training episodes it explains 0.59 bits" in higher.sentence
     assert "give more training episodes" in str(higher.try_first)

@@ -8,7 +8,16 @@ from typing import Any, Literal
 import numpy as np
 
 from memup_lightning.callbacks.verdict.measuring.estimate import Estimate
-from memup_lightning.callbacks.verdict.measuring.trend import MAX_VALUE, MIN_RISE, Rise, finite, rise, standing_since
+from memup_lightning.callbacks.verdict.measuring.trend import (
+    MAX_VALUE,
+    MIN_EVALUATIONS,
+    MIN_RISE,
+    Rise,
+    finite,
+    rise,
+    rises,
+    standing_since,
+)
 
 _CLEAR_BITS = 0.3  # of training episodes, whenever they were learned
 SOME_BITS = 0.05
@@ -203,6 +212,23 @@ class Measurements:
     def rise(self) -> Rise | None:
         """Return how the gain rose over the last half of the updates; None where no rise is certain, or it stands still."""
         return None if self.standing_since() is not None else rise(finite(self.history))
+
+    def may_rise(self) -> bool | None:
+        """Return whether more updates may raise the gain: it rose by more than it scatters, however slowly, or at each of
+        fewer than four validations, and fell at none of them. None: these tell neither."""
+        rows = finite(self.history)
+        if len(rows) >= MIN_EVALUATIONS:
+            return rises(rows)
+        steps = np.diff(rows[:, 1])
+        if (steps < -MIN_RISE).any():
+            return False
+        return True if len(steps) and (steps > MIN_RISE).all() else None
+
+    def recent_gains(self) -> list[float]:
+        """Return the gains of the last half of the validations, of four at least where there are so many."""
+        rows = finite(self.history)
+        gains: list[float] = rows[-max(MIN_EVALUATIONS, len(rows) // 2) :, 1].tolist()
+        return gains
 
     def train_rise(self) -> Rise | None:
         """Return how the gain in training episodes rose, in the same way; None where it is not known either."""

@@ -82,16 +82,10 @@ def _partly_explained(run: Measurements, val: SplitMeasurement) -> Finding:
     grows = _of_training_episodes(run, val)
     episodes = f"give more training episodes{more_episodes(run)}"
     if since is None:
-        advice: str | None = f"train longer: --ckpt_path last --trainer.max_steps={2 * max(1, run.updates)}"
-        words = "The rest may be noise, or not learned yet."
-        if run.rise() is not None:
-            words = "The gain still rises: the rest is not learned yet, at least a part of it."
-        elif run.train_rise() is not None:
-            words = f"{grows}: a part of the rest is not learned yet, or is memorized there."
-        elif grows:
-            words, advice = f"{grows}: the rest may be noise, or need more training episodes.", episodes
+        words, advice = _not_standing(run, val, grows)
         return Finding("partly_explained", f"{part} {words}", advice, numbers)
-    cause, advice = "probably noise, or", None
+    cause = "probably noise, or"
+    advice = None
     if (rare := _rarity(run)) is not None:
         cause, advice = f"noise, {rare.why}", rare.advice
     elif run.memorized or grows:
@@ -110,6 +104,44 @@ def _partly_explained(run: Measurements, val: SplitMeasurement) -> Finding:
     )
 
 
+def _not_standing(run: Measurements, val: SplitMeasurement, grows: str) -> tuple[str, str | None]:
+    """Say of a gain that does not stand for certain whether it still rises, and what to try.
+
+    Args:
+        run: its measurements.
+        val: its validation episodes.
+        grows: what :func:`_of_training_episodes` says.
+    """
+    longer = f"train longer: --ckpt_path last --trainer.max_steps={2 * max(1, run.updates)}"
+    episodes = f"give more training episodes{more_episodes(run)}"
+    may_rise = run.may_rise()
+    if run.rise() is not None:
+        return "The gain still rises: the rest is not learned yet, at least a part of it.", longer
+    if run.memorized or (grows and _more_of_training(run, val)):
+        words = f"{grows}: the rest" if grows else "The rest"
+        return f"{words} may be noise, or need more training episodes.", episodes
+    if grows:
+        return f"{grows}: a part of the rest is not learned yet, or is memorized there.", longer
+    if may_rise or (may_rise is None and run.updates < _ENOUGH_UPDATES):
+        return "The rest may be noise, or not learned yet.", longer
+    if may_rise is None:
+        return (
+            "Whether the gain still rises cannot be told from so few validations.",
+            "validate more often, at least eight times: a smaller --trainer.val_check_interval",
+        )
+    gains = run.recent_gains()
+    return (
+        f"Whether the gain still rises cannot be told: at the last {len(gains)} validations it was {amount(min(gains))} to "
+        f"{amount(max(gains))} bits, without a rise that is certain.",
+        f"if the rest should be no noise, {episodes}",
+    )
+
+
+def _more_of_training(run: Measurements, val: SplitMeasurement) -> bool:
+    """Return whether more is explained of training episodes for certain."""
+    return run.train is not None and run.train.explains and run.train.gain.low > val.gain.high
+
+
 def _of_training_episodes(run: Measurements, val: SplitMeasurement) -> str:
     """Say that more is explained of training episodes, or more and more, where that is certain."""
     if (rise := run.train_rise()) is not None:
@@ -117,7 +149,6 @@ def _of_training_episodes(run: Measurements, val: SplitMeasurement) -> str:
             f"In training episodes the gain still rises, from {amount(rise.lowest)} bits at update {rise.begin:,.0f} to "
             f"{amount(rise.highest)} at update {rise.end:,.0f}"
         )
-    train = run.train
-    if train is None or not train.explains or train.gain.low <= val.gain.high:
+    if run.train is None or not _more_of_training(run, val):
         return ""
-    return f"In training episodes it explains {amount(train.gain.mean)} bits"
+    return f"In training episodes it explains {amount(run.train.gain.mean)} bits"

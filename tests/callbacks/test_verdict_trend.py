@@ -1,0 +1,91 @@
+"""When the memory gain still rises, and when more updates are advised: a rise counts where it is more than scatter."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from memup_lightning.callbacks.verdict.measuring.trend import finite, rises
+from memup_lightning.callbacks.verdict.rules.finding import Finding
+from memup_lightning.callbacks.verdict.rules.judge import judge
+from tests.callbacks.made_runs import HALF, every_500, run, split
+
+JUMPS = {
+    "three": (0.16, -0.01, 0.24),
+    "after-others": (0.0, 0.1, 0.02, 0.16, -0.01, 0.24),
+    "four": (0.1, 0.16, -0.01, 0.24),
+    "two-downs": (0.3, 0.1, 0.35, 0.05, 0.4, 0.2, 0.45),
+}
+FLAT_AT_THE_END = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.36, 0.42, 0.48, 0.46, 0.46, 0.47)
+SLOW = st.tuples(st.integers(8, 40), st.floats(0.15, 0.9), st.integers(0, 2**16))
+
+
+def verdict(gains: tuple[float, ...], **given: object) -> Finding:
+    return judge(run(HALF, **{"history": every_500(*gains), "updates": 500 * len(gains)} | given))[0]
+
+
+def longer(found: Finding) -> bool:
+    return "--trainer.max_steps" in str(found.try_first)
+
+
+@pytest.mark.parametrize("name", JUMPS)
+def test_a_gain_that_jumps_about_does_not_advise_more_updates(name: str) -> None:
+    found = verdict(JUMPS[name])
+    assert "Whether the gain still rises cannot be told" in found.sentence
+    assert not longer(found)
+    assert "if the rest should be no noise, give more training episodes" in str(found.try_first)
+    higher = judge(run(HALF, split(0.9), history=every_500(*JUMPS[name]), updates=2000))[0]
+    assert not longer(higher)
+    assert "more training episodes" in str(higher.try_first)
+
+
+def test_the_range_of_a_gain_that_jumps_about_is_told() -> None:
+    assert "at the last 3 validations it was -0.01 to 0.24 bits" in verdict(JUMPS["three"]).sentence
+
+
+def test_a_gain_that_stopped_rising_in_the_last_third_does_not_advise_more_updates() -> None:
+    found = verdict(FLAT_AT_THE_END)
+    assert found.name == "partly_explained"
+    assert not longer(found)
+    assert not longer(verdict((0.1, 0.3, 0.48, 0.46, 0.46, 0.47)))
+    assert longer(verdict(FLAT_AT_THE_END[:9]))
+
+
+def test_a_run_that_went_back_to_older_weights_does_not_advise_more_updates() -> None:
+    found = verdict(JUMPS["three"], memorized=True)
+    assert "give more training episodes" in str(found.try_first)
+
+
+def test_few_validations_that_all_rise_advise_more_updates() -> None:
+    for gains in ((0.1, 0.3), (0.1, 0.3, 0.4)):
+        assert longer(verdict(gains, updates=3000))
+    assert not longer(verdict((0.3,), updates=3000))
+    assert longer(verdict((0.3,), updates=500))
+
+
+@settings(max_examples=40, deadline=None)
+@given(SLOW)
+def test_a_slow_rise_over_thousands_of_updates_advises_more_of_them(curve: tuple[int, float, int]) -> None:
+    count, height, seed = curve
+    noise = np.random.default_rng(seed).normal(0, 0.02 * height, count)
+    gains = tuple((0.02 + height * np.linspace(0, 1, count) + noise).tolist())
+    assert longer(verdict(gains))
+
+
+@pytest.mark.parametrize("shape", [1.0, 0.5, 2.0])
+def test_a_gain_that_slows_down_or_speeds_up_still_rises(shape: float) -> None:
+    assert longer(verdict(tuple((0.6 * np.linspace(0, 1, 24) ** shape).tolist())))
+
+
+def test_a_plateau_that_is_left_late_advises_more_updates() -> None:
+    assert longer(verdict((*[0.01, -0.01] * 8, 0.02, 0.06, 0.15, 0.3)))
+
+
+@settings(max_examples=5, deadline=None)
+@given(st.sampled_from([4, 6, 8, 12, 24]))
+def test_noise_alone_seldom_counts_as_a_rise(count: int) -> None:
+    draws = np.random.default_rng(count).normal(0.3, 0.1, (300, count))
+    found = [rises(finite(every_500(*row.tolist()))) for row in draws]
+    assert np.mean(found) < 0.09
