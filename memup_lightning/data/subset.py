@@ -110,7 +110,7 @@ def spread_share(count: int, share: float) -> BoolArray:
     if count < 2:
         raise MemUPError(
             f"loss_free={share:g} leaves training episodes without loss, but there is only {count} to train on; give "
-            "more episodes, or loss_free=0 and selector=TopK"
+            "more episodes, or --data.loss_free=0 --data.selector=TopK"
         )
     turn = np.arange(count + 1) * max(1, round(share * count)) // count
     return np.diff(turn).astype(np.bool_)

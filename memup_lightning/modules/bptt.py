@@ -54,7 +54,8 @@ class BPTT(TBPTT):
         if data.chunk_length < longest:
             raise MemUPError(
                 f"BPTT goes back over whole episodes, and the longest has {longest} steps, but a chunk has "
-                f"{data.chunk_length}; set --data.init_args.chunk_length={longest}"
+                f"{data.chunk_length}; set --data.chunk_length={longest}. An update then takes about "
+                f"{longest / data.chunk_length:.3g} times as long: fewer lanes make it shorter, --data.lanes=32 say"
             )
 
     def unroll(self, chunk: Chunk, state: State | None) -> tuple[Tensor, State]:

@@ -112,7 +112,7 @@ class TextDataModule(EpisodeDataModule):
         token = task.fields.get(TOKEN)
         trained = "byte" if token is not None and not token.names else "word"
         if trained != self.unit:
-            raise MemUPError(f"unit={self.unit}, but the model was trained on {trained}s; give unit={trained}")
+            raise MemUPError(f"unit={self.unit}, but the model was trained on {trained}s; give --data.unit={trained}")
         self._task = task
 
     def setup(self, stage: str) -> None:

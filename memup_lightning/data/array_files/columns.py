@@ -16,9 +16,10 @@ from memup_lightning.specs import FieldType
 from memup_lightning.typing import Arrays
 
 _MAX_CLASS = 1 << 53  # floats hold the whole numbers up to here
+_READ_NUMBERS = "--data.x_type=vector or --data.y_type=vector"
 MISSING_ADVICE = (
-    "which is no number; missing=mask fills in the column's mean and adds an input that says where, missing=previous the "
-    "last number of the episode; or drop the rows, or leave the column out of x"
+    "which is no number; --data.missing=mask (in Python: missing='mask') fills in the column's mean and adds an input that "
+    "says where, --data.missing=previous the last number of the episode; or drop the rows, or leave the column out of x"
 )
 """What to do where a number of x is missing, as the end of a sentence."""
 _ADVICE = {
@@ -134,9 +135,9 @@ def _advice(value: Any, is_class: bool, of_nan: str | None) -> str:
     if value < 0:
         return (
             "but classes are numbered from 0 on; renumber them (np.unique(y, return_inverse=True)[1]), set "
-            f"{HAS_OUTCOME}=False where there is no outcome, or read numbers: x_type or y_type=vector"
+            f"{HAS_OUTCOME}=False where there is no outcome, or read numbers: {_READ_NUMBERS}"
         )
-    return "which is no class number; give whole numbers from 0 on, or read numbers: x_type or y_type=vector"
+    return f"which is no class number; give whole numbers from 0 on, or read numbers: {_READ_NUMBERS}"
 
 
 def put_flag(out: npt.NDArray[np.bool_], begin: int, values: Array, name: str, layout: Layout) -> None:

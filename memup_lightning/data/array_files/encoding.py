@@ -53,7 +53,7 @@ def fit_texts(source: str, user: UserEpisodes, training: BoolArray, named: bool)
             if words := _words_among_numbers(text.values):
                 raise MemUPError(
                     f"{source}: {name!r} is read as text, since it holds {', '.join(map(repr, words[:_SHOWN]))} among "
-                    "numbers; leave such entries empty (and set missing=mask), or write them as numbers"
+                    "numbers; leave such entries empty (and set --data.missing=mask), or write them as numbers"
                 )
             found = f"{name!r} has {len(text.values)} values, and nearly each time another one, as an id has"
             if times := _hold_times(text.values):

@@ -22,7 +22,7 @@ def make_field(name: str, arrays: Mapping[Split, Array], type: FieldType) -> Fie
     if name == "y" and type == "token" and shape:
         raise MemUPError(
             f"y has class numbers of shape {list(shape)} a step; give one class for each step (y[..., 0] of one column, "
-            "y.argmax(-1) of one-hot rows), or read vectors: y_type=vector"
+            "y.argmax(-1) of one-hot rows), or read vectors: --data.y_type=vector"
         )
     if not math.prod(shape):
         raise MemUPError(f"{name} has shape {list(shape)} a step, which holds no number; give at least one column")

@@ -82,7 +82,7 @@ def input_columns(x: Sequence[str] | None, y: Sequence[str], episode: str) -> tu
             raise MemUPError(
                 f"x={list(x)} names {name!r}, which is the outcome (y): the memory and the local context would read what "
                 "is to be predicted; leave it out of x, or give one that holds the value of the step before (pandas: "
-                f"table['last_{name}'] = table.groupby({episode!r})[{name!r}].shift(), with missing=mask)"
+                f"table['last_{name}'] = table.groupby({episode!r})[{name!r}].shift(), with --data.missing=mask)"
             )
     return tuple(x)
 

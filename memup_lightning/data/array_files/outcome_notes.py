@@ -52,14 +52,14 @@ def _type_notes(user: UserEpisodes, y: str, y_type: FieldType | None) -> Iterato
     if y_type is None and _are_class_numbers(user):
         yield (
             f"{y!r} holds whole numbers from 0 on as {user.y.dtype}, which are read as numbers; "
-            "y_type=token reads them as classes"
+            "--data.y_type=token reads them as classes"
         )
     elif y_type is None and _is_one_hot(user):
         width = user.y.shape[1]
         yield (
             f"{y!r} is read as vectors of {width} numbers, and each of them is one-hot (a single 1 among zeros); class "
-            f"numbers would predict one of {width} classes: {_CLASS_NUMBERS[bool(user.columns)]}; y_type=vector says "
-            "that numbers are meant"
+            f"numbers would predict one of {width} classes: {_CLASS_NUMBERS[bool(user.columns)]}; --data.y_type=vector "
+            "says that numbers are meant"
         )
 
 

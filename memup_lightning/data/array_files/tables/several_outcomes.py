@@ -38,7 +38,7 @@ class JoinedColumns:
             other = next(name for name, is_number in kinds.items() if not is_number)
             raise MemUPError(
                 f"{source}: y={list(names)} holds numbers ({number!r}) and classes ({other!r}), and one outcome is either; "
-                "give columns of one kind, or y_type=vector where the classes are integers or booleans"
+                "give columns of one kind, or --data.y_type=vector where the classes are integers or booleans"
             )
         self._numbers = all(kinds.values())
         kind = pyarrow.list_(pyarrow.float64(), len(names)) if self._numbers else pyarrow.string()

@@ -200,7 +200,7 @@ def _outcome(
         if classes_found > 1:
             notes.append(
                 f"{name!r} has gaps and holds whole numbers from 0 to {classes_found - 1}, which are read as classes "
-                "(y_type=vector reads numbers)"
+                "(--data.y_type=vector reads numbers)"
             )
             return y.astype(np.int64), exists, ()
     return y, exists, ()
