@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
-from memup_lightning.cli.errors import end_with
+from memup_lightning.cli.errors import end_with, format_warning
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.modules.evaluation.memory import INTERVAL
 from memup_lightning.runs.run_folder import NO_LOGGER_FOLDER
@@ -43,6 +44,7 @@ def export_model(args: Sequence[str]) -> None:
     )
     parser.add_argument("--imports", nargs="*", default=[], help="modules whose classes the checkpoint may name")
     given = parser.parse_args(args)
+    warnings.formatwarning = format_warning
     try:
         import_modules(given.imports)
         keyword = given.ckpt_path in ("best", "last")

@@ -6,7 +6,7 @@ import json
 from functools import cache
 from pathlib import Path
 
-from lightning_utilities.core.rank_zero import rank_zero_warn
+from memup_lightning.user_warnings import warn_user
 
 SUMMARY = "summary.json"
 """Name of the file, in the folder of a run."""
@@ -54,4 +54,4 @@ def _warn_once(run: Path, shown: Path) -> None:
     except (OSError, ValueError, LookupError, TypeError):  # a run that was interrupted, or of agents
         return
     if name in _LEARNED_NOTHING:
-        rank_zero_warn(f"{shown}: the run that trained this memory ended with the verdict: {sentence}")
+        warn_user(f"{shown}: the run that trained this memory ended with the verdict: {sentence}")

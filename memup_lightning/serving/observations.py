@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from lightning_utilities.core.rank_zero import rank_zero_warn
 
 from memup_lightning.data.array_files.column_checks import SINCE_PREVIOUS
 from memup_lightning.data.array_files.encoding import MISSING, X, text_fields
@@ -23,6 +22,7 @@ from memup_lightning.exceptions import MemUPError
 from memup_lightning.serving.row_values import is_missing, read_numbers
 from memup_lightning.specs import FieldSpec
 from memup_lightning.typing import Arrays
+from memup_lightning.user_warnings import warn_user
 
 _FIRST, _SECONDS, _NUMBERS = "first", "seconds", "numbers"  # what a reader keeps of the rows before
 _COMPONENT = re.compile(r"\[\d+\]$")
@@ -252,7 +252,7 @@ class RowReader:
         """Warn of what a service should not be silent about, nor say at every row."""
         if sentence not in self._said and len(self._said) < _MAX_WARNINGS:
             self._said.add(sentence)
-            rank_zero_warn(sentence)
+            warn_user(sentence)
 
 
 def _labels(x: FieldSpec) -> tuple[str, ...]:

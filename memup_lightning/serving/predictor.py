@@ -10,7 +10,6 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import torch
-from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 
 from memup_lightning.data.array_files import read_episodes
@@ -35,6 +34,7 @@ from memup_lightning.serving.reading import parse_reading, saved_reading
 from memup_lightning.serving.state import StreamState
 from memup_lightning.serving.step_network import StepNetwork
 from memup_lightning.typing import Arrays
+from memup_lightning.user_warnings import warn_user
 
 _LANES = 256  # episodes that are played at once
 _ROWS = 6400  # of a chunk of all lanes: their activations fit into the cache of a processor
@@ -224,7 +224,7 @@ class Predictor:
             source, user = TABLE, read_table(table, columns)
         arrays, notes = encode_inputs(source, user, self.network.fields, self.missing)
         for note in (*user.notes, *notes, *far_inputs(self.model.encoder, self.network.fields, arrays)):
-            rank_zero_warn(f"{source}: {note}")
+            warn_user(f"{source}: {note}")
         return arrays, user
 
     def _read_fields(self, given: Any) -> tuple[Arrays, UserEpisodes]:

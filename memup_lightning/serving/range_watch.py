@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
-from lightning_utilities.core.rank_zero import rank_zero_warn
 from torch import nn
 
 from memup_lightning.data.array_files.column_checks import SINCE_PREVIOUS
 from memup_lightning.models.encoders import StepEncoder
 from memup_lightning.models.input_range import FAR, component_name
 from memup_lightning.specs import FieldSpec
+from memup_lightning.user_warnings import warn_user
 
 _VERY_FAR = 20.0  # spreads, at which a single number is enough
 _IN_A_ROW = 3  # steps at which a number is far
@@ -92,7 +92,7 @@ class RangeWatch:
             self._said += 1
             value = x.reshape(len(x), -1)[distance[:, number].argmax(), number]
             center, scale = (part.flat[number] for part in self.scales[name])
-            rank_zero_warn(
+            warn_user(
                 f"{self._names[name][number]!r} is far from its training data: it is {value:.4g}, in training it was "
                 f"{center:.4g} with a spread of {scale:.2g}; is it in the same unit?"
             )

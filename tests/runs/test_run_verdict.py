@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from memup_lightning.cli.errors import format_warning
+from memup_lightning.cli.main import main
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.runs.checkpoint_lookup import weights_to_use
 from memup_lightning.serving.predictor import Predictor
@@ -52,6 +54,22 @@ def test_a_predictor_warns_too(tmp_path: Path) -> None:
         pytest.raises(MemUPError, match="what its model is built from"),
     ):
         Predictor.load(run)
+
+
+def test_the_warning_points_at_the_line_of_the_user(tmp_path: Path) -> None:
+    run = ended(tmp_path, "memorized")
+    with pytest.warns(UserWarning, match=r"So it is\.") as caught, pytest.raises(MemUPError):
+        Predictor.load(run)
+    assert [x.filename for x in caught] == [__file__]
+
+
+def test_on_the_command_line_the_warning_names_no_file(tmp_path: Path) -> None:
+    run = ended(tmp_path, "memorized")
+    with pytest.warns(UserWarning, match=r"So it is\.") as caught, pytest.raises(SystemExit):
+        main(["export", f"--ckpt_path={run}"])
+    assert [
+        format_warning(x.message, x.category, x.filename, x.lineno) for x in caught if "So it is" in str(x.message)
+    ] == [f"warning: {caught[0].message}\n"]
 
 
 @pytest.mark.parametrize("content", ['{"verdict": null}', '{"verdict": {"findings": []}}', "{", "[]", None])

@@ -73,3 +73,9 @@ def test_of_several_streams_most_must_be_somewhat_far_and_one_very_far(predictor
     two = [USUAL, (28.0, -1.0, 62.0), (28.0, -1.0, 62.0)]
     assert len(said(predictor, *[two] * 4, streams=3)) == 1
     assert len(said(predictor, [USUAL, USUAL, (105.0, 400.0, 62.0)], streams=3)) == 1
+
+
+def test_the_warning_points_at_the_line_of_the_step(predictor: Predictor) -> None:
+    with pytest.warns(UserWarning, match="far from its training data") as caught:
+        predictor.step({"x": np.array((105_000.0, -1.0, 62.0), np.float32)}, predictor.initial_state())
+    assert [x.filename for x in caught] == [__file__]

@@ -1,0 +1,39 @@
+"""Warnings that point at the user's line, not at ours."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from types import FrameType
+
+from lightning_utilities.core.rank_zero import rank_zero_only
+
+_OURS = "memup_lightning"
+_COMMAND_LINE = "memup_lightning.cli"
+_BETWEEN = {_OURS, "torch", "pytorch_lightning", "lightning_fabric", "lightning_utilities", "gymnasium", "contextlib"}
+"""Packages whose functions call ours, or wrap them, on the way from a user's line."""
+
+
+@rank_zero_only
+def warn_user(message: str) -> None:
+    """Warn on rank zero, with the line of the user's code that led here.
+
+    On the command line there is none, and the warning is the sentence alone (``format_warning`` of the command line).
+    """
+    frame = _user_frame(sys._getframe())
+    registry = frame.f_globals.setdefault("__warningregistry__", {})
+    module = str(frame.f_globals.get("__name__", "unknown"))
+    warnings.warn_explicit(message, UserWarning, frame.f_code.co_filename, frame.f_lineno, module, registry)
+
+
+def _user_frame(ours: FrameType) -> FrameType:
+    """Return the innermost frame outside of our packages; ours where there is none, or the command line called."""
+    found, frame = None, ours.f_back
+    while frame is not None:
+        module = str(frame.f_globals.get("__name__", ""))
+        if f"{module}.".startswith(f"{_COMMAND_LINE}."):
+            return ours
+        if found is None and module.partition(".")[0] not in _BETWEEN:
+            found = frame
+        frame = frame.f_back
+    return found or ours
