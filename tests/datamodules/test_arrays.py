@@ -250,7 +250,7 @@ def test_broken_arrays_are_refused_with_their_place(given: dict[str, Any], said:
         ({"a": [b"cat"] * STEPS}, r"'a' holds binary, not numbers; .* name in x the columns"),
         (
             {"a": [None] + [1.0] * (STEPS - 1)},
-            r"'a' of episode 7 at step 0 .* is empty, which is no number; --data\.missing=mask .* fills .*missing=previous.* or drop",
+            r"'a' of episode 7 at step 0 .* is empty, which .*; --data\.missing=mask .* fills .*missing=previous.* or drop",
         ),
         (
             {"a": ["cat"] * (STEPS - 1) + [None]},
