@@ -189,6 +189,12 @@ class ArrayDataModule(EpisodeDataModule):
         return given if isinstance(given, str) else super().split_label(split)
 
     @property
+    def table_columns(self) -> tuple[str, ...]:
+        """Columns of a table that x was read from; empty for arrays and images, and before anything is read."""
+        of_table = self.steps_name == "training rows" and self.x_type != "image"
+        return (self._columns or ()) if of_table else ()
+
+    @property
     def reading(self) -> dict[str, Any]:
         """How the training data are read, once they were, in plain values: for a
         :class:`~memup_lightning.serving.Predictor`."""

@@ -182,7 +182,7 @@ def test_rare_events_are_ranked_and_sampled_as_their_page_says(
     (command,) = commands(page, "trips.parquet")
     command[command.index("2500")] = "4"
     main([*command, *SHORT])
-    rank, outcomes, choose = blocks(page, "python")
+    rank, outcomes, combine, choose = blocks(page, "python")
     execute(rank, {"test": test})
     assert 0 <= float(capsys.readouterr().out.splitlines()[-1]) <= 1
     names: dict[str, Any] = {
@@ -191,6 +191,9 @@ def test_rare_events_are_ranked_and_sampled_as_their_page_says(
     }
     execute(outcomes, names)
     assert names["table"]["trip"].notna().sum() == (test["load"] > 1.2).sum()
+    ovens = pandas.DataFrame({"recipe": ["a", "a", "a", "b"], "temperature": [200, 210, 230, 90]})
+    execute(combine, {"train": ovens, "table": ovens})
+    assert ovens["deviation"].tolist() == [-10, 0, 20, 0]
     execute(choose, {"pandas": pandas, "table": test.assign(trip=test["trip"] == "trip")}, {"3 * len(faulty)": "2"})
     assert "train.parquet" in {path.name for path in folder.iterdir()}
 

@@ -107,6 +107,7 @@ def measure(
         memory=_memory_size(model),
         fell=fell,
         memorized=memorized,
+        columns=tuple(getattr(data, "table_columns", ())),
         best=best,
         episodes_option="num_train" if _takes(type(data), "num_train") else None,
     )

@@ -160,6 +160,7 @@ class Measurements:
         memory: class and size of the memory, where it can be made wider.
         fell: whether the run ends with other weights because its gain fell, in training episodes too.
         memorized: whether the run went back to its best weights, and trained on with weight decay.
+        columns: of a table, which the memory reads; empty: it reads something else.
     """
 
     updates: int
@@ -190,6 +191,7 @@ class Measurements:
     memory: tuple[str, int] | None = None
     fell: bool = False
     memorized: bool = False
+    columns: tuple[str, ...] = ()
 
     @property
     def best_gain(self) -> float:

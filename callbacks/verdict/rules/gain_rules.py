@@ -10,6 +10,7 @@ from memup_lightning.callbacks.verdict.measuring.measurements import (
     SplitMeasurement,
 )
 from memup_lightning.callbacks.verdict.rules.finding import Finding
+from memup_lightning.callbacks.verdict.rules.inputs import fewer_inputs
 from memup_lightning.callbacks.verdict.rules.words import (
     amount,
     constant_of,
@@ -26,10 +27,6 @@ NOTHING_UNCERTAIN = 0.05
 """Share of the outcomes' own entropy or variance, up to which nothing is uncertain."""
 _SOME_SHARE = 0.2  # of the squared error: a few errors can cost more bits than all others gain
 _OVERFITTED_BITS = 0.1  # gain in training episodes above that in others, at least
-FEWER_INPUTS = (
-    "leave out inputs that cannot matter (--data.x names those that are read), since their noise is what is memorized"
-)
-"""Advice against memorizing."""
 _OVER_OTHERS = 0.2  # of the gain, that a state must explain beyond what one of another episode does
 _EXCESS = 0.2  # of the gain over a predictor, that its badness must be
 
@@ -61,14 +58,15 @@ def overfitted(run: Measurements) -> Finding | None:
     option = more_episodes(run)
     numbers = {"episodes": run.episodes, "train": train.gain._asdict(), "val": val.gain._asdict()}
     if not held:
+        more = f"collect {4 * run.episodes:,} to {8 * run.episodes:,} training episodes (4 to 8 times as many)"
+        by_hand = "check by hand in a few episodes that their inputs tell the outcomes apart; if they do"
         return Finding(
             "memorized",
             f"Hardly anything that the memory learned in the {run.episodes:,} training episodes holds in others "
             f"({_best(run)}): either the inputs do not hold what decides the outcomes, or the episodes are too few.",
             f"make more training episodes{option}"
             if run.episodes_option
-            else f"{FEWER_INPUTS}; else check by hand in a few episodes that their inputs tell the outcomes apart; if "
-            f"they do, collect {4 * run.episodes:,} to {8 * run.episodes:,} training episodes (4 to 8 times as many)",
+            else fewer_inputs(run, f"else {by_hand}, {more}", more),
             numbers,
         )
     sentence = (
@@ -82,7 +80,7 @@ def overfitted(run: Measurements) -> Finding | None:
             f"then ({_best(run, named=True)})."
         )
     more = f"give more training episodes{option}"
-    return Finding("overfitted", sentence, more if run.episodes_option else f"{FEWER_INPUTS}; else {more}", numbers)
+    return Finding("overfitted", sentence, more if run.episodes_option else fewer_inputs(run, f"else {more}"), numbers)
 
 
 def _best(run: Measurements, named: bool = False) -> str:

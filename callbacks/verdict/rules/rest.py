@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from memup_lightning.callbacks.verdict.measuring.measurements import RARE, Measurements, SplitMeasurement
 from memup_lightning.callbacks.verdict.rules.finding import Finding
-from memup_lightning.callbacks.verdict.rules.gain_rules import FEWER_INPUTS, explains_some, is_of_memory
+from memup_lightning.callbacks.verdict.rules.gain_rules import explains_some, is_of_memory
+from memup_lightning.callbacks.verdict.rules.inputs import fewer_inputs
 from memup_lightning.callbacks.verdict.rules.words import amount, how_much, more_episodes, numbers_of, rounded_up
 
 _ENOUGH_UPDATES = 2000  # before a memory counts as blind
@@ -46,7 +47,7 @@ def rest(run: Measurements) -> Finding:
             f"takes up to {ratio:.{int(ratio < 10)}f} times as long{more}"
         )
     elif rare is not None:
-        advice = rare.advice
+        advice = f"{rare.advice}; else train longer"
     else:
         advice = "check by hand that the inputs of the memory tell the outcomes apart, on short episodes first" + more
     return Finding(
@@ -68,11 +69,13 @@ def _rarity(run: Measurements) -> _Rarity | None:
     """Say what rare classes do to training, and what to do; None where no class is rare, or episodes cannot be chosen."""
     if not run.rare or run.rare >= RARE or run.episodes_option is not None:
         return None
+    few = (
+        "if few training episodes have the rare outcome, train on those and on three times as many others, and validate on "
+        "episodes as they occur: probabilities are then too high, but rank as well"
+    )
     return _Rarity(
         f"too rare to be learned so soon ({100 * run.rare:.2g}% of the outcomes are not of the most frequent class), or",
-        f"{FEWER_INPUTS}; if few training episodes have the rare outcome, train on those and on three times as many "
-        "others, and validate on episodes as they occur: probabilities are then too high, but rank as well; else train "
-        "longer",
+        fewer_inputs(run, few, f"give more training episodes{more_episodes(run)}; {few}"),
     )
 
 

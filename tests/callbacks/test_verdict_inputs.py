@@ -1,0 +1,128 @@
+"""What a verdict advises where a memory memorizes a table: fewer columns, or columns combined, and more episodes."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from memup_lightning.callbacks.verdict.command import whole_command, without_options
+from memup_lightning.callbacks.verdict.measuring.measurements import Measurements
+from memup_lightning.callbacks.verdict.rules.judge import judge
+from memup_lightning.cli.main import main
+from memup_lightning.datamodules import ArrayDataModule
+from tests.callbacks.made_runs import FLAT, HALF, HELD, NOTHING, STANDING, run, split
+from tests.command_line import tiny
+
+MANY = ("load", "oil temp", "c", "d", "e", "f")
+OLD = "leave out inputs that cannot matter"
+COMBINED = "combine columns by what you know of them"
+
+
+def of_table(columns: tuple[str, ...]) -> dict[str, Measurements]:
+    val, train, few = split(-1.4), split(0.9), {"rare": 0.01, "columns": columns, "chunk_length": 200}
+    return {
+        "memorized": run(val, train, columns=columns),
+        "overfitted": run(val, train, columns=columns, history=HELD),
+        "partly_explained": run(HALF, history=STANDING, **few),
+        "blind": run(NOTHING, history=FLAT, **few),
+    }
+
+
+@pytest.mark.parametrize("name", of_table(()))
+def test_of_many_columns_the_suspected_ones_are_read_first(name: str) -> None:
+    found = judge(of_table(MANY)[name])[0]
+    advice = str(found.try_first)
+    assert found.name == name
+    assert advice.startswith("read the two to four of the 6 columns that you suspect alone")
+    assert "in place of 'load' and 'oil temp'" in advice
+    assert "one at a time while val/average_precision rises (or val/nll falls)" in advice
+    assert OLD not in advice
+    command = whole_command(["fit", "--data.x", "[load, c, d, e, f]", "--data.y=trip"], advice, None, False)
+    assert command == "memup fit --data.y=trip '--data.x=[load, \"oil temp\"]'"
+    assert "--data.x" not in without_options(advice)
+
+
+@pytest.mark.parametrize("name", of_table(()))
+def test_of_few_columns_more_episodes_come_first_and_none_is_left_out(name: str) -> None:
+    found = judge(of_table(MANY[:4])[name])[0]
+    advice = str(found.try_first)
+    assert found.name == name
+    assert "more training episodes" in advice or "4 to 8 times as many" in advice
+    assert advice.index("training episodes") < advice.index(COMBINED)
+    assert OLD not in advice
+    assert "suspect" not in advice
+    assert whole_command(["fit"], advice, None, False) is None
+
+
+def test_what_is_no_table_is_advised_as_ever() -> None:
+    for name, measurements in of_table(()).items():
+        advice = str(judge(measurements)[0].try_first)
+        assert advice.startswith(OLD), name
+    made = judge(run(split(-1.4), split(0.9), episodes_option="num_train", columns=MANY))[0]
+    assert str(made.try_first) == "make more training episodes: --data.init_args.num_train=4096"
+
+
+def test_numbers_have_no_average_precision() -> None:
+    found = judge(run(split(-1.4), split(0.9), columns=MANY, outcome="number"))[0]
+    assert "while val/nll falls" in str(found.try_first)
+
+
+def test_a_gain_that_stands_does_not_advise_more_updates() -> None:
+    assert "train longer" not in str(judge(of_table(MANY)["partly_explained"])[0].try_first)
+
+
+printable = st.characters(codec="utf-8", exclude_categories=("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"))
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.text(printable | st.sampled_from("\n\t"), min_size=1), min_size=5, max_size=5, unique=True))
+def test_a_command_names_any_columns_as_they_are(names: list[str]) -> None:
+    found = judge(run(split(-1.4), split(0.9), columns=tuple(names)))[0]
+    command = whole_command(["fit"], str(found.try_first), None, False)
+    assert command is not None
+    option = shlex.split(command)[-1]
+    assert yaml.safe_load(option.removeprefix("--data.x=")) == names[:2]
+
+
+def write_table(path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    draw = np.random.default_rng(1)
+    columns: dict[str, Any] = {name: draw.standard_normal(120) for name in MANY}
+    columns |= {"episode": np.repeat(np.arange(12), 10), "y": draw.integers(0, 2, 120)}
+    pandas.DataFrame(columns).to_parquet(path)
+
+
+def test_a_table_knows_its_columns_and_arrays_have_none(tmp_path: Path) -> None:
+    write_table(tmp_path / "a.parquet")
+    data = ArrayDataModule(str(tmp_path / "a.parquet"), lanes=2)
+    assert data.table_columns == ()
+    data.setup("fit")
+    assert data.table_columns == MANY
+    fewer = ArrayDataModule(str(tmp_path / "a.parquet"), x=["c", "oil temp"], lanes=2)
+    fewer.setup("fit")
+    assert fewer.table_columns == ("c", "oil temp")
+    x = np.zeros((8, 5, 3))
+    np.savez(tmp_path / "a.npz", x=x, y=np.arange(8) % 2)
+    arrays = ArrayDataModule(str(tmp_path / "a.npz"), x=["x"], lanes=2)
+    arrays.setup("fit")
+    assert arrays.table_columns == ()
+
+
+def test_the_command_line_reads_the_columns_that_are_advised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_table(tmp_path / "a.parquet")
+    config = tiny(Path())
+    config["data"] = {"class_path": "ArrayDataModule", "init_args": {"train": "a.parquet", "lanes": 2}}
+    Path("tiny.yaml").write_text(yaml.safe_dump(config))
+    advice = str(judge(run(split(-1.4), split(0.9), columns=MANY))[0].try_first)
+    command = whole_command(["fit", "--config=tiny.yaml", "--trainer.max_steps=1"], advice, None, False)
+    assert command is not None
+    done = main(shlex.split(command)[1:])
+    assert done.datamodule.table_columns == MANY[:2]
