@@ -40,7 +40,7 @@ def test_of_many_columns_the_suspected_ones_are_read_first(name: str) -> None:
     found = judge(of_table(MANY)[name])[0]
     advice = str(found.try_first)
     assert found.name == name
-    assert advice.startswith("read the two to four of the 6 columns that you suspect alone")
+    assert advice.startswith("read only the two to four of the 6 columns that you suspect")
     assert "in place of 'load' and 'oil temp'" in advice
     assert "one at a time while val/average_precision rises (or val/nll falls)" in advice
     assert OLD not in advice

@@ -35,7 +35,7 @@ def fewer_inputs(run: Measurements, otherwise: str, more: str | None = None) -> 
     first, second = run.columns[:2]
     rises = "val/average_precision rises (or val/nll falls)" if run.outcome == "class" else "val/nll falls"
     return (
-        f"read the two to four of the {len(run.columns)} columns that you suspect alone (put their names in place of "
+        f"read only the two to four of the {len(run.columns)} columns that you suspect (put their names in place of "
         f"{first!r} and {second!r}): --data.x=[{_quoted(first)}, {_quoted(second)}]; then add others one at a time while "
         f"{rises}; {otherwise}"
     )
