@@ -115,6 +115,7 @@ class ArrayDataModule(EpisodeDataModule):
         self._columns: tuple[str, ...] | None = None  # that x was read from
         self._orders: dict[Split, IntArray] = {}  # row of the file of each step, where it is another
         self._predicts_file = False
+        self._range: list[list[float]] | None = None
 
     @property
     def label(self) -> str:
@@ -203,7 +204,16 @@ class ArrayDataModule(EpisodeDataModule):
             "episode": self.episode,
             "time": self.time,
         }
-        return names | {"x_type": self.x_type, "missing": self.missing}
+        return names | {"x_type": self.x_type, "missing": self.missing, "range": self._x_range()}
+
+    def _x_range(self) -> list[list[float]] | None:
+        """Return the smallest and the largest number of each component of x in the training file, once it was read."""
+        if self._range is None and self.x_type == "vector" and "train" in self._sources:
+            x = self._sources["train"].arrays.get(X)
+            if x is not None and x.dtype == np.float32:
+                rows = x.reshape(len(x), -1)
+                self._range = [rows.min(0).tolist(), rows.max(0).tolist()]
+        return self._range
 
     def state_dict(self) -> dict[str, Any]:
         """Return the place in the training data, and how they are read."""

@@ -14,7 +14,8 @@ from memup_lightning.typing import Arrays
 FAR = 5.0
 """Spreads beyond which a number is far; encoders read numbers beyond on a logarithmic scale."""
 _MOST = 0.5  # share of the steps
-_FEW = 16  # steps that tell nothing
+FEW_STEPS = 16
+"""Number of steps, below which the share of far ones tells nothing."""
 
 
 def far_inputs(encoder: nn.Module, fields: Mapping[str, FieldSpec], values: Arrays) -> list[str]:
@@ -29,7 +30,7 @@ def far_inputs(encoder: nn.Module, fields: Mapping[str, FieldSpec], values: Arra
         return []
     said = []
     for name, standardizer in encoder.standardizers.items():
-        if name not in values or not standardizer.is_fitted or len(values[name]) < _FEW:
+        if name not in values or not standardizer.is_fitted or len(values[name]) < FEW_STEPS:
             continue
         columns = values[name].reshape(len(values[name]), -1).T.astype(np.float64)
         centers, scales = standardizer.center.tolist(), standardizer.scale.tolist()

@@ -30,7 +30,7 @@ from memup_lightning.serving.exported_step import ExportedStep, state_tensors
 from memup_lightning.serving.observations import FieldReader, ObservationReader, RowReader
 from memup_lightning.serving.prediction import Prediction, Predictions
 from memup_lightning.serving.range_watch import RangeWatch
-from memup_lightning.serving.reading import parse_reading, saved_reading
+from memup_lightning.serving.reading import parse_reading, saved_reading, training_range
 from memup_lightning.serving.state import StreamState
 from memup_lightning.serving.step_network import StepNetwork
 from memup_lightning.typing import Arrays
@@ -68,7 +68,7 @@ class Predictor:
         self.outcome = model.outcome
         self.interval = interval
         self.network = StepNetwork(self.model)
-        self._watch = RangeWatch(self.model.encoder, self.network.fields)
+        self._watch = RangeWatch(self.model.encoder, self.network.fields, training_range(reading))
         self._step = ExportedStep(self.network, self.outcome, interval).eval()
         self._columns, self.missing = parse_reading(reading)
         outcome = self.task.outcome
@@ -223,7 +223,8 @@ class Predictor:
         else:
             source, user = TABLE, read_table(table, columns)
         arrays, notes = encode_inputs(source, user, self.network.fields, self.missing)
-        for note in (*user.notes, *notes, *far_inputs(self.model.encoder, self.network.fields, arrays)):
+        far = (*far_inputs(self.model.encoder, self.network.fields, arrays), *self._watch.steps_beyond(arrays))
+        for note in (*user.notes, *notes, *far):
             warn_user(f"{source}: {note}")
         return arrays, user
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, get_args
 
+import numpy as np
+
 from memup_lightning.data.array_files import Columns
 from memup_lightning.data.array_files.layout import Missing
 from memup_lightning.exceptions import MemUPError
+from memup_lightning.serving.range_watch import Range
 from memup_lightning.specs import FieldType
 
 
@@ -42,3 +45,13 @@ def parse_reading(reading: Any) -> tuple[Columns | None, Missing | None]:
         None if x is None else tuple(x), None, episode, x_type, None, time, missing is not None, may_lack_y=True
     )
     return columns, missing
+
+
+def training_range(reading: Any) -> Range | None:
+    """Return the smallest and the largest number of each component of x in training, ``[size]`` each; None where the
+    reading, of an older checkpoint say, does not hold them."""
+    try:
+        low, high = (np.array(limit, np.float64) for limit in reading["range"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    return (low, high) if low.ndim == 1 and low.shape == high.shape else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 
 from memup_lightning import LSTM, MemUP, Predictor
 from memup_lightning.data.array_files.column_checks import SINCE_PREVIOUS
+from memup_lightning.datamodules import ArrayDataModule
 from memup_lightning.models.scaling import Standardizer
 from memup_lightning.serving.compiled_step import CompiledStep
 from memup_lightning.specs import FieldSpec, TaskSpec
@@ -79,3 +81,52 @@ def test_the_warning_points_at_the_line_of_the_step(predictor: Predictor) -> Non
     with pytest.warns(UserWarning, match="far from its training data") as caught:
         predictor.step({"x": np.array((105_000.0, -1.0, 62.0), np.float32)}, predictor.initial_state())
     assert [x.filename for x in caught] == [__file__]
+
+
+def predictor_of(heat: Any, known: bool = True) -> Predictor:
+    """A predictor of a table with a column, trained on these numbers."""
+    fields = {"x": FieldSpec((), names=("heat",))}
+    model = MemUP(TaskSpec(fields, {"x": 0}, ("x",), FieldSpec((), "int64", "token", 2)), memory=LSTM)
+    for part in model.modules():
+        if isinstance(part, Standardizer):
+            part.fit(heat[:, None])
+    reading = {"x": ["heat"], "episode": "unit", "time": None, "x_type": "vector", "missing": None}
+    return Predictor(model, reading | {"range": [[heat.min()], [heat.max()]]} if known else reading)
+
+
+def heat_said(predictor: Predictor, values: list[float], run: bool = False) -> list[str]:
+    state = predictor.initial_state()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        if run:
+            predictor.run({"heat": values, "unit": ["a"] * len(values)})
+        for value in [] if run else values:
+            _, state = predictor.step({"heat": value}, state)
+    return [str(x.message) for x in caught if "far from its training data" in str(x.message)]
+
+
+@pytest.mark.parametrize("run", [False, True])
+def test_a_single_reading_far_outside_of_the_range_of_training_is_said_at_once(run: bool) -> None:
+    predictor = predictor_of(np.random.default_rng(1).uniform(180, 260, 5000))
+    found = heat_said(predictor, [*[200.0] * 20, 446.0, *[200.0] * 20, 446.0], run)
+    assert len(found) == 1
+    assert "446" in found[0]
+    assert "from 180 to 260" in found[0]
+    assert heat_said(predictor, [*[200.0] * 20, 285.0, 200.0], run) == []
+    assert len(heat_said(predictor_of(np.linspace(180, 260, 500)), [446.0], run)) == 1  # a single row
+
+
+@pytest.mark.parametrize("run", [False, True])
+def test_numbers_of_long_tails_are_not_said_within_the_range_of_training(run: bool) -> None:
+    heat = np.random.default_rng(1).lognormal(0, 1, 20_000)
+    values = [1.0, 1.0, float(heat.max()) * 1.2, 1.0, 1.0]
+    assert heat_said(predictor_of(heat), values, run) == []
+    assert len(heat_said(predictor_of(heat, known=False), values)) == 1  # beyond 20 spreads
+
+
+def test_a_table_tells_the_range_of_its_columns(tmp_path: Path) -> None:
+    np.savez(tmp_path / "own.npz", x=np.arange(80.0).reshape(40, 2), y=np.arange(40) % 2, lengths=[10] * 4)
+    data = ArrayDataModule(str(tmp_path / "own.npz"), val_share=0.25, test_share=0.25)
+    assert data.reading["range"] is None  # not read yet
+    _ = data.task
+    assert data.reading["range"] == [[0.0, 1.0], [78.0, 79.0]]
