@@ -341,3 +341,10 @@ def test_another_unit_than_in_training_is_said(
     predict = ["predict", f"--config={run / 'version_0' / 'config.yaml'}", f"--ckpt_path={run / 'version_0'}"]
     with pytest.warns(UserWarning, match="'speed' is far from its training data"):
         main([*predict, "--on=other.parquet", f"--trainer.logger.save_dir={tmp_path}"])
+
+
+def test_a_checkpoint_tells_the_range_of_its_training_file(run: Path) -> None:
+    predictor = Predictor.load(run, "last")
+    row: dict[str, Any] = {"when": BEGIN, "speed": 300.0, "mode": "run", "force": [0.0, 0.0]}
+    with pytest.warns(UserWarning, match="'speed' is far from its training data: it is 900, .* from "):
+        predictor.step(row | {"speed": 900.0}, predictor.initial_state())
