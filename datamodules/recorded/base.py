@@ -79,7 +79,7 @@ class EpisodeDataModule(RecordedSplits):
         num_workers: processes that read ahead; the results do not depend on it.
         loss_free: share of the training episodes without loss, in which only the gain of the memory is measured; by default
             1/16 for a selector that takes one target of each context cluster, which needs them, and none for the others.
-        candidates: steps kept for each episode to choose targets from; by default 64, or 16 K where that is more.
+        candidates: steps kept for each episode to choose targets from; by default 64, or 8 K where that is more.
         seed: the episodes, their order and the places of the probes follow from it; by default that of
             ``seed_everything``.
     """

@@ -31,7 +31,7 @@ class TargetTable:
     Args:
         selector: how targets are chosen.
         episodes: number of episodes.
-        capacity: candidates kept for each episode; by default 64, or 16 K where that is more. There are about K ln T of
+        capacity: candidates kept for each episode; by default 64, or 8 K where that is more. There are about K ln T of
             them in T steps.
 
     Attributes:
@@ -41,7 +41,7 @@ class TargetTable:
 
     def __init__(self, selector: Selector, episodes: int, capacity: int | None = None) -> None:
         self.selector = selector
-        self.capacity = capacity or max(64, 16 * selector.num_targets)
+        self.capacity = capacity or max(64, 8 * selector.num_targets)
         self.num_refreshes = 0
         self.scored: npt.NDArray[np.bool_] = np.zeros(episodes, np.bool_)
         kept = ClusterCandidates if selector.one_per_cluster else Candidates
