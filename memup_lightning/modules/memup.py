@@ -148,13 +148,13 @@ class MemUP(TargetTask):
         distance = targets.position[:, None] - time[:, :, None]  # [B, P, K]; a target behind its point does not count
         counts = chunk.valid[:, points, None] & targets.valid[:, None] & (distance >= 0)
         ahead = distance.clamp(min=0)
-        if self.predict_every is None:
+        if self.predict_every is None and counts.shape[-1] > _TARGETS_OF_ALL:
             counts = _share_out(counts, chunk.start // chunk.num_steps)
         if not are_few(counts):
             context = self.context_encoder(targets.context)  # [B, K, C]: once, not once per pair of state and target
             params = self.predictor(context[:, None], memory[:, :, None], ahead)  # [B, P, K, parameters]
             outcome = targets.outcome[:, None].expand(*params.shape[:3], *targets.outcome.shape[2:])
-            return self.outcome.memory_loss(params, outcome).where(counts, 0), counts
+            return self.outcome.memory_loss(params, outcome), counts
         lane, point, target = places = counts.nonzero(as_tuple=True)
         pairs = counts.any(1)  # of a lane and a target: each context is encoded once
         context = self.context_encoder({name: x[pairs] for name, x in targets.context.items()})
