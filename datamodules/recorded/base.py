@@ -17,7 +17,7 @@ from memup_lightning.data.streaming.loader import ChunkLoader, EpochLoader
 from memup_lightning.data.streaming.stream import ChunkStream
 from memup_lightning.data.streaming.training_lanes import TrainingLanes
 from memup_lightning.data.subset import spread_share
-from memup_lightning.data.targets import Proportional, Selector, TargetTable
+from memup_lightning.data.targets import DEFAULT_ARGUMENTS, Proportional, Selector, TargetTable
 from memup_lightning.datamodules.recorded.splits import SPLITS, RecordedSplit, RecordedSplits
 from memup_lightning.distributed import share_of_lanes
 from memup_lightning.exceptions import MemUPError, check_at_least
@@ -102,7 +102,7 @@ class EpisodeDataModule(RecordedSplits):
         candidates: int | None = None,
         seed: int | None = None,
     ) -> None:
-        super().__init__(Proportional(16, margin=0.3) if selector is None else selector)
+        super().__init__(Proportional(**DEFAULT_ARGUMENTS) if selector is None else selector)
         check_at_least(
             1, lanes=lanes, chunk_length=chunk_length, chunks_per_epoch=chunks_per_epoch, candidates=candidates
         )

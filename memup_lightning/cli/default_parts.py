@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from memup_lightning.data.targets import DEFAULT_ARGUMENTS, Proportional
 from memup_lightning.modules import BPTT, TBPTT, MemUP
 from memup_lightning.modules.memory_task import MemoryTask
 from memup_lightning.modules.optimization.learning_rate import InverseSqrtLR, inverse_sqrt
@@ -15,7 +16,7 @@ from memup_lightning.modules.optimization.optimizers import ADAM_LR, MemoryAdam,
 Part: TypeAlias = tuple[str, Mapping[str, Any]]  # class, and the arguments that it has by default
 
 _SAVED_DEFAULTS = [f"{make.__module__}.{make.__name__}" for make in (adam, memory_adam, inverse_sqrt)]
-_SELECTOR: Part = ("Proportional", {"num_targets": 16, "margin": 0.3})
+_SELECTOR: Part = (Proportional.__name__, DEFAULT_ARGUMENTS)
 _MEMORY_TASKS = {task.__name__ for task in (MemUP, TBPTT, BPTT)}
 _OPTION = re.compile(r"--(model|data)\.(?:init_args\.)?(\w+)(?:\.(?:init_args\.)?(\w+))?(?:[.=].*)?", re.DOTALL)
 

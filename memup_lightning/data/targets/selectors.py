@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -14,6 +15,8 @@ from memup_lightning import rng
 from memup_lightning.chunk import ClusterAssignment
 from memup_lightning.exceptions import MemUPError, check_at_least, check_instance
 
+DEFAULT_ARGUMENTS: Mapping[str, Any] = {"num_targets": 16, "margin": 0.3}
+"""Arguments of the :class:`Proportional` that datamodules have by default."""
 _ONE_BIT = math.log(2)
 _LEAST_BITS = 1e-30  # of a step; its logarithm is finite
 
