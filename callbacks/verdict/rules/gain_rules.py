@@ -80,7 +80,9 @@ def overfitted(run: Measurements) -> Finding | None:
             f"then ({_best(run, named=True)})."
         )
     more = f"give more training episodes{option}"
-    return Finding("overfitted", sentence, more if run.episodes_option else fewer_inputs(run, f"else {more}"), numbers)
+    return Finding(
+        "overfitted", sentence, more if run.episodes_option else fewer_inputs(run, f"else {more}", more), numbers
+    )
 
 
 def _best(run: Measurements, named: bool = False) -> str:

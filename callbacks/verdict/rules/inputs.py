@@ -19,19 +19,19 @@ _PLAIN = re.compile(r"[^\W\d_]\w*")
 _NOT_TEXT = {"true", "false", "yes", "no", "on", "off", "null", "y", "n"}  # for YAML
 
 
-def fewer_inputs(run: Measurements, otherwise: str, more: str | None = None) -> str:
+def fewer_inputs(run: Measurements, otherwise: str, more: str) -> str:
     """Say what helps against memorizing: fewer inputs, and else something else. Where few columns are read already: more
     episodes, or columns that are combined.
 
     Args:
         run: its measurements.
         otherwise: the advice that comes after fewer inputs.
-        more: the advice that comes first where few columns are read; None: ``otherwise``.
+        more: the advice that comes first where few columns are read.
     """
     if not run.columns:
         return f"{_FEWER_INPUTS}; {otherwise}"
     if len(run.columns) <= _FEW:
-        return f"{(more or otherwise).removeprefix('else ')}; or {_COMBINED}"
+        return f"{more}; or {_COMBINED}"
     first, second = run.columns[:2]
     rises = "val/average_precision rises (or val/nll falls)" if run.outcome == "class" else "val/nll falls"
     return (
