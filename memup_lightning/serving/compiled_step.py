@@ -28,7 +28,7 @@ class CompiledStep:
 
     Args:
         step: the step; it is copied.
-        watch: what is told of numbers far from those of training.
+        watch: warns of numbers far from those of training.
 
     Attributes:
         scales: center and scale of the fields that are standardised before, which are watched.

@@ -13,8 +13,8 @@ _FEWEST = 32  # outcomes that an input is compared with
 _MAX_PAIRS = 10_000  # of components of x and y that are compared
 _FIRST = 256  # outcomes that decide nearly always
 _SAMPLE = 100_000  # outcomes that are looked at, spread over all
-_RECURRING = 4  # times that a value of the outcome comes anew, on average: codes of rows go with anything
-_MIN_OTHERS = 8  # times that another value than the most frequent one comes anew: fewer go with an input by chance
+_RECURRING = 4  # times that a value of the outcome comes again, on average: codes of rows go with anything
+_MIN_OTHERS = 8  # times that another value than the most frequent one comes again: fewer go with an input by chance
 _MIN_NUMBERS = 16  # that differ: fewer are in proportion to an input by chance
 _ROUNDING = 1e-4  # of the spread of the outcomes
 
@@ -68,18 +68,18 @@ def _telling(outcomes: Array, user: UserEpisodes, exists: BoolArray) -> Iterator
     rows = rows[np.linspace(0, len(rows) - 1, min(_SAMPLE, len(rows))).astype(np.int64)]
     episode = np.repeat(np.arange(len(user.lengths)), user.lengths)[rows]
     inputs = [*_columns(user, outcomes), *((name, text.codes) for name, text in user.texts.items())]
-    told: list[str] = []
+    found: list[str] = []
     for outcome in user.y.reshape(len(user.y), -1)[rows].T:
         values, codes = np.unique(outcome, return_inverse=True)
         recurs = _recurs(codes, len(values), episode)
         is_number = user.y.dtype.kind == "f" and len(values) >= _MIN_NUMBERS
         for name, column in inputs:
             given = column[rows]
-            if name not in told and (
+            if name not in found and (
                 (recurs and _goes_with(given, codes)) or (is_number and _is_scaled(given, outcome))
             ):
-                told.append(name)
-    yield from told
+                found.append(name)
+    yield from found
 
 
 def _columns(user: UserEpisodes, outcomes: Array) -> list[tuple[str, Array]]:
@@ -93,7 +93,7 @@ def _columns(user: UserEpisodes, outcomes: Array) -> list[tuple[str, Array]]:
 
 
 def _recurs(codes: IntArray, values: int, episode: IntArray) -> bool:
-    """Return whether outcomes come anew often enough to tell whether an input goes with them.
+    """Return whether outcomes come again often enough to know whether an input goes with them.
 
     Args:
         codes: number of the value of each outcome, ``[n]``.

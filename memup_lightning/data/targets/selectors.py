@@ -108,7 +108,7 @@ class Proportional(Selector):
     """K steps of the future drawn without replacement, in proportion to ``exp(uncertainty / temperature)``.
 
     Drawn by the Gumbel-top-k trick (Kool, van Hoof & Welling, ICML 2019), again at every refresh. Of classes, an entropy u
-    below one bit counts as ``ln 2 (1 + ln(u / ln 2))``, which goes on from there with the same slope: where a class is
+    below one bit counts as ``ln 2 (1 + ln(u / ln 2))``, which continues from there with the same slope: where a class is
     rare all entropies are small, and that of one step in relation to that of another says which one may be explained.
 
     Args:
