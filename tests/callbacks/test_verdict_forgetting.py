@@ -47,10 +47,22 @@ def test_a_difference_that_may_be_chance_is_not_forgotten() -> None:
     assert "forgetting" not in names(split(0.5, 0.5, early=early, late=late), split(0.5, 0.5))
 
 
-def test_a_memory_that_forgets_is_trained_on_while_it_may_learn_and_kept_longer_only_beyond_what_it_keeps() -> None:
+def test_a_memory_that_forgets_is_trained_on_where_its_gain_may_rise_and_not_where_it_jumps() -> None:
     lost = split(0.2, 0.2, 0.2, 0.7)
-    began = run(lost, history=every_500(0.04, 0.0, -0.03, 0.12), updates=2000)
-    assert judge(began)[0].try_first == "train longer: --ckpt_path last --trainer.max_steps=4000"
+    for gains in ((0.0, 0.08, 0.16), (0.1,), ()):
+        began = judge(run(lost, history=every_500(*gains), updates=1500))[0]
+        assert (began.name, began.try_first) == (
+            "forgetting",
+            "train longer: --ckpt_path last --trainer.max_steps=3000",
+        )
+    for gains in ((0.16, -0.01, 0.24), (0.04, 0.0, -0.03, 0.12), (0.3, 0.1, 0.35, 0.05, 0.4, 0.2, 0.45)):
+        jumps = judge(run(lost, history=every_500(*gains), updates=500 * len(gains)))[0]
+        assert jumps.name == "forgetting"
+        assert str(jumps.try_first).startswith("give more training episodes")
+
+
+def test_a_memory_that_forgets_is_kept_longer_only_beyond_what_it_keeps() -> None:
+    lost = split(0.2, 0.2, 0.2, 0.7)
     rises = [finding.name for finding in judge(run(lost, history=RISING))]
     assert rises[:2] == ["undertrained", "forgetting"]
     for memory, said in (("LSTM", "give more training episodes, 4,096 say"), ("GRU", "memory=LSTM")):

@@ -11,6 +11,7 @@ from memup_lightning.callbacks.verdict.measuring.measurements import (
 )
 from memup_lightning.callbacks.verdict.rules.finding import Finding
 from memup_lightning.callbacks.verdict.rules.gain_rules import EXPLAINED
+from memup_lightning.callbacks.verdict.rules.longer import may_learn_more, train_longer
 from memup_lightning.callbacks.verdict.rules.words import amount, more_episodes, steps
 
 _ERRORS = 3.0  # standard errors by which a state knows more than a later one: the best of several distances is compared
@@ -70,9 +71,9 @@ def _loses_late(split: SplitMeasurement) -> bool:
 
 
 def _advice(run: Measurements, kept: int) -> str:
-    """Say what helps a memory to keep something for so many steps: more updates, as long as it may still learn."""
-    if run.best is None and run.standing_since() is None:
-        return f"train longer: --ckpt_path last --trainer.max_steps={2 * max(1, run.updates)}"
+    """Say what helps a memory to keep something for so many steps: more updates, where its gain may still rise."""
+    if run.best is None and run.standing_since() is None and may_learn_more(run):
+        return train_longer(run)
     another = run.memory is not None and run.memory[0] != "LSTM"
     if kept <= _KEPT and not another:
         return f"give more training episodes{more_episodes(run)}"

@@ -8,9 +8,9 @@ from memup_lightning.callbacks.verdict.measuring.measurements import RARE, Measu
 from memup_lightning.callbacks.verdict.rules.finding import Finding
 from memup_lightning.callbacks.verdict.rules.gain_rules import explains_some, is_of_memory
 from memup_lightning.callbacks.verdict.rules.inputs import fewer_inputs
+from memup_lightning.callbacks.verdict.rules.longer import ENOUGH_UPDATES, may_learn_more, train_longer
 from memup_lightning.callbacks.verdict.rules.words import amount, how_much, more_episodes, numbers_of, rounded_up
 
-_ENOUGH_UPDATES = 2000  # before a memory counts as blind
 _FEW_EPISODES = 5000  # a memory that learned nothing from fewer may need more of them
 
 
@@ -21,12 +21,12 @@ def rest(run: Measurements) -> Finding:
     if explains_some(val):
         return _partly_explained(run, val)
     of_memory = is_of_memory(val)
-    if run.updates < _ENOUGH_UPDATES:
+    if run.updates < ENOUGH_UPDATES:
         return Finding(
             "undertrained",
             f"The memory explains nothing {'for certain ' if val.gains and of_memory else ''}yet, after {run.updates:,} "
             "updates.",
-            f"continue: --ckpt_path last --trainer.max_steps={max(2 * _ENOUGH_UPDATES, 4 * run.updates)}",
+            f"continue: --ckpt_path last --trainer.max_steps={max(2 * ENOUGH_UPDATES, 4 * run.updates)}",
             {"updates": run.updates, "gain": val.gain.mean},
         )
     if val.gains and of_memory:
@@ -115,9 +115,8 @@ def _not_standing(run: Measurements, val: SplitMeasurement, grows: str) -> tuple
         val: its validation episodes.
         grows: what :func:`_of_training_episodes` says.
     """
-    longer = f"train longer: --ckpt_path last --trainer.max_steps={2 * max(1, run.updates)}"
+    longer = train_longer(run)
     episodes = f"give more training episodes{more_episodes(run)}"
-    may_rise = run.may_rise()
     if run.rise() is not None:
         return "The gain still rises: the rest is not learned yet, at least a part of it.", longer
     if run.memorized or (grows and _more_of_training(run, val)):
@@ -125,9 +124,9 @@ def _not_standing(run: Measurements, val: SplitMeasurement, grows: str) -> tuple
         return f"{words} may be noise, or need more training episodes.", episodes
     if grows:
         return f"{grows}: a part of the rest is not learned yet, or is memorized there.", longer
-    if may_rise or (may_rise is None and run.updates < _ENOUGH_UPDATES):
+    if may_learn_more(run):
         return "The rest may be noise, or not learned yet.", longer
-    if may_rise is None:
+    if run.may_rise() is None:
         return (
             "Whether the gain still rises cannot be told from so few validations.",
             "validate more often, at least eight times: a smaller --trainer.val_check_interval",

@@ -1,0 +1,20 @@
+"""Advice to train longer, and where a gain deserves it."""
+
+from __future__ import annotations
+
+from memup_lightning.callbacks.verdict.measuring.measurements import Measurements
+
+ENOUGH_UPDATES = 2000
+"""Updates before which a memory that explains little may only need more of them."""
+
+
+def train_longer(run: Measurements) -> str:
+    """Return the advice to double the updates."""
+    return f"train longer: --ckpt_path last --trainer.max_steps={2 * max(1, run.updates)}"
+
+
+def may_learn_more(run: Measurements) -> bool:
+    """Return whether more updates may raise the gain: its trend says so, or there are too few validations for one after
+    few updates."""
+    may_rise = run.may_rise()
+    return may_rise or (may_rise is None and run.updates < ENOUGH_UPDATES)
