@@ -35,6 +35,17 @@ def of_table(columns: tuple[str, ...]) -> dict[str, Measurements]:
     }
 
 
+def partly_memorized(**given: Any) -> dict[str, Measurements]:
+    """Runs that explain a part of other episodes, and memorize."""
+    soon = STANDING[:5]
+    return {
+        "stands, and went back to its best weights": run(HALF, history=STANDING, memorized=True, **given),
+        "stands, and explains more of training episodes": run(HALF, split(0.59), history=STANDING, **given),
+        "may rise, and went back to its best weights": run(HALF, history=soon, memorized=True, **given),
+        "may rise, and explains more of training episodes": run(HALF, split(0.59), history=soon, **given),
+    }
+
+
 @pytest.mark.parametrize("name", of_table(()))
 def test_of_many_columns_the_suspected_ones_are_read_first(name: str) -> None:
     found = judge(of_table(MANY)[name])[0]
@@ -59,6 +70,18 @@ def test_of_few_columns_more_episodes_come_first_and_none_is_left_out(name: str)
     assert OLD not in advice
     assert "suspect" not in advice
     assert whole_command(["fit"], advice, None, False) is None
+
+
+@pytest.mark.parametrize("case", partly_memorized())
+def test_a_memory_that_memorizes_is_advised_fewer_columns_where_it_explains_a_part_too(case: str) -> None:
+    many = judge(partly_memorized(columns=MANY)[case])[0]
+    assert many.name == "partly_explained"
+    assert str(many.try_first).startswith("read only the two to four of the 6 columns that you suspect")
+    assert str(many.try_first).endswith("; else give more training episodes, 4,096 say")
+    few = str(judge(partly_memorized(columns=MANY[:4])[case])[0].try_first)
+    assert few == f"give more training episodes, 4,096 say; or {few[few.index(COMBINED) :]}"
+    made = judge(partly_memorized(columns=MANY, episodes_option="num_train")[case])[0]
+    assert made.try_first == "give more training episodes: --data.init_args.num_train=4096"
 
 
 def test_what_is_no_table_is_advised_as_ever() -> None:

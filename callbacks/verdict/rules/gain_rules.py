@@ -10,7 +10,7 @@ from memup_lightning.callbacks.verdict.measuring.measurements import (
     SplitMeasurement,
 )
 from memup_lightning.callbacks.verdict.rules.finding import Finding
-from memup_lightning.callbacks.verdict.rules.inputs import fewer_inputs
+from memup_lightning.callbacks.verdict.rules.inputs import against_memorizing, fewer_inputs
 from memup_lightning.callbacks.verdict.rules.words import (
     amount,
     constant_of,
@@ -79,10 +79,7 @@ def overfitted(run: Measurements) -> Finding | None:
             f"{run.best[0]:,} holds in the {run.episodes:,} training episodes alone, so the run ends with the weights of "
             f"then ({_best(run, named=True)})."
         )
-    more = f"give more training episodes{option}"
-    return Finding(
-        "overfitted", sentence, more if run.episodes_option else fewer_inputs(run, f"else {more}", more), numbers
-    )
+    return Finding("overfitted", sentence, against_memorizing(run), numbers)
 
 
 def _best(run: Measurements, named: bool = False) -> str:

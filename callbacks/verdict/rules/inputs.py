@@ -6,6 +6,7 @@ import json
 import re
 
 from memup_lightning.callbacks.verdict.measuring.measurements import Measurements
+from memup_lightning.callbacks.verdict.rules.words import more_episodes
 
 _FEW = 4  # columns; of so few none needs to be left out
 _FEWER_INPUTS = (
@@ -39,6 +40,13 @@ def fewer_inputs(run: Measurements, otherwise: str, more: str) -> str:
         f"{first!r} and {second!r}): --data.x=[{_quoted(first)}, {_quoted(second)}]; then add others one at a time while "
         f"{rises}; {otherwise}"
     )
+
+
+def against_memorizing(run: Measurements) -> str:
+    """Say what helps a memory that memorizes, but explains some of other episodes: more episodes where they are generated,
+    else fewer inputs, and more episodes."""
+    more = f"give more training episodes{more_episodes(run)}"
+    return more if run.episodes_option else fewer_inputs(run, f"else {more}", more)
 
 
 def _quoted(name: str) -> str:

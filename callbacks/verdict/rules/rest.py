@@ -7,7 +7,7 @@ from typing import NamedTuple
 from memup_lightning.callbacks.verdict.measuring.measurements import RARE, Measurements, SplitMeasurement
 from memup_lightning.callbacks.verdict.rules.finding import Finding
 from memup_lightning.callbacks.verdict.rules.gain_rules import explains_some, is_of_memory
-from memup_lightning.callbacks.verdict.rules.inputs import fewer_inputs
+from memup_lightning.callbacks.verdict.rules.inputs import against_memorizing, fewer_inputs
 from memup_lightning.callbacks.verdict.rules.longer import ENOUGH_UPDATES, may_learn_more, train_longer
 from memup_lightning.callbacks.verdict.rules.words import amount, how_much, more_episodes, numbers_of, rounded_up
 
@@ -83,7 +83,6 @@ def _partly_explained(run: Measurements, val: SplitMeasurement) -> Finding:
     part = f"The memory explains a part of the outcomes: {how_much(run, val)}."
     since, numbers = run.standing_since(), numbers_of(val)
     grows = _of_training_episodes(run, val)
-    episodes = f"give more training episodes{more_episodes(run)}"
     if since is None:
         words, advice = _not_standing(run, val, grows)
         return Finding("partly_explained", f"{part} {words}", advice, numbers)
@@ -92,7 +91,7 @@ def _partly_explained(run: Measurements, val: SplitMeasurement) -> Finding:
     if (rare := _rarity(run)) is not None:
         cause, advice = f"noise, {rare.why}", rare.advice
     elif run.memorized or grows:
-        cause, advice = "noise, or needs more training episodes, or", episodes
+        cause, advice = "noise, or needs more training episodes, or", against_memorizing(run)
     elif run.memory is not None:
         name, size = run.memory
         option = f"--model.init_args.memory={name} --model.init_args.memory.hidden_size={2 * size}"
@@ -116,12 +115,11 @@ def _not_standing(run: Measurements, val: SplitMeasurement, grows: str) -> tuple
         grows: what :func:`_of_training_episodes` says.
     """
     longer = train_longer(run)
-    episodes = f"give more training episodes{more_episodes(run)}"
     if run.rise() is not None:
         return "The gain still rises: the rest is not learned yet, at least a part of it.", longer
     if run.memorized or (grows and _more_of_training(run, val)):
         words = f"{grows}: the rest" if grows else "The rest"
-        return f"{words} may be noise, or need more training episodes.", episodes
+        return f"{words} may be noise, or need more training episodes.", against_memorizing(run)
     if grows:
         return f"{grows}: a part of the rest is not learned yet, or is memorized there.", longer
     if may_learn_more(run):
@@ -135,7 +133,7 @@ def _not_standing(run: Measurements, val: SplitMeasurement, grows: str) -> tuple
     return (
         f"Whether the gain still rises cannot be told: at the last {len(gains)} validations it was {amount(min(gains))} to "
         f"{amount(max(gains))} bits, without a rise that is certain.",
-        f"if the rest should be no noise, {episodes}",
+        f"if the rest should be no noise, give more training episodes{more_episodes(run)}",
     )
 
 
