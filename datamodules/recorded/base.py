@@ -216,7 +216,9 @@ class EpisodeDataModule(RecordedSplits):
             MemUPError: no step has an outcome, the shortest episode is too short.
         """
         check_readings(source, self.split_label(split))
-        check_outcomes(source, self.split_label(split), split == "train")
+        equal = check_outcomes(source, self.split_label(split), split == "train")
+        if split == "train":
+            self.equal_outcomes = equal
         lengths = source.lengths
         shortest = int(lengths.argmin())
         if self._selector_given and self._needs_targets() and self.selector.num_targets > lengths[shortest]:

@@ -127,7 +127,11 @@ class RecordedSplits(BaseDataModule):
     Attributes:
         sources: the episodes of each split; made once.
         splits: the splits that are set up, with the targets of the present model.
+        equal_outcomes: what is wrong with the outcomes of the training episodes, where they are all equal; None where they
+            differ, and before the episodes are checked.
     """
+
+    equal_outcomes: str | None = None
 
     def __init__(self, selector: Selector) -> None:
         super().__init__()

@@ -12,11 +12,14 @@ from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, OUTCOME, Episo
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.typing import Arrays, BoolArray
 
+OTHER_OUTCOMES = "give training episodes whose outcomes differ, or another outcome"
+"""What to do where all outcomes are equal."""
 _MAX_STEPS = 1_000_000  # that are looked at; sources may be far larger, and compute what is read
+_SHOWN = 6  # components of an outcome
 _EPISODES, _STEPS = 16, 1024  # of one look
 
 
-def check_outcomes(source: EpisodeSource, name: str, trained_on: bool = True) -> None:
+def check_outcomes(source: EpisodeSource, name: str, trained_on: bool = True) -> str | None:
     """Refuse training episodes without any outcome; warn of others without, of training episodes whose outcomes are all
     equal, and of episodes of which no step is evaluated.
 
@@ -28,6 +31,9 @@ def check_outcomes(source: EpisodeSource, name: str, trained_on: bool = True) ->
         name: of the episodes, for the message.
         trained_on: whether they are training episodes.
 
+    Returns:
+        What is wrong with outcomes of training episodes that are all equal, without the name; None of others.
+
     Raises:
         MemUPError: no step that was looked at has an outcome.
     """
@@ -37,9 +43,10 @@ def check_outcomes(source: EpisodeSource, name: str, trained_on: bool = True) ->
         if trained_on:
             raise MemUPError(f"{found} learned from them; {advice}")
         warnings.warn(f"{found} evaluated on them; {advice}, or give more episodes", stacklevel=2)
-        return
-    if trained_on and OUTCOME in source.fields:
-        _warn_of_equal_outcomes(source, name)
+        return None
+    equal = _equal_outcomes(source) if trained_on and OUTCOME in source.fields else None
+    if equal is not None:
+        warnings.warn(f"{name}: {equal}; {OTHER_OUTCOMES}", stacklevel=2)
     if EVAL_MASK in source.fields and _steps_without(
         source, [x for x in (EVAL_MASK, HAS_OUTCOME) if x in source.fields]
     ):
@@ -48,10 +55,11 @@ def check_outcomes(source: EpisodeSource, name: str, trained_on: bool = True) ->
             "mark the steps where it is to be evaluated, or leave the array out",
             stacklevel=2,
         )
+    return equal
 
 
-def _warn_of_equal_outcomes(source: EpisodeSource, name: str) -> None:
-    """Warn of training episodes whose outcomes are all equal; reading stops at the first two that differ."""
+def _equal_outcomes(source: EpisodeSource) -> str | None:
+    """Say that all outcomes are equal; reading stops at the first two that differ."""
     flags = [HAS_OUTCOME] if HAS_OUTCOME in source.fields else []
     first: Any = None
     found = looked = 0
@@ -62,21 +70,23 @@ def _warn_of_equal_outcomes(source: EpisodeSource, name: str) -> None:
             continue
         first = values[0] if first is None else first
         if (values != first).any():
-            return
+            return None
         found += len(values)
     if not found:
-        return
+        return None
     field = source.fields[OUTCOME]
-    value = repr(field.names[first]) if field.names and not field.shape else f"{np.asarray(first).tolist()!s:.60}"
+    value = repr(field.names[first]) if field.names and not field.shape else _plain(first)
     kind = "class " if field.type == "token" else ""
     steps = f"all {found:,} steps with an outcome" if found > 1 else "the only step with an outcome"
     is_every = looked == source.lengths.sum(dtype=np.int64)
     so = ", so there is" if is_every else " that were looked at, so there may be"
-    warnings.warn(
-        f"{name}: the outcome is {kind}{value} at {steps}{so} nothing to learn; give training episodes whose outcomes "
-        "differ, or another outcome",
-        stacklevel=4,
-    )
+    return f"the outcome is {kind}{value} at {steps}{so} nothing to learn"
+
+
+def _plain(value: Any) -> str:
+    """Format an outcome: a number as its own precision shows it."""
+    numbers = ", ".join(map(str, np.ravel(value)[:_SHOWN]))
+    return f"[{numbers}{', ...' * (np.size(value) > _SHOWN)}]" if np.ndim(value) else numbers
 
 
 def _steps_without(source: EpisodeSource, flags: list[str]) -> int:

@@ -132,6 +132,8 @@ class ChunkSource(Protocol):
     chunk_length: int
     chunks_per_epoch: int
     seed: int
+    equal_outcomes: str | None
+    """What is wrong with the outcomes of the training episodes, where they are all equal."""
 
     @property
     def task(self) -> TaskSpec:

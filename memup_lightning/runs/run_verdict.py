@@ -12,6 +12,7 @@ SUMMARY = "summary.json"
 """Name of the file, in the folder of a run."""
 _LEARNED_NOTHING = {
     "not_trained",
+    "constant_outcome",
     "no_targets",
     "no_outcomes",
     "needs_no_memory",

@@ -237,7 +237,8 @@ def test_small_numbers_are_not_taken_for_equal_ones() -> None:
     assert alike.excess_bits == 0
     fitted = 0.5 * math.log2(2 * math.pi * math.e * float(small.own or 0))  # bits of a normal distribution
     assert small.excess_bits == pytest.approx(small.surprise - fitted, abs=1e-6)
-    assert "all alike" in judge(found[0.0])[0].sentence
+    assert "the outcome is 1e-07 at all 1,040 steps" in judge(found[0.0])[0].sentence.lower()
+    assert "all alike" in judge(replace(found[0.0], equal_outcomes=None))[0].sentence
 
 
 def test_rare_marks_are_not_badly_scaled() -> None:

@@ -31,6 +31,7 @@ from tests.callbacks.made_runs import (
 
 REMARKS = ("reach", "restored", "poor_reference", "worse_than_local")
 CASES: dict[str, Measurements] = {
+    "constant_outcome": run(NOTHING, awaits_selection=True, equal_outcomes="the outcome is class 0 at all 9 steps"),
     "no_targets": run(NOTHING, awaits_selection=True, updates=100),
     "no_outcomes": run(None),
     "diverged": run(split(-math.inf)),

@@ -165,3 +165,18 @@ def test_rare_outcomes_that_no_measured_step_has_are_not_called_alike(tmp_path: 
     assert verdict.measurements.rare == pytest.approx(0.005, abs=0.003)
     assert names(verdict)[0] == "rare_outcomes"
     assert not {"worse_than_constant", "needs_no_memory"} & set(names(verdict))
+
+
+def test_a_run_whose_training_outcomes_are_all_equal_says_which_before_targets_are_selected(tmp_path: Path) -> None:
+    x = np.random.default_rng(1).standard_normal((16, 12, 2)).astype(np.float32)
+    names = {"x": x, "y": np.full((16, 12), 3)}
+    np.savez(tmp_path / "own.npz", **names)
+    with pytest.warns(UserWarning, match="the outcome is class 3 at all 144 steps"):
+        _, verdict = fit(tmp_path, ArrayDataModule(str(tmp_path / "own.npz"), lanes=4), 10)
+    first = verdict.findings[0]
+    assert first.name == "constant_outcome"
+    assert (
+        first.sentence
+        == "In the training episodes the outcome is class 3 at all 144 steps with an outcome, so there is nothing to learn."
+    )
+    assert str(first.try_first).startswith("give training episodes whose outcomes differ")

@@ -108,6 +108,7 @@ def measure(
         fell=fell,
         memorized=memorized,
         columns=tuple(getattr(data, "table_columns", ())),
+        equal_outcomes=data.equal_outcomes,
         best=best,
         episodes_option="num_train" if _takes(type(data), "num_train") else None,
     )

@@ -161,6 +161,8 @@ class Measurements:
         fell: whether the run ends with other weights because its gain fell, in training episodes too.
         memorized: whether the run went back to its best weights, and trained on with weight decay.
         columns: of a table, which the memory reads; empty: it reads something else.
+        equal_outcomes: what is wrong with the outcomes of the training episodes, where they are all equal; None:
+            they differ.
     """
 
     updates: int
@@ -192,6 +194,7 @@ class Measurements:
     fell: bool = False
     memorized: bool = False
     columns: tuple[str, ...] = ()
+    equal_outcomes: str | None = None
 
     @property
     def best_gain(self) -> float:

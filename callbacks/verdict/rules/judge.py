@@ -22,6 +22,7 @@ from memup_lightning.callbacks.verdict.rules.reach import reach
 from memup_lightning.callbacks.verdict.rules.rest import rest
 from memup_lightning.callbacks.verdict.rules.words import amount, how_much, measured_at, numbers_of, percent, spread_of
 from memup_lightning.callbacks.verdict.rules.worse_than_local import worse_than_local
+from memup_lightning.data.outcome_checks import OTHER_OUTCOMES
 
 _DIVERGED_BITS = 1e4
 _MIN_RECALL = 0.5
@@ -38,6 +39,13 @@ def judge(run: Measurements) -> list[Finding]:
     """
     findings = [finding for rule in _RULES if (finding := rule(run)) is not None] or [rest(run)]
     return findings + [finding for remark in _REMARKS if (finding := remark(run)) is not None]
+
+
+def _constant_outcome(run: Measurements) -> Finding | None:
+    found = run.equal_outcomes
+    if found is None or (run.val is not None and run.val.explains):  # of huge data not all outcomes were looked at
+        return None
+    return Finding("constant_outcome", f"In the training episodes {found}.", OTHER_OUTCOMES)
 
 
 def _no_targets(run: Measurements) -> Finding | None:
@@ -198,6 +206,7 @@ def _noise(run: Measurements) -> Finding | None:
 
 
 _RULES: tuple[Callable[[Measurements], Finding | None], ...] = (
+    _constant_outcome,
     _no_targets,
     _no_outcomes,
     _diverged,
