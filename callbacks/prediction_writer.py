@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import BasePredictionWriter
-from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 
 from memup_lightning.data.subset import spread_over
@@ -24,6 +23,7 @@ from memup_lightning.runs.run_folder import check_writable, run_folder
 from memup_lightning.serving.table_order import sort_table
 from memup_lightning.serving.table_writer import SUFFIXES, Columns, TableWriter, join_tables
 from memup_lightning.specs import TaskSpec
+from memup_lightning.user_warnings import warn_user
 
 _MEMORY = "m"
 _EPISODES, _STEPS = 64, 64  # of which numbers are compared with those of training
@@ -78,7 +78,7 @@ class PredictionWriter(BasePredictionWriter):
         if self._split is not None and isinstance(pl_module, MemoryTask):
             fields = self._split.task.input_fields
             for sentence in far_inputs(pl_module.encoder, fields, _sample(self._split, list(fields))):
-                rank_zero_warn(sentence)
+                warn_user(sentence)
 
     def write_on_batch_end(
         self,

@@ -14,12 +14,15 @@ _BETWEEN = {_OURS, "torch", "pytorch_lightning", "lightning_fabric", "lightning_
 """Packages whose functions call ours, or wrap them, on the way from a user's line."""
 
 
-@rank_zero_only
 def warn_user(message: str) -> None:
     """Warn on rank zero, with the line of the user's code that led here.
 
     On the command line there is none, and the warning is the sentence alone (``format_warning`` of the command line).
     """
+    if getattr(
+        rank_zero_only, "rank", 0
+    ):  # Lightning sets it; where nothing has imported Lightning, there are no ranks
+        return
     frame = _user_frame(sys._getframe())
     registry = frame.f_globals.setdefault("__warningregistry__", {})
     module = str(frame.f_globals.get("__name__", "unknown"))

@@ -14,7 +14,6 @@ from typing import Any
 import gymnasium
 import numpy as np
 import torch
-from lightning_utilities.core.rank_zero import rank_zero_warn
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.trainer.states import TrainerFn
 
@@ -33,6 +32,7 @@ from memup_lightning.runs.loggers import log_picture
 from memup_lightning.runs.parts import find_callback, leaves_files, recorded_data, run_data
 from memup_lightning.runs.run_folder import run_folder
 from memup_lightning.runs.run_verdict import SUMMARY
+from memup_lightning.user_warnings import warn_user
 
 
 class RunReport(Callback):
@@ -110,12 +110,10 @@ class RunReport(Callback):
                 try:
                     self._draw(trainer, pl_module)
                 except Exception as error:  # a picture that fails must not take a finished run with it
-                    rank_zero_warn(f"RunReport could not draw all pictures: {type(error).__name__}: {error}")
+                    warn_user(f"RunReport could not draw all pictures: {type(error).__name__}: {error}")
             summary = self.summary(trainer)
             if summary["diverged"]:
-                rank_zero_warn(
-                    f"the run diverged: {summary['diverged']}; give a smaller learning rate or clip gradients"
-                )
+                warn_user(f"the run diverged: {summary['diverged']}; give a smaller learning rate or clip gradients")
             steps = getattr(run_data(trainer), "steps_name", "environment steps")
             print_summary(summary, self._folder, steps)
             if summary["clusters"]:
@@ -140,7 +138,7 @@ class RunReport(Callback):
             reason = ": ".join(filter(None, (type(exception).__name__, str(exception))))
             write_json(self._folder / SUMMARY, self.summary(trainer, reason))
         except Exception as error:  # what ended the run is what the user must see
-            rank_zero_warn(f"RunReport could not write summary.json: {type(error).__name__}: {error}")
+            warn_user(f"RunReport could not write summary.json: {type(error).__name__}: {error}")
 
     @property
     def seconds_total(self) -> float:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from lightning_utilities.core.rank_zero import rank_zero_warn
 from pytorch_lightning import Callback, LightningModule, Trainer
 from rich.console import Console
 
@@ -23,6 +22,7 @@ from memup_lightning.modules import MemoryTask
 from memup_lightning.runs.loggers import log_picture, wandb_loggers
 from memup_lightning.runs.parts import find_callback, is_dev_run, leaves_files, recorded_data
 from memup_lightning.runs.run_folder import nearby, run_folder
+from memup_lightning.user_warnings import warn_user
 
 _GAIN, _TRAIN_GAIN = "val/memory_gain", "train/memory_gain"
 
@@ -113,7 +113,7 @@ class Verdict(Callback):
             if pictures:
                 self._draw(trainer)
         except Exception as error:  # a verdict that fails must not take a finished run with it
-            rank_zero_warn(f"Verdict could not measure the run: {type(error).__name__}: {error}")
+            warn_user(f"Verdict could not measure the run: {type(error).__name__}: {error}")
             return
         print_findings(self.findings, self.command)
         if (command := self._test_command(trainer)) is not None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, Unpack
 
 import numpy as np
-from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
+from pytorch_lightning.utilities import rank_zero_info
 
 from memup_lightning.chunk import Chunk
 from memup_lightning.data.array_files import (
@@ -31,6 +31,7 @@ from memup_lightning.datamodules.recorded.base import EpisodeDataModule, StreamO
 from memup_lightning.datamodules.recorded.splits import SPLITS
 from memup_lightning.specs import FieldSpec, FieldType, TaskSpec
 from memup_lightning.typing import IntArray, Split
+from memup_lightning.user_warnings import warn_user
 
 
 class ArrayDataModule(EpisodeDataModule):
@@ -95,9 +96,7 @@ class ArrayDataModule(EpisodeDataModule):
             split: episode_source(split, source) for split, source in zip(SPLITS, (train, val, test), strict=True)
         }
         if isinstance(test, str) and test == train:
-            rank_zero_warn(
-                f"test={test} is the training file too, so the test measures what was trained on; give another"
-            )
+            warn_user(f"test={test} is the training file too, so the test measures what was trained on; give another")
         self.shares: dict[Split, float] = {"val": val_share, "test": test_share}
         self.y, self._y_parts = outcome_columns(y)
         self.x = input_columns(x, self._y_parts or (self.y,), episode)
@@ -170,7 +169,7 @@ class ArrayDataModule(EpisodeDataModule):
     def predict_on(self, data: str) -> None:
         if data in SPLITS:
             if Path(data).exists():
-                rank_zero_warn(f"--on {data}: the split of the run's data; write --on ./{data} for what is there")
+                warn_user(f"--on {data}: the split of the run's data; write --on ./{data} for what is there")
             super().predict_on(data)
         else:
             self.given["test"] = data
@@ -292,5 +291,5 @@ class ArrayDataModule(EpisodeDataModule):
     def _encode(self, split: Split, user: UserEpisodes, fields: dict[str, FieldSpec]) -> ArrayEpisodes:
         arrays, notes = encode(self.split_label(split), user, fields, self.missing)
         for note in (*user.notes, *notes):
-            rank_zero_warn(f"{self.split_label(split)}: {note}")
+            warn_user(f"{self.split_label(split)}: {note}")
         return ArrayEpisodes(arrays, user.lengths, fields)

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from pytorch_lightning.utilities import rank_zero_warn
 
 from memup_lightning.chunk import Chunk, StepBatch
 from memup_lightning.data.episodes import EVAL_MASK, EpisodeSource
@@ -22,6 +21,7 @@ from memup_lightning.distributed import rank, share_of_episodes, world_size
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.specs import TaskSpec
 from memup_lightning.typing import BoolArray, IntArray, Split
+from memup_lightning.user_warnings import warn_user
 
 _STEPS_AT_ONCE, _BYTES_AT_ONCE = 1 << 14, 1 << 20
 """What is read at once of few episodes: shorter chunks cost more by the call than by the step."""
@@ -176,7 +176,7 @@ class RecordedSplits(BaseDataModule):
         found, compared = shared_episodes(self.sources["val"], self.all_training_episodes())
         if found:
             some = "the validation episodes" if found == compared else f"{found} of {compared} validation episodes"
-            rank_zero_warn(
+            warn_user(
                 f"{self.split_label('val')}: {some} are training episodes too, so validation measures what was trained "
                 "on; give other episodes"
             )

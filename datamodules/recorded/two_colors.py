@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any, Literal, Unpack
 
 import numpy as np
@@ -21,6 +20,7 @@ from memup_lightning.exceptions import MemUPError
 from memup_lightning.rl.collectors.episodes import INFO
 from memup_lightning.specs import FieldSpec
 from memup_lightning.typing import Arrays, IntArray, Split
+from memup_lightning.user_warnings import warn_user
 
 COLOUR = INFO + "colour"
 """Field of the pillar's colour, 0 = red, 1 = green: hidden truth, kept for evaluation and read by no network."""
@@ -32,8 +32,6 @@ BEARING_LIMITS = (10.0, 18.0)
 
 BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float32]
-
-_log = logging.getLogger(__name__)
 
 
 class TwoColorsDataModule(GymnasiumDataModule):
@@ -235,13 +233,10 @@ class TwoColorsDataModule(GymnasiumDataModule):
             for group in groups:
                 balanced[steps[group[np.argsort(draw[group])[:fewest]]]] = True
         if not balanced.any():
-            _log.warning(
-                "the %s episodes hold %d right and %d wrong evaluated vests, and none of both in one class of views; they "
-                "cannot be balanced, so a guess may be right at more than half; give more episodes (num_%s)",
-                split,
-                right.sum(),
-                (~right).sum(),
-                split,
+            warn_user(
+                f"the {split} episodes hold {right.sum()} right and {(~right).sum()} wrong evaluated vests, and none of "
+                "both in one class of views; they cannot be balanced, so a guess may be right at more than half; give more "
+                f"episodes (num_{split})"
             )
             return eval_mask
         return balanced

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, OUTCOME, EpisodeSource
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.typing import Arrays, BoolArray
+from memup_lightning.user_warnings import warn_user
 
 OTHER_OUTCOMES = "give training episodes whose outcomes differ, or another outcome"
 """What to do where all outcomes are equal."""
@@ -42,18 +42,17 @@ def check_outcomes(source: EpisodeSource, name: str, trained_on: bool = True) ->
         advice = "mark the steps whose outcome is known"
         if trained_on:
             raise MemUPError(f"{found} learned from them; {advice}")
-        warnings.warn(f"{found} evaluated on them; {advice}, or give more episodes", stacklevel=2)
+        warn_user(f"{found} evaluated on them; {advice}, or give more episodes")
         return None
     equal = _equal_outcomes(source) if trained_on and OUTCOME in source.fields else None
     if equal is not None:
-        warnings.warn(f"{name}: {equal}; {OTHER_OUTCOMES}", stacklevel=2)
+        warn_user(f"{name}: {equal}; {OTHER_OUTCOMES}")
     if EVAL_MASK in source.fields and _steps_without(
         source, [x for x in (EVAL_MASK, HAS_OUTCOME) if x in source.fields]
     ):
-        warnings.warn(
+        warn_user(
             f"{name}: {EVAL_MASK} is true at no step with an outcome, so the memory is not evaluated on them; "
-            "mark the steps where it is to be evaluated, or leave the array out",
-            stacklevel=2,
+            "mark the steps where it is to be evaluated, or leave the array out"
         )
     return equal
 

@@ -13,7 +13,7 @@ from pytorch_lightning import LightningModule
 from pytorch_lightning.cli import LRSchedulerCallable
 from pytorch_lightning.plugins import Precision
 from pytorch_lightning.trainer.states import TrainerFn
-from pytorch_lightning.utilities import GradClipAlgorithmType, rank_zero_warn
+from pytorch_lightning.utilities import GradClipAlgorithmType
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -27,6 +27,7 @@ from memup_lightning.runs.checkpoint_lookup import weights_to_use
 from memup_lightning.runs.lightning_private import logs_are_due, run_missed_validation
 from memup_lightning.runs.trust import check_names
 from memup_lightning.specs import TaskSpec
+from memup_lightning.user_warnings import warn_user
 
 
 class BaseTask(LightningModule, ABC):
@@ -158,7 +159,7 @@ class BaseTask(LightningModule, ABC):
         taken = {id(p) for group in optimizer.param_groups for p in group["params"] if group.get("lr") != 0}
         left = [name for name, p in self.named_parameters() if p.requires_grad and id(p) not in taken]
         if left:
-            rank_zero_warn(
+            warn_user(
                 f"{type(optimizer).__name__} does not change {len(left)} weights, such as {left[0]}: its lr is 0 for them, "
                 "or it was not given them; give it all parameters, or set requires_grad=False where they should stay"
             )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Callable
 from numbers import Integral
 from typing import Any, NoReturn, Protocol
@@ -18,6 +17,7 @@ from memup_lightning.models.encoders import WindowEncoder
 from memup_lightning.models.eval_mode import trial_mode
 from memup_lightning.models.outcomes import Outcome
 from memup_lightning.protocols import ChunkSource
+from memup_lightning.user_warnings import warn_user
 
 _NUM_EPISODES, _NUM_STEPS, _NUM_SINGLE = 3, 6, 64  # of the training data
 _CONTEXTS = 2  # of each lane that the predictor combines with every state
@@ -173,9 +173,7 @@ class _Trial:
                 torch.autograd.grad(out.float().sum(), memory, allow_unused=True) if out.requires_grad else (None,)
             )
         if gradient is None:
-            warnings.warn(
-                f"{name} passes no gradient to the memory, so the memory learns nothing from its targets", stacklevel=2
-            )
+            warn_user(f"{name} passes no gradient to the memory, so the memory learns nothing from its targets")
         pairs = [x.expand(*shape, -1).flatten(0, 2) for x in (context, memory.detach())]
         each = self._call(name, contract, lambda: predictor(*pairs, distance.flatten()), (distance.numel(), size))
         if self._differ(out.flatten(0, 2), each):

@@ -7,8 +7,7 @@ come first is read with its channels last.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, reduce, singledispatch
 from operator import getitem
@@ -23,11 +22,10 @@ from gymnasium.vector.utils import concatenate, create_empty_array
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.specs import FieldSpec
 from memup_lightning.typing import IntArray
+from memup_lightning.user_warnings import warn_user
 
 Leaves = dict[str, npt.NDArray[Any]]
 """Arrays ``[envs, ...]`` by the name of their field."""
-
-_log = logging.getLogger(__name__)
 
 
 def space_fields(name: str, space: gymnasium.Space[Any]) -> dict[str, FieldSpec]:
@@ -217,5 +215,5 @@ def _is_text(space: gymnasium.Space[Any]) -> bool:
 
 
 @cache
-def _warn_once(message: Hashable) -> None:
-    _log.warning("%s", message)
+def _warn_once(message: str) -> None:
+    warn_user(message)

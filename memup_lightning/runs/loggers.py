@@ -7,7 +7,6 @@ import importlib.util
 import io
 import os
 import shlex
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from memup_lightning.exceptions import MemUPError
 from memup_lightning.files import atomic_write
 from memup_lightning.runs.lightning_private import drop_anonymous, skip_launch_inputs
 from memup_lightning.runs.run_folder import as_list, nearby
+from memup_lightning.user_warnings import warn_user
 
 _OFFLINE_MODES = ("offline", "dryrun")
 _PACKAGES = {
@@ -69,7 +69,7 @@ def leave_out_missing_wandb(trainer: Any) -> None:
     if not others:
         raise MemUPError(f"trainer.logger=WandbLogger: wandb is not installed; {install}, or take CSVLogger")
     trainer.logger = others
-    warnings.warn(f"wandb is not installed: this run is not logged to Weights & Biases ({install})", stacklevel=2)
+    warn_user(f"wandb is not installed: this run is not logged to Weights & Biases ({install})")
 
 
 def set_wandb_mode(trainer: Any) -> None:

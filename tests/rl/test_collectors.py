@@ -59,6 +59,10 @@ def counting(number_of_envs: int, lengths: tuple[int, ...] = (3, 1, 5), **kwargs
     return SyncVectorEnv(makers, **kwargs)
 
 
+def warned(recwarn: pytest.WarningsRecorder) -> str:
+    return "\n".join(str(x.message) for x in recwarn)
+
+
 def step_count(observations: Any, action_space: Any) -> Any:
     """An action that follows from what is seen."""
     return (observations[:, 0] + observations[:, 1]).astype(np.int64) % 3
@@ -297,13 +301,13 @@ class MissionSpace(spaces.Space[str]):
 
 @pytest.mark.parametrize("text", [spaces.Text(5), MissionSpace()], ids=["Text", "MissionSpace"])
 def test_a_text_among_the_observations_is_left_out_with_one_warning(
-    text: spaces.Space[Any], caplog: pytest.LogCaptureFixture
+    text: spaces.Space[Any], recwarn: pytest.WarningsRecorder
 ) -> None:
     name = type(text).__name__
     space = spaces.Dict({"image": spaces.Box(0, 255, (7, 7, 3), np.uint8), name: text})
     for _ in range(2):
         assert space_fields("observation", space) == {"observation.image": FieldSpec((7, 7, 3), "uint8", "image")}
-    assert caplog.text.count(f"observation.{name} is text") == 1
+    assert warned(recwarn).count(f"observation.{name} is text") == 1
     arrays, env = round_trip(spaces.Tuple([spaces.Discrete(3), spaces.Text(5)]), spaces.Discrete(2))
     assert arrays["observation.0"].tolist() == [shown[0] for shown in env.shown[:5]]
     assert "observation.1" not in arrays
@@ -318,13 +322,13 @@ def test_observations_of_text_alone_are_refused() -> None:
 
 @pytest.mark.parametrize("channels", [1, 3, 4, 10])
 def test_an_image_with_its_channels_first_is_read_with_its_channels_last(
-    channels: int, caplog: pytest.LogCaptureFixture
+    channels: int, recwarn: pytest.WarningsRecorder
 ) -> None:
     space = spaces.Box(0, 255, (channels, 40, 36), np.uint8)
     arrays, env = round_trip(space, spaces.Discrete(2))
     assert space_fields("observation", space) == {"observation": FieldSpec((40, 36, channels), "uint8", "image")}
     np.testing.assert_array_equal(arrays["observation"], np.stack(env.shown[:5]).transpose(0, 2, 3, 1))
-    assert caplog.text.count(f"({channels}, 40, 36), channels first; it is read as (40, 36, {channels})") == 1
+    assert warned(recwarn).count(f"({channels}, 40, 36), channels first; it is read as (40, 36, {channels})") == 1
 
 
 @pytest.mark.parametrize("shape", [(7, 7, 3), (40, 36, 1), (2, 40, 4), (64, 64, 12)])
@@ -483,13 +487,13 @@ def test_a_collection_that_takes_long_shows_its_progress(
 
 @pytest.mark.parametrize("mode", MODES)
 def test_an_episode_that_its_environment_discards_is_replaced(
-    mode: AutoresetMode, caplog: pytest.LogCaptureFixture
+    mode: AutoresetMode, recwarn: pytest.WarningsRecorder
 ) -> None:
     env = SyncVectorEnv([lambda: Failing((4,))], autoreset_mode=mode)
     arrays, lengths, _ = collect_all(env, step_count, 3, seed=0)
     assert lengths.tolist() == [4, 4, 4]
     assert arrays["observation"][::4, 0].tolist() == [0, 2, 3]
-    assert "1 episodes were discarded" in caplog.text
+    assert "1 episodes were discarded" in warned(recwarn)
 
 
 def test_an_informed_policy_gets_the_infos() -> None:
@@ -548,7 +552,7 @@ def test_whole_floats_are_actions_of_a_discrete_space() -> None:
 
 
 @pytest.mark.parametrize("seeds_itself", [True, False])
-def test_episodes_that_all_show_the_same_are_pointed_out(seeds_itself: bool, caplog: pytest.LogCaptureFixture) -> None:
+def test_episodes_that_all_show_the_same_are_pointed_out(seeds_itself: bool, recwarn: pytest.WarningsRecorder) -> None:
     class Noise(Counting):
         def reset(
             self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -561,4 +565,4 @@ def test_episodes_that_all_show_the_same_are_pointed_out(seeds_itself: bool, cap
 
     env = SyncVectorEnv([Noise, Noise])
     list(collect(env, random_policy, 6, seed=0))
-    assert ("all 6 episodes show the same observations" in caplog.text) == seeds_itself
+    assert ("all 6 episodes show the same observations" in warned(recwarn)) == seeds_itself

@@ -157,17 +157,17 @@ def test_a_class_that_the_space_does_not_have_is_refused_with_its_place() -> Non
 
 @pytest.mark.parametrize("mode", MODES)
 def test_environments_that_never_end_are_warned_of_once(
-    mode: AutoresetMode, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    mode: AutoresetMode, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
 ) -> None:
     monkeypatch.setattr("memup_lightning.rl.collectors.env_driver._ENDLESS", 5)
 
     def warned(length: int) -> list[str]:
-        caplog.clear()
+        recwarn.clear()
         driver = EnvDriver(vector(mode, partial(Counting, length), partial(Counting, length + 1)))
         driver.reset(0)
         for _ in range(15):
             driver.step(np.zeros(2, np.int64))
-        return caplog.messages
+        return [str(x.message) for x in recwarn]
 
     assert warned(5) == []
     (said,) = warned(6)

@@ -8,7 +8,6 @@ K ln T of T steps) are found in one pass over the scores, a block at a time, and
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from memup_lightning.data.targets.scores import check_scores
 from memup_lightning.data.targets.selectors import Scorable, Selector
 from memup_lightning.exceptions import MemUPError, user_code
 from memup_lightning.typing import FloatArray, IntArray
+from memup_lightning.user_warnings import warn_user
 
 
 class TargetTable:
@@ -61,10 +61,9 @@ class TargetTable:
         """Let chunks have the targets that were collected since the previous refresh; warn where none was selected."""
         self.num_refreshes += 1
         if self.selects_nothing():
-            warnings.warn(
+            warn_user(
                 f"{type(self.selector).__name__} selected no step of {int(self.scored.sum())} episodes, so a memory has no "
-                "targets to learn from; a score of -inf marks a step that must not be chosen",
-                stacklevel=2,
+                "targets to learn from; a score of -inf marks a step that must not be chosen"
             )
 
     def selects_nothing(self) -> bool:

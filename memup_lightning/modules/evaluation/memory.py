@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor, nn
 
 from memup_lightning.chunk import Chunk, Fields, StepBatch
@@ -27,6 +26,7 @@ from memup_lightning.modules.evaluation.metrics import (
 )
 from memup_lightning.specs import TaskSpec
 from memup_lightning.typing import State
+from memup_lightning.user_warnings import warn_user
 
 BITS_PER_NAT = 1.4426950408889634
 INTERVAL = 0.9
@@ -120,7 +120,7 @@ class MemoryEvaluation(PredictsOutcomes, EvaluationHooks):
     def end_evaluation(self, stage: str) -> None:
         self._evaluation_state = None
         if problem := self.outcome_problem():
-            rank_zero_warn(problem)
+            warn_user(problem)
         shown = ("memory_gain", "mse" if "mse" in self.metrics else "accuracy")  # in the bar of a terminal
         updates = all_gather_object([metric.update_count for metric in self.metrics.values()])
         for (name, metric), counts in zip(self.metrics.items(), zip(*updates, strict=True), strict=True):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -15,8 +14,8 @@ from memup_lightning.exceptions import MemUPError
 from memup_lightning.rl.vector_envs import reset_env, reset_some, step_env
 from memup_lightning.specs import FieldSpec
 from memup_lightning.typing import Arrays, BoolArray, FloatArray, IntArray
+from memup_lightning.user_warnings import warn_user
 
-_log = logging.getLogger(__name__)
 _ENDLESS = 50_000  # steps of each environment without the end of an episode, after which there is a warning
 
 
@@ -112,11 +111,9 @@ class EnvDriver:
         self._steps = None if over.any() else self._steps + 1
         if self._steps == _ENDLESS:
             name = self.env.spec.id if self.env.spec is not None else type(self.env).__name__
-            _log.warning(
-                "no episode of %s has ended after %s steps; if none ever ends, give it a time limit: "
-                "--data.env_kwargs.max_episode_steps=1000, or gymnasium.wrappers.TimeLimit",
-                name,
-                f"{_ENDLESS:,}",
+            warn_user(
+                f"no episode of {name} has ended after {_ENDLESS:,} steps; if none ever ends, give it a time limit: "
+                "--data.env_kwargs.max_episode_steps=1000, or gymnasium.wrappers.TimeLimit"
             )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 import zlib
 from collections import deque
@@ -22,8 +21,7 @@ from memup_lightning.rl.collectors.env_driver import EnvDriver, episode_quota
 from memup_lightning.rl.spaces import Leaves, space_fields, space_leaves, space_parts
 from memup_lightning.specs import FieldSpec
 from memup_lightning.typing import Arrays, IntArray
-
-_log = logging.getLogger(__name__)
+from memup_lightning.user_warnings import warn_user
 
 INFO = "info."
 """Prefix of the fields that hold infos of a step."""
@@ -130,12 +128,11 @@ def collect(
             bar.update(0)
     bar.close()
     if discarded:
-        _log.warning("%d episodes were discarded by their environment, and others played instead", discarded)
+        warn_user(f"{discarded} episodes were discarded by their environment, and others played instead")
     if len(shown) == 1 and episodes > 1:
-        _log.warning(
-            "all %d episodes show the same observations; where they should differ, the environment must draw from "
-            "self.np_random, and its reset(seed=None) must not seed it again: super().reset(seed=seed)",
-            episodes,
+        warn_user(
+            f"all {episodes} episodes show the same observations; where they should differ, the environment must draw from "
+            "self.np_random, and its reset(seed=None) must not seed it again: super().reset(seed=seed)"
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import yaml
 
 from memup_lightning.runs.run_verdict import run_homes
+from memup_lightning.user_warnings import warn_user
 
 
 def warn_of_another_env(env: Any, checkpoint: Path | None) -> None:
@@ -24,10 +24,9 @@ def warn_of_another_env(env: Any, checkpoint: Path | None) -> None:
     run = run_homes(checkpoint)[-1]
     if (played := _env_of(run.absolute() / "config.yaml")) is None or played in (spec.id, spec.id.rpartition("-v")[0]):
         return
-    warnings.warn(
+    warn_user(
         f"the memory of {run} was trained on {played}, and wraps {spec.id}, whose observations and actions are alike: what "
-        "it has learned to keep may tell nothing there; give the folder of a run on this environment, if there is one",
-        stacklevel=4,
+        "it has learned to keep may tell nothing there; give the folder of a run on this environment, if there is one"
     )
 
 

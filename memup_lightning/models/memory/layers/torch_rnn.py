@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from functools import cache
 from typing import Any
 
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.memory.base import Memory, State, map_state
+from memup_lightning.user_warnings import warn_user
 
 
 class TorchRNN(Memory):
@@ -78,10 +78,9 @@ def _lstm_supports(dtype: torch.dtype) -> bool:
         with torch.inference_mode(), torch.autocast("cpu", dtype):
             torch.lstm(zero(1, 1, 1), [zero(1, 1, 1)] * 2, weights, True, 1, 0.0, True, False, True)
     except RuntimeError:
-        warnings.warn(
+        warn_user(
             f"this CPU has no {str(dtype).removeprefix('torch.')} kernel for the LSTM (oneDNN needs AVX-512): it runs in "
-            "float32, which is slower and takes more memory than mixed precision does elsewhere",
-            stacklevel=2,
+            "float32, which is slower and takes more memory than mixed precision does elsewhere"
         )
         return False
     return True
