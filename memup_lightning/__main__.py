@@ -3,24 +3,14 @@
 import os
 import sys
 
+from memup_lightning.cli.subcommands import run_own
+
 
 def run() -> None:
-    """Print help, copy configs, export a model, or run a subcommand of the LightningCLI, whose imports take seconds."""
+    """Run the command line of the process; what does not need the LightningCLI is spared its imports of seconds."""
     if os.getcwd() not in sys.path and not sys.flags.safe_path:  # as `python -m`: configs name modules of the user
         sys.path.insert(0, os.getcwd())
-    if sys.argv[1:2] in (["-h"], ["--help"], ["--version"]):
-        from memup_lightning.cli.overview import print_overview
-
-        print_overview(sys.argv[1:])
-    elif sys.argv[1:2] == ["configs"]:
-        from memup_lightning.cli.configs import copy_configs
-
-        copy_configs(sys.argv[2:])
-    elif sys.argv[1:2] == ["export"]:
-        from memup_lightning.cli.export import export_model
-
-        export_model(sys.argv[2:])
-    else:
+    if not run_own(sys.argv[1:]):
         from memup_lightning.runs.torchmetrics_import import import_torchmetrics
 
         import_torchmetrics()

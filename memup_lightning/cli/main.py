@@ -1,4 +1,4 @@
-"""``memup {fit,validate,test,predict}``: a LightningCLI."""
+"""``memup``: a LightningCLI of fit, validate, test and predict, beside the subcommands of our own."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from memup_lightning.cli.errors import about_settings, end_with, format_warning,
 from memup_lightning.cli.help_text import PlainHelpFormatter
 from memup_lightning.cli.messages import explain
 from memup_lightning.cli.nulls import check_nulls
+from memup_lightning.cli.subcommands import run_own
 from memup_lightning.data import targets  # noqa: F401
 from memup_lightning.datamodules import BaseDataModule
 from memup_lightning.distributed import destroy_process_group
@@ -233,24 +234,27 @@ class MemUPCLI(LightningCLI):
             claim_versions(self.trainer.loggers)
 
 
-def main(args: Sequence[str] | None = None, extra_callbacks: Sequence[Callback] = ()) -> MemUPCLI:
-    """Run the command line.
+def main(args: Sequence[str] | None = None, extra_callbacks: Sequence[Callback] = ()) -> MemUPCLI | Any:
+    """Run the command line, as the program ``memup`` does.
 
     Args:
         args: the arguments, without the program's name; by default those of the process.
         extra_callbacks: callbacks in addition to those of the config.
 
     Returns:
-        The CLI, with ``trainer``, ``model`` and ``datamodule`` for tests and scripts.
+        The CLI, with ``trainer``, ``model`` and ``datamodule`` for tests and scripts; None of ``configs`` and ``export``,
+        which have none (no type checker then asks whether a CLI is None).
 
     Raises:
-        SystemExit: after one sentence on stderr, where the input is at fault.
+        SystemExit: after one sentence on stderr, where the input is at fault; after help and version.
     """
+    typed = list(sys.argv[1:] if args is None else args)
+    if run_own(typed):
+        return None
     atexit.register(destroy_process_group)
     leave_out_noise()
     warnings.formatwarning = format_warning
     try:
-        typed = list(sys.argv[1:] if args is None else args)
         given = config_files_first(typed)
         configs = read_config_files(given)
         warn_of_dropped_keys(given, configs)
@@ -259,10 +263,7 @@ def main(args: Sequence[str] | None = None, extra_callbacks: Sequence[Callback] 
             typed,
             save_config_callback=RunConfig,
             parser_class=Parser,
-            parser_kwargs={
-                "prog": PROGRAM,
-                "predict": {"predicts": True},
-            },
+            parser_kwargs={"prog": PROGRAM, "predict": {"predicts": True}},
             trainer_defaults={
                 "max_epochs": -1,
                 "num_sanity_val_steps": 0,

@@ -20,7 +20,6 @@ from pyarrow import parquet
 
 from benchmarks.readme import code_block
 from memup_lightning import FieldSpec
-from memup_lightning.cli.export import export_model
 from memup_lightning.cli.main import MemUPCLI, main
 from tests.cli.test_conf import tiny
 from tests.cli.test_documentation import FEW_PLAYED, TINY
@@ -130,7 +129,7 @@ def test_an_exported_model_computes_as_the_page_on_serving_says(folder: Path) ->
     pytest.importorskip("onnxscript")
     trained_on_machines(folder)
     (command,) = commands(SERVING, "memup export")
-    export_model(command[1:])
+    main(command)
     names: dict[str, Any] = {}
     execute(code_block(SERVING, "python", "onnxruntime"), names)
     fields = {"x": np.zeros(1, np.float32), "mode": np.zeros(1, np.int64)}

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from memup_lightning import Predictor
-from memup_lightning.cli.export import export_model
 from memup_lightning.cli.main import main
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.runs.near_paths import checkpoint_hint, nearest_path
@@ -64,11 +63,9 @@ def test_the_newest_run_here_is_named_where_none_is_like_it(runs: Path) -> None:
 
 @pytest.mark.parametrize("command", ["fit", "test", "predict", "export"])
 def test_every_command_names_the_run_that_was_meant(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    given = ["--ckpt_path=lightning_log/version_1"]
+    parts = [] if command == "export" else ["--model=MemUP", "--data=TMazeDataModule"]
     with pytest.raises(SystemExit):
-        export_model(given) if command == "export" else main(
-            [command, "--model=MemUP", "--data=TMazeDataModule", *given]
-        )
+        main([command, *parts, "--ckpt_path=lightning_log/version_1"])
     said = capsys.readouterr().err
     assert "lightning_log/version_1: no such file or folder; did you mean lightning_logs/version_1?" in said
 
