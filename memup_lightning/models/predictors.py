@@ -69,30 +69,26 @@ class _Distance(nn.Module):
         self.register_buffer("powers", torch.logspace(*_POWERS, math.ceil(_FADING * features)), persistent=False)
         self.powers: Tensor
 
-    def forward(self, distance: Tensor) -> Tensor:
-        """Compute the layer for distances in steps, ``[...]`` to ``[..., size]``."""
+    def forward(self, distance: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute the layer for distances in steps, ``[...]`` to ``[..., size]``, and the share of each feature of a state
+        that counts there, ``[..., features]``."""
         steps = distance.to(self.linear.weight.dtype)
-        out: Tensor = self.linear(_DISTANCE * torch.stack([steps.log1p() / _LOG_SCALE, steps / (1 + steps)], dim=-1))
-        return out
-
-    def share(self, distance: Tensor) -> Tensor:
-        """Compute which share of each feature counts at distances in steps, ``[...]`` to ``[..., features]``."""
-        fading = torch.exp(-distance.to(self.powers.dtype).log1p()[..., None] * self.powers)
-        return nn.functional.pad(fading, (0, self.features - len(self.powers)), value=1.0)
+        log = steps.log1p()
+        added: Tensor = self.linear(_DISTANCE * torch.stack([log / _LOG_SCALE, steps / (1 + steps)], dim=-1))
+        fading = torch.exp(-log[..., None] * self.powers)
+        return added, nn.functional.pad(fading, (0, self.features - len(self.powers)), value=1.0)
 
 
-def _read(layer: nn.Linear, memory: Tensor, by: _Distance | None, distance: Tensor | None) -> Tensor:
-    """Read features of a state: some fade, but not their bias, which would tell the distance."""
+def _combine(
+    context: Tensor, layer: nn.Linear, memory: Tensor, by: _Distance | None, distance: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Add to features of a context what a layer says of the distance, and read features of a state: some fade with the
+    distance, but not their bias, which would tell it."""
     if by is None or distance is None:
-        out: Tensor = layer(memory)
-        return out
-    features = nn.functional.linear(memory, layer.weight) * by.share(distance)
-    return features if layer.bias is None else features + layer.bias
-
-
-def _add(hidden: Tensor, by: _Distance | None, distance: Tensor | None) -> Tensor:
-    """Add what a layer says of the distance."""
-    return hidden if by is None or distance is None else hidden + by(distance)
+        return context, layer(memory)
+    added, share = by(distance)
+    features = nn.functional.linear(memory, layer.weight) * share
+    return context + added, features if layer.bias is None else features + layer.bias
 
 
 class AdditivePredictor(OutcomePredictor):
@@ -118,9 +114,8 @@ class AdditivePredictor(OutcomePredictor):
         )
 
     def forward(self, context: Tensor, memory: Tensor, distance: Tensor | None = None) -> Tensor:
-        hidden = _add(self.context(context), self.distance, distance)
-        hidden = hidden + _read(self.memory, memory, self.distance, distance)
-        out: Tensor = self.head(torch.relu(hidden))
+        hidden, read = _combine(self.context(context), self.memory, memory, self.distance, distance)
+        out: Tensor = self.head(torch.relu(hidden + read))
         return out
 
 
@@ -147,8 +142,9 @@ class MultiplicativePredictor(OutcomePredictor):
         self.head = nn.Sequential(nn.ReLU(), nn.Linear(hidden_size, num_parameters))
 
     def forward(self, context: Tensor, memory: Tensor, distance: Tensor | None = None) -> Tensor:
-        shift, gate = _add(self.context(context), self.distance, distance).chunk(2, dim=-1)
-        out: Tensor = self.head(torch.addcmul(shift, gate, _read(self.memory, memory, self.distance, distance)))
+        hidden, read = _combine(self.context(context), self.memory, memory, self.distance, distance)
+        shift, gate = hidden.chunk(2, dim=-1)
+        out: Tensor = self.head(torch.addcmul(shift, gate, read))
         return out
 
 

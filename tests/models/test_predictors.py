@@ -54,8 +54,16 @@ def test_the_distance_matters_and_is_0_where_it_is_not_given(kind: Any) -> None:
 
 
 @each_predictor
+def test_the_logarithm_of_the_distance_is_computed_once(kind: Any) -> None:
+    predictor, distance = predictor_of(kind), torch.randint(100, (B, P, K))
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        predictor(torch.randn(B, 1, K, C), torch.randn(B, P, 1, M), distance)
+    assert [x.count for x in profile.key_averages() if x.key == "aten::log1p"] == [1]
+
+
+@each_predictor
 def test_what_is_read_of_a_state_never_grows_with_the_distance_and_most_of_it_stays(kind: Any) -> None:
-    shares = predictor_of(kind).distance.share(torch.tensor([0, 1, 10, 1000, 1_000_000]))
+    _, shares = predictor_of(kind).distance(torch.tensor([0, 1, 10, 1000, 1_000_000]))
     assert torch.equal(shares[0], torch.ones(8))
     assert (shares.diff(dim=0) <= 0).all()
     assert (shares[-1] == 1).sum() == 6
