@@ -150,7 +150,7 @@ def encode(
         MemUPError: columns of other names or contents than in training, an outcome that is none of its classes.
     """
     arrays, notes = encode_inputs(source, user, fields, how)
-    arrays[HAS_OUTCOME] = user.flags.get(HAS_OUTCOME, np.ones(len(user.y), np.bool_))
+    arrays[HAS_OUTCOME] = user.has_outcome
     arrays[OUTCOME] = _encode_outcome(source, user, fields[OUTCOME], arrays[HAS_OUTCOME])
     if EVAL_MASK in user.flags:
         arrays[EVAL_MASK] = user.flags[EVAL_MASK]

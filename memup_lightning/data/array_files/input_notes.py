@@ -19,15 +19,14 @@ _MIN_NUMBERS = 16  # that differ: fewer are in proportion to an input by chance
 _ROUNDING = 1e-4  # of the spread of the outcomes
 
 
-def input_notes(user: UserEpisodes, y: str, exists: BoolArray) -> Iterator[str]:
+def input_notes(user: UserEpisodes, y: str) -> Iterator[str]:
     """Point out inputs from which the outcome of the same step can be read; the local context reads them.
 
     Args:
         user: what was read of the training file.
         y: name of the outcome.
-        exists: which steps have an outcome, ``[steps]``.
     """
-    outcomes = user.y if exists.all() else user.y[exists]
+    outcomes, exists = user.outcomes, user.has_outcome
     if len(outcomes) < _FEWEST or (outcomes == outcomes[0]).all():  # few are equal by chance
         return
     equal = list(_equal_to(outcomes, user, exists))

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from memup_lightning.data.episodes import HAS_OUTCOME
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.specs import FieldType
-from memup_lightning.typing import Arrays, IntArray
+from memup_lightning.typing import Arrays, BoolArray, IntArray
 
 Array = npt.NDArray[Any]
 Missing: TypeAlias = Literal["mask", "previous"]
@@ -132,9 +132,21 @@ class UserEpisodes:
     notes: list[str] = field(default_factory=list)
 
     @property
+    def has_outcome(self) -> BoolArray:
+        """Which steps have an outcome, ``[steps]``."""
+        exists: BoolArray = self.flags.get(HAS_OUTCOME, np.ones(len(self.y), np.bool_))
+        return exists
+
+    @property
+    def outcomes(self) -> Array:
+        """The outcomes that exist, ``[outcomes, ...]``."""
+        exists = self.flags.get(HAS_OUTCOME)
+        return self.y if exists is None or exists.all() else self.y[exists]
+
+    @property
     def num_outcomes(self) -> int:
         """Number of steps that have an outcome."""
-        return int(self.flags[HAS_OUTCOME].sum()) if HAS_OUTCOME in self.flags else len(self.y)
+        return int(self.has_outcome.sum())
 
 
 @dataclass(frozen=True)

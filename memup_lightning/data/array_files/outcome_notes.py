@@ -8,11 +8,9 @@ import numpy as np
 
 from memup_lightning.data.array_files.columns import whole_from_zero
 from memup_lightning.data.array_files.input_notes import input_notes
-from memup_lightning.data.array_files.layout import Array, UserEpisodes
+from memup_lightning.data.array_files.layout import UserEpisodes
 from memup_lightning.data.array_files.spellings import spelling_notes
-from memup_lightning.data.episodes import HAS_OUTCOME
 from memup_lightning.specs import FieldType
-from memup_lightning.typing import BoolArray
 
 _CLASS_NUMBERS = {
     False: "y.argmax(-1)",
@@ -29,23 +27,11 @@ def outcome_notes(user: UserEpisodes, y: str, episode: str, y_type: FieldType | 
         y_type: of the outcome, where the user gave one.
     """
     return [
-        *input_notes(user, y, _exists(user)),
+        *input_notes(user, y),
         *_type_notes(user, y, y_type),
         *spelling_notes(y, user.y_names),
         *_label_notes(user, y, episode),
     ]
-
-
-def _exists(user: UserEpisodes) -> BoolArray:
-    """Return which steps have an outcome."""
-    exists: BoolArray = user.flags.get(HAS_OUTCOME, np.ones(len(user.y), np.bool_))
-    return exists
-
-
-def _outcomes(user: UserEpisodes) -> Array:
-    """Return the outcomes that exist."""
-    exists = user.flags.get(HAS_OUTCOME)
-    return user.y if exists is None else user.y[exists]
 
 
 def _type_notes(user: UserEpisodes, y: str, y_type: FieldType | None) -> Iterator[str]:
@@ -67,7 +53,7 @@ def _is_one_hot(user: UserEpisodes) -> bool:
     """Whether outcomes are vectors that hold a single 1 among zeros."""
     if user.y.ndim != 2 or user.y.shape[1] < 2:
         return False
-    y = _outcomes(user)
+    y = user.outcomes
     return all(  # the first row decides nearly always
         bool(((part == 0) | (part == 1)).all() and (part.sum(1) == 1).all()) for part in (y[:1], y)
     )
@@ -75,7 +61,7 @@ def _is_one_hot(user: UserEpisodes) -> bool:
 
 def _are_class_numbers(user: UserEpisodes) -> bool:
     """Whether floats look like classes: whole numbers, the smallest 0, no gap, three or more."""
-    return user.y.dtype != np.int64 and whole_from_zero(_outcomes(user)) > 2
+    return user.y.dtype != np.int64 and whole_from_zero(user.outcomes) > 2
 
 
 def _label_notes(user: UserEpisodes, y: str, episode: str) -> Iterator[str]:
@@ -91,6 +77,6 @@ def _is_labelled_at_ends(user: UserEpisodes) -> bool:
     """Whether outcomes differ only in the last steps of the episodes."""
     ends = np.zeros(len(user.y), np.bool_)
     ends[np.cumsum(user.lengths) - 1] = True
-    exists = _exists(user)
+    exists = user.has_outcome
     others = user.y[exists & ~ends]
     return bool(len(others) and (others == others[0]).all() and (user.y[exists & ends] != others[0]).any())

@@ -6,7 +6,6 @@ import numpy as np
 
 from memup_lightning.data.array_files.encoding import MISSING, X, text_fields
 from memup_lightning.data.array_files.layout import UserEpisodes
-from memup_lightning.data.episodes import HAS_OUTCOME
 from memup_lightning.specs import FieldSpec, TaskSpec
 
 _SHOWN = 5  # classes of a column
@@ -43,13 +42,13 @@ def _where(train: UserEpisodes) -> str:
     """Say where outcomes are, if not everywhere, and in how many episodes the rarest class is, if it is rare."""
     rows, count = len(train.y), train.num_outcomes
     episode = np.repeat(np.arange(len(train.lengths)), train.lengths)
-    exists = train.flags[HAS_OUTCOME] if HAS_OUTCOME in train.flags else np.ones(rows, np.bool_)
+    exists = train.has_outcome
     said = ""
     if count < rows:
         number = len(np.unique(episode[exists]))
         said = f", at {count:,} of {rows:,} rows" + f", in {number:,} of the episodes" * (number < len(train.lengths))
     if train.y.dtype == np.int64 and train.y.ndim == 1 and count:
-        found, counts = np.unique(train.y[exists], return_counts=True)
+        found, counts = np.unique(train.outcomes, return_counts=True)
         least = int(counts.argmin())
         if len(found) > 1 and counts[least] < _RARE * count:
             name = repr(train.y_names[found[least]]) if train.y_names else str(found[least])
