@@ -17,7 +17,7 @@ from memup_lightning.data.targets import TargetTable
 from memup_lightning.distributed import world_size
 from memup_lightning.exceptions import MemUPError, check_at_least
 from memup_lightning.files import atomic_write
-from memup_lightning.runs.parts import recorded_data
+from memup_lightning.runs.parts import recorded_data, run_data
 from memup_lightning.runs.run_folder import check_writable, run_folder
 from memup_lightning.typing import BoolArray, FloatArray
 
@@ -101,8 +101,10 @@ class TextPage(BasePredictionWriter):
             words += len(rows["step"])
             chosen = _targets(data, rows["local_uncertainty"])
             body.append(f"<p>{' '.join(_spans(rows, chosen, names, most))}</p>\n")
+        named = run_data(trainer)
+        title = "text" if named is None else named.label
         with atomic_write(self.path) as file:
-            file.write(_HEAD.format(title=html.escape(getattr(data, "label", "text")), words=words, most=most).encode())
+            file.write(_HEAD.format(title=html.escape(title), words=words, most=most).encode())
             file.write("".join(body).encode())
         print(f"text: {self.path} ({words:,} words)")
 

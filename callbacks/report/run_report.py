@@ -114,8 +114,8 @@ class RunReport(Callback):
             summary = self.summary(trainer)
             if summary["diverged"]:
                 warn_user(f"the run diverged: {summary['diverged']}; give a smaller learning rate or clip gradients")
-            steps = getattr(run_data(trainer), "steps_name", "environment steps")
-            print_summary(summary, self._folder, steps)
+            data = run_data(trainer)
+            print_summary(summary, self._folder, "environment steps" if data is None else data.steps_name)
             if summary["clusters"]:
                 print_clusters(summary["clusters"])
             summary["verdict"] = self._verdict(trainer, pl_module)

@@ -190,7 +190,6 @@ class ArrayDataModule(EpisodeDataModule):
 
     @property
     def table_columns(self) -> tuple[str, ...]:
-        """Columns of a table that x was read from; empty for arrays and images, and before anything is read."""
         of_table = self.steps_name == "training rows" and self.x_type != "image"
         return (self._columns or ()) if of_table else ()
 

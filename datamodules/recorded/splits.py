@@ -154,6 +154,11 @@ class RecordedSplits(BaseDataModule):
         return None
 
     @property
+    def table_columns(self) -> tuple[str, ...]:
+        """Columns of a table that the memory reads; empty where it reads something else, and before anything is read."""
+        return ()
+
+    @property
     def key_name(self) -> str:
         """What the data call the keys of their episodes."""
         return "episode_key"

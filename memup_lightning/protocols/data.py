@@ -143,6 +143,10 @@ class ChunkSource(Protocol):
     def lanes(self) -> int:
         """Episodes that are played at once, on all ranks together."""
 
+    @property
+    def table_columns(self) -> tuple[str, ...]:
+        """Columns of a table that the memory reads; empty where it reads something else."""
+
     def default_schedule(self) -> bool:
         """Return whether nothing was set of where lanes play, and some of them may play from stored states."""
 
@@ -169,6 +173,9 @@ class ChunkSource(Protocol):
 @runtime_checkable
 class RunData(Protocol):
     """Datamodule that names its data, describes them and counts their steps."""
+
+    steps_name: str
+    """What :meth:`num_environment_steps` counts."""
 
     @property
     def label(self) -> str:

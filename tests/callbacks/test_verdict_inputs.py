@@ -16,7 +16,7 @@ from memup_lightning.callbacks.verdict.command import whole_command, without_opt
 from memup_lightning.callbacks.verdict.measuring.measurements import Measurements
 from memup_lightning.callbacks.verdict.rules.judge import judge
 from memup_lightning.cli.main import main
-from memup_lightning.datamodules import ArrayDataModule
+from memup_lightning.datamodules import ArrayDataModule, TMazeDataModule
 from tests.callbacks.made_runs import FLAT, HALF, HELD, NOTHING, STANDING, run, split
 from tests.command_line import tiny
 
@@ -136,6 +136,7 @@ def test_a_table_knows_its_columns_and_arrays_have_none(tmp_path: Path) -> None:
     arrays = ArrayDataModule(str(tmp_path / "a.npz"), x=["x"], lanes=2)
     arrays.setup("fit")
     assert arrays.table_columns == ()
+    assert TMazeDataModule(length=12).table_columns == ()
 
 
 def test_the_command_line_reads_the_columns_that_are_advised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

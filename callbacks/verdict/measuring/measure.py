@@ -107,7 +107,7 @@ def measure(
         memory=_memory_size(model),
         fell=fell,
         memorized=memorized,
-        columns=tuple(getattr(data, "table_columns", ())),
+        columns=data.table_columns,
         equal_outcomes=data.equal_outcomes,
         best=best,
         episodes_option="num_train" if _takes(type(data), "num_train") else None,
