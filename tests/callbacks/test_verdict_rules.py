@@ -142,6 +142,12 @@ def test_a_finding_gives_its_numbers_and_one_thing_to_try(measurements: Measurem
     assert [words for words in said if words not in text] == []
 
 
+def test_outcomes_that_are_all_equal_are_the_verdict_unless_others_are_explained() -> None:
+    equal = {"equal_outcomes": "the outcome is class 0 at all 9 steps that were looked at"}
+    for val, name in ((None, "constant_outcome"), (replace(ALL, own=0.0), "constant_outcome"), (ALL, "explained")):
+        assert judge(run(val, **equal))[0].name == name
+
+
 def test_more_episodes_are_proposed_only_where_there_are_few() -> None:
     assert "more than" in str(judge(run(NOTHING, episodes=512))[0].try_first)
     assert str(judge(run(NOTHING, episodes=16_384))[0].try_first).endswith("20 times as long")

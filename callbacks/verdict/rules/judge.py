@@ -42,8 +42,8 @@ def judge(run: Measurements) -> list[Finding]:
 
 
 def _constant_outcome(run: Measurements) -> Finding | None:
-    found = run.equal_outcomes
-    if found is None or (run.val is not None and run.val.explains):  # of huge data not all outcomes were looked at
+    found, val = run.equal_outcomes, run.val
+    if found is None or (val is not None and val.own != 0 and val.explains):  # of huge data not all were looked at
         return None
     return Finding("constant_outcome", f"In the training episodes {found}.", OTHER_OUTCOMES)
 
