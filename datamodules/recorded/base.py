@@ -205,10 +205,6 @@ class EpisodeDataModule(RecordedSplits):
     def _needs_targets(self) -> bool:
         return self.learner is None or self.learner.needs_targets()
 
-    def _needs_own_steps(self) -> bool:
-        """Return whether training chunks carry context and outcome of their own steps."""
-        return self.learner is not None and self.learner.needs_own_steps()
-
     def check_episodes(self, split: Split, source: EpisodeSource) -> None:
         """Refuse training episodes without any outcome, and episodes with fewer steps than targets.
 
@@ -217,8 +213,7 @@ class EpisodeDataModule(RecordedSplits):
         """
         check_readings(source, self.split_label(split))
         equal = check_outcomes(source, self.split_label(split), split == "train")
-        if split == "train":
-            self.equal_outcomes = equal
+        self.equal_outcomes = equal or self.equal_outcomes
         lengths = source.lengths
         shortest = int(lengths.argmin())
         if self._selector_given and self._needs_targets() and self.selector.num_targets > lengths[shortest]:
@@ -260,7 +255,7 @@ class EpisodeDataModule(RecordedSplits):
     @property
     def training_stream(self) -> ChunkStream:
         """The chunks of the training lanes, as the schedule has them."""
-        contexts = self._needs_own_steps()
+        contexts = self.learner is not None and self.learner.needs_own_steps()
         if self._stream is None or self._stream.contexts != contexts:
             self._stream = self.training_lanes().stream(self.chunks_per_epoch, contexts)
         return self._stream
@@ -271,14 +266,17 @@ class EpisodeDataModule(RecordedSplits):
         first = (lambda: 0) if overfit else (lambda: self.training_lanes().num_consumed)  # the same chunks every epoch
         return EpochLoader(self.training_stream, self.num_workers, first)
 
+    def _evaluation_loader(self, split: Split) -> ChunkLoader:
+        return ChunkLoader(self.splits[split].own_chunks(), self.num_workers)
+
     def val_dataloader(self) -> ChunkLoader:
-        return ChunkLoader(self.splits["val"].own_chunks(), self.num_workers)
+        return self._evaluation_loader("val")
 
     def test_dataloader(self) -> ChunkLoader:
-        return ChunkLoader(self.splits["test"].own_chunks(), self.num_workers)
+        return self._evaluation_loader("test")
 
     def predict_dataloader(self) -> ChunkLoader:
-        return ChunkLoader(self.splits[self._predicted].own_chunks(), self.num_workers)
+        return self._evaluation_loader(self._predicted)
 
     def on_before_batch_transfer(self, batch: Chunk, dataloader_idx: int) -> Chunk:
         """Join the targets, in the training process and at the step that uses them."""
