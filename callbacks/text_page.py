@@ -127,11 +127,11 @@ def _spans(rows: dict[str, Any], chosen: BoolArray, names: Sequence[str], most: 
     for number, (outcome, prediction) in enumerate(zip(rows["outcome"], rows["prediction"], strict=True)):
         strength = max(0.0, float(rows["local_uncertainty"][number])) / max(most, 1e-9)
         classes = " ".join(name for name, on in (("t", chosen[number]), ("r", outcome == prediction)) if on)
-        told = (
+        shown = (
             f"expected: {names[prediction]} ({rows['probability'][number]:.0%}); uncertainty without memory "
             f"{rows['local_uncertainty'][number]:.1f} nats; cost with it {rows['nll'][number] / np.log(2):.1f} bits"
         )
         yield (
             f'<span class="{classes}" style="background:rgba(255,140,0,{0.7 * strength**2:.2f})" '
-            f'title="{html.escape(told)}">{html.escape(names[outcome])}</span>'
+            f'title="{html.escape(shown)}">{html.escape(names[outcome])}</span>'
         )

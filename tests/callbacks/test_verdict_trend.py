@@ -33,7 +33,7 @@ def longer(found: Finding) -> bool:
 @pytest.mark.parametrize("name", JUMPS)
 def test_a_gain_that_jumps_about_does_not_advise_more_updates(name: str) -> None:
     found = verdict(JUMPS[name])
-    assert "Whether the gain still rises cannot be told" in found.sentence
+    assert "The validations do not show whether the gain still rises" in found.sentence
     assert not longer(found)
     assert "if the rest should be no noise, give more training episodes" in str(found.try_first)
     higher = judge(run(HALF, split(0.9), history=every_500(*JUMPS[name]), updates=2000))[0]
@@ -41,8 +41,8 @@ def test_a_gain_that_jumps_about_does_not_advise_more_updates(name: str) -> None
     assert "more training episodes" in str(higher.try_first)
 
 
-def test_the_range_of_a_gain_that_jumps_about_is_told() -> None:
-    assert "at the last 3 validations it was -0.01 to 0.24 bits" in verdict(JUMPS["three"]).sentence
+def test_the_range_of_a_gain_that_jumps_about_is_given() -> None:
+    assert "at the last 3 of them it was -0.01 to 0.24 bits" in verdict(JUMPS["three"]).sentence
 
 
 def test_a_gain_that_stopped_rising_in_the_last_third_does_not_advise_more_updates() -> None:

@@ -126,13 +126,13 @@ def _not_standing(run: Measurements, val: SplitMeasurement, grows: str) -> tuple
         return "The rest may be noise, or not learned yet.", longer
     if run.may_rise() is None:
         return (
-            "Whether the gain still rises cannot be told from so few validations.",
+            "So few validations do not show whether the gain still rises.",
             "validate more often, at least eight times: a smaller --trainer.val_check_interval",
         )
     gains = run.recent_gains()
     return (
-        f"Whether the gain still rises cannot be told: at the last {len(gains)} validations it was {amount(min(gains))} to "
-        f"{amount(max(gains))} bits, without a rise that is certain.",
+        f"The validations do not show whether the gain still rises: at the last {len(gains)} of them it was "
+        f"{amount(min(gains))} to {amount(max(gains))} bits, without a rise that is certain.",
         f"if the rest should be no noise, give more training episodes{more_episodes(run)}",
     )
 

@@ -235,15 +235,15 @@ class TextDataModule(EpisodeDataModule):
 
     def _say(self, split: Split, texts: EpisodeSource) -> None:
         unknown, number = self.vocabulary.unknown, texts.total_steps
-        told = f"the {_PARTS[split]} part of {self.split_label(split)}: {number:,} {self.unit}s"
+        said = f"the {_PARTS[split]} part of {self.split_label(split)}: {number:,} {self.unit}s"
         if self.unit == "word":
             missing = sum(
                 int((texts.read(text, start, min(start + _COUNTED, steps))[TOKEN] == unknown).sum())
                 for text, steps in enumerate(texts.lengths.tolist())
                 for start in range(0, steps, _COUNTED)
             )
-            told += f", {missing:,} of them ({missing / number:.1%}) {UNKNOWN}"
-        rank_zero_info(told)
+            said += f", {missing:,} of them ({missing / number:.1%}) {UNKNOWN}"
+        rank_zero_info(said)
 
     def split_label(self, split: Split) -> str:
         return ", ".join(self.files[split] or self.files["train"] or [])
