@@ -15,18 +15,20 @@ from torch import Tensor
 from memup_lightning.data.subset import spread_over
 from memup_lightning.distributed import all_gather_object
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.models.input_range import far_inputs
 from memup_lightning.modules import MemoryTask
 from memup_lightning.protocols import EpisodeSplit
 from memup_lightning.runs.parts import recorded_data
 from memup_lightning.runs.run_folder import check_writable, run_folder
+from memup_lightning.serving.far_inputs import Rows, far_inputs
+from memup_lightning.serving.input_range import InputRange
+from memup_lightning.serving.reading import training_range
 from memup_lightning.serving.table_order import sort_table
 from memup_lightning.serving.table_writer import SUFFIXES, Columns, TableWriter, join_tables
 from memup_lightning.specs import TaskSpec
 from memup_lightning.user_warnings import warn_user
 
 _MEMORY = "m"
-_EPISODES, _STEPS = 64, 64  # of which numbers are compared with those of training
+_EPISODES, _STEPS = 512, 32  # of which numbers are compared with those of training
 
 
 class PredictionWriter(BasePredictionWriter):
@@ -75,9 +77,9 @@ class PredictionWriter(BasePredictionWriter):
         self.rows = 0
         data = recorded_data(trainer)
         self._split = None if data is None else data.splits[data.predicted_split()]
-        if self._split is not None and isinstance(pl_module, MemoryTask):
-            fields = self._split.task.input_fields
-            for sentence in far_inputs(pl_module.encoder, fields, _sample(self._split, list(fields))):
+        if data is not None and self._split is not None and isinstance(pl_module, MemoryTask):
+            known = InputRange(pl_module.encoder, self._split.task.input_fields, training_range(data.reading))
+            for sentence in far_inputs(known, _sample(self._split, list(known.scales))):
                 warn_user(sentence)
 
     def write_on_batch_end(
@@ -152,7 +154,10 @@ class PredictionWriter(BasePredictionWriter):
             self._table.close()
 
 
-def _sample(split: EpisodeSplit, names: Sequence[str]) -> dict[str, Any]:
-    """Return fields at some steps of some episodes, spread over the split, ``[steps, *shape]`` each."""
+def _sample(split: EpisodeSplit, names: Sequence[str]) -> Rows:
+    """Return fields at some steps of some episodes, spread over the split."""
     steps = {int(x): spread_over(int(split.lengths[x]), _STEPS) for x in spread_over(len(split.lengths), _EPISODES)}
-    return {name: np.concatenate([split.read_field(x, at, name) for x, at in steps.items()]) for name in names}
+    values = {name: np.concatenate([split.read_field(x, at, name) for x, at in steps.items()]) for name in names}
+    lengths = np.array([len(at) for at in steps.values()])
+    keys, key_name = (split.keys, split.key_name) if split.keys else (range(len(split.lengths)), "episode")
+    return Rows(values, lengths, [keys[x] for x in steps], key_name, False, len(steps) == len(split.lengths))

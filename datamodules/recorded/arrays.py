@@ -195,8 +195,6 @@ class ArrayDataModule(EpisodeDataModule):
 
     @property
     def reading(self) -> dict[str, Any]:
-        """How the training data are read, once they were, in plain values: for a
-        :class:`~memup_lightning.serving.Predictor`."""
         names = {
             "x": None if self._columns is None else list(self._columns),
             "episode": self.episode,
@@ -216,6 +214,12 @@ class ArrayDataModule(EpisodeDataModule):
     def state_dict(self) -> dict[str, Any]:
         """Return the place in the training data, and how they are read."""
         return super().state_dict() | {"reading": self.reading}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the place in the training data, and the range of those that were trained on where they are not read here."""
+        super().load_state_dict(state_dict)
+        if "train" not in self._sources:
+            self._range = state_dict.get("reading", {}).get("range")
 
     def _whole(self, split: Split) -> ArrayEpisodes:
         """Return all episodes of the file or function of a split."""

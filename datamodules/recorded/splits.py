@@ -159,6 +159,12 @@ class RecordedSplits(BaseDataModule):
         return ()
 
     @property
+    def reading(self) -> dict[str, Any] | None:
+        """How the training data are read, once they were, in plain values: for a
+        :class:`~memup_lightning.serving.Predictor`. None of data that are no arrays or tables of the user."""
+        return None
+
+    @property
     def key_name(self) -> str:
         """What the data call the keys of their episodes."""
         return "episode_key"

@@ -147,6 +147,10 @@ class ChunkSource(Protocol):
     def table_columns(self) -> tuple[str, ...]:
         """Columns of a table that the memory reads; empty where it reads something else."""
 
+    @property
+    def reading(self) -> Mapping[str, Any] | None:
+        """How the training data are read, in plain values; None of data that are no arrays or tables of the user."""
+
     def default_schedule(self) -> bool:
         """Return whether nothing was set of where lanes play, and some of them may play from stored states."""
 

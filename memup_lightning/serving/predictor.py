@@ -20,13 +20,14 @@ from memup_lightning.data.episodes import OUTCOME, ArrayEpisodes, EpisodeSource
 from memup_lightning.data.streaming.samplers import SequentialSampler
 from memup_lightning.data.streaming.stream import ChunkStream
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.models.input_range import far_inputs
 from memup_lightning.modules.evaluation.memory import INTERVAL
 from memup_lightning.modules.loading import load_module
 from memup_lightning.modules.memory_task import MemoryTask
 from memup_lightning.runs.checkpoint_lookup import weights_to_use
 from memup_lightning.serving.compiled_step import CompiledStep
 from memup_lightning.serving.exported_step import ExportedStep, state_tensors
+from memup_lightning.serving.far_inputs import Rows, far_inputs
+from memup_lightning.serving.input_range import InputRange
 from memup_lightning.serving.observations import FieldReader, ObservationReader, RowReader
 from memup_lightning.serving.prediction import Prediction, Predictions
 from memup_lightning.serving.range_watch import RangeWatch
@@ -68,7 +69,8 @@ class Predictor:
         self.outcome = model.outcome
         self.interval = interval
         self.network = StepNetwork(self.model)
-        self._watch = RangeWatch(self.model.encoder, self.network.fields, training_range(reading))
+        self._known = InputRange(self.model.encoder, self.network.fields, training_range(reading))
+        self._watch = RangeWatch(self._known)
         self._step = ExportedStep(self.network, self.outcome, interval).eval()
         self._columns, self.missing = parse_reading(reading)
         outcome = self.task.outcome
@@ -194,13 +196,16 @@ class Predictor:
         Raises:
             MemUPError: a file, column or array that is not there or cannot be read, with its place.
         """
-        arrays, user = self._read_table(table)
+        given, arrays, user = self._read_table(table)
+        name = self._columns.episode if self._columns is not None and user.keys else "episode"
+        keys: Any = np.array(user.keys, object) if user.keys else np.arange(len(user.lengths))
+        for sentence in far_inputs(self._known, Rows(arrays, user.lengths, keys, name)):
+            warn_user(f"{given}: {sentence}")
         fields = {**self.network.fields, OUTCOME: self.task.outcome}
         arrays[OUTCOME] = np.zeros((sum(user.lengths), *self.task.outcome.shape), self.task.outcome.dtype)
         source = ArrayEpisodes(arrays, user.lengths, fields)
         params, m = self._play(source, memory)
         steps = np.arange(source.total_steps) - np.repeat(source.offsets[:-1], source.lengths)
-        keys = np.array(user.keys, object) if user.keys else np.arange(len(source))
         key = np.repeat(keys, source.lengths)
         if user.order is not None:  # back to the order of the rows
             place = np.argsort(user.order)
@@ -208,14 +213,13 @@ class Predictor:
             m = None if m is None else m[torch.from_numpy(place)]
         with torch.inference_mode():
             parts = vars(self._prediction(self._step.predict(params), m, False))
-        name = self._columns.episode if self._columns is not None and user.keys else "episode"
         return Predictions(**parts, key=key, step=steps, key_name=name)
 
-    def _read_table(self, table: Any) -> tuple[Arrays, UserEpisodes]:
-        """Return the arrays of the fields, and the episodes that they are of."""
+    def _read_table(self, table: Any) -> tuple[str, Arrays, UserEpisodes]:
+        """Return what the table is called in messages, the arrays of the fields, and the episodes that they are of."""
         columns = self._columns
         if columns is None:
-            return self._read_fields(table)
+            return "the episodes", *self._read_fields(table)
         if isinstance(table, str | Path):
             source, user = str(table), read_episodes(str(table), columns)
         elif isinstance(table, Mapping) and columns.episode not in table:
@@ -223,10 +227,9 @@ class Predictor:
         else:
             source, user = TABLE, read_table(table, columns)
         arrays, notes = encode_inputs(source, user, self.network.fields, self.missing)
-        far = (*far_inputs(self.model.encoder, self.network.fields, arrays), *self._watch.steps_beyond(arrays))
-        for note in (*user.notes, *notes, *far):
+        for note in (*user.notes, *notes):
             warn_user(f"{source}: {note}")
-        return arrays, user
+        return source, arrays, user
 
     def _read_fields(self, given: Any) -> tuple[Arrays, UserEpisodes]:
         fields = self.network.fields
