@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx, once_differentiable
 
 from memup_lightning.exceptions import check_at_least
 from memup_lightning.models.memory.base import Memory, State, accumulation_dtype
@@ -13,10 +16,11 @@ class SRNN(Memory):
     ``h_t = relu(P h_{t-1} + b(x_t))``, where P moves every unit on by one place and ``b(x) = f(x) * sigmoid(W x)`` with f
     a perceptron. Nothing else acts on the state, so gradients neither vanish nor explode.
 
-    In a frame that moves with the units, P is gone and what is left is a sum that is cut at zero. Its closed form,
-    ``S_t - min(-h_0, min_{s <= t} S_s)`` with S the running sum of b, takes the place of a loop over the steps. The sums
-    differ from the loop's by the rounding of the largest S of a chunk. They and the state are float32, or float64 for
-    parameters of that dtype.
+    In a frame that moves with the units, P is gone and what is left is a sum that is cut at zero. On an accelerator its
+    closed form, ``S_t - min(-h_0, min_{s <= t} S_s)`` with S the running sum of b, takes the place of a loop over the
+    steps, from whose sums it differs by the rounding of the largest S of a chunk. A processor runs the loop, with a
+    gradient of its own: that is several times as fast there. Sums and state are float32, or float64 for parameters of that
+    dtype.
 
     Args:
         input_size: features of a step; the model fills it in.
@@ -40,6 +44,9 @@ class SRNN(Memory):
 
     def scan(self, x: Tensor, state: Tensor) -> tuple[Tensor, State]:
         b = (self.mlp(x) * self.gate(x).sigmoid()).to(state.dtype)
+        if _loops(b):
+            h: Tensor = _Loop.apply(b, state)
+            return h.to(x.dtype), h[:, -1]
         total = self._turned(b, 1).cumsum(1)
         least = total if x.shape[1] == 1 else total.cummin(1).values  # ONNX has no cummin
         lowest = torch.minimum(least, -state[:, None])
@@ -52,3 +59,35 @@ class SRNN(Memory):
         unit = torch.arange(self.output_size, device=x.device)
         place = (unit + direction * step[:, None]) % self.output_size
         return x.gather(2, place.expand(x.shape))
+
+
+def _loops(b: Tensor) -> bool:
+    """Whether the loop is run: on a processor, and not in a graph, which would hold every step of it."""
+    return b.device.type == "cpu" and not (torch.compiler.is_compiling() or torch._C._is_tracing())
+
+
+class _Loop(torch.autograd.Function):
+    """``h_t = relu(P h_{t-1} + b_t)`` for b ``[lanes, steps, units]`` and h_0 ``[lanes, units]``: h of every step."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, b: Tensor, state: Tensor) -> Tensor:
+        out = torch.empty_like(b)
+        before = state
+        for b_t, h in zip(b.unbind(1), out.unbind(1), strict=True):
+            torch.add(before[:, :-1], b_t[:, 1:], out=h[:, 1:])
+            torch.add(before[:, -1:], b_t[:, :1], out=h[:, :1])
+            before = h.relu_()
+        ctx.save_for_backward(out)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        (out,) = ctx.saved_tensors
+        into = torch.zeros_like(out)
+        later = torch.zeros_like(into[:, 0])
+        for h, own, g in reversed(list(zip(out.unbind(1), gradient.unbind(1), into.unbind(1), strict=True))):
+            torch.add(own[:, :-1], later[:, 1:], out=g[:, :-1])
+            torch.add(own[:, -1:], later[:, :1], out=g[:, -1:])
+            later = g.mul_(h > 0)
+        return into, later.roll(-1, 1)
