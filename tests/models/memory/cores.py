@@ -43,6 +43,7 @@ CORES: dict[str, Callable[[int], Any]] = {
     "GRU-chrono": partial(memory.GRU, hidden_size=7, chrono=50),
     "GRU-2-layers": partial(memory.GRU, hidden_size=7, num_layers=2),
     "SRNN": partial(memory.SRNN, hidden_size=24, mlp_size=8, gate_bias=0),
+    "SRNN-not-cut": partial(memory.SRNN, hidden_size=24, mlp_size=8, gate_bias=0, cut=False),
     "AMRL-max": partial(memory.AMRL, hidden_size=8),
     "AMRL-avg": partial(memory.AMRL, hidden_size=8, aggregator="avg"),
     "MinGRU": partial(memory.MinGRU, hidden_size=7, num_layers=1),

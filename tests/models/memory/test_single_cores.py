@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from memup_lightning.models.memory import AMRL, RMT, SRNN, GTrXL, State, detach
+from memup_lightning.models.memory import AMRL, RMT, SRNN, GTrXL, State, detach, srnn
 from memup_lightning.models.memory.dnc import _allocation
 from memup_lightning.models.memory.layers.scan import linear_scan
 from memup_lightning.models.memory.xlstm import _matrix_memory
@@ -28,13 +28,26 @@ def test_the_scan_is_the_loop_and_so_is_its_gradient() -> None:
     assert torch.autograd.gradcheck(linear_scan, given)
 
 
-def test_srnn_moves_adds_and_cuts_at_zero_as_a_loop_would() -> None:
-    core, x = SRNN(FEATURES, hidden_size=9, gate_bias=0), inputs()
-    h, loop = torch.zeros(LANES, 9), []
+@pytest.mark.parametrize("graph", [False, True], ids=["loop", "closed form"])
+@pytest.mark.parametrize("cut", [True, False])
+def test_srnn_moves_adds_and_cuts_at_zero_as_a_loop_would(
+    cut: bool, graph: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(srnn, "_loops", lambda b: not graph)
+    core, x = SRNN(FEATURES, hidden_size=9, gate_bias=0, cut=cut).double(), inputs().double()
+    state = core.initial_state(LANES).uniform_().requires_grad_()
+    h, loop = state, []
     for b in (core.mlp(x) * core.gate(x).sigmoid()).unbind(1):
-        h = torch.relu(h.roll(1, -1) + b)
+        h = h.roll(1, -1) + b
+        h = torch.relu(h) if cut else h
         loop.append(h)
-    assert torch.allclose(core(x, core.initial_state(LANES), NEVER)[0], torch.stack(loop, 1), atol=1e-6)
+    expected, found = torch.stack(loop, 1), core.scan(x, state)[0]
+    assert torch.allclose(found, expected)
+    weight = torch.randn(expected.shape, dtype=torch.float64)
+    given = [state, *core.parameters()]
+    wanted = torch.autograd.grad((weight * expected).sum(), given)
+    for own, gradient in zip(torch.autograd.grad((weight * found).sum(), given), wanted, strict=True):
+        assert torch.allclose(own, gradient)
 
 
 def test_xlstm_reads_its_matrix_as_a_loop_without_stabiliser_would() -> None:
