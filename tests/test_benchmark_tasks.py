@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from benchmarks import tasks
+from benchmarks import mnist, tasks
 from benchmarks.defaults import with_defaults
+from benchmarks.fresh_srnn import FreshSRNN
 from benchmarks.runs import Finished, fit_and_test_alone
 from benchmarks.tasks import PROBLEMS, QUICK, Problem
 from tests.cli.test_conf import parses
@@ -90,13 +91,47 @@ def test_a_row_reports_the_test_episodes_and_also_those_that_stopped_the_run(
 
     def finished(config: str, *overrides: str, **more: Any) -> Any:
         given.append((config, overrides, more))
-        return Finished(summary, []), {"test/accuracy": 0.98}
+        return Finished(summary, [{"updates": 10.0, "val/accuracy": 0.995}]), {"test/accuracy": 0.98}
 
     monkeypatch.setattr(tasks, "fit_and_test_alone", finished)
     found = tasks.run(Problem("a", "conf/copy.yaml", ["--x=1"], 0.99, 4), 3, 2)
     assert given == [("conf/copy.yaml", ("--x=1",), {"seed": 3, "threads": 2})]
-    assert (found["value"], found["validation"], found["threads"]) == (0.98, 0.999, 2)
+    assert (found["value"], found["validation"], found["threads"]) == (0.98, 0.995, 2)  # 0.999: of earlier weights
     assert not found["met"]  # 0.98 was asked to be 0.99
+
+
+def test_a_row_of_all_digits_reads_them_from_a_folder_into_which_they_are_fetched_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (folder := tmp_path / "mnist").mkdir()
+    fetched: list[Path] = []
+
+    def fetch(folder: Path) -> None:
+        fetched.append(folder)
+        for name in mnist.SIZES:
+            (folder / name).touch()
+
+    monkeypatch.setattr("benchmarks.mnist.fetch", fetch)
+    given: list[tuple[str, ...]] = []
+
+    def stopped(config: str, *overrides: str, **more: Any) -> Any:
+        given.append(overrides)
+        raise SystemExit
+
+    monkeypatch.setattr(tasks, "fit_and_test_alone", stopped)
+    problem = Problem("a", "conf/permuted_pixels.yaml", ["--x=1"], None, digits=True)
+    for _ in range(2):
+        with pytest.raises(SystemExit):
+            tasks.run(problem, 1, None)
+    assert fetched == [folder]
+    assert given == [("--x=1", f"--data.init_args.source={folder}")] * 2  # `fit` runs in another folder
+
+
+def test_the_control_memory_learns_nothing() -> None:
+    core = FreshSRNN(1, hidden_size=4, cut=False)
+    assert (core.output_size, core.cut) == (4, False)
+    assert not any(x.requires_grad for x in core.parameters())
 
 
 def test_what_is_tested_are_the_last_weights_on_other_episodes(tmp_path: Path) -> None:

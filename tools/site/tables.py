@@ -63,7 +63,8 @@ TABLES = [
         "over the episodes of "
         "validation and, where it was measured, of the test. The paper has 1.000 (copy-120), 0.993 (copy-5000), "
         "0.999 (scattered "
-        "copy-5000), 0.0053 (adding-5000) and 0.954 (permuted pixels, 60,000 digits). [Copy](../tasks/copy.md), "
+        "copy-5000), 0.0053 (adding-5000) and 0.954 (permuted pixels, 60,000 digits). Permuted pixels are 5,000 digits, "
+        "permuted MNIST all 70,000. [Copy](../tasks/copy.md), "
         "[adding](../tasks/adding.md), [permuted pixels](../tasks/permuted_pixels.md).",
         "python -m benchmarks.tasks",
         {
