@@ -34,6 +34,7 @@ OTHERS = {
     "books": "makes data, of a folder of books",
     "defaults": "a minute with --quick: the configs that test_conf.py runs",
     "first_update": "a part of start",
+    "fresh_srnn": "a memory of rows of tasks",
     "frozen_memory": "needs sb3-contrib",
     "hidden_facts": "needs books",
     "mnist": "downloads",
