@@ -89,7 +89,7 @@ VARIANTS: dict[str, Variant] = {
     "many targets": Variant(prepare=partial(_selecting, Proportional(4, margin=0.3))),
     "margin": Variant(prepare=partial(_selecting, Proportional(16))),
     "own step": Variant({"current_step": False}),
-    "centered inputs": Variant(patch=lambda: mock.patch.object(StepEncoder, "fit_center")),
+    "scaled features": Variant(patch=lambda: mock.patch.object(StepEncoder, "fit_features")),
     "falling rate": Variant({"lr_scheduler": None}),
     "decay": Variant({"optimizer": partial(MemoryAdam, predictor_decay=0.0)}),
     "additive": Variant({"memory": partial(LSTM, additive=False)}),

@@ -20,6 +20,8 @@ ONE_HOT_UP_TO = 32
 _INDEX_DTYPES = (torch.int32, torch.int64)  # of F.embedding
 _IMAGES_AT_ONCE = 512  # without gradients
 _MIN_PICTURE_SIDE = 12  # pixels; smaller images are mostly symbolic
+_RARE = 0.1**0.5  # root mean square of a feature of size 1 that a tenth of the steps show
+_LARGEST_GAIN = 6.0  # of features that are rarer
 
 
 class TokenEncoder(nn.Module):
@@ -148,10 +150,12 @@ class VectorEncoder(nn.Module):
 class StepEncoder(nn.Module):
     """All fields of a step to one vector: ``{name: [..., *shape]}`` to ``[..., output_size]``.
 
-    The numbers that a memory reads are centered once the data are known (:meth:`fit_center`). What most steps show is then
-    0, and what is rare is large compared with it: a memory that adds up its inputs is not filled by a thousand steps of the
-    same corridor, and its state after them hardly moves when its weights do. Tokens are not: copies over a thousand blanks
-    were learned worse with blanks that are 0.
+    What a memory reads is scaled once the data are known (:meth:`fit_features`). Numbers are centered. What most steps show
+    is then 0, and what is rare is large compared with it: a memory that adds up its inputs is not filled by a thousand
+    steps of the same corridor, and its state after them hardly moves when its weights do. Tokens are not: copies over a
+    thousand blanks were learned worse with blanks that are 0. And numbers and one-hot tokens that few steps show, as a
+    code of an alarm, are raised to the size that what a tenth of the steps shows has on average, up to six times: among
+    ten columns that vary at every step they would be lost in a state that has room for all.
 
     Args:
         fields: the fields; the model fills them in.
@@ -166,7 +170,8 @@ class StepEncoder(nn.Module):
 
     _dtype: Tensor
     center: Tensor
-    centered: Tensor
+    gain: Tensor
+    fitted: Tensor
 
     def __init__(
         self,
@@ -194,7 +199,8 @@ class StepEncoder(nn.Module):
         self.joined_size = sum(self._sizes)
         self.output_size = hidden_size or self.joined_size
         self.register_buffer("center", torch.zeros(self.joined_size))
-        self.register_buffer("centered", torch.tensor(False))
+        self.register_buffer("gain", torch.ones(self.joined_size))
+        self.register_buffer("fitted", torch.tensor(False))
         self.register_buffer("_dtype", torch.empty(0), persistent=False)  # follows module.to(dtype)
         self.hidden: nn.Module | None = None
         if hidden_size:
@@ -205,33 +211,37 @@ class StepEncoder(nn.Module):
         return {name: x for name, x in self._standardizers.items() if not x.is_fitted}
 
     @property
-    def numbers(self) -> list[str]:
-        """Fields of numbers: neither tokens nor images."""
-        return list(self._standardizers)
-
-    @property
     def standardizers(self) -> dict[str, Standardizer]:
-        """What the :attr:`numbers` are standardised by."""
+        """What each field of numbers, neither tokens nor images, is standardised by."""
         return dict(self._standardizers)
 
+    @property
+    def fitted_fields(self) -> list[str]:
+        """Fields whose features :meth:`fit_features` scales: numbers, and tokens that are one-hot."""
+        every = zip(self.names, self.encoders, strict=True)
+        return [name for name, x in every if isinstance(x, VectorEncoder) or getattr(x, "embedding", x) is None]
+
     @torch.no_grad()
-    def fit_center(self, values: Fields) -> None:
-        """Subtract from now on the mean of the features of the :attr:`numbers`.
+    def fit_features(self, values: Fields) -> None:
+        """From now on, center the features of numbers, and raise those that are rare.
 
         Args:
-            values: each of these fields at a sample of steps, ``[steps, *shape]``.
+            values: each of the :attr:`fitted_fields` at a sample of steps, ``[steps, *shape]``.
         """
-        parts = self.center.split(self._sizes)
-        for name, encoder, center in zip(self.names, self.encoders, parts, strict=True):
+        places = zip(self.center.split(self._sizes), self.gain.split(self._sizes), strict=True)
+        for name, encoder, (center, gain) in zip(self.names, self.encoders, places, strict=True):
             if name in values:
-                features: Tensor = encoder(values[name].to(center.device))
-                center.copy_(features.to(wide_float(features.device)).mean(0))
-        self.centered.fill_(True)
+                features: Tensor = encoder(values[name].to(center.device)).to(wide_float(center.device))
+                if name in self._standardizers:
+                    center.copy_(features.mean(0))
+                size = (features - center).square().mean(0).sqrt()
+                gain.copy_((_RARE / size).clamp(1, _LARGEST_GAIN))
+        self.fitted.fill_(True)
 
     def forward(self, fields: Fields) -> Tensor:
         parts = [encoder(fields[name]) for name, encoder in zip(self.names, self.encoders, strict=True)]
         joined = (parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)).to(self._dtype.dtype)
-        joined = joined - self.center
+        joined = (joined - self.center) * self.gain
         return joined if self.hidden is None else self.hidden(joined)
 
 

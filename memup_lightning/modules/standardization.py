@@ -13,8 +13,8 @@ from memup_lightning.protocols import LaneSchedule
 
 
 def fit_standardizers(model: nn.Module, lanes: LaneSchedule) -> None:
-    """Fit the standardizers that have no statistics yet, all of one field alike, and center the encoder of the memory's
-    inputs; those of a checkpoint keep theirs.
+    """Fit the standardizers that have no statistics yet, all of one field alike, and scale the features of the
+    memory's inputs; those of a checkpoint keep theirs.
 
     Args:
         model: its encoders of steps and its outcome are looked for among all parts; ``encoder`` is the memory's.
@@ -32,6 +32,6 @@ def fit_standardizers(model: nn.Module, lanes: LaneSchedule) -> None:
             for standardizer in unfitted[name]:
                 standardizer.fit(values)
     encoder = getattr(model, "encoder", None)
-    if isinstance(encoder, StepEncoder) and not encoder.centered:
-        numbers = lanes.sample_values(encoder.numbers, ends=False)
-        encoder.fit_center({name: as_tensor(x) for name, x in numbers.items()})
+    if isinstance(encoder, StepEncoder) and not encoder.fitted:
+        values = lanes.sample_values(encoder.fitted_fields, ends=False)
+        encoder.fit_features({name: as_tensor(x) for name, x in values.items()})

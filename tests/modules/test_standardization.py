@@ -137,21 +137,22 @@ def test_outcomes_of_one_number_in_the_sample_do_no_harm() -> None:
     assert curve.isfinite().all()
 
 
-def test_the_memory_s_numbers_alone_are_centered_and_a_checkpoint_keeps_how(tmp_path: Path) -> None:
+def test_the_memory_s_features_alone_are_scaled_and_a_checkpoint_keeps_how(tmp_path: Path) -> None:
     data = TMazeDataModule(length=50, num_train=16, num_val=4, chunk_length=10, lanes=4, chunks_per_epoch=4)
     model = MemUP(data.task)
     trainer = quiet_trainer(2, [], limit_val_batches=0)
     trainer.fit(model, data)
-    assert model.encoder.centered
-    assert not model.context_encoder.step.centered
+    assert model.encoder.fitted
+    assert not model.context_encoder.step.fitted
     whole = next(iter(data.splits["train"].chunks(np.arange(16), lanes=16, chunk_length=60, contexts=False)))
-    assert model.encoder.numbers == ["observation", "reward"]
     numbers = model.encoder.center != 0
     mean = model.encoder(whole.inputs)[whole.valid].mean(0)
     assert mean[numbers].abs().max() < 0.1
-    assert mean[~numbers].sum() == pytest.approx(1, abs=0.1), "what was done is one of some tokens"
+    shown = model.encoder(whole.inputs)[whole.valid][:, ~numbers] / model.encoder.gain[~numbers]
+    assert shown.mean(0).sum() == pytest.approx(1, abs=0.1), "what was done is one of some tokens"
     assert model.context_encoder.step(whole.inputs)[whole.valid].mean(0).abs().max() > 0.5
     trainer.save_checkpoint(tmp_path / "a.ckpt")
     kept = MemUP.load_from_checkpoint(tmp_path / "a.ckpt", task=data.task)
-    assert kept.encoder.centered
+    assert kept.encoder.fitted
     assert torch.equal(kept.encoder.center, model.encoder.center)
+    assert torch.equal(kept.encoder.gain, model.encoder.gain)
