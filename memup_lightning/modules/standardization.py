@@ -33,5 +33,5 @@ def fit_standardizers(model: nn.Module, lanes: LaneSchedule) -> None:
                 standardizer.fit(values)
     encoder = getattr(model, "encoder", None)
     if isinstance(encoder, StepEncoder) and not encoder.fitted:
-        values = lanes.sample_values(encoder.fitted_fields, ends=False)
-        encoder.fit_features({name: as_tensor(x) for name, x in values.items()})
+        sample = lanes.sample_values(encoder.fitted_fields, ends=False)
+        encoder.fit_features({name: as_tensor(x) for name, x in sample.items()})
