@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint, Timer
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 
+from memup_lightning.callbacks.second_start import SecondStart
 from memup_lightning.exceptions import check_at_least
 from memup_lightning.modules.evaluation.memory import BITS_PER_NAT
 from memup_lightning.modules.optimization.optimizers import MemoryAdam
@@ -27,6 +29,8 @@ _DECAYS = (0.3, 1.0)  # of all matrices, in learning rates, when the run goes ba
 _GROWTH, _RELATIVE_GROWTH = 0.01, 0.01  # bits, and share of the gain, by which it must grow to count as growth
 _WAIT = 5000  # updates without growth, at least, before a run without a limit stops
 _TRAIN_GAIN = "train/memory_gain"
+_STATE = ["best", "metrics", "decay", "_weights", "_gave_up", "_worse", "_train_gain", "_train_gains", "_seen"]
+_STATE += ["_overfitted", "_fallen", "_apart", "_growth"]
 
 
 class BestWeights(Callback):
@@ -42,6 +46,9 @@ class BestWeights(Callback):
     logged since the validation before. After ``patience`` over-fitted validations in a row the run stops, unless the
     trainer has an EarlyStopping, which then decides. A run without any limit stops when the gain has not grown for as many
     updates as it took to get there, and for at least 5,000.
+
+    A run that memorizes its targets and explains nothing else begins again: see
+    :class:`~memup_lightning.callbacks.second_start.SecondStart`.
 
     Before it comes to that, the run goes back to the best weights, twice at most, and trains on with weight decay of all
     its matrices: of 0.3 learning rates, and then of 1.0. It goes back where, by the NLL, a twentieth of what was explained
@@ -92,6 +99,7 @@ class BestWeights(Callback):
         self._overfitted = 0  # validations in a row
         self._fallen = False
         self._apart = False  # whether the gain in training episodes was higher by as much
+        self._second = SecondStart()
         self._growth: tuple[int, float] | None = None  # updates and gain when it last grew
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -99,6 +107,10 @@ class BestWeights(Callback):
             self._clear()
         self.restored = self.overfitted = self.written = False
         self.stopping_reason_message = ""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.ckpt_path is None:
+            self._second.remember(pl_module)
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
         every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]  # Lightning sets it
@@ -117,7 +129,7 @@ class BestWeights(Callback):
             values[-1], self._train_gains = math.fsum(self._train_gains) / len(self._train_gains), []
         gain, nll, train = trainer.strategy.broadcast(values)  # all ranks decide alike
         self._seen = trainer.global_step
-        if math.isfinite(gain) and (self.best is None or self._is_better(gain, nll)):
+        if math.isfinite(gain) and (self._second.new or self._is_better(gain, nll)):
             self.best, self._overfitted, self._fallen, self._worse = (trainer.global_step, gain), 0, False, 0
             self._train_gain = train
             self.metrics = {name: float(x) for name, x in logged.items() if name.startswith("val/")}
@@ -136,10 +148,15 @@ class BestWeights(Callback):
                 self._go_back(trainer, pl_module, memorizes)
             if self._overfitted >= self.patience and not trainer.early_stopping_callbacks:
                 self._stop(trainer, self._overfitting())
+        if not _meets_a_threshold(trainer):
+            self._second.observe(trainer, pl_module, gain, train, self._explains_something())
+            if self._second.new:  # the best weights explained nothing: the next validation's replace them
+                self._fallen, self._worse, self._overfitted, self._growth = True, 0, 0, None
         self._stop_unlimited(trainer, gain)
 
     def _is_better(self, gain: float, nll: float) -> bool:
-        assert self.best is not None
+        if self.best is None:
+            return True
         known = self._nll
         return nll < known if math.isfinite(nll) and math.isfinite(known) else gain > self.best[1]
 
@@ -242,37 +259,15 @@ class BestWeights(Callback):
 
     def _decided_by(self) -> str:
         assert self.best is not None
-        by_nll = math.isfinite(self._nll)
-        return f"val/nll was {self._nll:.4g}" if by_nll else f"val/memory_gain was {self.best[1]:.2f}"
+        return f"val/nll was {self._nll:.4g}" if math.isfinite(self._nll) else f"val/memory_gain was {self.best[1]:.2f}"
 
     def state_dict(self) -> dict[str, Any]:
-        return {
-            "best": self.best,
-            "metrics": self.metrics,
-            "weights": self._weights,
-            "seen": self._seen,
-            "overfitted": self._overfitted,
-            "fallen": self._fallen,
-            "apart": self._apart,
-            "growth": self._growth,
-            "decay": self.decay,
-            "worse": self._worse,
-            "gave_up": self._gave_up,
-            "train_gain": self._train_gain,
-            "train_gains": self._train_gains,
-        }
+        return {name: copy(getattr(self, name)) for name in _STATE} | {"second": self._second.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        best = state_dict["best"]
-        self.best = None if best is None else (int(best[0]), float(best[1]))
-        self.metrics, self._weights = dict(state_dict["metrics"]), dict(state_dict["weights"])
-        self._seen, self._overfitted = state_dict["seen"], state_dict["overfitted"]
-        self._fallen, self._apart = state_dict["fallen"], state_dict["apart"]
-        self.decay, self._worse = float(state_dict["decay"]), int(state_dict["worse"])
-        self._gave_up = bool(state_dict["gave_up"])
-        self._train_gain, self._train_gains = float(state_dict["train_gain"]), list(state_dict["train_gains"])
-        growth = state_dict["growth"]
-        self._growth = None if growth is None else (int(growth[0]), float(growth[1]))
+        for name in _STATE:
+            setattr(self, name, copy(state_dict[name]))
+        self._second.load_state_dict(state_dict["second"])
 
 
 def _meets_a_threshold(trainer: Trainer) -> bool:

@@ -64,6 +64,8 @@ class MemUP(TargetTask):
         MemUPError: a number below its minimum; an outcome or a memory that does not fit.
     """
 
+    target_weight: Tensor
+    """What the loss of the targets counts beside that of own steps: 1, or less after a second start."""
     _target_losses: tuple[Tensor, Tensor]
     """Loss of every lane, prediction point and target of the last training chunk, and which of them count."""
 
@@ -85,6 +87,7 @@ class MemUP(TargetTask):
                 f"drift_weight={drift_weight}: must be a finite number, at least 0, or such numbers by the update from "
                 "which on they hold, such as {2000: 5.0}"
             )
+        self.register_buffer("target_weight", torch.ones(()))
         self.predict_every = predict_every
         self.current_step = current_step
         self._uncertainty_ahead: tuple[Tensor, Tensor] | None = None  # of the last chunk's targets, and which are valid
@@ -126,6 +129,7 @@ class MemUP(TargetTask):
             terms = {name: (x, trained[name]) for name, (x, _) in terms.items()}
             self.observe_gains(chunk.loss_free, chunk, (chunk.targets, chunk.probes), memory[:, -1:].detach())
         losses = self.mean_losses(terms)
+        losses["memory_loss"] = self.target_weight * losses["memory_loss"]
         if weight:
             losses["drift_loss"] = weight * losses["drift_loss"] / losses.pop("size").clamp(min=_MIN_SIZE)
         return losses

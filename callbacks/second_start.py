@@ -1,0 +1,93 @@
+"""A second start of a run that memorizes its targets: from its first weights, led by the outcomes of own steps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lightning_utilities.core.rank_zero import rank_zero_info
+from pytorch_lightning import Trainer
+from torch import Tensor
+
+from memup_lightning.modules import MemUP
+
+_APART, _FAR_APART = 0.1, 0.25  # bits by which the gain of validation episodes is lower: at two validations, or at one
+_WEIGHT = 0.02  # of the loss of targets at the second start
+_TIMES, _LEAST = 3, 2000  # the second start has so many times the updates of the first one, and so many at least
+
+
+class SecondStart:
+    """Second start of a run whose memory knows nothing but its targets; part of
+    :class:`~memup_lightning.callbacks.best_weights.BestWeights`.
+
+    A target lies ahead, and much of what decides it may still be to come: the memory of today can know it only by telling
+    one training episode from another. Where a few hundred episodes have many columns, that is learned before what holds
+    in others. The outcomes of own steps do not ask for it. So a run in which the targets of training episodes are
+    explained, those of validation episodes less than without memory, and the evaluated steps not at all, begins again
+    with its first weights (the local predictor keeps what it learned), and targets count a fiftieth. Where that explains
+    nothing either, in three times as many updates, it begins once more, with targets as before: what was shown once long
+    ago is learned by targets alone.
+
+    Attributes:
+        starts: how often the run has begun.
+        new: whether no validation came since the last start.
+    """
+
+    def __init__(self) -> None:
+        self._first: dict[str, Tensor] = {}
+        self.starts, self.new = 1, False
+        self._begun = 0  # update of the last start
+        self._apart = 0  # validations in a row
+
+    def remember(self, model: Any) -> None:
+        """Keep the weights that a model begins with, but for those of its local predictor."""
+        if isinstance(model, MemUP) and model.needs_own_steps():
+            weights = model.state_dict().items()
+            self._first = {
+                name: x.detach().to("cpu", copy=True) for name, x in weights if not name.startswith("local.")
+            }
+
+    def observe(self, trainer: Trainer, model: Any, gain: float, train_gain: float, explains: bool) -> None:
+        """Take note of a validation, and let the run begin again where it should: not where half of it is over.
+
+        Args:
+            trainer: of the run.
+            model: its model.
+            gain: of the targets of validation episodes, in bits.
+            train_gain: of those of training episodes, in bits.
+            explains: whether the best weights explain something of the evaluated steps.
+        """
+        self.new = False
+        updates, most = trainer.global_step, trainer.max_steps
+        if explains or not isinstance(model, MemUP):
+            self._first = {}
+        if not self._first or (most != -1 and 2 * updates > most):
+            return
+        apart = train_gain - gain if gain < 0 < train_gain else 0.0
+        self._apart = self._apart + 1 if apart > _APART else 0
+        if self.starts == 1:
+            again = self._apart > 1 or apart > _FAR_APART
+        else:
+            again = updates - self._begun >= max(_LEAST, _TIMES * self._begun)
+        if again:
+            self._begin(model, updates)
+
+    def _begin(self, model: MemUP, updates: int) -> None:
+        self.starts, self.new, self._begun, self._apart = self.starts + 1, True, updates, 0
+        model.go_back(model.state_dict() | self._first)
+        if self.starts == 2:
+            model.target_weight.fill_(_WEIGHT)
+            why = "the targets of training episodes are memorized, and nothing else is explained"
+            how = f"the outcomes of the steps that a chunk shows lead, and targets count {_WEIGHT}"
+        else:
+            self._first = {}
+            why = "nothing is explained by the outcomes of the steps that a chunk shows either"
+            how = "targets count as before"
+        rank_zero_info(f"{why}: at update {updates:,} the run begins again with its first weights, and {how}")
+
+    def state_dict(self) -> dict[str, Any]:
+        numbers = {"starts": self.starts, "new": self.new, "begun": self._begun, "apart": self._apart}
+        return {"first": self._first, **numbers}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._first, self.starts, self.new = dict(state_dict["first"]), state_dict["starts"], state_dict["new"]
+        self._begun, self._apart = state_dict["begun"], state_dict["apart"]

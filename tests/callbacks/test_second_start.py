@@ -1,0 +1,101 @@
+"""SecondStart: a run that memorizes its targets alone begins again, led by own steps, and at last as it began."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pytorch_lightning import Trainer
+
+from memup_lightning.callbacks import BestWeights, second_start
+from tests.callbacks.scripted_runs import EVERY, Reached, Scripted, StopAt, alike, run
+
+LOST = (-0.3, 0.1, 0.7, 0.6)  # gain, that of training episodes, val/nll, val/local_nll: nothing is explained
+KNOWN = (0.4, 0.4, 0.3, 0.6)
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(second_start, "_LEAST", 0)
+
+
+def copies(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: x.clone() for name, x in model.state_dict().items()}
+
+
+def of_local(name: str) -> bool:
+    return name.startswith("local.")
+
+
+def target_weights(model: Scripted) -> list[float]:
+    """Of each validation, before what follows from it."""
+    return [round(float(weights["target_weight"]), 3) for weights in model.weights.values()]
+
+
+def test_targets_that_are_memorized_alone_let_own_steps_lead_and_count_again_where_that_does_not_help(
+    tmp_path: Path,
+) -> None:
+    _, model = run(tmp_path, [LOST] * 12, BestWeights())
+    assert target_weights(model) == [1] + [0.02] * 3 + [1] * 8
+
+
+def test_the_run_begins_again_with_its_first_weights_and_the_local_predictor_of_now(tmp_path: Path) -> None:
+    class Watched(BestWeights):
+        def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+            super().on_train_start(trainer, pl_module)
+            self.seen = [copies(pl_module)]
+
+        def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:
+            self.seen.append(copies(pl_module))
+            super().on_validation_end(trainer, pl_module)
+            self.seen.append(copies(pl_module))
+
+    best = Watched()
+    run(tmp_path, [LOST, LOST, LOST], best)
+    first, before, after = best.seen[:3]
+    assert alike(
+        {name: x for name, x in before.items() if of_local(name)}, {n: x for n, x in after.items() if of_local(n)}
+    )
+    assert not alike(first, before)
+    changed = {name for name in first if not of_local(name) and not torch.equal(first[name], after[name])}
+    assert changed == {"target_weight"}
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [(-0.5, -0.1, 0.7, 0.6), (0.1, 0.9, 0.7, 0.6), (-0.3, 0.1, 0.4, 0.6)],
+    ids=["training episodes are not explained either", "validation episodes are", "evaluated steps are"],
+)
+def test_a_run_that_does_not_memorize_its_targets_alone_goes_on(tmp_path: Path, lost: tuple[float, ...]) -> None:
+    _, model = run(tmp_path, [lost] * 5, BestWeights())
+    assert set(target_weights(model)) == {1.0}
+
+
+def test_a_small_difference_counts_at_the_second_validation(tmp_path: Path) -> None:
+    _, model = run(tmp_path, [(-0.1, 0.05, 0.7, 0.6)] * 6, BestWeights())
+    assert target_weights(model)[:3] == [1, 1, 0.02]
+
+
+def test_what_the_second_start_explains_is_kept_and_is_measured_by_itself(tmp_path: Path) -> None:
+    best = BestWeights()
+    _, model = run(tmp_path, [LOST, (-0.05, 0.0, 0.9, 0.6), *[KNOWN] * 4, *[LOST] * 6], best)
+    assert set(target_weights(model)[1:]) == {0.02}
+    assert best.best == (3 * EVERY, pytest.approx(0.4))
+
+
+def test_a_run_that_is_half_over_goes_on(tmp_path: Path) -> None:
+    _, model = run(tmp_path, [(*KNOWN[:2], 0.61, 0.6), LOST, LOST], BestWeights())
+    assert set(target_weights(model)) == {1.0}
+
+
+@pytest.mark.parametrize("cut", [2, 3, 5, 9])
+def test_a_resumed_run_begins_again_as_the_uncut_one_does(tmp_path: Path, cut: int) -> None:
+    gains = [LOST] * 12
+    _, whole = run(tmp_path / "whole", gains, BestWeights())
+    with pytest.raises(Reached):
+        run(tmp_path / "cut", gains, BestWeights(), StopAt(cut))
+    _, resumed = run(tmp_path / "resumed", gains, BestWeights(), ckpt_path=tmp_path / "cut" / "last.ckpt")
+    assert target_weights(resumed) == target_weights(whole)[-len(resumed.weights) :]
+    assert alike(whole.state_dict(), resumed.state_dict())
