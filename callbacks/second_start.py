@@ -11,6 +11,7 @@ from torch import Tensor
 from memup_lightning.modules import MemUP
 
 _APART, _FAR_APART = 0.1, 0.25  # bits by which the gain of validation episodes is lower: at two validations, or at one
+_OWN_SHARE = 0.1  # of the steps of a chunk whose own outcomes count: with fewer they cannot lead
 _WEIGHT = 0.02  # of the loss of targets at the second start
 _TIMES, _LEAST = 3, 2000  # the second start has so many times the updates of the first one, and so many at least
 
@@ -23,7 +24,8 @@ class SecondStart:
     one training episode from another. Where a few hundred episodes have many columns, that is learned before what holds
     in others. The outcomes of own steps do not ask for it. So a run in which the targets of training episodes are
     explained, those of validation episodes less than without memory, and the evaluated steps not at all, begins again
-    with its first weights (the local predictor keeps what it learned), and targets count a fiftieth. Where that explains
+    with its first weights (the local predictor keeps what it learned), and targets count a fiftieth: if a tenth of the
+    steps have an outcome of their own that is uncertain, and not one in a thousand. Where that explains
     nothing either, in three times as many updates, it begins once more, with targets as before: what was shown once long
     ago is learned by targets alone.
 
@@ -68,7 +70,7 @@ class SecondStart:
             again = self._apart > 1 or apart > _FAR_APART
         else:
             again = updates - self._begun >= max(_LEAST, _TIMES * self._begun)
-        if again:
+        if again and (self.starts > 1 or model.own_share() >= _OWN_SHARE):
             self._begin(model, updates)
 
     def _begin(self, model: MemUP, updates: int) -> None:

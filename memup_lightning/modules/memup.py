@@ -10,7 +10,7 @@ from pytorch_lightning import Callback
 from torch import Tensor
 
 from memup_lightning.chunk import Chunk, StepBatch
-from memup_lightning.distributed import global_masked_mean
+from memup_lightning.distributed import all_reduce_sum, global_masked_mean
 from memup_lightning.exceptions import MemUPError, check_at_least
 from memup_lightning.models.certain_steps import CertainSteps
 from memup_lightning.models.regularizers import drift
@@ -68,6 +68,8 @@ class MemUP(TargetTask):
     """What the loss of the targets counts beside that of own steps: 1, or less after a second start."""
     _target_losses: tuple[Tensor, Tensor]
     """Loss of every lane, prediction point and target of the last training chunk, and which of them count."""
+    _own_steps: tuple[Tensor, Tensor]
+    """Number of its steps whose own outcomes count, and of all."""
 
     def __init__(
         self,
@@ -176,6 +178,7 @@ class MemUP(TargetTask):
                 own = self.outcome.uncertainty(self.local(context))
             self._uncertainty_ahead = ahead, targets.valid
             counts = counts & targets.valid.any(1, keepdim=True) & (own >= most - _MARGIN)
+        self._own_steps = counts.sum(), chunk.valid.sum()
         places = counts.nonzero(as_tuple=True) if are_few(counts) else ()  # x[()] is all of x
         params = self.predictor(self.context_encoder({name: x[places] for name, x in context.items()}), memory[places])
         loss = self.outcome.memory_loss(params, chunk.outcome[places])
@@ -184,6 +187,12 @@ class MemUP(TargetTask):
         # its chunk: however few steps count, they have a quarter of what all would have. A chunk without any adds nothing.
         share = _OWN_SHARE * chunk.valid.sum(1, keepdim=True) / counts.sum(1, keepdim=True).clamp(min=1)
         return loss * share.clamp(min=1), chunk.valid
+
+    def own_share(self) -> float:
+        """Return the share of the steps of the last training chunk, on all ranks, whose own outcomes count; to be called on
+        every rank."""
+        counted, steps = (all_reduce_sum(x) for x in self._own_steps)
+        return float(counted / steps.clamp(min=1))
 
     def after_update(self) -> None:
         super().after_update()

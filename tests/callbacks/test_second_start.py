@@ -10,6 +10,7 @@ import torch
 from pytorch_lightning import Trainer
 
 from memup_lightning.callbacks import BestWeights, second_start
+from memup_lightning.modules import MemUP
 from tests.callbacks.scripted_runs import EVERY, Reached, Scripted, StopAt, alike, run
 
 LOST = (-0.3, 0.1, 0.7, 0.6)  # gain, that of training episodes, val/nll, val/local_nll: nothing is explained
@@ -19,6 +20,7 @@ KNOWN = (0.4, 0.4, 0.3, 0.6)
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(second_start, "_LEAST", 0)
+    monkeypatch.setattr(MemUP, "own_share", lambda self: 0.1)
 
 
 def copies(model: torch.nn.Module) -> dict[str, torch.Tensor]:
@@ -70,6 +72,14 @@ def test_the_run_begins_again_with_its_first_weights_and_the_local_predictor_of_
 )
 def test_a_run_that_does_not_memorize_its_targets_alone_goes_on(tmp_path: Path, lost: tuple[float, ...]) -> None:
     _, model = run(tmp_path, [lost] * 5, BestWeights())
+    assert set(target_weights(model)) == {1.0}
+
+
+def test_a_run_whose_steps_have_hardly_an_outcome_of_their_own_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(MemUP, "own_share", lambda self: 0.09)
+    _, model = run(tmp_path, [LOST] * 5, BestWeights())
     assert set(target_weights(model)) == {1.0}
 
 

@@ -137,6 +137,14 @@ def test_a_value_where_there_is_no_outcome_reaches_no_weight(outcome: FieldSpec,
     assert all(torch.equal(x, other[name]) for name, x in one.items())
 
 
+@pytest.mark.parametrize("current", [None, True])
+def test_the_share_of_own_steps_that_count_is_that_of_the_last_chunk(current: bool | None) -> None:
+    """In a maze the reward at the junction alone is uncertain, once the local predictor knows the others."""
+    model, _ = fit(updates=200, current_step=current)
+    share = model.own_share()
+    assert share == 1 if current else 0 <= share < 0.2
+
+
 def test_memory_gain_counts_no_target_that_the_chunk_has_shown() -> None:
     source, task = episodes(), task_of(episodes())
     model, chunk = model_of(task), chunks_of(episodes(), task, TopK(2), 1)[0]
