@@ -154,8 +154,8 @@ class StepEncoder(nn.Module):
     is then 0, and what is rare is large compared with it: a memory that adds up its inputs is not filled by a thousand
     steps of the same corridor, and its state after them hardly moves when its weights do. Tokens are not: copies over a
     thousand blanks were learned worse with blanks that are 0. And numbers and one-hot tokens that few steps show, as a
-    code of an alarm, are raised to the size that what a tenth of the steps shows has on average, up to six times: among
-    ten columns that vary at every step they would be lost in a state that has room for all.
+    code of an alarm, are raised to the size that what a tenth of the steps shows has on average, up to 6: among ten
+    columns that vary at every step they would be lost in a state that has room for all.
 
     Args:
         fields: the fields; the model fills them in.
@@ -184,6 +184,7 @@ class StepEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.names = list(fields)
+        self._one_hot = one_hot
         encoders: list[TokenEncoder | ImageEncoder | VectorEncoder] = []
         self._standardizers: dict[str, Standardizer] = {}
         for name, field in fields.items():
@@ -234,8 +235,9 @@ class StepEncoder(nn.Module):
                 features: Tensor = encoder(values[name].to(center.device)).to(wide_float(center.device))
                 if name in self._standardizers:
                     center.copy_(features.mean(0))
-                size = (features - center).square().mean(0).sqrt()
-                gain.copy_((_RARE / size).clamp(1, _LARGEST_GAIN))
+                size = 1.0 if isinstance(encoder, VectorEncoder) else self._one_hot  # of a number's spread, of a token
+                usual = (features - center).square().mean(0).sqrt() / size
+                gain.copy_(((_RARE / usual).clamp(max=_LARGEST_GAIN) / size).clamp(min=1))
         self.fitted.fill_(True)
 
     def forward(self, fields: Fields) -> Tensor:

@@ -258,6 +258,13 @@ def test_what_few_steps_show_is_raised_to_the_size_of_what_a_tenth_shows_six_tim
     assert usual[~rare].unique().tolist() == pytest.approx([1.0]), "what is usual keeps its size"
 
 
+def test_a_token_that_is_large_already_is_not_raised() -> None:
+    values = {"code": (torch.arange(20_000) < 20).long()}
+    encoder = StepEncoder({"code": FieldSpec((), "int32", "token", 2)}, one_hot=8.0)
+    encoder.fit_features(values)
+    assert encoder(values)[0].tolist() == [0, 8]
+
+
 def test_a_checkpoint_keeps_center_and_gain() -> None:
     fields, steps = mixed_fields()
     ours, theirs = fitted(fields, steps), StepEncoder(fields)
