@@ -15,7 +15,7 @@ class MemUPError(ValueError):
     """Bad input or configuration. The message says what was wrong, with the value, and what to do."""
 
 
-def check_at_least(minimum: int, **values: int | None) -> None:
+def check_at_least(minimum: int, **values: float | None) -> None:
     """Refuse the first of some settings that is below a minimum; None is not compared.
 
     Raises:

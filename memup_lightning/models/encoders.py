@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from memup_lightning.chunk import Fields
+from memup_lightning.exceptions import check_at_least
 from memup_lightning.models.scaling import Standardizer, compress_tails
 from memup_lightning.models.wide_float import wide_float
 from memup_lightning.specs import FieldSpec
@@ -21,7 +22,6 @@ _INDEX_DTYPES = (torch.int32, torch.int64)  # of F.embedding
 _IMAGES_AT_ONCE = 512  # without gradients
 _MIN_PICTURE_SIDE = 12  # pixels; smaller images are mostly symbolic
 _RARE = 0.1**0.5  # root mean square of a feature of size 1 that a tenth of the steps show
-_LARGEST_GAIN = 6.0  # of features that are rarer
 
 
 class TokenEncoder(nn.Module):
@@ -154,8 +154,8 @@ class StepEncoder(nn.Module):
     is then 0, and what is rare is large compared with it: a memory that adds up its inputs is not filled by a thousand
     steps of the same corridor, and its state after them hardly moves when its weights do. Tokens are not: copies over a
     thousand blanks were learned worse with blanks that are 0. And numbers and one-hot tokens that few steps show, as a
-    code of an alarm, are raised to the size that what a tenth of the steps shows has on average, up to 6: among ten
-    columns that vary at every step they would be lost in a state that has room for all.
+    code of an alarm, are raised to the size that what a tenth of the steps shows has on average, up to ``rare``: among
+    ten columns that vary at every step they would be lost in a state that has room for all.
 
     Args:
         fields: the fields; the model fills them in.
@@ -166,6 +166,7 @@ class StepEncoder(nn.Module):
         one_hot: value of the 1 in a one-hot token; standard deviation of the numbers of a fresh embedding. In a recurrent
             core with small first weights, such as torch's, a token that comes once has little effect; a larger number
             gives it more.
+        rare: size up to which a number or a one-hot token that few steps show is raised; 1: it stays as it is.
     """
 
     _dtype: Tensor
@@ -181,10 +182,12 @@ class StepEncoder(nn.Module):
         image_size: int = 128,
         image: ImageCallable = ImageEncoder,
         one_hot: float = 1.0,
+        rare: float = 6.0,
     ) -> None:
         super().__init__()
+        check_at_least(1, rare=rare)
         self.names = list(fields)
-        self._one_hot = one_hot
+        self._one_hot, self._rare = one_hot, rare
         encoders: list[TokenEncoder | ImageEncoder | VectorEncoder] = []
         self._standardizers: dict[str, Standardizer] = {}
         for name, field in fields.items():
@@ -237,7 +240,7 @@ class StepEncoder(nn.Module):
                     center.copy_(features.mean(0))
                 size = 1.0 if isinstance(encoder, VectorEncoder) else self._one_hot  # of a number's spread, of a token
                 usual = (features - center).square().mean(0).sqrt() / size
-                gain.copy_(((_RARE / usual).clamp(max=_LARGEST_GAIN) / size).clamp(min=1))
+                gain.copy_(((_RARE / usual).clamp(max=self._rare) / size).clamp(min=1))
         self.fitted.fill_(True)
 
     def forward(self, fields: Fields) -> Tensor:

@@ -258,6 +258,16 @@ def test_what_few_steps_show_is_raised_to_the_size_of_what_a_tenth_shows_six_tim
     assert usual[~rare].unique().tolist() == pytest.approx([1.0]), "what is usual keeps its size"
 
 
+def test_nothing_is_raised_where_that_is_asked_for_and_nothing_is_made_smaller() -> None:
+    values = {"flag": (torch.arange(20_000) < 20).float()}
+    fields = {"flag": FieldSpec((), "float32")}
+    encoder = StepEncoder(fields, rare=1.0)
+    encoder.fit_features(values)
+    assert encoder(values)[0].item() == pytest.approx(1, rel=0.01)
+    with pytest.raises(MemUPError, match=r"rare=0\.5"):
+        StepEncoder(fields, rare=0.5)
+
+
 def test_a_token_that_is_large_already_is_not_raised() -> None:
     values = {"code": (torch.arange(20_000) < 20).long()}
     encoder = StepEncoder({"code": FieldSpec((), "int32", "token", 2)}, one_hot=8.0)
