@@ -68,8 +68,8 @@ class MemUP(TargetTask):
     """What the loss of the targets counts beside that of own steps: 1, or less after a second start."""
     _target_losses: tuple[Tensor, Tensor]
     """Loss of every lane, prediction point and target of the last training chunk, and which of them count."""
-    _own_steps: tuple[Tensor, Tensor]
-    """Number of its steps whose own outcomes count, and of all."""
+    _own_steps: Tensor
+    """Number of its steps whose own outcomes count, and of all, ``[2]``; 0 before the first one."""
 
     def __init__(
         self,
@@ -90,6 +90,7 @@ class MemUP(TargetTask):
                 "which on they hold, such as {2000: 5.0}"
             )
         self.register_buffer("target_weight", torch.ones(()))
+        self._own_steps = torch.zeros(2, dtype=torch.int64)
         self.predict_every = predict_every
         self.current_step = current_step
         self._uncertainty_ahead: tuple[Tensor, Tensor] | None = None  # of the last chunk's targets, and which are valid
@@ -178,7 +179,7 @@ class MemUP(TargetTask):
                 own = self.outcome.uncertainty(self.local(context))
             self._uncertainty_ahead = ahead, targets.valid
             counts = counts & targets.valid.any(1, keepdim=True) & (own >= most - _MARGIN)
-        self._own_steps = counts.sum(), chunk.valid.sum()
+        self._own_steps = torch.stack((counts.sum(), chunk.valid.sum()))
         places = counts.nonzero(as_tuple=True) if are_few(counts) else ()  # x[()] is all of x
         params = self.predictor(self.context_encoder({name: x[places] for name, x in context.items()}), memory[places])
         loss = self.outcome.memory_loss(params, chunk.outcome[places])
@@ -191,8 +192,17 @@ class MemUP(TargetTask):
     def own_share(self) -> float:
         """Return the share of the steps of the last training chunk, on all ranks, whose own outcomes count; to be called on
         every rank."""
-        counted, steps = (all_reduce_sum(x) for x in self._own_steps)
-        return float(counted / steps.clamp(min=1))
+        counted, steps = all_reduce_sum(self._own_steps.to(self.device)).tolist()
+        return float(counted / max(1, steps))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["own_steps"] = all_reduce_sum(self._own_steps.to(self.device))
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_load_checkpoint(checkpoint)
+        # Of all ranks, which is the same share on each: a run may resume at a validation.
+        self._own_steps = checkpoint.get("own_steps", self._own_steps)
 
     def after_update(self) -> None:
         super().after_update()

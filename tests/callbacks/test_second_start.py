@@ -100,6 +100,29 @@ def test_a_run_that_is_half_over_goes_on(tmp_path: Path) -> None:
     assert set(target_weights(model)) == {1.0}
 
 
+@pytest.mark.parametrize("cut", [2, 3, 4])
+def test_a_resumed_run_knows_its_own_steps_at_each_validation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: int
+) -> None:
+    monkeypatch.undo()
+    found: dict[int, float] = {}
+
+    def noted(model: MemUP) -> float:
+        found[model.global_step] = own_share(model)
+        return found[model.global_step]
+
+    own_share = MemUP.own_share
+    monkeypatch.setattr(MemUP, "own_share", noted)
+    run(tmp_path / "whole", [LOST] * 8, BestWeights())
+    whole = dict(found)
+    with pytest.raises(Reached):
+        run(tmp_path / "cut", [LOST] * 8, BestWeights(), StopAt(cut))
+    found.clear()
+    run(tmp_path / "resumed", [LOST] * 8, BestWeights(), ckpt_path=tmp_path / "cut" / "last.ckpt")
+    assert found
+    assert found == {update: whole[update] for update in found}
+
+
 @pytest.mark.parametrize("cut", [2, 3, 5, 9])
 def test_a_resumed_run_begins_again_as_the_uncut_one_does(tmp_path: Path, cut: int) -> None:
     gains = [LOST] * 12
