@@ -47,9 +47,6 @@ class BestWeights(Callback):
     trainer has an EarlyStopping, which then decides. A run without any limit stops when the gain has not grown for as many
     updates as it took to get there, and for at least 5,000.
 
-    A run that memorizes its targets and explains nothing else begins again: see
-    :class:`~memup_lightning.callbacks.second_start.SecondStart`.
-
     Before it comes to that, the run goes back to the best weights, twice at most, and trains on with weight decay of all
     its matrices: of 0.3 learning rates, and then of 1.0. It goes back where, by the NLL, a twentieth of what was explained
     is lost at two validations in a row, or a quarter at one, and training episodes are not explained less than at the
@@ -58,6 +55,9 @@ class BestWeights(Callback):
     less too), the run goes back once more, and trains on without it for good: a memory that must keep something for
     10,000 steps does not learn under weight decay. So it does with the default optimizer,
     :class:`~memup_lightning.modules.optimization.optimizers.MemoryAdam`, and with no other.
+
+    A run that memorizes its targets and explains nothing else begins again: see
+    :class:`~memup_lightning.callbacks.second_start.SecondStart`.
 
     Where the last validation is over-fitted, or a fiftieth of what was explained is lost, the run ends with the best
     weights. Else it ends with the last ones, and always where they met the ``stopping_threshold`` of an EarlyStopping: they
@@ -148,7 +148,7 @@ class BestWeights(Callback):
                 self._go_back(trainer, pl_module, memorizes)
             if self._overfitted >= self.patience and not trainer.early_stopping_callbacks:
                 self._stop(trainer, self._overfitting())
-        if not _meets_a_threshold(trainer):
+        if self.best is not None and not _meets_a_threshold(trainer):
             self._second.observe(trainer, pl_module, gain, train, self._explains_something())
             if self._second.new:  # the best weights explained nothing: the next validation's replace them
                 self._fallen, self._worse, self._overfitted, self._growth = True, 0, 0, None

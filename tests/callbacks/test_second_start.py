@@ -83,6 +83,12 @@ def test_a_run_whose_steps_have_hardly_an_outcome_of_their_own_goes_on(
     assert set(target_weights(model)) == {1.0}
 
 
+def test_a_gain_that_is_no_number_begins_nothing(tmp_path: Path) -> None:
+    nothing = (float("nan"), 0.1, 0.7, 0.6)
+    _, model = run(tmp_path, [nothing, nothing, LOST, *[LOST] * 5], BestWeights())
+    assert target_weights(model) == [1, 1, 1, *[0.02] * 5]
+
+
 def test_a_small_difference_counts_at_the_second_validation(tmp_path: Path) -> None:
     _, model = run(tmp_path, [(-0.1, 0.05, 0.7, 0.6)] * 6, BestWeights())
     assert target_weights(model)[:3] == [1, 1, 0.02]
