@@ -222,8 +222,11 @@ class StepEncoder(nn.Module):
     @property
     def fitted_fields(self) -> list[str]:
         """Fields whose features :meth:`fit_features` scales: numbers, and tokens that are one-hot."""
-        every = zip(self.names, self.encoders, strict=True)
-        return [name for name, x in every if isinstance(x, VectorEncoder) or getattr(x, "embedding", x) is None]
+
+        def is_fitted(x: nn.Module) -> bool:
+            return isinstance(x, VectorEncoder) or (isinstance(x, TokenEncoder) and x.embedding is None)
+
+        return [name for name, x in zip(self.names, self.encoders, strict=True) if is_fitted(x)]
 
     @torch.no_grad()
     def fit_features(self, values: Fields) -> None:

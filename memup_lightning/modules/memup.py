@@ -65,7 +65,7 @@ class MemUP(TargetTask):
     """
 
     target_weight: Tensor
-    """What the loss of the targets counts beside that of own steps: 1, or less after a second start."""
+    """Weight of the targets' loss, relative to that of own steps: 1, or less after a second start."""
     _target_losses: tuple[Tensor, Tensor]
     """Loss of every lane, prediction point and target of the last training chunk, and which of them count."""
     _own_steps: Tensor

@@ -67,7 +67,7 @@ def determines(column: Array, codes: IntArray, runs: IntArray) -> bool:
 
     What is measured never comes again, and an id names its episode: each value then goes with one outcome, which says
     nothing. So all outcomes but one must show in other runs, too, nearly all the values that they show: if the input were
-    independent of the outcome, runs of the others would show these values as well. And runs that were dealt out to the
+    independent of the outcome, runs of the others would show these values as well. And runs that were assigned to the
     values at random, as often as each occurs, must seldom have one outcome each.
 
     Args:
