@@ -19,8 +19,8 @@ from memup_lightning.modules import MemoryTask
 from memup_lightning.protocols import EpisodeSplit
 from memup_lightning.runs.parts import recorded_data
 from memup_lightning.runs.run_folder import check_writable, run_folder
-from memup_lightning.serving.far_inputs import Rows, far_inputs
-from memup_lightning.serving.input_range import InputRange
+from memup_lightning.serving.ranges.far_inputs import Rows, far_inputs
+from memup_lightning.serving.ranges.input_range import InputRange
 from memup_lightning.serving.reading import training_range
 from memup_lightning.serving.table_order import sort_table
 from memup_lightning.serving.table_writer import SUFFIXES, Columns, TableWriter, join_tables

@@ -26,11 +26,11 @@ from memup_lightning.modules.memory_task import MemoryTask
 from memup_lightning.runs.checkpoint_lookup import weights_to_use
 from memup_lightning.serving.compiled_step import CompiledStep
 from memup_lightning.serving.exported_step import ExportedStep, state_tensors
-from memup_lightning.serving.far_inputs import Rows, far_inputs
-from memup_lightning.serving.input_range import InputRange
 from memup_lightning.serving.observations import FieldReader, ObservationReader, RowReader
 from memup_lightning.serving.prediction import Prediction, Predictions
-from memup_lightning.serving.range_watch import RangeWatch
+from memup_lightning.serving.ranges.far_inputs import Rows, far_inputs
+from memup_lightning.serving.ranges.input_range import InputRange
+from memup_lightning.serving.ranges.range_watch import RangeWatch
 from memup_lightning.serving.reading import parse_reading, saved_reading, training_range
 from memup_lightning.serving.state import StreamState
 from memup_lightning.serving.step_network import StepNetwork

@@ -16,8 +16,8 @@ from memup_lightning.models.memory import LSTM
 from memup_lightning.models.scaling import Standardizer
 from memup_lightning.modules import MemUP
 from memup_lightning.serving import Predictor
-from memup_lightning.serving.far_inputs import Rows, far_inputs
-from memup_lightning.serving.input_range import InputRange
+from memup_lightning.serving.ranges.far_inputs import Rows, far_inputs
+from memup_lightning.serving.ranges.input_range import InputRange
 from memup_lightning.serving.reading import saved_reading
 from memup_lightning.specs import FieldSpec, TaskSpec
 from tests.training import quiet_trainer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from memup_lightning.serving.input_range import FAR, InputRange
+from memup_lightning.serving.ranges.input_range import FAR, InputRange
 from memup_lightning.user_warnings import warn_user
 
 _IN_A_ROW = 3  # steps at which a number is far
@@ -17,8 +17,8 @@ class RangeWatch:
     """Warning, once for each component of the inputs, of numbers far from those that an encoder was fitted to.
 
     It warns of a single number that is outside of the limits of training (``limits`` of
-    :class:`~memup_lightning.serving.input_range.InputRange`), and of numbers beyond 5 spreads at three steps in a row, in
-    most of the streams: where numbers are not normally distributed, some are beyond 5.
+    :class:`~memup_lightning.serving.ranges.input_range.InputRange`), and of numbers beyond 5 spreads at three steps in a
+    row, in most of the streams: where numbers are not normally distributed, some are beyond 5.
 
     Args:
         known: what is known of the numbers in training.

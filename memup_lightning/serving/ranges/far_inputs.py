@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from memup_lightning.serving.input_range import FAR, InputRange
+from memup_lightning.serving.ranges.input_range import FAR, InputRange
 from memup_lightning.typing import Arrays, BoolArray, IntArray
 
 _MOST = 0.5  # share of the steps
@@ -44,7 +44,8 @@ def far_inputs(known: InputRange, rows: Rows) -> list[str]:
     steps of some episodes, or, where the range of training is known and all steps are there, at some steps.
 
     At most steps, far is beyond 5 spreads; else it is outside of ``limits`` of the
-    :class:`~memup_lightning.serving.input_range.InputRange`, since numbers that are not normally distributed may be beyond.
+    :class:`~memup_lightning.serving.ranges.input_range.InputRange`, since numbers that are not normally distributed may
+    be beyond.
     """
     said: list[str] = []
     for name in known.scales:
