@@ -20,7 +20,7 @@ from memup_lightning.envs.policies import random_policy
 from memup_lightning.modules import MemUP
 from memup_lightning.rl.collectors.episodes import collect
 from tests.command_line import ROOT
-from tests.rl.test_collectors import Counting
+from tests.rl.counting_env import Counting
 from tests.training import quiet_trainer
 
 
