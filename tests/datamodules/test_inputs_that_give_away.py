@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.datamodules.test_arrays import module
+from tests.datamodules.own_files import module
 from tests.datamodules.test_table_columns import said
 
 pyarrow = pytest.importorskip("pyarrow")

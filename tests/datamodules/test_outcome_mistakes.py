@@ -13,7 +13,7 @@ import pytest
 from memup_lightning.datamodules import ArrayDataModule, GymnasiumDataModule
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.specs import FieldSpec, TaskSpec
-from tests.datamodules.test_arrays import (
+from tests.datamodules.own_files import (
     LENGTHS,
     STEPS,
     STEPWISE,
