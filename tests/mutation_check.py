@@ -49,7 +49,7 @@ MUTANTS = {
         ("tests/data/test_targets.py",),
     ),
     "detach": Mutant(
-        "models/memory/base.py", "map_state(Tensor.detach, state)", "state", ("tests/modules/test_memup.py",)
+        "models/memory/base.py", "map_state(Tensor.detach, state)", "state", ("tests/modules/test_memup_gradients.py",)
     ),
     "lane reset": Mutant(
         "models/memory/base.py",
@@ -61,7 +61,7 @@ MUTANTS = {
         "data/streaming/target_join.py",
         "chunk.targets = self._laid_out[chunk.step]",
         "chunk.targets = self._laid_out[max(self._laid_out)]",
-        ("tests/data/streaming/test_stream.py",),
+        ("tests/data/streaming/test_target_join.py",),
     ),
     "resume": Mutant(
         "datamodules/recorded/base.py",

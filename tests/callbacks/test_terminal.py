@@ -16,7 +16,7 @@ from memup_lightning.cli.main import main
 from memup_lightning.modules import TBPTT
 from memup_lightning.runs.loggers import log_picture
 from tests.command_line import tiny
-from tests.modules.test_in_a_trainer import data_of, model_of, often
+from tests.modules.small_runs import data_of, model_of, often
 from tests.training import quiet_trainer
 
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
-import math
 import tracemalloc
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -19,8 +16,6 @@ from hypothesis import strategies as st
 from memup_lightning.data.targets import (
     NOWHERE,
     Proportional,
-    Scorable,
-    Selector,
     SuffixMaxima,
     TargetTable,
     TopK,
@@ -28,42 +23,7 @@ from memup_lightning.data.targets import (
 from memup_lightning.data.targets.candidates import Candidates
 from memup_lightning.datamodules import CopyDataModule
 from memup_lightning.exceptions import MemUPError
-
-CPU = torch.device("cpu")
-Scores = npt.NDArray[np.float32]
-
-
-def best_of_suffix(score: Scores, start: int, num_targets: int) -> list[int]:
-    """The definition: the K best-scored steps at or after ``start``; of equal ones the later."""
-    steps = [t for t in range(start, len(score)) if score[t] > -np.inf]
-    return sorted(steps, key=lambda t: (-score[t], -t))[:num_targets]
-
-
-def fill(table: TargetTable, scores: list[Scores], blocks: list[int], of_classes: bool = False) -> None:
-    """Hand the scores of all episodes to the table, side by side, in blocks; -inf marks unselectable steps."""
-    longest = max(len(score) for score in scores)
-    padded = np.full((len(scores), longest), -np.inf, np.float32)
-    for row, score in enumerate(scores):
-        padded[row, : len(score)] = score
-    collector = table.collect(np.arange(len(scores)), CPU, of_classes)
-    edges = [0, *sorted({min(b, longest) for b in blocks}), longest]
-    for begin, end in pairwise(edges):
-        u = torch.from_numpy(padded[:, begin:end])
-        position = torch.arange(begin, end).expand(len(scores), -1)
-        collector.extend(u.nan_to_num(neginf=9.0), position, u > -torch.inf)
-    collector.finish()
-    table.complete_refresh()
-
-
-def selected(table: TargetTable, episode: int, start: int) -> list[int]:
-    return [int(p) for p in table.select(np.array([episode]), np.array([start]))[0] if p != NOWHERE]
-
-
-def table_for(selector: Selector, scores: list[Scores], blocks: list[int], capacity: int = 64) -> TargetTable:
-    table = TargetTable(selector, len(scores), capacity)
-    fill(table, scores, blocks)
-    return table
-
+from tests.data.scored_episodes import CPU, Scores, best_of_suffix, fill, selected, table_for
 
 tied = st.integers(0, 4).map(float)
 untied = st.floats(-3, 3, width=32)
@@ -74,9 +34,6 @@ def episodes_of_scores(draw: st.DrawFn) -> list[Scores]:
     values = draw(st.sampled_from([tied, untied])) | st.just(-np.inf)
     episodes = draw(st.lists(st.lists(values, min_size=5, max_size=30), min_size=1, max_size=3))
     return [np.array(score, np.float32) for score in episodes]
-
-
-# --- top-K of every suffix
 
 
 @settings(max_examples=150, deadline=None)
@@ -147,9 +104,6 @@ def test_scored_says_which_episodes_were() -> None:
     assert table.scored.tolist() == [False, False, True]
 
 
-# --- where there are more candidates than places
-
-
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 4), st.integers(4, 12), st.lists(st.integers(0, 120), max_size=6), st.integers(0, 2))
 def test_thinning_keeps_the_k_best_and_invents_no_step(k: int, capacity: int, blocks: list[int], kind: int) -> None:
@@ -170,9 +124,6 @@ def test_thinning_leaves_targets_along_the_whole_episode() -> None:
     found = [selected(table, 0, start) for start in range(0, 800, 50)]
     assert all(found)
     assert len({t for (t,) in found}) >= 5
-
-
-# --- the room that they take
 
 
 def test_candidates_that_are_replaced_again_and_again_stay_apart_and_take_no_more_room() -> None:
@@ -206,111 +157,6 @@ def test_a_million_episodes_of_a_few_candidates_take_less_than_200_megabytes() -
     tracemalloc.stop()
 
 
-# --- the selectors
-
-
-def softmax(u: Scores) -> npt.NDArray[np.float64]:
-    e = np.exp(u.astype(float) - u.max())
-    return np.asarray(e / e.sum())
-
-
-EPISODES = 20_000
-U = np.array([0.0, 1.0, -0.5, 0.7, 0.2], np.float32)
-
-
-def drawn(selector: Selector, refreshes: int = 1, u: Scores = U, of_classes: bool = False) -> TargetTable:
-    table = TargetTable(selector, EPISODES)
-    for _ in range(refreshes):
-        fill(table, [u] * EPISODES, [2], of_classes)
-    return table
-
-
-def frequencies(table: TargetTable, start: int) -> npt.NDArray[np.float64]:
-    """How often each step is among the targets of a chunk that begins at ``start``, over all episodes."""
-    chosen = table.select(np.arange(EPISODES), np.full(EPISODES, start))
-    return np.bincount(chosen[chosen != NOWHERE], minlength=len(U)) / EPISODES
-
-
-@pytest.mark.parametrize("temperature", [0.5, 2.0])
-@pytest.mark.parametrize("start", [0, 2])
-def test_one_target_is_drawn_in_proportion_to_uncertainty(temperature: float, start: int) -> None:
-    found = frequencies(drawn(Proportional(1, temperature)), start)
-    expected = np.concatenate([np.zeros(start), softmax(U[start:] / temperature)])
-    assert np.abs(found - expected).max() < 4 * 0.5 / np.sqrt(EPISODES)
-
-
-def test_two_targets_are_drawn_without_replacement() -> None:
-    p = softmax(U)
-    second = np.array([sum(p[i] * p[j] / (1 - p[i]) for i in range(len(U)) if i != j) for j in range(len(U))])
-    found = frequencies(drawn(Proportional(2, 1.0)), 0)
-    assert np.abs(found - (p + second)).max() < 4 * 0.5 / np.sqrt(EPISODES)
-
-
-def test_draws_change_with_the_refresh_and_with_the_seed_and_with_nothing_else() -> None:
-    def choice(**kwargs: Any) -> npt.NDArray[np.int64]:
-        table = drawn(Proportional(1, 1.0, seed=kwargs.get("seed", 0)), kwargs.get("refreshes", 1))
-        return table.select(np.arange(EPISODES), np.zeros(EPISODES, np.int64))[:, 0]
-
-    once = choice()
-    assert np.array_equal(once, choice())
-    agree = float((softmax(U) ** 2).sum())  # how often independent draws coincide
-    assert abs((once == choice(refreshes=2)).mean() - agree) < 0.02
-    assert abs((once == choice(seed=1)).mean() - agree) < 0.02
-
-
-def test_a_low_temperature_chooses_like_top_k() -> None:
-    assert frequencies(drawn(Proportional(1, 1e-3)), 2).tolist() == [0, 0, 0, 1, 0]
-
-
-def test_a_margin_leaves_out_what_is_much_more_certain_than_the_rest() -> None:
-    table = drawn(Proportional(4, 1.0, margin=0.4))
-    assert frequencies(table, 0).tolist() == [0, 1, 0, 1, 0]
-    assert frequencies(table, 2).tolist() == [0, 0, 0, 1, 0]
-    assert frequencies(table, 4).tolist() == [0, 0, 0, 0, 0]
-    assert frequencies(drawn(Proportional(4, 1.0)), 2).tolist() == [0, 0, 1, 1, 1]
-
-
-RARE = np.array([0.0, 0.02, 0.14, 0.03, 0.13], np.float32)  # nats: a class of one step in a hundred
-
-
-def test_of_a_rare_class_it_is_the_ratio_of_entropies_that_counts() -> None:
-    """All are small: in nats, no one of them is much larger than another."""
-    found = frequencies(drawn(Proportional(1), u=RARE, of_classes=True), 0)
-    expected = RARE ** (math.log(2) / 0.2)  # a power of the entropy, whose slope at one bit is 1 / temperature
-    assert np.abs(found - expected / expected.sum()).max() < 4 * 0.5 / np.sqrt(EPISODES)
-    assert found[[2, 4]].sum() > 0.95 > 0.6 > frequencies(drawn(Proportional(1), u=RARE), 0)[[2, 4]].sum()
-    with_margin = frequencies(drawn(Proportional(4, margin=0.3), u=RARE, of_classes=True), 0)
-    assert with_margin.tolist() == [0, 0, 1, 0, 1]
-
-
-@given(st.floats(1e-6, 1.0))
-@settings(max_examples=10, deadline=None)
-def test_draws_of_classes_do_not_depend_on_how_rare_they_are(scale: float) -> None:
-    steps = Scorable(
-        torch.from_numpy(RARE)[None], torch.zeros(1, dtype=torch.int64), torch.arange(5)[None], 0, None, True
-    )
-    scaled = dataclasses.replace(steps, uncertainty=steps.uncertainty * scale)
-    distance = Proportional(1).score(steps) - Proportional(1).score(scaled)
-    torch.testing.assert_close(distance[0, 1:], distance[0, 1].expand(4), rtol=1e-4, atol=1e-4)
-
-
-def test_above_one_bit_classes_are_drawn_as_numbers_are() -> None:
-    u = np.array([0.7, 1.0, 1.3, 0.9, 2.0], np.float32)
-    both = [
-        drawn(Proportional(2), u=u, of_classes=x).select(np.arange(9), np.zeros(9, np.int64)) for x in (True, False)
-    ]
-    assert np.array_equal(*both)
-
-
-def test_no_target_at_all_may_be_asked_for() -> None:
-    table = table_for(TopK(0), [np.arange(4, dtype=np.float32)] * 2, [])
-    assert table.select(np.arange(2), np.zeros(2, np.int64)).shape == (2, 0)
-    assert table.scored.all()
-
-
-# --- limits and checkpoints
-
-
 def test_more_targets_than_an_episode_has_steps_are_refused_with_both_numbers() -> None:
     data = CopyDataModule(length=3, copied=1, num_train=2, num_val=2, selector=TopK(6))
     with pytest.raises(MemUPError, match=r"num_targets=6.*episode 0 has only 5 steps"):
@@ -321,20 +167,6 @@ def test_more_targets_than_an_episode_has_steps_are_refused_with_both_numbers() 
 def test_an_episode_with_fewer_steps_than_targets_has_all_of_them() -> None:
     table = table_for(TopK(4), [np.arange(2, dtype=np.float32), np.arange(6, dtype=np.float32)], [])
     assert sorted(table.select(np.array([0]), np.array([0]))[0].tolist()) == sorted([0, 1, NOWHERE, NOWHERE])
-
-
-@pytest.mark.parametrize(
-    ("make", "named"),
-    [
-        (lambda: TopK(-2), "num_targets=-2"),
-        (lambda: Proportional(-1), "num_targets=-1"),
-        (lambda: Proportional(1, temperature=0), "temperature=0"),
-        (lambda: Proportional(1, margin=-1), "margin=-1"),
-    ],
-)
-def test_an_impossible_selector_is_refused_with_its_value(make: Any, named: str) -> None:
-    with pytest.raises(MemUPError, match=named):
-        make()
 
 
 def through_a_file(state: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a run of Lightning asks of a module and its data: callbacks, epochs, closures, accumulation, resumption."""
+"""What a run of Lightning asks of a module and its data: callbacks, epochs, closures, accumulation."""
 
 from __future__ import annotations
 
@@ -10,44 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from pytorch_lightning import Callback, Trainer, seed_everything
+from pytorch_lightning import Callback, Trainer
 from torch import Tensor
 
 from memup_lightning.callbacks import Replay, TargetRefresh
-from memup_lightning.chunk import Chunk, Fields
+from memup_lightning.chunk import Fields
 from memup_lightning.data.targets import Explainable, Proportional, Selector, TopK
-from memup_lightning.datamodules import ArrayDataModule, EpisodeDataModule, TMazeDataModule
+from memup_lightning.datamodules import TMazeDataModule
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.models.memory import LSTM
 from memup_lightning.models.uncertainty import AverageSurprise, LocalPredictor, PredictiveUncertainty
 from memup_lightning.modules import TBPTT, MemUP
+from tests.modules.small_runs import assert_same, data_of, model_of, often, weights
 from tests.training import quiet_trainer
-
-SMALL: dict[str, Any] = {"length": 20, "num_train": 24, "num_val": 8, "chunk_length": 5, "lanes": 8, "seed": 1}
-
-
-def data_of(**given: Any) -> TMazeDataModule:
-    return TMazeDataModule(**SMALL | {"chunks_per_epoch": 20} | given)
-
-
-def model_of(data: EpisodeDataModule, kind: Any = MemUP, **given: Any) -> Any:
-    seed_everything(1)
-    return kind(data.task, memory=partial(LSTM, hidden_size=8), **given)
-
-
-def often() -> TargetRefresh:
-    return TargetRefresh(every=10, settle=2, max_wait=4)
-
-
-def weights(model: torch.nn.Module) -> dict[str, Tensor]:
-    return {name: x.clone() for name, x in model.state_dict().items()}
-
-
-def assert_same(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
-    assert [name for name in one if not torch.equal(one[name], other[name])] == []
-
-
-# --- callbacks
 
 
 @pytest.mark.parametrize(
@@ -79,9 +53,6 @@ def test_a_target_refresh_that_was_given_stays() -> None:
     assert data.splits["train"].targets.num_refreshes == 1
 
 
-# --- a datamodule that is used again
-
-
 def test_a_new_model_learns_the_same_from_a_used_datamodule_as_from_a_fresh_one() -> None:
     def fit(data: TMazeDataModule) -> dict[str, Tensor]:
         model = model_of(data)
@@ -99,9 +70,6 @@ def test_the_same_model_continues_where_it_was() -> None:
     for _ in range(2):
         quiet_trainer(7, [often()], limit_val_batches=0).fit(model, data)
     assert data.training_lanes().num_consumed == 14
-
-
-# --- epochs are Lightning's
 
 
 class Steps(Callback):
@@ -147,9 +115,6 @@ def test_a_run_resumed_with_another_length_of_epochs_validates_at_their_ends(tmp
     quiet_trainer(100, [often(), seen]).fit(model_of(longer), longer, ckpt_path=tmp_path / "at_30.ckpt")
     assert seen.steps == list(range(30, 100))
     assert seen.validated == [60, 100]  # 10 of the second epoch's 40 chunks were played before
-
-
-# --- the optimizer
 
 
 def test_an_optimizer_that_calls_its_closure_again_sees_the_same_loss_at_the_same_weights() -> None:
@@ -208,88 +173,6 @@ def test_a_checkpoint_in_the_middle_of_an_accumulation_continues_with_its_gradie
     whole = fit(Save(tmp_path / "cut.ckpt"))
     assert torch.load(tmp_path / "cut.ckpt", weights_only=True)["gradients"]
     assert_same(fit(ckpt=tmp_path / "cut.ckpt"), whole)
-
-
-def test_a_loss_that_is_not_finite_ends_the_run_before_a_weight_changes() -> None:
-    class Broken(MemUP):
-        def losses(self, chunk: Any, memory: Tensor) -> dict[str, Tensor]:
-            found = super().losses(chunk, memory)
-            return found | {"local_loss": found["local_loss"] * (torch.nan if chunk.step == 3 else 1)}
-
-    data = data_of()
-    model = model_of(data, Broken)
-    with pytest.raises(MemUPError, match="local_loss is not finite at update 3"):
-        quiet_trainer(9, [often()], limit_val_batches=0).fit(model, data)
-    assert all(x.isfinite().all() for x in model.state_dict().values())
-
-
-@pytest.mark.parametrize(("kind", "term"), [(MemUP, "memory_loss"), (TBPTT, "outcome_loss"), (MemUP, "local_loss")])
-def test_a_loss_that_is_not_finite_is_named_with_its_lane_episode_and_step(kind: Any, term: str) -> None:
-    expected: list[str] = []
-
-    class Broken(kind):  # type: ignore[misc]
-        def losses(self, chunk: Chunk, memory: Tensor) -> dict[str, Tensor]:
-            self.chunk = chunk
-            return super().losses(chunk, memory)  # type: ignore[no-any-return]
-
-        def mean_losses(self, terms: dict[str, tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
-            if self.global_step == 7:
-                loss, counts = terms[term]
-                row, *rest = counts.nonzero()[-1].tolist()
-                terms[term] = (
-                    loss.index_put((torch.tensor(row), *map(torch.tensor, rest)), torch.tensor(torch.nan)),
-                    counts,
-                )
-                if term == "memory_loss":  # of the prediction points 1 and 4
-                    lane, step = row, self.chunk.start[row] + (1, 4)[rest[0]]
-                elif term == "local_loss":
-                    lane, step = row, self.chunk.probes.position[row, rest[0]]
-                else:
-                    at = [(lane, t) for lane in range(8) for t in range(5) if self.chunk.eval_mask[lane, t]]
-                    lane, step = at[row][0], self.chunk.start[at[row][0]] + at[row][1]
-                expected.append(f"at update 7, in lane {lane} (episode {self.chunk.episode[lane]}, step {step}); lower")
-            return super().mean_losses(terms)  # type: ignore[no-any-return]
-
-    data = data_of()
-    model = model_of(data, Broken, **({"predict_every": 3} if kind is MemUP else {}))
-    refresh = [TargetRefresh(every=5, settle=1, max_wait=2)] if kind is MemUP else []
-    with pytest.raises(MemUPError, match=f"^{term} is not finite at update 7") as raised:
-        quiet_trainer(20, refresh, limit_val_batches=0).fit(model, data)
-    assert expected[0] in str(raised.value)
-
-
-# --- other data
-
-
-@pytest.mark.parametrize("other", [{"length": 60}, {"length": 10}, {"distractors": 3}, {"mode": "LN"}], ids=str)
-def test_a_run_is_not_resumed_on_other_episodes(tmp_path: Path, other: dict[str, Any]) -> None:
-    data = data_of()
-    trainer = quiet_trainer(3, [often()], limit_val_batches=0)
-    trainer.fit(model_of(data), data)
-    trainer.save_checkpoint(tmp_path / "run.ckpt")
-    changed = data_of(**other)
-    with pytest.raises(MemUPError, match="trained on other episodes"):
-        quiet_trainer(6, [often()], limit_val_batches=0).fit(
-            model_of(changed), changed, ckpt_path=tmp_path / "run.ckpt"
-        )
-
-
-def test_a_run_is_not_resumed_on_a_file_that_was_replaced(tmp_path: Path) -> None:
-    def fit(updates: int, seed: int, ckpt: Path | None = None) -> Trainer:
-        draw = np.random.default_rng(seed)
-        np.savez(tmp_path / "own.npz", x=draw.random((20, 15, 2)), y=draw.integers(0, 2, (20, 15)))
-        data = ArrayDataModule(str(tmp_path / "own.npz"), lanes=4, chunk_length=5, seed=1)
-        trainer = quiet_trainer(updates, [often()], limit_val_batches=0)
-        trainer.fit(model_of(data), data, ckpt_path=ckpt)
-        return trainer
-
-    fit(3, seed=0).save_checkpoint(tmp_path / "run.ckpt")
-    with pytest.raises(MemUPError, match="trained on other episodes"):
-        fit(6, seed=1, ckpt=tmp_path / "run.ckpt")
-    assert fit(6, seed=0, ckpt=tmp_path / "run.ckpt").global_step == 6
-
-
-# --- every uncertainty with every selector
 
 
 class Doubled(PredictiveUncertainty):

@@ -1,14 +1,10 @@
-"""MemUP's loss against its definition, where gradients go, evaluation, and what it refuses."""
+"""MemUP's loss against its definition."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import replace
-from functools import partial
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -16,12 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from memup_lightning.chunk import Chunk
-from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, OUTCOME, ArrayEpisodes
-from memup_lightning.data.streaming.samplers import SequentialSampler, ShuffledLaneSampler
-from memup_lightning.data.streaming.stream import ChunkStream
-from memup_lightning.data.streaming.target_join import TargetJoin
-from memup_lightning.data.targets import NOWHERE, Selector, TargetTable, TopK
-from memup_lightning.exceptions import MemUPError
+from memup_lightning.data.episodes import HAS_OUTCOME, OUTCOME, ArrayEpisodes
+from memup_lightning.data.targets import NOWHERE, Selector, TopK
 from memup_lightning.models.outcomes import CategoricalOutcome, GaussianOutcome, QuantileOutcome
 from memup_lightning.modules import MemUP
 from memup_lightning.modules.memup import _share_out
@@ -33,11 +25,8 @@ from tests.modules.small_memup import (
     context_of,
     episodes,
     model_of,
-    scored_table,
     task_of,
 )
-
-# --- the loss against its definition
 
 
 def memory_of(model: MemUP, chunk: Chunk, lane: int) -> Tensor:
@@ -263,184 +252,3 @@ def test_the_state_is_carried_from_chunk_to_chunk_and_is_reset_at_an_episodes_be
             assert torch.allclose(streamed, whole[0], atol=1e-6)
             compared += b - a
     assert compared == 90 - sum(next(n for n, c in enumerate(chunks) if c.is_first[lane]) for lane in range(3))
-
-
-# --- where gradients go
-
-
-def test_no_gradient_reaches_the_previous_chunk() -> None:
-    source = episodes()
-    task = task_of(source)
-    model = model_of(task)
-    first, second = chunks_of(source, task, TopK(1), 2)
-    assert not bool(second.is_first.all())
-    for chunk in (first, second):
-        chunk.inputs["see"].requires_grad_()
-    model.training_step(first, 0)
-    model.training_step(second, 1)["loss"].backward()
-    assert first.inputs["see"].grad is None
-    assert second.inputs["see"].grad is not None
-
-
-def test_the_last_point_reaches_the_first_step_of_its_chunk() -> None:
-    source = episodes()
-    task = task_of(source)
-    model = model_of(task, predict_every=R)
-    for chunk in chunks_of(source, task, TopK(1), 50):
-        assert chunk.targets is not None
-        after = chunk.targets.position[:, 0] >= chunk.start + R - 1
-        taught = chunk.targets.valid[:, 0] & after & chunk.valid[:, -1]
-        if bool(taught.any()) and not bool(taught.all()):
-            break
-    assert bool(taught.any())
-    assert not bool(taught.all())
-    chunk.inputs["see"].requires_grad_()
-    model.losses(chunk, model.unroll(chunk, None)[0])["memory_loss"].backward()
-    grad = chunk.inputs["see"].grad
-    assert grad is not None
-    assert bool(grad[taught][:, 0].any())
-    assert not grad[~taught].any()
-
-
-def grads_of(model: MemUP, loss: Tensor) -> set[str]:
-    """Which parts of the model a loss has gradients in."""
-    model.zero_grad()
-    loss.backward()
-    return {name.split(".")[0] for name, p in model.named_parameters() if p.grad is not None and bool(p.grad.any())}
-
-
-def test_local_predictor_and_memory_learn_from_losses_of_their_own() -> None:
-    source = episodes()
-    task = task_of(source)
-    model = model_of(task, encoder=partial_step(4), context_encoder=partial_step(4))
-    (chunk,) = chunks_of(source, task, TopK(1), 1)
-    losses = model.losses(chunk, model.unroll(chunk, None)[0])
-    assert grads_of(model, losses["memory_loss"]) == {"encoder", "memory", "context_encoder", "predictor"}
-    assert grads_of(model, losses["local_loss"]) == {"local"}
-
-
-def partial_step(hidden_size: int) -> Any:
-    from memup_lightning.models.encoders import StepEncoder
-
-    return partial(StepEncoder, hidden_size=hidden_size)
-
-
-def test_an_episode_changes_neither_loss_nor_gradients_of_another_lane() -> None:
-    def gradients(source: ArrayEpisodes) -> tuple[list[Chunk], list[Tensor]]:
-        model = model_of(task)
-        chunks = chunks_of(source, task, TopK(2), 20)
-        out = []
-        for chunk in chunks:
-            chunk.inputs["see"].requires_grad_()
-            model.training_step(chunk, 0)["loss"].backward()
-            assert chunk.inputs["see"].grad is not None
-            out.append(chunk.inputs["see"].grad)
-        return chunks, out
-
-    source, other = episodes(), episodes()
-    task = task_of(source)
-    begin = int(LENGTHS[:2].sum())
-    for name in ("see", OUTCOME):
-        other.arrays[name][begin : begin + LENGTHS[2]] += 3
-    chunks, ours = gradients(source)
-    _, theirs = gradients(other)
-    # A lane that once played episode 2 begins its next one with a state of its own: it counts as untouched.
-    changed = 0
-    for chunk, a, b in zip(chunks, ours, theirs, strict=True):
-        rest = chunk.episode != 2
-        assert torch.equal(a[rest], b[rest])
-        changed += int(not torch.equal(a[~rest], b[~rest]))
-    assert changed > 0
-
-
-# --- evaluation
-
-
-@pytest.mark.parametrize(("lanes", "chunk_length"), [(2, 7), (5, 50)])
-@pytest.mark.parametrize("outcome", [GaussianOutcome, CategoricalOutcome])
-def test_a_memory_is_evaluated_at_the_evaluated_steps_with_the_state_of_the_same_step(
-    lanes: int, chunk_length: int, outcome: Any
-) -> None:
-    source = judged_episodes(classes=4 if outcome is CategoricalOutcome else 0)
-    task = replace(task_of(source), tolerance=0.8)
-    model = model_of(task, outcome=outcome)
-    schedule = SequentialSampler(LENGTHS, lanes, chunk_length)
-    table = scored_table(TopK(2))
-    join = TargetJoin(source, task, table, schedule)
-    stream = ChunkStream(source, task, schedule, schedule.steps)
-    for _ in range(2):  # a second pass does not see the first
-        model.on_validation_epoch_start()
-        for chunk in stream:
-            model.evaluate(join(chunk))
-    model.on_predict_epoch_start()
-    predicted = [model.predict_step(chunk, 0) for chunk in stream]
-
-    correct, nll, gain, squares = [], [], [], []
-    prediction: dict[tuple[int, int], float] = {}
-    for episode, length in enumerate(LENGTHS.tolist()):
-        read = source.gather(np.array([episode]), np.array([-1]), length + 1, ["see", "do"])
-        inputs = {"see": torch.from_numpy(read["see"][:, 1:]), "do": torch.from_numpy(read["do"][:, :-1])}
-        first = torch.ones(1, dtype=torch.bool)
-        memory = model.memory(model.encoder(inputs), model.memory.initial_state(1), first)[0][0]
-        whole = source.read(episode, 0, length)
-        chosen = {k for s in range(0, length, chunk_length) for k in selected_in(table, episode, s, chunk_length)}
-        for step in range(length):
-            context = context_of(source, task, episode, step)
-            params = model.predictor(model.context_encoder(context), memory[step][None])
-            y = torch.from_numpy(whole[OUTCOME][step : step + 1])
-            if whole[EVAL_MASK][step] and whole[HAS_OUTCOME][step]:
-                correct.append(model.outcome.correct(params, y).item())
-                nll.append(model.outcome.nll(params, y).item())
-                prediction[episode, step] = model.outcome.predict(params).item()
-                squares.append((prediction[episode, step] - y.item()) ** 2)
-            if step in chosen and whole[HAS_OUTCOME][step]:
-                local = model.outcome.nll(model.local(context), y)
-                gain.append((local - model.outcome.nll(params, y)).item() / math.log(2))
-    assert 0 < np.mean(correct) < 1
-    assert model.metrics["accuracy"].compute().item() == pytest.approx(np.mean(correct), abs=1e-5)
-    assert model.metrics["nll"].compute().item() == pytest.approx(np.mean(nll), abs=1e-4)
-    if model.task.outcome.type == "vector":
-        assert model.metrics["mse"].compute().item() == pytest.approx(np.mean(squares), rel=1e-4)
-    assert model.metrics["memory_gain"].compute().item() == pytest.approx(np.mean(gain), abs=1e-4)
-    place = [torch.cat([part[name] for part in predicted]).tolist() for name in ("episode", "step", "prediction")]
-    assert {(e, s): p for e, s, p in zip(*place, strict=True)} == pytest.approx(prediction, abs=1e-5)
-
-
-def judged_episodes(classes: int) -> ArrayEpisodes:
-    source = episodes(classes=classes)
-    eval_mask = np.random.default_rng(1).random(int(LENGTHS.sum())) < 0.6
-    return ArrayEpisodes(source.arrays | {EVAL_MASK: eval_mask}, LENGTHS, source.fields)
-
-
-def selected_in(table: TargetTable, episode: int, start: int, steps: int) -> list[int]:
-    """The targets of a chunk that lie in the chunk."""
-    chosen = table.select(np.array([episode]), np.array([start]))[0]
-    return [k for k in chosen.tolist() if start <= k < start + steps]
-
-
-# --- bad input
-
-
-def test_chunks_without_targets_are_refused_with_the_remedy() -> None:
-    source = episodes()
-    task = task_of(source)
-    schedule = ShuffledLaneSampler(LENGTHS, 3, R)
-    (chunk,) = ChunkStream(source, task, schedule, 1, probes=2)
-    with pytest.raises(MemUPError, match=r"without targets or probes.*EpisodeDataModule"):
-        model_of(task).training_step(chunk, 0)
-
-
-@pytest.mark.parametrize("predict_every", [0, -3])
-def test_an_impossible_distance_of_points_is_refused(predict_every: int) -> None:
-    with pytest.raises(MemUPError, match=f"predict_every={predict_every}"):
-        model_of(task_of(episodes()), predict_every=predict_every)
-
-
-def test_an_outcome_of_the_wrong_type_is_refused() -> None:
-    with pytest.raises(MemUPError, match="GaussianOutcome needs a number, but this task's outcome is one of 4 classes"):
-        model_of(task_of(episodes(classes=4)), outcome=GaussianOutcome)
-
-
-def test_the_outcome_follows_from_the_task() -> None:
-    assert isinstance(model_of(task_of(episodes(classes=4))).outcome, CategoricalOutcome)
-    assert isinstance(model_of(task_of(episodes())).outcome, GaussianOutcome)

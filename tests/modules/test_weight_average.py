@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from memup_lightning.modules import MemUP
 from memup_lightning.modules.weight_average import WeightAverage
-from tests.modules.test_in_a_trainer import data_of, model_of
+from tests.modules.small_runs import data_of, model_of
 from tests.training import quiet_trainer
 
 

@@ -2,101 +2,23 @@
 
 from __future__ import annotations
 
-import copy
 import pickle
 import warnings
-from collections.abc import Callable
-from contextlib import nullcontext
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import gymnasium
 import numpy as np
 import pytest
 import torch
-import yaml
-from gymnasium import spaces
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from torch import nn
 
-from memup_lightning import LSTM, MemoryObservation, MemUP, MemUPError, TaskSpec, VectorMemoryObservation
+from memup_lightning import MemoryObservation, MemUP, TaskSpec, VectorMemoryObservation
 from memup_lightning.datamodules.agent_task import agent_task
 from memup_lightning.envs import TMazeEnv, TMazeVectorEnv
-from memup_lightning.rl.wrappers import frozen
-from memup_lightning.runs.checkpoint_io import AtomicCheckpointIO
-
-MODES = [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP, AutoresetMode.DISABLED]
-FLAT = spaces.Box(-100, 100, (2,), np.float64)
-OBSERVATIONS = {
-    "flat": FLAT,
-    "dict": spaces.Dict({"place": spaces.Discrete(5, start=3), "sensor": FLAT}),
-    "number": spaces.Discrete(5, start=3),
-    "tuple": spaces.Tuple((FLAT, spaces.MultiDiscrete([3, 4]))),
-    "image": spaces.Box(0, 255, (1, 8, 9), np.uint8),
-}
-ACTIONS = {
-    "one": spaces.Discrete(3, start=2),
-    "box": spaces.Box(-1, 1, (2,)),
-    "dict": spaces.Dict({"turn": spaces.Discrete(3, start=-1), "force": spaces.Box(0, 9, (1,))}),
-}
-
-
-class Walk(gymnasium.Env[Any, Any]):
-    """Shows and pays random numbers, and ends after 2 to 4 steps: by itself, or cut off."""
-
-    metadata = {"render_modes": []}  # noqa: RUF012
-
-    def __init__(self, kind: str = "flat", action: str = "one") -> None:
-        self.observation_space, self.action_space = copy.deepcopy((OBSERVATIONS[kind], ACTIONS[action]))
-
-    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
-        super().reset(seed=seed)
-        if seed is not None:
-            self.observation_space.seed(seed)
-        self.left = int(self.np_random.integers(2, 5))
-        return self.observation_space.sample(), {}
-
-    def step(self, action: Any) -> Any:
-        assert self.action_space.contains(action)
-        self.left -= 1
-        truncates = bool(self.np_random.integers(2))
-        over = not self.left
-        reward = float(self.np_random.normal())
-        return self.observation_space.sample(), reward, over and not truncates, over and truncates, {}
-
-
-def memory_of(env: gymnasium.Env[Any, Any], core: Callable[[int], Any] | None = None) -> MemUP:
-    """A memory for an environment, with random weights and with units that no one chose."""
-    torch.manual_seed(1)
-    model = MemUP(
-        agent_task(env.observation_space, env.action_space, "env"), memory=core or partial(LSTM, hidden_size=6)
-    )
-    for part in model.encoder.modules():
-        if hasattr(part, "is_identity"):
-            part.fit(np.random.default_rng(1).normal(3, 20, (50, len(part.center))))
-    return model
-
-
-def leaves(name: str, space: Any, x: Any) -> dict[str, Any]:
-    """An observation or action as training records it."""
-    if isinstance(space, spaces.Dict):
-        return {k: v for key, part in space.items() for k, v in leaves(f"{name}.{key}", part, x[key]).items()}
-    if isinstance(space, spaces.Tuple):
-        return {k: v for n, part in enumerate(space) for k, v in leaves(f"{name}.{n}", part, x[n]).items()}
-    if space == OBSERVATIONS["image"]:
-        x = np.moveaxis(x, 0, -1)
-    return {name: np.asarray(x) - getattr(space, "start", 0)}
-
-
-def parts(env: Any, x: Any) -> tuple[Any, Any]:
-    """The environment's own observation, and m, of an observation of the wrapper."""
-    inner = env.env.observation_space if not hasattr(env, "num_envs") else env.env.single_observation_space
-    if isinstance(x, np.ndarray):
-        return x[..., : inner.shape[0]], x[..., inner.shape[0] :]
-    own = {key: y for key, y in x.items() if key != "memory" and not key.startswith("_")}
-    return own if isinstance(inner, spaces.Dict) else own["observation"], x["memory"]
+from tests.rl.wrapped_walk import ACTIONS, FLAT, MODES, Walk, leaves, memory_of, parts
 
 
 class Recorder:
@@ -278,125 +200,3 @@ def test_a_native_vector_environment_agrees_with_single_ones() -> None:
         np.testing.assert_allclose(shown[1], alone, atol=1e-6)
         shown, *_ = env.step(np.array([1, action]))
         alone, *_ = one.step(action)
-
-
-# --- what does not fit
-
-
-def refused(env: gymnasium.Env[Any, Any], memory: Any, message: str) -> None:
-    with pytest.raises(MemUPError, match=message):
-        MemoryObservation(env, memory)
-
-
-def test_an_environment_of_other_spaces_than_in_training_is_refused() -> None:
-    model = memory_of(Walk())
-    refused(
-        Walk("number"), model, r"trained on action \(3 classes, lag 1\), observation \(vector \[2\], lag 0\).*5 classes"
-    )
-    refused(Walk("flat", "box"), model, r"differs in action; wrap the environment that the memory was trained on")
-    refused(Walk("dict"), model, "differs in observation; wrap the environment")
-
-
-def test_a_refusal_names_the_run_that_was_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(frozen, "load_memory", lambda path: memory_of(Walk()))
-    for run in ("version_0", "version_1"):
-        content = {"state_dict": {"weight": torch.zeros(1)}, "global_step": 10}
-        AtomicCheckpointIO().save_checkpoint(content, tmp_path / run / "checkpoints" / "last.ckpt")
-    refused(Walk("dict"), tmp_path, r"^the memory of \S+/version_1 was trained .*; give the folder of another run, or")
-
-
-@pytest.mark.parametrize(
-    ("trained_on", "warned"),
-    [
-        ("CartPole-v0", True),
-        ("CartPole-v1", False),
-        ("gymnasium:CartPole-v1", False),
-        ("CartPole", False),
-        (None, False),
-    ],
-)
-def test_a_memory_of_another_environment_with_equal_spaces_is_warned_of(
-    trained_on: str | None, warned: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    single, several = gymnasium.make("CartPole-v1"), gymnasium.make_vec("CartPole-v1", num_envs=2)
-    monkeypatch.setattr(frozen, "load_memory", lambda path: memory_of(single))
-    folder = tmp_path / "version_0"
-    content = {"state_dict": {"weight": torch.zeros(1)}, "global_step": 10}
-    AtomicCheckpointIO().save_checkpoint(content, folder / "checkpoints" / "last.ckpt")
-    data = {"class_path": "GymnasiumDataModule", "init_args": {"env_id": trained_on} if trained_on else {}}
-    (folder / "config.yaml").write_text(yaml.safe_dump({"data": data}))
-    with pytest.warns(UserWarning, match="trained on CartPole-v0, and wraps CartPole-v1") if warned else nullcontext():
-        MemoryObservation(single, folder)
-        VectorMemoryObservation(several, folder)
-    single.close()
-    several.close()
-
-
-def test_a_memory_of_some_entries_reads_these() -> None:
-    maze = TMazeEnv(length=5)
-    task = agent_task(maze.observation_space, maze.action_space, "maze", observed=[2])
-    model = MemUP(task, memory=partial(LSTM, hidden_size=4))
-    shown, _ = MemoryObservation(maze, model).reset(seed=1)
-    m, _ = model.encode_step({"observation": shown[None, 2:3]})
-    np.testing.assert_allclose(shown[3:], m[0], atol=1e-6)
-    other = agent_task(maze.observation_space, maze.action_space, "maze", observed=[1])
-    with pytest.raises(MemUPError, match=r"entries of observation is \(1,\) in the data and \(2,\) in the model"):
-        task.check_same_fields(other)
-
-
-def test_a_memory_of_arrays_or_of_longer_lags_is_refused() -> None:
-    field = Walk().observation_space
-    arrays = TaskSpec({"x": memory_of(Walk()).task.fields["observation"]}, {"x": 0}, ("x",))
-    refused(Walk(), MemUP(arrays), "trained on x .* differs in x")
-    fields = agent_task(field, Walk().action_space, "env").fields
-    far = TaskSpec(fields, {"observation": 0, "action": 2}, ("observation",))
-    refused(Walk(), MemUP(far), "'action' is read with a lag of 2")
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [("nowhere.ckpt", "nowhere.ckpt"), (3, "checkpoint is int; give the path"), (MemUP, "checkpoint is MemUP; give")],
-)
-def test_what_is_no_memory_is_refused(given: Any, message: str) -> None:
-    refused(Walk(), given, message)
-
-
-def test_an_entry_of_the_same_name_is_refused() -> None:
-    env = Walk("dict")
-    model = memory_of(env)
-    env.observation_space = spaces.Dict({**OBSERVATIONS["dict"].spaces, "memory": FLAT})  # type: ignore[attr-defined]
-    refused(env, model, "entry 'memory' already")
-
-
-def test_numbers_that_are_not_finite_and_steps_before_a_reset_are_refused() -> None:
-    env = MemoryObservation(Walk(), memory_of(Walk()))
-    with pytest.raises(MemUPError, match=r"call reset\(\)"):
-        env._memory.act(2, 0.0)
-    env.reset(seed=1)
-    env.unwrapped.observation_space.sample = lambda: np.array([0, np.nan])  # type: ignore[method-assign]
-    with pytest.raises(MemUPError, match="environment 0 gave nan"):
-        env.step(2)
-
-
-def baselines() -> Any:
-    """A vector environment of Stable-Baselines3, as far as the wrappers look at it."""
-    base = type("VecEnv", (), {"__module__": "stable_baselines3.common.vec_env.base_vec_env"})
-    return type("DummyVecEnv", (base,), {})()
-
-
-@pytest.mark.parametrize(
-    ("wrapper", "make", "said"),
-    [
-        (MemoryObservation, lambda: SyncVectorEnv([Walk]), "SyncVectorEnv, .*; wrap it with VectorMemoryObservation$"),
-        (MemoryObservation, baselines, "DummyVecEnv, .* of Stable-Baselines3; .*wrapper_class=MemoryObservation"),
-        (MemoryObservation, lambda: Walk, r"the class Walk; give an environment .* gymnasium\.Env$"),
-        (VectorMemoryObservation, Walk, "Walk, a single environment; wrap it with MemoryObservation$"),
-        (VectorMemoryObservation, baselines, "DummyVecEnv, .* of Stable-Baselines3; .*wrapper_class=MemoryObservation"),
-        (VectorMemoryObservation, object, r"object; give a vector environment .* gymnasium\.vector\.VectorEnv$"),
-    ],
-)
-def test_an_environment_of_another_type_is_refused_with_the_wrapper_that_takes_it(
-    wrapper: Any, make: Callable[[], Any], said: str
-) -> None:
-    with pytest.raises(MemUPError, match=f"^{wrapper.__name__} was given {said}"):
-        wrapper(make(), memory_of(Walk()))

@@ -15,7 +15,7 @@ from memup_lightning import MemoryObservation
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.rl.returned_values import wrong_return
 from memup_lightning.rl.vector_envs import make_vector_env, reset_env, step_env
-from tests.rl.test_memory_observation import memory_of
+from tests.rl.wrapped_walk import memory_of
 
 SPACES: dict[str, spaces.Space[Any]] = {
     "two numbers": spaces.Box(-1, 1, (2,), np.float32),

@@ -1,4 +1,4 @@
-"""Which episode and step each lane reads: a pure function of seed and step."""
+"""Which episode and step each lane of training reads: a pure function of seed and step."""
 
 from __future__ import annotations
 
@@ -6,22 +6,17 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memup_lightning.data.streaming.curriculum import CurriculumSampler
 from memup_lightning.data.streaming.samplers import (
-    SequentialSampler,
     ShuffledLaneSampler,
-    restart_probabilities,
 )
 from memup_lightning.exceptions import MemUPError
+from tests.data.streaming.some_lengths import LENGTHS, some_lengths
 
-LENGTHS = np.array([7, 1, 12, 30, 5])
-
-some_lengths = st.lists(st.integers(1, 40), min_size=1, max_size=12).map(np.array)
 some_restart = st.sampled_from([(0.0,), (0.5,), (0.3, 0.0), (0.6, 0.1, 0.0)])
 
 
@@ -53,9 +48,6 @@ def visits_of(schedule: ShuffledLaneSampler, steps: int) -> list[list[Visit]]:
 
 def chunks_of(length: int, chunk_length: int) -> int:
     return -(-length // chunk_length)
-
-
-# --- training
 
 
 @settings(max_examples=25, deadline=None)
@@ -209,9 +201,6 @@ def test_an_impossible_schedule_is_refused_with_its_value(wrong: dict[str, Any],
         ShuffledLaneSampler(**{"lengths": LENGTHS, "lanes": 2, "chunk_length": 3} | wrong)
 
 
-# --- curriculum
-
-
 def curriculum(longest: dict[int, int], lengths: Any = LENGTHS, **more: Any) -> CurriculumSampler:
     lanes: dict[str, Any] = {"lanes": 6, "chunk_length": 3, "restart": (0.2, 0.0), "seed": 5}
     return CurriculumSampler(longest, lengths, **lanes | more)
@@ -287,77 +276,3 @@ def test_an_impossible_curriculum_is_refused_with_its_value(longest: dict[int, i
 def test_a_curriculum_without_an_episode_for_its_first_stage_is_refused() -> None:
     with pytest.raises(MemUPError, match="at most 4 steps at first, but the shortest has 5"):
         curriculum({10: 4}, np.array([5, 9]))
-
-
-# --- evaluation
-
-
-def covered(
-    schedule: SequentialSampler, lengths: npt.NDArray[np.int64], chunk_length: int
-) -> dict[int, list[tuple[int, int]]]:
-    """(run step, episode step) of everything that is read, by episode."""
-    at = schedule.at(np.arange(schedule.steps))
-    out: dict[int, list[tuple[int, int]]] = {}
-    for step in range(schedule.steps):
-        for lane in range(schedule.lanes):
-            episode, start = int(at.episode[step, lane]), int(at.start[step, lane])
-            if episode >= 0:
-                stop = min(start + chunk_length, int(lengths[episode]))
-                out.setdefault(episode, []).extend((step, t) for t in range(start, stop))
-    return out
-
-
-@settings(max_examples=40, deadline=None)
-@given(some_lengths, st.integers(1, 20), st.integers(1, 50), st.data())
-def test_evaluation_reads_each_step_of_each_episode_once_and_in_order(
-    lengths: Any, lanes: int, chunk_length: int, data: st.DataObject
-) -> None:
-    subset = data.draw(st.none() | st.lists(st.integers(0, len(lengths) - 1), min_size=1, unique=True))
-    schedule = SequentialSampler(lengths, lanes, chunk_length, None if subset is None else np.array(subset))
-    read = covered(schedule, lengths, chunk_length)
-    assert set(read) == set(range(len(lengths)) if subset is None else subset)
-    for episode, steps in read.items():
-        assert [t for _, t in sorted(steps)] == list(range(lengths[episode]))
-
-
-def test_evaluation_has_no_more_lanes_than_episodes() -> None:
-    assert SequentialSampler(LENGTHS, 64, 3).lanes == len(LENGTHS)
-
-
-def test_evaluation_of_equal_episodes_wastes_no_step() -> None:
-    schedule = SequentialSampler(np.full(8, 20), 4, 5)
-    assert schedule.steps == 8 * 20 // (4 * 5)
-
-
-def test_evaluation_of_no_episodes_has_no_steps() -> None:
-    assert SequentialSampler(LENGTHS, 4, 3, np.zeros(0, np.int64)).steps == 0
-
-
-def test_past_the_end_of_an_evaluation_every_lane_idles() -> None:
-    schedule = SequentialSampler(LENGTHS, 2, 3)
-    at = schedule.at(np.arange(schedule.steps + 5))
-    assert (at.episode[: schedule.steps, 0] >= 0).all()
-    assert (at.episode[schedule.steps :] == -1).all()
-
-
-@given(st.integers(1, 10**6), st.integers(1, 300), st.integers(1, 100))
-def test_default_horizons_reach_from_a_chunk_to_twice_the_longest_episode(
-    longest: int, lanes: int, chunk_length: int
-) -> None:
-    found = restart_probabilities(longest, lanes, chunk_length)
-    assert found.shape == (lanes,)
-    assert ((found > 0) & (found < 1)).all()
-    assert (np.diff(found) <= 0).all()
-    if lanes > 1:
-        assert found[0] == pytest.approx(0.999)
-    assert found[-1] == pytest.approx(min(0.999, chunk_length / max(2 * longest, chunk_length)))
-
-
-def test_lanes_have_horizons_of_their_own_by_default() -> None:
-    lengths = np.full(50, 1000)
-    starts = ShuffledLaneSampler(lengths, 64, 10).at(np.arange(3000)).start
-    assert (starts[:, 0] == 0).mean() > 0.99  # one lane does nothing but begin
-    assert (starts[:, -1] > 500).mean() > 0.3  # the last one plays far into its episodes
-    ranks = [ShuffledLaneSampler(lengths, 32, 10, first_lane=first, all_lanes=64) for first in (0, 32)]
-    halves = [sampler.at(np.arange(3000)).start for sampler in ranks]
-    np.testing.assert_array_equal(np.concatenate(halves, axis=1), starts)

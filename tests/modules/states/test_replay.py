@@ -4,136 +4,32 @@ from __future__ import annotations
 
 from collections import Counter
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
-from torch import Tensor
+from pytorch_lightning import seed_everything
 
 from memup_lightning.callbacks import Replay, TargetRefresh
-from memup_lightning.chunk import Chunk
 from memup_lightning.datamodules import CopyDataModule, TMazeDataModule
-from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.memory import GRU, LSTM, take
-from memup_lightning.modules import BPTT, TBPTT, MemUP
+from memup_lightning.modules import MemUP
 from memup_lightning.modules.states.snapshots import StateBatch
+from tests.modules.states.replayed import (
+    CHUNK,
+    EVERY,
+    LANES,
+    REPLAYING,
+    SEQUENTIAL,
+    UPDATES,
+    Run,
+    _tensors,
+    assert_equal_states,
+    played_to,
+    redirected,
+)
 from tests.training import quiet_trainer
-
-LANES, CHUNK, EVERY, UPDATES = 8, 5, 20, 60
-REPLAYING, SEQUENTIAL = [1, 3, 5, 7], [0, 2, 4, 6]  # half of the lanes, spread evenly
-
-
-class Watch(Callback):
-    """Keeps every training chunk as the model got it, with the state before it and what Replay held then."""
-
-    def __init__(self, replay: Replay, save_at: int = 0, path: Path | None = None) -> None:
-        self.replay, self.save_at, self.path = replay, save_at, path
-        self.chunks: list[Chunk] = []
-        self.before: list[Any] = []
-        self.after: list[Any] = []
-        self.entered: list[Any] = []
-        self.oldest: list[int] = []
-
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Chunk, batch_idx: int) -> None:
-        assert isinstance(pl_module, MemUP)
-        self.chunks.append(batch)
-        self.before.append(pl_module.lanes.after)
-        self.entered.append(self.replay._entered)
-        if len(self.replay.snapshots):
-            self.oldest.append(batch.step - int(self.replay.snapshots.created_at.min()))
-
-    def on_before_zero_grad(self, trainer: Trainer, pl_module: LightningModule, optimizer: Any) -> None:
-        assert isinstance(pl_module, MemUP)
-        self.after.append(pl_module.lanes.after)
-
-    def on_train_batch_end(self, trainer: Trainer, *args: Any) -> None:
-        if trainer.global_step == self.save_at:
-            assert self.path is not None
-            trainer.save_checkpoint(self.path)
-
-
-class Run:
-    """A fit in objects of its own."""
-
-    def __init__(
-        self, updates: int = UPDATES, ckpt: Path | None = None, save: tuple[int, Path] | None = None, **given: Any
-    ) -> None:
-        seed_everything(given.pop("seed", 1))
-        options: dict[str, Any] = {"every": EVERY, "visits": [2, 6], "max_age": 3 * EVERY, "lanes": 8}
-        self.replay = Replay(**options | given.pop("replay", {}))
-        self.watch = Watch(self.replay, *(save or ()))
-        kind, episodes = given.pop("data", (TMazeDataModule, {"length": 60, "hint_window": 0.5, "num_train": 12}))
-        self.data = kind(
-            **episodes,
-            num_val=4,
-            chunk_length=CHUNK,
-            lanes=LANES,
-            chunks_per_epoch=25,
-            num_workers=given.pop("num_workers", 0),
-            selector=given.pop("selector", None),
-            seed=1,
-        )
-        self.model = MemUP(self.data.task, **{"memory": partial(LSTM, hidden_size=8)} | given)
-        self.trainer = quiet_trainer(
-            updates,
-            [TargetRefresh(every=EVERY, settle=2, max_wait=4), self.replay, self.watch],
-            limit_val_batches=0,
-        )
-        self.trainer.fit(self.model, self.data, ckpt_path=ckpt)
-
-    @property
-    def outcome(self) -> dict[str, Tensor]:
-        """Weights, optimiser, lanes and snapshots at the end."""
-        optimizer = self.trainer.optimizers[0].state_dict()["state"]
-        found = dict(self.model.state_dict())
-        found |= {f"adam.{n}.{name}": x for n, part in optimizer.items() for name, x in part.items()}
-        held = self.replay.snapshots.state_dict()
-        states = {"lanes": self.model.lanes.after, "snapshots": held.pop("states")}
-        found |= {f"{name}.{n}": x for name, parts in states.items() for n, x in enumerate(_tensors(parts))}
-        visits: dict[str, Tensor] = self.replay.state_dict()["visits"]
-        return found | held | visits
-
-
-def _tensors(state: Any) -> list[Tensor]:
-    return [state] if isinstance(state, Tensor) else [x for part in state for x in _tensors(part)]
-
-
-def assert_equal_states(one: Any, other: Any) -> None:
-    for a, b in zip(_tensors(one), _tensors(other), strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-5, atol=5e-6)  # sums of float32 in another order
-
-
-def assert_same(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
-    assert one.keys() == other.keys()
-    assert not [name for name in one if not torch.equal(one[name], other[name])]
-
-
-def played_to(run: Run, episode: int, start: int) -> Any:
-    """State of the memory, as it is now, after it plays the episode alone up to a step."""
-    state = run.model.memory.initial_state(1)
-    if start:
-        source, task = run.data.sources["train"], run.data.task
-        names = list(task.inputs)
-        arrays = {
-            name: source.gather(np.array([episode]), np.array([-lag]), start, [name])[name]
-            for name, lag in task.inputs.items()
-        }
-        x = run.model.encoder({name: torch.from_numpy(arrays[name]) for name in names})
-        _, state = run.model.memory(x, state, torch.ones(1, dtype=torch.bool))
-    return state
-
-
-@pytest.fixture(scope="module")
-def run() -> Run:
-    return Run()
-
-
-def redirected(run: Run) -> list[int]:
-    """Updates whose chunks had lanes on visits."""
-    return [n for n, entered in enumerate(run.watch.entered) if len(entered)]
 
 
 @pytest.mark.parametrize("memory", [LSTM, GRU])
@@ -325,99 +221,3 @@ def test_the_fall_of_a_place_is_a_moving_average_of_what_its_visits_recorded() -
     again = StateBatch(replay.snapshots.where[[2]], np.ones(1), replay.snapshots.state(np.array([2])))
     replay.snapshots.refresh([again], 1000, 1000)
     np.testing.assert_allclose(replay.snapshots.learning_progress, expected[[2]], atol=1e-6)
-
-
-def test_two_runs_of_a_seed_are_equal_with_any_number_of_workers(run: Run) -> None:
-    assert_same(Run().outcome, Run(num_workers=2).outcome)
-
-
-@pytest.mark.parametrize(("at", "num_workers"), [(3, 0), (33, 0), (40, 0), (47, 2)])
-def test_a_run_resumed_in_the_middle_of_visits_ends_like_the_uncut_run(
-    tmp_path: Path, at: int, num_workers: int
-) -> None:
-    ckpt = tmp_path / "cut.ckpt"
-    whole = Run(save=(at, ckpt))
-    assert_same(Run(ckpt=ckpt, seed=99, num_workers=num_workers).outcome, whole.outcome)
-
-
-def test_a_checkpoint_loads_as_weights_only(tmp_path: Path) -> None:
-    ckpt = tmp_path / "cut.ckpt"
-    run = Run(33, save=(33, ckpt))
-    kept = torch.load(ckpt, weights_only=True)["callbacks"]["Replay"]
-    assert torch.equal(kept["snapshots"]["where"], torch.from_numpy(run.replay.snapshots.where))
-
-
-def test_another_share_than_the_checkpoints_is_refused(tmp_path: Path) -> None:
-    ckpt = tmp_path / "cut.ckpt"
-    Run(33, save=(33, ckpt))
-    with pytest.raises(MemUPError, match=r"share=0.25 of 8 lanes is 2, but in the checkpoint 4 lanes replay"):
-        Run(ckpt=ckpt, replay={"share": 0.25})
-
-
-def test_a_checkpoint_of_a_replayed_run_is_not_resumed_without_replay(tmp_path: Path) -> None:
-    ckpt = tmp_path / "cut.ckpt"
-    episodes: dict[str, Any] = {"length": 60, "hint_window": 0.5, "num_train": 12, "restart": [0.0]}
-    Run(33, save=(33, ckpt), data=(TMazeDataModule, episodes))
-    data = TMazeDataModule(**episodes, num_val=4, chunk_length=CHUNK, lanes=LANES, seed=1)
-    trainer = quiet_trainer(40, [TargetRefresh()], limit_val_batches=0)
-    with pytest.raises(MemUPError, match=r"written under Replay.*resume with Replay among trainer.callbacks"):
-        trainer.fit(MemUP(data.task, memory=partial(LSTM, hidden_size=8)), data, ckpt_path=ckpt)
-
-
-def test_a_callback_that_is_used_again_starts_from_the_beginning(run: Run) -> None:
-    again = Run(2)
-    again.replay.load_state_dict(run.replay.state_dict())
-    data = TMazeDataModule(length=60, num_train=12, num_val=4, chunk_length=CHUNK, lanes=LANES, seed=1)
-    again.trainer.fit_loop.epoch_progress.reset()
-    trainer = quiet_trainer(
-        2,
-        [TargetRefresh(), again.replay],
-        limit_val_batches=0,
-    )
-    trainer.fit(MemUP(data.task, memory=partial(LSTM, hidden_size=8)), data)
-    assert not len(again.replay.snapshots)
-    assert not data.training_lanes().overridden
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"share": 0.0}, r"share=0.0: give a share of the lanes between 0 and 1"),
-        ({"share": 1.0}, r"share=1.0: give a share"),
-        ({"every": 0}, r"every=0: must be at least 1"),
-        ({"visits": []}, r"visits=0: must be at least 1"),
-        ({"visits": [4, -1]}, r"visits=-1: must be at least 1"),
-        ({"every": 50, "max_age": 49}, r"max_age=49 is less than every=50"),
-    ],
-)
-def test_what_makes_no_sense_is_refused_in_one_sentence(given: dict[str, Any], message: str) -> None:
-    with pytest.raises(MemUPError, match=message):
-        Replay(**given)
-
-
-def test_a_share_of_no_lane_is_refused() -> None:
-    with pytest.raises(MemUPError, match=r"share=0.05 of 8 lanes is no lane; raise share or lanes"):
-        Run(replay={"share": 0.05})
-
-
-@pytest.mark.parametrize(("baseline", "chunk_length"), [(TBPTT, 5), (BPTT, 70)])
-def test_with_a_baseline_it_does_nothing(baseline: type[TBPTT], chunk_length: int) -> None:
-    def weights(*callbacks: Callback) -> dict[str, Tensor]:
-        seed_everything(1)
-        lanes: dict[str, Any] = {"lanes": LANES, "seed": 1}
-        data = TMazeDataModule(length=60, num_train=12, num_val=4, chunk_length=chunk_length, **lanes)
-        model = baseline(data.task, memory=partial(LSTM, hidden_size=8))
-        quiet_trainer(12, callbacks, limit_val_batches=0).fit(model, data)
-        assert not data.training_lanes().overridden
-        return model.state_dict()
-
-    assert_same(weights(Replay(every=4)), weights())
-
-
-def test_another_module_is_refused() -> None:
-    class Other(LightningModule):
-        pass
-
-    trainer = Trainer(logger=False, accelerator="cpu", enable_checkpointing=False)
-    with pytest.raises(MemUPError, match="Replay works on MemUP with an EpisodeDataModule, not on Other with NoneType"):
-        Replay().setup(trainer, Other(), "fit")
