@@ -59,7 +59,7 @@ COPY: dict[str, dict[str, Any]] = {name: {"hidden_size": 128} for name in NAMES}
     "LSTM": {"hidden_size": 128, "additive": False, "chrono": 120},
     "GRU": {"hidden_size": 128, "chrono": 120},
     "MinGRU": {"hidden_size": 128, "num_layers": 2},
-    "XLSTM": {"hidden_size": 128, "num_layers": 2},  # one layer reads a token, and cannot tell which one it is
+    "XLSTM": {"hidden_size": 128, "num_layers": 2},  # one layer reads a token, and cannot know which one it is
     "GTrXL": {"hidden_size": 64, "num_layers": 2, "window": 140},
     "RMT": {"hidden_size": 64, "num_layers": 2, "memory_tokens": 10},
 }

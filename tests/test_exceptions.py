@@ -13,7 +13,7 @@ def test_the_first_setting_below_the_minimum_is_named_with_its_value() -> None:
         check_at_least(1, lanes=2, steps=0, episodes=-1)
 
 
-def test_an_error_of_users_code_is_told_with_its_place() -> None:
+def test_an_error_of_users_code_is_reported_with_its_place() -> None:
     with (
         pytest.raises(
             MemUPError, match=r"^the call failed: ZeroDivisionError: .* \(test_exceptions.py, line \d+\); it takes"

@@ -21,7 +21,7 @@ from memup_lightning.datamodules import EpisodeDataModule, GymnasiumDataModule, 
 
 Steps = dict[str, np.ndarray]
 LONG, FILTERING = "T-Maze-100,000", "filtering"
-UNSURE = {FILTERING, "failures", "evidence"}  # the past tells the outcome in part
+UNSURE = {FILTERING, "failures", "evidence"}  # the past gives the outcome away in part
 
 
 def turn(steps: Steps, k: int, right: float = 4.0, wrong: float = -3.0) -> float:
@@ -115,7 +115,7 @@ def test_there_are_enough_problems() -> None:
 
 
 @pytest.mark.parametrize("name", ORACLES)
-def test_the_past_tells_the_outcome(name: str) -> None:
+def test_the_past_gives_the_outcome_away(name: str) -> None:
     data, episodes = evaluated(name, 20)
     assert PROBLEMS[name].past == 0
     for steps, places in episodes:

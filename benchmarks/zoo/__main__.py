@@ -4,7 +4,7 @@
                               [--json PATH]
 
 Every row is a run of MemUP with its defaults on a datamodule with its defaults: only the data differ. `explained` is the
-share of the explainable information (`bits` of an evaluated step: what the whole past tells of the outcome and the local
+share of the explainable information (`bits` of an evaluated step: what the whole past shows of the outcome and the local
 context does not, known from the generator) that the memory explains on validation episodes, each outcome with the
 state of its own step: of bits for classes, of the variance for numbers. It is measured against the exact local
 uncertainty, so a bad local predictor cannot inflate it. A run ends when the share reaches 0.95, at its limit of updates

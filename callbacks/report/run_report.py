@@ -52,9 +52,8 @@ class RunReport(Callback):
 
     Pictures: ``learning_curve.png``, ``gain_curve.png``,
     ``uncertainty.png`` (one validation episode, for MemUP), ``frames.png`` (of the same
-    episode, where it is uncertain, if it has images), ``clusters.png`` (where the selector tells context clusters
-    apart) and
-    ``memory.png`` (where a :class:`~memup_lightning.callbacks.memory_usage.MemoryUsage` measured).
+    episode, where it is uncertain, if it has images), ``clusters.png`` (where the selector distinguishes context
+    clusters) and ``memory.png`` (where a :class:`~memup_lightning.callbacks.memory_usage.MemoryUsage` measured).
 
     Args:
         pictures: whether to draw.

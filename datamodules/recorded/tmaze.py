@@ -79,7 +79,7 @@ class TMazeDataModule(EpisodeDataModule):
         hint_window: share of the corridor in which the hint comes, at a random step; 0: at step 0.
         distractor_noise: size of the random vector that a distractor step shows; no two of them then look alike.
         num_train: training episodes; by default as many as have 4 million steps together, 256 at least and 4,096 at most.
-            They take no room, and few are memorized: the noise of 256 mazes of 1,000 steps tells one from the other.
+            They take no room, and few are memorized: the noise of 256 mazes of 1,000 steps distinguishes them.
         num_val: validation episodes.
         num_test: test episodes.
         window: steps of the local context.
@@ -116,7 +116,7 @@ class TMazeDataModule(EpisodeDataModule):
 
     @cached_property
     def task(self) -> TaskSpec:
-        """What the data tell a model: fields, inputs, local context and outcome."""
+        """What a model must know of the data: fields, inputs, local context and outcome."""
         return agent_task(*tmaze_spaces(self.rules), "memup/TMaze-v0", window=self.window, tolerance=self.tolerance)
 
     def episodes(self, split: Split) -> EpisodeSource:

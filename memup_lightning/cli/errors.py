@@ -41,7 +41,7 @@ _UNINFORMATIVE = (
     *("litlogger", "litmodels", "GPU available: False", "TPU available: False", "HPU available: False"),
     "Restoring states from the checkpoint path",  # another line says that it was done
 )
-"""Messages of Lightning that tell a user nothing, or advertise."""
+"""Messages of Lightning that say nothing to a user, or advertise."""
 
 
 def about_settings(error: BaseException) -> str | None:
@@ -79,7 +79,7 @@ def end_with(sentence: str, error: BaseException) -> NoReturn:
 def format_warning(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
 ) -> str:
-    """Format a warning; of ours the sentence alone, since a line of our code tells a user nothing."""
+    """Format a warning; of ours the sentence alone, since a line of our code says nothing to a user."""
     place = "" if "/memup_lightning/" in Path(filename).as_posix() else f"{filename}:{lineno}: "
     return f"{place}warning: {message}\n"
 

@@ -94,7 +94,7 @@ def _check_fields(source: EpisodeSource, arrays: Arrays, episode: int, steps: in
 def _digests(parts: Sequence[tuple[EpisodeSource, IntArray]], step_bytes: int) -> list[list[bytes]]:
     """Return a digest of each episode: the same for episodes that are the same in all steps that there is room to read.
 
-    The length and a few steps tell most apart. Those that are alike in them (symbols among many blanks, say) are read block
+    Length and a few steps distinguish most. Those that are alike in them (symbols among many blanks, say) are read block
     by block from the first step on, as long as they are alike.
 
     Args:

@@ -83,7 +83,7 @@ def _combine(
     context: Tensor, layer: nn.Linear, memory: Tensor, by: _Distance | None, distance: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """Add to features of a context what a layer says of the distance, and read features of a state: some fade with the
-    distance, but not their bias, which would tell it."""
+    distance, but not their bias, which would give it away."""
     if by is None or distance is None:
         return context, layer(memory)
     added, share = by(distance)

@@ -63,7 +63,7 @@ class Standardizer(nn.Module):
         """Standardise, ``[..., size]``."""
         if self.is_identity:
             return x
-        if x.dtype in _WIDE_INTEGERS:  # float32 cannot tell one second of 1.7e9 from the next
+        if x.dtype in _WIDE_INTEGERS:  # float32 cannot distinguish seconds of 1.7e9
             x = x.to(wide_float(x.device))
         return (x - self.center) / self.scale
 

@@ -65,7 +65,7 @@ def test_a_state_before_the_episode_does_not_count() -> None:
     assert by_distance[8] == 64  # of the outcome at step 5 no state is 8 steps away
 
 
-def test_outcomes_early_and_late_in_episodes_are_told_apart() -> None:
+def test_outcomes_early_and_late_in_episodes_are_distinguished() -> None:
     found = measured(10, length=40, judged=(4, 5, 38, 39))
     assert found.early is not None
     assert found.late is not None
@@ -199,7 +199,7 @@ def test_a_state_of_another_episode_explains_nothing_that_is_kept_of_this_one() 
 
 
 @pytest.mark.parametrize(("nll", "explained"), [(0.035, 0.3), (0.049, None), (0.06, None)])
-def test_rare_outcomes_are_measured_by_the_validation_where_the_targets_tell_nothing(
+def test_rare_outcomes_are_measured_by_the_validation_where_the_targets_show_nothing(
     nll: float, explained: float | None
 ) -> None:
     data = CueData(length=10, num_val=64)
@@ -214,7 +214,7 @@ def test_rare_outcomes_are_measured_by_the_validation_where_the_targets_tell_not
     assert often.explained == 0
 
 
-def test_too_few_steps_tell_no_shares_of_classes() -> None:
+def test_too_few_steps_show_no_shares_of_classes() -> None:
     found = measured(0, num_val=16)
     assert found.above_constant is None
     assert not found.local_is_worse

@@ -25,7 +25,7 @@ def test_the_reach_is_the_distance_at_which_half_of_the_gain_is_lost() -> None:
     assert reach.numbers == {"furthest": 2, "half_lost": 4}
     assert "half of the gain is there 2 steps before" in reach.sentence
     assert "not 4 steps before" in reach.sentence
-    assert "do not tell" in reach.sentence  # a count is not known before its events
+    assert "do not give the outcomes away" in reach.sentence  # a count is not known before its events
     whole = {finding.name: finding for finding in judge(run(ALL))}["reach"]
     assert whole.numbers == {"furthest": 2, "half_lost": None}
 
@@ -58,7 +58,7 @@ def test_a_gain_that_may_be_half_is_not_called_lost() -> None:
     assert "at the outcomes' own step, but not 2 steps before" in lost.sentence
 
 
-def test_few_episodes_tell_no_reach() -> None:
+def test_few_episodes_show_no_reach() -> None:
     falls = split(0.6, 0.1, 0.05)
     few = replace(falls, curve=tuple(replace(point, episodes=9) for point in falls.curve))
     assert remark(run(falls)) is not None

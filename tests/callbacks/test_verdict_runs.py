@@ -64,7 +64,7 @@ def test_a_cue_that_is_learned_is_explained_as_far_back_as_it_was_shown(tmp_path
     assert verdict.findings[1].numbers == {"furthest": 8, "half_lost": None}
 
 
-def test_a_task_whose_last_step_tells_the_outcome_needs_no_memory(tmp_path: Path) -> None:
+def test_a_task_whose_last_step_gives_the_outcome_away_needs_no_memory(tmp_path: Path) -> None:
     _, verdict = fit(tmp_path, CueData(length=12, revealed=True, chunk_length=12), 150)
     assert names(verdict)[0] == "needs_no_memory"
 

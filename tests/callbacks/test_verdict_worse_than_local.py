@@ -16,7 +16,7 @@ def _said(**given: Any) -> str:
     return found.get("worse_than_local", "")
 
 
-def test_a_memory_that_helps_at_targets_and_harms_elsewhere_is_told_by_both_losses() -> None:
+def test_a_memory_that_helps_at_targets_and_harms_elsewhere_shows_in_both_losses() -> None:
     said = _said(steps="targets", num_targets=4)
     assert "worse than without: val/nll is 0.83, val/local_nll 0.71." in said
     assert "num_targets=16" in said

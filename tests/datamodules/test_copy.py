@@ -67,7 +67,7 @@ def test_the_symbols_are_fair_and_independent() -> None:
     assert np.abs(np.corrcoef(symbols.T.astype(float)) - np.eye(10)).max() < 0.08
 
 
-def test_the_local_context_tells_the_cues_apart() -> None:
+def test_the_local_context_distinguishes_the_cues() -> None:
     data = CopyDataModule(length=30, copied=4, num_train=1, seed=1)
     token = data.episodes("train").gather(np.zeros(4, np.int64), 34 + np.arange(4) - 3, data.task.window, ["token"])
     assert len({tuple(row) for row in token["token"].tolist()}) == 4

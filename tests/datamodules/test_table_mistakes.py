@@ -71,7 +71,7 @@ def test_a_column_that_only_later_files_have_is_said_to_be_left_out(tmp_path: Pa
     assert not any("'b' of " in x for x in said(lambda: module(source, x=["a"]).task))
 
 
-def test_times_as_text_are_told_from_ids(tmp_path: Path) -> None:
+def test_times_as_text_are_distinguished_from_ids(tmp_path: Path) -> None:
     text = [f"2026-01-31 08:{minute:02}:00" for minute in range(24)]
     table = {"machine": np.repeat([0, 1], 12), "at": text, "a": [1.5] * 24, "y": [0.5] * 24}
     source = folder(tmp_path / "logs", table)

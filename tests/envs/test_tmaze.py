@@ -55,7 +55,7 @@ def test_the_hint_does_not_depend_on_the_length_drawn() -> None:
     assert abs(np.corrcoef(layout.hint, layout.length)[0, 1]) < 0.03
 
 
-def test_noise_is_a_fair_sign_at_every_step_and_tells_nothing() -> None:
+def test_noise_is_a_fair_sign_at_every_step_and_shows_nothing() -> None:
     rules = TMazeRules(20, "LN")
     layout, steps = every_step(rules)
     noise = rules.observe(layout, SEEDS, steps)[..., 2]

@@ -159,7 +159,7 @@ def test_the_timeout_truncates(made: list[DoomEnv]) -> None:
         made[0].step(np.int64(0))
 
 
-def test_the_screen_does_not_tell_the_health(made: list[DoomEnv]) -> None:
+def test_the_screen_does_not_show_the_health(made: list[DoomEnv]) -> None:
     made += [TwoColorsEnv(), TwoColorsEnv(decay=20, item_health=0)]
     one, other = (list(play(env, random_actions(150))) for env in made)
     assert {step[4]["health"] for step in one} != {step[4]["health"] for step in other}

@@ -71,7 +71,7 @@ def test_what_is_read_of_a_state_never_grows_with_the_distance_and_most_of_it_st
 
 
 @each_predictor
-def test_a_state_of_zeros_tells_nothing_of_the_distance(kind: Any) -> None:
+def test_a_state_of_zeros_shows_nothing_of_the_distance(kind: Any) -> None:
     predictor = kind(C, M, N)  # fresh: the layer that reads the distance puts out 0
     context, memory = torch.randn(B, C), torch.zeros(B, M)
     assert torch.equal(predictor(context, memory), predictor(context, memory, torch.full((B,), 1000)))

@@ -82,7 +82,7 @@ def test_an_outlier_hardly_changes_the_statistics() -> None:
     assert scale == pytest.approx(2, rel=0.05)
 
 
-def test_seconds_of_the_clock_are_told_apart() -> None:
+def test_seconds_of_the_clock_are_distinguished() -> None:
     clock = 1_700_000_000 + np.arange(5000)
     z = fitted(clock)(torch.from_numpy(clock)[:, None])[:, 0]
     assert z.diff().min() > 0

@@ -174,7 +174,7 @@ def test_another_unit_than_in_training_is_said(
         main([*predict, "--on=other.parquet", f"--trainer.logger.save_dir={tmp_path}"])
 
 
-def test_a_checkpoint_tells_the_range_of_its_training_file(run: Path) -> None:
+def test_a_checkpoint_holds_the_range_of_its_training_file(run: Path) -> None:
     predictor = Predictor.load(run, "last")
     row: dict[str, Any] = {"when": BEGIN, "speed": 300.0, "mode": "run", "force": [0.0, 0.0]}
     with pytest.warns(UserWarning, match="'speed' is far from its training data: it is 900, .* from "):

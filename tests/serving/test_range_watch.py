@@ -124,7 +124,7 @@ def test_numbers_of_long_tails_are_not_said_within_the_range_of_training(run: bo
     assert len(heat_said(predictor_of(heat, known=False), values)) == 1  # beyond 20 spreads
 
 
-def test_a_table_tells_the_range_of_its_columns(tmp_path: Path) -> None:
+def test_a_table_gives_the_range_of_its_columns(tmp_path: Path) -> None:
     np.savez(tmp_path / "own.npz", x=np.arange(80.0).reshape(40, 2), y=np.arange(40) % 2, lengths=[10] * 4)
     data = ArrayDataModule(str(tmp_path / "own.npz"), val_share=0.25, test_share=0.25)
     assert data.reading["range"] is None  # not read yet

@@ -16,7 +16,7 @@ from memup_lightning.modules import MemoryTask
 from memup_lightning.typing import BoolArray
 
 _OUTLIERS = 0.01  # probability of outcomes that a prediction rules out, in shares of their classes
-_STEPS_PER_CLASS = 10  # fewer do not tell how often a class is
+_STEPS_PER_CLASS = 10  # fewer do not show how often a class is
 
 
 @dataclass
@@ -31,7 +31,7 @@ class Losses:
         with_memory: ``[rows, K, D]``.
         without_memory: ``[rows, K]``.
         constant: of the one prediction that is best at all of these steps, the share of each class or the mean of the
-            numbers, ``[rows, K]``; None where there are too few steps for the classes to tell.
+            numbers, ``[rows, K]``; None where there are too few steps for so many classes.
         gain: over the predictor without memory, in bits, ``[rows, K, D]``.
         surprise: negative log-likelihood without memory, in bits, ``[rows, K]``.
         classes: whether the outcomes are classes.

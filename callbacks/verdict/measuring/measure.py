@@ -32,7 +32,7 @@ from memup_lightning.modules.evaluation.memory import BITS_PER_NAT
 from memup_lightning.protocols import ChunkSource, EpisodeSplit
 from memup_lightning.typing import BoolArray, IntArray, Split
 
-_SCALE_EPISODES = 64  # whose inputs tell their scale
+_SCALE_EPISODES = 64  # whose inputs give their scale
 _MAX_SECONDS = 5.0  # of a split; steps that are not reached by then are left out
 _APART = 4  # the last third of the steps must be so many times later than the first
 _TINY = 1e-30  # squares of small outcomes are small

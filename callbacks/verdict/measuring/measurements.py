@@ -26,7 +26,7 @@ _SOME_SHARE = 0.05  # of it
 RARE = 0.05
 """Share of the outcomes that are not of the most frequent class, below which few targets have one."""
 MIN_EPISODES = 10
-"""Episodes below which a comparison over them tells nothing."""
+"""Episodes below which a comparison over them shows nothing."""
 WORSE = 0.05
 """Share of what a constant leaves, by which a prediction is worse than it, at least."""
 
@@ -220,7 +220,7 @@ class Measurements:
 
     def may_rise(self) -> bool | None:
         """Return whether more updates may raise the gain: it rose by more than it scatters, however slowly, or at each of
-        fewer than four validations, and fell at none of them. None: these tell neither."""
+        fewer than four validations, and fell at none of them. None: these show neither."""
         rows = finite(self.history)
         if len(rows) >= MIN_EVALUATIONS:
             return rises(rows)

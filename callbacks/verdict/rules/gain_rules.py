@@ -59,7 +59,7 @@ def overfitted(run: Measurements) -> Finding | None:
     numbers = {"episodes": run.episodes, "train": train.gain._asdict(), "val": val.gain._asdict()}
     if not held:
         more = f"collect {4 * run.episodes:,} to {8 * run.episodes:,} training episodes (4 to 8 times as many)"
-        by_hand = "check by hand in a few episodes that their inputs tell the outcomes apart; if they do"
+        by_hand = "check by hand in a few episodes that their inputs give the outcomes away; if they do"
         return Finding(
             "memorized",
             f"Hardly anything that the memory learned in the {run.episodes:,} training episodes holds in others "
@@ -127,7 +127,7 @@ def worse_than_constant(run: Measurements) -> Finding | None:
         sentence,
         cause.try_first
         if cause is not None
-        else "check by hand in a few episodes that their inputs tell the outcomes apart; if they do, give a smaller "
+        else "check by hand in a few episodes that their inputs give the outcomes away; if they do, give a smaller "
         "learning rate: --model.init_args.optimizer=MemoryAdam --model.init_args.optimizer.init_args.lr=0.0003"
         if shared
         else "check that validation episodes are like training episodes, their outcomes above all",

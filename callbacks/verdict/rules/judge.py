@@ -131,7 +131,7 @@ def _needs_no_memory(run: Measurements) -> Finding | None:
 
 def _uncertain(run: Measurements, val: SplitMeasurement) -> float:
     """Return the share of the outcomes that is left without memory: at the steps that were measured, or at all evaluated
-    ones where the state tells nothing of those. Targets are the steps of which the predictor without memory is unsure."""
+    ones where the state says nothing of those. Targets are the steps of which the predictor without memory is unsure."""
     everywhere = run.uncertain_everywhere
     return val.uncertain if everywhere is None or is_of_memory(val) else min(val.uncertain, everywhere)
 
@@ -200,7 +200,7 @@ def _noise(run: Measurements) -> Finding | None:
         "noise",
         f"Most targets are noise: {percent(run.noise)} of them are in context clusters of which the memory explains "
         "nothing.",
-        f"tell more clusters apart: --model.init_args.num_clusters={16 * max(1, run.num_targets)}",
+        f"distinguish more clusters: --model.init_args.num_clusters={16 * max(1, run.num_targets)}",
         {"noise": run.noise},
     )
 

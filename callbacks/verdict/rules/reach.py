@@ -17,7 +17,7 @@ def reach(run: Measurements) -> Finding | None:
         return None
     if not run.needs_targets or not run.num_targets:  # the predictor never learned from states of earlier steps
         return None
-    if not is_of_memory(run.val):  # the states tell nothing, so those of all distances are alike
+    if not is_of_memory(run.val):  # the states say nothing, so those of all distances are alike
         return None
     if forgetting(run) is not None:  # there is more than the gain at the outcomes further away
         return None
@@ -31,9 +31,9 @@ def reach(run: Measurements) -> Finding | None:
     where = f"{steps(furthest)} before the outcomes" if furthest else "at the outcomes' own step"
     if lost is not None:
         sentence = (
-            f"At least half of the gain is there {where}, but not {steps(lost)} before: until then the inputs do not tell "
-            "the outcomes, or the memory did not keep what does, or the local context does not tell which of several such "
-            "steps it is."
+            f"At least half of the gain is there {where}, but not {steps(lost)} before: until then the inputs do not give "
+            "the outcomes away, or the memory did not keep what does, or the local context does not show which of several "
+            "such steps it is."
         )
     elif furthest == last:
         sentence = f"At least half of the gain is there {where} already, as far back as was measured."

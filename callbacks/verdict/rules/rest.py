@@ -49,7 +49,7 @@ def rest(run: Measurements) -> Finding:
     elif rare is not None:
         advice = f"{rare.advice}; else train longer"
     else:
-        advice = "check by hand that the inputs of the memory tell the outcomes apart, on short episodes first" + more
+        advice = "check by hand that the inputs of the memory give the outcomes away, on short episodes first" + more
     return Finding(
         "blind",
         f"The memory explains nothing, in training and validation episodes alike ({how_much(run, val)}"

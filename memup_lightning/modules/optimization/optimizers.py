@@ -20,7 +20,7 @@ _MEMORY_DECAY = "memory_decay"  # key of a MemoryAdam's parameter groups: decay 
 class MemoryAdam(Adam):
     """Adam with the arguments that train a memory, and weight decay of the matrices of both predictors.
 
-    A predictor of large weights reads from the memory what tells one training episode from another. The decay is decoupled
+    A predictor of large weights reads from the memory what distinguishes training episodes. The decay is decoupled
     (Loshchilov & Hutter, "Decoupled Weight Decay Regularization", ICLR 2019). The memory does not decay at first: it would
     forget, and what it adds up would lose precision. Once the run memorizes its training episodes (:class:`BestWeights`),
     all matrices decay, by ``memory_decay`` of each parameter group, which is part of its state. Biases and scales never do.

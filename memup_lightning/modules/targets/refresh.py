@@ -19,7 +19,7 @@ from memup_lightning.runs.parts import chunk_source, has_targets, log_now
 from memup_lightning.typing import IntArray, Split
 
 _NUM_SAMPLED = 8192  # steps to which context clusters are fitted
-_NUM_TOLD = 1024  # episodes of which a message tells
+_NUM_REPORTED = 1024  # episodes that a message is about
 
 
 class TargetRefresh(Callback):
@@ -228,7 +228,7 @@ class TargetRefresh(Callback):
 def _first_choice(data: ChunkSource, updates: int) -> str:
     """Say which steps of training episodes were chosen first."""
     split = data.splits["train"]
-    episodes = np.flatnonzero(split.targets.scored)[:_NUM_TOLD]
+    episodes = np.flatnonzero(split.targets.scored)[:_NUM_REPORTED]
     chosen = split.targets.select(episodes, np.zeros_like(episodes))
     counts, last = (chosen != NOWHERE).sum(axis=1), chosen == split.lengths[episodes][:, None] - 1
     share = last.sum() / max(1, counts.sum())

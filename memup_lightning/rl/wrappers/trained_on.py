@@ -26,7 +26,7 @@ def warn_of_another_env(env: Any, checkpoint: Path | None) -> None:
         return
     warn_user(
         f"the memory of {run} was trained on {played}, and wraps {spec.id}, whose observations and actions are alike: what "
-        "it has learned to keep may tell nothing there; give the folder of a run on this environment, if there is one"
+        "it has learned to keep may be of no use there; give the folder of a run on this environment, if there is one"
     )
 
 

@@ -1,4 +1,4 @@
-"""Facts hidden in prose: that the answer is right, that nothing else tells it, that episodes can be cut anywhere."""
+"""Facts hidden in prose: that the answer is right, that nothing else gives it away, that episodes can be cut anywhere."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def test_the_answer_is_the_only_outcome_or_one_of_every_word(book: Path) -> None
             assert (arrays[OUTCOME][:-1] == arrays["token"][1:]).all()
 
 
-def test_what_is_read_does_not_tell_the_answer_where_its_fact_is_left_out(book: Path) -> None:
+def test_what_is_read_does_not_give_the_answer_away_where_its_fact_is_left_out(book: Path) -> None:
     data = made(book, length=40, facts=1, people=1)
     for text, right in texts(data):
         (fact,) = MOVE.finditer(text)
