@@ -168,3 +168,19 @@ def test_episodes_that_all_show_the_same_are_pointed_out(seeds_itself: bool, rec
     env = SyncVectorEnv([Noise, Noise])
     list(collect(env, random_policy, 6, seed=0))
     assert ("all 6 episodes show the same observations" in warned(recwarn)) == seeds_itself
+
+
+def test_episodes_of_a_bandit_may_all_show_the_same(recwarn: pytest.WarningsRecorder) -> None:
+    class Bandit(Counting):
+        observation_space: Any = spaces.Discrete(1)
+
+        def reset(
+            self, *, seed: int | None = None, options: dict[str, Any] | None = None
+        ) -> tuple[Any, dict[str, Any]]:
+            return 0, super().reset(seed=seed)[1]
+
+        def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+            return 0, float(self.np_random.random() < 0.5), True, False, {}
+
+    list(collect(SyncVectorEnv([Bandit, Bandit]), random_policy, 6, seed=0))
+    assert "same observations" not in warned(recwarn)

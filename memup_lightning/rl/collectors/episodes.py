@@ -129,11 +129,17 @@ def collect(
     bar.close()
     if discarded:
         warn_user(f"{discarded} episodes were discarded by their environment, and others played instead")
-    if len(shown) == 1 and episodes > 1:
+    if len(shown) == 1 and episodes > 1 and not _shows_one_value(env):
         warn_user(
             f"all {episodes} episodes show the same observations; where they should differ, the environment must draw from "
             "self.np_random, and its reset(seed=None) must not seed it again: super().reset(seed=seed)"
         )
+
+
+def _shows_one_value(env: VectorEnv[Any, Any, Any]) -> bool:
+    """Return whether all observations are equal by their space, as those of a bandit are (``Discrete(1)``)."""
+    fields = space_fields("observation", env.single_observation_space).values()
+    return all(field.type == "token" and field.classes == 1 for field in fields)
 
 
 def _actions(actions: Any, env: VectorEnv[Any, Any, Any]) -> Any:
