@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -25,6 +26,7 @@ from memup_lightning.runs.run_folder import nearby, run_folder
 from memup_lightning.user_warnings import warn_user
 
 _GAIN, _TRAIN_GAIN = "val/memory_gain", "train/memory_gain"
+_NLL, _LOCAL_NLL = "val/nll", "val/local_nll"
 
 
 class Verdict(Callback):
@@ -51,6 +53,7 @@ class Verdict(Callback):
         self.command: str | None = None
         self._history: list[tuple[float, float]] = []
         self._train_gains: list[float] = []  # at each validation
+        self._explained: list[tuple[float, float]] = []  # of an evaluated step, in bits
         self._concluded = False
         self._trained: bool | None = None  # in this fit; None: not known
 
@@ -68,6 +71,9 @@ class Verdict(Callback):
             self.add(trainer.global_step, float(trainer.callback_metrics[_GAIN]))
             if _TRAIN_GAIN in trainer.callback_metrics:
                 self._train_gains.append(float(trainer.callback_metrics[_TRAIN_GAIN]))
+            if trainer.callback_metrics.keys() >= {_NLL, _LOCAL_NLL}:
+                nats = float(trainer.callback_metrics[_LOCAL_NLL] - trainer.callback_metrics[_NLL])
+                self._explained.append((float(trainer.global_step), nats / math.log(2)))
 
     def add(self, updates: float, gain: float) -> None:
         """Add the memory gain of a validation, in bits."""
@@ -104,6 +110,7 @@ class Verdict(Callback):
                     self._train_gains,
                     restored is not None and not restored.overfitted,
                     kept is not None and kept.decay > 0,
+                    self._explained,
                 )
             self.findings = self._untrained(trainer) + judge(self.measurements)
             self.command = None
@@ -170,11 +177,12 @@ class Verdict(Callback):
         log_picture(trainer, "gain_curve", path)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"history": self._history, "train_gains": self._train_gains}
+        return {"history": self._history, "train_gains": self._train_gains, "explained": self._explained}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._history = [(float(updates), float(gain)) for updates, gain in state_dict["history"]]
         self._train_gains = list(state_dict["train_gains"])
+        self._explained = [(float(updates), float(bits)) for updates, bits in state_dict["explained"]]
 
 
 def print_findings(findings: Sequence[Finding], command: str | None = None) -> None:

@@ -62,6 +62,9 @@ def test_a_cue_that_is_learned_is_explained_as_far_back_as_it_was_shown(tmp_path
     _, verdict = fit(tmp_path, CueData(length=12, chunk_length=12), 150)
     assert names(verdict) == ["explained", "reach"]
     assert verdict.findings[1].numbers == {"furthest": 8, "half_lost": None}
+    assert verdict.measurements is not None
+    assert verdict.measurements.explained_everywhere[-1][0] == 150
+    assert verdict.measurements.explained_everywhere[-1][1] > 0.9  # of a bit
 
 
 def test_a_task_whose_last_step_gives_the_outcome_away_needs_no_memory(tmp_path: Path) -> None:

@@ -89,3 +89,15 @@ def test_noise_alone_seldom_counts_as_a_rise(count: int) -> None:
     draws = np.random.default_rng(count).normal(0.3, 0.1, (300, count))
     found = [rises(finite(every_500(*row.tolist()))) for row in draws]
     assert np.mean(found) < 0.09
+
+
+RARE_OUTCOME = (0.001, 0.002, 0.003, 0.004, 0.003, 0.006, 0.004, 0.007, 0.008, 0.020, 0.022, 0.025, 0.026)
+
+
+def test_what_is_explained_of_a_rare_outcome_still_rises_where_its_targets_do_not_show_it() -> None:
+    scattered = (0.001, 0.003, 0.005, 0.004, 0.001, 0.003, 0.008, 0.012, 0.004, 0.023, 0.02, 0.03, 0.029)
+    given = {"memorized": True, "rare": 0.006, "explained_everywhere": every_500(*RARE_OUTCOME)}
+    found = verdict(scattered, **given)
+    assert longer(found)
+    assert "it explains more and more, from 0.006 bits at update 3,000 to 0.026 at update 6,500" in found.sentence
+    assert not longer(verdict(scattered, **given | {"explained_everywhere": every_500(*RARE_OUTCOME[::-1])}))

@@ -51,6 +51,7 @@ def measure(
     train_gains: Sequence[float] = (),
     fell: bool = False,
     memorized: bool = False,
+    explained: Sequence[tuple[float, float]] = (),
 ) -> Measurements:
     """Measure a run at its end, in this process alone: no collective is called, and nothing of the run changes.
 
@@ -64,6 +65,7 @@ def measure(
         train_gains: memory gain in training episodes at each validation.
         fell: whether ``best`` is there because the gain fell, in training episodes too.
         memorized: whether the run went back to its best weights, and trained on with weight decay.
+        explained: updates, and bits that the memory explains of an evaluated step, at each validation.
     """
     train, val = data.splits["train"], data.splits.get("val")
     has_targets = model.needs_targets()
@@ -98,6 +100,7 @@ def measure(
         noise=_share_of_noise(model),
         history=tuple(history),
         train_gains=tuple(train_gains),
+        explained_everywhere=tuple(explained),
         input_size=size,
         input_spread=spread,
         rare=rare,

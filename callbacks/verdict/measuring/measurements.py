@@ -147,6 +147,8 @@ class Measurements:
         noise: share of the targets in context clusters of which the memory explains nothing; None without clusters.
         history: updates and memory gain of each validation.
         train_gains: memory gain in training episodes at each validation; empty: not known.
+        explained_everywhere: updates, and bits that the memory explains of a step that the validation evaluated, at each
+            validation; empty: not known.
         input_size, input_spread: largest absolute value, and largest standard deviation, of what the memory reads.
         rare: share of the outcomes that the last validation evaluated that are not of the most frequent class; None: they
             are numbers, or nothing was logged.
@@ -182,6 +184,7 @@ class Measurements:
     noise: float | None = None
     history: tuple[tuple[float, float], ...] = ()
     train_gains: tuple[float, ...] = ()
+    explained_everywhere: tuple[tuple[float, float], ...] = ()
     input_size: float | None = None
     input_spread: float | None = None
     rare: float | None = None
@@ -239,6 +242,11 @@ class Measurements:
         """Return how the gain in training episodes rose, in the same way; None where it is not known either."""
         updates = [x for x, _ in self.history[max(0, len(self.history) - len(self.train_gains)) :]]
         return rise(finite(list(zip(updates, self.train_gains[-len(updates) :], strict=True)) if updates else []))
+
+    def rise_everywhere(self) -> Rise | None:
+        """Return how much more the memory explains of all steps that validations evaluate, however few bits that is. Of a
+        rare outcome the targets of some episodes hold too few to show it."""
+        return rise(finite(self.explained_everywhere), 0.0)
 
     def standing_since(self) -> int | None:
         """Return the update since which the gain has not risen, for a third of the run; None where it may have."""

@@ -37,18 +37,19 @@ def finite(history: Sequence[tuple[float, float]]) -> FloatArray:
     return known
 
 
-def rise(rows: FloatArray) -> Rise | None:
+def rise(rows: FloatArray, least: float = MIN_RISE) -> Rise | None:
     """Return how a gain rose over the last half of the updates, or since the first validation of a trend.
 
     None where no rise is certain.
 
     Args:
         rows: as :func:`finite` returns them.
+        least: bits by which it must rise.
     """
     if not rises(rows) or (trend := _trend(rows, 2)) is None:
         return None
     slope, _, y = trend
-    if not slope > max(MIN_RISE, 0.05 * abs(float(y[-1]))):
+    if not slope > max(least, 0.05 * abs(float(y[-1]))):
         return None
     half = rows[rows[:, 0] <= rows[-1, 0] / 2][-1:]
     begins = [row for row in (*half, rows[-len(y)]) if row[1] < rows[-1, 1]]

@@ -117,6 +117,13 @@ def _not_standing(run: Measurements, val: SplitMeasurement, grows: str) -> tuple
     longer = train_longer(run)
     if run.rise() is not None:
         return "The gain still rises: the rest is not learned yet, at least a part of it.", longer
+    if (more := run.rise_everywhere()) is not None:
+        return (
+            f"At all steps that validations evaluate it explains more and more, from {amount(more.lowest)} bits at update "
+            f"{more.begin:,.0f} to {amount(more.highest)} at update {more.end:,.0f}: the rest is not learned yet, at least "
+            "a part of it.",
+            longer,
+        )
     if run.memorized or (grows and _more_of_training(run, val)):
         words = f"{grows}: the rest" if grows else "The rest"
         return f"{words} may be noise, or need more training episodes.", against_memorizing(run)
