@@ -14,7 +14,7 @@ from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 
 from memup_lightning.callbacks.second_start import SecondStart
-from memup_lightning.exceptions import check_at_least
+from memup_lightning.exceptions import check_counts
 from memup_lightning.modules.evaluation.memory import BITS_PER_NAT
 from memup_lightning.modules.optimization.optimizers import MemoryAdam
 from memup_lightning.modules.weight_average import AveragedTask
@@ -80,7 +80,7 @@ class BestWeights(Callback):
 
     def __init__(self, patience: int = 10) -> None:
         super().__init__()
-        check_at_least(1, patience=patience)
+        check_counts(1, patience=patience)
         self.patience = patience
         self._clear()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from memup_lightning.callbacks import plots
-from memup_lightning.exceptions import MemUPError, check_at_least
+from memup_lightning.exceptions import MemUPError, check_counts
 from memup_lightning.protocols import RolloutSource
 from memup_lightning.rl.algorithms.actor_critic import ActorCritic
 from memup_lightning.rl.collectors.recorder import EpisodeRecorder
@@ -29,7 +29,7 @@ class EpisodeFilm(Callback):
 
     def __init__(self, frames: int = 80, max_steps: int = 100_000, fps: int = 12) -> None:
         super().__init__()
-        check_at_least(1, frames=frames, max_steps=max_steps, fps=fps)
+        check_counts(1, frames=frames, max_steps=max_steps, fps=fps)
         self.frames, self.max_steps, self.fps = frames, max_steps, fps
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:

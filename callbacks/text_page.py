@@ -15,7 +15,7 @@ from pytorch_lightning.callbacks import BasePredictionWriter
 
 from memup_lightning.data.targets import TargetTable
 from memup_lightning.distributed import world_size
-from memup_lightning.exceptions import MemUPError, check_at_least
+from memup_lightning.exceptions import MemUPError, check_counts
 from memup_lightning.files import atomic_write
 from memup_lightning.runs.parts import recorded_data, run_data
 from memup_lightning.runs.run_folder import check_writable, run_folder
@@ -53,7 +53,7 @@ class TextPage(BasePredictionWriter):
 
     def __init__(self, filename: str = "text.html", max_words: int = 20_000) -> None:
         super().__init__(write_interval="batch")
-        check_at_least(1, max_words=max_words)
+        check_counts(1, max_words=max_words)
         self.filename = filename
         self.max_words = max_words
         self.path: Path | None = None

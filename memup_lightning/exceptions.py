@@ -5,6 +5,7 @@ import sysconfig
 import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,30 @@ class MemUPError(ValueError):
 
 
 def check_at_least(minimum: int, **values: float | None) -> None:
-    """Refuse the first of some settings that is below a minimum; None is not compared.
+    """Refuse the first of some settings that is no number or below a minimum; None is not compared.
 
     Raises:
         MemUPError: with the setting's name and value.
     """
     for name, value in values.items():
-        if value is not None and value < minimum:
+        if value is None:
+            continue
+        if not isinstance(value, Real) or isinstance(value, bool):
+            raise MemUPError(f"{name}={value!r}: must be a number")
+        if value < minimum:
             raise MemUPError(f"{name}={value}: must be at least {minimum}")
+
+
+def check_counts(minimum: int, **values: int | None) -> None:
+    """Refuse the first of some settings that is no whole number or below a minimum; None is not compared.
+
+    Raises:
+        MemUPError: with the setting's name and value.
+    """
+    for name, value in values.items():
+        if value is not None and (not isinstance(value, Integral) or isinstance(value, bool)):
+            raise MemUPError(f"{name}={value!r}: must be a whole number")
+    check_at_least(minimum, **values)
 
 
 def check_instance(key: str, part: Any, base: type) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from memup_lightning.exceptions import MemUPError, check_at_least
+from memup_lightning.exceptions import MemUPError, check_counts
 
 FieldType = Literal["vector", "token", "image"]
 _SEQUENCES = ("shape", "names", "means", "entries", "sizes")  # attributes of a field that are tuples
@@ -110,7 +110,7 @@ class TaskSpec:
         for name in (*self.inputs, *self.context):
             if name not in self.fields:
                 raise MemUPError(f"the task has no field {name!r}; its fields are {', '.join(self.fields)}")
-        check_at_least(1, window=self.window)
+        check_counts(1, window=self.window)
         if not self.tolerance >= 0:
             raise MemUPError(f"tolerance={self.tolerance}: give a distance of at least 0, in spreads of the outcome")
         if "outcome" in self.context or self.inputs.get("outcome", 1) < 1:

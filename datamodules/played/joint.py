@@ -15,7 +15,7 @@ from memup_lightning.data.episodes import ArrayEpisodes, EpisodeSource
 from memup_lightning.data.targets import Selector
 from memup_lightning.datamodules.played.rollouts import RolloutDataModule, RolloutOptions
 from memup_lightning.datamodules.recorded.rewards import RewardDataModule
-from memup_lightning.exceptions import MemUPError, check_at_least
+from memup_lightning.exceptions import MemUPError, check_counts
 from memup_lightning.modules.targets.scoring import score_episodes
 from memup_lightning.protocols import ChunkLearner, MemoryLearner
 from memup_lightning.rl.algorithms.actor_critic import INPUT
@@ -68,7 +68,7 @@ class JointDataModule(RolloutDataModule):
         **rollouts: Unpack[RolloutOptions],
     ) -> None:
         super().__init__(env_id, env_kwargs, **rollouts)
-        check_at_least(1, memory_updates=memory_updates, num_episodes=num_episodes)
+        check_counts(1, memory_updates=memory_updates, num_episodes=num_episodes)
         if selector is not None and selector.one_per_cluster:
             raise MemUPError(
                 f"JointDataModule selector={type(selector).__name__} needs context clusters, which TargetRefresh finds in "

@@ -16,7 +16,7 @@ from torch.utils.data import IterableDataset
 from memup_lightning.datamodules.agent_task import agent_task
 from memup_lightning.datamodules.task import BaseDataModule
 from memup_lightning.distributed import rank, share_of_lanes, world_size
-from memup_lightning.exceptions import MemUPError, check_at_least
+from memup_lightning.exceptions import MemUPError, check_counts
 from memup_lightning.protocols import Actor, RolloutLearner
 from memup_lightning.rl.collectors.rollouts import RolloutCollector
 from memup_lightning.rl.memory_inputs import describe_actions
@@ -103,8 +103,8 @@ class RolloutDataModule(BaseDataModule):
         seed: int | None = None,
     ) -> None:
         super().__init__()
-        check_at_least(1, num_envs=num_envs, num_steps=num_steps, rollouts_per_epoch=rollouts_per_epoch)
-        check_at_least(
+        check_counts(1, num_envs=num_envs, num_steps=num_steps, rollouts_per_epoch=rollouts_per_epoch)
+        check_counts(
             1, update_epochs=update_epochs, num_minibatches=num_minibatches, num_val=num_val, num_test=num_test
         )
         self.env_id, self.env_kwargs, self.wrappers = env_id, env_kwargs or {}, wrappers or []

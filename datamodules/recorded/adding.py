@@ -11,7 +11,7 @@ from memup_lightning import rng
 from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, OUTCOME, check_lengths
 from memup_lightning.data.procedural import ProceduralEpisodes
 from memup_lightning.datamodules.recorded.base import EpisodeDataModule, StreamOptions
-from memup_lightning.exceptions import check_at_least
+from memup_lightning.exceptions import check_counts
 from memup_lightning.specs import FieldSpec, TaskSpec
 from memup_lightning.typing import Arrays, IntArray, Split
 
@@ -85,8 +85,8 @@ class AddingDataModule(EpisodeDataModule):
     ) -> None:
         super().__init__(**stream)
         self.num_episodes: dict[Split, int] = {"train": num_train, "val": num_val, "test": num_test}
-        check_at_least(2, length=length)
-        check_at_least(1, num_train=num_train, num_val=num_val, num_test=num_test)
+        check_counts(2, length=length)
+        check_counts(1, num_train=num_train, num_val=num_val, num_test=num_test)
         self.length = length
         self.tolerance = tolerance
 

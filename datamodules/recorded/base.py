@@ -20,7 +20,7 @@ from memup_lightning.data.subset import spread_share
 from memup_lightning.data.targets import DEFAULT_ARGUMENTS, Proportional, Selector, TargetTable
 from memup_lightning.datamodules.recorded.splits import SPLITS, RecordedSplit, RecordedSplits
 from memup_lightning.distributed import share_of_lanes
-from memup_lightning.exceptions import MemUPError, check_at_least
+from memup_lightning.exceptions import MemUPError, check_counts
 from memup_lightning.protocols import ChunkLearner
 from memup_lightning.runs.parts import parts
 from memup_lightning.typing import IntArray, Split
@@ -103,10 +103,10 @@ class EpisodeDataModule(RecordedSplits):
         seed: int | None = None,
     ) -> None:
         super().__init__(Proportional(**DEFAULT_ARGUMENTS) if selector is None else selector)
-        check_at_least(
+        check_counts(
             1, lanes=lanes, chunk_length=chunk_length, chunks_per_epoch=chunks_per_epoch, candidates=candidates
         )
-        check_at_least(1, evaluation_lanes=evaluation_lanes, evaluation_chunk_length=evaluation_chunk_length)
+        check_counts(1, evaluation_lanes=evaluation_lanes, evaluation_chunk_length=evaluation_chunk_length)
         if probes < 1:
             raise MemUPError(f"probes={probes}: the local predictor needs at least 1 step a lane to learn from")
         if loss_free is not None and not 0 <= loss_free < 1:
@@ -120,7 +120,7 @@ class EpisodeDataModule(RecordedSplits):
         self.probes = probes
         self.evaluation_lanes = evaluation_lanes
         self.evaluation_chunk_length = evaluation_chunk_length
-        check_at_least(0, num_workers=num_workers)
+        check_counts(0, num_workers=num_workers)
         self.num_workers = num_workers
         self.loss_free = loss_free
         self.candidates = candidates

@@ -11,7 +11,7 @@ from memup_lightning import rng
 from memup_lightning.data.episodes import EVAL_MASK, OUTCOME, check_lengths
 from memup_lightning.data.procedural import ProceduralEpisodes
 from memup_lightning.datamodules.recorded.base import EpisodeDataModule, StreamOptions
-from memup_lightning.exceptions import MemUPError, check_at_least
+from memup_lightning.exceptions import MemUPError, check_counts
 from memup_lightning.specs import FieldSpec, TaskSpec
 from memup_lightning.typing import Arrays, IntArray, Split
 
@@ -103,9 +103,9 @@ class CopyDataModule(EpisodeDataModule):
     ) -> None:
         super().__init__(**stream)
         shortest = length if shortest is None else shortest
-        check_at_least(1, length=length, shortest=shortest, copied=copied)
-        check_at_least(2, symbols=symbols)
-        check_at_least(1, num_train=num_train, num_val=num_val, num_test=num_test)
+        check_counts(1, length=length, shortest=shortest, copied=copied)
+        check_counts(2, symbols=symbols)
+        check_counts(1, num_train=num_train, num_val=num_val, num_test=num_test)
         self.num_episodes: dict[Split, int] = {"train": num_train, "val": num_val, "test": num_test}
         if shortest > length:
             raise MemUPError(f"shortest={shortest} is more than length={length}; no episode is longer than length")

@@ -33,7 +33,7 @@ from memup_lightning.cli.subcommands import run_own
 from memup_lightning.data import targets  # noqa: F401
 from memup_lightning.datamodules import BaseDataModule
 from memup_lightning.distributed import destroy_process_group
-from memup_lightning.exceptions import MemUPError, check_at_least
+from memup_lightning.exceptions import MemUPError, check_counts
 from memup_lightning.models import memory, outcomes, predictors, uncertainty  # noqa: F401
 from memup_lightning.modules import BaseTask
 from memup_lightning.rl import algorithms  # noqa: F401
@@ -213,7 +213,7 @@ class MemUPCLI(LightningCLI):
                 "trainer.precision=16-true: float16 weights become NaN, since Adam's eps is 0 in float16; "
                 "take 16-mixed or bf16-mixed"
             )
-        check_at_least(1, **{"trainer.accumulate_grad_batches": self.trainer.accumulate_grad_batches})
+        check_counts(1, **{"trainer.accumulate_grad_batches": self.trainer.accumulate_grad_batches})
         prepare_wandb(self.trainer)
         add_default_callbacks(self.trainer, self.config.subcommand == "predict")
         for callback in parts(self.trainer).callbacks:

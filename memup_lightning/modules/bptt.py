@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from memup_lightning.chunk import Chunk
-from memup_lightning.exceptions import MemUPError, check_at_least
+from memup_lightning.exceptions import MemUPError, check_counts
 from memup_lightning.models.memory import State
 from memup_lightning.modules.memory_task import MemoryOptions
 from memup_lightning.modules.tbptt import TBPTT
@@ -42,7 +42,7 @@ class BPTT(TBPTT):
         self, task: TaskSpec | dict[str, Any], checkpoint_every: int | None = None, **parts: Unpack[MemoryOptions]
     ) -> None:
         super().__init__(task, **parts)
-        check_at_least(1, checkpoint_every=checkpoint_every)
+        check_counts(1, checkpoint_every=checkpoint_every)
         self.checkpoint_every = checkpoint_every
 
     def on_fit_start(self) -> None:

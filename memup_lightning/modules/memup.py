@@ -11,7 +11,7 @@ from torch import Tensor
 
 from memup_lightning.chunk import Chunk, StepBatch
 from memup_lightning.distributed import all_reduce_sum, global_masked_mean
-from memup_lightning.exceptions import MemUPError, check_at_least
+from memup_lightning.exceptions import MemUPError, check_counts
 from memup_lightning.models.certain_steps import CertainSteps
 from memup_lightning.models.regularizers import drift
 from memup_lightning.models.uncertainty import Uncertainty
@@ -82,7 +82,7 @@ class MemUP(TargetTask):
         **parts: Unpack[MemoryOptions],
     ) -> None:
         super().__init__(task, uncertainty, num_clusters, **parts)
-        check_at_least(1, predict_every=predict_every)
+        check_counts(1, predict_every=predict_every)
         self._drift_weights = drift_weight if isinstance(drift_weight, dict) else {0: drift_weight}
         if any(n < 0 or not 0 <= weight < math.inf for n, weight in self._drift_weights.items()):
             raise MemUPError(

@@ -18,7 +18,7 @@ from gymnasium import spaces
 from gymnasium.vector import AsyncVectorEnv, VectorEnv
 
 import memup_lightning.envs  # noqa: F401 (registers memup/...)
-from memup_lightning.exceptions import MemUPError, check_at_least, describe_error, user_code
+from memup_lightning.exceptions import MemUPError, check_counts, describe_error, user_code
 from memup_lightning.rl.returned_values import Call, find_wrong_return
 from memup_lightning.rl.spaces import misfit
 
@@ -56,7 +56,7 @@ def make_vector_env(
         MemUPError: no environment asked for, an unknown environment (with the nearest name there is), arguments it does
             not take, or a constructor that raises.
     """
-    check_at_least(1, num_envs=num_envs)
+    check_counts(1, num_envs=num_envs)
     try:
         if vectorization == "async":
             make_vector_env(env_id, 1, env_kwargs, wrappers, "sync").close()  # says what is wrong with the arguments

@@ -145,7 +145,8 @@ def test_any_step_alone_equals_the_same_step_of_the_rolled_episode(
     [
         ({"length": 1}, "length=1 .* give length >= 2"),
         ({"length": 10, "distractors": 5}, "length=10 .* distractors=5; give length >= 11"),
-        ({"distractors": -1}, "distractors=-1 is negative"),
+        ({"length": "30"}, "length='30': must be a whole number"),
+        ({"distractors": -1}, "distractors=-1: must be at least 0"),
         ({"mode": "LR"}, "unknown T-Maze mode 'LR'"),
     ],
 )

@@ -17,7 +17,7 @@ from memup_lightning.data.text.files import TextFile
 from memup_lightning.data.text.hidden_facts import LAST_WORDS, HiddenFactsEpisodes, Prose, outcome_fields
 from memup_lightning.data.text.tokens import Vocabulary, words
 from memup_lightning.datamodules.recorded.base import EpisodeDataModule, StreamOptions
-from memup_lightning.exceptions import MemUPError, check_at_least
+from memup_lightning.exceptions import MemUPError, check_counts
 from memup_lightning.specs import FieldSpec, TaskSpec
 from memup_lightning.typing import Split
 
@@ -84,9 +84,9 @@ class HiddenFactsDataModule(EpisodeDataModule):
     ) -> None:
         super().__init__(**stream)
         shortest = length if shortest is None else shortest
-        check_at_least(1, length=length, shortest=shortest, facts=facts, questions=questions, last_words=last_words)
-        check_at_least(0, num_words=num_words)
-        check_at_least(1, num_train=num_train, num_val=num_val, num_test=num_test)
+        check_counts(1, length=length, shortest=shortest, facts=facts, questions=questions, last_words=last_words)
+        check_counts(0, num_words=num_words)
+        check_counts(1, num_train=num_train, num_val=num_val, num_test=num_test)
         if task not in QUESTIONS:
             raise MemUPError(f"task={task}: give 1, 2 or 3")
         if shortest > length:

@@ -18,7 +18,7 @@ from memup_lightning.data.text.files import TextFile
 from memup_lightning.data.text.tokens import BYTES, UNKNOWN, Vocabulary, byte_tokens, word_tokens, words
 from memup_lightning.datamodules.recorded.base import EpisodeDataModule, StreamOptions
 from memup_lightning.datamodules.recorded.splits import SPLITS
-from memup_lightning.exceptions import MemUPError, check_at_least
+from memup_lightning.exceptions import MemUPError, check_counts
 from memup_lightning.specs import FieldSpec, TaskSpec
 from memup_lightning.typing import Arrays, Split
 
@@ -76,7 +76,7 @@ class TextDataModule(EpisodeDataModule):
         if stream.get("restart") is None:
             stream["restart"] = [0.0]  # there is something to learn at every step
         super().__init__(**stream)
-        check_at_least(1, num_words=num_words, length=length, window=window)
+        check_counts(1, num_words=num_words, length=length, window=window)
         for name, given in (("files", files), ("val", val), ("test", test)):
             if given is not None and not given:
                 raise MemUPError(

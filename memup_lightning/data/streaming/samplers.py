@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from memup_lightning import rng
-from memup_lightning.exceptions import MemUPError, check_at_least
+from memup_lightning.exceptions import MemUPError, check_counts
 from memup_lightning.typing import IntArray
 
 _ORDER_STREAM, _LEAVING_STREAM, _OFFSET_STREAM = 1, 2, 3  # separate streams of random numbers
@@ -111,7 +111,7 @@ class ShuffledLaneSampler(LaneSampler):
         first_lane: int = 0,
         all_lanes: int | None = None,
     ) -> None:
-        check_at_least(1, lanes=lanes, chunk_length=chunk_length)
+        check_counts(1, lanes=lanes, chunk_length=chunk_length)
         if restart is not None and (not len(restart) or any(not 0 <= p < 1 for p in restart)):
             raise MemUPError(f"restart={list(restart)}: give probabilities p with 0 <= p < 1, at least one")
         self.lengths = lengths

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from memup_lightning import rng
 from memup_lightning.chunk import ClusterAssignment
-from memup_lightning.exceptions import MemUPError, check_at_least, check_instance
+from memup_lightning.exceptions import MemUPError, check_counts, check_instance
 
 DEFAULT_ARGUMENTS: Mapping[str, Any] = {"num_targets": 16, "margin": 0.3}
 """Arguments of the :class:`Proportional` that datamodules have by default."""
@@ -59,7 +59,7 @@ class Selector(ABC):
     one_per_cluster: ClassVar[bool] = False
 
     def __init__(self, num_targets: int) -> None:
-        check_at_least(0, num_targets=num_targets)
+        check_counts(0, num_targets=num_targets)
         self.num_targets = num_targets
 
     @abstractmethod

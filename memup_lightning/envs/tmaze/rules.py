@@ -30,7 +30,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from memup_lightning.exceptions import MemUPError
+from memup_lightning.exceptions import MemUPError, check_counts
 from memup_lightning.rng import hash64, uniform
 from memup_lightning.typing import BoolArray, FloatArray, IntArray
 
@@ -81,7 +81,7 @@ class TMazeRules:
         distractor_noise: size of the random vector that a distractor step shows.
 
     Raises:
-        MemUPError: unknown mode, a corridor too short for the junction and the distractors, a vector of negative size.
+        MemUPError: unknown mode, a corridor too short for the junction and the distractors, a number below 0.
     """
 
     length: int = 1000
@@ -95,10 +95,7 @@ class TMazeRules:
             raise MemUPError(f"unknown T-Maze mode {self.mode!r}; choose 'L', 'LN' or 'LNR'")
         if not 0 <= self.hint_window <= 1:
             raise MemUPError(f"hint_window={self.hint_window} is no share of the corridor; give 0 to 1")
-        if self.distractors < 0:
-            raise MemUPError(f"distractors={self.distractors} is negative; give 0 or more")
-        if self.distractor_noise < 0:
-            raise MemUPError(f"distractor_noise={self.distractor_noise} is negative; give 0 or more numbers")
+        check_counts(0, length=self.length, distractors=self.distractors, distractor_noise=self.distractor_noise)
         least = self.distractors + _FREE_STEPS + 1 if self.distractors else 2
         if self.length < least:
             raise MemUPError(

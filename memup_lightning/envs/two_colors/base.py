@@ -34,7 +34,7 @@ from memup_lightning.envs.two_colors.engine import Engine, EngineFailure, vizdoo
 from memup_lightning.envs.two_colors.rules import ACTIONS, BUTTONS, Rules
 from memup_lightning.envs.two_colors.scenario.build import scenario
 from memup_lightning.envs.two_colors.view import Frame, View
-from memup_lightning.exceptions import MemUPError, check_at_least
+from memup_lightning.exceptions import MemUPError, check_counts
 
 MAX_FAILURES = 3
 """Engines that may fail one after another on the same episode."""
@@ -90,7 +90,7 @@ class DoomEnv(gymnasium.Env[Frame, np.int64], ABC):
     ) -> None:
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise MemUPError(f"render_mode={render_mode!r} is not supported; give None, 'rgb_array' or 'human'")
-        check_at_least(1, frame_skip=frame_skip)
+        check_counts(1, frame_skip=frame_skip)
         self.rules, self.frame_skip, self.item_info = rules, frame_skip, item_info
         self.patience, self.render_mode = patience, render_mode
         self.view = View(observation_size, colour, field_of_view, resolution, shrink)

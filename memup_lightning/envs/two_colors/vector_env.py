@@ -21,7 +21,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from memup_lightning.envs.two_colors.base import DoomEnv
 from memup_lightning.envs.two_colors.env import TwoColorsDelayEnv, TwoColorsEnv
 from memup_lightning.envs.two_colors.view import Frame
-from memup_lightning.exceptions import MemUPError, check_at_least
+from memup_lightning.exceptions import MemUPError, check_counts
 
 Info = dict[str, Any]
 Step = tuple[Frame, npt.NDArray[np.float64], npt.NDArray[np.bool_], npt.NDArray[np.bool_], Info]
@@ -53,7 +53,7 @@ class DoomVectorEnv(SyncVectorEnv):
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         **given: Any,
     ) -> None:
-        check_at_least(1, num_envs=num_envs, threads=threads)
+        check_counts(1, num_envs=num_envs, threads=threads)
         super().__init__([partial(env_class, **given)] * num_envs, autoreset_mode=autoreset_mode)
         self._workers = EnvThreads(num_envs, threads)
         self._last_infos: list[Info | None] = [None] * num_envs

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from memup_lightning.envs.two_colors.engine import vizdoom
 from memup_lightning.envs.two_colors.rules import ITEMS
-from memup_lightning.exceptions import MemUPError, check_at_least
+from memup_lightning.exceptions import MemUPError, check_counts
 
 Frame = npt.NDArray[np.uint8]
 
@@ -45,7 +45,7 @@ class View:
         resolution: str = "160X120",
         shrink: int = 1,
     ) -> None:
-        check_at_least(1, shrink=shrink)
+        check_counts(1, shrink=shrink)
         if not 5 <= field_of_view <= 120:
             raise MemUPError(f"field_of_view={field_of_view}: give 5 to 120 degrees")
         screen = getattr(vizdoom.ScreenResolution, f"RES_{resolution.upper()}", None)

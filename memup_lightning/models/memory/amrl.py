@@ -5,7 +5,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from memup_lightning.exceptions import MemUPError, check_at_least
+from memup_lightning.exceptions import MemUPError, check_counts
 from memup_lightning.models.memory.base import Memory, State, accumulation_dtype
 from memup_lightning.models.memory.layers.torch_rnn import TorchRNN
 
@@ -31,7 +31,7 @@ class AMRL(Memory):
 
     def __init__(self, input_size: int, hidden_size: int = 64, aggregator: Aggregator = "max") -> None:
         super().__init__()
-        check_at_least(1, hidden_size=hidden_size)
+        check_counts(1, hidden_size=hidden_size)
         if hidden_size % 2:
             raise MemUPError(f"AMRL hidden_size={hidden_size}: half of the units is aggregated; give an even number")
         if aggregator not in get_args(Aggregator):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from memup_lightning.exceptions import check_at_least
+from memup_lightning.exceptions import check_counts
 from memup_lightning.models.memory.base import Memory, State
 from memup_lightning.models.memory.layers.controller import Controller, by_content
 
@@ -32,7 +32,7 @@ class DNC(Memory):
         self, input_size: int, hidden_size: int = 64, slots: int = 16, width: int = 16, read_heads: int = 1
     ) -> None:
         super().__init__()
-        check_at_least(1, hidden_size=hidden_size, slots=slots, width=width, read_heads=read_heads)
+        check_counts(1, hidden_size=hidden_size, slots=slots, width=width, read_heads=read_heads)
         self.slots, self.width, self.reads = slots, width, read_heads
         self.output_size = hidden_size + read_heads * width
         self.controller = Controller(input_size, read_heads * width, hidden_size)

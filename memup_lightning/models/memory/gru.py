@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from memup_lightning.exceptions import check_at_least
+from memup_lightning.exceptions import check_counts
 from memup_lightning.models.memory.layers.torch_rnn import TorchRNN, chrono_time_constants
 
 
@@ -19,7 +19,7 @@ class GRU(TorchRNN):
     """
 
     def __init__(self, input_size: int, hidden_size: int = 64, num_layers: int = 1, chrono: int = 0) -> None:
-        check_at_least(1, hidden_size=hidden_size, num_layers=num_layers)
+        check_counts(1, hidden_size=hidden_size, num_layers=num_layers)
         super().__init__(nn.GRU(input_size, hidden_size, num_layers, batch_first=True))
         if chrono:
             for layer in range(num_layers):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from memup_lightning.exceptions import MemUPError, check_at_least
+from memup_lightning.exceptions import MemUPError, check_counts
 from memup_lightning.models.memory.base import Memory, State
 
 _QUERIES = 32
@@ -45,7 +45,7 @@ class GTrXL(Memory):
         gate_bias: float = 2.0,
     ) -> None:
         super().__init__()
-        check_at_least(1, hidden_size=hidden_size, num_layers=num_layers, num_heads=num_heads, window=window)
+        check_counts(1, hidden_size=hidden_size, num_layers=num_layers, num_heads=num_heads, window=window)
         if hidden_size % (2 * num_heads):
             raise MemUPError(
                 f"GTrXL hidden_size={hidden_size}, num_heads={num_heads}: give a hidden_size that is an even multiple"

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from memup_lightning.exceptions import check_at_least
+from memup_lightning.exceptions import check_counts
 from memup_lightning.models.memory.layers.torch_rnn import TorchRNN, chrono_time_constants
 
 _LONGEST = 1000.0  # steps: the longest time constant of fresh cells
@@ -45,7 +45,7 @@ class LSTM(TorchRNN):
         chrono: int = 0,
         chrono_input: bool = True,
     ) -> None:
-        check_at_least(1, hidden_size=hidden_size, num_layers=num_layers)
+        check_counts(1, hidden_size=hidden_size, num_layers=num_layers)
         super().__init__(nn.LSTM(input_size, hidden_size, num_layers, batch_first=True))
         self.additive = additive
         # Gates in torch's order: input, forget, candidate, output.

@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from memup_lightning.exceptions import check_at_least
+from memup_lightning.exceptions import check_counts
 from memup_lightning.models.memory.base import Memory, State, accumulation_dtype
 from memup_lightning.models.memory.layers.scan import linear_scan
 
@@ -25,7 +25,7 @@ class MinGRU(Memory):
 
     def __init__(self, input_size: int, hidden_size: int = 64, num_layers: int = 2, keep: int = 100) -> None:
         super().__init__()
-        check_at_least(1, hidden_size=hidden_size, num_layers=num_layers, keep=keep)
+        check_counts(1, hidden_size=hidden_size, num_layers=num_layers, keep=keep)
         self.output_size = hidden_size
         sizes = [input_size, *[hidden_size] * (num_layers - 1)]
         layers = [nn.Linear(size, 2 * hidden_size) for size in sizes]

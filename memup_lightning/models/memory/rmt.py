@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from memup_lightning.exceptions import MemUPError, check_at_least
+from memup_lightning.exceptions import MemUPError, check_counts
 from memup_lightning.models.memory.base import Memory, State
 
 
@@ -43,7 +43,7 @@ class RMT(Memory):
         segment_length: int = 5,
     ) -> None:
         super().__init__()
-        check_at_least(
+        check_counts(
             1,
             hidden_size=hidden_size,
             num_layers=num_layers,

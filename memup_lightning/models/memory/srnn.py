@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from memup_lightning.exceptions import check_at_least
+from memup_lightning.exceptions import check_counts
 from memup_lightning.models.memory.base import Memory, State, accumulation_dtype
 
 
@@ -43,7 +43,7 @@ class SRNN(Memory):
         cut: bool = True,
     ) -> None:
         super().__init__()
-        check_at_least(1, hidden_size=hidden_size, mlp_size=mlp_size)
+        check_counts(1, hidden_size=hidden_size, mlp_size=mlp_size)
         self.output_size = hidden_size
         self.cut = cut
         self.mlp = nn.Sequential(nn.Linear(input_size, mlp_size), nn.ReLU(), nn.Linear(mlp_size, hidden_size))

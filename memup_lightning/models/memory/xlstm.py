@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from memup_lightning.exceptions import MemUPError, check_at_least
+from memup_lightning.exceptions import MemUPError, check_counts
 from memup_lightning.models.memory.base import Memory, State, accumulation_dtype
 
 _BLOCK = 64
@@ -34,7 +34,7 @@ class XLSTM(Memory):
 
     def __init__(self, input_size: int, hidden_size: int = 64, num_layers: int = 1, num_heads: int = 4) -> None:
         super().__init__()
-        check_at_least(1, hidden_size=hidden_size, num_layers=num_layers, num_heads=num_heads)
+        check_counts(1, hidden_size=hidden_size, num_layers=num_layers, num_heads=num_heads)
         if hidden_size % (2 * num_heads):
             raise MemUPError(
                 f"XLSTM hidden_size={hidden_size}, num_heads={num_heads}: give a hidden_size that is an even multiple"

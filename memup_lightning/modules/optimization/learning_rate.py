@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from memup_lightning.exceptions import check_at_least
+from memup_lightning.exceptions import check_counts
 
 
 class InverseSqrtLR(LRScheduler):
@@ -29,7 +29,7 @@ class InverseSqrtLR(LRScheduler):
     """
 
     def __init__(self, optimizer: Optimizer, hold: int = 1000, last_epoch: int = -1) -> None:
-        check_at_least(1, hold=hold)
+        check_counts(1, hold=hold)
         self.hold = hold
         super().__init__(optimizer, last_epoch)
 

@@ -15,7 +15,7 @@ from memup_lightning import rng
 from memup_lightning.chunk import Chunk
 from memup_lightning.data.streaming.value_sample import locate_steps
 from memup_lightning.distributed import all_gather_object, share_of_episodes
-from memup_lightning.exceptions import MemUPError, check_at_least
+from memup_lightning.exceptions import MemUPError, check_counts
 from memup_lightning.models.eval_mode import eval_mode
 from memup_lightning.models.wide_float import wide_float
 from memup_lightning.modules.states.snapshots import StateBatch, StateReplayBuffer, TopKStates
@@ -77,8 +77,8 @@ class Replay(Callback):
         super().__init__()
         if not 0 < share < 1:
             raise MemUPError(f"Replay share={share}: give a share of the lanes between 0 and 1")
-        check_at_least(1, every=every, max_steps=max_steps, per_episode=per_episode, lanes=lanes)
-        check_at_least(1, visits=min(visits, default=0))
+        check_counts(1, every=every, max_steps=max_steps, per_episode=per_episode, lanes=lanes)
+        check_counts(1, visits=min(visits, default=0))
         if max_age < every:
             raise MemUPError(
                 f"Replay max_age={max_age} is less than every={every}; snapshots must live until the next scan"

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from memup_lightning.data.targets.candidates import NOWHERE
 from memup_lightning.distributed import world_size
-from memup_lightning.exceptions import MemUPError, check_at_least
+from memup_lightning.exceptions import MemUPError, check_counts
 from memup_lightning.modules.targets.scoring import score_on_all_ranks
 from memup_lightning.protocols import ChunkSource, TargetLearner
 from memup_lightning.runs.parts import chunk_source, has_targets, log_now
@@ -61,7 +61,7 @@ class TargetRefresh(Callback):
         lanes: int = 256,
     ) -> None:
         super().__init__()
-        check_at_least(1, every=every, settle=settle, max_steps=max_steps, lanes=lanes)
+        check_counts(1, every=every, settle=settle, max_steps=max_steps, lanes=lanes)
         self.every = every
         self.unit = unit
         self.max_steps = max_steps

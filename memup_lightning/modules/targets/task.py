@@ -10,7 +10,7 @@ from torch import Tensor
 from memup_lightning.chunk import Chunk, ClusterAssignment, Fields, StepBatch
 from memup_lightning.data.targets.scores import check_scores
 from memup_lightning.distributed import all_gather_cat, rank
-from memup_lightning.exceptions import MemUPError, check_at_least, check_instance, user_code
+from memup_lightning.exceptions import MemUPError, check_counts, check_instance, user_code
 from memup_lightning.models.context_clusters import ContextClusters
 from memup_lightning.models.uncertainty import PredictiveUncertainty, Uncertainty
 from memup_lightning.modules.evaluation.memory import BITS_PER_NAT
@@ -48,7 +48,7 @@ class TargetTask(MemoryTask):
         **parts: Unpack[MemoryOptions],
     ) -> None:
         super().__init__(task, **parts)
-        check_at_least(1, num_clusters=num_clusters)
+        check_counts(1, num_clusters=num_clusters)
         self.num_clusters = num_clusters
         self.clusters = None
         self.uncertainty = PredictiveUncertainty() if uncertainty is None else uncertainty

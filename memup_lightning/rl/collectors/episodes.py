@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from memup_lightning.data.episodes import MAX_MAGNITUDE
 from memup_lightning.envs.policies import InformedPolicy, Policy
-from memup_lightning.exceptions import MemUPError, check_at_least, user_code
+from memup_lightning.exceptions import MemUPError, check_counts, user_code
 from memup_lightning.progress import progress_bar
 from memup_lightning.rl.collectors.env_driver import EnvDriver, episode_quota
 from memup_lightning.rl.spaces import Leaves, space_fields, space_leaves, space_parts
@@ -74,7 +74,7 @@ def collect(
         MemUPError: no episode asked for, an episode that does not end, an unknown autoreset mode, an info that the
             environment does not give, a number that is not finite or too large.
     """
-    check_at_least(1, num_episodes=episodes, max_steps=max_steps)
+    check_counts(1, num_episodes=episodes, max_steps=max_steps)
     driver = EnvDriver(env)
     quota = episode_quota(env.num_envs, episodes)
     done = np.zeros(env.num_envs, np.int64)
