@@ -16,7 +16,7 @@ class MemUPError(ValueError):
     """Bad input or configuration. The message says what was wrong, with the value, and what to do."""
 
 
-def check_at_least(minimum: int, **values: float | None) -> None:
+def check_at_least(minimum: int, **values: Any) -> None:
     """Refuse the first of some settings that is no number or below a minimum; None is not compared.
 
     Raises:
@@ -25,20 +25,20 @@ def check_at_least(minimum: int, **values: float | None) -> None:
     for name, value in values.items():
         if value is None:
             continue
-        if not isinstance(value, Real) or isinstance(value, bool):
+        if isinstance(value, bool) or not isinstance(value, Real):
             raise MemUPError(f"{name}={value!r}: must be a number")
         if value < minimum:
             raise MemUPError(f"{name}={value}: must be at least {minimum}")
 
 
-def check_counts(minimum: int, **values: int | None) -> None:
+def check_counts(minimum: int, **values: Any) -> None:
     """Refuse the first of some settings that is no whole number or below a minimum; None is not compared.
 
     Raises:
         MemUPError: with the setting's name and value.
     """
     for name, value in values.items():
-        if value is not None and (not isinstance(value, Integral) or isinstance(value, bool)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, Integral)):
             raise MemUPError(f"{name}={value!r}: must be a whole number")
     check_at_least(minimum, **values)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from memup_lightning import rng
 from memup_lightning.chunk import Chunk
-from memup_lightning.data.episodes import EpisodeSource
+from memup_lightning.data.episodes import EpisodeSource, warn_of_single_steps
 from memup_lightning.data.outcome_checks import check_outcomes
 from memup_lightning.data.readings import check_readings
 from memup_lightning.data.streaming.loader import ChunkLoader, EpochLoader
@@ -212,8 +212,8 @@ class EpisodeDataModule(RecordedSplits):
             MemUPError: no step has an outcome, the shortest episode is too short.
         """
         check_readings(source, self.split_label(split))
-        equal = check_outcomes(source, self.split_label(split), split == "train")
-        self.equal_outcomes = equal or self.equal_outcomes
+        self.equal_outcomes = check_outcomes(source, self.split_label(split), split == "train") or self.equal_outcomes
+        warn_of_single_steps(source, self.split_label(split))
         lengths = source.lengths
         shortest = int(lengths.argmin())
         if self._selector_given and self._needs_targets() and self.selector.num_targets > lengths[shortest]:

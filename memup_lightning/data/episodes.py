@@ -15,6 +15,7 @@ import numpy.typing as npt
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.specs import FieldSpec as FieldSpec
 from memup_lightning.typing import Arrays, IntArray
+from memup_lightning.user_warnings import warn_user
 
 OUTCOME = "outcome"
 """Field of the outcome y_k, which the predictor explains."""
@@ -163,6 +164,20 @@ def check_lengths(lengths: Sequence[int] | npt.NDArray[Any]) -> IntArray:
         where = int(array.argmin())
         raise MemUPError(f"episode {where} has {array[where]} steps; drop empty episodes, each needs at least one step")
     return array
+
+
+def warn_of_single_steps(source: EpisodeSource, name: str) -> None:
+    """Warn where every episode is one step.
+
+    Args:
+        source: episodes.
+        name: what they are called in the message.
+    """
+    if source.lengths.max() == 1:
+        warn_user(
+            f"{name}: each episode is one step, so there is nothing to remember; give all steps that belong together as "
+            "one episode (of a table, --data.episode names a column that these rows share)"
+        )
 
 
 def check_values(

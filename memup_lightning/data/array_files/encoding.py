@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -12,6 +11,7 @@ import numpy as np
 from memup_lightning.data.array_files.column_checks import SINCE_PREVIOUS, check_columns, check_shape
 from memup_lightning.data.array_files.layout import Array, Missing, TextColumn, UserEpisodes
 from memup_lightning.data.array_files.spellings import spelling_notes
+from memup_lightning.data.array_files.text_values import hold_times, words_among_numbers, written_number
 from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, OUTCOME
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.specs import FieldSpec
@@ -21,7 +21,6 @@ X = "x"
 """Field of the numbers that the memory reads."""
 MISSING = "missing"
 """Field that is 1 where a number of x was missing."""
-_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|nan|[-+]?inf", re.IGNORECASE)
 _ID_VALUES = 20  # from so many values on, a column may be an id
 _MANY_VALUES, _FEW_ROWS = 500, 20  # a column of so many values, with fewer rows each, is pointed out
 _SELDOM = 0.1  # share of the steps; what is known at fewer is pointed out
@@ -41,28 +40,36 @@ def fit_texts(source: str, user: UserEpisodes, training: BoolArray, named: bool)
         named: whether the user named the columns.
 
     Raises:
-        MemUPError: a column that the user named is an id, or has the name of another field; a column of numbers with
-            words among them.
+        MemUPError: a column that the user named is an id, or has the name of another field; a column of numbers that
+            are written as text, or have words among them.
     """
     fields: dict[str, FieldSpec] = {}
+    left_out: list[str] = []
     begins = np.zeros(max(0, len(training) - 1), np.bool_)  # of each step but the first: whether it begins an episode
     begins[np.cumsum(user.lengths)[:-1] - 1] = True
     for name, text in list(user.texts.items()):
         changes = 1 + int(np.count_nonzero((np.diff(text.codes) != 0) | begins))
         if len(text.values) >= max(_ID_VALUES, changes / 2):
-            if words := _words_among_numbers(text.values):
+            if words := words_among_numbers(text.values):
                 raise MemUPError(
                     f"{source}: {name!r} is read as text, since it holds {', '.join(map(repr, words[:_SHOWN]))} among "
                     "numbers; leave such entries empty (and set --data.missing=mask), or write them as numbers"
                 )
+            if shown := written_number(text.values):
+                raise MemUPError(
+                    f"{source}: {name!r} is read as text, since its numbers are written as text, such as {shown!r}; write "
+                    "them as numbers, with a point alone and without a unit (pandas.to_numeric makes numbers of '12.5'), "
+                    "or name in x the columns that the memory reads"
+                )
             found = f"{name!r} has {len(text.values)} values, and nearly each time another one, as an id has"
-            if times := _hold_times(text.values):
+            if times := hold_times(text.values):
                 found = (
                     f"{name!r} holds times as text (pandas: table[{name!r}] = pandas.to_datetime(table[{name!r}]) makes "
                     "times of them, of which the seconds since the row before are read)"
                 )
             if named:
                 raise MemUPError(f"{source}: {found}; {'or ' * times}leave it out of x")
+            left_out.append(found)
             user.notes.append(f"{found}: it is left out of x")
             del user.texts[name]
             user.columns = tuple(column for column in user.columns if column != name)
@@ -74,6 +81,11 @@ def fit_texts(source: str, user: UserEpisodes, training: BoolArray, named: bool)
         if not names:
             raise MemUPError(f"{source}: {name!r} is empty at every step of the training episodes; leave it out of x")
         user.notes += spelling_notes(name, names)
+        if shown := written_number(names):
+            user.notes.append(
+                f"{name!r} holds numbers as text, such as {shown!r}, which are read as categories; write them as numbers, "
+                "if numbers are meant"
+            )
         rows = int(np.count_nonzero(text.codes[training] >= 0))
         if len(names) >= _MANY_VALUES and rows < _FEW_ROWS * len(names):
             user.notes.append(
@@ -83,22 +95,9 @@ def fit_texts(source: str, user: UserEpisodes, training: BoolArray, named: bool)
             )
         fields[name] = FieldSpec((), "int64", "token", len(names) + 1, names)
     if user.x is None and not fields:
-        raise MemUPError(f"{source} holds no column that the memory could read; name the columns of x")
+        why = "".join(f"; {found}" for found in left_out[:_SHOWN])
+        raise MemUPError(f"{source} holds no column that the memory could read{why}; name the columns of x")
     return fields
-
-
-def _words_among_numbers(values: list[str]) -> list[str]:
-    """Return the values that are no number, where most are numbers; none where all are, as in ids."""
-    words = [value for value in values if not _NUMBER.fullmatch(value.strip())]
-    return words if 2 * len(words) < len(values) else []
-
-
-def _hold_times(values: list[str]) -> bool:
-    """Return whether texts are points in time, such as 2026-01-31 08:00:00."""
-    try:
-        return all(datetime.datetime.fromisoformat(value.strip()) for value in values[:_ID_VALUES])
-    except ValueError:
-        return False
 
 
 def fit_missing(

@@ -14,6 +14,7 @@ from memup_lightning.data.episodes import HAS_OUTCOME
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.specs import FieldType
 from memup_lightning.typing import Arrays, BoolArray, IntArray
+from memup_lightning.user_warnings import warn_user
 
 Array = npt.NDArray[Any]
 Missing: TypeAlias = Literal["mask", "previous"]
@@ -84,6 +85,11 @@ def input_columns(x: Sequence[str] | None, y: Sequence[str], episode: str) -> tu
                 "is to be predicted; leave it out of x, or give one that holds the value of the step before (pandas: "
                 f"table['last_{name}'] = table.groupby({episode!r})[{name!r}].shift(), with --data.missing=mask)"
             )
+    if episode in x:
+        warn_user(
+            f"x={list(x)} names {episode!r}, the column that says to which episode a row belongs: it has another value in "
+            "each episode, by which those of training are memorized; leave it out of x"
+        )
     return tuple(x)
 
 

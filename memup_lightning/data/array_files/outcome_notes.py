@@ -10,6 +10,7 @@ from memup_lightning.data.array_files.columns import whole_from_zero
 from memup_lightning.data.array_files.input_notes import input_notes
 from memup_lightning.data.array_files.layout import UserEpisodes
 from memup_lightning.data.array_files.spellings import spelling_notes
+from memup_lightning.data.array_files.text_values import written_number
 from memup_lightning.specs import FieldType
 
 _CLASS_NUMBERS = {
@@ -46,6 +47,11 @@ def _type_notes(user: UserEpisodes, y: str, y_type: FieldType | None) -> Iterato
             f"{y!r} is read as vectors of {width} numbers, and each of them is one-hot (a single 1 among zeros); class "
             f"numbers would predict one of {width} classes: {_CLASS_NUMBERS[bool(user.columns)]}; --data.y_type=vector "
             "says that numbers are meant"
+        )
+    elif y_type is None and (shown := written_number(user.y_names)):
+        yield (
+            f"{y!r} holds numbers as text, such as {shown!r}, which are read as {len(user.y_names):,} classes; write them "
+            "as numbers, if numbers are to be predicted, or set --data.y_type=token"
         )
 
 
