@@ -53,10 +53,11 @@ def make_vector_env(
             ``sync``: one after another in this process; ``async``: each in a process of its own.
 
     Raises:
-        MemUPError: no environment asked for, an unknown environment (with the nearest name there is), arguments it does
-            not take, or a constructor that raises.
+        MemUPError: no environment asked for, an environment in place of its name, an unknown name (with the nearest there
+            is), arguments it does not take, or a constructor that raises.
     """
     check_counts(1, num_envs=num_envs)
+    _check_name(env_id)
     try:
         if vectorization == "async":
             make_vector_env(env_id, 1, env_kwargs, wrappers, "sync").close()  # says what is wrong with the arguments
@@ -75,12 +76,22 @@ def make_vector_env(
         if "did you mean" in hint:
             reason = _GYMNASIUMS_HINT.sub("", reason)
         raise MemUPError(f"environment {env_id!r} cannot be made: {reason}{hint}") from error
-    except TypeError as error:
-        raise MemUPError(f"environment {env_id!r} does not take env_kwargs={env_kwargs}: {error}") from error
     except MemUPError:
         raise
     except Exception as error:
+        if isinstance(error, TypeError) and "argument" in str(error):
+            raise MemUPError(f"environment {env_id!r} does not take env_kwargs={env_kwargs}: {error}") from error
         raise MemUPError(f"environment {env_id!r} cannot be made: {describe_error(error)}") from error
+
+
+def _check_name(env_id: Any) -> None:
+    """Refuse an environment, or a class of environments, in place of its name."""
+    if not isinstance(env_id, str):
+        given = f"the class {env_id.__name__}" if isinstance(env_id, type) else f"a {type(env_id).__name__}"
+        raise MemUPError(
+            f"env_id is {given}; give the name by which an environment is registered: "
+            "gymnasium.register('Mine-v0', MyEnv), then env_id='Mine-v0'"
+        )
 
 
 def _nearest(env_id: str) -> str:

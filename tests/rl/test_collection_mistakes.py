@@ -35,6 +35,29 @@ def test_an_argument_that_the_environment_does_not_take_is_refused() -> None:
         make_vector_env("CartPole-v1", 1, {"colour": 3})
 
 
+@pytest.mark.parametrize(
+    ("env", "given"),
+    [
+        (Counting, "the class Counting"),
+        (Counting(), "a Counting"),
+        (SyncVectorEnv([Counting]), "a SyncVectorEnv"),
+    ],
+    ids=["class", "environment", "vector"],
+)
+def test_an_environment_in_place_of_its_name_is_refused(env: Any, given: str) -> None:
+    with pytest.raises(MemUPError, match=rf"env_id is {given}; give the name .*gymnasium\.register"):
+        make_vector_env(env, 1)
+
+
+def test_an_environment_that_cannot_be_made_is_not_said_to_refuse_arguments() -> None:
+    class Spaceless(Counting):
+        observation_space = None
+
+    gymnasium.register("tests/Spaceless-v0", Spaceless)
+    with pytest.raises(MemUPError, match=r"'tests/Spaceless-v0' cannot be made: TypeError: observation space"):
+        make_vector_env("tests/Spaceless-v0", 1)
+
+
 def test_an_episode_without_end_is_refused_with_the_remedy() -> None:
     with pytest.raises(MemUPError, match=r"environment [01] is longer than max_steps=20; give it a time limit"):
         collect_all(counting(2, (3, 50)), step_count, 4, seed=0, max_steps=20)
