@@ -30,6 +30,7 @@ from memup_lightning.cli.help_text import PlainHelpFormatter
 from memup_lightning.cli.messages import explain
 from memup_lightning.cli.nulls import check_nulls
 from memup_lightning.cli.subcommands import run_own
+from memup_lightning.cli.trainer_checks import check_seed, check_trainer, warn_of_random_weights
 from memup_lightning.data import targets  # noqa: F401
 from memup_lightning.datamodules import BaseDataModule
 from memup_lightning.distributed import destroy_process_group
@@ -163,6 +164,7 @@ class MemUPCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         self.config = parser.parse_args(self._command)
+        check_seed(self._given.seed_everything)
 
     @property
     def _given(self) -> Namespace:
@@ -199,6 +201,8 @@ class MemUPCLI(LightningCLI):
             _prepare_prediction(given)
         check_nulls(given)
         leave_out_disabled(given.trainer)
+        check_trainer(given.trainer)
+        warn_of_random_weights(self.config.subcommand, given)
         _count_across_epochs(given.trainer)
         for option, folder in configured_folders(given.trainer).items():
             check_writable(Path(folder), option)
@@ -208,11 +212,6 @@ class MemUPCLI(LightningCLI):
         check_loggers(given.trainer)
 
     def after_instantiate_classes(self) -> None:
-        if self.trainer.precision == "16-true":
-            raise MemUPError(
-                "trainer.precision=16-true: float16 weights become NaN, since Adam's eps is 0 in float16; "
-                "take 16-mixed or bf16-mixed"
-            )
         check_counts(1, **{"trainer.accumulate_grad_batches": self.trainer.accumulate_grad_batches})
         prepare_wandb(self.trainer)
         add_default_callbacks(self.trainer, self.config.subcommand == "predict")

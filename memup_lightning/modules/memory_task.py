@@ -219,6 +219,17 @@ class MemoryTask(MemoryEncoding, MemoryEvaluation, AveragedTask):
         if isinstance(task, TaskSpec):
             self.task.check_same_fields(task)
 
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Refuse a call as of a network, which reads no episodes.
+
+        Raises:
+            MemUPError: always, with what predicts.
+        """
+        raise MemUPError(
+            f"{type(self).__name__} is not called like a network; trainer.predict(model, datamodule=data) predicts the "
+            "outcomes of episodes, and memup_lightning.Predictor.load(run) those of new rows"
+        )
+
     def training_step(self, chunk: Chunk, batch_idx: int) -> dict[str, Tensor]:
         if not isinstance(chunk, Chunk):
             raise MemUPError(

@@ -112,11 +112,30 @@ def test_an_option_of_a_part_without_a_default_asks_for_its_class(fails: Fails) 
             ["--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor=val/acuracy"],
             ["val/acuracy", "val/accuracy"],
         ),
+        (["--trainer.val_check_interval=0"], ["trainer.val_check_interval=0", "limit_val_batches=0"]),
+        (["--trainer.overfit_batches=0.1"], ["trainer.overfit_batches=0.1", "whole number of chunks"]),
+        (
+            ["--trainer.strategy=ddp_spawn", "--trainer.devices=2"],
+            ["trainer.strategy=ddp_spawn", "take ddp"],
+        ),
+        (["--seed_everything=-3"], ["seed_everything=-3", "from 0 to 4294967295"]),
+        (["--trainer.precision=16-true"], ["trainer.precision=16-true", "16-mixed"]),
     ],
 )
 def test_data_or_settings_that_cannot_be_learned_from(fails: Fails, options: list[str], named: list[str]) -> None:
     line = fails(*FIT, *options)
     assert all(part in line for part in named), line
+
+
+@pytest.mark.parametrize("subcommand", ["validate", "test"])
+def test_an_evaluation_of_weights_that_were_never_trained_is_warned_of(
+    subcommand: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["memup_lightning"])
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(tiny(tmp_path)))
+    with pytest.warns(UserWarning, match=f"{subcommand} without --ckpt_path evaluates weights that were never trained"):
+        main([subcommand, *FIT[1:]])
 
 
 def test_lanes_that_the_ranks_cannot_share_are_refused_before_the_ranks_are_started(fails: Fails) -> None:

@@ -47,6 +47,18 @@ def test_a_class_and_an_object_that_were_mixed_up_are_named(make: Make, said: st
     assert said in str(error.value)
 
 
+def test_a_model_that_is_called_like_a_network_says_what_predicts() -> None:
+    model = MemUP(TMazeDataModule(length=20).task)
+    with pytest.raises(MemUPError, match=r"MemUP is not called like a network; trainer\.predict\(.*Predictor\.load"):
+        model(torch.zeros(2, 3, 4))
+
+
+@pytest.mark.parametrize("given", [{"lanes": 8.0}, {"chunk_length": "10"}, {"candidates": True}], ids=str)
+def test_a_count_that_is_no_whole_number_is_refused(given: dict[str, Any]) -> None:
+    with pytest.raises(MemUPError, match="must be a whole number"):
+        TMazeDataModule(**given)
+
+
 def test_a_selector_that_does_not_call_its_base_is_named() -> None:
     class Forgetful(Selector):
         def __init__(self) -> None:
