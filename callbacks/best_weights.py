@@ -13,7 +13,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint, Timer
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 
-from memup_lightning.callbacks.second_start import SecondStart
+from memup_lightning.callbacks.second_start import SecondStart, own_steps_can_lead
 from memup_lightning.exceptions import check_counts
 from memup_lightning.modules.evaluation.memory import BITS_PER_NAT
 from memup_lightning.modules.optimization.optimizers import MemoryAdam
@@ -26,6 +26,7 @@ _LOSS = 0.05  # share of what is explained at the evaluated steps whose loss, tw
 _LITTLE = 0.02  # share of it whose loss at the end brings the best weights back
 _SOMETHING, _RELATIVE_SOMETHING = 0.01, 0.02  # nats, or of classes a share of local_nll: explained before it goes back
 _DECAYS = (0.3, 1.0)  # of all matrices, in learning rates, when the run goes back for the first and the second time
+_TARGET_WEIGHTS = {0.0: 1.0, 0.3: 0.1, 1.0: 0.01}  # of the loss of targets, with each decay, where own steps can lead
 _GROWTH, _RELATIVE_GROWTH = 0.01, 0.01  # bits, and share of the gain, by which it must grow to count as growth
 _WAIT = 5000  # updates without growth, at least, before a run without a limit stops
 _TRAIN_GAIN = "train/memory_gain"
@@ -51,10 +52,11 @@ class BestWeights(Callback):
     its matrices: of 0.3 learning rates, and then of 1.0. It goes back where, by the NLL, a twentieth of what was explained
     is lost at two validations in a row, or a quarter at one, and training episodes are not explained less than at the
     best one, which explained something. Weights that decay from the beginning learn more slowly, and cannot add up long
-    sums. Where as much is lost again, and stronger decay is no remedy (it was tried, or training episodes are explained
-    less too), the run goes back once more, and trains on without it for good: a memory that must keep something for
-    10,000 steps does not learn under weight decay. So it does with the default optimizer,
-    :class:`~memup_lightning.modules.optimization.optimizers.MemoryAdam`, and with no other.
+    sums. Targets, which are memorized first, then count a tenth, and a hundredth, if a tenth of the steps have an outcome
+    of their own that is uncertain, from which the memory can learn. Where as much is lost again, and more of this is no
+    remedy (it was tried, or training episodes are explained less too), the run goes back once more, and trains on as it
+    began: a memory that must keep something for 10,000 steps does not learn under weight decay. So it does with the
+    default optimizer, :class:`~memup_lightning.modules.optimization.optimizers.MemoryAdam`, and with no other.
 
     A run that memorizes its targets and explains nothing else begins again: see
     :class:`~memup_lightning.callbacks.second_start.SecondStart`.
@@ -188,7 +190,8 @@ class BestWeights(Callback):
         return self._explained() > little
 
     def _go_back(self, trainer: Trainer, pl_module: LightningModule, memorizes: bool) -> None:
-        """Train on from the best weights, with more weight decay, or without any where it did not help.
+        """Train on from the best weights, with more weight decay and less weight of targets, or with neither where it did
+        not help.
 
         Args:
             trainer: of the run.
@@ -208,6 +211,10 @@ class BestWeights(Callback):
         optimizer.decay_memory(self.decay)
         pl_module.go_back(self._weights)
         how = f"with a weight decay of {self.decay}" if stronger else "without weight decay, which did not help"
+        if own_steps_can_lead(pl_module):
+            weight = _TARGET_WEIGHTS[self.decay] * self._second.target_weight
+            pl_module.target_weight.fill_(weight)
+            how += f"; targets count {weight:g}" if stronger else ""
         rank_zero_info(
             f"validation episodes are explained less than at update {updates:,}: the run goes back to the weights of then, "
             f"and trains on {how}"

@@ -16,6 +16,12 @@ _WEIGHT = 0.02  # of the loss of targets at the second start
 _TIMES, _LEAST = 3, 2000  # the second start has so many times the updates of the first one, and so many at least
 
 
+def own_steps_can_lead(model: Any) -> bool:
+    """Return whether a model learns from the outcomes of the steps that a chunk shows, and a tenth of them is uncertain;
+    to be called on every rank."""
+    return isinstance(model, MemUP) and model.needs_own_steps() and model.own_share() >= _OWN_SHARE
+
+
 class SecondStart:
     """Second start of a run whose memory knows nothing but its targets; part of
     :class:`~memup_lightning.callbacks.best_weights.BestWeights`.
@@ -39,6 +45,11 @@ class SecondStart:
         self.starts, self.new = 1, False
         self._begun = 0  # update of the last start
         self._apart = 0  # validations in a row
+
+    @property
+    def target_weight(self) -> float:
+        """Weight of the loss of targets since the last start."""
+        return _WEIGHT if self.starts == 2 else 1.0
 
     def remember(self, model: Any) -> None:
         """Keep the weights that a model begins with, but for those of its local predictor."""
@@ -70,14 +81,14 @@ class SecondStart:
             again = self._apart > 1 or apart > _FAR_APART
         else:
             again = updates - self._begun >= max(_LEAST, _TIMES * self._begun)
-        if again and (self.starts > 1 or model.own_share() >= _OWN_SHARE):
+        if again and (self.starts > 1 or own_steps_can_lead(model)):
             self._begin(model, updates)
 
     def _begin(self, model: MemUP, updates: int) -> None:
         self.starts, self.new, self._begun, self._apart = self.starts + 1, True, updates, 0
         model.go_back(model.state_dict() | self._first)
+        model.target_weight.fill_(self.target_weight)
         if self.starts == 2:
-            model.target_weight.fill_(_WEIGHT)
             why = "the targets of training episodes are memorized, and nothing else is explained"
             how = f"the outcomes of the steps that a chunk shows lead, and targets count {_WEIGHT}"
         else:

@@ -15,6 +15,7 @@ from pytorch_lightning.callbacks import EarlyStopping
 
 from memup_lightning.callbacks import BestWeights, best_weights
 from memup_lightning.exceptions import MemUPError
+from memup_lightning.modules import MemUP
 from memup_lightning.runs.checkpoint_lookup import KEPT_WEIGHTS, newest_checkpoint
 from tests.callbacks.scripted_runs import EVERY, Reached, StopAt, alike, run
 
@@ -146,6 +147,18 @@ def test_it_tries_stronger_decay_then_none_and_then_stops(tmp_path: Path) -> Non
     assert trainer.global_step == EVERY * (1 + 1 + 1 + 1 + 3)
     assert (best.restored, best.overfitted) == (True, True)
     assert alike(model.state_dict(), model.weights[EVERY])
+
+
+@pytest.mark.parametrize(
+    ("share", "expected"), [(0.1, [1.0, 1.0, 0.1, 0.01, *[1.0] * 4]), (0.09, [1.0] * 8)], ids=["many", "few"]
+)
+def test_targets_count_less_after_each_step_back_where_own_steps_can_lead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float, expected: list[float]
+) -> None:
+    monkeypatch.setattr(MemUP, "own_share", lambda self: share)
+    _, model = run(tmp_path, [BACK[0], *[BACK[1]] * 7], BestWeights())
+    weights = [float(x["target_weight"]) for x in model.weights.values()]  # at each validation, before what follows
+    assert weights == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
