@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeGuard
 
 from lightning_utilities.core.rank_zero import rank_zero_info
 from pytorch_lightning import Trainer
@@ -16,7 +16,7 @@ _WEIGHT = 0.02  # of the loss of targets at the second start
 _TIMES, _LEAST = 3, 2000  # the second start has so many times the updates of the first one, and so many at least
 
 
-def own_steps_can_lead(model: Any) -> bool:
+def own_steps_can_lead(model: Any) -> TypeGuard[MemUP]:
     """Return whether a model learns from the outcomes of the steps that a chunk shows, and a tenth of them is uncertain;
     to be called on every rank."""
     return isinstance(model, MemUP) and model.needs_own_steps() and model.own_share() >= _OWN_SHARE
