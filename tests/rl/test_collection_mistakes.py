@@ -107,18 +107,7 @@ def test_a_class_that_the_space_does_not_have_is_refused_as_a_mistake_of_the_env
         collect_all(env, lambda seen, space: space.sample(), 3, 0)
 
 
-class Frames(Counting):
-    """Shows a plain image."""
-
-    observation_space = spaces.Box(0, 255, (64, 64, 3), np.uint8)
-
-    def see(self) -> Any:
-        return np.full((64, 64, 3), self.t, np.uint8)
-
-
 gymnasium.register("tests/Broken-v0", Broken)
-gymnasium.register("tests/Counting-v0", Counting)
-gymnasium.register("tests/Frames-v0", lambda: Frames((12, 20)))
 
 
 @pytest.mark.parametrize("on_disk", [False, True])

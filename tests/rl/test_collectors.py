@@ -5,9 +5,11 @@ from __future__ import annotations
 import tracemalloc
 from typing import Any
 
+import gymnasium
 import numpy as np
 import numpy.typing as npt
 import pytest
+from gymnasium import spaces
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 
 from memup_lightning import progress
@@ -106,6 +108,19 @@ def test_subprocess_environments_are_collected_alike() -> None:
     assert as_steps(arrays, lengths) == as_steps(wanted, lengths)
 
 
+class Frames(Counting):
+    """Shows a plain image."""
+
+    observation_space = spaces.Box(0, 255, (64, 64, 3), np.uint8)
+
+    def see(self) -> Any:
+        return np.full((64, 64, 3), self.t, np.uint8)
+
+
+gymnasium.register("tests/Counting-v0", Counting)
+gymnasium.register("tests/Frames-v0", lambda: Frames((12, 20)))
+
+
 def test_an_environment_can_be_given_a_time_limit_by_its_arguments() -> None:
     data = GymnasiumDataModule(
         "tests/Counting-v0", {"lengths": (50,), "max_episode_steps": 6}, num_train=2, num_envs=1, max_steps=6
@@ -148,7 +163,7 @@ def test_an_episode_that_its_environment_discards_is_replaced(
     arrays, lengths, _ = collect_all(env, step_count, 3, seed=0)
     assert lengths.tolist() == [4, 4, 4]
     assert arrays["observation"][::4, 0].tolist() == [0, 2, 3]
-    assert "1 episodes were discarded" in warned(recwarn)
+    assert "discarded 1 episode, and" in warned(recwarn)
 
 
 def test_an_informed_policy_gets_the_infos() -> None:
