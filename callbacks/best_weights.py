@@ -14,7 +14,7 @@ from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 
 from memup_lightning.callbacks.second_start import SecondStart, own_steps_can_lead
-from memup_lightning.exceptions import check_counts
+from memup_lightning.exceptions import check_counts, counted
 from memup_lightning.modules.evaluation.memory import BITS_PER_NAT
 from memup_lightning.modules.optimization.optimizers import MemoryAdam
 from memup_lightning.modules.weight_average import AveragedTask
@@ -230,16 +230,16 @@ class BestWeights(Callback):
         if trainer.global_step - updates >= max(_WAIT, updates) and _is_unlimited(trainer):
             self._stop(
                 trainer,
-                f"val/memory_gain has not grown since {updates:,} updates, when it was {grown:.2f}, and the run has no "
-                "limit (--trainer.max_steps=50000 would train on)",
+                f"val/memory_gain has not grown since {counted(updates, 'update')}, when it was {grown:.2f}, and the "
+                "run has no limit (--trainer.max_steps=50000 would train on)",
             )
 
     def _overfitting(self) -> str:
         assert self.best is not None
         return (
-            f"validation episodes were best explained after {self.best[0]} updates (val/memory_gain was "
-            f"{self.best[1]:.2f}), and clearly less, with a higher gain in training episodes, in {self._overfitted} "
-            "validations since: the run over-fits"
+            f"validation episodes were best explained after {counted(self.best[0], 'update')} (val/memory_gain was "
+            f"{self.best[1]:.2f}), and clearly less, with a higher gain in training episodes, in "
+            f"{counted(self._overfitted, 'validation')} since: the run over-fits"
         )
 
     def _stop(self, trainer: Trainer, message: str) -> None:

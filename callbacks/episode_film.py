@@ -5,7 +5,7 @@ from __future__ import annotations
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from memup_lightning.callbacks import plots
-from memup_lightning.exceptions import MemUPError, check_counts
+from memup_lightning.exceptions import MemUPError, check_counts, counted
 from memup_lightning.protocols import RolloutSource
 from memup_lightning.rl.algorithms.actor_critic import ActorCritic
 from memup_lightning.rl.collectors.recorder import EpisodeRecorder
@@ -52,4 +52,4 @@ class EpisodeFilm(Callback):
         check_writable(folder)
         record = EpisodeRecorder(agent, self.max_steps).play(source)
         plots.film.save(record, folder / "episode.gif", self.frames, self.fps)
-        print(f"an episode of {len(record.reward)} steps: {folder / 'episode.gif'}")
+        print(f"an episode of {counted(len(record.reward), 'step')}: {folder / 'episode.gif'}")

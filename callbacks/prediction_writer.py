@@ -14,7 +14,7 @@ from torch import Tensor
 
 from memup_lightning.data.subset import spread_over
 from memup_lightning.distributed import all_gather_object
-from memup_lightning.exceptions import MemUPError
+from memup_lightning.exceptions import MemUPError, counted
 from memup_lightning.modules import MemoryTask
 from memup_lightning.protocols import EpisodeSplit
 from memup_lightning.runs.parts import recorded_data
@@ -140,7 +140,7 @@ class PredictionWriter(BasePredictionWriter):
         header: list[str] = next((names for _, names in rows if names), [])
         join_tables(self.path, [self._part(self.path.parent, other) for other in range(1, len(rows))], header)
         sort_table(self.path, header)
-        print(f"predictions: {self.path} ({self.rows:,} rows)")
+        print(f"predictions: {self.path} ({counted(self.rows, 'row')})")
 
     def _part(self, folder: Path, rank: int) -> Path:
         name = Path(self.filename)

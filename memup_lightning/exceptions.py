@@ -60,6 +60,17 @@ def check_instance(key: str, part: Any, base: type) -> None:
         raise MemUPError(f"{key}={given}; give {advice}")
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with what is counted, in the plural unless it is one: ``1 class``, ``2,000 classes``."""
+    if number == 1:
+        return f"1 {noun}"
+    if noun.endswith("s"):
+        noun += "e"
+    elif noun.endswith("y") and noun[-2] not in "aeo":  # arrays, keys
+        noun = noun[:-1] + "ie"
+    return f"{number:,} {noun}s"
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return the question for the nearest of the known names, or nothing."""
     near = difflib.get_close_matches(name, list(known), n=1)

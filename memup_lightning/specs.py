@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from memup_lightning.exceptions import MemUPError, check_counts
+from memup_lightning.exceptions import MemUPError, check_counts, counted
 
 FieldType = Literal["vector", "token", "image"]
 _SEQUENCES = ("shape", "names", "means", "entries", "sizes")  # attributes of a field that are tuples
@@ -67,7 +67,7 @@ class FieldSpec:
             each = f"{', '.join(others)} and {last}" if few else f"{min(self.sizes)} to {max(self.sizes)}"
             return f"{'' if few else f'{size:,} '}entries of {each} classes"
         if self.type == "token":
-            return f"{f'{size:,} entries, each ' * (size > 1)}one of {self.classes:,} classes"
+            return f"{f'{size:,} entries, each ' * (size > 1)}one of {counted(self.classes, 'class')}"
         if self.type == "image":
             return "image of " + "x".join(map(str, self.shape))
         return "a number" if size == 1 else f"{size:,} numbers"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from memup_lightning.exceptions import MemUPError, check_at_least, check_counts, user_code
+from memup_lightning.exceptions import MemUPError, check_at_least, check_counts, counted, user_code
 
 
 def test_the_first_setting_below_the_minimum_is_named_with_its_value() -> None:
@@ -43,3 +43,17 @@ def test_an_error_of_users_code_is_reported_with_its_place() -> None:
 def test_an_error_that_says_what_to_do_is_left_as_it_is() -> None:
     with pytest.raises(MemUPError, match=r"^size=0"), user_code("the call", "it takes numbers"):
         check_at_least(1, size=0)
+
+
+@pytest.mark.parametrize(
+    ("number", "noun", "words"),
+    [
+        (1, "class", "1 class"),
+        (0, "class", "0 classes"),
+        (2000, "step", "2,000 steps"),
+        (2, "entry", "2 entries"),
+        (3, "array", "3 arrays"),
+    ],
+)
+def test_what_is_counted_is_in_the_plural_unless_it_is_one(number: int, noun: str, words: str) -> None:
+    assert counted(number, noun) == words

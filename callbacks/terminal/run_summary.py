@@ -7,6 +7,7 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelSummary
 
 from memup_lightning.callbacks.report.tables import print_rows
+from memup_lightning.exceptions import counted
 from memup_lightning.modules import BaseTask
 from memup_lightning.runs.parts import run_data
 
@@ -34,7 +35,7 @@ class RunSummary(ModelSummary):
 
 def _device(trainer: Trainer, module: LightningModule) -> str:
     device = module.device
-    threads = f"{torch.get_num_threads()} thread{'s' * (torch.get_num_threads() > 1)}"
+    threads = f"{counted(torch.get_num_threads(), 'thread')}"
     name = f"CPU, {threads}" if device.type == "cpu" else f"{device}"
     if device.type == "cuda":
         name = f"{torch.cuda.get_device_name(device)} ({device})"

@@ -20,7 +20,7 @@ from memup_lightning.data.subset import spread_share
 from memup_lightning.data.targets import DEFAULT_ARGUMENTS, Proportional, Selector, TargetTable
 from memup_lightning.datamodules.recorded.splits import SPLITS, RecordedSplit, RecordedSplits
 from memup_lightning.distributed import share_of_lanes
-from memup_lightning.exceptions import MemUPError, check_counts
+from memup_lightning.exceptions import MemUPError, check_counts, counted
 from memup_lightning.protocols import ChunkLearner
 from memup_lightning.runs.parts import parts
 from memup_lightning.typing import IntArray, Split
@@ -218,8 +218,8 @@ class EpisodeDataModule(RecordedSplits):
         shortest = int(lengths.argmin())
         if self._selector_given and self._needs_targets() and self.selector.num_targets > lengths[shortest]:
             raise MemUPError(
-                f"num_targets={self.selector.num_targets}, but episode {shortest} has only {lengths[shortest]} steps; "
-                f"ask for at most {lengths[shortest]} targets or drop shorter episodes"
+                f"num_targets={self.selector.num_targets}, but episode {shortest} has "
+                f"{counted(lengths[shortest], 'step')}; ask for at most as many targets, or drop shorter episodes"
             )
 
     def describe(self) -> dict[str, str]:
@@ -229,7 +229,7 @@ class EpisodeDataModule(RecordedSplits):
         steps = f"{shortest} steps" if shortest == longest else f"{shortest} to {longest} steps"
         rows = super().describe()
         rows["data"] += ": " + ", ".join([f"{len(train):,} training episodes of {steps}", *others])
-        rows["gradients cross"] = f"{self.chunk_length:,} steps (r), in {self.lanes:,} lanes"
+        rows["gradients cross"] = f"{counted(self.chunk_length, 'step')} (r), in {counted(self.lanes, 'lane')}"
         if self._needs_targets():
             name, most = type(self.selector).__name__, self.selector.num_targets
             rows["targets"] = f"at most {most} of the later steps of an episode, by {name}"

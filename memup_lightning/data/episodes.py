@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from memup_lightning.exceptions import MemUPError
+from memup_lightning.exceptions import MemUPError, counted
 from memup_lightning.specs import FieldSpec as FieldSpec
 from memup_lightning.typing import Arrays, IntArray
 from memup_lightning.user_warnings import warn_user
@@ -112,7 +112,8 @@ class ArrayEpisodes(EpisodeSource):
         for name, array in self.arrays.items():
             if len(array) != self.offsets[-1]:
                 raise MemUPError(
-                    f"field {name!r} has {len(array)} steps, but the episode lengths add up to {self.offsets[-1]}"
+                    f"field {name!r} has {counted(len(array), 'step')}, but the episode lengths add up to "
+                    f"{self.offsets[-1]}"
                 )
             field = self.fields[name]
             if tuple(array.shape[1:]) != field.shape or array.dtype != np.dtype(field.dtype):

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import psutil
 
 from memup_lightning import rng
-from memup_lightning.exceptions import MemUPError
+from memup_lightning.exceptions import MemUPError, counted
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -77,7 +77,9 @@ def idx_images(folder: Path, part: Literal["train", "test"]) -> LabelledImages:
     images = read_idx(_find(folder, f"{_PREFIXES[part]}-images-idx3-ubyte"), 3)
     labels = read_idx(_find(folder, f"{_PREFIXES[part]}-labels-idx1-ubyte"), 1)
     if len(images) != len(labels):
-        raise MemUPError(f"{folder}: {len(images)} images but {len(labels)} labels in its {part} files")
+        raise MemUPError(
+            f"{folder}: {counted(len(images), 'image')} but {counted(len(labels), 'label')} in its {part} files"
+        )
     if len(labels) and labels.max() >= CLASSES:
         raise MemUPError(f"{folder}: class {labels.max()} in its {part} files; the classes must be 0 to {CLASSES - 1}")
     return LabelledImages(images, labels)

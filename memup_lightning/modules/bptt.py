@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from memup_lightning.chunk import Chunk
-from memup_lightning.exceptions import MemUPError, check_counts
+from memup_lightning.exceptions import MemUPError, check_counts, counted
 from memup_lightning.models.memory import State
 from memup_lightning.modules.memory_task import MemoryOptions
 from memup_lightning.modules.tbptt import TBPTT
@@ -53,7 +53,7 @@ class BPTT(TBPTT):
         longest = int(data.splits["train"].lengths.max())
         if data.chunk_length < longest:
             raise MemUPError(
-                f"BPTT goes back over whole episodes, and the longest has {longest} steps, but a chunk has "
+                f"BPTT goes back over whole episodes, and the longest has {counted(longest, 'step')}, but a chunk has "
                 f"{data.chunk_length}; set --data.chunk_length={longest}. An update then takes about "
                 f"{longest / data.chunk_length:.3g} times as long: fewer lanes make it shorter, --data.lanes=32 say"
             )

@@ -14,7 +14,7 @@ from memup_lightning.chunk import Chunk
 from memup_lightning.data.episodes import ArrayEpisodes, EpisodeSource
 from memup_lightning.data.streaming.samplers import SequentialSampler
 from memup_lightning.data.streaming.stream import ChunkStream
-from memup_lightning.exceptions import MemUPError
+from memup_lightning.exceptions import MemUPError, counted
 from memup_lightning.models.eval_mode import eval_mode
 from memup_lightning.specs import FieldSpec, TaskSpec
 from memup_lightning.typing import Arrays, FloatArray, State
@@ -219,8 +219,10 @@ def _check_source(task: TaskSpec, source: EpisodeSource) -> None:
         found = source.fields.get(name)
         wanted = (field.type, field.shape, field.classes, field.entries)
         if found is None or (found.type, found.shape, found.classes, found.entries) != wanted:
-            given = "missing" if found is None else f"{found.type} {list(found.shape)}, {found.classes} classes"
+            given = (
+                "missing" if found is None else f"{found.type} {list(found.shape)}, {counted(found.classes, 'class')}"
+            )
             raise MemUPError(
-                f"the memory reads {name}, {field.type} {list(field.shape)}, {field.classes} classes, which is {given} in "
-                "these episodes; give episodes of the task that it was trained on"
+                f"the memory reads {name}, {field.type} {list(field.shape)}, {counted(field.classes, 'class')}, which "
+                f"is {given} in these episodes; give episodes of the task that it was trained on"
             )

@@ -9,7 +9,7 @@ from typing import Any
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from memup_lightning.exceptions import MemUPError
+from memup_lightning.exceptions import MemUPError, counted
 
 Settings = dict[str, Any]
 _PROGRESS = ("base_lrs", "last_epoch", "_step_count", "_last_lr", "_is_initial", "_get_lr_called_within_step")
@@ -98,8 +98,8 @@ def _made_again(optimizer: Optimizer, scheduler: Any, make_scheduler: Callable[[
                 fresh.step()
         except ValueError as error:
             raise MemUPError(
-                f"the checkpoint was written after {steps:,} steps of the schedule, which lr_scheduler does not allow "
-                f"({error}); give it at least as many steps"
+                f"the checkpoint was written after {counted(steps, 'step')} of the schedule, which lr_scheduler does "
+                f"not allow ({error}); give it at least as many steps"
             ) from error
     return fresh
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from memup_lightning.chunk import Fields
-from memup_lightning.exceptions import MemUPError
+from memup_lightning.exceptions import MemUPError, counted
 from memup_lightning.models.memory import State
 from memup_lightning.modules.loading import load_module
 from memup_lightning.rl.algorithms.actor_critic import ActorCritic
@@ -153,7 +153,7 @@ class Agent:
             raise MemUPError(
                 f"the observation holds arrays of shapes {given}; an agent in this state takes "
                 f"{ {name: list(shape) for name, shape in wanted.items()} }: the fields it was trained on, of "
-                f"{len(first)} environments (initial_state(envs) sets how many)"
+                f"{counted(len(first), 'environment')} (initial_state(envs) sets how many)"
             )
         rewards = np.broadcast_to(np.atleast_1d(np.asarray(reward, np.float32)), len(first))
         check_finite({**selected, "reward": rewards})

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import CatMetric
 
+from memup_lightning.exceptions import counted
 from memup_lightning.runs.statistics import mean_interval, share_interval
 
 
@@ -49,7 +50,8 @@ class EpisodeMetrics(nn.Module):
         """Return one line for the screen."""
         means, intervals = self.means(), self.intervals()
         low, high = intervals["return"]
-        line = f"{len(self._values()[0])} episodes: return {means['return']:.2f}, 95% interval [{low:.2f}, {high:.2f}]"
+        episodes = counted(len(self._values()[0]), "episode")
+        line = f"{episodes}: return {means['return']:.2f}, 95% interval [{low:.2f}, {high:.2f}]"
         if "success" in means:
             low, high = intervals["success"]
             line += f"; success {means['success']:.3f} [{low:.3f}, {high:.3f}]"

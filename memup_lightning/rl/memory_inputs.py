@@ -12,7 +12,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from memup_lightning.chunk import Fields
-from memup_lightning.exceptions import MemUPError
+from memup_lightning.exceptions import MemUPError, counted
 from memup_lightning.models.memory.base import needs_reset
 from memup_lightning.rl.spaces import Leaves, space_starts
 from memup_lightning.specs import FieldSpec, TaskSpec
@@ -78,8 +78,8 @@ def check_lags(task: TaskSpec) -> None:
     for name, lag in task.inputs.items():
         if lag != (0 if name.partition(".")[0] == "observation" else 1):
             raise MemUPError(
-                f"the input {name!r} is read with a lag of {lag} steps; an agent reads the observation of the same step, "
-                "and action and reward of the previous one"
+                f"the input {name!r} is read with a lag of {counted(lag, 'step')}; an agent reads the observation of "
+                "the same step, and action and reward of the previous one"
             )
 
 

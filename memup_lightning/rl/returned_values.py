@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 import gymnasium
 
+from memup_lightning.exceptions import counted
+
 Call = Literal["reset", "step"]
 _RETURNS: dict[Call, str] = {
     "reset": "(observation, info)",
@@ -34,7 +36,7 @@ def wrong_return(call: Call, result: Any) -> str | None:
     returns = f"{call}() must return {_RETURNS[call]}"
     if call == "step" and isinstance(result, tuple):
         old = len(result) == 4
-        found = f"{_OLD[call]}, as in Gym before 0.26" if old else f"{len(result)} values"
+        found = f"{_OLD[call]}, as in Gym before 0.26" if old else counted(len(result), "value")
         if len(result) == _LENGTHS[call]:
             return f"returned a {type(result[-1]).__name__} as info; {returns}, with a dictionary as info"
         split = ": say terminated or truncated in place of done" if old else ""

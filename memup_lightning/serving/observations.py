@@ -18,7 +18,7 @@ from memup_lightning.data.array_files.column_checks import SINCE_PREVIOUS
 from memup_lightning.data.array_files.encoding import MISSING, X, text_fields
 from memup_lightning.data.array_files.layout import Array, Missing
 from memup_lightning.data.episodes import MAX_MAGNITUDE
-from memup_lightning.exceptions import MemUPError
+from memup_lightning.exceptions import MemUPError, counted
 from memup_lightning.serving.row_values import is_missing, read_numbers
 from memup_lightning.specs import FieldSpec
 from memup_lightning.typing import Arrays
@@ -182,7 +182,8 @@ class RowReader:
                 width = group.components.stop - group.components.start
                 if part.shape[1] != width or len(part) != len(parts[0]):
                     raise MemUPError(
-                        f"{group.name!r} holds {list(part.shape)} numbers; give {width} for each of {len(parts[0])} streams"
+                        f"{group.name!r} holds {list(part.shape)} numbers; give {width} for each of "
+                        f"{counted(len(parts[0]), 'stream')}"
                     )
             for place, number in enumerate(self._times):
                 seconds = parts[number][:, 0]

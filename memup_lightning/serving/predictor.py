@@ -19,7 +19,7 @@ from memup_lightning.data.array_files.tables.in_memory import TABLE, episode_len
 from memup_lightning.data.episodes import OUTCOME, ArrayEpisodes, EpisodeSource
 from memup_lightning.data.streaming.samplers import SequentialSampler
 from memup_lightning.data.streaming.stream import ChunkStream
-from memup_lightning.exceptions import MemUPError
+from memup_lightning.exceptions import MemUPError, counted
 from memup_lightning.modules.evaluation.memory import INTERVAL
 from memup_lightning.modules.loading import load_module
 from memup_lightning.modules.memory_task import MemoryTask
@@ -246,7 +246,7 @@ class Predictor:
             shape = arrays[name].shape
             if shape[leading:] != field.shape or int(np.prod(shape[:leading])) != steps:
                 raise MemUPError(
-                    f"{name!r} has shape {list(shape)}; give {list(field.shape)} for each of {steps} steps"
+                    f"{name!r} has shape {list(shape)}; give {list(field.shape)} for each of {counted(steps, 'step')}"
                 )
             arrays[name] = arrays[name].reshape(steps, *field.shape).astype(field.dtype)
         return arrays, UserEpisodes(None, np.zeros(0), lengths, {})

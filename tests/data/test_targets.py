@@ -159,7 +159,7 @@ def test_a_million_episodes_of_a_few_candidates_take_less_than_200_megabytes() -
 
 def test_more_targets_than_an_episode_has_steps_are_refused_with_both_numbers() -> None:
     data = CopyDataModule(length=3, copied=1, num_train=2, num_val=2, selector=TopK(6))
-    with pytest.raises(MemUPError, match=r"num_targets=6.*episode 0 has only 5 steps"):
+    with pytest.raises(MemUPError, match=r"num_targets=6.*episode 0 has 5 steps"):
         data.setup("fit")
     CopyDataModule(length=3, copied=1, num_train=2, num_val=2, selector=TopK(5)).setup("fit")
 

@@ -174,7 +174,7 @@ def test_missing_numbers_are_the_mean_of_the_training_episodes_and_masked(gap: f
     assert steps(data)["missing"][:, 0].tolist() == [0, 1, 0, 0, 0, 0]
     assert steps(data, "test")["x"][:, 0] == pytest.approx([2.2, 8, 2.2, 8, 8, 8])
     assert steps(data, "test")["missing"][:, 0].tolist() == [1, 0, 1, 0, 0, 0]
-    assert any("'b' is missing at 1 steps, but at none of the training episodes" in x for x in found)
+    assert any("'b' is missing at 1 step, but at none of the training episodes" in x for x in found)
 
 
 def test_missing_numbers_may_be_the_previous_one_of_their_episode(tmp_path: Path) -> None:

@@ -132,12 +132,12 @@ def test_rows_that_are_there_twice_are_said(tmp_path: Path) -> None:
     once = {"machine": EPISODE, "at": TIMES, "a": a, "mode": mode, "y": [0.5] * 6}
     twice = folder(tmp_path / "twice", once, once)
     found = said(lambda: module(twice, time="at", missing="mask").task)
-    assert any("6 rows repeat the row before them, time ('at') and all" in x for x in found)
+    assert any("6 rows with all that is in the row before, time ('at') included" in x for x in found)
     assert any(
-        "6 rows repeat" in x for x in said(lambda: module(twice, time="at", x=["a", "mode"], missing="mask").task)
+        "6 rows with all" in x for x in said(lambda: module(twice, time="at", x=["a", "mode"], missing="mask").task)
     )
     other = folder(tmp_path / "other", once, once | {"a": [x + 1 for x in a[:1]] + [0.0] * 5})
-    assert not any("repeat" in x for x in said(lambda: module(other, time="at", missing="mask").task))
+    assert not any("in the row before" in x for x in said(lambda: module(other, time="at", missing="mask").task))
 
 
 def test_a_column_that_is_nearly_always_empty_is_pointed_out(tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_it_is_said_where_outcomes_are_and_how_many_episodes_have_the_rarest(
     columns = {"machine": np.repeat([0, 1, 2], 30), "a": [1.5] * 90, "fault": list(fault)}
     with caplog.at_level("INFO"):
         _ = module(folder(tmp_path / "logs", columns), y="fault").task
-    said = "y: fault (2 classes, at 50 of 90 rows, in 2 of the episodes; the rarest, 1, at 2 rows of 1 episodes)"
+    said = "y: fault (2 classes, at 50 of 90 rows, in 2 of the episodes; the rarest, 1, at 2 rows of 1 episode)"
     assert any(said in record.getMessage() for record in caplog.records)
 
 

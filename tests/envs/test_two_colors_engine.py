@@ -141,7 +141,7 @@ def test_the_collector_leaves_out_the_episode_of_an_engine_that_died() -> None:
             break_engine(env.envs[0], signal.SIGKILL)  # type: ignore[arg-type]
         return action_space.sample()
 
-    with pytest.warns(UserWarning, match="1 episodes were discarded"):
+    with pytest.warns(UserWarning, match="discarded 1 episode, and"):
         found = list(collect(env, policy, 4, seed=0))
     env.close()
     assert [len(e.arrays["reward"]) for e in found] == [len(e.arrays["reward"]) for e in whole] == [20] * 4

@@ -8,6 +8,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from memup_lightning.callbacks.plots.style import GREY, METHODS, POINT, SKY, WIDTH, plot_style
 from memup_lightning.callbacks.verdict.measuring.measurements import Measurements
+from memup_lightning.exceptions import counted
 
 
 def gain_curve(run: Measurements) -> Figure:
@@ -29,7 +30,7 @@ def gain_curve(run: Measurements) -> Figure:
             x = np.array([_place(point.distance) for point in split.curve])
             mean, low, high = np.array([point.gain for point in split.curve]).T
             axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
-            name = f"{label} ({split.episodes} episodes)" if split.episodes else label
+            name = f"{label} ({counted(split.episodes, 'episode')})" if split.episodes else label
             axes.plot(x, mean, color=colour, linestyle=line, label=name, **POINT)
             longest = max(longest, split.curve[-1].distance)
         if run.outcome == "class" and run.val is not None:

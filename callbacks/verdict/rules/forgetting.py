@@ -12,7 +12,8 @@ from memup_lightning.callbacks.verdict.measuring.measurements import (
 from memup_lightning.callbacks.verdict.rules.finding import Finding
 from memup_lightning.callbacks.verdict.rules.gain_rules import EXPLAINED
 from memup_lightning.callbacks.verdict.rules.longer import may_learn_more, train_longer
-from memup_lightning.callbacks.verdict.rules.words import amount, more_episodes, steps
+from memup_lightning.callbacks.verdict.rules.words import amount, more_episodes
+from memup_lightning.exceptions import counted
 
 _ERRORS = 3.0  # standard errors by which a state knows more than a later one: the best of several distances is compared
 _KEPT = 1000  # steps for which some cells of a fresh LSTM keep an input already
@@ -28,9 +29,9 @@ def forgetting(run: Measurements) -> Finding | None:
         best = max(points, key=lambda point: point.change.mean)
         return Finding(
             "forgetting",
-            f"The memory forgets: in {best.episodes:,} validation episodes the state {steps(best.distance)} before an "
-            f"outcome explains {amount(best.gain.mean)} bits of it, and the state at the outcome {amount(best.at_once)}; "
-            "in training episodes it is so too.",
+            f"The memory forgets: in {counted(best.episodes, 'validation episode')} the state "
+            f"{counted(best.distance, 'step')} before an outcome explains {amount(best.gain.mean)} bits of it, and "
+            f"the state at the outcome {amount(best.at_once)}; in training episodes it is so too.",
             _advice(run, best.distance),
             {
                 "distance": best.distance,
@@ -45,9 +46,9 @@ def forgetting(run: Measurements) -> Finding | None:
         return None
     return Finding(
         "forgetting",
-        f"In {run.val.episodes:,} validation episodes {amount(early.gain.mean)} bits of outcomes at about step "
-        f"{early.step:,} are explained, and {amount(late.gain.mean)} of those at about step {late.step:,}; in training "
-        "episodes it is so too. The memory does not keep what it knows, or not all that is needed there.",
+        f"In {counted(run.val.episodes, 'validation episode')} {amount(early.gain.mean)} bits of outcomes at about "
+        f"step {early.step:,} are explained, and {amount(late.gain.mean)} of those at about step {late.step:,}; in "
+        "training episodes it is so too. The memory does not keep what it knows, or not all that is needed there.",
         _advice(run, late.step),
         {"early": early.step, "late": late.step, "early_gain": early.gain.mean, "late_gain": late.gain.mean},
     )

@@ -23,6 +23,7 @@ from memup_lightning.callbacks.verdict.rules.rest import rest
 from memup_lightning.callbacks.verdict.rules.words import amount, how_much, measured_at, numbers_of, percent, spread_of
 from memup_lightning.callbacks.verdict.rules.worse_than_local import worse_than_local
 from memup_lightning.data.outcome_checks import OTHER_OUTCOMES
+from memup_lightning.exceptions import counted
 
 _DIVERGED_BITS = 1e4
 _MIN_RECALL = 0.5
@@ -56,8 +57,8 @@ def _no_targets(run: Measurements) -> Finding | None:
         return None
     return Finding(
         "no_targets",
-        f"The run ended after {run.updates:,} updates, before the first targets were selected: the memory has learned "
-        "nothing yet.",
+        f"The run ended after {counted(run.updates, 'update')}, before the first targets were selected: the memory "
+        "has learned nothing yet.",
         f"train longer: --ckpt_path last --trainer.max_steps={max(5000, 4 * run.updates)}",
         {"updates": run.updates},
     )

@@ -8,7 +8,7 @@ from memup_lightning.callbacks.verdict.measuring.measurements import MIN_EPISODE
 from memup_lightning.callbacks.verdict.rules.finding import Finding
 from memup_lightning.callbacks.verdict.rules.forgetting import forgetting
 from memup_lightning.callbacks.verdict.rules.gain_rules import is_of_memory, worse_than_constant
-from memup_lightning.callbacks.verdict.rules.words import steps
+from memup_lightning.exceptions import counted
 
 
 def reach(run: Measurements) -> Finding | None:
@@ -28,12 +28,12 @@ def reach(run: Measurements) -> Finding | None:
             furthest, lost, last = near, lower, end
     if furthest == 0 and lost is None:
         return None
-    where = f"{steps(furthest)} before the outcomes" if furthest else "at the outcomes' own step"
+    where = f"{counted(furthest, 'step')} before the outcomes" if furthest else "at the outcomes' own step"
     if lost is not None:
         sentence = (
-            f"At least half of the gain is there {where}, but not {steps(lost)} before: until then the inputs do not give "
-            "the outcomes away, or the memory did not keep what does, or the local context does not show which of several "
-            "such steps it is."
+            f"At least half of the gain is there {where}, but not {counted(lost, 'step')} before: until then the "
+            "inputs do not give the outcomes away, or the memory did not keep what does, or the local context does "
+            "not show which of several such steps it is."
         )
     elif furthest == last:
         sentence = f"At least half of the gain is there {where} already, as far back as was measured."

@@ -6,6 +6,7 @@ from typing import Any
 
 from memup_lightning.callbacks.verdict.measuring.estimate import Estimate
 from memup_lightning.callbacks.verdict.measuring.measurements import Measurements, SplitMeasurement
+from memup_lightning.exceptions import counted
 
 _OUTLIERS = 0.05  # share of what is uncertain that sure and wrong predictions cost, from which on it is said
 
@@ -39,8 +40,7 @@ def measured_at(run: Measurements, split: SplitMeasurement) -> str:
         return ", by the validation"
     number = split.curve[0].steps
     what = "target" if run.steps == "targets" and run.needs_targets else "step"
-    plural = "s" * (number != 1), "s" * (split.episodes != 1)
-    return f" at {number:,} {what}{plural[0]} of {split.episodes:,} validation episode{plural[1]}"
+    return f" at {counted(number, what)} of {counted(split.episodes, 'validation episode')}"
 
 
 def _interval(estimate: Estimate) -> str:
@@ -79,8 +79,3 @@ def rounded_up(number: int) -> int:
     """Round up to two digits that are not 0, as 397 to 400."""
     unit: int = 10 ** max(0, len(str(number)) - 2)
     return -(-number // unit) * unit
-
-
-def steps(number: int) -> str:
-    """Format a number of steps."""
-    return "1 step" if number == 1 else f"{number:,} steps"

@@ -13,7 +13,7 @@ from memup_lightning.data.array_files.layout import Array, Missing, TextColumn, 
 from memup_lightning.data.array_files.spellings import spelling_notes
 from memup_lightning.data.array_files.text_values import hold_times, words_among_numbers, written_number
 from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, OUTCOME
-from memup_lightning.exceptions import MemUPError
+from memup_lightning.exceptions import MemUPError, counted
 from memup_lightning.specs import FieldSpec
 from memup_lightning.typing import Arrays, BoolArray, IntArray
 
@@ -204,8 +204,8 @@ def _fill(
             mask[:, masked.index(name)] = missing
         else:
             yield (
-                f"{name!r} is missing at {missing.sum()} steps, but at none of the "
-                "training episodes: the model has not learned what that means"
+                f"{name!r} is missing at {counted(missing.sum(), 'step')}, but at none of the training episodes: the "
+                "model has not learned what that means"
             )
         if how == "previous":
             column[:] = column[_last_known(missing, user.lengths)]

@@ -16,7 +16,7 @@ import numpy as np
 from memup_lightning.data.array_files.columns import allocate, check_numeric, convert_type, finish, put, put_flag
 from memup_lightning.data.array_files.layout import Array, Columns, Layout, UserEpisodes
 from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, check_lengths
-from memup_lightning.exceptions import MemUPError, no_such_name
+from memup_lightning.exceptions import MemUPError, counted, no_such_name
 from memup_lightning.specs import FieldType
 from memup_lightning.typing import IntArray
 
@@ -80,8 +80,8 @@ def _check_directory(path: Path, archive: zipfile.ZipFile) -> None:
     (count,) = struct.unpack_from("<H", end, end.rindex(b"PK\x05\x06") + 10)
     if count not in (len(archive.infolist()), _ZIP64_COUNT):
         raise MemUPError(
-            f"{path} says that it holds {count} arrays, but {len(archive.infolist())} are there: the file is damaged; "
-            "write it again"
+            f"{path} says that it holds {counted(count, 'array')}, but {len(archive.infolist())} are there: the file "
+            "is damaged; write it again"
         )
 
 
@@ -166,8 +166,8 @@ class _Member:
         """Read ``has_outcome`` or ``eval_mask``."""
         if len(self.shape) != leading or math.prod(self.shape) != layout.rows:
             raise MemUPError(
-                f"{self.path}: {self.name!r} has shape {list(self.shape)}, but the episodes have {layout.rows} steps "
-                "together; give one value for each step"
+                f"{self.path}: {self.name!r} has shape {list(self.shape)}, but the episodes have "
+                f"{counted(layout.rows, 'step')} together; give one value for each step"
             )
         out = np.zeros(layout.rows, np.bool_)
         for begin, values in self.blocks(leading):
@@ -205,8 +205,8 @@ def _join(members: list[_Member], layout: Layout, leading: int, type: FieldType,
             )
             raise MemUPError(
                 f"{member.path}: {member.name!r} has shape {list(member.shape)}, that is "
-                f"{'too few dimensions' if rows is None else f'{rows} steps'}, but the episodes have {layout.rows} together"
-                f"{advice}"
+                f"{'too few dimensions' if rows is None else counted(rows, 'step')}, but the episodes have "
+                f"{layout.rows} together{advice}"
             )
     shapes = [member.shape[leading:] for member in members]
     widths = [math.prod(shape) for shape in shapes]
@@ -234,8 +234,8 @@ def _outcome(
     rows = member.rows(layout, leading)
     if rows not in (layout.rows, len(layout.lengths)):
         raise MemUPError(
-            f"{member.path}: {member.name!r} has {rows or 'no'} entries; give one for each of the {layout.rows} steps, or "
-            f"one for each of the {len(layout.lengths)} episodes"
+            f"{member.path}: {member.name!r} has {counted(rows, 'entry') if rows else 'no entries'}; give one for "
+            f"each of the {layout.rows} steps, or one for each of the {len(layout.lengths)} episodes"
         )
     y_layout = Layout(layout.source, layout.lengths, one_an_episode)
     out = allocate(layout.source, (y_layout.rows, *member.shape[leading:]), convert_type(member.dtype, type)[0])

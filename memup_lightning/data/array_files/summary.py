@@ -6,6 +6,7 @@ import numpy as np
 
 from memup_lightning.data.array_files.encoding import MISSING, X, text_fields
 from memup_lightning.data.array_files.layout import UserEpisodes
+from memup_lightning.exceptions import counted
 from memup_lightning.specs import FieldSpec, TaskSpec
 
 _SHOWN = 5  # classes of a column
@@ -22,10 +23,10 @@ def summarize(train: UserEpisodes, task: TaskSpec, episode: str, y: str) -> str:
     """
     if not train.columns:
         shortest, longest = int(train.lengths.min()), int(train.lengths.max())
-        steps = str(shortest) if shortest == longest else f"{shortest} to {longest}"
+        steps = counted(shortest, "step") if shortest == longest else f"{shortest:,} to {longest:,} steps"
         return (
-            f"{len(train.lengths)} episodes of {steps} steps; x: {task.fields[X]} a step; y: {task.outcome}, at "
-            f"{train.num_outcomes} of {len(train.y)} steps"
+            f"{counted(len(train.lengths), 'episode')} of {steps}; x: {task.fields[X]} a step; y: {task.outcome}, at "
+            f"{train.num_outcomes:,} of {counted(len(train.y), 'step')}"
         )
     outcome = _classes(task.outcome) if task.outcome.type == "token" else "numbers"
     numbers = [*(task.fields[X].names if X in task.fields else ())]
@@ -35,7 +36,7 @@ def summarize(train: UserEpisodes, task: TaskSpec, episode: str, y: str) -> str:
     if MISSING in task.fields:
         texts.append(f"where {', '.join(task.fields[MISSING].names)} is missing")
     x = ", ".join([*numbers, *texts])
-    return f"{len(train.lengths)} episodes by {episode!r}; x: {x}; y: {y} ({outcome}{_where(train)})"
+    return f"{counted(len(train.lengths), 'episode')} by {episode!r}; x: {x}; y: {y} ({outcome}{_where(train)})"
 
 
 def _where(train: UserEpisodes) -> str:
@@ -46,19 +47,21 @@ def _where(train: UserEpisodes) -> str:
     said = ""
     if count < rows:
         number = len(np.unique(episode[exists]))
-        said = f", at {count:,} of {rows:,} rows" + f", in {number:,} of the episodes" * (number < len(train.lengths))
+        said = f", at {count:,} of {counted(rows, 'row')}" + f", in {number:,} of the episodes" * (
+            number < len(train.lengths)
+        )
     if train.y.dtype == np.int64 and train.y.ndim == 1 and count:
         found, counts = np.unique(train.outcomes, return_counts=True)
         least = int(counts.argmin())
         if len(found) > 1 and counts[least] < _RARE * count:
             name = repr(train.y_names[found[least]]) if train.y_names else str(found[least])
             number = len(np.unique(episode[exists & (train.y == found[least])]))
-            said += f"; the rarest, {name}, at {counts[least]:,} rows of {number:,} episodes"
+            said += f"; the rarest, {name}, at {counted(counts[least], 'row')} of {counted(number, 'episode')}"
     return said
 
 
 def _classes(field: FieldSpec) -> str:
     if not field.names:
-        return f"{field.classes} classes"
+        return counted(field.classes, "class")
     shown = ", ".join(field.names[:_SHOWN]) + (", ..." if len(field.names) > _SHOWN else "")
-    return f"{len(field.names)} classes: {shown}"
+    return f"{counted(len(field.names), 'class')}: {shown}"

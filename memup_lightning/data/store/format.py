@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME
-from memup_lightning.exceptions import MemUPError
+from memup_lightning.exceptions import MemUPError, counted
 from memup_lightning.files import atomic_write
 from memup_lightning.rng import hash64
 from memup_lightning.specs import FieldSpec
@@ -138,7 +138,7 @@ def read_index(path: Path, fields: Mapping[str, FieldSpec], first: int | None = 
     records = records[: written[-1] + 1 if written.size else 0]
     if first is not None:
         if not 0 <= first <= len(records):
-            raise MemUPError(f"{path} holds {len(records)} episodes, cannot open the first {first}")
+            raise MemUPError(f"{path} holds {counted(len(records), 'episode')}, cannot open the first {first}")
         records = records[:first]
     bad = np.flatnonzero(records[:, -1] != hash64(np.arange(len(records)), *records[:, :-1].T))
     if bad.size:
@@ -162,8 +162,8 @@ def read_index(path: Path, fields: Mapping[str, FieldSpec], first: int | None = 
         whole = int(np.searchsorted(ends, found // field.step_bytes, side="right"))
         if whole < len(records):
             raise MemUPError(
-                f"{field_file} has {found} bytes, but {len(records)} episodes need {ends[-1] * field.step_bytes}: it "
-                f"is truncated; EpisodeStore(path, first={whole}) opens the episodes that are whole in it, to be "
-                f"copied to a new store"
+                f"{field_file} has {found} bytes, but {counted(len(records), 'episode')} need "
+                f"{ends[-1] * field.step_bytes}: it is truncated; EpisodeStore(path, first={whole}) opens the "
+                "episodes that are whole in it, to be copied to a new store"
             )
     return records

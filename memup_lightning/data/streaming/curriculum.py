@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from memup_lightning.data.streaming.samplers import LaneSampler, Positions, ShuffledLaneSampler, Visits
-from memup_lightning.exceptions import MemUPError
+from memup_lightning.exceptions import MemUPError, counted
 from memup_lightning.typing import IntArray
 
 
@@ -48,8 +48,8 @@ class CurriculumSampler(LaneSampler):
             )
         if stages and limits[1] < lengths.min():
             raise MemUPError(
-                f"curriculum={dict(stages)} plays episodes of at most {limits[1]} steps at first, but the shortest has "
-                f"{lengths.min()}; give at least as many"
+                f"curriculum={dict(stages)} plays episodes of at most {counted(limits[1], 'step')} at first, but the "
+                f"shortest has {lengths.min()}; give at least as many"
             )
         self._begins = ends
         self._admitted = [*(np.flatnonzero(lengths <= limit) for limit in limits[1:]), np.arange(len(lengths))]

@@ -20,7 +20,7 @@ from memup_lightning.data.targets.candidates import Candidates, SuffixMaxima
 from memup_lightning.data.targets.explainable import ClusterCandidates, ClusterMaxima
 from memup_lightning.data.targets.scores import check_scores
 from memup_lightning.data.targets.selectors import Scorable, Selector
-from memup_lightning.exceptions import MemUPError, user_code
+from memup_lightning.exceptions import MemUPError, counted, user_code
 from memup_lightning.typing import FloatArray, IntArray
 from memup_lightning.user_warnings import warn_user
 
@@ -62,8 +62,8 @@ class TargetTable:
         self.num_refreshes += 1
         if self.selects_nothing():
             warn_user(
-                f"{type(self.selector).__name__} selected no step of {int(self.scored.sum())} episodes, so a memory has no "
-                "targets to learn from; a score of -inf marks a step that must not be chosen"
+                f"{type(self.selector).__name__} selected no step of {counted(int(self.scored.sum()), 'episode')}, so "
+                "a memory has no targets to learn from; a score of -inf marks a step that must not be chosen"
             )
 
     def selects_nothing(self) -> bool:

@@ -12,7 +12,7 @@ from gymnasium.vector.utils import batch_space
 
 from memup_lightning.envs.tmaze.env import tmaze_spaces
 from memup_lightning.envs.tmaze.rules import TMazeRules
-from memup_lightning.exceptions import MemUPError
+from memup_lightning.exceptions import MemUPError, counted
 from memup_lightning.rng import hash64
 from memup_lightning.typing import BoolArray, FloatArray, IntArray
 
@@ -80,7 +80,9 @@ class TMazeVectorEnv(VectorEnv[FloatArray, IntArray, npt.NDArray[Any]]):
             raise MemUPError("the mazes are not begun; call reset() before step()")
         actions = np.asarray(actions)
         if actions.shape != (self.num_envs,) or ((actions != 0) & (actions != 1)).any():
-            raise MemUPError(f"actions must be {self.num_envs} numbers, each 0 (left) or 1 (right), got {actions}")
+            raise MemUPError(
+                f"actions must be {counted(self.num_envs, 'number')}, 0 (left) or 1 (right) each, got {actions}"
+            )
         # Under NEXT_STEP a finished maze is one step past its junction: this call gives no reward and resets it.
         begin = self._steps == self._layout.length
         reward = self.rules.reward(self._layout, self._steps, actions)

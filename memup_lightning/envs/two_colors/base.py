@@ -34,7 +34,7 @@ from memup_lightning.envs.two_colors.engine import Engine, EngineFailure, vizdoo
 from memup_lightning.envs.two_colors.rules import ACTIONS, BUTTONS, Rules
 from memup_lightning.envs.two_colors.scenario.build import scenario
 from memup_lightning.envs.two_colors.view import Frame, View
-from memup_lightning.exceptions import MemUPError, check_counts
+from memup_lightning.exceptions import MemUPError, check_counts, counted
 
 MAX_FAILURES = 3
 """Engines that may fail one after another on the same episode."""
@@ -251,8 +251,8 @@ class DoomEnv(gymnasium.Env[Frame, np.int64], ABC):
         )
         if self._consecutive_failures >= MAX_FAILURES:
             raise MemUPError(
-                f"ViZDoom's engine failed {self._consecutive_failures} times in turn on the episode of seed "
-                f"{self._episode_seed} ({error}); is there enough memory, and room in /dev/shm?"
+                f"ViZDoom's engine failed {counted(self._consecutive_failures, 'time')} in turn on the episode of "
+                f"seed {self._episode_seed} ({error}); is there enough memory, and room in /dev/shm?"
             ) from error
 
 

@@ -21,7 +21,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from memup_lightning.envs.two_colors.base import DoomEnv
 from memup_lightning.envs.two_colors.env import TwoColorsDelayEnv, TwoColorsEnv
 from memup_lightning.envs.two_colors.view import Frame
-from memup_lightning.exceptions import MemUPError, check_counts
+from memup_lightning.exceptions import MemUPError, check_counts, counted
 
 Info = dict[str, Any]
 Step = tuple[Frame, npt.NDArray[np.float64], npt.NDArray[np.bool_], npt.NDArray[np.bool_], Info]
@@ -76,7 +76,10 @@ class DoomVectorEnv(SyncVectorEnv):
         else:
             seeds = list(seed)
         if len(seeds) != self.num_envs:
-            raise MemUPError(f"got {len(seeds)} seeds for {self.num_envs} environments; give one for all, or one each")
+            raise MemUPError(
+                f"got {counted(len(seeds), 'seed')} for {counted(self.num_envs, 'environment')}; give one for all, or "
+                "one each"
+            )
         options = dict(options or {})
         mask = np.asarray(options.pop("reset_mask", np.ones(self.num_envs, np.bool_)))
         if mask.shape != (self.num_envs,) or mask.dtype != np.bool_ or not mask.any():
@@ -103,7 +106,9 @@ class DoomVectorEnv(SyncVectorEnv):
         """
         chosen = np.asarray(actions)
         if chosen.shape != (self.num_envs,):
-            raise MemUPError(f"actions of shape {chosen.shape} for {self.num_envs} environments; give one each")
+            raise MemUPError(
+                f"actions of shape {chosen.shape} for {counted(self.num_envs, 'environment')}; give one each"
+            )
         self._final = [None] * self.num_envs
         self._workers.run(lambda n: self._play(n, chosen[n]))
         infos = self._infos(self._last_infos)

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
+from memup_lightning.exceptions import counted
 from memup_lightning.specs import FieldSpec
 
 _AT_ONCE = 1 << 24  # numbers: 64 MB
@@ -111,5 +112,5 @@ class Outcome(nn.Module, ABC):
 def describe(field: FieldSpec) -> str:
     """Describe an outcome field in an error message."""
     if field.type == "token":
-        return f"one of {field.classes} classes"
+        return f"one of {counted(field.classes, 'class')}"
     return f"a {field.type} of shape {list(field.shape)}" if field.shape else "a number"

@@ -15,7 +15,7 @@ from memup_lightning import rng
 from memup_lightning.chunk import Chunk
 from memup_lightning.data.streaming.value_sample import locate_steps
 from memup_lightning.distributed import all_gather_object, share_of_episodes
-from memup_lightning.exceptions import MemUPError, check_counts
+from memup_lightning.exceptions import MemUPError, check_counts, counted
 from memup_lightning.models.eval_mode import eval_mode
 from memup_lightning.models.wide_float import wide_float
 from memup_lightning.modules.states.snapshots import StateBatch, StateReplayBuffer, TopKStates
@@ -113,7 +113,7 @@ class Replay(Callback):
             )
         self._model, number = pl_module, chunk_source(trainer).lanes
         if stage == "fit" and not len(self.replaying(number)):
-            raise MemUPError(f"Replay share={self.share} of {number} lanes is no lane; raise share or lanes")
+            raise MemUPError(f"Replay share={self.share} of {counted(number, 'lane')} is no lane; raise share or lanes")
 
     def replaying(self, lanes: int) -> IntArray:
         """Return the numbers of the lanes that replay, among those of all ranks."""
@@ -131,8 +131,8 @@ class Replay(Callback):
             return
         if len(self._left) != (count := len(self.replaying(schedule.lanes))):
             raise MemUPError(
-                f"Replay share={self.share} of {schedule.lanes} lanes is {count}, but in the checkpoint {len(self._left)} "
-                "lanes replay; resume with the same share and lanes"
+                f"Replay share={self.share} of {counted(schedule.lanes, 'lane')} is {count}, but in the checkpoint "
+                f"{counted(len(self._left), 'lane')} replayed; resume with the same share and lanes"
             )
         schedule.override_lanes(self.replaying(schedule.lanes), self._episode, self._start)
 

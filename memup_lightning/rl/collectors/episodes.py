@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from memup_lightning.data.episodes import MAX_MAGNITUDE
 from memup_lightning.envs.policies import InformedPolicy, Policy
-from memup_lightning.exceptions import MemUPError, check_counts, user_code
+from memup_lightning.exceptions import MemUPError, check_counts, counted, user_code
 from memup_lightning.progress import progress_bar
 from memup_lightning.rl.collectors.env_driver import EnvDriver, episode_quota
 from memup_lightning.rl.spaces import Leaves, space_fields, space_leaves, space_parts
@@ -128,7 +128,7 @@ def collect(
             bar.update(0)
     bar.close()
     if discarded:
-        warn_user(f"{discarded} episodes were discarded by their environment, and others played instead")
+        warn_user(f"the environment discarded {counted(discarded, 'episode')}, and as many others were played instead")
     if len(shown) == 1 and episodes > 1 and not _shows_one_value(env):
         warn_user(
             f"all {episodes} episodes show the same observations; where they should differ, the environment must draw from "

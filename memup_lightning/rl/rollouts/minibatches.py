@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from memup_lightning.exceptions import MemUPError
+from memup_lightning.exceptions import MemUPError, counted
 from memup_lightning.models.memory import map_state
 
 
@@ -26,8 +26,8 @@ def iterate_minibatches(batch: dict[str, Any], epochs: int, num_minibatches: int
     rows = counts.nonzero().flatten()
     if len(rows) < num_minibatches:
         raise MemUPError(
-            f"num_minibatches={num_minibatches}: a rollout has only {len(rows)} rows (environments for a memory that "
-            "learns with the policy, else steps); give fewer, or more num_envs or num_steps"
+            f"num_minibatches={num_minibatches}: a rollout has only {counted(len(rows), 'row')} (environments for a "
+            "memory that learns with the policy, else steps); give fewer, or more num_envs or num_steps"
         )
     for _ in range(epochs):
         order = rows[torch.randperm(len(rows), device=rows.device)]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from memup_lightning.exceptions import counted
 from memup_lightning.serving.ranges.input_range import FAR, InputRange
 from memup_lightning.typing import Arrays, BoolArray, IntArray
 
@@ -80,7 +81,7 @@ def _find(known: InputRange, rows: Rows, name: str, number: int, column: _Column
         found = [rows.keys[episode] for episode in map(int, np.flatnonzero(of_episodes))]
         looked = "" if rows.every_episode else " that were looked at"
         yield (
-            f"in {len(found):,} of {len(rows.lengths):,} episodes{looked} ({rows.key_name} "
+            f"in {len(found):,} of {counted(len(rows.lengths), 'episode')}{looked} ({rows.key_name} "
             f"{', '.join(map(str, found[:_SHOWN]))}{', ...' * (len(found) > _SHOWN)}): its median there is "
             f"{np.median(column[inside]):.4g}, {usual}; is it in the same unit there?"
         )
@@ -88,7 +89,8 @@ def _find(known: InputRange, rows: Rows, name: str, number: int, column: _Column
     if rows.every_step and name in known.ranges and known.counts_once[name][number] and outside.any():
         furthest = column[outside][np.abs(column[outside] - center).argmax()]
         yield (
-            f"at {int(outside.sum()):,} of {len(column):,} steps: it is {furthest:.4g}, {usual}; is it a wrong reading?"
+            f"at {int(outside.sum()):,} of {counted(len(column), 'step')}: it is {furthest:.4g}, {usual}; is it a "
+            "wrong reading?"
         )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from memup_lightning.data.array_files.columns import allocate, check_numeric, convert_type, finish, put
 from memup_lightning.data.array_files.layout import Array, Columns, Layout, UserEpisodes
 from memup_lightning.data.episodes import HAS_OUTCOME, check_lengths
-from memup_lightning.exceptions import MemUPError
+from memup_lightning.exceptions import MemUPError, counted
 
 LENGTHS = "lengths"
 """Entry of a dictionary of arrays: steps of each episode."""
@@ -59,7 +59,8 @@ def read_arrays(arrays: Mapping[str, Any], columns: Columns) -> UserEpisodes:
         rows = math.prod(array.shape[:leading]) if array.ndim >= leading else -1
         if rows != layout.rows:
             raise MemUPError(
-                f"the arrays: {name!r} has shape {list(array.shape)}, but the episodes have {layout.rows} steps together"
+                f"the arrays: {name!r} has shape {list(array.shape)}, but the episodes have "
+                f"{counted(layout.rows, 'step')} together"
             )
         parts.append(array.reshape(rows, *array.shape[leading:]))
     x = parts[0] if len(parts) == 1 else np.concatenate([part.reshape(layout.rows, -1) for part in parts], 1)

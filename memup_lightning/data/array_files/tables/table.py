@@ -14,7 +14,7 @@ from memup_lightning.data.array_files.tables.episodes import find_episodes
 from memup_lightning.data.array_files.tables.files import TableColumns, column_content, readable
 from memup_lightning.data.array_files.tables.several_outcomes import JoinedColumns
 from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME
-from memup_lightning.exceptions import MemUPError, no_such_name
+from memup_lightning.exceptions import MemUPError, counted, no_such_name
 from memup_lightning.typing import BoolArray
 
 _FLAGS = (HAS_OUTCOME, EVAL_MASK)
@@ -58,8 +58,8 @@ def read_tables(source: str, open_tables: Callable[[], TableColumns], columns: C
         at = [name for name in dict.fromkeys((*x_names, *time)) if contents.get(name, "time") == "time"]
         if at and (number := _repeated_rows(reader, at, x, names, texts)):
             notes.append(
-                f"{number:,} rows repeat the row before them, time ({at[0]!r}) and all; if a file or an episode is there "
-                "twice, drop them (pandas: table.drop_duplicates())"
+                f"{counted(number, 'row')} with all that is in the row before, time ({at[0]!r}) included; if a file "
+                "or an episode is there twice, drop them (pandas: table.drop_duplicates())"
             )
         y, exists, y_names = _outcome(reader, y_name, columns, notes)
         flags = reader.flags([name for name in _FLAGS if name in tables.types]) if y_name is not None else {}
