@@ -32,7 +32,7 @@ from memup_lightning.serving.ranges.far_inputs import Rows, far_inputs
 from memup_lightning.serving.ranges.input_range import InputRange
 from memup_lightning.serving.ranges.range_watch import RangeWatch
 from memup_lightning.serving.reading import parse_reading, saved_reading, training_range
-from memup_lightning.serving.state import StreamState
+from memup_lightning.serving.state import StreamState, check_state
 from memup_lightning.serving.step_network import StepNetwork
 from memup_lightning.typing import Arrays
 from memup_lightning.user_warnings import warn_user
@@ -138,8 +138,9 @@ class Predictor:
             The prediction, and the state for the next step.
 
         Raises:
-            MemUPError: a column that is not there, a value that is no number, another number of streams.
+            MemUPError: a column that is not there, a value that is no number, another number of streams, no state.
         """
+        check_state(state)
         if is_first is not None:
             begins = torch.as_tensor(np.atleast_1d(is_first), device=self.model.device)
             if begins.any():

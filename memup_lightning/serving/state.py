@@ -6,6 +6,7 @@ import io
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +17,19 @@ from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.memory import State
 from memup_lightning.models.memory.base import map_state
 from memup_lightning.typing import Arrays
+
+
+def check_state(state: Any) -> None:
+    """Refuse what is no state of streams.
+
+    Raises:
+        MemUPError: see above.
+    """
+    if not isinstance(state, StreamState):
+        raise MemUPError(
+            f"state is a {type(state).__name__}; give predictor.initial_state() at the first step of an episode, and at "
+            "every other the state that step() returned"
+        )
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,13 @@ def test_several_streams_are_stepped_at_once_and_begin_again_one_by_one(predicto
         np.testing.assert_allclose(both.probabilities, [a.probabilities, b.probabilities], atol=1e-6)
 
 
+@pytest.mark.parametrize("state", [None, torch.zeros(3)], ids=["none", "tensor"])
+def test_a_step_without_a_state_says_where_one_comes_from(predictor: Predictor, state: Any) -> None:
+    row = {"when": BEGIN, "speed": None, "mode": "run", "force": [1.0, 0.0]}
+    with pytest.raises(MemUPError, match=rf"state is a {type(state).__name__}; give predictor\.initial_state\(\)"):
+        predictor.step(row, state)
+
+
 def test_a_time_may_be_text_as_json_has_it(predictor: Predictor) -> None:
     def second(*times: Any) -> Any:
         state = predictor.initial_state()
