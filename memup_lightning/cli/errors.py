@@ -35,6 +35,7 @@ _NOISE = (
     "The dirpath has changed.*",  # every run has a folder of its own
     "Starting from v1.9.0, `tensorboardX`.*",  # metrics.csv is enough
     "No seed found, seed set to.*",  # the next line says it
+    "The ``compute`` method of metric CatMetric was called before.*",  # of successes, where a task defines none
 )
 """Warnings of Lightning that require nothing of the user."""
 _UNINFORMATIVE = (

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
-from memup_lightning.cli.errors import about_settings
+from memup_lightning.cli.errors import about_settings, leave_out_noise
 from memup_lightning.cli.main import main
 from memup_lightning.exceptions import MemUPError
+from memup_lightning.rl.episode_metrics import EpisodeMetrics
 from tests.cli.failing import FIT, Fails
 from tests.command_line import command, tiny
 
@@ -85,3 +88,13 @@ def test_a_mode_that_wandb_does_not_know_is_named(fails: Fails, monkeypatch: pyt
     line = fails(*FIT, "--trainer.logger=WandbLogger", "--trainer.logger.save_dir=runs")
     assert "Weights & Biases" in line
     assert "ofline" in line
+
+
+def test_a_task_without_successes_is_not_warned_of() -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        leave_out_noise()
+        metrics = EpisodeMetrics()
+        metrics.update({"return": torch.ones(2), "length": torch.ones(2)})
+        assert metrics.means() == {"return": 1.0, "length": 1.0}
+    assert not caught

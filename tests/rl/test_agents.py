@@ -188,6 +188,8 @@ def test_what_an_update_saves_is_measured_where_a_core_learns_and_where_none_doe
             ["--data.init_args.env_id=CartPole-v1", "--data.init_args.env_kwargs={}"],
             r"reads .*vector \[3\].*gives.*\[4\]",
         ),
+        (["--model.init_args.ent_coef=-0.1"], "ent_coef=-0.1: must be at least 0"),
+        (["--model.init_args.vf_coef=-1"], "vf_coef=-1.0: must be at least 0"),
         (["--data.init_args.num_minibatches=500"], "minibatches=500: a rollout has only 40 rows"),
         (["--data.init_args.num_steps=0"], "steps=0: must be at least 1"),
         (["--model.init_args.clip_range=0"], "clip_range=0"),

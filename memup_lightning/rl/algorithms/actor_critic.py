@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from memup_lightning.chunk import Fields
-from memup_lightning.exceptions import MemUPError
+from memup_lightning.exceptions import MemUPError, check_at_least
 from memup_lightning.models.encoders import StepEncoder
 from memup_lightning.modules.evaluation.hooks import EvaluationHooks
 from memup_lightning.modules.losses import FiniteLoss
@@ -69,7 +69,8 @@ class ActorCritic(EvaluationHooks):
         lr_scheduler: ``(optimizer) -> schedule``, stepped after every update.
 
     Raises:
-        MemUPError: a memory that cannot be loaded, reads other inputs, or breaks its contract.
+        MemUPError: a memory that cannot be loaded, reads other inputs, or breaks its contract; ``gamma`` out of range, a
+            negative weight.
     """
 
     needs_sequences = False
@@ -92,6 +93,7 @@ class ActorCritic(EvaluationHooks):
         super().__init__(task, optimizer, lr_scheduler)
         if not 0 <= gamma <= 1:
             raise MemUPError(f"gamma={gamma}: must be between 0 and 1")
+        check_at_least(0, vf_coef=vf_coef, ent_coef=ent_coef)
         self.memory = agent_memory(memory, self.task, encoder)
         if isinstance(memory, str):
             self.hparams["memory"] = self.memory.text  # the agent's checkpoint no longer needs that of the memory
