@@ -1,5 +1,8 @@
 """Serve a trained model over HTTP: many streams, a state for each key, which a restart of the service does not lose.
 
+A state is of the model that made it. After a restart with another model, of more training say, a stream begins again with
+its next row; the answer to this row says so, under "note".
+
 python -m examples.service RUN [PORT]    # RUN: a folder such as lightning_logs/version_0
 
 curl localhost:8000/machine-7 -d '{"speed": 12.5, "mode": "idle"}'    # the next row of this machine
@@ -27,7 +30,13 @@ class Service(HTTPServer):
         if not key:
             raise MemUPError("the address names no stream; give one, such as /machine-7")
         saved = self.states.execute("select state from states where stream = ?", [key]).fetchone()
-        state = self.predictor.state_from_bytes(saved[0]) if saved else self.predictor.initial_state()
+        state, note = self.predictor.initial_state(), {}
+        if saved:
+            try:
+                state = self.predictor.state_from_bytes(saved[0])
+            except MemUPError as error:  # kept by another model, or damaged
+                note = {"note": f"the stream {key} begins again with this row, what came before is forgotten: {error}"}
+                print(note["note"], file=sys.stderr)
         prediction, state = self.predictor.step(row, state)
         with self.states:  # the state is on disk before the answer is sent
             self.states.execute("replace into states values (?, ?)", [key, state.to_bytes()])
@@ -36,9 +45,10 @@ class Service(HTTPServer):
                 "value": float(prediction.value),
                 "lower": float(prediction.lower),
                 "upper": float(prediction.upper),
+                **note,
             }
         shares = dict(zip(prediction.classes, map(float, prediction.probabilities), strict=True))
-        return {"value": str(prediction.value), **shares}
+        return {"value": str(prediction.value), **shares, **note}
 
 
 class Handler(BaseHTTPRequestHandler):

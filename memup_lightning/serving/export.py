@@ -70,6 +70,7 @@ def describe(predictor: Predictor, step: ExportedStep, format: Format) -> dict[s
     initial = dict(zip(step.input_names[len(step.fields) :], state_tensors(one), strict=True))
     return {
         "format": format,
+        "model": predictor.fingerprint,
         "inputs": step.input_names,
         "outputs": step.output_names,
         "fields": {

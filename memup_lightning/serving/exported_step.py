@@ -32,7 +32,7 @@ class ExportedStep(nn.Module):
         super().__init__()
         self.network, self.outcome, self.interval = network, outcome, interval
         self._initial = StreamState(
-            network.memory.initial_state(_STREAMS), network.initial_history(_STREAMS), {}, False
+            network.memory.initial_state(_STREAMS), network.initial_history(_STREAMS), {}, False, ""
         )
         self.fields = list(self.network.fields)
         self.history = list(self._initial.history)

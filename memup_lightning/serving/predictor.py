@@ -26,6 +26,7 @@ from memup_lightning.modules.memory_task import MemoryTask
 from memup_lightning.runs.checkpoint_lookup import weights_to_use
 from memup_lightning.serving.compiled_step import CompiledStep
 from memup_lightning.serving.exported_step import ExportedStep, state_tensors
+from memup_lightning.serving.model_fingerprint import model_fingerprint
 from memup_lightning.serving.observations import FieldReader, ObservationReader, RowReader
 from memup_lightning.serving.prediction import Prediction, Predictions
 from memup_lightning.serving.ranges.far_inputs import Rows, far_inputs
@@ -57,6 +58,10 @@ class Predictor:
             <memup_lightning.datamodules.ArrayDataModule.reading>`; None: its fields are given by their names.
         interval: probability that the interval of a number holds.
 
+    Attributes:
+        fingerprint: of the model, the same wherever it is loaded; other weights have another one. A state is of the model
+            whose fingerprint it has.
+
     Raises:
         MemUPError: an ``interval`` that is no probability between 0 and 1.
     """
@@ -73,6 +78,7 @@ class Predictor:
         self._watch = RangeWatch(self._known)
         self._step = ExportedStep(self.network, self.outcome, interval).eval()
         self._columns, self.missing = parse_reading(reading)
+        self.fingerprint = model_fingerprint(self.network, self._columns, self.missing)
         outcome = self.task.outcome
         self.classes = outcome.names or tuple(map(str, range(outcome.classes))) if outcome.type == "token" else ()
         self._names = np.array(outcome.names, object) if outcome.names else None
@@ -108,10 +114,8 @@ class Predictor:
     def initial_state(self, streams: int | None = None) -> StreamState:
         """Return the state at the beginning of an episode: of one stream, or of ``streams`` of them."""
         n = streams or 1
-        memory = self.model.initial_states(n)
-        return StreamState(
-            memory, self.network.initial_history(n, self.model.device), self._reader.initial(n), streams is None
-        )
+        memory, history = self.model.initial_states(n), self.network.initial_history(n, self.model.device)
+        return StreamState(memory, history, self._reader.initial(n), streams is None, self.fingerprint)
 
     def state_from_bytes(self, content: bytes) -> StreamState:
         """Return the state that :meth:`StreamState.to_bytes` wrote.
@@ -138,9 +142,10 @@ class Predictor:
             The prediction, and the state for the next step.
 
         Raises:
-            MemUPError: a column that is not there, a value that is no number, another number of streams, no state.
+            MemUPError: a column that is not there, a value that is no number, another number of streams, no state, or one
+                of another model.
         """
-        check_state(state)
+        check_state(state, self.fingerprint)
         if is_first is not None:
             begins = torch.as_tensor(np.atleast_1d(is_first), device=self.model.device)
             if begins.any():
@@ -163,7 +168,8 @@ class Predictor:
             tensors = self._step(*fields, *state_tensors(state))
         predicted, m = tensors[: self._step.num_predicted], tensors[self._step.num_predicted]
         memory, history = self._step.next_state(tensors)
-        return self._prediction(predicted, m, state.single), StreamState(memory, history, columns, state.single)
+        after = StreamState(memory, history, columns, state.single, self.fingerprint)
+        return self._prediction(predicted, m, state.single), after
 
     @cached_property
     def _watched(self) -> list[str]:

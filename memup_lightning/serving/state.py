@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,9 +18,15 @@ from memup_lightning.models.memory import State
 from memup_lightning.models.memory.base import map_state
 from memup_lightning.typing import Arrays
 
+_BEGIN = "begin the stream with initial_state()"
 
-def check_state(state: Any) -> None:
-    """Refuse what is no state of streams.
+
+def check_state(state: Any, model: str) -> None:
+    """Refuse what is no state of streams, or one of another model, to which its numbers mean something else.
+
+    Args:
+        state: what was given.
+        model: fingerprint of the model that is to continue it.
 
     Raises:
         MemUPError: see above.
@@ -30,6 +36,8 @@ def check_state(state: Any) -> None:
             f"state is a {type(state).__name__}; give predictor.initial_state() at the first step of an episode, and at "
             "every other the state that step() returned"
         )
+    if state.model != model:
+        raise MemUPError(_of_another_model(state.model, model))
 
 
 @dataclass(frozen=True)
@@ -41,12 +49,14 @@ class StreamState:
         history: earlier steps that the local context or the memory still reads, each field ``[streams, steps, ...]``.
         columns: what the reading of the next row needs of the rows before, each ``[streams, ...]``.
         single: whether it is of one stream, whose observations and predictions have no dimension of streams.
+        model: fingerprint of the model that it is of; no other one may continue it.
     """
 
     memory: State
     history: Fields
     columns: Arrays
     single: bool
+    model: str
 
     @property
     def streams(self) -> int:
@@ -62,21 +72,24 @@ class StreamState:
         """Return the state of several streams, in their order.
 
         Raises:
-            MemUPError: no states.
+            MemUPError: no states, or states of several models.
         """
         if not states:
             raise MemUPError("there are no states to join; give at least one")
         first = states[0]
+        for state in states:
+            check_state(state, first.model)
         return cls(
             map_state(lambda *parts: torch.cat(parts), *(state.memory for state in states)),
             {name: torch.cat([state.history[name] for state in states]) for name in first.history},
             {name: np.concatenate([state.columns[name] for state in states]) for name in first.columns},
             False,
+            first.model,
         )
 
     def to_bytes(self) -> bytes:
         """Return the state as bytes (an npz file), from which :meth:`Predictor.state_from_bytes` makes it again."""
-        arrays: Arrays = {"single": np.array(self.single)}
+        arrays: Arrays = {"single": np.array(self.single), "model": np.array(self.model)}
         arrays |= {f"memory_{n}": leaf.cpu().numpy() for n, leaf in enumerate(leaves(self.memory))}
         arrays |= {f"history_{name}": x.cpu().numpy() for name, x in self.history.items()}
         arrays |= {f"columns_{name}": x for name, x in self.columns.items()}
@@ -98,7 +111,9 @@ class StreamState:
             with np.load(io.BytesIO(content), allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
         except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
-            raise MemUPError(f"the state cannot be read ({error}); begin the stream with initial_state()") from error
+            raise MemUPError(f"the state cannot be read ({error}); {_BEGIN}") from error
+        if (model := str(arrays.get("model", ""))) != self.model:
+            raise MemUPError(_of_another_model(model, self.model))
         expected = {f"memory_{n}": x for n, x in enumerate(leaves(self.memory))}
         expected |= {f"history_{name}": x for name, x in self.history.items()}
         expected |= {f"columns_{name}": torch.from_numpy(x) for name, x in self.columns.items()}
@@ -107,16 +122,12 @@ class StreamState:
             there = arrays.get(name)
             shape = (streams, *x.shape[1:])
             if there is None or there.shape != shape or torch.from_numpy(there).dtype != x.dtype:
-                found = "missing" if there is None else f"{there.dtype}{list(there.shape)}"
-                raise MemUPError(
-                    f"the state is of another model: its {name} is {found}, here it is {x.dtype}{list(x.shape)}; begin the "
-                    "stream with initial_state()"
-                )
+                raise MemUPError(f"the state cannot be read (a part is missing or has another shape); {_BEGIN}")
         number = iter(range(len(expected)))
         memory = map_state(lambda x: torch.from_numpy(arrays[f"memory_{next(number)}"]).to(x.device), self.memory)
         history = {name: torch.from_numpy(arrays[f"history_{name}"]).to(x.device) for name, x in self.history.items()}
         columns = {name: arrays[f"columns_{name}"] for name in self.columns}
-        return StreamState(memory, history, columns, bool(arrays.get("single", False)))
+        return StreamState(memory, history, columns, bool(arrays.get("single", False)), self.model)
 
     def begin(self, is_first: Tensor, initial: StreamState) -> StreamState:
         """Return the state with some streams (bool ``[streams]``) at the initial one."""
@@ -130,15 +141,23 @@ class StreamState:
             for name, x in self.columns.items()
         }
         history = {name: choose(x, initial.history[name]) for name, x in self.history.items()}
-        return StreamState(map_state(choose, self.memory, initial.memory), history, columns, self.single)
+        return replace(self, memory=map_state(choose, self.memory, initial.memory), history=history, columns=columns)
 
     def _rows(self, number: int) -> StreamState:
         row = slice(number, number + 1)
         history = {name: x[row] for name, x in self.history.items()}
         columns = {name: x[row] for name, x in self.columns.items()}
-        return StreamState(map_state(lambda x: x[row], self.memory), history, columns, True)
+        return StreamState(map_state(lambda x: x[row], self.memory), history, columns, True, self.model)
 
 
 def leaves(state: State) -> list[Tensor]:
     """Return the tensors of a memory's state, in their order."""
     return [state] if isinstance(state, Tensor) else [leaf for part in state for leaf in leaves(part)]
+
+
+def _of_another_model(found: str, here: str) -> str:
+    """Say that a state is of another model, and what to do."""
+    return (
+        f"the state is of another model (its fingerprint is {found or 'missing'}, that of this model {here}; more training "
+        f"makes another model); {_BEGIN}, or load the checkpoint that the state is of"
+    )

@@ -105,6 +105,7 @@ def test_numbers_have_their_interval_and_the_description_says_what_tensors_mean(
     assert said["inputs"] == ["x", "mode", "state_0", "history_x", "history_mode"]
     assert said["outputs"][:4] == ["value", "lower", "upper", "memory"]
     assert said["initial"]["history_mode"] == {"dtype": "int64", "shape": [1], "values": [-1]}
+    assert said["model"] == model.fingerprint
     assert said["interval"] == 0.9
 
 

@@ -36,17 +36,8 @@ def test_streams_have_a_state_each_which_survives_a_restart(tmp_path: Path, monk
     np.savez("own.npz", x=rng.normal(size=(12, 5, 2)), y=rng.integers(0, 2, (12, 5)))
     quiet = ["--trainer.limit_val_batches=0", "--trainer.enable_progress_bar=false", "--trainer.accelerator=cpu"]
     logger = ["--trainer.logger=CSVLogger", "--trainer.logger.save_dir=."]
-    main(
-        [
-            "fit",
-            "--model=MemUP",
-            "--data=ArrayDataModule",
-            "--data.train=own.npz",
-            "--trainer.max_steps=1",
-            *logger,
-            *quiet,
-        ]
-    )
+    fit = ["fit", "--model=MemUP", "--data=ArrayDataModule", "--data.train=own.npz", *logger, *quiet]
+    main([*fit, "--trainer.max_steps=1"])
 
     rows = [json.dumps({"x": [float(n), 1.0]}) for n in range(3)]
     service = Service(Path("lightning_logs"), Path("states.sqlite"), 0)
@@ -64,3 +55,12 @@ def test_streams_have_a_state_each_which_survives_a_restart(tmp_path: Path, monk
     assert again.step("c", json.loads(rows[2])) != first[2]
     again.server_close()
     again.states.close()
+
+    main([*fit, "--trainer.max_steps=2"])  # the newest run, which the service takes
+    retrained = Service(Path("lightning_logs"), Path("states.sqlite"), 0)
+    begun = retrained.step("b", json.loads(rows[0]))
+    assert "the stream b begins again with this row" in str(begun.pop("note"))
+    assert begun == retrained.step("d", json.loads(rows[0]))
+    assert retrained.step("b", json.loads(rows[1])) == retrained.step("d", json.loads(rows[1]))
+    retrained.server_close()
+    retrained.states.close()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import subprocess
+import sys
 import warnings
 from functools import partial
 from pathlib import Path
@@ -16,7 +18,9 @@ from memup_lightning import Predictor, StreamState
 from memup_lightning.datamodules import ArrayDataModule, TMazeDataModule
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.memory import LSTM
-from memup_lightning.modules import MemUP
+from memup_lightning.modules import MemoryTask, MemUP
+from memup_lightning.modules.loading import load_module
+from memup_lightning.serving.reading import saved_reading
 from tests.serving.machine_logs import BEGIN, logs, without_times
 
 pyarrow = pytest.importorskip("pyarrow")
@@ -125,8 +129,38 @@ def test_a_state_survives_as_bytes_and_one_of_another_model_is_refused(predictor
         predictor.state_from_bytes(state.to_bytes()[:-40])
     data = TMazeDataModule(length=5)
     other = Predictor(MemUP(data.task, memory=partial(LSTM, hidden_size=4))).initial_state()
-    with pytest.raises(MemUPError, match="the state is of another model: its memory_0"):
+    with pytest.raises(MemUPError, match="the state is of another model"):
         predictor.state_from_bytes(other.to_bytes())
+    with pytest.raises(MemUPError, match="the state is of another model"):
+        predictor.step(row, other)
+
+
+def test_a_state_of_the_same_networks_with_other_weights_is_refused(predictor: Predictor, run: Path) -> None:
+    row = {"when": BEGIN, "speed": 1.0, "mode": "run", "force": [1.0, 0.0]}
+    _, state = predictor.step(row, predictor.initial_state())
+    trained_on = load_module(next(run.rglob("last.ckpt")), MemoryTask)[0]
+    next(trained_on.memory.parameters()).data[0, 0] += 1e-3
+    other = Predictor(trained_on, saved_reading(torch.load(next(run.rglob("last.ckpt")), weights_only=True)))
+    advice = r"begin the stream with initial_state\(\), or load the checkpoint"
+    for given in (state, StreamState.join([state]), *StreamState.join([state, state]).split()):
+        with pytest.raises(MemUPError, match=f"the state is of another model .*{advice}"):
+            other.step(row, given, is_first=[True])
+        with pytest.raises(MemUPError, match=advice):
+            other.state_from_bytes(given.to_bytes())
+    with pytest.raises(MemUPError, match="of another model"):
+        StreamState.join([state, other.initial_state()])
+
+
+def test_a_model_keeps_its_fingerprint_in_another_process(predictor: Predictor, run: Path) -> None:
+    _, state = predictor.step({"when": BEGIN, "speed": 1.0, "mode": "run", "force": [1, 0]}, predictor.initial_state())
+    script = (
+        "import sys; from memup_lightning import Predictor; p = Predictor.load(sys.argv[1]);"
+        "p.state_from_bytes(sys.stdin.buffer.read()); print(p.fingerprint)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(run)], input=state.to_bytes(), capture_output=True, check=True
+    )
+    assert done.stdout.decode().split()[-1] == predictor.fingerprint
 
 
 def test_a_stream_is_not_silent_about_values_that_training_did_not_have_nor_about_time_that_goes_back(
