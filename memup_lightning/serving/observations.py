@@ -7,14 +7,13 @@ the same means.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
-from memup_lightning.data.array_files.column_checks import SINCE_PREVIOUS
+from memup_lightning.data.array_files.column_checks import SINCE_PREVIOUS, column_of
 from memup_lightning.data.array_files.encoding import MISSING, X, text_fields
 from memup_lightning.data.array_files.layout import Array, Missing
 from memup_lightning.data.episodes import MAX_MAGNITUDE
@@ -25,7 +24,6 @@ from memup_lightning.typing import Arrays
 from memup_lightning.user_warnings import warn_user
 
 _FIRST, _SECONDS, _NUMBERS = "first", "seconds", "numbers"  # what a reader keeps of the rows before
-_COMPONENT = re.compile(r"\[\d+\]$")
 _MAX_WARNINGS = 20  # of a reader
 
 
@@ -109,7 +107,7 @@ class RowReader:
         self.groups: list[_Group] = []
         self.labels = () if self.x is None else _labels(self.x)
         for number, label in enumerate(self.labels):
-            name = _COMPONENT.sub("", label.removesuffix(SINCE_PREVIOUS))
+            name = column_of(label)
             if self.groups and self.groups[-1].name == name:
                 self.groups[-1].components = slice(self.groups[-1].components.start, number + 1)
             else:

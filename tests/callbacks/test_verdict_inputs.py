@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +53,26 @@ def test_of_many_columns_the_suspected_ones_are_read_first(name: str) -> None:
     advice = str(found.try_first)
     assert found.name == name
     assert advice.startswith("read only the two to four of the 6 columns that you suspect")
-    assert "in place of 'load' and 'oil temp'" in advice
     assert "one at a time while val/average_precision rises (or val/nll falls)" in advice
     assert OLD not in advice
+    assert whole_command(["fit"], advice, None, False) is None, "nothing to paste that does not help"
+
+
+@pytest.mark.parametrize("name", of_table(()))
+def test_the_columns_on_which_predictions_depend_are_read_first(name: str) -> None:
+    found = judge(replace(of_table(MANY)[name], used_columns=("load", "oil temp")))[0]
+    advice = str(found.try_first)
+    assert found.name == name
+    assert advice.startswith("read only those of the 6 columns on which predictions of validation episodes depend: ")
+    assert "one at a time while val/average_precision rises (or val/nll falls)" in advice
     command = whole_command(["fit", "--data.x", "[load, c, d, e, f]", "--data.y=trip"], advice, None, False)
     assert command == "memup fit --data.y=trip '--data.x=[load, \"oil temp\"]'"
     assert "--data.x" not in without_options(advice)
+
+
+def test_a_run_that_uses_nearly_all_columns_is_advised_those_that_its_user_suspects() -> None:
+    found = judge(replace(of_table(MANY)["memorized"], used_columns=MANY[:5]))[0]
+    assert str(found.try_first).startswith("read only the two to four of the 6 columns that you suspect")
 
 
 @pytest.mark.parametrize("name", of_table(()))
@@ -107,7 +122,7 @@ printable = st.characters(codec="utf-8", exclude_categories=("Cc", "Cf", "Cn", "
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.text(printable | st.sampled_from("\n\t"), min_size=1), min_size=5, max_size=5, unique=True))
 def test_a_command_names_any_columns_as_they_are(names: list[str]) -> None:
-    found = judge(run(split(-1.4), split(0.9), columns=tuple(names)))[0]
+    found = judge(run(split(-1.4), split(0.9), columns=tuple(names), used_columns=tuple(names[:2])))[0]
     command = whole_command(["fit"], str(found.try_first), None, False)
     assert command is not None
     option = shlex.split(command)[-1]
@@ -145,7 +160,7 @@ def test_the_command_line_reads_the_columns_that_are_advised(tmp_path: Path, mon
     config = tiny(Path())
     config["data"] = {"class_path": "ArrayDataModule", "init_args": {"train": "a.parquet", "lanes": 2}}
     Path("tiny.yaml").write_text(yaml.safe_dump(config))
-    advice = str(judge(run(split(-1.4), split(0.9), columns=MANY))[0].try_first)
+    advice = str(judge(run(split(-1.4), split(0.9), columns=MANY, used_columns=MANY[:2]))[0].try_first)
     command = whole_command(["fit", "--config=tiny.yaml", "--trainer.max_steps=1"], advice, None, False)
     assert command is not None
     done = main(shlex.split(command)[1:])

@@ -15,9 +15,11 @@ from torch import Tensor
 
 from memup_lightning.callbacks.memory_usage import restored_rng
 from memup_lightning.callbacks.verdict.measuring import measured_steps
+from memup_lightning.callbacks.verdict.measuring.column_use import used_columns
 from memup_lightning.callbacks.verdict.measuring.estimate import Estimate, FloatArray, bootstrap
 from memup_lightning.callbacks.verdict.measuring.losses import compare_losses
 from memup_lightning.callbacks.verdict.measuring.measurements import (
+    FEW_COLUMNS,
     RARE,
     CurvePoint,
     Measurements,
@@ -73,6 +75,8 @@ def measure(
         measured = None if val is None else _measure_split(model, data, "val")
         trained = _measure_split(model, data, "train")
         size, spread = _scale_of_inputs(model, train)
+        columns = data.table_columns
+        used = () if val is None or len(columns) <= FEW_COLUMNS else used_columns(model, val, columns)
     logged = metrics or {}
     everywhere = _of_metrics(logged)
     rare = 1 - logged["val/base_rate"] if "val/base_rate" in logged else None
@@ -110,7 +114,8 @@ def measure(
         memory=_memory_size(model),
         fell=fell,
         memorized=memorized,
-        columns=data.table_columns,
+        columns=columns,
+        used_columns=used,
         equal_outcomes=data.equal_outcomes,
         best=best,
         episodes_option="num_train" if _takes(type(data), "num_train") else None,

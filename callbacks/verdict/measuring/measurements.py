@@ -27,6 +27,8 @@ RARE = 0.05
 """Share of the outcomes that are not of the most frequent class, below which few targets have one."""
 MIN_EPISODES = 10
 """Episodes below which a comparison over them shows nothing."""
+FEW_COLUMNS = 4
+"""Columns of a table of which none needs to be left out."""
 WORSE = 0.05
 """Share of what a constant leaves, by which a prediction is worse than it, at least."""
 
@@ -163,6 +165,8 @@ class Measurements:
         fell: whether the run ends with other weights because its gain fell, in training episodes too.
         memorized: whether the run went back to its best weights, and trained on with weight decay.
         columns: of a table, which the memory reads; empty: it reads something else.
+        used_columns: those of more than four on which predictions of validation episodes depend, the most important one
+            first; empty: not known.
         equal_outcomes: what is wrong with the outcomes of the training episodes, where they are all equal; None:
             they differ.
     """
@@ -197,6 +201,7 @@ class Measurements:
     fell: bool = False
     memorized: bool = False
     columns: tuple[str, ...] = ()
+    used_columns: tuple[str, ...] = ()
     equal_outcomes: str | None = None
 
     @property

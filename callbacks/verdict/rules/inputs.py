@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 
-from memup_lightning.callbacks.verdict.measuring.measurements import Measurements
+from memup_lightning.callbacks.verdict.measuring.measurements import FEW_COLUMNS, Measurements
 from memup_lightning.callbacks.verdict.rules.words import more_episodes
 
-_FEW = 4  # columns; of so few none needs to be left out
+_MUCH_FEWER = 2 / 3  # of the columns, at most, where reading only those that are used is an advice
 _FEWER_INPUTS = (
     "leave out inputs that cannot matter (--data.x names those that are read), since their noise is what is memorized"
 )
@@ -31,14 +31,20 @@ def fewer_inputs(run: Measurements, otherwise: str, more: str) -> str:
     """
     if not run.columns:
         return f"{_FEWER_INPUTS}; {otherwise}"
-    if len(run.columns) <= _FEW:
+    if len(run.columns) <= FEW_COLUMNS:
         return f"{more}; or {_COMBINED}"
-    first, second = run.columns[:2]
     rises = "val/average_precision rises (or val/nll falls)" if run.outcome == "class" else "val/nll falls"
+    then = f"then add others one at a time while {rises}; {otherwise}"
+    used = run.used_columns
+    if used and len(used) <= _MUCH_FEWER * len(run.columns):
+        names = ", ".join(map(_quoted, used))
+        return (
+            f"read only those of the {len(run.columns)} columns on which predictions of validation episodes depend: "
+            f"--data.x=[{names}]; {then}"
+        )
     return (
-        f"read only the two to four of the {len(run.columns)} columns that you suspect (put their names in place of "
-        f"{first!r} and {second!r}): --data.x=[{_quoted(first)}, {_quoted(second)}]; then add others one at a time while "
-        f"{rises}; {otherwise}"
+        f"read only the two to four of the {len(run.columns)} columns that you suspect (--data.x names those that are "
+        f"read); {then}"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 
 from memup_lightning.data.array_files.layout import Array, UserEpisodes
@@ -10,6 +11,12 @@ from memup_lightning.specs import FieldSpec
 
 SINCE_PREVIOUS = " (seconds since the previous row)"
 """What follows the name of a column of times in the names of the components of x."""
+_NUMBER = re.compile(r"\[\d+\]$")  # of a list's component
+
+
+def column_of(component: str) -> str:
+    """Return the column of a table that a component of x was read from."""
+    return _NUMBER.sub("", component.removesuffix(SINCE_PREVIOUS))
 
 
 def check_columns(source: str, user: UserEpisodes, x: FieldSpec | None, texts: Iterable[str]) -> None:

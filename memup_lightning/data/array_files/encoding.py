@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from memup_lightning.data.array_files.column_checks import SINCE_PREVIOUS, check_columns, check_shape
+from memup_lightning.data.array_files.column_checks import check_columns, check_shape, column_of
 from memup_lightning.data.array_files.layout import Array, Missing, TextColumn, UserEpisodes
 from memup_lightning.data.array_files.spellings import spelling_notes
 from memup_lightning.data.array_files.text_values import hold_times, words_among_numbers, written_number
@@ -184,9 +183,7 @@ def columns_of(fields: Mapping[str, FieldSpec]) -> tuple[str, ...] | None:
     """Return the columns that the inputs of a task were read from; None where the task does not name them."""
     if X in fields and not fields[X].names:
         return None
-    names = (
-        re.sub(r"\[\d+\]$", "", name.removesuffix(SINCE_PREVIOUS)) for name in (fields[X].names if X in fields else ())
-    )
+    names = map(column_of, fields[X].names if X in fields else ())
     return tuple(dict.fromkeys([*names, *text_fields(fields)])) or None
 
 

@@ -1,0 +1,119 @@
+"""Columns of a table on which predictions depend: what is lost where one of them is taken from another episode."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from memup_lightning.callbacks.verdict.measuring.estimate import FloatArray, bootstrap
+from memup_lightning.chunk import Fields
+from memup_lightning.data.array_files.column_checks import column_of
+from memup_lightning.modules import MemoryTask
+from memup_lightning.protocols import EpisodeSplit
+from memup_lightning.specs import FieldSpec
+from memup_lightning.typing import BoolArray, IntArray, State
+
+_MAX_EPISODES, _MAX_STEPS = 256, 1 << 17  # that are played, some times for each column
+_LENDERS = 4  # other episodes that lend their column to each
+_MAX_SECONDS = 10.0
+_SHARE, _MEMORY_SHARE = 0.02, 0.1  # of what the most important column is worth, to all predictions and to the memory
+
+
+def used_columns(model: MemoryTask, split: EpisodeSplit, columns: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns on which the predictions of other episodes depend, the most important one first.
+
+    Importance by permutation (Breiman, "Random Forests", 2001, section 10): each column in turn is taken from another
+    episode, at the same steps. What counts is the NLL that is lost, for certain. A column that was only memorized loses
+    nothing: in episodes that were not trained on, its noise is as misleading as that of another episode.
+
+    Args:
+        model: in evaluation mode.
+        split: episodes from which it did not learn.
+        columns: of the table, which it reads.
+
+    Returns:
+        Their names; empty where the memory uses none, or where not all can be tried in ten seconds.
+    """
+    episodes = _choose(split)
+    lenders = range(1, min(_LENDERS + 1, len(episodes)))
+    if not lenders:
+        return ()
+    began = time.perf_counter()
+    plain, counts = _losses(model, split, episodes)
+    if not counts.any():
+        return ()
+    worth: dict[str, tuple[float, float]] = {}  # of the columns that count for certain
+    for column in columns:
+        exchanged = [_losses(model, split, episodes, column, lender)[0] for lender in lenders]
+        lost = [bootstrap(x[:, None], counts) for x in (np.mean(exchanged, axis=0) - plain).T]
+        if lost[0].low > 0:
+            worth[column] = lost[0].mean, lost[1].mean if lost[1].low > 0 else 0.0
+        if time.perf_counter() - began > _MAX_SECONDS:
+            return ()
+    most, most_of_memory = (max((x[number] for x in worth.values()), default=0.0) for number in (0, 1))
+    if not most_of_memory:
+        return ()
+    used = [name for name, (x, m) in worth.items() if x >= _SHARE * most or m >= _MEMORY_SHARE * most_of_memory]
+    return tuple(sorted(used, key=lambda name: -worth[name][0]))
+
+
+def _choose(split: EpisodeSplit) -> IntArray:
+    """Return some episodes, those of about one length next to each other, since they lend each other their columns."""
+    number = min(_MAX_EPISODES, len(split.lengths))
+    chosen = np.linspace(0, len(split.lengths) - 1, number).round().astype(np.int64)
+    chosen = chosen[np.cumsum(split.lengths[chosen]) <= _MAX_STEPS]
+    return chosen[np.argsort(split.lengths[chosen], kind="stable")]
+
+
+def _losses(
+    model: MemoryTask, split: EpisodeSplit, episodes: IntArray, column: str | None = None, lender: int = 0
+) -> tuple[FloatArray, BoolArray]:
+    """Compute the NLL of the evaluated steps of each episode, in nats.
+
+    Args:
+        model: it predicts.
+        split: of the episodes.
+        episodes: which ones, ``[rows]``.
+        column: that is taken from another episode; None: none is.
+        lender: by how many rows that episode is before the one that takes it.
+
+    Returns:
+        ``[rows, 2]``: with the column exchanged everywhere, and for the memory alone; and which rows have a step that is
+        evaluated, ``[rows, 1]``.
+    """
+    task = model.task
+    state: State | None = None
+    sums = torch.zeros(len(episodes), 2, dtype=torch.float64, device=model.device)
+    numbers = torch.zeros(len(episodes), 1, dtype=torch.int64, device=model.device)
+    for chunk in split.chunks(episodes, lanes=len(episodes)):
+        chunk = chunk.to(model.device)
+        inputs = _exchanged(chunk.inputs, task.input_fields, column, lender)
+        memory, state = model.unroll(replace(chunk, inputs=inputs), state)
+        lane, place = chunk.eval_mask.nonzero(as_tuple=True)
+        of_others = replace(chunk, context=_exchanged(chunk.context, task.context_fields, column, lender))
+        for number, shown in enumerate((of_others, chunk)):
+            windows = shown.windows(task.window)
+            for rows in torch.arange(len(lane), device=model.device).split(model.outcome.rows_at_once):
+                at = lane[rows], place[rows]
+                params = model.predict_outcomes({name: x[at] for name, x in windows.items()}, memory[at])
+                nll = model.outcome.nll(params, chunk.outcome[at])
+                sums[:, number].index_add_(0, lane[rows], nll.double())
+        numbers += chunk.eval_mask.sum(1, keepdim=True)
+    return sums.cpu().numpy(), (numbers > 0).cpu().numpy()
+
+
+def _exchanged(fields: Fields, specs: Mapping[str, FieldSpec], column: str | None, lender: int) -> Fields:
+    """Return fields of lanes, each with a column of another lane."""
+    return {name: _exchange(name, x, specs[name], column, lender) for name, x in fields.items()}
+
+
+def _exchange(name: str, x: Tensor, spec: FieldSpec, column: str | None, lender: int) -> Tensor:
+    if spec.type != "vector" or not spec.names:
+        return x.roll(lender, 0) if name == column else x
+    of_column = torch.tensor([column_of(component) == column for component in spec.names], device=x.device)
+    return torch.where(of_column, x.roll(lender, 0), x)

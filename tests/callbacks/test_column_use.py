@@ -1,0 +1,81 @@
+"""The columns on which predictions depend: those that decide the outcome, whatever else is read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pytorch_lightning import Trainer, seed_everything
+
+from memup_lightning.callbacks import Verdict
+from memup_lightning.callbacks.verdict.measuring import column_use
+from memup_lightning.callbacks.verdict.measuring.column_use import used_columns
+from memup_lightning.datamodules import ArrayDataModule
+from memup_lightning.models.eval_mode import eval_mode
+from memup_lightning.modules import MemUP
+from tests.training import quiet_trainer
+
+EPISODES, ROWS = 400, 20
+NOISE = ["a", "b", "c"]
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The last row is a fault where the valve was opened at the first one, and it is hot there."""
+    pandas = pytest.importorskip("pandas")
+    draw = np.random.default_rng(1)
+    opened, heat = draw.integers(0, 2, EPISODES), draw.standard_normal((EPISODES, ROWS))
+    valve = np.full((EPISODES, ROWS), "-", dtype=object)
+    valve[:, 0] = np.array(["left", "right"])[opened]
+    fault = np.full((EPISODES, ROWS), None, dtype=object)
+    fault[:, -1] = np.where((opened == 1) & (heat[:, -1] > 0), "yes", "no")
+    columns: dict[str, Any] = {name: draw.standard_normal(EPISODES * ROWS) for name in NOISE}
+    columns["loads"] = list(draw.standard_normal((EPISODES * ROWS, 2)).astype(np.float32))
+    columns |= {"heat": heat.ravel(), "valve": valve.ravel(), "fault": fault.ravel()}
+    columns["heat"][draw.random(EPISODES * ROWS) < 0.02] = np.nan
+    path = tmp_path_factory.mktemp("table") / "a.parquet"
+    pandas.DataFrame(columns | {"unit": np.repeat(np.arange(EPISODES), ROWS)}).to_parquet(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def fitted(table: Path) -> tuple[MemUP, ArrayDataModule, Verdict]:
+    seed_everything(1)
+    data = ArrayDataModule(str(table), y="fault", episode="unit", missing="mask", lanes=64)
+    model, verdict = MemUP(data.task), Verdict()
+    trainer: Trainer = quiet_trainer(
+        400, [verdict], val_check_interval=200, check_val_every_n_epoch=None, max_epochs=-1
+    )
+    trainer.fit(model, data)
+    return model, data, verdict
+
+
+def used(model: MemUP, data: ArrayDataModule) -> tuple[str, ...]:
+    with eval_mode(model):
+        return used_columns(model, data.splits["val"], data.table_columns)
+
+
+@pytest.mark.learning
+def test_predictions_depend_on_what_decides_the_outcome(fitted: tuple[MemUP, ArrayDataModule, Verdict]) -> None:
+    model, data, verdict = fitted
+    assert set(used(model, data)) == {"valve", "heat"}
+    assert verdict.measurements is not None
+    assert verdict.measurements.used_columns == used(model, data)
+
+
+@pytest.mark.learning
+def test_where_the_memory_uses_nothing_no_column_is_named(fitted: tuple[MemUP, ArrayDataModule, Verdict]) -> None:
+    _, data, _ = fitted
+    seed_everything(1)
+    assert used(MemUP(data.task), data) == ()
+
+
+@pytest.mark.learning
+def test_columns_that_take_too_long_are_not_named(
+    fitted: tuple[MemUP, ArrayDataModule, Verdict], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, data, _ = fitted
+    monkeypatch.setattr(column_use, "_MAX_SECONDS", 0.0)
+    assert used(model, data) == ()
