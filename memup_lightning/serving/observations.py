@@ -25,6 +25,7 @@ from memup_lightning.user_warnings import warn_user
 
 _FIRST, _SECONDS, _NUMBERS = "first", "seconds", "numbers"  # what a reader keeps of the rows before
 _MAX_WARNINGS = 20  # of a reader
+_TEXT = {str, np.str_, bytes, np.bytes_}  # of which float() would make numbers
 
 
 class ObservationReader(Protocol):
@@ -152,8 +153,11 @@ class RowReader:
             for name, classes in self.texts.items():
                 fields[name] = self._read_text(name, classes, observation[name], before, after, single)
         except KeyError as error:
+            if not (absent := [name for name in self.columns if name not in observation]):
+                raise
             raise MemUPError(
-                f"the observation has no {error}; give the columns {', '.join(self.columns)} (None where one is missing)"
+                f"the observation has no {absent[0]!r}; give the columns {', '.join(self.columns)} (None where one is "
+                "missing)"
             ) from error
         return fields, after
 
@@ -171,7 +175,7 @@ class RowReader:
             for number, group in enumerate(self.groups):
                 value = row[group.name]
                 try:
-                    values[0, number] = math.nan if value is None else value
+                    values[0, number] = math.nan if value is None else value + 0.0  # not of text
                 except (TypeError, ValueError):
                     values[0, number] = read_numbers(group.name, [value], False)[0, 0]
         else:
@@ -219,8 +223,11 @@ class RowReader:
         cost would be most of it."""
         if not self._plain:
             return None
+        values = [row[group.name] for group in self.groups]
+        if not _TEXT.isdisjoint(map(type, values)):
+            return None
         try:
-            numbers = [float(row[group.name]) for group in self.groups]
+            numbers = list(map(float, values))
         except (TypeError, ValueError):
             return None
         return numbers if all(-MAX_MAGNITUDE <= x <= MAX_MAGNITUDE for x in numbers) else None  # not NaN

@@ -12,17 +12,20 @@ from memup_lightning.data.array_files.layout import Array
 from memup_lightning.exceptions import MemUPError
 
 _EPOCH = datetime.datetime(1970, 1, 1)
+_MISSING_TYPES = ("NAType", "NaTType")  # of pandas, which need not be installed
 
 
 def is_missing(value: Any) -> bool:
-    """Return whether a value of a row stands for none: None, NaN, masked."""
-    return value is None or value is np.ma.masked or (isinstance(value, float) and math.isnan(value))
+    """Return whether a value of a row stands for none: None, NaN, NA and NaT of pandas, masked."""
+    if isinstance(value, float | np.floating):
+        return math.isnan(value)
+    return value is None or value is np.ma.masked or type(value).__name__ in _MISSING_TYPES
 
 
 def read_numbers(name: str, values: Any, is_time: bool) -> Array:
     """Return numbers or points in time (in seconds) as float64 ``[streams, width]``; NaN where they are missing.
 
-    A time may be text, as JSON has it.
+    A time may be text, as JSON has it; a number may not, as in a table.
 
     Raises:
         MemUPError: names the column, and what it should hold.
@@ -37,7 +40,9 @@ def read_numbers(name: str, values: Any, is_time: bool) -> Array:
         array = np.array([_seconds(value) for value in array])
     if array.dtype.kind not in "iufb" or (is_time and array.dtype.kind == "b"):
         wanted = "times, such as 2026-01-31T08:00:00" if is_time else "numbers"
-        raise MemUPError(f"{name!r} is {values!r:.80}; give {wanted}")
+        wanted += ", not text" if array.dtype.kind in "US" and not is_time else ""
+        shown = values[0] if isinstance(values, list) and len(values) == 1 else values
+        raise MemUPError(f"{name!r} is {shown!r:.80}; give {wanted}")
     return array.astype(np.float64).reshape(len(array), -1)
 
 

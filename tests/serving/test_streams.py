@@ -60,18 +60,46 @@ def test_a_simple_row_is_refused_where_a_value_cannot_be_read(tmp_path: Path) ->
     predictor = Predictor(MemUP(data.task), data.reading)
     row, state = {"speed": 300.0, "heat": 1.0, "mode": "run"}, predictor.initial_state()
     expected, _ = predictor.step(row, state)
-    for same in ({"speed": 300}, {"speed": np.float32(300)}, {"speed": "300.0"}):
+    for same in ({"speed": 300}, {"speed": np.float32(300)}):
         assert np.array_equal(predictor.step(row | same, state)[0].probabilities, expected.probabilities)
     for change, message in (
         ({"speed": None}, "'speed' is missing"),
         ({"speed": float("inf")}, "'speed' is no finite number"),
-        ({"heat": "warm"}, "'heat' is .*give numbers"),
+        ({"heat": "warm"}, "'heat' is 'warm'; give numbers, not text"),
+        ({"heat": "1.0"}, "'heat' is '1.0'; give numbers, not text"),  # as run refuses it
+        ({"heat": np.str_("1.0")}, "'heat' is .*; give numbers, not text"),
         ({"mode": None}, "'mode' is missing"),
     ):
         with pytest.raises(MemUPError, match=message):
             predictor.step(row | change, state)
     with pytest.raises(MemUPError, match="has no 'heat'"):
         predictor.step({"speed": 1.0, "mode": "run"}, state)
+
+
+def test_a_text_is_no_number_where_another_one_is_missing(tmp_path: Path) -> None:
+    parquet.write_table(pyarrow.table(without_times(logs(12))), tmp_path / "logs.parquet")
+    data = ArrayDataModule(tmp_path / "logs.parquet", y="fault", episode="machine", missing="mask")
+    predictor = Predictor(MemUP(data.task), data.reading)
+    with pytest.raises(MemUPError, match=r"'heat' is '1\.0'; give numbers, not text"):
+        predictor.step({"speed": None, "heat": "1.0", "mode": "run"}, predictor.initial_state())
+
+
+@pytest.mark.parametrize("missing", ["mask", "previous"])
+@pytest.mark.parametrize("simple", [False, True])
+def test_what_pandas_has_for_a_missing_value_counts_as_none(missing: str, simple: bool, tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    rows = without_times(logs(12)) if simple else logs(12)
+    parquet.write_table(pyarrow.table(rows), tmp_path / "logs.parquet")
+    data = ArrayDataModule(tmp_path / "logs.parquet", y="fault", episode="machine", missing=missing)
+    predictor = Predictor(MemUP(data.task), data.reading)
+    row, state = {name: x[0] for name, x in rows.items() if name not in ("machine", "fault")}, predictor.initial_state()
+    for name in ("speed", "mode"):
+        expected = predictor.step(row | {name: None}, state)[0].probabilities
+        for value in (pandas.NA, pandas.NaT, float("nan"), np.float32("nan")):
+            assert np.array_equal(predictor.step(row | {name: value}, state)[0].probabilities, expected)
+            both = {key: [x, x] for key, x in (row | {name: value}).items()}
+            two = predictor.step(both, predictor.initial_state(2))[0].probabilities
+            np.testing.assert_allclose(two[1], expected, atol=1e-6)
 
 
 def test_several_streams_are_stepped_at_once_and_begin_again_one_by_one(predictor: Predictor) -> None:
