@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from memup_lightning.data.array_files import read_episodes
-from memup_lightning.data.array_files.encoding import encode_inputs
+from memup_lightning.data.array_files.column_checks import times_columns
+from memup_lightning.data.array_files.encoding import X, encode_inputs
 from memup_lightning.data.array_files.layout import UserEpisodes
 from memup_lightning.data.array_files.tables.in_memory import TABLE, episode_lengths, read_arrays, read_table
 from memup_lightning.data.episodes import OUTCOME, ArrayEpisodes, EpisodeSource
@@ -232,7 +233,8 @@ class Predictor:
         elif isinstance(table, Mapping) and columns.episode not in table:
             source, user = "the arrays", read_arrays(table, columns)
         else:
-            source, user = TABLE, read_table(table, columns)
+            times = times_columns(self.network.fields[X].names) if X in self.network.fields else ()
+            source, user = TABLE, read_table(table, columns, times)
         arrays, notes = encode_inputs(source, user, self.network.fields, self.missing)
         for note in (*user.notes, *notes):
             warn_user(f"{source}: {note}")

@@ -170,7 +170,10 @@ def test_it_is_said_where_outcomes_are_and_how_many_episodes_have_the_rarest(
     ("columns", "match"),
     [
         ({"a": ["1.5"] * 6, "at": TIMES}, "'a' holds text, but numbers in the training data"),
-        ({"a": [1.5] * 6, "at": [str(time) for time in TIMES]}, "'at' holds text, but times in the training data"),
+        (
+            {"a": [1.5] * 6, "at": [str(time) for time in TIMES]},
+            r"'at' holds text, but times in the training data; make times of it .*pandas\.to_datetime\(table\['at'\]\)\)",
+        ),
     ],
 )
 def test_the_column_that_differs_from_training_is_named_alone(tmp_path: Path, columns: Any, match: str) -> None:

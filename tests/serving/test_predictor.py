@@ -43,6 +43,31 @@ def test_a_table_is_predicted_row_by_row_whatever_holds_it(predictor: Predictor,
     assert np.array_equal(predictor.run(unknown).probabilities, expected.probabilities)  # outcomes are not read
 
 
+@pytest.mark.parametrize("sorted_by", [True, False])
+@pytest.mark.parametrize("zone", ["", "Z"])
+def test_times_as_text_are_read_as_in_a_csv_file(sorted_by: bool, zone: str, tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    rows = logs(12) | {"when": [f"{time:%Y-%m-%d %H:%M:%S}{zone}" for time in logs(12)["when"]]}
+    del rows["force"]
+    pandas.DataFrame(rows).to_csv(tmp_path / "logs.csv", index=False)
+    how: dict[str, Any] = {"y": "fault", "episode": "machine", "missing": "mask"}
+    how |= {"time": "when", "x": ["speed", "mode"]} if sorted_by else {}
+    data = ArrayDataModule(tmp_path / "logs.csv", **how)
+    predictor = Predictor(MemUP(data.task), data.reading)
+    expected = predictor.run(tmp_path / "logs.csv").probabilities
+    table = pandas.read_csv(tmp_path / "logs.csv")
+    for given in (
+        table,
+        table.astype({"when": "category"}),
+        pyarrow.Table.from_pandas(table),
+        table.drop(columns="fault").to_dict("list"),
+    ):
+        assert np.array_equal(predictor.run(given).probabilities, expected)
+    table["when"] = "31.01.2026 08:00"
+    with pytest.raises(MemUPError, match=r"'when'.*pandas\.to_datetime\(table\['when'\]\)"):
+        predictor.run(table)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -19,6 +19,16 @@ def column_of(component: str) -> str:
     return _NUMBER.sub("", component.removesuffix(SINCE_PREVIOUS))
 
 
+def times_columns(names: Iterable[str]) -> list[str]:
+    """Return the columns of times among the names of the components of x."""
+    return [name.removesuffix(SINCE_PREVIOUS) for name in names if name.endswith(SINCE_PREVIOUS)]
+
+
+def times_advice(name: str) -> str:
+    """Say how a column of text becomes one of times."""
+    return f"make times of it (pandas: table[{name!r}] = pandas.to_datetime(table[{name!r}]))"
+
+
 def check_columns(source: str, user: UserEpisodes, x: FieldSpec | None, texts: Iterable[str]) -> None:
     """Refuse columns of x of other names or contents, and an array of another shape, than in training.
 
@@ -36,8 +46,10 @@ def check_columns(source: str, user: UserEpisodes, x: FieldSpec | None, texts: I
     if not same_x or tuple(user.texts) != texts:
         here = _contents(user.x_names, user.texts)
         there = _contents(x.names if x else (), texts)
+        advice = "give columns of the same names and contents"
+        as_text = [name for name, content in there.items() if (here.get(name), content) == ("text", "times")]
         raise MemUPError(
-            f"{source}: {'; '.join(_differences(here, there))}; give columns of the same names and contents"
+            f"{source}: {'; '.join([*_differences(here, there), *map(times_advice, as_text[:1]), advice])}"
         )
     if user.x is not None:
         assert x is not None
@@ -59,7 +71,7 @@ def check_shape(source: str, name: str, array: Array, field: FieldSpec) -> None:
 
 def _contents(names: Iterable[str], texts: Iterable[str]) -> dict[str, str]:
     """Return what each column holds."""
-    times = {name.removesuffix(SINCE_PREVIOUS): "times" for name in names if name.endswith(SINCE_PREVIOUS)}
+    times = dict.fromkeys(times_columns(names), "times")
     return (
         {name: "numbers" for name in names if not name.endswith(SINCE_PREVIOUS)} | times | dict.fromkeys(texts, "text")
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,12 +19,13 @@ TABLE = "the table"
 """What messages call a table in memory."""
 
 
-def read_table(table: Any, columns: Columns) -> UserEpisodes:
+def read_table(table: Any, columns: Columns, times: Iterable[str] = ()) -> UserEpisodes:
     """Read all episodes of a table in memory.
 
     Args:
         table: a pandas or polars DataFrame, a pyarrow Table, or a dictionary of columns.
         columns: what is read.
+        times: columns of points in time, which may be text as a csv file has it; so may the column of ``columns.time``.
 
     Raises:
         MemUPError: another object; what :func:`~memup_lightning.data.array_files.read_episodes` raises.
@@ -32,9 +33,11 @@ def read_table(table: Any, columns: Columns) -> UserEpisodes:
     try:
         from memup_lightning.data.array_files.tables.files import MemoryTable
         from memup_lightning.data.array_files.tables.table import read_tables  # pyarrow is an extra
+        from memup_lightning.data.array_files.tables.text_times import parse_text_times
     except ImportError as error:
         raise MemUPError(f"tables need pyarrow: pip install 'memup-lightning[arrow]' ({error})") from error
-    return read_tables(TABLE, lambda: MemoryTable(_arrow(table), TABLE), columns)
+    at = {*times, *filter(None, (columns.time,))}
+    return read_tables(TABLE, lambda: MemoryTable(parse_text_times(_arrow(table), at), TABLE), columns)
 
 
 def read_arrays(arrays: Mapping[str, Any], columns: Columns) -> UserEpisodes:
