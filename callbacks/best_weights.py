@@ -73,9 +73,10 @@ class BestWeights(Callback):
     Attributes:
         best: updates and gain of the best validation; None before the first one.
         metrics: all that was logged at the best validation.
-        written: whether the weights that the last run ended with are in ``best_gain.ckpt``.
+        written: ``best_gain.ckpt`` with the weights that the last run ended with; None where it was not written.
         restored: whether the last run ended with the best weights instead of its last ones.
-        overfitted: whether its gain in training episodes was higher by as much as the gain had fallen.
+        overfitted: whether its gain in training episodes was higher by as much as the gain had fallen, or had grown by a
+            quarter since.
         decay: weight decay of all matrices with which the run trains on; 0 before it has gone back.
         stopping_reason_message: why this callback stopped the run; empty where it did not.
     """
@@ -89,7 +90,8 @@ class BestWeights(Callback):
     def _clear(self) -> None:
         self.best: tuple[int, float] | None = None
         self.metrics: dict[str, float] = {}
-        self.restored = self.overfitted = self.written = False
+        self.restored = self.overfitted = False
+        self.written: Path | None = None
         self.stopping_reason_message = ""
         self._weights: dict[str, Tensor] = {}
         self.decay = 0.0
@@ -100,14 +102,14 @@ class BestWeights(Callback):
         self._seen = -1  # update of the last validation
         self._overfitted = 0  # validations in a row
         self._fallen = False
-        self._apart = False  # whether the gain in training episodes was higher by as much
+        self._apart = False  # whether the gain in training episodes was higher by as much, or grew
         self._second = SecondStart()
         self._growth: tuple[int, float] | None = None  # updates and gain when it last grew
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.ckpt_path is None:
             self._clear()
-        self.restored = self.overfitted = self.written = False
+        self.restored, self.overfitted, self.written = False, False, None
         self.stopping_reason_message = ""
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -141,7 +143,8 @@ class BestWeights(Callback):
             lost = self._lost(gain, nll)
             self._fallen = lost > _LITTLE and math.isfinite(nll)  # a gain falls with harder targets too
             much_lost = self._fallen and lost > _LOSS
-            self._apart = gain < train - much
+            # Training episodes are measured at the ends of chunks, and may be explained less from there, but more and more.
+            self._apart = gain < train - much or train > self._train_gain + _RELATIVE_MARGIN * abs(self._train_gain)
             overfitted = lost > _RELATIVE_MARGIN and gain < train - max(_MARGIN, much)
             self._overfitted = self._overfitted + 1 if overfitted else 0
             memorizes = much_lost and train >= self._train_gain and self._explains_something()
@@ -261,8 +264,8 @@ class BestWeights(Callback):
             )
         homes = [callback.dirpath for callback in trainer.checkpoint_callbacks if isinstance(callback, ModelCheckpoint)]
         if homes and homes[0]:
-            self.written = True
-            trainer.save_checkpoint(Path(homes[0]) / KEPT_WEIGHTS, weights_only=True)
+            self.written = Path(homes[0]) / KEPT_WEIGHTS
+            trainer.save_checkpoint(self.written, weights_only=True)
 
     def _decided_by(self) -> str:
         assert self.best is not None

@@ -106,6 +106,15 @@ def test_a_small_gain_that_is_lost_is_kept_too(tmp_path: Path, train: float, ove
     assert trainer.global_step == 4 * EVERY, "so little may be chance, which stops no run"
 
 
+@pytest.mark.parametrize(("train", "overfitted"), [(0.2, True), (0.11, False)])
+def test_a_gain_in_training_episodes_that_grew_while_less_is_explained_is_over_fitting_however_low_it_is(
+    tmp_path: Path, train: float, overfitted: bool
+) -> None:
+    best = BestWeights()
+    run(tmp_path, [(0.9, 0.1, 1.0, 2.0), (0.8, train, 1.03, 2.0)], best)
+    assert (best.restored, best.overfitted) == (True, overfitted)
+
+
 def test_noise_that_is_memorized_among_the_targets_takes_no_weights_that_explain_the_evaluated_steps_better(
     tmp_path: Path,
 ) -> None:

@@ -101,3 +101,38 @@ def test_what_is_explained_of_a_rare_outcome_still_rises_where_its_targets_do_no
     assert longer(found)
     assert "it explains more and more, from 0.006 bits at update 3,000 to 0.026 at update 6,500" in found.sentence
     assert not longer(verdict(scattered, **given | {"explained_everywhere": every_500(*RARE_OUTCOME[::-1])}))
+
+
+# Two runs on tables: the gain at the targets, what is explained of the evaluated steps, and the gain in training chunks.
+JAMS = (0.22, 0.268, 0.284, 0.133), (0.027, 0.035, 0.034, 0.030), (0.031, 0.069, 0.143, 0.147)
+TANKS = (1.107, 1.374, 1.382, 1.069), (0.364, 0.561, 0.552, 0.472), (0.408, 0.404, 0.576, 0.721)
+
+
+@pytest.mark.parametrize("curves", [JAMS, TANKS], ids=["jams", "tanks"])
+@pytest.mark.parametrize("ended", [{"best": (1000, 0.268), "fell": True}, {"best": (1000, 0.268)}, {}])
+def test_a_rise_in_training_episodes_alone_does_not_advise_more_updates(
+    curves: tuple[tuple[float, ...], ...], ended: dict[str, object]
+) -> None:
+    gains, explained, trained = curves
+    found = verdict(gains, train_gains=trained, explained_everywhere=every_500(*explained), **ended)
+    assert not longer(found)
+    assert "more training episodes" in str(found.try_first)
+    assert str(trained[-1]) not in found.sentence, "it is measured otherwise"
+
+
+@pytest.mark.parametrize(("update", "advised"), [(2000, False), (5500, True)])
+def test_a_rise_until_the_last_validations_advises_more_updates_and_one_before_earlier_weights_does_not(
+    update: int, advised: bool
+) -> None:
+    gains = tuple((0.6 * np.linspace(0, 1, 12)).tolist())
+    found = verdict(gains, best=(update, 0.5), fell=True)
+    assert longer(found) == advised
+    assert longer(verdict((0.1, 0.3), updates=1000)), "too few validations to show anything"
+    assert not longer(verdict((0.1, 0.3), updates=1000, best=(500, 0.1), fell=True))
+    assert "more updates alone would hardly explain more" in verdict((0.3, 0.1), best=(500, 0.3), fell=True).sentence
+
+
+def test_a_rare_outcome_of_which_the_last_weights_explain_less_does_not_advise_more_updates() -> None:
+    given = {"history": every_500(*[0.0] * 8), "updates": 4000, "rare": 0.01, "chunk_length": 200}
+    assert "else train longer" in str(judge(run(split(0.0), **given))[0].try_first)
+    assert "train longer" not in str(judge(run(split(0.0), best=(500, 0.01), fell=True, **given))[0].try_first)

@@ -23,6 +23,7 @@ _CLEAR_BITS = 0.3  # of training episodes, whenever they were learned
 SOME_BITS = 0.05
 """Gain below which there is none, unless it is a share of what is uncertain, which rare outcomes leave small."""
 _SOME_SHARE = 0.05  # of it
+_LITTLE = 0.02  # share of a gain by which a better validation is better, at least
 RARE = 0.05
 """Share of the outcomes that are not of the most frequent class, below which few targets have one."""
 MIN_EPISODES = 10
@@ -252,6 +253,16 @@ class Measurements:
         """Return how much more the memory explains of all steps that validations evaluate, however few bits that is. Of a
         rare outcome the targets of some episodes hold too few to show it."""
         return rise(finite(self.explained_everywhere), 0.0)
+
+    def improves(self) -> bool:
+        """Return whether a validation of the last quarter explained more than any before: of all evaluated steps, or, where
+        that is not known, of the targets."""
+        rows = finite(self.explained_everywhere or self.history)[:, 1]
+        late = max(1, len(rows) // 4)
+        if len(rows) <= late:
+            return False
+        before = float(rows[:-late].max())
+        return bool(rows[-late:].max() > before + _LITTLE * abs(before))
 
     def standing_since(self) -> int | None:
         """Return the update since which the gain has not risen, for a third of the run; None where it may have."""

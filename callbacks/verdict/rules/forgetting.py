@@ -73,7 +73,7 @@ def _loses_late(split: SplitMeasurement) -> bool:
 
 def _advice(run: Measurements, kept: int) -> str:
     """Say what helps a memory to keep something for so many steps: more updates, where its gain may still rise."""
-    if run.best is None and run.standing_since() is None and may_learn_more(run):
+    if run.standing_since() is None and may_learn_more(run):
         return train_longer(run)
     another = run.memory is not None and run.memory[0] != "LSTM"
     if kept <= _KEPT and not another:

@@ -6,6 +6,7 @@ from memup_lightning.callbacks.verdict.measuring.measurements import Measurement
 
 ENOUGH_UPDATES = 2000
 """Updates before which a memory that explains little may only need more of them."""
+_LATE = 2 / 3  # of the updates; later weights are nearly the last ones
 
 
 def train_longer(run: Measurements) -> str:
@@ -13,8 +14,16 @@ def train_longer(run: Measurements) -> str:
     return f"train longer: --ckpt_path last --trainer.max_steps={2 * max(1, run.updates)}"
 
 
+def went_down(run: Measurements) -> bool:
+    """Return whether the run ends with weights of the first two thirds of its updates, since the later ones explain less:
+    then more updates are no advice."""
+    return run.best is not None and run.best[0] < _LATE * run.updates
+
+
 def may_learn_more(run: Measurements) -> bool:
     """Return whether more updates may raise the gain: its trend says so, or there are too few validations for one after
-    few updates."""
+    few updates. Never where the run ends with earlier weights, since its last ones explain less."""
+    if run.best is not None:
+        return False
     may_rise = run.may_rise()
     return may_rise or (may_rise is None and run.updates < ENOUGH_UPDATES)

@@ -8,7 +8,7 @@ from memup_lightning.callbacks.verdict.measuring.measurements import RARE, Measu
 from memup_lightning.callbacks.verdict.rules.finding import Finding
 from memup_lightning.callbacks.verdict.rules.gain_rules import explains_some, is_of_memory
 from memup_lightning.callbacks.verdict.rules.inputs import against_memorizing, fewer_inputs
-from memup_lightning.callbacks.verdict.rules.longer import ENOUGH_UPDATES, may_learn_more, train_longer
+from memup_lightning.callbacks.verdict.rules.longer import ENOUGH_UPDATES, may_learn_more, train_longer, went_down
 from memup_lightning.callbacks.verdict.rules.words import amount, how_much, more_episodes, numbers_of, rounded_up
 
 _FEW_EPISODES = 5000  # a memory that learned nothing from fewer may need more of them
@@ -47,7 +47,7 @@ def rest(run: Measurements) -> Finding:
             f"takes up to {ratio:.{int(ratio < 10)}f} times as long{more}"
         )
     elif rare is not None:
-        advice = f"{rare.advice}; else train longer"
+        advice = rare.advice if run.best is not None else f"{rare.advice}; else train longer"
     else:
         advice = "check by hand that the inputs of the memory give the outcomes away, on short episodes first" + more
     return Finding(
@@ -114,10 +114,10 @@ def _not_standing(run: Measurements, val: SplitMeasurement, grows: str) -> tuple
         val: its validation episodes.
         grows: what :func:`_of_training_episodes` says.
     """
-    longer = train_longer(run)
-    if run.rise() is not None:
+    longer, ahead = train_longer(run), not went_down(run)
+    if ahead and run.rise() is not None:
         return "The gain still rises: the rest is not learned yet, at least a part of it.", longer
-    if (more := run.rise_everywhere()) is not None:
+    if ahead and (more := run.rise_everywhere()) is not None:
         return (
             f"At all steps that validations evaluate it explains more and more, from {amount(more.lowest)} bits at update "
             f"{more.begin:,.0f} to {amount(more.highest)} at update {more.end:,.0f}: the rest is not learned yet, at least "
@@ -127,8 +127,19 @@ def _not_standing(run: Measurements, val: SplitMeasurement, grows: str) -> tuple
     if run.memorized or (grows and _more_of_training(run, val)):
         words = f"{grows}: the rest" if grows else "The rest"
         return f"{words} may be noise, or need more training episodes.", against_memorizing(run)
+    if grows and not (ahead and run.improves()):
+        words = (
+            f"{grows}, and in validation episodes it does not: the rest may be noise, or need more training episodes."
+        )
+        return words, against_memorizing(run)
     if grows:
         return f"{grows}: a part of the rest is not learned yet, or is memorized there.", longer
+    if run.best is not None:
+        return (
+            f"After update {run.best[0]:,} it explained less, in training episodes too: more updates alone would hardly "
+            "explain more.",
+            f"if the rest should be no noise, give more training episodes{more_episodes(run)}",
+        )
     if may_learn_more(run):
         return "The rest may be noise, or not learned yet.", longer
     if run.may_rise() is None:
@@ -150,12 +161,13 @@ def _more_of_training(run: Measurements, val: SplitMeasurement) -> bool:
 
 
 def _of_training_episodes(run: Measurements, val: SplitMeasurement) -> str:
-    """Say that more is explained of training episodes, or more and more, where that is certain."""
-    if (rise := run.train_rise()) is not None:
-        return (
-            f"In training episodes the gain still rises, from {amount(rise.lowest)} bits at update {rise.begin:,.0f} to "
-            f"{amount(rise.highest)} at update {rise.end:,.0f}"
-        )
+    """Say that more is explained of training episodes, or more and more, where that is certain.
+
+    How much more is not said: ``train/memory_gain`` is that of the state at the end of a chunk, at targets still to come,
+    and lower than the gain at the targets' own steps.
+    """
+    if run.train_rise() is not None:
+        return "In training episodes the gain still rises"
     if run.train is None or not _more_of_training(run, val):
         return ""
     return f"In training episodes it explains {amount(run.train.gain.mean)} bits"
