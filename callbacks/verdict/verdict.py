@@ -146,11 +146,13 @@ class Verdict(Callback):
 
     def _test_command(self, trainer: Trainer) -> str | None:
         """Return the command that tests the weights the run ends with; None where no checkpoint holds them."""
-        kept = find_callback(trainer, BestWeights)
-        config = run_folder(trainer) / "config.yaml"
-        if kept is None or not kept.written or not config.exists():
+        kept, home = find_callback(trainer, BestWeights), run_folder(trainer)
+        config = home / "config.yaml"
+        if kept is None or kept.written is None or not config.exists():
             return None
-        return f"test it: memup test --config {shlex.quote(nearby(config))} --ckpt_path best"
+        # Not "best": a run that continues this one would be tested with this command later.
+        weights = home if kept.written.parent.absolute() == (home / "checkpoints").absolute() else kept.written
+        return f"test it: memup test --config {shlex.quote(nearby(config))} --ckpt_path {shlex.quote(nearby(weights))}"
 
     def summary(self) -> dict[str, Any] | None:
         """Return verdict, findings and measurements as plain values; None where nothing was measured."""

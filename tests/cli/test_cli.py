@@ -205,8 +205,12 @@ def test_a_run_ends_with_a_verdict_and_the_command_that_tests_it(run: Run, capsy
     said = capsys.readouterr().out
     assert "verdict: The memory explains " in said
     given = shlex.split(said.partition("test it: memup ")[2].partition("\n")[0])
-    assert given[-2:] == ["--ckpt_path", "best"]
-    tested = main(given)
+    longer = run("fit", "--ckpt_path", "last", f"--trainer.max_steps={2 * trained.trainer.global_step}")
+    capsys.readouterr()
+    tested = main(given)  # after the run was continued
+    taken = Path(capsys.readouterr().out.partition("taking ")[2].partition("\n")[0])
+    folders = [Path(str(cli.trainer.log_dir)).absolute() for cli in (trained, longer)]
+    assert [folder in taken.absolute().parents for folder in folders] == [True, False]
     assert "test/accuracy" in tested.trainer.callback_metrics
     assert all(torch.equal(x, y) for x, y in zip(trained.model.parameters(), tested.model.parameters(), strict=True))
 
