@@ -16,11 +16,11 @@ from memup_lightning.data.subset import spread_over
 from memup_lightning.distributed import all_gather_object
 from memup_lightning.exceptions import MemUPError, counted
 from memup_lightning.modules import MemoryTask
+from memup_lightning.modules.ranges.far_inputs import Rows, far_inputs
+from memup_lightning.modules.ranges.input_range import InputRange
 from memup_lightning.protocols import EpisodeSplit
 from memup_lightning.runs.parts import recorded_data
 from memup_lightning.runs.run_folder import check_writable, run_folder
-from memup_lightning.serving.ranges.far_inputs import Rows, far_inputs
-from memup_lightning.serving.ranges.input_range import InputRange
 from memup_lightning.serving.reading import training_range
 from memup_lightning.serving.table_order import sort_table
 from memup_lightning.serving.table_writer import SUFFIXES, Columns, TableWriter, join_tables

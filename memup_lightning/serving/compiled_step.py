@@ -13,9 +13,9 @@ from torch import Tensor
 
 from memup_lightning.models.encoders import StepEncoder, VectorEncoder
 from memup_lightning.models.scaling import compress_tails
+from memup_lightning.modules.ranges.input_range import FAR
+from memup_lightning.modules.ranges.range_watch import RangeWatch
 from memup_lightning.serving.exported_step import ExportedStep
-from memup_lightning.serving.ranges.input_range import FAR
-from memup_lightning.serving.ranges.range_watch import RangeWatch
 from memup_lightning.typing import Arrays
 
 _TRACED = ("memup_lightning.", "torch.nn.")

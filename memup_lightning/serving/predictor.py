@@ -24,15 +24,15 @@ from memup_lightning.exceptions import MemUPError, counted
 from memup_lightning.modules.evaluation.memory import INTERVAL
 from memup_lightning.modules.loading import load_module
 from memup_lightning.modules.memory_task import MemoryTask
+from memup_lightning.modules.ranges.far_inputs import Rows, far_inputs
+from memup_lightning.modules.ranges.input_range import InputRange
+from memup_lightning.modules.ranges.range_watch import RangeWatch
 from memup_lightning.runs.checkpoint_lookup import weights_to_use
 from memup_lightning.serving.compiled_step import CompiledStep
 from memup_lightning.serving.exported_step import ExportedStep, state_tensors
 from memup_lightning.serving.model_fingerprint import model_fingerprint
 from memup_lightning.serving.observations import FieldReader, ObservationReader, RowReader
 from memup_lightning.serving.prediction import Prediction, Predictions
-from memup_lightning.serving.ranges.far_inputs import Rows, far_inputs
-from memup_lightning.serving.ranges.input_range import InputRange
-from memup_lightning.serving.ranges.range_watch import RangeWatch
 from memup_lightning.serving.reading import parse_reading, saved_reading, training_range
 from memup_lightning.serving.state import StreamState, check_state
 from memup_lightning.serving.step_network import StepNetwork

@@ -10,7 +10,7 @@ import numpy as np
 from memup_lightning.data.array_files import Columns
 from memup_lightning.data.array_files.layout import Missing
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.serving.ranges.input_range import Range
+from memup_lightning.modules.ranges.input_range import Range
 from memup_lightning.specs import FieldType
 
 

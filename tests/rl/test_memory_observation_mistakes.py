@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
@@ -100,6 +101,64 @@ def test_a_memory_of_arrays_or_of_longer_lags_is_refused() -> None:
 )
 def test_what_is_no_memory_is_refused(given: Any, message: str) -> None:
     refused(Walk(), given, message)
+
+
+class Thousandfold(Walk):
+    """The walk in another unit, from the second episode on."""
+
+    episodes = 0
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        self.episodes += 1
+        observation, info = super().reset(seed=seed, options=options)
+        return observation * self.factor, info
+
+    def step(self, action: Any) -> Any:
+        observation, *rest = super().step(action)
+        return observation * self.factor, *rest
+
+    @property
+    def factor(self) -> float:
+        return 1000.0 if self.episodes > 1 else 1.0
+
+
+def play(env: Any, steps: int) -> list[str]:
+    """Return what is warned of while an environment is played."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        env.reset(seed=1)
+        for _ in range(steps):
+            over = env.step(env.action_space.sample())[2:4]
+            if not hasattr(env, "num_envs") and any(over):
+                env.reset()
+    assert all(x.filename == __file__ for x in caught)
+    return [str(x.message) for x in caught]
+
+
+@pytest.mark.parametrize("num_envs", [1, 3])
+def test_observations_in_another_unit_are_said_once(num_envs: int) -> None:
+    model = memory_of(Walk())
+
+    def wrapped(env: Any) -> Any:
+        if num_envs == 1:
+            return MemoryObservation(env(), model)
+        return VectorMemoryObservation(SyncVectorEnv([env] * num_envs), model)
+
+    assert play(wrapped(Walk), 40) == []
+    found = play(wrapped(Thousandfold), 40)
+    assert sorted(x[:30] for x in found) == [f"'observation[{n}]' is far from its"[:30] for n in (0, 1)]
+    assert "in training it was" in found[0]
+    assert "is it in the same unit, and do training episodes come" in found[0]
+
+
+def test_a_component_in_another_unit_is_named_by_its_entry() -> None:
+    maze = TMazeEnv(length=5)
+    model = MemUP(agent_task(maze.observation_space, maze.action_space, "maze", observed=[2]), memory=LSTM)
+    for part in model.encoder.modules():
+        if hasattr(part, "is_identity"):
+            part.fit(np.random.default_rng(1).normal(3, 0.01, (50, 1)))
+    with pytest.warns(UserWarning, match=r"'observation\[2\]' is far from its training data"):
+        MemoryObservation(maze, model).reset(seed=1)
 
 
 def test_an_entry_of_the_same_name_is_refused() -> None:

@@ -15,6 +15,8 @@ from memup_lightning.chunk import Fields
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.memory import State, put, take
 from memup_lightning.modules.memory_task import MemoryTask
+from memup_lightning.modules.ranges.input_range import InputRange
+from memup_lightning.modules.ranges.range_watch import RangeWatch
 from memup_lightning.rl.collectors.env_driver import check_classes, check_finite
 from memup_lightning.rl.memory_inputs import check_lags, describe_inputs
 from memup_lightning.rl.spaces import LeafReader, leaf_readers, space_fields
@@ -22,9 +24,13 @@ from memup_lightning.rl.wrappers.frozen import FrozenParts, frozen_parts
 from memup_lightning.specs import FieldSpec, TaskSpec
 from memup_lightning.typing import Arrays, BoolArray, FloatArray, IntArray
 
+_QUESTION = "is it in the same unit, and do training episodes come to such places?"
+
 
 class EnvMemory:
     """Trained memory that follows N environments: at each step it reads what it read in training.
+
+    It warns, once for each component, of observations far from those of training, such as those in another unit.
 
     Args:
         checkpoint: see :func:`~memup_lightning.rl.wrappers.frozen.frozen_parts`.
@@ -58,6 +64,8 @@ class EnvMemory:
         self._fields = task.input_fields
         self._observed = _readers("observation", observation_space, task)
         self._acted = _readers("action", action_space, task)
+        observed = {leaf.name: self._fields[leaf.name] for leaf in self._observed}
+        self._watch = RangeWatch(InputRange(self.parts.encoder, observed), _QUESTION)
         self._lead = () if num_envs is None else (num_envs,)
         # Inputs of the step: written in place at each step; the tensors share their memory.
         n = num_envs or 1
@@ -170,6 +178,7 @@ class EnvMemory:
         return self._state
 
     def _observe(self, observation: Any) -> None:
+        self._watch.next_step()
         self._read(observation, self._arrays, self._lead)
 
     def _read(self, observation: Any, arrays: Arrays, lead: tuple[int, ...]) -> None:
@@ -187,6 +196,9 @@ class EnvMemory:
             here[...] = array
             if field.type == "token":
                 check_classes({leaf.name: here}, self._fields)
+            elif leaf.name in self._watch.scales:
+                if not self._watch.check(leaf.name, here):
+                    check_finite({leaf.name: here})
             elif here.dtype.kind == "f" and not math.isfinite(here.sum()):
                 check_finite({leaf.name: here})
 

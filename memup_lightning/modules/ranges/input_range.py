@@ -86,5 +86,7 @@ class InputRange:
 
 
 def _component(field: FieldSpec, name: str, number: int) -> str:
-    """Return what a component of a field is called: by its own name, where it has one."""
-    return field.names[number] if number < len(field.names) else f"{name}[{number}]"
+    """Return what a component of a field is called: by its own name, where it has one, else by its entry."""
+    if number < len(field.names):
+        return field.names[number]
+    return f"{name}[{field.entries[number] if field.entries else number}]"

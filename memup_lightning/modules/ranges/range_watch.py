@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from memup_lightning.serving.ranges.input_range import FAR, InputRange
+from memup_lightning.modules.ranges.input_range import FAR, InputRange
 from memup_lightning.user_warnings import warn_user
 
 _IN_A_ROW = 3  # steps at which a number is far
@@ -17,18 +17,19 @@ class RangeWatch:
     """Warning, once for each component of the inputs, of numbers far from those that an encoder was fitted to.
 
     It warns of a single number that is outside of the limits of training (``limits`` of
-    :class:`~memup_lightning.serving.ranges.input_range.InputRange`), and of numbers beyond 5 spreads at three steps in a
+    :class:`~memup_lightning.modules.ranges.input_range.InputRange`), and of numbers beyond 5 spreads at three steps in a
     row, in most of the streams: where numbers are not normally distributed, some are beyond 5.
 
     Args:
         known: what is known of the numbers in training.
+        question: that the user should ask, the end of the warning.
 
     Attributes:
         scales: center and scale of each field, of the shape of the field.
     """
 
-    def __init__(self, known: InputRange) -> None:
-        self._known = known
+    def __init__(self, known: InputRange, question: str = "is it in the same unit?") -> None:
+        self._known, self._question = known, question
         self.scales = known.scales
         self._step = 0
         self._last = {name: np.full(center.size, -1) for name, (center, _) in self.scales.items()}
@@ -40,12 +41,16 @@ class RangeWatch:
         """Begin another step."""
         self._step += 1
 
-    def check(self, name: str, x: npt.NDArray[np.generic]) -> None:
-        """Look at the numbers of a field, ``[streams, *shape]``."""
+    def check(self, name: str, x: npt.NDArray[np.generic]) -> bool:
+        """Look at the numbers of a field, ``[streams, *shape]``, and return whether none is far or not finite."""
         center, scale = self.scales[name]
         z = (x - center) / scale
-        if np.abs(z).max(initial=0) > FAR:
+        furthest = np.abs(z).max(initial=0)
+        if furthest <= FAR:
+            return True
+        if np.isfinite(furthest):
             self.note(name, x, z)
+        return False
 
     def note(self, name: str, x: npt.NDArray[np.generic], z: _Floats) -> None:
         """Warn of numbers some of which are far.
@@ -74,5 +79,5 @@ class RangeWatch:
             value = rows[distance[:, number].argmax(), number]
             warn_user(
                 f"{self._known.names[name][number]!r} is far from its training data: it is {value:.4g}, "
-                f"{self._known.usual(name, number)}; is it in the same unit?"
+                f"{self._known.usual(name, number)}; {self._question}"
             )

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from memup_lightning.exceptions import counted
-from memup_lightning.serving.ranges.input_range import FAR, InputRange
+from memup_lightning.modules.ranges.input_range import FAR, InputRange
 from memup_lightning.typing import Arrays, BoolArray, IntArray
 
 _MOST = 0.5  # share of the steps
@@ -45,7 +45,7 @@ def far_inputs(known: InputRange, rows: Rows) -> list[str]:
     steps of some episodes, or, where the range of training is known and all steps are there, at some steps.
 
     At most steps, far is beyond 5 spreads; else it is outside of ``limits`` of the
-    :class:`~memup_lightning.serving.ranges.input_range.InputRange`, since numbers that are not normally distributed may
+    :class:`~memup_lightning.modules.ranges.input_range.InputRange`, since numbers that are not normally distributed may
     be beyond.
     """
     said: list[str] = []
