@@ -6,10 +6,10 @@ import argparse
 import copy
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import torch
-from pytorch_lightning.cli import instantiate_module
+from jsonargparse import ArgumentParser
 
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.modules.base import BaseTask
@@ -35,7 +35,7 @@ def build_module(base: Callable[..., M], hyperparameters: Mapping[str, Any], pat
     check_hyperparameters(hyperparameters, path)
     arguments = {key: copy.deepcopy(x) for key, x in hyperparameters.items() if key != "_instantiator"}
     try:
-        module: M = instantiate_module(cast(type[M], base), arguments)
+        module = _instantiate(base, arguments)
     except (ValueError, TypeError, argparse.ArgumentError) as error:
         if (ours := _own_error(error)) is not None:
             raise MemUPError(f"{path}: {ours}") from error
@@ -45,6 +45,19 @@ def build_module(base: Callable[..., M], hyperparameters: Mapping[str, Any], pat
         ) from error
     module.hparams.clear()  # built while another module is built, it would hold that one's hyperparameters
     module.hparams.update(hyperparameters)
+    return module
+
+
+def _instantiate(base: Callable[..., M], arguments: Mapping[str, Any]) -> M:
+    """Build a module like Lightning's ``instantiate_module``, without the method of jsonargparse that is deprecated."""
+    parser = ArgumentParser(exit_on_error=False)
+    given = dict(arguments)
+    if (path := given.pop("_class_path", None)) is None:
+        parser.add_class_arguments(base, "module", fail_untyped=False)
+    else:
+        parser.add_subclass_arguments(base, "module", fail_untyped=False)  # type: ignore[arg-type]
+        given = {"class_path": path, "dict_kwargs": given}
+    module: M = parser.instantiate(parser.parse_object({"module": given})).module
     return module
 
 

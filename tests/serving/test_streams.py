@@ -179,16 +179,22 @@ def test_a_state_of_the_same_networks_with_other_weights_is_refused(predictor: P
         StreamState.join([state, other.initial_state()])
 
 
-def test_a_model_keeps_its_fingerprint_in_another_process(predictor: Predictor, run: Path) -> None:
+def test_a_model_keeps_its_fingerprint_in_another_process_which_warns_of_nothing_deprecated(
+    predictor: Predictor, run: Path
+) -> None:
     _, state = predictor.step({"when": BEGIN, "speed": 1.0, "mode": "run", "force": [1, 0]}, predictor.initial_state())
     script = (
         "import sys; from memup_lightning import Predictor; p = Predictor.load(sys.argv[1]);"
         "p.state_from_bytes(sys.stdin.buffer.read()); print(p.fingerprint)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script, str(run)], input=state.to_bytes(), capture_output=True, check=True
+        [sys.executable, "-W", "default", "-c", script, str(run)],
+        input=state.to_bytes(),
+        capture_output=True,
+        check=True,
     )
     assert done.stdout.decode().split()[-1] == predictor.fingerprint
+    assert "deprecated" not in done.stderr.decode()
 
 
 def test_a_stream_is_not_silent_about_values_that_training_did_not_have_nor_about_time_that_goes_back(
