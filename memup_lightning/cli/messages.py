@@ -120,8 +120,11 @@ def _wrong_class(node: _Node, message: str) -> str | None:
             known, near = names, [name for name in close if names[name].startswith(_PACKAGE_PREFIX)] or close
     ours = sorted(name for name, full in known.items() if full.startswith(_PACKAGE_PREFIX)) or sorted(known)[:15]
     listed = f"choose among {', '.join(ours)}, or give" if ours else "give"
-    hint = f"did you mean {either(near[:2])}?" if near else f"{listed} a full path, package.module.Class"
-    problem = "is abstract" if is_abstract else found["missing"] or "there is no such class"
+    is_function = not known and "Callable[" in node.types  # one will do
+    full = "package.module.function or package.module.Class" if is_function else "package.module.Class"
+    hint = f"did you mean {either(near[:2])}?" if near else f"{listed} a full path, {full}"
+    none = f"there is no such {'function or class' if is_function else 'class'}"
+    problem = "is abstract" if is_abstract else found["missing"] or none
     if found["other"]:
         problem = f"must be a subclass of {bases[0].__name__ if bases else 'another class'}"
     return f"{node.key}={path}: {problem}; {hint}"

@@ -126,10 +126,14 @@ def test_short_class_names_on_the_command_line(run: Run) -> None:
     assert cli.model.memory.output_size == 4
 
 
-def test_a_policy_is_a_function_by_its_path(run: Run) -> None:
+def test_a_policy_is_a_function_by_its_path(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     played = ["--data=GymnasiumDataModule", "--data.env_id=CartPole-v1", "--data.num_train=4", "--data.num_val=4"]
     cli = run("fit", *played, "--data.num_envs=2", "--data.policy=memup_lightning.envs.policies.random_policy")
     assert cli.datamodule.policy is random_policy
+    with pytest.raises(SystemExit):
+        run("fit", *played, "--data.policy=memup_lightning.envs.policies.nope")
+    said = "policy=memup_lightning.envs.policies.nope: there is no such function or class; give a full path, package.module"
+    assert f"{said}.function or package.module.Class" in capsys.readouterr().err
 
 
 def test_a_profiler_that_is_asked_for_profiles(run: Run) -> None:

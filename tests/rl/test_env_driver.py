@@ -173,3 +173,12 @@ def test_environments_that_never_end_are_warned_of_once(
     (said,) = warned(6)
     assert "no episode of SyncVectorEnv has ended after 5 steps" in said
     assert "--data.env_kwargs.max_episode_steps" in said
+    assert "is refused" not in said
+
+
+def test_the_warning_of_endless_episodes_says_when_they_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("memup_lightning.rl.collectors.env_driver._ENDLESS", 5)
+    endless = vector(AutoresetMode.NEXT_STEP, partial(Counting, 1000))
+    said = r"has ended after 5 steps, and one of more than 12 \(max_steps\) is refused; if none ever ends, give it"
+    with pytest.warns(UserWarning, match=said), pytest.raises(MemUPError, match="is longer than max_steps=12"):
+        list(collect(endless, random_policy, 1, seed=0, max_steps=12))

@@ -54,6 +54,7 @@ class EnvDriver:
     Args:
         env: closed by the caller.
         timeout: seconds to wait for a step of environments in processes of their own.
+        max_steps: longest episode that the caller accepts, for the warning; None: any.
 
     Attributes:
         step_index: number of the step, in its episode, that each environment's observation belongs to, ``[N]``.
@@ -62,8 +63,8 @@ class EnvDriver:
         MemUPError: an autoreset mode that Gymnasium does not know.
     """
 
-    def __init__(self, env: VectorEnv[Any, Any, Any], timeout: float = 300.0) -> None:
-        self.env, self.timeout = env, timeout
+    def __init__(self, env: VectorEnv[Any, Any, Any], timeout: float = 300.0, max_steps: int | None = None) -> None:
+        self.env, self.timeout, self.max_steps = env, timeout, max_steps
         self.mode = autoreset_mode(env)
         self.step_index: IntArray = np.zeros(env.num_envs, np.int64)
         self._resetting = np.zeros(env.num_envs, np.bool_)
@@ -110,10 +111,12 @@ class EnvDriver:
             return
         self._steps = None if over.any() else self._steps + 1
         if self._steps == _ENDLESS:
+            most = self.max_steps
+            refused = "" if most is None else f", and one of more than {most:,} (max_steps) is refused"
             name = self.env.spec.id if self.env.spec is not None else type(self.env).__name__
             warn_user(
-                f"no episode of {name} has ended after {_ENDLESS:,} steps; if none ever ends, give it a time limit: "
-                "--data.env_kwargs.max_episode_steps=1000, or gymnasium.wrappers.TimeLimit"
+                f"no episode of {name} has ended after {_ENDLESS:,} steps{refused}; if none ever ends, give it a time "
+                "limit: --data.env_kwargs.max_episode_steps=1000, or gymnasium.wrappers.TimeLimit"
             )
 
 

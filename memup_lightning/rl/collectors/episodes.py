@@ -75,7 +75,7 @@ def collect(
             environment does not give, a number that is not finite or too large.
     """
     check_counts(1, num_episodes=episodes, max_steps=max_steps)
-    driver = EnvDriver(env)
+    driver = EnvDriver(env, max_steps=max_steps)
     quota = episode_quota(env.num_envs, episodes)
     done = np.zeros(env.num_envs, np.int64)
     age = np.zeros(env.num_envs, np.int64)
