@@ -95,11 +95,11 @@ def test_broken_arrays_are_refused_with_their_place(given: dict[str, Any], said:
         ),
         (
             {"a": ["cat"] * (STEPS - 1) + [None]},
-            r"'a' of episode 4 at step 3 \(row 13\) is empty, .*missing=mask",
+            r"'a' of episode 4 at step 3 \(row 13\) is empty; there is 1 gap in 'a'; --data\.missing=mask .* reads a gap",
         ),
         (
             {"a": [1.0] * (STEPS - 1) + [float("nan")]},
-            r"'a' of episode 4 at step 3 \(row 13\) is nan, which is no number; --data\.missing=mask",
+            r"'a' of episode 4 at step 3 \(row 13\) is nan, which is no number; there is 1 gap in 'a'; --data",
         ),
         ({"a": [1e30] + [1.0] * (STEPS - 1)}, r"'a' of episode 7 at step 0 .* is 1e\+30, but numbers"),
         (

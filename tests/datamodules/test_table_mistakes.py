@@ -136,8 +136,35 @@ def test_rows_that_are_there_twice_are_said(tmp_path: Path) -> None:
     assert any(
         "6 rows with all" in x for x in said(lambda: module(twice, time="at", x=["a", "mode"], missing="mask").task)
     )
+    for unsorted in ({}, {"x": ["at", "a", "mode"]}):
+        found = said(lambda unsorted=unsorted: module(twice, missing="mask", **unsorted).task)
+        assert any("6 rows with all that is in another row of the episode, time ('at') included" in x for x in found)
+    late = folder(tmp_path / "late", once, once | {"at": [x + datetime.timedelta(hours=1) for x in TIMES]})
+    assert not any("rows with all that is" in x for x in said(lambda: module(late, missing="mask").task))
     other = folder(tmp_path / "other", once, once | {"a": [x + 1 for x in a[:1]] + [0.0] * 5})
-    assert not any("in the row before" in x for x in said(lambda: module(other, time="at", missing="mask").task))
+    assert not any("rows with all that is" in x for x in said(lambda: module(other, time="at", missing="mask").task))
+
+
+def test_all_columns_with_gaps_are_named_with_what_helps_each(tmp_path: Path) -> None:
+    floor, load, force = ["low", None] * 3, [1.5, None] + [float("nan"), 2.5] * 2, [1.5] * 5 + [None]
+    rest = {"machine": EPISODE, "code": ["a", "b"] * 3, "y": [0.5] * 6}
+
+    def refused(**columns: Any) -> str:
+        with pytest.raises(MemUPError) as error:
+            _ = module(folder(tmp_path / "-".join(columns), rest | columns)).task
+        return str(error.value)
+
+    text = refused(floor=floor)
+    assert "'floor' of episode M1 at step 1 (row 1) is empty; there are 3 gaps in 'floor'; --data.missing=mask" in text
+    assert "mean" not in text
+    assert "number" not in text
+    assert "is empty, which is no number; there are 3 gaps in 'load'; --data.missing=mask" in refused(load=load)
+    both = refused(floor=floor, load=load, force=force)
+    assert "there are 3 gaps in 'floor', 3 in 'load', 1 in 'force'; --data.missing=mask" in both
+    assert (
+        "fills in the column's mean and adds an input that says where, and reads missing text as a value that is"
+        in both
+    )
 
 
 def test_a_column_that_is_nearly_always_empty_is_pointed_out(tmp_path: Path) -> None:

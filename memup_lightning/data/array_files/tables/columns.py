@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,6 @@ import pyarrow
 from pyarrow import compute
 
 from memup_lightning.data.array_files.columns import (
-    MISSING_ADVICE,
     allocate,
     check_numeric,
     convert_type,
@@ -21,6 +20,7 @@ from memup_lightning.data.array_files.columns import (
 )
 from memup_lightning.data.array_files.layout import Array, Layout, TextColumn
 from memup_lightning.data.array_files.tables.files import TableColumns, column_content
+from memup_lightning.data.array_files.tables.gaps import describe_gaps
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.specs import FieldType
 from memup_lightning.typing import Arrays, BoolArray, IntArray
@@ -38,13 +38,15 @@ class ColumnReader:
         tables: the files.
         layout: which episode and step a row belongs to.
         missing: whether values of x may be missing.
+        inputs: names of the columns of x, whose gaps are counted where there may be none.
 
     Attributes:
         notes: what the user should know of the columns.
     """
 
-    def __init__(self, tables: TableColumns, layout: Layout, missing: bool) -> None:
+    def __init__(self, tables: TableColumns, layout: Layout, missing: bool, inputs: Sequence[str] = ()) -> None:
         self.tables, self.layout, self.source, self.missing = tables, layout, layout.source, missing
+        self.inputs = inputs
         self.notes: list[str] = []
 
     def numbers(self, names: list[str], type: FieldType, reserved: list[str]) -> tuple[Array, dict[str, slice]]:
@@ -80,6 +82,13 @@ class ColumnReader:
                 self._check_shape(name, begin, shape, values)
                 if dtype == "float32":
                     rounding = max(rounding, _coarse_rounding(values))
+                if (
+                    not self.missing
+                    and values.dtype.kind == "f"
+                    and values.ndim == 1
+                    and (gaps := np.isnan(values)).any()
+                ):
+                    raise self._missing(name, begin + int(gaps.argmax()), "nan")
                 flat = values if one else values.reshape(len(values), -1)
                 put(part, begin, flat, name, self.layout, missing=self.missing)
             if rounding:
@@ -220,8 +229,10 @@ class ColumnReader:
                 f"from row {begin} on); each step needs as many numbers"
             )
 
-    def _missing(self, name: str, row: int) -> MemUPError:
-        return MemUPError(f"{self.source}: {name!r} of {self.layout.place(row)} is empty, {MISSING_ADVICE}")
+    def _missing(self, name: str, row: int, value: str = "empty") -> MemUPError:
+        is_text = column_content(self.tables.types[name]) == "text"
+        found = f"{name!r} of {self.layout.place(row)} is {value}{'' if is_text else ', which is no number'}"
+        return MemUPError(f"{self.source}: {found}; {describe_gaps(self.tables, self.inputs or [name])}")
 
 
 def plain(column: Any) -> Any:

@@ -51,15 +51,16 @@ def read_tables(source: str, open_tables: Callable[[], TableColumns], columns: C
             notes += [
                 f"{name!r} of {file} is not read, since the first file does not have it" for name, file in left_out
             ]
-        reader = ColumnReader(tables, layout, columns.missing)
+        reader = ColumnReader(tables, layout, columns.missing, x_names)
         contents = {name: "time" if name == columns.time else column_content(tables.types[name]) for name in x_names}
         x, names = _numbers(reader, [name for name in x_names if contents[name] != "text"], contents, columns, notes)
         texts = {name: reader.text(name, columns.missing) for name in x_names if contents[name] == "text"}
         at = [name for name in dict.fromkeys((*x_names, *time)) if contents.get(name, "time") == "time"]
         if at and (number := _repeated_rows(reader, at, x, names, texts)):
+            where = "the row before" if columns.time is not None else "another row of the episode"
             notes.append(
-                f"{counted(number, 'row')} with all that is in the row before, time ({at[0]!r}) included; if a file "
-                "or an episode is there twice, drop them (pandas: table.drop_duplicates())"
+                f"{counted(number, 'row')} with all that is in {where}, time ({at[0]!r}) included; if a file or an episode "
+                "is there twice, drop them (pandas: table.drop_duplicates())"
             )
         y, exists, y_names = _outcome(reader, y_name, columns, notes)
         flags = reader.flags([name for name in _FLAGS if name in tables.types]) if y_name is not None else {}
@@ -157,22 +158,29 @@ def _since_previous(seconds: Array, layout: Layout) -> Array:
 def _repeated_rows(
     reader: ColumnReader, times: list[str], x: Array | None, names: Sequence[str], texts: Mapping[str, TextColumn]
 ) -> int:
-    """Return how many rows are, in all that is read, the row before them of the same episode."""
+    """Return how many rows are, in all that is read, the row before them of the same episode, in the order of time."""
     layout = reader.layout
+    seconds = [layout.group(reader.seconds(name)) for name in times]
     same = np.ones(layout.rows, np.bool_)
     same[layout.offsets[:-1]] = False  # each of which begins an episode
-    for name in times:
-        same[1:] &= np.diff(layout.group(reader.seconds(name))) == 0
-    rows = np.flatnonzero(same)  # few: times differ
+    order = np.arange(layout.rows)
+    if any((np.diff(at)[same[1:]] < 0).any() for at in seconds):
+        order = np.lexsort((*seconds[::-1], np.repeat(np.arange(len(layout.lengths)), layout.lengths)))
+    for at in seconds:
+        same[1:] &= np.diff(at[order]) == 0
+    places = np.flatnonzero(same)  # few: times differ
+    rows, befores = order[places], order[places - 1]
     if x is not None and rows.size:
         flat = x.reshape(len(x), -1)
         others = [number for number, name in enumerate(names) if not name.endswith(SINCE_PREVIOUS)]
         if others:
-            here, before = flat[rows][:, others], flat[rows - 1][:, others]
-            rows = rows[((here == before) | ((here != here) & (before != before))).all(1)]
+            here, before = flat[rows][:, others], flat[befores][:, others]
+            alike = ((here == before) | ((here != here) & (before != before))).all(1)
+            rows, befores = rows[alike], befores[alike]
     for text in texts.values():
         codes = layout.group(text.codes)
-        rows = rows[codes[rows] == codes[rows - 1]]
+        alike = codes[rows] == codes[befores]
+        rows, befores = rows[alike], befores[alike]
     return len(rows)
 
 

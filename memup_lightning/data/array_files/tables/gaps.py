@@ -1,0 +1,56 @@
+"""Gaps of the columns that the memory reads: how many there are, and what to do where none may be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pyarrow
+from pyarrow import compute
+
+from memup_lightning.data.array_files.tables.files import TableColumns, column_content
+from memup_lightning.exceptions import counted
+
+_MASK = "--data.missing=mask (in Python: missing='mask')"
+_PREVIOUS = "--data.missing=previous"
+
+
+def describe_gaps(tables: TableColumns, names: Sequence[str]) -> str:
+    """Say how many gaps each column has, and what to do, as the end of a sentence.
+
+    Args:
+        tables: the files.
+        names: of the columns of x.
+    """
+    gaps = {name: number for name in names if (number := _count(tables, name))}
+    first, *others = [
+        f"{counted(number, 'gap') if not place else f'{number:,}'} in {name!r}"
+        for place, (name, number) in enumerate(gaps.items())
+    ]
+    there = "is" if next(iter(gaps.values())) == 1 else "are"
+    return f"there {there} {', '.join([first, *others])}; {_advice(tables, gaps)}"
+
+
+def _advice(tables: TableColumns, gaps: Mapping[str, int]) -> str:
+    are_text = [column_content(tables.types[name]) == "text" for name in gaps]
+    columns = "column" if len(gaps) == 1 else "columns"
+    otherwise = f"or drop the rows, or leave the {columns} out of x"
+    if all(are_text):
+        return (
+            f"{_MASK} reads a gap as a value that is not known, {_PREVIOUS} as the last one of the episode; {otherwise}"
+        )
+    text = ", and reads missing text as a value that is not known" if any(are_text) else ""
+    last = "value" if text else "number"
+    return (
+        f"{_MASK} fills in the column's mean and adds an input that says where{text}, {_PREVIOUS} fills in the last {last} "
+        f"of the episode; {otherwise}"
+    )
+
+
+def _count(tables: TableColumns, name: str) -> int:
+    """Count the values of a column that are null, or no number."""
+    number = 0
+    for _, column in tables.column(name):
+        number += column.null_count
+        if pyarrow.types.is_floating(column.type):
+            number += compute.sum(compute.is_nan(column)).as_py() or 0
+    return number
