@@ -82,34 +82,12 @@ def test_times_as_text_are_distinguished_from_ids(tmp_path: Path) -> None:
         _ = module(source, time="at").task
 
 
-@pytest.mark.parametrize("number", ["{}.25", "{},25", "{},003.5", "{} %", "${}.50", "1'{:03}"])
-def test_numbers_that_are_written_as_text_are_refused_and_whole_ones_are_ids(tmp_path: Path, number: str) -> None:
-    machine, a, y = np.repeat([0, 1], 12), [1.5] * 24, [0.5] * 24
-    texts = [number.format(n) for n in range(100, 124)]
-    source = folder(tmp_path / "logs", {"machine": machine, "a": a, "b": texts, "y": y})
-    with pytest.raises(MemUPError, match="'b' is read as text, since its numbers are written as text, such as"):
-        _ = module(source).task
-    _ = module(source, x=["a"]).task
-    for others in ([str(n) for n in range(24)], [f"{n}.25.1" for n in range(24)]):
-        ids = folder(tmp_path / others[1], {"machine": machine, "a": a, "b": others, "y": y})
-        assert any("as an id has: it is left out of x" in x for x in said(lambda ids=ids: module(ids).task))
-
-
 def test_a_table_of_ids_alone_says_what_was_left_out(tmp_path: Path) -> None:
     columns = {"machine": np.repeat([0, 1], 12), "b": [f"part {n}" for n in range(24)], "y": [0.5] * 24}
     with pytest.raises(
         MemUPError, match=r"no column that the memory could read; 'b' has 24 values, .*; name the columns"
     ):
         _ = module(folder(tmp_path / "logs", columns)).task
-
-
-def test_numbers_as_text_that_are_read_as_categories_or_classes_are_said(tmp_path: Path) -> None:
-    columns = {"machine": EPISODE, "a": ["0.5", "1.0", "0.5"] * 2, "y": ["0.25", "0.5", "0.75"] * 2}
-    source = folder(tmp_path / "logs", columns)
-    found = said(lambda: module(source).task)
-    assert any("'a' holds numbers as text, such as '0.5', which are read as categories" in x for x in found)
-    assert any("'y' holds numbers as text, such as '0.25', which are read as 3 classes" in x for x in found)
-    assert not any("'y' holds numbers" in x for x in said(lambda: module(source, y_type="token").task))
 
 
 def test_an_episode_of_one_row_is_pointed_out(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from memup_lightning.data.array_files.column_checks import check_columns, check_shape, column_of
 from memup_lightning.data.array_files.layout import Array, Missing, TextColumn, UserEpisodes
 from memup_lightning.data.array_files.spellings import spelling_notes
-from memup_lightning.data.array_files.text_values import hold_times, words_among_numbers, written_number
+from memup_lightning.data.array_files.text_values import as_numbers, hold_times, words_among_numbers, written_number
 from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, OUTCOME
 from memup_lightning.exceptions import MemUPError, counted
 from memup_lightning.specs import FieldSpec
@@ -52,13 +52,14 @@ def fit_texts(source: str, user: UserEpisodes, training: BoolArray, named: bool)
             if words := words_among_numbers(text.values):
                 raise MemUPError(
                     f"{source}: {name!r} is read as text, since it holds {', '.join(map(repr, words[:_SHOWN]))} among "
-                    "numbers; leave such entries empty (and set --data.missing=mask), or write them as numbers"
+                    "numbers; leave such entries empty (and set --data.missing=mask), or write them as numbers (pandas: "
+                    f"{as_numbers(name, text.values)})"
                 )
             if shown := written_number(text.values):
                 raise MemUPError(
                     f"{source}: {name!r} is read as text, since its numbers are written as text, such as {shown!r}; write "
-                    "them as numbers, with a point alone and without a unit (pandas.to_numeric makes numbers of '12.5'), "
-                    "or name in x the columns that the memory reads"
+                    f"them as numbers, with a point alone and without a unit (pandas: {as_numbers(name, text.values)}), or "
+                    "name in x the columns that the memory reads"
                 )
             found = f"{name!r} has {len(text.values)} values, and nearly each time another one, as an id has"
             if times := hold_times(text.values):
@@ -80,10 +81,12 @@ def fit_texts(source: str, user: UserEpisodes, training: BoolArray, named: bool)
         if not names:
             raise MemUPError(f"{source}: {name!r} is empty at every step of the training episodes; leave it out of x")
         user.notes += spelling_notes(name, names)
-        if shown := written_number(names):
+        words = words_among_numbers(names)
+        if shown := written_number([value for value in names if value not in words]):
+            among = f", and {', '.join(map(repr, words[:_SHOWN]))} among them" if words else ""
             user.notes.append(
-                f"{name!r} holds numbers as text, such as {shown!r}, which are read as categories; write them as numbers, "
-                "if numbers are meant"
+                f"{name!r} holds numbers as text, such as {shown!r}{among}, which are read as categories; write them as "
+                f"numbers, if numbers are meant (pandas: {as_numbers(name, names)})"
             )
         rows = int(np.count_nonzero(text.codes[training] >= 0))
         if len(names) >= _MANY_VALUES and rows < _FEW_ROWS * len(names):

@@ -10,7 +10,7 @@ from memup_lightning.data.array_files.columns import whole_from_zero
 from memup_lightning.data.array_files.input_notes import input_notes
 from memup_lightning.data.array_files.layout import UserEpisodes
 from memup_lightning.data.array_files.spellings import spelling_notes
-from memup_lightning.data.array_files.text_values import written_number
+from memup_lightning.data.array_files.text_values import as_numbers, written_number
 from memup_lightning.specs import FieldType
 
 _CLASS_NUMBERS = {
@@ -51,7 +51,8 @@ def _type_notes(user: UserEpisodes, y: str, y_type: FieldType | None) -> Iterato
     elif y_type is None and (shown := written_number(user.y_names)):
         yield (
             f"{y!r} holds numbers as text, such as {shown!r}, which are read as {len(user.y_names):,} classes; write them "
-            "as numbers, if numbers are to be predicted, or set --data.y_type=token"
+            f"as numbers, if numbers are to be predicted (pandas: {as_numbers(y, user.y_names)}), or set "
+            "--data.y_type=token"
         )
 
 

@@ -5,18 +5,24 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Sequence
+from typing import NamedTuple
 
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|nan|[-+]?inf", re.IGNORECASE)
 _WRITTEN_NUMBER = re.compile(
-    r"[$€£¥]?\s?[-+]?(\d+|\d{1,3}(?P<between>[,.' ])\d{3}((?P=between)\d{3})*)((?!(?P=between))[.,]\d+)?"
-    r"([eE][-+]?\d+)?\s?[%$€£¥]?"
+    r"[$€£¥]?\s?[-+]?(\d+|\d{1,3}(?P<group>[,.' \u00a0\u202f])\d{3}((?P=group)\d{3})*)"
+    r"((?!(?P=group))(?P<point>[.,])(?P<decimals>\d+))?([eE][-+]?\d+)?\s?[%$€£¥]?"
 )
+_UNIT = re.compile(r"(?P<number>.*\d)(?P<space>\s*)(?P<unit>([^\W\d_]|[°%‰])[^\s,;:]{0,7})")
+_SIGNS = "$€£¥%"
 _READ = 20  # values from which times are known
 
 
 def words_among_numbers(values: Sequence[str]) -> list[str]:
     """Return the values that are no number, where most are numbers; none where all are, as in ids."""
-    words = [value for value in values if not _NUMBER.fullmatch(value.strip())]
+    others = [value for value in values if not _NUMBER.fullmatch(value.strip())]
+    if 2 * len(others) < len(values):
+        return others  # a written number too: '1,234' among plain ones
+    words = [value for value in others if not _parse(value)]
     return words if 2 * len(words) < len(values) else []
 
 
@@ -24,13 +30,55 @@ def written_number(values: Sequence[str]) -> str | None:
     """Return one of the values where all are numbers, and most have decimals, groups of digits or a unit.
 
     Returns:
-        The first of these, such as ``1,003.5`` or ``12 %``; None where others are there, or most are whole numbers, as
-        ids are.
+        The first of these, such as ``1,003.5``, ``12 %`` or ``276.5 K``; None where others are there, or several units, or
+        most are whole numbers (``12A`` too), as ids are.
     """
-    marked = [value for value in values if not value.strip().lstrip("+-").isdigit()]
-    if 2 * len(marked) < len(values) or not all(_WRITTEN_NUMBER.fullmatch(value.strip()) for value in values):
+    parsed = [_parse(value) for value in values]
+    marked = [value for value, number in zip(values, parsed, strict=True) if number and number.is_marked]
+    one_unit = len({number.unit for number in parsed if number and number.unit}) < 2
+    return marked[0] if marked and all(parsed) and one_unit and 2 * len(marked) >= len(values) else None
+
+
+def as_numbers(name: str, values: Sequence[str]) -> str:
+    """Return the expression of pandas that makes numbers of a column of written numbers; of words among them gaps."""
+    parsed = [_parse(value) for value in values]
+    numbers = [number for number in parsed if number]
+    removed = {number.unit for number in numbers} | {sign for sign in _SIGNS for value in values if sign in value}
+    groups = {number.group for number in numbers} - {""}
+    points = {number.point for number in numbers} - groups - {""}
+    of_thousands = all(number.has_three for number in numbers if number.point == ",")
+    if "," in points and ("." in points or of_thousands):
+        points, groups = points - {","}, groups | {","}
+    changes = [(old, "") for old in (*sorted(removed - {""}), *sorted(groups))]
+    changes += [(",", ".")] if "," in points else []
+    column = f"table[{name!r}]" + "".join(f".str.replace({old!r}, {new!r})" for old, new in changes)
+    coerced = "" if all(parsed) else ", errors='coerce'"
+    return f"table[{name!r}] = pandas.to_numeric({column}{coerced})"
+
+
+class _Number(NamedTuple):
+    """A number as it is written: its unit, the sign between groups of digits, its decimal point; whether three decimals
+    follow that may be thousands; whether it is no whole number."""
+
+    unit: str
+    group: str
+    point: str
+    has_three: bool
+    is_marked: bool
+
+
+def _parse(value: str) -> _Number | None:
+    text, unit, space = value.strip(), "", ""
+    found = _WRITTEN_NUMBER.fullmatch(text)
+    if found is None and (parts := _UNIT.fullmatch(text)):
+        unit, space = parts["unit"], parts["space"]
+        found = _WRITTEN_NUMBER.fullmatch(parts["number"])
+    if found is None:
         return None
-    return next(iter(marked), None)
+    group, point = found["group"] or "", found["point"] or ""
+    three = len(found["decimals"] or "") == 3 and not text.lstrip("-+").startswith("0")
+    number = text if not unit else found[0]
+    return _Number(unit, group, point, three, bool(space) or not number.lstrip("-+").isdigit())
 
 
 def hold_times(values: Sequence[str]) -> bool:
