@@ -29,6 +29,31 @@ def warn_user(message: str) -> None:
     warnings.warn_explicit(message, UserWarning, frame.f_code.co_filename, frame.f_lineno, module, registry)
 
 
+def option(key: str, value: object = None, python: str | None = None) -> str:
+    """Return how a setting is written where the user's call is.
+
+    Args:
+        key: as the command line has it, such as ``data.missing``.
+        value: None: the setting is named without one.
+        python: the argument in Python, where it is another than ``missing='mask'``.
+
+    Returns:
+        On the command line ``--data.missing=mask``, in Python ``missing='mask'``.
+    """
+    if _from_command_line(sys._getframe()):
+        return f"--{key}" if value is None else f"--{key}={value}"
+    name = key.rpartition(".")[2]
+    return python or (name if value is None else f"{name}={value!r}")
+
+
+def _from_command_line(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if f"{frame.f_globals.get('__name__', '')}.".startswith(f"{_COMMAND_LINE}."):
+            return True
+        frame = frame.f_back
+    return False
+
+
 def _user_frame(ours: FrameType) -> FrameType:
     """Return the innermost frame outside of our packages; ours where there is none, or the command line called."""
     found, frame = None, ours.f_back

@@ -22,6 +22,7 @@ from memup_lightning.rl.collectors.episodes import Episode, concatenate_episodes
 from memup_lightning.rl.rollouts.returns import RewardTarget, reward_targets
 from memup_lightning.specs import FieldSpec, TaskSpec
 from memup_lightning.typing import Arrays, IntArray
+from memup_lightning.user_warnings import option
 
 _LONG = 10.0  # seconds of collecting
 _BATCH_BYTES = 8 << 20  # of episodes whose outcomes are computed together
@@ -127,8 +128,8 @@ class RewardDataModule(EpisodeDataModule):
                 kept.append(arrays)
             if (seconds := time.perf_counter() - began) > _LONG:
                 rank_zero_info(
-                    f"{name}: collected in {seconds:.0f} s, for this run alone; --data.cache_dir=episodes keeps them "
-                    "for later runs"
+                    f"{name}: collected in {seconds:.0f} s, for this run alone; {option('data.cache_dir', 'episodes')} "
+                    "keeps them for later runs"
                 )
             return ArrayEpisodes(*kept.finish(), self.stored_fields)
         made_of = parameters() | {

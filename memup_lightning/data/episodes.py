@@ -15,7 +15,7 @@ import numpy.typing as npt
 from memup_lightning.exceptions import MemUPError, counted
 from memup_lightning.specs import FieldSpec as FieldSpec
 from memup_lightning.typing import Arrays, IntArray
-from memup_lightning.user_warnings import warn_user
+from memup_lightning.user_warnings import option, warn_user
 
 OUTCOME = "outcome"
 """Field of the outcome y_k, which the predictor explains."""
@@ -177,7 +177,7 @@ def warn_of_single_steps(source: EpisodeSource, name: str) -> None:
     if source.lengths.max() == 1:
         warn_user(
             f"{name}: each episode is one step, so there is nothing to remember; give all steps that belong together as "
-            "one episode (of a table, --data.episode names a column that these rows share)"
+            f"one episode (of a table, {option('data.episode')} names a column that these rows share)"
         )
 
 

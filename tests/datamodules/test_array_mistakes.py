@@ -91,15 +91,15 @@ def test_broken_arrays_are_refused_with_their_place(given: dict[str, Any], said:
         ({"a": [b"cat"] * STEPS}, r"'a' holds binary, not numbers; .* name in x the columns"),
         (
             {"a": [None] + [1.0] * (STEPS - 1)},
-            r"'a' of episode 7 at step 0 .* is empty, which .*; --data\.missing=mask .* fills .*missing=previous.* or drop",
+            r"'a' of episode 7 at step 0 .* is empty, .*; train with missing='mask'.* fills .*missing='previous'.* drop",
         ),
         (
             {"a": ["cat"] * (STEPS - 1) + [None]},
-            r"'a' of episode 4 at step 3 \(row 13\) is empty; there is 1 gap in 'a'; --data\.missing=mask .* reads a gap",
+            r"'a' of episode 4 at step 3 \(row 13\) is empty; .* 1 gap in 'a'; train with missing='mask'.* reads a gap",
         ),
         (
             {"a": [1.0] * (STEPS - 1) + [float("nan")]},
-            r"'a' of episode 4 at step 3 \(row 13\) is nan, which is no number; there is 1 gap in 'a'; --data",
+            r"'a' of episode 4 at step 3 \(row 13\) is nan, which is no number; .* 1 gap in 'a'; train with missing='mask'",
         ),
         ({"a": [1e30] + [1.0] * (STEPS - 1)}, r"'a' of episode 7 at step 0 .* is 1e\+30, but numbers"),
         (

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from memup_lightning.cli.main import main
 from memup_lightning.exceptions import MemUPError
 from tests.datamodules.own_files import LENGTHS, STEPWISE, X, module, write_npz, write_parquet
 
@@ -21,16 +22,14 @@ def test_a_name_that_is_not_there_is_answered_with_those_that_are(tmp_path: Path
     with pytest.raises(MemUPError, match=r"own\.parquet has no 'label'; it holds 'episode', 'a', 'b', 'y'"):
         _ = module(write_parquet(tmp_path), x=["a"], y="label").task
     with pytest.raises(
-        MemUPError, match=r"no 'machine'; it holds .*, 'y'; --data.episode names the column that says .* belongs to$"
+        MemUPError, match=r"no 'machine'; it holds .*, 'y'; episode names the column that says .* belongs to$"
     ):
         _ = module(write_parquet(tmp_path), episode="machine").task
-    with pytest.raises(MemUPError, match=r"has no 'epsode'; did you mean 'episode'\? It holds .*, 'y'; --data"):
+    with pytest.raises(MemUPError, match=r"has no 'epsode'; did you mean 'episode'\? It holds .*, 'y'; episode names"):
         _ = module(write_parquet(tmp_path), episode="epsode").task
     nothing = write_parquet(tmp_path, fault=STEPWISE)
     parquet.write_table(parquet.read_table(nothing).drop_columns("y"), nothing)
-    with pytest.raises(
-        MemUPError, match=r"has no 'y'; it holds .*, 'fault'; --data.y names the column of the outcome$"
-    ):
+    with pytest.raises(MemUPError, match=r"has no 'y'; it holds .*, 'fault'; y names the column of the outcome$"):
         _ = module(nothing).task
     with pytest.raises(MemUPError, match=r"has no 'length'; did you mean 'lengths'\? It holds 'x', 'y', 'lengths'"):
         _ = module(write_npz(tmp_path), x=["length"]).task
@@ -42,12 +41,12 @@ def test_a_name_that_is_not_there_is_answered_with_those_that_are(tmp_path: Path
         (
             {},
             {"obs": X, "label": STEPWISE},
-            r"no 'x'; it holds 'obs', 'label', .*; --data.x names the arrays that the memory reads, --data.y names the "
-            r"outcome \(such as --data.x '\[obs\]' --data.y label\)$",
+            r"no 'x'; it holds 'obs', 'label', .*; x names the arrays that the memory reads, y names the "
+            r"outcome \(such as x=\['obs'\] and y='label'\)$",
         ),
-        ({"y": "label"}, {"obs": X, "label": STEPWISE}, r"reads \(such as --data.x '\[obs\]'\)$"),
-        ({}, {"obs": X, "y": STEPWISE}, r"reads \(such as --data.x '\[obs\]'\)$"),
-        ({}, {"x": X, "label": STEPWISE}, r"no 'y'; .*; --data.y names the outcome \(such as --data.y label\)$"),
+        ({"y": "label"}, {"obs": X, "label": STEPWISE}, r"reads \(such as x=\['obs'\]\)$"),
+        ({}, {"obs": X, "y": STEPWISE}, r"reads \(such as x=\['obs'\]\)$"),
+        ({}, {"x": X, "label": STEPWISE}, r"no 'y'; .*; y names the outcome \(such as y='label'\)$"),
         ({"x": ["z"]}, {"obs": X, "y": STEPWISE}, r"no 'z'; it holds 'obs', 'y', 'lengths'$"),
         ({}, {"y": STEPWISE}, r"no 'x'; it holds 'y', 'lengths'$"),
     ],
@@ -58,6 +57,18 @@ def test_the_options_that_name_the_arrays_of_an_npz_file_are_said(
     np.savez(tmp_path / "own.npz", **arrays, lengths=LENGTHS)
     with pytest.raises(MemUPError, match=said):
         _ = module(str(tmp_path / "own.npz"), **given).task
+
+
+def test_settings_are_written_as_on_the_command_line_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def said(source: str, *given: str) -> str:
+        with pytest.raises(SystemExit):
+            main(["fit", "--model=MemUP", "--data=ArrayDataModule", f"--data.train={source}", *given])
+        return " ".join(capsys.readouterr().err.split())
+
+    assert "; --data.episode names the column" in said(write_parquet(tmp_path), "--data.episode=machine")
+    assert "train with --data.missing=mask" in said(write_parquet(tmp_path, a=[None, *[1.0] * 13]))
+    np.savez(tmp_path / "own.npz", obs=X, label=STEPWISE, lengths=LENGTHS)
+    assert "(such as --data.x='[obs]' and --data.y=label)" in said(str(tmp_path / "own.npz"))
 
 
 @pytest.mark.parametrize(

@@ -201,7 +201,7 @@ def test_classes_that_were_made_floats_are_named(y: Any, given: Any, said: bool,
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         module(source, **given).episodes("train")
-    assert any("y_type=token reads them as classes" in str(x.message) for x in caught) == said
+    assert any("y_type='token' reads them as classes" in str(x.message) for x in caught) == said
 
 
 def test_a_path_object_is_a_path(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def test_collecting_that_takes_long_says_how_to_keep_the_episodes(
         assert "cache_dir" not in caplog.text
         cartpole().episodes("train")
     assert "CartPole-v1-train: collected in" in caplog.text
-    assert "--data.cache_dir=episodes" in caplog.text
+    assert "; cache_dir='episodes' keeps them" in caplog.text
 
 
 def test_large_observations_are_fewer_by_default(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -157,7 +157,7 @@ def test_a_column_of_times_sorts_the_rows_of_an_episode(tmp_path: Path) -> None:
 def test_times_that_go_back_are_said(tmp_path: Path) -> None:
     at = [datetime.datetime(2026, 1, 1, hour) for hour in (3, 1, 2, 4, 5, 6)]
     data = module(write(tmp_path, at=at, y=[0.5] * 6))
-    assert any("'at' goes back in time within an episode; --data.time at sorts" in x for x in said(lambda: data.task))
+    assert any("'at' goes back in time within an episode; time='at' sorts" in x for x in said(lambda: data.task))
 
 
 @pytest.mark.parametrize("gap", [None, NAN])

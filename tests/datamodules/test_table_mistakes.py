@@ -133,12 +133,15 @@ def test_all_columns_with_gaps_are_named_with_what_helps_each(tmp_path: Path) ->
         return str(error.value)
 
     text = refused(floor=floor)
-    assert "'floor' of episode M1 at step 1 (row 1) is empty; there are 3 gaps in 'floor'; --data.missing=mask" in text
+    assert (
+        "'floor' of episode M1 at step 1 (row 1) is empty; there are 3 gaps in 'floor'; train with missing='mask'"
+        in text
+    )
     assert "mean" not in text
     assert "number" not in text
-    assert "is empty, which is no number; there are 3 gaps in 'load'; --data.missing=mask" in refused(load=load)
+    assert "is empty, which is no number; there are 3 gaps in 'load'; train with missing='mask'" in refused(load=load)
     both = refused(floor=floor, load=load, force=force)
-    assert "there are 3 gaps in 'floor', 3 in 'load', 1 in 'force'; --data.missing=mask" in both
+    assert "there are 3 gaps in 'floor', 3 in 'load', 1 in 'force'; train with missing='mask'" in both
     assert (
         "fills in the column's mean and adds an input that says where, and reads missing text as a value that is"
         in both

@@ -177,7 +177,7 @@ def test_checkpointing_does_not_change_what_full_bptt_is_said_to_store() -> None
 def test_a_chunk_shorter_than_an_episode_is_refused_by_bptt() -> None:
     with pytest.raises(
         MemUPError,
-        match=r"longest has 50 steps.*--data\.chunk_length=50\. An update .* 1\.02 times as long.*--data\.lanes=",
+        match=r"longest has 50 steps.*set chunk_length=50\. An update .* 1\.02 times as long.* lanes=",
     ):
         fit(BPTT, maze(50, 49), 1)
 

@@ -172,7 +172,7 @@ def test_environments_that_never_end_are_warned_of_once(
     assert warned(5) == []
     (said,) = warned(6)
     assert "no episode of SyncVectorEnv has ended after 5 steps" in said
-    assert "--data.env_kwargs.max_episode_steps" in said
+    assert "env_kwargs={'max_episode_steps': 1000}" in said
     assert "is refused" not in said
 
 

@@ -92,6 +92,8 @@ def test_a_file_that_cannot_be_used_is_refused_in_one_sentence(predictor: Predic
         predictor.run(table.drop_columns("mode"))
     with pytest.raises(MemUPError, match="list is no table"):
         predictor.run([1, 2])
+    with pytest.raises(MemUPError, match=r"no 'machine'; .* in the training data it is the column that says .* add it"):
+        predictor.run(table.drop_columns("machine"))
     csv.write_csv(table.drop_columns("force"), tmp_path / "new.csv")
     with pytest.raises(MemUPError, match="has no 'force'"):
         predictor.run(tmp_path / "new.csv")

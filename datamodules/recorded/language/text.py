@@ -21,6 +21,7 @@ from memup_lightning.datamodules.recorded.splits import SPLITS
 from memup_lightning.exceptions import MemUPError, check_counts
 from memup_lightning.specs import FieldSpec, TaskSpec
 from memup_lightning.typing import Arrays, Split
+from memup_lightning.user_warnings import option
 
 Part = tuple[TextFile, int, int]
 """A file, the first byte of a part of it, and the byte after its last."""
@@ -112,7 +113,9 @@ class TextDataModule(EpisodeDataModule):
         token = task.fields.get(TOKEN)
         trained = "byte" if token is not None and not token.names else "word"
         if trained != self.unit:
-            raise MemUPError(f"unit={self.unit}, but the model was trained on {trained}s; give --data.unit={trained}")
+            raise MemUPError(
+                f"unit={self.unit}, but the model was trained on {trained}s; give {option('data.unit', trained)}"
+            )
         self._task = task
 
     def setup(self, stage: str) -> None:

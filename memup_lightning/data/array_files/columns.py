@@ -14,14 +14,9 @@ from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, MAX_MAGNITUDE
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.specs import FieldType
 from memup_lightning.typing import Arrays
+from memup_lightning.user_warnings import option
 
 _MAX_CLASS = 1 << 53  # floats hold the whole numbers up to here
-_READ_NUMBERS = "--data.x_type=vector or --data.y_type=vector"
-MISSING_ADVICE = (
-    "which is no number; --data.missing=mask (in Python: missing='mask') fills in the column's mean and adds an input that "
-    "says where, --data.missing=previous the last number of the episode; or drop the rows, or leave the column out of x"
-)
-"""What to do where a number of x is missing, as the end of a sentence."""
 _ADVICE = {
     "O": "convert them to numbers or text, or name in x the columns that the memory reads",
     "U": "number its categories (numpy.unique(c, return_inverse=True)[1]), or write a table (parquet, csv), whose text is "
@@ -120,9 +115,18 @@ def put(
         value = values[(row, *component)]
         raise MemUPError(
             f"{layout.source}: {name!r}{component or ''} of {layout.place(begin + row)} is {value!s}, "
-            + _advice(value, out.dtype == np.int64, MISSING_ADVICE if missing is False else unknown)
+            + _advice(value, out.dtype == np.int64, missing_advice() if missing is False else unknown)
         )
     np.copyto(target, values, casting="unsafe")
+
+
+def missing_advice() -> str:
+    """Say what to do where a number of x is missing, as the end of a sentence."""
+    mask, previous = option("data.missing", "mask"), option("data.missing", "previous")
+    return (
+        f"which is no number; train with {mask}, which fills in the column's mean and adds an input that says where, or "
+        f"with {previous}, the last number of the episode; or fill it in, drop the rows, or leave the column out of x"
+    )
 
 
 def _advice(value: Any, is_class: bool, of_nan: str | None) -> str:
@@ -132,12 +136,13 @@ def _advice(value: Any, is_class: bool, of_nan: str | None) -> str:
         return "which is not finite; fill it in or drop its episode"
     if not is_class:
         return f"but numbers may have a magnitude of {MAX_MAGNITUDE:g} at most; scale this column"
+    read_numbers = f"{option('data.x_type', 'vector')} or {option('data.y_type', 'vector')}"
     if value < 0:
         return (
             "but classes are numbered from 0 on; renumber them (np.unique(y, return_inverse=True)[1]), set "
-            f"{HAS_OUTCOME}=False where there is no outcome, or read numbers: {_READ_NUMBERS}"
+            f"{HAS_OUTCOME}=False where there is no outcome, or read numbers: {read_numbers}"
         )
-    return f"which is no class number; give whole numbers from 0 on, or read numbers: {_READ_NUMBERS}"
+    return f"which is no class number; give whole numbers from 0 on, or read numbers: {read_numbers}"
 
 
 def put_flag(out: npt.NDArray[np.bool_], begin: int, values: Array, name: str, layout: Layout) -> None:

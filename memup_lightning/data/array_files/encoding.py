@@ -15,6 +15,7 @@ from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, OUTCOME
 from memup_lightning.exceptions import MemUPError, counted
 from memup_lightning.specs import FieldSpec
 from memup_lightning.typing import Arrays, BoolArray, IntArray
+from memup_lightning.user_warnings import option
 
 X = "x"
 """Field of the numbers that the memory reads."""
@@ -52,8 +53,8 @@ def fit_texts(source: str, user: UserEpisodes, training: BoolArray, named: bool)
             if words := words_among_numbers(text.values):
                 raise MemUPError(
                     f"{source}: {name!r} is read as text, since it holds {', '.join(map(repr, words[:_SHOWN]))} among "
-                    "numbers; leave such entries empty (and set --data.missing=mask), or write them as numbers (pandas: "
-                    f"{as_numbers(name, text.values)})"
+                    f"numbers; leave such entries empty (and set {option('data.missing', 'mask')}), or write them as "
+                    f"numbers (pandas: {as_numbers(name, text.values)})"
                 )
             if shown := written_number(text.values):
                 raise MemUPError(

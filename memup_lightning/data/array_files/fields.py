@@ -11,6 +11,7 @@ from memup_lightning.data.array_files.layout import Array
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.specs import FieldSpec, FieldType
 from memup_lightning.typing import Split
+from memup_lightning.user_warnings import option
 
 _SPARSE_CLASSES = 1000  # from so many on, at least half of the class numbers must occur
 
@@ -22,7 +23,7 @@ def make_field(name: str, arrays: Mapping[Split, Array], type: FieldType) -> Fie
     if name == "y" and type == "token" and shape:
         raise MemUPError(
             f"y has class numbers of shape {list(shape)} a step; give one class for each step (y[..., 0] of one column, "
-            "y.argmax(-1) of one-hot rows), or read vectors: --data.y_type=vector"
+            f"y.argmax(-1) of one-hot rows), or read vectors: {option('data.y_type', 'vector')}"
         )
     if not math.prod(shape):
         raise MemUPError(f"{name} has shape {list(shape)} a step, which holds no number; give at least one column")

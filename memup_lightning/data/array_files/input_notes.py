@@ -16,6 +16,7 @@ from memup_lightning.data.array_files.dependence import (
 )
 from memup_lightning.data.array_files.layout import Array, UserEpisodes
 from memup_lightning.typing import BoolArray
+from memup_lightning.user_warnings import option
 
 _FEWEST = 32  # outcomes that an input is compared with
 _MAX_PAIRS = 10_000  # of components of x and y that are compared
@@ -48,7 +49,7 @@ def input_notes(user: UserEpisodes, y: str) -> Iterator[str]:
         yield (
             f"{shown} of x {'gives' if len(names) == 1 else 'give'} {y!r}, the outcome of the same step, away: {each} with "
             f"one of {y!r}. The local context reads what is to be predicted, so no memory is needed; leave {them} out of x "
-            "(--data.x names those that are read), or give the value of the step before"
+            f"({option('data.x')} names those that are read), or give the value of the step before"
         )
 
 

@@ -14,7 +14,7 @@ from memup_lightning.data.episodes import HAS_OUTCOME
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.specs import FieldType
 from memup_lightning.typing import Arrays, BoolArray, IntArray
-from memup_lightning.user_warnings import warn_user
+from memup_lightning.user_warnings import option, warn_user
 
 Array = npt.NDArray[Any]
 Missing: TypeAlias = Literal["mask", "previous"]
@@ -83,7 +83,8 @@ def input_columns(x: Sequence[str] | None, y: Sequence[str], episode: str) -> tu
             raise MemUPError(
                 f"x={list(x)} names {name!r}, which is the outcome (y): the memory and the local context would read what "
                 "is to be predicted; leave it out of x, or give one that holds the value of the step before (pandas: "
-                f"table['last_{name}'] = table.groupby({episode!r})[{name!r}].shift(), with --data.missing=mask)"
+                f"table['last_{name}'] = table.groupby({episode!r})[{name!r}].shift(), with "
+                f"{option('data.missing', 'mask')})"
             )
     if episode in x:
         warn_user(

@@ -19,6 +19,7 @@ from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, check_lengths
 from memup_lightning.exceptions import MemUPError, counted, no_such_name
 from memup_lightning.specs import FieldType
 from memup_lightning.typing import IntArray
+from memup_lightning.user_warnings import option
 
 _LENGTHS = "lengths"
 _OPTIONAL = (_LENGTHS, HAS_OUTCOME, EVAL_MASK)
@@ -101,11 +102,14 @@ def _options(found: list[str], columns: Columns) -> str:
         return ""
     options, said = [], []
     if columns.x is None and "x" not in found:
-        options, said = [f"--data.x '[{others[0]}]'"], ["--data.x names the arrays that the memory reads"]
+        options, said = (
+            [option("data.x", f"'[{others[0]}]'", f"x={others[:1]}")],
+            [f"{option('data.x')} names the arrays that the memory reads"],
+        )
     if columns.y == "y" and "y" not in found:
-        options.append(f"--data.y {others[-1]}")
-        said.append("--data.y names the outcome")
-    return f"; {', '.join(said)} (such as {' '.join(options)})" if said else ""
+        options.append(option("data.y", others[-1]))
+        said.append(f"{option('data.y')} names the outcome")
+    return f"; {', '.join(said)} (such as {' and '.join(options)})" if said else ""
 
 
 class _Member:

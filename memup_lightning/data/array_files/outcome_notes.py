@@ -12,6 +12,7 @@ from memup_lightning.data.array_files.layout import UserEpisodes
 from memup_lightning.data.array_files.spellings import spelling_notes
 from memup_lightning.data.array_files.text_values import as_numbers, written_number
 from memup_lightning.specs import FieldType
+from memup_lightning.user_warnings import option
 
 _CLASS_NUMBERS = {
     False: "y.argmax(-1)",
@@ -39,20 +40,20 @@ def _type_notes(user: UserEpisodes, y: str, y_type: FieldType | None) -> Iterato
     if y_type is None and _are_class_numbers(user):
         yield (
             f"{y!r} holds whole numbers from 0 on as {user.y.dtype}, which are read as numbers; "
-            "--data.y_type=token reads them as classes"
+            f"{option('data.y_type', 'token')} reads them as classes"
         )
     elif y_type is None and _is_one_hot(user):
         width = user.y.shape[1]
         yield (
             f"{y!r} is read as vectors of {width} numbers, and each of them is one-hot (a single 1 among zeros); class "
-            f"numbers would predict one of {width} classes: {_CLASS_NUMBERS[bool(user.columns)]}; --data.y_type=vector "
-            "says that numbers are meant"
+            f"numbers would predict one of {width} classes: {_CLASS_NUMBERS[bool(user.columns)]}; "
+            f"{option('data.y_type', 'vector')} says that numbers are meant"
         )
     elif y_type is None and (shown := written_number(user.y_names)):
         yield (
             f"{y!r} holds numbers as text, such as {shown!r}, which are read as {len(user.y_names):,} classes; write them "
             f"as numbers, if numbers are to be predicted (pandas: {as_numbers(y, user.y_names)}), or set "
-            "--data.y_type=token"
+            f"{option('data.y_type', 'token')}"
         )
 
 

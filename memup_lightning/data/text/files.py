@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from memup_lightning.exceptions import MemUPError
+from memup_lightning.user_warnings import option
 
 _BLOCK = 1 << 20  # bytes that are read at once
 _GZIP = b"\x1f\x8b"
@@ -63,7 +64,7 @@ class TextFile:
             if 0 in block:
                 raise MemUPError(
                     f"{self.path}: byte {place + block.index(0):,} is 0, so it is a binary file or UTF-16; save it as "
-                    "UTF-8, or give --data.unit=byte, which reads any bytes"
+                    f"UTF-8, or give {option('data.unit', 'byte')}, which reads any bytes"
                 )
             try:
                 text = decoder.decode(block, not block)
@@ -71,7 +72,7 @@ class TextFile:
                 at = place - waiting + error.start
                 raise MemUPError(
                     f"{self.path}: byte {at:,} (0x{error.object[error.start]:02x}) is no UTF-8; save the file as UTF-8 "
-                    "(iconv -f LATIN1 -t UTF-8), or give --data.unit=byte, which reads any bytes"
+                    f"(iconv -f LATIN1 -t UTF-8), or give {option('data.unit', 'byte')}, which reads any bytes"
                 ) from None
             place += len(block)
             waiting = len(decoder.getstate()[0])

@@ -14,7 +14,7 @@ from memup_lightning.exceptions import MemUPError
 from memup_lightning.rl.vector_envs import reset_env, reset_some, step_env
 from memup_lightning.specs import FieldSpec
 from memup_lightning.typing import Arrays, BoolArray, FloatArray, IntArray
-from memup_lightning.user_warnings import warn_user
+from memup_lightning.user_warnings import option, warn_user
 
 _ENDLESS = 50_000  # steps of each environment without the end of an episode, after which there is a warning
 
@@ -114,9 +114,10 @@ class EnvDriver:
             most = self.max_steps
             refused = "" if most is None else f", and one of more than {most:,} (max_steps) is refused"
             name = self.env.spec.id if self.env.spec is not None else type(self.env).__name__
+            limit = option("data.env_kwargs.max_episode_steps", 1000, "env_kwargs={'max_episode_steps': 1000}")
             warn_user(
                 f"no episode of {name} has ended after {_ENDLESS:,} steps{refused}; if none ever ends, give it a time "
-                "limit: --data.env_kwargs.max_episode_steps=1000, or gymnasium.wrappers.TimeLimit"
+                f"limit: {limit}, or gymnasium.wrappers.TimeLimit"
             )
 
 

@@ -172,7 +172,7 @@ def test_a_checkpoint_keeps_the_vocabulary_and_another_text_is_read_with_it(tmp_
     assert other.vocabulary.names == data.vocabulary.names
     assert set(read(other, "train")) == {UNKNOWN}
     assert "the" in read(other, "val")
-    with pytest.raises(MemUPError, match=r"unit=byte, but the model was trained on words; give --data\.unit=word"):
+    with pytest.raises(MemUPError, match=r"unit=byte, but the model was trained on words; give unit='word'"):
         TextDataModule([str(SAMPLE)], unit="byte").use_task(model.task)
     fresh = TextDataModule([str(SAMPLE)], lanes=4, num_words=51)
     _ = fresh.task

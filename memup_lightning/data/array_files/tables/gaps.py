@@ -9,9 +9,7 @@ from pyarrow import compute
 
 from memup_lightning.data.array_files.tables.files import TableColumns, column_content
 from memup_lightning.exceptions import counted
-
-_MASK = "--data.missing=mask (in Python: missing='mask')"
-_PREVIOUS = "--data.missing=previous"
+from memup_lightning.user_warnings import option
 
 
 def describe_gaps(tables: TableColumns, names: Sequence[str]) -> str:
@@ -34,15 +32,17 @@ def _advice(tables: TableColumns, gaps: Mapping[str, int]) -> str:
     are_text = [column_content(tables.types[name]) == "text" for name in gaps]
     columns = "column" if len(gaps) == 1 else "columns"
     otherwise = f"or drop the rows, or leave the {columns} out of x"
+    mask, previous = option("data.missing", "mask"), option("data.missing", "previous")
     if all(are_text):
         return (
-            f"{_MASK} reads a gap as a value that is not known, {_PREVIOUS} as the last one of the episode; {otherwise}"
+            f"train with {mask}, which reads a gap as a value that is not known, or {previous}, as the last one of the "
+            f"episode; {otherwise}"
         )
     text = ", and reads missing text as a value that is not known" if any(are_text) else ""
     last = "value" if text else "number"
     return (
-        f"{_MASK} fills in the column's mean and adds an input that says where{text}, {_PREVIOUS} fills in the last {last} "
-        f"of the episode; {otherwise}"
+        f"train with {mask}, which fills in the column's mean and adds an input that says where{text}, or {previous}, "
+        f"which fills in the last {last} of the episode; {otherwise}"
     )
 
 

@@ -11,6 +11,7 @@ from pyarrow import compute
 
 from memup_lightning.data.array_files.tables.files import TableColumns
 from memup_lightning.exceptions import MemUPError
+from memup_lightning.user_warnings import option
 
 
 class JoinedColumns:
@@ -38,7 +39,7 @@ class JoinedColumns:
             other = next(name for name, is_number in kinds.items() if not is_number)
             raise MemUPError(
                 f"{source}: y={list(names)} holds numbers ({number!r}) and classes ({other!r}), and one outcome is either; "
-                "give columns of one kind, or --data.y_type=vector where the classes are integers or booleans"
+                f"give columns of one kind, or {option('data.y_type', 'vector')} where the classes are integers or booleans"
             )
         self._numbers = all(kinds.values())
         kind = pyarrow.list_(pyarrow.float64(), len(names)) if self._numbers else pyarrow.string()

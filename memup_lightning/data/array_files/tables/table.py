@@ -16,6 +16,7 @@ from memup_lightning.data.array_files.tables.several_outcomes import JoinedColum
 from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME
 from memup_lightning.exceptions import MemUPError, counted, no_such_name
 from memup_lightning.typing import BoolArray
+from memup_lightning.user_warnings import option
 
 _FLAGS = (HAS_OUTCOME, EVAL_MASK)
 _PANDAS_INDEX = "__index_level_"  # how the names of indices begin that pandas added
@@ -86,9 +87,12 @@ def _check_columns(source: str, tables: TableColumns, names: Sequence[str], colu
         if name not in tables.types:
             advice = ""
             if name == columns.episode:
-                advice = "; --data.episode names the column that says which episode a row belongs to"
+                what = "the column that says which episode a row belongs to"
+                advice = f"; {option('data.episode')} names {what}"
+                if columns.may_lack_y:
+                    advice = f"; in the training data it is {what}: add it, or name yours so"
             elif name == columns.y == "y":
-                advice = "; --data.y names the column of the outcome"
+                advice = f"; {option('data.y')} names the column of the outcome"
             raise MemUPError(no_such_name(source, name, tables.types) + advice)
 
 
@@ -138,7 +142,8 @@ def _numbers(
                     "at all steps; leave it out of x"
                 )
             if (seconds < 0).any():
-                notes.append(f"{name!r} goes back in time within an episode; --data.time {name} sorts the rows by it")
+                how = "sort" if columns.may_lack_y else f"{option('data.time', name)} sorts"
+                notes.append(f"{name!r} goes back in time within an episode; {how} the rows by it")
             x.reshape(len(x), -1)[:, components[name]] = seconds[:, None]
     labels: list[str] = []
     for name in names:
@@ -208,7 +213,7 @@ def _outcome(
         if classes_found > 1:
             notes.append(
                 f"{name!r} has gaps and holds whole numbers from 0 to {classes_found - 1}, which are read as classes "
-                "(--data.y_type=vector reads numbers)"
+                f"({option('data.y_type', 'vector')} reads numbers)"
             )
             return y.astype(np.int64), exists, ()
     return y, exists, ()
