@@ -25,7 +25,6 @@ from memup_lightning.user_warnings import warn_user
 
 _FIRST, _SECONDS, _NUMBERS = "first", "seconds", "numbers"  # what a reader keeps of the rows before
 _MAX_WARNINGS = 20  # of a reader
-_TEXT = {str, np.str_, bytes, np.bytes_}  # of which float() would make numbers
 
 
 class ObservationReader(Protocol):
@@ -223,11 +222,8 @@ class RowReader:
         cost would be most of it."""
         if not self._plain:
             return None
-        values = [row[group.name] for group in self.groups]
-        if not _TEXT.isdisjoint(map(type, values)):
-            return None
         try:
-            numbers = list(map(float, values))
+            numbers = [float(row[group.name] + 0.0) for group in self.groups]  # a text cannot be added to
         except (TypeError, ValueError):
             return None
         return numbers if all(-MAX_MAGNITUDE <= x <= MAX_MAGNITUDE for x in numbers) else None  # not NaN

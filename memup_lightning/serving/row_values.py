@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import decimal
 import math
 from typing import Any
 
@@ -12,12 +13,15 @@ from memup_lightning.data.array_files.layout import Array
 from memup_lightning.exceptions import MemUPError
 
 _EPOCH = datetime.datetime(1970, 1, 1)
+_FLOATS = (float, np.floating)
 _MISSING_TYPES = ("NAType", "NaTType")  # of pandas, which need not be installed
 
 
 def is_missing(value: Any) -> bool:
     """Return whether a value of a row stands for none: None, NaN, NA and NaT of pandas, masked."""
-    if isinstance(value, float | np.floating):
+    if isinstance(value, str):  # most values that are looked at
+        return False
+    if isinstance(value, _FLOATS):
         return math.isnan(value)
     return value is None or value is np.ma.masked or type(value).__name__ in _MISSING_TYPES
 
@@ -59,6 +63,8 @@ def _parsed(value: Any) -> Any:
 def _seconds(value: Any) -> Any:
     if is_missing(value):
         return math.nan
+    if isinstance(value, decimal.Decimal):  # of a database
+        return float(value)
     if isinstance(value, datetime.timedelta):
         return value.total_seconds()
     if isinstance(value, datetime.datetime):

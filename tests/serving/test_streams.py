@@ -6,6 +6,7 @@ import datetime
 import subprocess
 import sys
 import warnings
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ def test_a_simple_row_is_refused_where_a_value_cannot_be_read(tmp_path: Path) ->
     predictor = Predictor(MemUP(data.task), data.reading)
     row, state = {"speed": 300.0, "heat": 1.0, "mode": "run"}, predictor.initial_state()
     expected, _ = predictor.step(row, state)
-    for same in ({"speed": 300}, {"speed": np.float32(300)}):
+    for same in ({"speed": 300}, {"speed": np.float32(300)}, {"speed": Decimal("300.0")}):
         assert np.array_equal(predictor.step(row | same, state)[0].probabilities, expected.probabilities)
     for change, message in (
         ({"speed": None}, "'speed' is missing"),
