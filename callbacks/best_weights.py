@@ -9,17 +9,19 @@ from typing import Any
 
 from lightning_utilities.core.rank_zero import rank_zero_info
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.callbacks import ModelCheckpoint, Timer
+from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 
+from memup_lightning.callbacks.fewer_columns import FewerColumns
 from memup_lightning.callbacks.second_start import SecondStart, own_steps_can_lead
 from memup_lightning.exceptions import check_counts, counted
 from memup_lightning.modules.evaluation.memory import BITS_PER_NAT
 from memup_lightning.modules.optimization.optimizers import MemoryAdam
 from memup_lightning.modules.weight_average import AveragedTask
 from memup_lightning.runs.checkpoint_lookup import KEPT_WEIGHTS
-from memup_lightning.runs.parts import find_callback, is_dev_run
+from memup_lightning.runs.limits import is_unlimited, meets_a_threshold
+from memup_lightning.runs.parts import is_dev_run
 
 _MARGIN, _RELATIVE_MARGIN = 0.1, 0.25  # bits, and share of the best gain, that are lost by more than chance
 _LOSS = 0.05  # share of what is explained at the evaluated steps whose loss, twice in a row, makes the run go back
@@ -31,7 +33,7 @@ _GROWTH, _RELATIVE_GROWTH = 0.01, 0.01  # bits, and share of the gain, by which 
 _WAIT = 5000  # updates without growth, at least, before a run without a limit stops
 _TRAIN_GAIN = "train/memory_gain"
 _STATE = ["best", "metrics", "decay", "_weights", "_gave_up", "_worse", "_train_gain", "_train_gains", "_seen"]
-_STATE += ["_overfitted", "_fallen", "_apart", "_growth"]
+_STATE += ["_overfitted", "_fallen", "_apart", "_growth", "_lower"]
 
 
 class BestWeights(Callback):
@@ -53,13 +55,13 @@ class BestWeights(Callback):
     is lost at two validations in a row, or a quarter at one, and training episodes are not explained less than at the
     best one, which explained something. Weights that decay from the beginning learn more slowly, and cannot add up long
     sums. Targets, which are memorized first, then count a tenth, and a hundredth, if a tenth of the steps have an outcome
-    of their own that is uncertain, from which the memory can learn. Where as much is lost again, and more of this is no
+    of their own that is uncertain. Columns of a table that do not count are left out instead of more decay
+    (:class:`~memup_lightning.callbacks.fewer_columns.FewerColumns`). Where as much is lost again, and more of this is no
     remedy (it was tried, or training episodes are explained less too), the run goes back once more, and trains on as it
     began: a memory that must keep something for 10,000 steps does not learn under weight decay. So it does with the
-    default optimizer, :class:`~memup_lightning.modules.optimization.optimizers.MemoryAdam`, and with no other.
-
-    A run that memorizes its targets and explains nothing else begins again: see
-    :class:`~memup_lightning.callbacks.second_start.SecondStart`.
+    default optimizer, :class:`~memup_lightning.modules.optimization.optimizers.MemoryAdam`, and with no other. A run that
+    memorizes its targets and explains nothing else begins again
+    (:class:`~memup_lightning.callbacks.second_start.SecondStart`).
 
     Where the last validation is over-fitted, or a fiftieth of what was explained is lost, the run ends with the best
     weights. Else it ends with the last ones, and always where they met the ``stopping_threshold`` of an EarlyStopping: they
@@ -103,8 +105,15 @@ class BestWeights(Callback):
         self._overfitted = 0  # validations in a row
         self._fallen = False
         self._apart = False  # whether the gain in training episodes was higher by as much, or grew
-        self._second = SecondStart()
+        self._lower = 0  # validations in a row that explain less than the best one
+        self._second, self._fewer = SecondStart(), FewerColumns()
         self._growth: tuple[int, float] | None = None  # updates and gain when it last grew
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of a table that the last weights read, where others are left out; else empty."""
+        ended_before = self.restored and self.best is not None and self.best[0] <= self._fewer.begun
+        return () if ended_before else self._fewer.columns
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.ckpt_path is None:
@@ -135,7 +144,7 @@ class BestWeights(Callback):
         self._seen = trainer.global_step
         if math.isfinite(gain) and (self._second.new or self._is_better(gain, nll)):
             self.best, self._overfitted, self._fallen, self._worse = (trainer.global_step, gain), 0, False, 0
-            self._train_gain = train
+            self._train_gain, self._lower = train, 0
             self.metrics = {name: float(x) for name, x in logged.items() if name.startswith("val/")}
             self._weights = {name: x.detach().to("cpu", copy=True) for name, x in pl_module.state_dict().items()}
         elif self.best is not None:
@@ -149,11 +158,17 @@ class BestWeights(Callback):
             self._overfitted = self._overfitted + 1 if overfitted else 0
             memorizes = much_lost and train >= self._train_gain and self._explains_something()
             self._worse = self._worse + 1 if memorizes or (much_lost and self.decay) else 0
-            if self._worse and (self._worse > 1 or lost > _RELATIVE_MARGIN) and not _meets_a_threshold(trainer):
-                self._go_back(trainer, pl_module, memorizes)
+            self._lower = self._lower + 1 if much_lost and self._explains_something() else 0
+            if not meets_a_threshold(trainer):
+                tried = self.decay > 0 or self._second.starts > 1
+                apart = tried and _is_certain(self._lower, lost)
+                if apart and self._fewer.leave_out(trainer, pl_module, self._weights, self.best[0]):
+                    self._worse = self._overfitted = self._lower = 0
+                elif _is_certain(self._worse, lost):
+                    self._go_back(trainer, pl_module, memorizes)
             if self._overfitted >= self.patience and not trainer.early_stopping_callbacks:
                 self._stop(trainer, self._overfitting())
-        if self.best is not None and not _meets_a_threshold(trainer):
+        if self.best is not None and not meets_a_threshold(trainer):
             self._second.observe(trainer, pl_module, gain, train, self._explains_something())
             if self._second.new:  # the best weights explained nothing: the next validation's replace them
                 self._fallen, self._worse, self._overfitted, self._growth = True, 0, 0, None
@@ -213,6 +228,7 @@ class BestWeights(Callback):
         self.decay, self._worse, self._overfitted = stronger[0] if stronger else 0.0, 0, 0
         optimizer.decay_memory(self.decay)
         pl_module.go_back(self._weights)
+        self._fewer.apply(pl_module)
         how = f"with a weight decay of {self.decay}" if stronger else "without weight decay, which did not help"
         if own_steps_can_lead(pl_module):
             weight = _TARGET_WEIGHTS[self.decay] * self._second.target_weight
@@ -230,7 +246,7 @@ class BestWeights(Callback):
         updates, grown = self._growth or (0, -math.inf)
         if grown == -math.inf or gain > grown + max(_GROWTH, _RELATIVE_GROWTH * abs(grown)):
             self._growth = updates, grown = trainer.global_step, gain
-        if trainer.global_step - updates >= max(_WAIT, updates) and _is_unlimited(trainer):
+        if trainer.global_step - updates >= max(_WAIT, updates) and is_unlimited(trainer):
             self._stop(
                 trainer,
                 f"val/memory_gain has not grown since {counted(updates, 'update')}, when it was {grown:.2f}, and the "
@@ -254,7 +270,7 @@ class BestWeights(Callback):
         # Not before: ModelCheckpoint writes last.ckpt when training ends, and a run resumes from the last weights.
         if is_dev_run(trainer) or self.best is None:
             return
-        self.restored = (self._overfitted > 0 or self._fallen) and not _meets_a_threshold(trainer)
+        self.restored = (self._overfitted > 0 or self._fallen) and not meets_a_threshold(trainer)
         self.overfitted = self.restored and (self._overfitted > 0 or self._apart)
         if self.restored:
             pl_module.load_state_dict(self._weights)
@@ -272,25 +288,16 @@ class BestWeights(Callback):
         return f"val/nll was {self._nll:.4g}" if math.isfinite(self._nll) else f"val/memory_gain was {self.best[1]:.2f}"
 
     def state_dict(self) -> dict[str, Any]:
-        return {name: copy(getattr(self, name)) for name in _STATE} | {"second": self._second.state_dict()}
+        parts = {"second": self._second.state_dict(), "fewer": self._fewer.state_dict()}
+        return {name: copy(getattr(self, name)) for name in _STATE} | parts
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         for name in _STATE:
             setattr(self, name, copy(state_dict[name]))
         self._second.load_state_dict(state_dict["second"])
+        self._fewer.load_state_dict(state_dict["fewer"])
 
 
-def _meets_a_threshold(trainer: Trainer) -> bool:
-    """Return whether the last weights are as good as an EarlyStopping waits for."""
-    return any(
-        callback.stopping_threshold is not None
-        and callback.monitor in trainer.callback_metrics
-        and bool(callback.monitor_op(trainer.callback_metrics[callback.monitor], callback.stopping_threshold))
-        for callback in trainer.early_stopping_callbacks
-    )
-
-
-def _is_unlimited(trainer: Trainer) -> bool:
-    """Return whether the run has no last update, no last epoch, no time, and no callback that stops it."""
-    limits = trainer.max_steps != -1 or trainer.max_epochs not in (-1, None)
-    return not limits and not trainer.early_stopping_callbacks and find_callback(trainer, Timer) is None
+def _is_certain(times: int, lost: float) -> bool:
+    """Return whether so much was lost, at so many validations in a row, that it is no chance."""
+    return times > 1 or (times == 1 and lost > _RELATIVE_MARGIN)

@@ -111,6 +111,7 @@ class Verdict(Callback):
                     restored is not None and not restored.overfitted,
                     kept is not None and kept.decay > 0,
                     self._explained,
+                    () if kept is None else kept.columns,
                 )
             self.findings = self._untrained(trainer) + judge(self.measurements)
             self.command = None

@@ -246,6 +246,16 @@ class StepEncoder(nn.Module):
                 gain.copy_(((_RARE / usual).clamp(max=self._rare) / size).clamp(min=1))
         self.fitted.fill_(True)
 
+    @torch.no_grad()
+    def leave_out(self, components: Mapping[str, Tensor]) -> None:
+        """From now on, make features 0.
+
+        Args:
+            components: which ones of each field: bool ``[components]`` of a vector, ``[1]`` of the whole field.
+        """
+        for name, gain in zip(self.names, self.gain.split(self._sizes), strict=True):
+            gain.masked_fill_(components[name].to(gain.device).expand_as(gain), 0)
+
     def forward(self, fields: Fields) -> Tensor:
         parts = [encoder(fields[name]) for name, encoder in zip(self.names, self.encoders, strict=True)]
         joined = (parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)).to(self._dtype.dtype)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from memup_lightning.callbacks.verdict.measuring.estimate import Estimate
 from memup_lightning.callbacks.verdict.measuring.measurements import CurvePoint, Measurements, SplitMeasurement
+from memup_lightning.modules.evaluation.estimate import Estimate
 
 
 def near(mean: float, spread: float = 0.02) -> Estimate:

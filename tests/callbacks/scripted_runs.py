@@ -14,6 +14,7 @@ from torch import Tensor
 
 from memup_lightning.callbacks import BestWeights, TargetRefresh
 from memup_lightning.chunk import Chunk
+from memup_lightning.datamodules import EpisodeDataModule
 from memup_lightning.models.memory import LSTM
 from memup_lightning.modules import MemUP
 from memup_lightning.runs.parts import log_now
@@ -53,10 +54,11 @@ def run(
     ckpt_path: Path | None = None,
     updates: int | None = None,
     chunk_gains: Sequence[float] = (),
+    data: EpisodeDataModule | None = None,
     **parts: Any,
 ) -> tuple[Trainer, Scripted]:
     seed_everything(1)
-    data = CueData(length=10, num_train=16, num_val=4)
+    data = data or CueData(length=10, num_train=16, num_val=4)
     model = Scripted(data.task, memory=partial(LSTM, hidden_size=4), **parts)
     model.script, model.chunk_gains = gains, chunk_gains
     last = ModelCheckpoint(folder, save_last=True, save_top_k=0, every_n_train_steps=1)

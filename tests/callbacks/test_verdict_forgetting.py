@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from memup_lightning.callbacks.verdict.measuring.estimate import Estimate
 from memup_lightning.callbacks.verdict.measuring.measure import measure
 from memup_lightning.callbacks.verdict.measuring.measurements import Place, SplitMeasurement
 from memup_lightning.callbacks.verdict.rules.judge import judge
+from memup_lightning.modules.evaluation.estimate import Estimate
 from tests.callbacks.cue_task import CueData, keeping_model
 from tests.callbacks.made_runs import RISING, STANDING, every_500, near, run, split
 

@@ -75,6 +75,15 @@ def test_a_run_that_uses_nearly_all_columns_is_advised_those_that_its_user_suspe
     assert str(found.try_first).startswith("read only the two to four of the 6 columns that you suspect")
 
 
+def test_a_run_that_left_out_columns_says_which_and_is_not_advised_to_leave_out_more() -> None:
+    first, *others = judge(replace(of_table(MANY)["memorized"], read_columns=("load", "f")))
+    assert "suspect" not in str(first.try_first)
+    [said] = [x.sentence for x in others if x.name == "columns_left_out"]
+    assert "read load, f alone" in said
+    assert "did not depend on oil temp, c, d, e" in said
+    assert "columns_left_out" not in {x.name for x in judge(of_table(MANY)["memorized"])}
+
+
 @pytest.mark.parametrize("name", of_table(()))
 def test_of_few_columns_more_episodes_come_first_and_none_is_left_out(name: str) -> None:
     found = judge(of_table(MANY[:4])[name])[0]

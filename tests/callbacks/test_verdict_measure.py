@@ -12,7 +12,6 @@ import torch
 
 from memup_lightning.callbacks.verdict.measuring import measure as module
 from memup_lightning.callbacks.verdict.measuring import measured_steps
-from memup_lightning.callbacks.verdict.measuring.estimate import bootstrap
 from memup_lightning.callbacks.verdict.measuring.measure import measure
 from memup_lightning.callbacks.verdict.measuring.measured_steps import MAX_EPISODES
 from memup_lightning.callbacks.verdict.measuring.measurements import SplitMeasurement
@@ -20,6 +19,7 @@ from memup_lightning.callbacks.verdict.rules.judge import judge
 from memup_lightning.datamodules import ArrayDataModule
 from memup_lightning.datamodules.recorded import splits
 from memup_lightning.modules import TBPTT
+from memup_lightning.modules.evaluation.estimate import bootstrap
 from memup_lightning.modules.targets.scoring import score_episodes
 from tests.callbacks.cue_task import CueData, keeping_model
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from memup_lightning.callbacks.verdict.measuring.estimate import Estimate
 from memup_lightning.callbacks.verdict.measuring.measurements import CurvePoint, Measurements, SplitMeasurement
 from memup_lightning.callbacks.verdict.rules.finding import Finding
 from memup_lightning.callbacks.verdict.rules.judge import judge
+from memup_lightning.modules.evaluation.estimate import Estimate
 from tests.callbacks.made_runs import ALL, near, run, split
 
 

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memup_lightning.callbacks.metrics import finite_tree
-from memup_lightning.callbacks.verdict.measuring.estimate import Estimate
 from memup_lightning.callbacks.verdict.measuring.measurements import CurvePoint, Measurements, Place, SplitMeasurement
 from memup_lightning.callbacks.verdict.rules.judge import judge
+from memup_lightning.modules.evaluation.estimate import Estimate
 from tests.callbacks.made_runs import (
     ALL,
     FLAT,

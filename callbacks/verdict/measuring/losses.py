@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from memup_lightning.callbacks.verdict.measuring.estimate import Estimate, FloatArray, bootstrap
 from memup_lightning.callbacks.verdict.measuring.measurements import MIN_EPISODES, WORSE
 from memup_lightning.chunk import StepBatch
 from memup_lightning.modules import MemoryTask
+from memup_lightning.modules.evaluation.estimate import Estimate, FloatArray, bootstrap
 from memup_lightning.typing import BoolArray
 
 _OUTLIERS = 0.01  # probability of outcomes that a prediction rules out, in shares of their classes

@@ -15,11 +15,8 @@ from torch import Tensor
 
 from memup_lightning.callbacks.memory_usage import restored_rng
 from memup_lightning.callbacks.verdict.measuring import measured_steps
-from memup_lightning.callbacks.verdict.measuring.column_use import used_columns
-from memup_lightning.callbacks.verdict.measuring.estimate import Estimate, FloatArray, bootstrap
 from memup_lightning.callbacks.verdict.measuring.losses import compare_losses
 from memup_lightning.callbacks.verdict.measuring.measurements import (
-    FEW_COLUMNS,
     RARE,
     CurvePoint,
     Measurements,
@@ -30,6 +27,8 @@ from memup_lightning.data.targets import NOWHERE
 from memup_lightning.models import memory as cores
 from memup_lightning.models.eval_mode import eval_mode
 from memup_lightning.modules import MemoryTask
+from memup_lightning.modules.column_use import FEW_COLUMNS, used_columns
+from memup_lightning.modules.evaluation.estimate import Estimate, FloatArray, bootstrap
 from memup_lightning.modules.evaluation.memory import BITS_PER_NAT
 from memup_lightning.protocols import ChunkSource, EpisodeSplit
 from memup_lightning.typing import BoolArray, IntArray, Split
@@ -54,6 +53,7 @@ def measure(
     fell: bool = False,
     memorized: bool = False,
     explained: Sequence[tuple[float, float]] = (),
+    read_columns: Sequence[str] = (),
 ) -> Measurements:
     """Measure a run at its end, in this process alone: no collective is called, and nothing of the run changes.
 
@@ -68,6 +68,7 @@ def measure(
         fell: whether ``best`` is there because the gain fell, in training episodes too.
         memorized: whether the run went back to its best weights, and trained on with weight decay.
         explained: updates, and bits that the memory explains of an evaluated step, at each validation.
+        read_columns: of a table, which are read alone since the run memorized it; empty: all.
     """
     train, val = data.splits["train"], data.splits.get("val")
     has_targets = model.needs_targets()
@@ -116,6 +117,7 @@ def measure(
         memorized=memorized,
         columns=columns,
         used_columns=used,
+        read_columns=tuple(read_columns),
         equal_outcomes=data.equal_outcomes,
         best=best,
         episodes_option="num_train" if _takes(type(data), "num_train") else None,

@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from memup_lightning.callbacks.verdict.measuring.estimate import Estimate
 from memup_lightning.callbacks.verdict.measuring.trend import (
     MAX_VALUE,
     MIN_EVALUATIONS,
@@ -18,6 +17,7 @@ from memup_lightning.callbacks.verdict.measuring.trend import (
     rises,
     standing_since,
 )
+from memup_lightning.modules.evaluation.estimate import Estimate
 
 _CLEAR_BITS = 0.3  # of training episodes, whenever they were learned
 SOME_BITS = 0.05
@@ -28,8 +28,6 @@ RARE = 0.05
 """Share of the outcomes that are not of the most frequent class, below which few targets have one."""
 MIN_EPISODES = 10
 """Episodes below which a comparison over them shows nothing."""
-FEW_COLUMNS = 4
-"""Columns of a table of which none needs to be left out."""
 WORSE = 0.05
 """Share of what a constant leaves, by which a prediction is worse than it, at least."""
 
@@ -168,6 +166,7 @@ class Measurements:
         columns: of a table, which the memory reads; empty: it reads something else.
         used_columns: those of more than four on which predictions of validation episodes depend, the most important one
             first; empty: not known.
+        read_columns: those which are read alone since the run memorized others; empty: all are.
         equal_outcomes: what is wrong with the outcomes of the training episodes, where they are all equal; None:
             they differ.
     """
@@ -203,6 +202,7 @@ class Measurements:
     memorized: bool = False
     columns: tuple[str, ...] = ()
     used_columns: tuple[str, ...] = ()
+    read_columns: tuple[str, ...] = ()
     equal_outcomes: str | None = None
 
     @property

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from memup_lightning.callbacks.verdict.measuring.estimate import FloatArray
+from memup_lightning.modules.evaluation.estimate import FloatArray
 
 MIN_EVALUATIONS = 4
 """Validations below which there is no trend."""

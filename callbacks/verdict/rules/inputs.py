@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 
-from memup_lightning.callbacks.verdict.measuring.measurements import FEW_COLUMNS, Measurements
+from memup_lightning.callbacks.verdict.measuring.measurements import Measurements
+from memup_lightning.callbacks.verdict.rules.finding import Finding
 from memup_lightning.callbacks.verdict.rules.words import more_episodes
+from memup_lightning.modules.column_use import FEW_COLUMNS, MUCH_FEWER
 
-_MUCH_FEWER = 2 / 3  # of the columns, at most, where reading only those that are used is an advice
 _FEWER_INPUTS = (
     "leave out inputs that cannot matter (--data.x names those that are read), since their noise is what is memorized"
 )
@@ -31,12 +32,12 @@ def fewer_inputs(run: Measurements, otherwise: str, more: str) -> str:
     """
     if not run.columns:
         return f"{_FEWER_INPUTS}; {otherwise}"
-    if len(run.columns) <= FEW_COLUMNS:
+    if len(run.read_columns or run.columns) <= FEW_COLUMNS:
         return f"{more}; or {_COMBINED}"
     rises = "val/average_precision rises (or val/nll falls)" if run.outcome == "class" else "val/nll falls"
     then = f"then add others one at a time while {rises}; {otherwise}"
     used = run.used_columns
-    if used and len(used) <= _MUCH_FEWER * len(run.columns):
+    if used and len(used) <= MUCH_FEWER * len(run.columns):
         names = ", ".join(map(_quoted, used))
         return (
             f"read only those of the {len(run.columns)} columns on which predictions of validation episodes depend: "
@@ -45,6 +46,20 @@ def fewer_inputs(run: Measurements, otherwise: str, more: str) -> str:
     return (
         f"read only the two to four of the {len(run.columns)} columns that you suspect (--data.x names those that are "
         f"read); {then}"
+    )
+
+
+def left_out(run: Measurements) -> Finding | None:
+    """Say which columns of a table are read, where the run left out others."""
+    if not run.read_columns:
+        return None
+    others = [name for name in run.columns if name not in run.read_columns]
+    return Finding(
+        "columns_left_out",
+        f"Memory and predictor read {', '.join(run.read_columns)} alone: they memorized training episodes, and what they "
+        f"predicted of validation episodes did not depend on {', '.join(others)} (--data.x names the columns to read).",
+        None,
+        {"read": list(run.read_columns), "left_out": others},
     )
 
 

@@ -18,6 +18,7 @@ from memup_lightning.callbacks.verdict.rules.gain_rules import (
     unexplained,
     worse_than_constant,
 )
+from memup_lightning.callbacks.verdict.rules.inputs import left_out
 from memup_lightning.callbacks.verdict.rules.reach import reach
 from memup_lightning.callbacks.verdict.rules.rest import rest
 from memup_lightning.callbacks.verdict.rules.words import amount, how_much, measured_at, numbers_of, percent, spread_of
@@ -223,4 +224,4 @@ _RULES: tuple[Callable[[Measurements], Finding | None], ...] = (
     _noise,
 )
 """In the order in which they decide the verdict."""
-_REMARKS = worse_than_local, poor_reference, restored, reach  # beside a verdict, never one
+_REMARKS = worse_than_local, poor_reference, restored, left_out, reach  # beside a verdict, never one

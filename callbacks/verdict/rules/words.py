@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from memup_lightning.callbacks.verdict.measuring.estimate import Estimate
 from memup_lightning.callbacks.verdict.measuring.measurements import Measurements, SplitMeasurement
 from memup_lightning.exceptions import counted
+from memup_lightning.modules.evaluation.estimate import Estimate
 
 _OUTLIERS = 0.05  # share of what is uncertain that sure and wrong predictions cost, from which on it is said
 

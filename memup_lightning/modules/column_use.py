@@ -10,14 +10,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from memup_lightning.callbacks.verdict.measuring.estimate import FloatArray, bootstrap
 from memup_lightning.chunk import Fields
 from memup_lightning.data.array_files.column_checks import column_of
-from memup_lightning.modules import MemoryTask
+from memup_lightning.models.encoders import StepEncoder
+from memup_lightning.modules.evaluation.estimate import FloatArray, bootstrap
+from memup_lightning.modules.memory_task import MemoryTask
 from memup_lightning.protocols import EpisodeSplit
 from memup_lightning.specs import FieldSpec
 from memup_lightning.typing import BoolArray, IntArray, State
 
+FEW_COLUMNS = 4
+"""Columns of a table of which none needs to be left out."""
+MUCH_FEWER = 2 / 3
+"""Share of the columns, at most, where reading only those that are used is a remedy."""
 _MAX_EPISODES, _MAX_STEPS = 256, 1 << 17  # that are played, some times for each column
 _LENDERS = 4  # other episodes that lend their column to each
 _MAX_SECONDS = 10.0
@@ -60,6 +65,27 @@ def used_columns(model: MemoryTask, split: EpisodeSplit, columns: Sequence[str])
         return ()
     used = [name for name, (x, m) in worth.items() if x >= _SHARE * most or m >= _MEMORY_SHARE * most_of_memory]
     return tuple(sorted(used, key=lambda name: -worth[name][0]))
+
+
+def read_only(model: MemoryTask, columns: Sequence[str]) -> None:
+    """Let memory and predictor read some columns alone, from now on: the features of all others are 0.
+
+    Args:
+        model: it changes, where its encoders are of the class :class:`~memup_lightning.models.encoders.StepEncoder`.
+        columns: that it reads.
+    """
+    for encoder, fields in (
+        (model.encoder, model.task.input_fields),
+        (model.context_encoder.step, model.task.context_fields),
+    ):
+        if isinstance(encoder, StepEncoder):
+            encoder.leave_out({name: ~_of_columns(name, spec, columns) for name, spec in fields.items()})
+
+
+def _of_columns(name: str, spec: FieldSpec, columns: Sequence[str]) -> Tensor:
+    """Return which components of a field were read from some columns; of a token there is one."""
+    components = [name] if spec.type != "vector" or not spec.names else map(column_of, spec.names)
+    return torch.tensor([component in columns for component in components])
 
 
 def _choose(split: EpisodeSplit) -> IntArray:
@@ -113,7 +139,9 @@ def _exchanged(fields: Fields, specs: Mapping[str, FieldSpec], column: str | Non
 
 
 def _exchange(name: str, x: Tensor, spec: FieldSpec, column: str | None, lender: int) -> Tensor:
-    if spec.type != "vector" or not spec.names:
-        return x.roll(lender, 0) if name == column else x
-    of_column = torch.tensor([column_of(component) == column for component in spec.names], device=x.device)
-    return torch.where(of_column, x.roll(lender, 0), x)
+    if column is None:
+        return x
+    on = _of_columns(name, spec, [column])
+    if len(on) == 1:
+        return x.roll(lender, 0) if on else x
+    return torch.where(on.to(x.device), x.roll(lender, 0), x)

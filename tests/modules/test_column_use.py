@@ -10,11 +10,10 @@ import pytest
 from pytorch_lightning import Trainer, seed_everything
 
 from memup_lightning.callbacks import Verdict
-from memup_lightning.callbacks.verdict.measuring import column_use
-from memup_lightning.callbacks.verdict.measuring.column_use import used_columns
 from memup_lightning.datamodules import ArrayDataModule
 from memup_lightning.models.eval_mode import eval_mode
-from memup_lightning.modules import MemUP
+from memup_lightning.modules import MemUP, column_use
+from memup_lightning.modules.column_use import used_columns
 from tests.training import quiet_trainer
 
 EPISODES, ROWS = 400, 20
