@@ -202,9 +202,9 @@ def test_an_action_that_is_no_turn_is_refused() -> None:
     envs.reset(seed=0)
     with pytest.raises(MemUPError, match="neither 0"):
         env.step(np.int64(2))
-    with pytest.raises(MemUPError, match="2 numbers, each 0"):
+    with pytest.raises(MemUPError, match=r"2 numbers, 0 \(left\) or 1"):
         envs.step(np.array([0, 2]))
-    with pytest.raises(MemUPError, match="2 numbers, each 0"):
+    with pytest.raises(MemUPError, match=r"2 numbers, 0 \(left\) or 1"):
         envs.step(np.array([0]))
 
 
