@@ -35,7 +35,7 @@ class RunSummary(ModelSummary):
 
 def _device(trainer: Trainer, module: LightningModule) -> str:
     device = module.device
-    threads = f"{counted(torch.get_num_threads(), 'thread')}"
+    threads = counted(torch.get_num_threads(), "thread")
     name = f"CPU, {threads}" if device.type == "cpu" else f"{device}"
     if device.type == "cuda":
         name = f"{torch.cuda.get_device_name(device)} ({device})"

@@ -213,7 +213,8 @@ class EpisodeDataModule(RecordedSplits):
         """
         check_readings(source, self.split_label(split))
         self.equal_outcomes = check_outcomes(source, self.split_label(split), split == "train") or self.equal_outcomes
-        warn_of_single_steps(source, self.split_label(split))
+        if split == "train":
+            warn_of_single_steps(source, self.split_label(split))
         lengths = source.lengths
         shortest = int(lengths.argmin())
         if self._selector_given and self._needs_targets() and self.selector.num_targets > lengths[shortest]:

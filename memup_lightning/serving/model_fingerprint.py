@@ -33,6 +33,9 @@ def model_fingerprint(network: StepNetwork, columns: Columns | None, missing: Mi
     described = [fields, list(task.inputs.items()), task.context, task.window, reading, memory]
     found = hashlib.sha256(json.dumps(described, default=str).encode())
     for name, x in network.state_dict().items():
+        if not isinstance(x, torch.Tensor):  # extra state of a core of the user's
+            found.update(f"{name} {x!r}".encode())
+            continue
         found.update(f"{name} {x.dtype} {list(x.shape)}".encode())
-        found.update(x.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        found.update(x.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return found.hexdigest()[:_LENGTH]

@@ -234,3 +234,11 @@ def test_times_that_differ_somewhere_are_not_said(tmp_path: Path) -> None:
     source = write(tmp_path, at=[TIMES[1], TIMES[0], TIMES[0], *[TIMES[3]] * 3], a=[1.5] * 6, y=[0.5] * 6)
     for given in ({}, {"time": "at"}):
         assert not any("same in all rows" in x for x in said(lambda given=given: module(source, **given).task))
+
+
+def test_gaps_of_an_encoded_column_are_counted_too(tmp_path: Path) -> None:
+    load = pyarrow.DictionaryArray.from_arrays([0, 1, 0, 1, 0, 0], [1.5, float("nan")])
+    table = pyarrow.table({"machine": [0, 0, 0, 1, 1, 1], "load": load, "y": [0.5, 1.0, 0.5, 1.0, 0.5, 1.0]})
+    parquet.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(MemUPError, match="there are 2 gaps in 'load'"):
+        _ = module(tmp_path / "a.parquet").task

@@ -22,7 +22,14 @@ def test_numbers_that_are_written_as_text_are_refused_and_whole_ones_are_ids(tmp
     with pytest.raises(MemUPError, match="'b' is read as text, since its numbers are written as text, such as"):
         _ = module(source).task
     _ = module(source, x=["a"]).task
-    for others in ([str(n) for n in range(24)], [f"{n}.25.1" for n in range(24)], [f"{n}A" for n in range(24)]):
+    letters = [f"{n}{'ABCD'[n % 4]}" for n in range(23)]
+    for others in (
+        [str(n) for n in range(24)],
+        [f"{n}.25.1" for n in range(24)],
+        [f"{n}A" for n in range(24)],
+        [*letters, "X203"],
+        [f"{n:x}" for n in range(2570, 2594)],
+    ):
         ids = folder(tmp_path / others[1], {"machine": machine, "a": a, "b": others, "y": y})
         assert any("as an id has: it is left out of x" in x for x in said(lambda ids=ids: module(ids).task))
 

@@ -83,7 +83,8 @@ def fit_texts(source: str, user: UserEpisodes, training: BoolArray, named: bool)
             raise MemUPError(f"{source}: {name!r} is empty at every step of the training episodes; leave it out of x")
         user.notes += spelling_notes(name, names)
         words = words_among_numbers(names)
-        if shown := written_number([value for value in names if value not in words]):
+        known = set(words)
+        if shown := written_number([value for value in names if value not in known]):
             among = f", and {', '.join(map(repr, words[:_SHOWN]))} among them" if words else ""
             user.notes.append(
                 f"{name!r} holds numbers as text, such as {shown!r}{among}, which are read as categories; write them as "

@@ -20,6 +20,8 @@ _READ = 20  # values from which times are known
 def words_among_numbers(values: Sequence[str]) -> list[str]:
     """Return the values that are no number, where most are numbers; none where all are, as in ids."""
     others = [value for value in values if not _NUMBER.fullmatch(value.strip())]
+    if len({number.unit for value in others if (number := _parse(value)) and number.unit}) > 1:
+        return []  # letters of ids
     if 2 * len(others) < len(values):
         return others  # a written number too: '1,234' among plain ones
     words = [value for value in others if not _parse(value)]

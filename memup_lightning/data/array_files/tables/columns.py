@@ -19,7 +19,7 @@ from memup_lightning.data.array_files.columns import (
     put_flag,
 )
 from memup_lightning.data.array_files.layout import Array, Layout, TextColumn
-from memup_lightning.data.array_files.tables.files import TableColumns, column_content
+from memup_lightning.data.array_files.tables.files import TableColumns, column_content, plain
 from memup_lightning.data.array_files.tables.gaps import describe_gaps
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.specs import FieldType
@@ -233,14 +233,6 @@ class ColumnReader:
         is_text = column_content(self.tables.types[name]) == "text"
         found = f"{name!r} of {self.layout.place(row)} is {value}{'' if is_text else ', which is no number'}"
         return MemUPError(f"{self.source}: {found}; {describe_gaps(self.tables, self.inputs or [name])}")
-
-
-def plain(column: Any) -> Any:
-    """Return the values without dictionary encoding or extension type."""
-
-    if pyarrow.types.is_dictionary(column.type):
-        return column.dictionary_decode()
-    return column.storage if isinstance(column.type, pyarrow.ExtensionType) else column
 
 
 def _coarse_rounding(values: Array) -> float:

@@ -9,8 +9,8 @@ import pyarrow
 from pyarrow import compute
 
 from memup_lightning.data.array_files.layout import Layout
-from memup_lightning.data.array_files.tables.columns import ColumnReader, plain
-from memup_lightning.data.array_files.tables.files import TableColumns, column_content
+from memup_lightning.data.array_files.tables.columns import ColumnReader
+from memup_lightning.data.array_files.tables.files import TableColumns, column_content, plain
 from memup_lightning.data.episodes import check_lengths
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.typing import IntArray

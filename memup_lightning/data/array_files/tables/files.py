@@ -25,6 +25,13 @@ _TEXT_TYPES = ("string", "large_string", "string_view")
 ColumnContent = Literal["numbers", "text", "time"]
 
 
+def plain(column: Any) -> Any:
+    """Return the values without dictionary encoding or extension type."""
+    if pyarrow.types.is_dictionary(column.type):
+        return column.dictionary_decode()
+    return column.storage if isinstance(column.type, pyarrow.ExtensionType) else column
+
+
 def column_content(dtype: Any) -> ColumnContent:
     """Return how a column of an Arrow type is read; what can be none of these is refused when it is read."""
     types = pyarrow.types

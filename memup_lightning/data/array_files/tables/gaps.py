@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import pyarrow
 from pyarrow import compute
 
-from memup_lightning.data.array_files.tables.files import TableColumns, column_content
+from memup_lightning.data.array_files.tables.files import TableColumns, column_content, plain
 from memup_lightning.exceptions import counted
 from memup_lightning.user_warnings import option
 
@@ -49,7 +49,8 @@ def _advice(tables: TableColumns, gaps: Mapping[str, int]) -> str:
 def _count(tables: TableColumns, name: str) -> int:
     """Count the values of a column that are null, or no number."""
     number = 0
-    for _, column in tables.column(name):
+    for _, encoded in tables.column(name):
+        column = plain(encoded)
         number += column.null_count
         if pyarrow.types.is_floating(column.type):
             number += compute.sum(compute.is_nan(column)).as_py() or 0
