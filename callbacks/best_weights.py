@@ -13,9 +13,10 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 
-from memup_lightning.callbacks.fewer_columns import FewerColumns
+from memup_lightning.callbacks.fewer_columns import FewerColumns, begin
 from memup_lightning.callbacks.second_start import SecondStart, own_steps_can_lead
 from memup_lightning.exceptions import check_counts, counted
+from memup_lightning.modules import MemUP
 from memup_lightning.modules.evaluation.memory import BITS_PER_NAT
 from memup_lightning.modules.optimization.optimizers import MemoryAdam
 from memup_lightning.modules.weight_average import AveragedTask
@@ -54,18 +55,17 @@ class BestWeights(Callback):
     its matrices: of 0.3 learning rates, and then of 1.0. It goes back where, by the NLL, a twentieth of what was explained
     is lost at two validations in a row, or a quarter at one, and training episodes are not explained less than at the
     best one, which explained something. Weights that decay from the beginning learn more slowly, and cannot add up long
-    sums. Targets, which are memorized first, then count a tenth, and a hundredth, if a tenth of the steps have an outcome
-    of their own that is uncertain. Columns of a table that do not count are left out instead of more decay
-    (:class:`~memup_lightning.callbacks.fewer_columns.FewerColumns`). Where as much is lost again, and more of this is no
-    remedy (it was tried, or training episodes are explained less too), the run goes back once more, and trains on as it
-    began: a memory that must keep something for 10,000 steps does not learn under weight decay. So it does with the
-    default optimizer, :class:`~memup_lightning.modules.optimization.optimizers.MemoryAdam`, and with no other. A run that
-    memorizes its targets and explains nothing else begins again
+    sums. Targets then count a tenth, and a hundredth, if a tenth of the steps have an uncertain outcome of their own, and
+    columns of a table may be left out (:class:`~memup_lightning.callbacks.fewer_columns.FewerColumns`). Where as much is
+    lost again, and more of this is no remedy (it was tried, or training episodes are explained less too), the run goes back
+    once more, and trains on as it began: a memory that must keep something for 10,000 steps does not learn under weight
+    decay. So it does with the default optimizer, :class:`~memup_lightning.modules.optimization.optimizers.MemoryAdam`, and
+    with no other. A run that memorizes its targets and explains nothing else begins again
     (:class:`~memup_lightning.callbacks.second_start.SecondStart`).
 
     Where the last validation is over-fitted, or a fiftieth of what was explained is lost, the run ends with the best
     weights. Else it ends with the last ones, and always where they met the ``stopping_threshold`` of an EarlyStopping: they
-    are what the run was to reach. The weights it ends with are also written beside the checkpoints, as ``best_gain.ckpt``:
+    are what the run was to reach. The weights it ends with are also written next to the checkpoints, as ``best_gain.ckpt``:
     ``--ckpt_path best``. Checkpoints to resume from hold the last weights, and the best ones in this callback's state. The
     command line adds one.
 
@@ -123,6 +123,7 @@ class BestWeights(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.ckpt_path is None:
+            begin(pl_module)
             self._second.remember(pl_module)
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
@@ -230,7 +231,7 @@ class BestWeights(Callback):
         pl_module.go_back(self._weights)
         self._fewer.apply(pl_module)
         how = f"with a weight decay of {self.decay}" if stronger else "without weight decay, which did not help"
-        if own_steps_can_lead(pl_module):
+        if isinstance(pl_module, MemUP) and (not stronger or own_steps_can_lead(pl_module)):
             weight = _TARGET_WEIGHTS[self.decay] * self._second.target_weight
             pl_module.target_weight.fill_(weight)
             how += f"; targets count {weight:g}" if stronger else ""
@@ -274,18 +275,15 @@ class BestWeights(Callback):
         self.overfitted = self.restored and (self._overfitted > 0 or self._apart)
         if self.restored:
             pl_module.load_state_dict(self._weights)
+            value = f"nll was {self._nll:.4g}" if math.isfinite(self._nll) else f"memory_gain was {self.best[1]:.2f}"
             rank_zero_info(
-                f"the run ends with the weights of update {self.best[0]:,}, when {self._decided_by()}, since the last ones "
+                f"the run ends with the weights of update {self.best[0]:,}, when val/{value}, since the last ones "
                 "explain less"
             )
         homes = [callback.dirpath for callback in trainer.checkpoint_callbacks if isinstance(callback, ModelCheckpoint)]
         if homes and homes[0]:
             self.written = Path(homes[0]) / KEPT_WEIGHTS
             trainer.save_checkpoint(self.written, weights_only=True)
-
-    def _decided_by(self) -> str:
-        assert self.best is not None
-        return f"val/nll was {self._nll:.4g}" if math.isfinite(self._nll) else f"val/memory_gain was {self.best[1]:.2f}"
 
     def state_dict(self) -> dict[str, Any]:
         parts = {"second": self._second.state_dict(), "fewer": self._fewer.state_dict()}

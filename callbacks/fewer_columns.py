@@ -10,9 +10,21 @@ from torch import Tensor
 
 from memup_lightning.callbacks.memory_usage import restored_rng
 from memup_lightning.models.eval_mode import eval_mode
-from memup_lightning.modules import MemoryTask
-from memup_lightning.modules.column_use import FEW_COLUMNS, MUCH_FEWER, read_only, used_columns
+from memup_lightning.modules import MemoryTask, MemUP
+from memup_lightning.modules.column_use import FEW_COLUMNS, MUCH_FEWER, can_leave_out, read_only, used_columns
 from memup_lightning.runs.parts import recorded_data
+from memup_lightning.user_warnings import warn_user
+
+
+def begin(model: Any) -> None:
+    """Let targets count in full where the weights of a run come from another one, and say where that left out columns."""
+    if isinstance(model, MemUP):
+        model.target_weight.fill_(1.0)
+    if isinstance(model, MemoryTask) and can_leave_out(model) and bool((model.encoder.gain == 0).any()):
+        warn_user(
+            "the model that the run begins with left out columns of its training data, and does not read them here either: "
+            "train a new one where they should be read"
+        )
 
 
 class FewerColumns:
@@ -20,10 +32,12 @@ class FewerColumns:
     :class:`~memup_lightning.callbacks.best_weights.BestWeights`.
 
     A column that has nothing to do with the outcome is a way to know one training episode from another. When the run has
-    learned something of other episodes, and then loses it, the columns on which its predictions of validation episodes
-    depend are measured (:func:`~memup_lightning.modules.column_use.used_columns`). Where those are two thirds
-    of all or fewer, memory and predictor read no others from then on. It is done once a run, of tables with more than four
-    columns.
+    learned something of other episodes, and loses it in spite of weight decay or of a second start, the columns on which
+    its predictions of validation episodes depend are measured
+    (:func:`~memup_lightning.modules.column_use.used_columns`). Where those are two thirds of all or fewer, memory and
+    predictor read no others from then on; targets count as they did at the best weights. It is done once a run, of tables
+    with more than four columns, where memory and predictor have a
+    :class:`~memup_lightning.models.encoders.StepEncoder`.
 
     Attributes:
         columns: that are read since; empty: all.
@@ -53,7 +67,7 @@ class FewerColumns:
         if self.tried or not isinstance(model, MemoryTask) or data is None or "val" not in data.splits:
             return False
         self.tried, columns = True, data.table_columns
-        if len(columns) <= FEW_COLUMNS:
+        if len(columns) <= FEW_COLUMNS or not can_leave_out(model):
             return False
         used: tuple[str, ...] = ()
         if trainer.is_global_zero:

@@ -26,8 +26,8 @@ class SecondStart:
     """Second start of a run whose memory knows nothing but its targets; part of
     :class:`~memup_lightning.callbacks.best_weights.BestWeights`.
 
-    A target lies ahead, and much of what decides it may still be to come: the memory of today can know it only by telling
-    one training episode from another. Where a few hundred episodes have many columns, that is learned before what holds
+    A target lies ahead, and much of what decides it may still be to come: the memory of today can know it only by
+    distinguishing training episodes. Where a few hundred episodes have many columns, that is learned before what holds
     in others. The outcomes of own steps do not ask for it. So a run in which the targets of training episodes are
     explained, those of validation episodes less than without memory, and the evaluated steps not at all, begins again
     with its first weights (the local predictor keeps what it learned), and targets count a fiftieth: if a tenth of the

@@ -109,7 +109,7 @@ class Verdict(Callback):
                     None if restored is None else restored.best,
                     self._train_gains,
                     restored is not None and not restored.overfitted,
-                    kept is not None and kept.decay > 0,
+                    kept is not None and (kept.decay > 0 or bool(kept.columns)),
                     self._explained,
                     () if kept is None else kept.columns,
                 )

@@ -190,7 +190,7 @@ class ArrayDataModule(EpisodeDataModule):
 
     @property
     def table_columns(self) -> tuple[str, ...]:
-        of_table = self.steps_name == "training rows" and self.x_type != "image"
+        of_table = self.steps_name == "training rows" and self.x_type == "vector"
         return (self._columns or ()) if of_table else ()
 
     @property

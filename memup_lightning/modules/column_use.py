@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -11,8 +10,9 @@ import torch
 from torch import Tensor
 
 from memup_lightning.chunk import Fields
-from memup_lightning.data.array_files.column_checks import column_of
+from memup_lightning.data.array_files.column_checks import SINCE_PREVIOUS, column_of
 from memup_lightning.models.encoders import StepEncoder
+from memup_lightning.models.wide_float import wide_float
 from memup_lightning.modules.evaluation.estimate import FloatArray, bootstrap
 from memup_lightning.modules.memory_task import MemoryTask
 from memup_lightning.protocols import EpisodeSplit
@@ -25,7 +25,7 @@ MUCH_FEWER = 2 / 3
 """Share of the columns, at most, where reading only those that are used is a remedy."""
 _MAX_EPISODES, _MAX_STEPS = 256, 1 << 17  # that are played, some times for each column
 _LENDERS = 4  # other episodes that lend their column to each
-_MAX_SECONDS = 10.0
+_MAX_IN_SEQUENCE = 1 << 16  # steps that are played one after the other, of all passes: some ten seconds
 _SHARE, _MEMORY_SHARE = 0.02, 0.1  # of what the most important column is worth, to all predictions and to the memory
 
 
@@ -42,13 +42,14 @@ def used_columns(model: MemoryTask, split: EpisodeSplit, columns: Sequence[str])
         columns: of the table, which it reads.
 
     Returns:
-        Their names; empty where the memory uses none, or where not all can be tried in ten seconds.
+        Their names; empty where the memory uses none, or where episodes are too long to be played once for each column
+        (65,536 steps one after the other, in all).
     """
     episodes = _choose(split)
-    lenders = range(1, min(_LENDERS + 1, len(episodes)))
+    passes = 0 if not len(episodes) else _MAX_IN_SEQUENCE // (int(split.lengths[episodes].max()) * len(columns))
+    lenders = range(1, min(_LENDERS, passes, len(episodes) - 1) + 1)
     if not lenders:
         return ()
-    began = time.perf_counter()
     plain, counts = _losses(model, split, episodes)
     if not counts.any():
         return ()
@@ -58,8 +59,6 @@ def used_columns(model: MemoryTask, split: EpisodeSplit, columns: Sequence[str])
         lost = [bootstrap(x[:, None], counts) for x in (np.mean(exchanged, axis=0) - plain).T]
         if lost[0].low > 0:
             worth[column] = lost[0].mean, lost[1].mean if lost[1].low > 0 else 0.0
-        if time.perf_counter() - began > _MAX_SECONDS:
-            return ()
     most, most_of_memory = (max((x[number] for x in worth.values()), default=0.0) for number in (0, 1))
     if not most_of_memory:
         return ()
@@ -67,33 +66,38 @@ def used_columns(model: MemoryTask, split: EpisodeSplit, columns: Sequence[str])
     return tuple(sorted(used, key=lambda name: -worth[name][0]))
 
 
+def can_leave_out(model: MemoryTask) -> bool:
+    """Return whether memory and predictor read by encoders from which columns can be left out."""
+    encoders = model.encoder, model.context_encoder.step
+    return all(isinstance(x, StepEncoder) and type(x).forward is StepEncoder.forward for x in encoders)
+
+
 def read_only(model: MemoryTask, columns: Sequence[str]) -> None:
     """Let memory and predictor read some columns alone, from now on: the features of all others are 0.
 
     Args:
-        model: it changes, where its encoders are of the class :class:`~memup_lightning.models.encoders.StepEncoder`.
+        model: it changes; :func:`can_leave_out` is true of it.
         columns: that it reads.
     """
     for encoder, fields in (
         (model.encoder, model.task.input_fields),
         (model.context_encoder.step, model.task.context_fields),
     ):
-        if isinstance(encoder, StepEncoder):
-            encoder.leave_out({name: ~_of_columns(name, spec, columns) for name, spec in fields.items()})
+        if isinstance(encoder, StepEncoder):  # always
+            encoder.leave_out({name: ~of_columns(name, spec, columns) for name, spec in fields.items()})
 
 
-def _of_columns(name: str, spec: FieldSpec, columns: Sequence[str]) -> Tensor:
+def of_columns(name: str, spec: FieldSpec, columns: Sequence[str]) -> Tensor:
     """Return which components of a field were read from some columns; of a token there is one."""
-    components = [name] if spec.type != "vector" or not spec.names else map(column_of, spec.names)
-    return torch.tensor([component in columns for component in components])
+    components = [name] if spec.type != "vector" or not spec.names else spec.names
+    return torch.tensor([x.removesuffix(SINCE_PREVIOUS) in columns or column_of(x) in columns for x in components])
 
 
 def _choose(split: EpisodeSplit) -> IntArray:
-    """Return some episodes, those of about one length next to each other, since they lend each other their columns."""
+    """Return some episodes. Lanes are ordered by length: most are lent a column by an episode that is as long at least."""
     number = min(_MAX_EPISODES, len(split.lengths))
     chosen = np.linspace(0, len(split.lengths) - 1, number).round().astype(np.int64)
-    chosen = chosen[np.cumsum(split.lengths[chosen]) <= _MAX_STEPS]
-    return chosen[np.argsort(split.lengths[chosen], kind="stable")]
+    return chosen[np.cumsum(split.lengths[chosen]) <= _MAX_STEPS]
 
 
 def _losses(
@@ -114,7 +118,8 @@ def _losses(
     """
     task = model.task
     state: State | None = None
-    sums = torch.zeros(len(episodes), 2, dtype=torch.float64, device=model.device)
+    wide = wide_float(model.device)
+    sums = torch.zeros(len(episodes), 2, dtype=wide, device=model.device)
     numbers = torch.zeros(len(episodes), 1, dtype=torch.int64, device=model.device)
     for chunk in split.chunks(episodes, lanes=len(episodes)):
         chunk = chunk.to(model.device)
@@ -128,9 +133,9 @@ def _losses(
                 at = lane[rows], place[rows]
                 params = model.predict_outcomes({name: x[at] for name, x in windows.items()}, memory[at])
                 nll = model.outcome.nll(params, chunk.outcome[at])
-                sums[:, number].index_add_(0, lane[rows], nll.double())
+                sums[:, number].index_add_(0, lane[rows], nll.to(wide))
         numbers += chunk.eval_mask.sum(1, keepdim=True)
-    return sums.cpu().numpy(), (numbers > 0).cpu().numpy()
+    return sums.cpu().double().numpy(), (numbers > 0).cpu().numpy()
 
 
 def _exchanged(fields: Fields, specs: Mapping[str, FieldSpec], column: str | None, lender: int) -> Fields:
@@ -141,7 +146,7 @@ def _exchanged(fields: Fields, specs: Mapping[str, FieldSpec], column: str | Non
 def _exchange(name: str, x: Tensor, spec: FieldSpec, column: str | None, lender: int) -> Tensor:
     if column is None:
         return x
-    on = _of_columns(name, spec, [column])
+    on = of_columns(name, spec, [column])
     if len(on) == 1:
         return x.roll(lender, 0) if on else x
     return torch.where(on.to(x.device), x.roll(lender, 0), x)

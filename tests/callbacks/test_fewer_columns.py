@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from pytorch_lightning import Trainer, seed_everything
+from pytorch_lightning import Callback, Trainer, seed_everything
 
 from memup_lightning.callbacks import BestWeights, fewer_columns
 from memup_lightning.datamodules import ArrayDataModule
+from memup_lightning.models.encoders import StepEncoder
 from tests.callbacks.scripted_runs import EVERY, Scripted, alike, run
 
 KNOWN, LOST = (0.4, 0.4, 0.5, 1.0), (0.1, 0.6, 0.7, 1.0)  # gain, that of training episodes, val/nll, val/local_nll
@@ -142,3 +143,32 @@ def test_a_resumed_run_leaves_out_what_the_uncut_one_does(
     trainer, resumed = run(tmp_path / "resumed", TWICE, BestWeights(), data=table(tmp_path), ckpt_path=last)
     assert trainer.global_step == EVERY * len(TWICE)
     assert alike(whole.state_dict(), resumed.state_dict())
+
+
+def test_with_an_encoder_of_the_users_own_nothing_is_left_out(
+    tmp_path: Path, used: list[dict[str, torch.Tensor]]
+) -> None:
+    class Doubled(StepEncoder):
+        def forward(self, fields: Any) -> torch.Tensor:
+            return 2 * super().forward(fields)
+
+    best = BestWeights()
+    run(tmp_path, TWICE, best, data=table(tmp_path), encoder=Doubled)
+    assert not used
+    assert best.columns == ()
+    assert best.decay == 1.0
+
+
+def test_a_run_that_begins_with_such_weights_says_so_and_its_targets_count(
+    tmp_path: Path, used: list[dict[str, torch.Tensor]]
+) -> None:
+    class Begin(Callback):
+        def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
+            pl_module.load_state_dict(weights)
+
+    _, model = run(tmp_path, TWICE, BestWeights(), data=table(tmp_path))
+    weights = model.state_dict() | {"target_weight": torch.tensor(0.02)}
+    with pytest.warns(UserWarning, match="left out columns of its training data"):
+        _, later = run(tmp_path, TWICE[:1], BestWeights(), Begin(), data=table(tmp_path))
+    assert float(later.target_weight) == 1.0
+    assert read(later) == set(USED)

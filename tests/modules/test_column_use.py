@@ -14,6 +14,7 @@ from memup_lightning.datamodules import ArrayDataModule
 from memup_lightning.models.eval_mode import eval_mode
 from memup_lightning.modules import MemUP, column_use
 from memup_lightning.modules.column_use import used_columns
+from memup_lightning.specs import FieldSpec
 from tests.training import quiet_trainer
 
 EPISODES, ROWS = 400, 20
@@ -72,9 +73,19 @@ def test_where_the_memory_uses_nothing_no_column_is_named(fitted: tuple[MemUP, A
 
 
 @pytest.mark.learning
-def test_columns_that_take_too_long_are_not_named(
+def test_columns_of_episodes_that_are_too_long_are_not_named(
     fitted: tuple[MemUP, ArrayDataModule, Verdict], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, data, _ = fitted
-    monkeypatch.setattr(column_use, "_MAX_SECONDS", 0.0)
+    monkeypatch.setattr(column_use, "_MAX_IN_SEQUENCE", ROWS * 6 - 1)
     assert used(model, data) == ()
+
+
+def test_columns_are_matched_by_their_whole_name() -> None:
+    fields = FieldSpec((4,), names=("temp[0]", "loads[0]", "loads[1]", "at (seconds since the previous row)"))
+    for columns, expected in (
+        (["temp[0]"], [True, False, False, False]),
+        (["loads"], [False, True, True, False]),
+        (["at"], [False, False, False, True]),
+    ):
+        assert column_use.of_columns("x", fields, columns).tolist() == expected

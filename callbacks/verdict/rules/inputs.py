@@ -37,7 +37,7 @@ def fewer_inputs(run: Measurements, otherwise: str, more: str) -> str:
     rises = "val/average_precision rises (or val/nll falls)" if run.outcome == "class" else "val/nll falls"
     then = f"then add others one at a time while {rises}; {otherwise}"
     used = run.used_columns
-    if used and len(used) <= MUCH_FEWER * len(run.columns):
+    if used and not run.read_columns and len(used) <= MUCH_FEWER * len(run.columns):
         names = ", ".join(map(_quoted, used))
         return (
             f"read only those of the {len(run.columns)} columns on which predictions of validation episodes depend: "

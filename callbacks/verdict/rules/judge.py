@@ -224,4 +224,4 @@ _RULES: tuple[Callable[[Measurements], Finding | None], ...] = (
     _noise,
 )
 """In the order in which they decide the verdict."""
-_REMARKS = worse_than_local, poor_reference, restored, left_out, reach  # beside a verdict, never one
+_REMARKS = worse_than_local, poor_reference, restored, left_out, reach  # next to a verdict, never one

@@ -136,8 +136,8 @@ def _not_standing(run: Measurements, val: SplitMeasurement, grows: str) -> tuple
         return f"{grows}: a part of the rest is not learned yet, or is memorized there.", longer
     if run.best is not None:
         return (
-            f"After update {run.best[0]:,} it explained less, in training episodes too: more updates alone would hardly "
-            "explain more.",
+            f"After update {run.best[0]:,} it explained less{', in training episodes too' if run.fell else ''}: more "
+            "updates alone would hardly explain more.",
             f"if the rest should be no noise, give more training episodes{more_episodes(run)}",
         )
     if may_learn_more(run):
