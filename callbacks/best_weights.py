@@ -13,7 +13,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 
-from memup_lightning.callbacks.fewer_columns import FewerColumns, begin
+from memup_lightning.callbacks.fewer_columns import FewerColumns, warn_of_left_out
 from memup_lightning.callbacks.second_start import SecondStart, own_steps_can_lead
 from memup_lightning.exceptions import check_counts, counted
 from memup_lightning.modules import MemUP
@@ -118,12 +118,11 @@ class BestWeights(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.ckpt_path is None:
             self._clear()
-        self.restored, self.overfitted, self.written = False, False, None
-        self.stopping_reason_message = ""
+        self.restored, self.overfitted, self.written, self.stopping_reason_message = False, False, None, ""
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.ckpt_path is None:
-            begin(pl_module)
+            warn_of_left_out(pl_module)
             self._second.remember(pl_module)
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:

@@ -10,17 +10,22 @@ from torch import Tensor
 
 from memup_lightning.callbacks.memory_usage import restored_rng
 from memup_lightning.models.eval_mode import eval_mode
-from memup_lightning.modules import MemoryTask, MemUP
-from memup_lightning.modules.column_use import FEW_COLUMNS, MUCH_FEWER, can_leave_out, read_only, used_columns
+from memup_lightning.modules import MemoryTask
+from memup_lightning.modules.column_use import (
+    FEW_COLUMNS,
+    MUCH_FEWER,
+    can_leave_out,
+    leaves_out,
+    read_only,
+    used_columns,
+)
 from memup_lightning.runs.parts import recorded_data
 from memup_lightning.user_warnings import warn_user
 
 
-def begin(model: Any) -> None:
-    """Let targets count in full where the weights of a run come from another one, and say where that left out columns."""
-    if isinstance(model, MemUP):
-        model.target_weight.fill_(1.0)
-    if isinstance(model, MemoryTask) and can_leave_out(model) and bool((model.encoder.gain == 0).any()):
+def warn_of_left_out(model: Any) -> None:
+    """Say where the weights that a run begins with are of one that left out columns."""
+    if isinstance(model, MemoryTask) and leaves_out(model):
         warn_user(
             "the model that the run begins with left out columns of its training data, and does not read them here either: "
             "train a new one where they should be read"

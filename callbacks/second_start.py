@@ -52,12 +52,15 @@ class SecondStart:
         return _WEIGHT if self.starts == 2 else 1.0
 
     def remember(self, model: Any) -> None:
-        """Keep the weights that a model begins with, but for those of its local predictor."""
-        if isinstance(model, MemUP) and model.needs_own_steps():
-            weights = model.state_dict().items()
-            self._first = {
-                name: x.detach().to("cpu", copy=True) for name, x in weights if not name.startswith("local.")
-            }
+        """Keep the weights that a model begins with, but for those of its local predictor. Its targets count in full, though
+        the weights may be of a run in which they did not."""
+        if isinstance(model, MemUP):
+            model.target_weight.fill_(self.target_weight)
+            if model.needs_own_steps():
+                weights = model.state_dict().items()
+                self._first = {
+                    name: x.detach().to("cpu", copy=True) for name, x in weights if not name.startswith("local.")
+                }
 
     def observe(self, trainer: Trainer, model: Any, gain: float, train_gain: float, explains: bool) -> None:
         """Take note of a validation, and let the run begin again where it should: not where half of it is over.

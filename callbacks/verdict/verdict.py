@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -20,6 +19,7 @@ from memup_lightning.callbacks.verdict.measuring.measurements import Measurement
 from memup_lightning.callbacks.verdict.rules.finding import Finding
 from memup_lightning.callbacks.verdict.rules.judge import judge
 from memup_lightning.modules import MemoryTask
+from memup_lightning.modules.evaluation.memory import BITS_PER_NAT
 from memup_lightning.runs.loggers import log_picture, wandb_loggers
 from memup_lightning.runs.parts import find_callback, is_dev_run, leaves_files, recorded_data
 from memup_lightning.runs.run_folder import nearby, run_folder
@@ -73,7 +73,7 @@ class Verdict(Callback):
                 self._train_gains.append(float(trainer.callback_metrics[_TRAIN_GAIN]))
             if trainer.callback_metrics.keys() >= {_NLL, _LOCAL_NLL}:
                 nats = float(trainer.callback_metrics[_LOCAL_NLL] - trainer.callback_metrics[_NLL])
-                self._explained.append((float(trainer.global_step), nats / math.log(2)))
+                self._explained.append((float(trainer.global_step), BITS_PER_NAT * nats))
 
     def add(self, updates: float, gain: float) -> None:
         """Add the memory gain of a validation, in bits."""
@@ -104,14 +104,14 @@ class Verdict(Callback):
                     model,
                     data,
                     trainer.global_step,
-                    self._history,
-                    logged if restored is None else logged | restored.metrics,
-                    None if restored is None else restored.best,
-                    self._train_gains,
-                    restored is not None and not restored.overfitted,
-                    kept is not None and (kept.decay > 0 or bool(kept.columns)),
-                    self._explained,
-                    () if kept is None else kept.columns,
+                    history=self._history,
+                    metrics=logged if restored is None else logged | restored.metrics,
+                    best=None if restored is None else restored.best,
+                    train_gains=self._train_gains,
+                    fell=restored is not None and not restored.overfitted,
+                    memorized=kept is not None and (kept.decay > 0 or bool(kept.columns)),
+                    explained=self._explained,
+                    read_columns=() if kept is None else kept.columns,
                 )
             self.findings = self._untrained(trainer) + judge(self.measurements)
             self.command = None

@@ -68,8 +68,7 @@ def used_columns(model: MemoryTask, split: EpisodeSplit, columns: Sequence[str])
 
 def can_leave_out(model: MemoryTask) -> bool:
     """Return whether memory and predictor read by encoders from which columns can be left out."""
-    encoders = model.encoder, model.context_encoder.step
-    return all(isinstance(x, StepEncoder) and type(x).forward is StepEncoder.forward for x in encoders)
+    return len(_encoders(model)) == 2
 
 
 def read_only(model: MemoryTask, columns: Sequence[str]) -> None:
@@ -79,12 +78,23 @@ def read_only(model: MemoryTask, columns: Sequence[str]) -> None:
         model: it changes; :func:`can_leave_out` is true of it.
         columns: that it reads.
     """
-    for encoder, fields in (
-        (model.encoder, model.task.input_fields),
-        (model.context_encoder.step, model.task.context_fields),
-    ):
-        if isinstance(encoder, StepEncoder):  # always
-            encoder.leave_out({name: ~of_columns(name, spec, columns) for name, spec in fields.items()})
+    for encoder, fields in _encoders(model):
+        encoder.leave_out({name: ~of_columns(name, spec, columns) for name, spec in fields.items()})
+
+
+def leaves_out(model: MemoryTask) -> bool:
+    """Return whether memory or predictor leaves out some columns."""
+    return any(bool((encoder.gain == 0).any()) for encoder, _ in _encoders(model))
+
+
+def _encoders(model: MemoryTask) -> list[tuple[StepEncoder, Mapping[str, FieldSpec]]]:
+    """Return those of the encoders of memory and predictor from which columns can be left out, with what they read."""
+    both = (model.encoder, model.task.input_fields), (model.context_encoder.step, model.task.context_fields)
+    return [
+        (encoder, fields)
+        for encoder, fields in both
+        if isinstance(encoder, StepEncoder) and type(encoder).forward is StepEncoder.forward
+    ]
 
 
 def of_columns(name: str, spec: FieldSpec, columns: Sequence[str]) -> Tensor:
@@ -125,15 +135,10 @@ def _losses(
         chunk = chunk.to(model.device)
         inputs = _exchanged(chunk.inputs, task.input_fields, column, lender)
         memory, state = model.unroll(replace(chunk, inputs=inputs), state)
-        lane, place = chunk.eval_mask.nonzero(as_tuple=True)
+        lane, _ = chunk.eval_mask.nonzero(as_tuple=True)
         of_others = replace(chunk, context=_exchanged(chunk.context, task.context_fields, column, lender))
         for number, shown in enumerate((of_others, chunk)):
-            windows = shown.windows(task.window)
-            for rows in torch.arange(len(lane), device=model.device).split(model.outcome.rows_at_once):
-                at = lane[rows], place[rows]
-                params = model.predict_outcomes({name: x[at] for name, x in windows.items()}, memory[at])
-                nll = model.outcome.nll(params, chunk.outcome[at])
-                sums[:, number].index_add_(0, lane[rows], nll.to(wide))
+            sums[:, number].index_add_(0, lane, model.evaluated_nll(shown, memory).to(wide))
         numbers += chunk.eval_mask.sum(1, keepdim=True)
     return sums.cpu().double().numpy(), (numbers > 0).cpu().numpy()
 

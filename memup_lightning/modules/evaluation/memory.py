@@ -86,6 +86,26 @@ class MemoryEvaluation(PredictsOutcomes, EvaluationHooks):
             self._describe_outcomes(given)
         self.evaluate_gain(chunk, memory)
 
+    def evaluated_nll(self, chunk: Chunk, memory: Tensor) -> Tensor:
+        """Compute the NLL of the steps at which the memory is evaluated, each with the state of that same step.
+
+        Args:
+            chunk: the steps.
+            memory: m of each of them, ``[B, T, output_size]``.
+
+        Returns:
+            In nats, ``[rows]``, in the order of ``chunk.eval_mask.nonzero()``.
+        """
+        context, outcome = self._evaluated(chunk)
+        m = memory[chunk.eval_mask]
+        blocks = [
+            self.outcome.nll(
+                self.predict_outcomes({name: x[rows] for name, x in context.items()}, m[rows]), outcome[rows]
+            )
+            for rows in self._blocks(len(outcome))
+        ]
+        return torch.cat(blocks) if blocks else m.new_zeros(0)
+
     def _blocks(self, rows: int) -> Iterator[slice]:
         """Yield the rows that are predicted at once: each has as many numbers as there are classes."""
         size = self.outcome.rows_at_once
