@@ -52,8 +52,8 @@ class SecondStart:
         return _WEIGHT if self.starts == 2 else 1.0
 
     def remember(self, model: Any) -> None:
-        """Keep the weights that a model begins with, but for those of its local predictor. Its targets count in full, though
-        the weights may be of a run in which they did not."""
+        """Keep the weights that a model begins with, but for those of its local predictor. Its targets count in full,
+        though the weights may be of a run in which they did not."""
         if isinstance(model, MemUP):
             model.target_weight.fill_(self.target_weight)
             if model.needs_own_steps():
