@@ -39,7 +39,7 @@ import torch
 from memup_lightning.models.memory import GRU
 pathlib.Path({ran!r}).touch()
 
-class Core(GRU):
+class HostileCore(GRU):
     pass
 
 def call(*args, **kwargs) -> torch.optim.Optimizer:
@@ -71,26 +71,26 @@ def with_key(place: str, value: Any) -> dict[str, Any]:
     return kept
 
 
-SPEC = {"class_path": "hostile.Core", "init_args": {}}
+SPEC = {"class_path": "hostile.HostileCore", "init_args": {}}
 ATTACKS: dict[str, Callable[[], dict[str, Any]]] = {
-    "model": lambda: with_key("_class_path", "hostile.Core"),
+    "model": lambda: with_key("_class_path", "hostile.HostileCore"),
     "instantiator": lambda: with_key("_instantiator", "hostile.call"),
     "part": lambda: with_key("memory", SPEC),
-    "name of a part": lambda: with_key("memory", "hostile.Core"),
+    "name of a part": lambda: with_key("memory", "hostile.HostileCore"),
     "function": lambda: with_key("optimizer", "hostile.call"),
     "function with arguments": lambda: with_key("optimizer", {"class_path": "hostile.call", "init_args": {"lr": 1}}),
     "argument": lambda: with_key("memory/init_args/module", SPEC),
     "dict_kwargs": lambda: with_key("memory/dict_kwargs", {"module": SPEC}),
-    "key with dots": lambda: with_key("memory.class_path", "hostile.Core"),
+    "key with dots": lambda: with_key("memory.class_path", "hostile.HostileCore"),
     "unknown key": lambda: with_key("anything", [({"x": SPEC},)]),
     "text": lambda: with_key("memory", json.dumps(SPEC)),
-    "text of YAML": lambda: with_key("memory", "class_path: hostile.Core\ninit_args: {}\n"),
+    "text of YAML": lambda: with_key("memory", "class_path: hostile.HostileCore\ninit_args: {}\n"),
     "text in text": lambda: with_key("memory", json.dumps({"class_path": LSTM["class_path"], "x": json.dumps(SPEC)})),
     "task": lambda: with_key("task", SPEC),
-    "name of a task": lambda: with_key("task", "hostile.Core"),
+    "name of a task": lambda: with_key("task", "hostile.HostileCore"),
     "field of the task": lambda: with_key("task/fields/observation", SPEC),
-    "name of a field": lambda: with_key("task/fields/observation", "hostile.Core"),
-    "key of the task": lambda: with_key("task/class_path", "hostile.Core"),
+    "name of a field": lambda: with_key("task/fields/observation", "hostile.HostileCore"),
+    "key of the task": lambda: with_key("task/class_path", "hostile.HostileCore"),
     "memory of an agent": lambda: hyperparameters(
         _class_path="memup_lightning.rl.algorithms.PPO",
         memory="built:" + json.dumps(hyperparameters(memory=SPEC)),
@@ -162,7 +162,7 @@ def test_every_way_in_refuses_a_hostile_checkpoint(tmp_path: Path, ran: Path) ->
         "a memory of an environment": lambda: MemoryObservation(TMazeEnv(length=6), path),
     }
     for name, way in ways.items():
-        with pytest.raises(MemUPError, match=r"hostile\.Core"):
+        with pytest.raises(MemUPError, match=r"hostile\.HostileCore"):
             way()
         assert not ran.exists(), name
 
@@ -174,7 +174,11 @@ def test_the_command_line_builds_what_the_config_says_not_what_a_checkpoint_name
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(tiny(tmp_path)))
     trained = main(["fit", "--config=tiny.yaml"])
     content = torch.load(Path(str(trained.trainer.log_dir)) / "checkpoints" / "last.ckpt", weights_only=True)
-    content["hyper_parameters"] |= {"memory": SPEC, "_class_path": "hostile.Core", "_instantiator": "hostile.call"}
+    content["hyper_parameters"] |= {
+        "memory": SPEC,
+        "_class_path": "hostile.HostileCore",
+        "_instantiator": "hostile.call",
+    }
     torch.save(content, tmp_path / "x.ckpt")
     for subcommand in ("fit", "validate", "test", "predict"):
         cli = main([subcommand, "--config=tiny.yaml", "--ckpt_path=x.ckpt", "--trainer.max_steps=6"])
@@ -186,7 +190,7 @@ def test_export_refuses_a_hostile_checkpoint(tmp_path: Path, ran: Path, capsys: 
     path = write(tmp_path / "x.ckpt", ATTACKS["part"]())
     with pytest.raises(SystemExit):
         export_model(["--ckpt_path", str(path)])
-    assert "hostile.Core" in capsys.readouterr().err
+    assert "hostile.HostileCore" in capsys.readouterr().err
     assert not ran.exists()
 
 
@@ -200,15 +204,15 @@ def test_weights_alone_are_taken_from_a_checkpoint_whatever_it_names(tmp_path: P
 
 def test_the_refusal_names_the_class_and_says_how_to_allow_it(tmp_path: Path, ran: Path) -> None:
     path = write(tmp_path / "x.ckpt", ATTACKS["part"]())
-    with pytest.raises(MemUPError, match=r"name hostile\.Core, .*--imports hostile.*trust\(\"hostile\"\)"):
+    with pytest.raises(MemUPError, match=r"name hostile\.HostileCore, .*--imports hostile.*trust\(\"hostile\"\)"):
         load_module(path, MemUP)
 
 
-@pytest.mark.parametrize("name", ["hostile", "hostile.Core"])
+@pytest.mark.parametrize("name", ["hostile", "hostile.HostileCore"])
 def test_a_class_that_is_trusted_by_name_is_built(tmp_path: Path, ran: Path, name: str) -> None:
     trust.trust(name)
     model = build_module(MemUP, ATTACKS["part"](), "x.ckpt")
-    assert type(model.memory).__name__ == "Core"
+    assert type(model.memory).__name__ == "HostileCore"
 
 
 def test_trust_covers_what_a_package_defines_not_what_it_imports(ran: Path) -> None:
