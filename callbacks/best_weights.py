@@ -20,7 +20,7 @@ from memup_lightning.modules import MemUP
 from memup_lightning.modules.evaluation.memory import BITS_PER_NAT
 from memup_lightning.modules.optimization.optimizers import MemoryAdam
 from memup_lightning.modules.weight_average import AveragedTask
-from memup_lightning.runs.checkpoint_lookup import KEPT_WEIGHTS
+from memup_lightning.runs.checkpoints.lookup import KEPT_WEIGHTS
 from memup_lightning.runs.limits import is_unlimited, meets_a_threshold
 from memup_lightning.runs.parts import is_dev_run
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from memup_lightning.runs.checkpoint_io import check_checkpoint, check_fits
-from memup_lightning.runs.checkpoint_lookup import newest_checkpoint
+from memup_lightning.runs.checkpoints.files import check_checkpoint, check_fits
+from memup_lightning.runs.checkpoints.lookup import newest_checkpoint
 
 
 class InitialWeights(Callback):

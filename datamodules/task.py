@@ -11,7 +11,7 @@ from typing import IO, Any, Self
 from pytorch_lightning import LightningDataModule
 
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.runs.trust import check_names
+from memup_lightning.runs.checkpoints.trust import check_names
 from memup_lightning.specs import TaskSpec
 
 

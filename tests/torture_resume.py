@@ -28,7 +28,7 @@ import torch
 import yaml
 
 from memup_lightning.cli.main import main
-from memup_lightning.runs.checkpoint_lookup import KEPT_WEIGHTS
+from memup_lightning.runs.checkpoints.lookup import KEPT_WEIGHTS
 from tests.command_line import tiny
 from tests.processes import ForkedProcess
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-from memup_lightning.runs.checkpoint_io import latest_first
+from memup_lightning.runs.checkpoints.files import latest_first
 from memup_lightning.runs.run_folder import nearby
 
 _LAST = "--ckpt_path last"

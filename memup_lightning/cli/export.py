@@ -11,8 +11,8 @@ from typing import get_args
 from memup_lightning.cli.errors import end_with, format_warning
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.modules.evaluation.memory import INTERVAL
+from memup_lightning.runs.checkpoints.trust import import_modules
 from memup_lightning.runs.run_folder import NO_LOGGER_FOLDER
-from memup_lightning.runs.trust import import_modules
 from memup_lightning.serving.export import SUFFIXES, Format, export
 from memup_lightning.serving.predictor import Predictor
 

@@ -22,15 +22,15 @@ from pytorch_lightning.profilers import PassThroughProfiler
 
 from memup_lightning import callbacks, envs  # noqa: F401 (every class that is imported has a short name in configs)
 from memup_lightning.cli.arguments import config_files_first, read_config_files
+from memup_lightning.cli.checks.dropped_keys import dropped_keys_logger, warn_of_dropped_keys
+from memup_lightning.cli.checks.nulls import check_nulls
+from memup_lightning.cli.checks.trainer import check_seed, check_trainer, warn_of_random_weights
 from memup_lightning.cli.default_callbacks import add_default_callbacks, leave_out_disabled, replace_lightnings
 from memup_lightning.cli.default_parts import name_default_parts
-from memup_lightning.cli.dropped_keys import dropped_keys_logger, warn_of_dropped_keys
 from memup_lightning.cli.errors import about_settings, end_with, format_warning, leave_out_noise
 from memup_lightning.cli.help_text import PlainHelpFormatter
 from memup_lightning.cli.messages import explain
-from memup_lightning.cli.nulls import check_nulls
 from memup_lightning.cli.subcommands import run_own
-from memup_lightning.cli.trainer_checks import check_seed, check_trainer, warn_of_random_weights
 from memup_lightning.data import targets  # noqa: F401
 from memup_lightning.datamodules import BaseDataModule
 from memup_lightning.distributed import destroy_process_group
@@ -38,8 +38,9 @@ from memup_lightning.exceptions import MemUPError, check_counts
 from memup_lightning.models import memory, outcomes, predictors, uncertainty  # noqa: F401
 from memup_lightning.modules import BaseTask
 from memup_lightning.rl import algorithms  # noqa: F401
-from memup_lightning.runs.checkpoint_io import AtomicCheckpointIO, check_fits, read_task
-from memup_lightning.runs.checkpoint_lookup import given_checkpoint, kept_checkpoint, last_checkpoint, run_of_config
+from memup_lightning.runs.checkpoints.files import AtomicCheckpointIO, check_fits, read_task
+from memup_lightning.runs.checkpoints.lookup import given_checkpoint, kept_checkpoint, last_checkpoint, run_of_config
+from memup_lightning.runs.checkpoints.trust import import_modules
 from memup_lightning.runs.lightning_private import failed_parser, keep_null, list_options_with_defaults
 from memup_lightning.runs.loggers import (
     check_loggers,
@@ -58,7 +59,6 @@ from memup_lightning.runs.run_folder import (
 )
 from memup_lightning.runs.run_verdict import warn_of_verdict
 from memup_lightning.runs.signals import StopOnSignal
-from memup_lightning.runs.trust import import_modules
 from memup_lightning.specs import TaskSpec
 
 PROGRAM = "memup"

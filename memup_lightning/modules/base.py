@@ -22,10 +22,10 @@ from memup_lightning.exceptions import MemUPError
 from memup_lightning.modules.losses import sum_losses
 from memup_lightning.modules.optimization.optimizers import UNFUSED, OptimizerCallable
 from memup_lightning.modules.resume import optimizer_settings, restore_settings, scheduler_settings
-from memup_lightning.runs.checkpoint_io import check_checkpoint
-from memup_lightning.runs.checkpoint_lookup import weights_to_use
+from memup_lightning.runs.checkpoints.files import check_checkpoint
+from memup_lightning.runs.checkpoints.lookup import weights_to_use
+from memup_lightning.runs.checkpoints.trust import check_names
 from memup_lightning.runs.lightning_private import logs_are_due, run_missed_validation
-from memup_lightning.runs.trust import check_names
 from memup_lightning.specs import TaskSpec
 from memup_lightning.user_warnings import warn_user
 

@@ -14,9 +14,9 @@ from jsonargparse import ArgumentParser
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.modules.base import BaseTask
 from memup_lightning.modules.memory_task import MemoryTask
-from memup_lightning.runs.checkpoint_io import check_checkpoint
-from memup_lightning.runs.checkpoint_lookup import weights_to_use
-from memup_lightning.runs.trust import check_hyperparameters
+from memup_lightning.runs.checkpoints.files import check_checkpoint
+from memup_lightning.runs.checkpoints.lookup import weights_to_use
+from memup_lightning.runs.checkpoints.trust import check_hyperparameters
 
 M = TypeVar("M", bound=BaseTask)
 

@@ -27,7 +27,7 @@ from memup_lightning.modules.memory_task import MemoryTask
 from memup_lightning.modules.ranges.far_inputs import Rows, far_inputs
 from memup_lightning.modules.ranges.input_range import InputRange
 from memup_lightning.modules.ranges.range_watch import RangeWatch
-from memup_lightning.runs.checkpoint_lookup import weights_to_use
+from memup_lightning.runs.checkpoints.lookup import weights_to_use
 from memup_lightning.serving.compiled_step import CompiledStep
 from memup_lightning.serving.exported_step import ExportedStep, state_tensors
 from memup_lightning.serving.model_fingerprint import model_fingerprint
@@ -106,7 +106,7 @@ class Predictor:
 
         Raises:
             MemUPError: no such checkpoint, a torn one, one of something else, one that names classes that are not trusted
-                (see :mod:`memup_lightning.runs.trust`).
+                (see :mod:`memup_lightning.runs.checkpoints.trust`).
         """
         path = weights_to_use(checkpoint, which)
         model, saved = load_module(path, MemoryTask)

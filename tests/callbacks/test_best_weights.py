@@ -16,7 +16,7 @@ from pytorch_lightning.callbacks import EarlyStopping
 from memup_lightning.callbacks import BestWeights, best_weights
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.modules import MemUP
-from memup_lightning.runs.checkpoint_lookup import KEPT_WEIGHTS, newest_checkpoint
+from memup_lightning.runs.checkpoints.lookup import KEPT_WEIGHTS, newest_checkpoint
 from tests.callbacks.scripted_runs import EVERY, Reached, StopAt, alike, run
 
 PLATEAU, OVERFITTED = [(0.0, 0.0)] * 8, [(0.1, 0.1), (0.4, 0.4), *[(-1.0, 0.9)] * 6]

@@ -9,7 +9,7 @@ import torch
 
 from memup_lightning.cli.arguments import config_files_first
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.runs.checkpoint_io import check_checkpoint
+from memup_lightning.runs.checkpoints.files import check_checkpoint
 from tests.cli.failing import FIT, Fails
 
 

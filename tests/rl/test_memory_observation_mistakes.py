@@ -21,7 +21,7 @@ from memup_lightning import LSTM, MemoryObservation, MemUP, MemUPError, TaskSpec
 from memup_lightning.datamodules.agent_task import agent_task
 from memup_lightning.envs import TMazeEnv
 from memup_lightning.rl.wrappers import frozen
-from memup_lightning.runs.checkpoint_io import AtomicCheckpointIO
+from memup_lightning.runs.checkpoints.files import AtomicCheckpointIO
 from tests.rl.wrapped_walk import FLAT, OBSERVATIONS, Walk, memory_of
 
 

@@ -8,8 +8,8 @@ from jsonargparse import Namespace
 
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.modules import MemUP
-from memup_lightning.runs.checkpoint_io import AtomicCheckpointIO
-from memup_lightning.runs.checkpoint_lookup import kept_checkpoint, last_checkpoint, run_of_config
+from memup_lightning.runs.checkpoints.files import AtomicCheckpointIO
+from memup_lightning.runs.checkpoints.lookup import kept_checkpoint, last_checkpoint, run_of_config
 
 
 def make_run(home: Path, number: int, continues: str = "null") -> Path:

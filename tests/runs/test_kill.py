@@ -13,8 +13,8 @@ import torch
 
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.files import atomic_write
-from memup_lightning.runs.checkpoint_io import AtomicCheckpointIO, check_checkpoint
-from memup_lightning.runs.checkpoint_lookup import KEPT_WEIGHTS, kept_checkpoint, last_checkpoint
+from memup_lightning.runs.checkpoints.files import AtomicCheckpointIO, check_checkpoint
+from memup_lightning.runs.checkpoints.lookup import KEPT_WEIGHTS, kept_checkpoint, last_checkpoint
 from tests.runs.test_resume import DROPOUT, Run, SaveAt, assert_same
 from tests.torture_resume import torture
 

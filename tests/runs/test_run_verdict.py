@@ -11,7 +11,7 @@ import pytest
 from memup_lightning.cli.errors import format_warning
 from memup_lightning.cli.export import export_model
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.runs.checkpoint_lookup import weights_to_use
+from memup_lightning.runs.checkpoints.lookup import weights_to_use
 from memup_lightning.serving.predictor import Predictor
 from tests.runs.test_checkpoint_lookup import make_run
 

@@ -27,7 +27,7 @@ from memup_lightning.modules.loading import build_module, load_module
 from memup_lightning.rl.agent import Agent
 from memup_lightning.rl.algorithms import PPO
 from memup_lightning.rl.wrappers import MemoryObservation
-from memup_lightning.runs import trust
+from memup_lightning.runs.checkpoints import trust
 from memup_lightning.serving.predictor import Predictor
 from memup_lightning.specs import FieldSpec, TaskSpec
 from tests.command_line import tiny
@@ -95,7 +95,9 @@ ATTACKS: dict[str, Callable[[], dict[str, Any]]] = {
         _class_path="memup_lightning.rl.algorithms.PPO",
         memory="built:" + json.dumps(hyperparameters(memory=SPEC)),
     ),
-    "imported here": lambda: with_key("memory", {"class_path": "memup_lightning.runs.trust.importlib.import_module"}),
+    "imported here": lambda: with_key(
+        "memory", {"class_path": "memup_lightning.runs.checkpoints.trust.importlib.import_module"}
+    ),
     "imported by torch": lambda: with_key("optimizer", {"class_path": "torch.nn.functional.warnings.warn"}),
     "os.system": lambda: with_key("memory", {"class_path": "os.system", "init_args": {"command": "touch ran"}}),
     "torch, no network": lambda: with_key("optimizer", {"class_path": "torch.hub.load", "init_args": {}}),

@@ -12,7 +12,7 @@ from torch import nn
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.modules.loading import load_memory
 from memup_lightning.modules.memory_task import MemoryTask
-from memup_lightning.runs.checkpoint_lookup import weights_to_use
+from memup_lightning.runs.checkpoints.lookup import weights_to_use
 from memup_lightning.specs import TaskSpec
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from lightning_utilities.core.rank_zero import rank_zero_only
 
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.runs.checkpoint_io import (
+from memup_lightning.runs.checkpoints.files import (
     Shapes,
     TornCheckpoint,
     check_checkpoint,

@@ -193,5 +193,5 @@ def _refusal(path: Any, name: str) -> MemUPError:
     return MemUPError(
         f"{path}: its hyperparameters name {name}, which is no network, optimizer or scheduler of memup_lightning or "
         f"torch; a checkpoint may run the code that it names, so allow it only where you trust it: --imports {root} on "
-        f'the command line, memup_lightning.runs.trust.trust("{root}") in Python'
+        f'the command line, memup_lightning.runs.checkpoints.trust.trust("{root}") in Python'
     )

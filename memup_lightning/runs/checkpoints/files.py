@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.files import atomic_write
+from memup_lightning.runs.checkpoints.trust import check_task
 from memup_lightning.runs.near_paths import checkpoint_hint
-from memup_lightning.runs.trust import check_task
 from memup_lightning.specs import TaskSpec
 
 Shapes = dict[str, torch.Size]

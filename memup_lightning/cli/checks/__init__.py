@@ -1,0 +1,1 @@
+"""Checks of what a command was given, before anything runs."""

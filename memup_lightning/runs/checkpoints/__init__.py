@@ -1,0 +1,1 @@
+"""Checkpoints: written whole and read through, looked up, and trusted or not."""
