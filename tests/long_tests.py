@@ -23,13 +23,13 @@ LONG_TESTS = {
     "tests/runs/test_address_space.py::test_training_passes_under_a_limit_that_loaded_episodes_break": (
         "test_address_space.py: episodes a hundred times as long take no more memory"
     ),
-    "tests/envs/test_two_colors_engine.py::test_nothing_is_left": (
+    "tests/envs/test_two_colors_processes.py::test_nothing_is_left": (
         "test_two_colors_engine.py: an engine that fails is replaced; an engine that hangs is killed"
     ),
-    "tests/envs/test_two_colors_engine.py::test_a_python_that_is_killed": "as above",
-    "tests/envs/test_two_colors_engine.py::test_workers_end_with_the_trainer_that_is_killed": "as above",
-    "tests/envs/test_two_colors_engine.py::test_a_trainer_that_is_killed_leaves_nothing": "as above",
-    "tests/envs/test_two_colors_engine.py::test_a_worker_of_a_run_that_is_killed": (
+    "tests/envs/test_two_colors_processes.py::test_a_python_that_is_killed": "as above",
+    "tests/envs/test_two_colors_processes.py::test_workers_end_with_the_trainer_that_is_killed": "as above",
+    "tests/envs/test_two_colors_processes.py::test_a_trainer_that_is_killed_leaves_nothing": "as above",
+    "tests/envs/test_two_colors_processes.py::test_a_worker_of_a_run_that_is_killed": (
         "test_two_colors_engine.py: a worker that is killed ends the run with an error"
     ),
 }

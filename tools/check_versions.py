@@ -26,6 +26,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 FIT = "fit --config conf/tmaze.yaml --trainer.max_steps=20 --trainer.val_check_interval=10 --data.init_args.length=30"
 TESTS = ["tests/data/streaming/test_stream.py", "tests/modules/test_memup.py", "tests/cli/test_cli.py"]
+TESTS += ["tests/cli/test_checkpoints.py"]
 
 
 def find_python(version: str) -> str | None:

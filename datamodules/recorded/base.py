@@ -27,11 +27,7 @@ from memup_lightning.typing import IntArray, Split
 
 _PURPOSES = {"val": "validation", "test": "test"}
 _LOSS_FREE = 1 / 16  # share of the training episodes in which the gain of a memory is measured
-STAGES: dict[str, tuple[Split, ...]] = {
-    "fit": ("train", "val"),
-    "validate": ("val",),
-    "test": ("test",),
-}
+STAGES: dict[str, tuple[Split, ...]] = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
 """Splits that a stage reads; ``predict`` reads the one that was chosen."""
 _LANES, _LANES_OF_IMAGES = 256, 64  # by default
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 from memup_lightning.callbacks.verdict.measuring.trend import finite, rises
 from memup_lightning.callbacks.verdict.rules.finding import Finding
 from memup_lightning.callbacks.verdict.rules.judge import judge
-from tests.callbacks.made_runs import HALF, every_500, run, split
+from tests.callbacks.made_runs import HALF, RISING, every_500, run, split
 
 JUMPS = {
     "three": (0.16, -0.01, 0.24),
@@ -136,3 +138,18 @@ def test_a_rare_outcome_of_which_the_last_weights_explain_less_does_not_advise_m
     given = {"history": every_500(*[0.0] * 8), "updates": 4000, "rare": 0.01, "chunk_length": 200}
     assert "else train longer" in str(judge(run(split(0.0), **given))[0].try_first)
     assert "train longer" not in str(judge(run(split(0.0), best=(500, 0.01), fell=True, **given))[0].try_first)
+
+
+def test_a_small_gain_among_noise_is_not_called_standing() -> None:
+    noisy = every_500(*[0.035, 0.071, 0.022, 0.036, 0.06, 0.031, 0.08, 0.04, 0.121, 0.065])
+    assert run(HALF, history=noisy).standing_since() is None
+    assert run(HALF, history=every_500(*[0.05] * 12)).standing_since() == 500
+
+
+def test_a_small_rise_within_the_noise_is_no_trend() -> None:
+    noisy = tuple((500.0 * n, 0.4 + 0.3 * (-1) ** n) for n in range(1, 21))
+    assert run(HALF, history=noisy).rise() is None
+    assert run(HALF, history=RISING).rise() == (2500, 0.25, 5000, 0.5)
+    assert run(HALF, history=RISING[:3]).rise() is None
+    assert run(HALF, history=((1.0, math.nan), *RISING)).rise() == (2500, 0.25, 5000, 0.5)
+    assert run(HALF, history=every_500(-0.12, 0.3, 1.17, 1.29)).rise() == (1000, 0.3, 2000, 1.29)

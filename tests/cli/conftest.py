@@ -11,6 +11,7 @@ import yaml
 
 from memup_lightning.cli.main import main
 from tests.cli.failing import BROKEN, Fails
+from tests.cli.tiny_runs import Run
 from tests.command_line import tiny
 
 
@@ -37,3 +38,19 @@ def fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
         return line
 
     return run
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs a subcommand with the tiny config and more options, in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["memup_lightning"])
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(tiny(tmp_path)))
+    return lambda subcommand, *options: main([subcommand, "--config", "tiny.yaml", *options])
+
+
+@pytest.fixture
+def checkpoint(run: Run) -> str:
+    """The last checkpoint of a tiny run."""
+    cli = run("fit")
+    return str(Path(str(cli.trainer.log_dir)) / "checkpoints" / "last.ckpt")

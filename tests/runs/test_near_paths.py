@@ -11,7 +11,7 @@ from memup_lightning import Predictor
 from memup_lightning.cli.main import main
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.runs.near_paths import checkpoint_hint, nearest_path
-from tests.runs.test_checkpoint_lookup import make_run
+from tests.runs.made_runs import make_run
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ from memup_lightning.cli.export import export_model
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.runs.checkpoints.lookup import weights_to_use
 from memup_lightning.serving.predictor import Predictor
-from tests.runs.test_checkpoint_lookup import make_run
+from tests.runs.made_runs import make_run
 
 
 def ended(home: Path, name: str) -> Path:

@@ -3,23 +3,12 @@
 from pathlib import Path
 
 import pytest
-import torch
 from jsonargparse import Namespace
 
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.modules import MemUP
-from memup_lightning.runs.checkpoints.files import AtomicCheckpointIO
 from memup_lightning.runs.checkpoints.lookup import kept_checkpoint, last_checkpoint, run_of_config
-
-
-def make_run(home: Path, number: int, continues: str = "null") -> Path:
-    run = home / f"version_{number}"
-    for name in ("step=10", "best_gain"):
-        AtomicCheckpointIO().save_checkpoint(
-            {"state_dict": {"weight": torch.zeros(1)}, "global_step": 10}, run / "checkpoints" / f"{name}.ckpt"
-        )
-    (run / "config.yaml").write_text(f"seed_everything: 0\nckpt_path: {continues}\n")
-    return run
+from tests.runs.made_runs import make_run
 
 
 def test_config_of_a_run_takes_that_runs_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
