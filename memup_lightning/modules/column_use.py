@@ -136,9 +136,11 @@ def _losses(
         inputs = _exchanged(chunk.inputs, task.input_fields, column, lender)
         memory, state = model.unroll(replace(chunk, inputs=inputs), state)
         lane, _ = chunk.eval_mask.nonzero(as_tuple=True)
-        of_others = replace(chunk, context=_exchanged(chunk.context, task.context_fields, column, lender))
-        for number, shown in enumerate((of_others, chunk)):
-            sums[:, number].index_add_(0, lane, model.evaluated_nll(shown, memory).to(wide))
+        nll = of_others = model.evaluated_nll(chunk, memory)
+        if column is not None:
+            context = _exchanged(chunk.context, task.context_fields, column, lender)
+            of_others = model.evaluated_nll(replace(chunk, context=context), memory)
+        sums.index_add_(0, lane, torch.stack([of_others, nll], dim=1).to(wide))
         numbers += chunk.eval_mask.sum(1, keepdim=True)
     return sums.cpu().double().numpy(), (numbers > 0).cpu().numpy()
 

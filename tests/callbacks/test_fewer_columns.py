@@ -11,7 +11,8 @@ import pytest
 import torch
 from pytorch_lightning import Callback, Trainer, seed_everything
 
-from memup_lightning.callbacks import BestWeights, fewer_columns
+from memup_lightning.callbacks import BestWeights, Verdict, fewer_columns
+from memup_lightning.callbacks.verdict.measuring import measure
 from memup_lightning.datamodules import ArrayDataModule
 from memup_lightning.models.encoders import StepEncoder
 from tests.callbacks.scripted_runs import EVERY, Scripted, alike, run
@@ -110,6 +111,23 @@ def test_a_run_that_ends_with_weights_of_before_read_all(tmp_path: Path, used: l
     assert best.restored
     assert best.columns == ()
     assert len(read(model)) == 6
+
+
+@pytest.mark.parametrize(("gains", "times"), [(TWICE, 0), ([*TWICE[:3], LOST], 1)], ids=["left out", "reads all"])
+def test_the_verdict_of_a_run_that_left_out_columns_does_not_measure_them_again(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    used: list[dict[str, torch.Tensor]],
+    gains: list[tuple[float, ...]],
+    times: int,
+) -> None:
+    verdict, again = Verdict(), []
+    monkeypatch.setattr(measure, "used_columns", lambda *_: again.append(1) or USED)
+    run(tmp_path, gains, BestWeights(), verdict, data=table(tmp_path))
+    assert len(used) == 1
+    assert len(again) == times
+    assert verdict.measurements is not None
+    assert verdict.measurements.read_columns == (() if times else USED)
 
 
 @pytest.mark.parametrize(("columns", "measured"), [(4, 0), (5, 1), (3, 0)])

@@ -81,6 +81,20 @@ def test_columns_of_episodes_that_are_too_long_are_not_named(
     assert used(model, data) == ()
 
 
+def test_steps_as_they_are_are_predicted_once_and_with_a_column_of_others_twice(
+    table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = ArrayDataModule(str(table), y="fault", episode="unit", missing="mask", lanes=64)
+    seed_everything(1)
+    model, calls = MemUP(data.task), []
+    data.setup("fit")
+    predict = model.evaluated_nll
+    monkeypatch.setattr(model, "evaluated_nll", lambda *given: calls.append(1) or predict(*given))
+    used(model, data)
+    assert len(data.table_columns) == 6
+    assert len(calls) == 1 + 6 * 4 * 2  # four other episodes lend each column
+
+
 def test_columns_are_matched_by_their_whole_name() -> None:
     fields = FieldSpec((4,), names=("temp[0]", "loads[0]", "loads[1]", "at (seconds since the previous row)"))
     for columns, expected in (

@@ -77,7 +77,8 @@ def measure(
         trained = _measure_split(model, data, "train")
         size, spread = _scale_of_inputs(model, train)
         columns = data.table_columns
-        used = () if val is None or len(columns) <= FEW_COLUMNS else used_columns(model, val, columns)
+        advised = val is not None and len(columns) > FEW_COLUMNS and not read_columns  # which of them to read
+        used = used_columns(model, val, columns) if val is not None and advised else ()
     logged = metrics or {}
     everywhere = _of_metrics(logged)
     rare = 1 - logged["val/base_rate"] if "val/base_rate" in logged else None

@@ -165,7 +165,7 @@ class Measurements:
         memorized: whether the run went back to its best weights, and trained on with weight decay.
         columns: of a table, which the memory reads; empty: it reads something else.
         used_columns: those of more than four on which predictions of validation episodes depend, the most important one
-            first; empty: not known.
+            first; empty: not known, or the run left out others already.
         read_columns: those which are read alone since the run memorized others; empty: all are.
         equal_outcomes: what is wrong with the outcomes of the training episodes, where they are all equal; None:
             they differ.
