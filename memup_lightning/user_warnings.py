@@ -46,6 +46,21 @@ def option(key: str, value: object = None, python: str | None = None) -> str:
     return python or (name if value is None else f"{name}={value!r}")
 
 
+def options(*settings: tuple[str, object], python: str | None = None) -> str:
+    """Return how several settings are written where the user's call is.
+
+    Args:
+        *settings: keys and values, as :func:`option` takes them.
+        python: all of them in Python, where that is no list of ``name=value``.
+
+    Returns:
+        On the command line ``--trainer.max_steps=9 --data.lanes=2``, in Python ``max_steps=9, lanes=2``.
+    """
+    if _from_command_line(sys._getframe()):
+        return " ".join(option(key, value) for key, value in settings)
+    return python or ", ".join(option(key, value) for key, value in settings)
+
+
 def _from_command_line(frame: FrameType | None) -> bool:
     while frame is not None:
         if f"{frame.f_globals.get('__name__', '')}.".startswith(f"{_COMMAND_LINE}."):

@@ -13,7 +13,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from memup_lightning.runs.checkpoints.files import latest_first
 from memup_lightning.runs.run_folder import nearby
 
-_LAST = "--ckpt_path last"
+_LAST = "--ckpt_path=last"
 _LIST = r"\[(?:\"(?:\\.|[^\"\\])*\"|[^\]\"])*\]"  # with names in double quotes where they are not plain
 _OPTION = re.compile(rf"{_LAST}|--[\w.]+=(?:{_LIST}|[^\s;]+)")
 _OPTIONS = re.compile(rf":? (?:{_OPTION.pattern})(?: (?:{_OPTION.pattern}))*")
@@ -29,7 +29,7 @@ def whole_command(given: Sequence[str], advice: str, checkpoint: str | None, res
 
     Args:
         given: arguments of the run, without the program's name.
-        advice: its options are ``--ckpt_path last`` and ``--key=value``; a value may be a list, ``[a, "b c"]``.
+        advice: its options are ``--ckpt_path=last`` and ``--key=value``; a value may be a list, ``[a, "b c"]``.
         checkpoint: from which this run is continued; None where it left none.
         resumed: whether the run continued another. Where the advice does not continue it, the command starts a new one.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -18,6 +18,7 @@ from memup_lightning.callbacks.verdict.measuring.measure import measure
 from memup_lightning.callbacks.verdict.measuring.measurements import Measurements
 from memup_lightning.callbacks.verdict.rules.finding import Finding
 from memup_lightning.callbacks.verdict.rules.judge import judge
+from memup_lightning.callbacks.verdict.rules.longer import continued
 from memup_lightning.modules import MemoryTask
 from memup_lightning.modules.evaluation.memory import BITS_PER_NAT
 from memup_lightning.runs.loggers import log_picture, wandb_loggers
@@ -100,7 +101,7 @@ class Verdict(Callback):
             restored = kept if kept is not None and kept.restored else None
             logged = {name: float(x) for name, x in trainer.callback_metrics.items()}
             with trainer.precision_plugin.forward_context():
-                self.measurements = measure(
+                measurements = measure(
                     model,
                     data,
                     trainer.global_step,
@@ -113,11 +114,12 @@ class Verdict(Callback):
                     explained=self._explained,
                     read_columns=() if kept is None else kept.columns,
                 )
+            self.measurements = replace(measurements, checkpoint=checkpoint_to_continue(trainer))
             self.findings = self._untrained(trainer) + judge(self.measurements)
             self.command = None
             if self.given is not None and (advice := self.findings[0].try_first):
-                to_continue, resumed = checkpoint_to_continue(trainer), trainer.ckpt_path is not None
-                self.command = whole_command(self.given, advice, to_continue, resumed)
+                resumed = trainer.ckpt_path is not None
+                self.command = whole_command(self.given, advice, self.measurements.checkpoint, resumed)
             if pictures:
                 self._draw(trainer)
         except Exception as error:  # a verdict that fails must not take a finished run with it
@@ -132,15 +134,16 @@ class Verdict(Callback):
 
     def _untrained(self, trainer: Trainer) -> list[Finding]:
         """Say that a resumed run had nothing left to train."""
+        assert self.measurements is not None
         updates = trainer.global_step
         if self._trained is not False or not 0 < trainer.max_steps <= updates:
             return []
         return [
             Finding(
                 "not_trained",
-                f"Nothing was trained: the checkpoint is at update {updates:,} already, and trainer.max_steps is "
+                f"Nothing was trained: the checkpoint is at update {updates:,} already, and max_steps is "
                 f"{trainer.max_steps:,}.",
-                f"give a larger one: --ckpt_path last --trainer.max_steps={2 * updates}",
+                f"give a larger one: {continued(self.measurements, 2 * updates)}",
                 {"updates": updates, "max_steps": trainer.max_steps},
             )
         ]

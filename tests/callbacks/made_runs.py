@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from memup_lightning.callbacks.verdict.measuring.measurements import CurvePoint, Measurements, SplitMeasurement
+from memup_lightning.callbacks.verdict.rules.finding import Finding
+from memup_lightning.callbacks.verdict.rules.judge import judge
 from memup_lightning.modules.evaluation.estimate import Estimate
+
+
+def on_command_line(function: Callable[..., Any], *given: Any) -> Any:
+    """Call a function as the command line does, for which settings are written as its options."""
+    return eval("function(*given)", {"__name__": "memup_lightning.cli.tests", "function": function, "given": given})
+
+
+def judged(measurements: Measurements) -> list[Finding]:
+    """The findings as the command line words them."""
+    found: list[Finding] = on_command_line(judge, measurements)
+    return found
 
 
 def near(mean: float, spread: float = 0.02) -> Estimate:

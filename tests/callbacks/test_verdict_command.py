@@ -13,7 +13,7 @@ from memup_lightning.callbacks.verdict.command import whole_command, without_opt
 from memup_lightning.cli.main import main
 from tests.command_line import tiny
 
-LONGER = "continue: --ckpt_path last --trainer.max_steps=8000"
+LONGER = "continue: --ckpt_path=last --trainer.max_steps=8000"
 MORE = "give more training episodes: --data.init_args.num_train=800"
 LONG_CHUNKS = "start again with longer chunks: --data.init_args.chunk_length=400; it takes up to 12 times as long"
 
@@ -74,7 +74,7 @@ def test_the_command_that_a_run_prints_continues_this_run(
     folder = Path("runs/tiny/version_0")
     summary = json.loads((folder / "summary.json").read_text())["verdict"]
     assert line == f"try it: {summary['command']}"
-    assert "--ckpt_path last" in summary["findings"][0]["try_first"]
+    assert "--ckpt_path=last" in summary["findings"][0]["try_first"]
     args = shlex.split(summary["command"])
     assert args[:6] == ["memup", "fit", "--config", "tiny.yaml", "--data.lanes=2", "--ckpt_path"]
     assert args[6] == str(folder / "checkpoints" / "last.ckpt")

@@ -6,13 +6,12 @@ from dataclasses import replace
 
 from memup_lightning.callbacks.verdict.measuring.measurements import CurvePoint, Measurements, SplitMeasurement
 from memup_lightning.callbacks.verdict.rules.finding import Finding
-from memup_lightning.callbacks.verdict.rules.judge import judge
 from memup_lightning.modules.evaluation.estimate import Estimate
-from tests.callbacks.made_runs import ALL, near, run, split
+from tests.callbacks.made_runs import ALL, judged, near, run, split
 
 
 def remark(measurements: Measurements) -> Finding | None:
-    return {finding.name: finding for finding in judge(measurements)}.get("reach")
+    return {finding.name: finding for finding in judged(measurements)}.get("reach")
 
 
 def wide(point: CurvePoint) -> CurvePoint:
@@ -21,18 +20,18 @@ def wide(point: CurvePoint) -> CurvePoint:
 
 
 def test_the_reach_is_the_distance_at_which_half_of_the_gain_is_lost() -> None:
-    reach = {finding.name: finding for finding in judge(run(split(0.95, 0.95, 0.9, 0.2, 0.0)))}["reach"]
+    reach = {finding.name: finding for finding in judged(run(split(0.95, 0.95, 0.9, 0.2, 0.0)))}["reach"]
     assert reach.numbers == {"furthest": 2, "half_lost": 4}
     assert "half of the gain is there 2 steps before" in reach.sentence
     assert "not 4 steps before" in reach.sentence
     assert "do not give the outcomes away" in reach.sentence  # a count is not known before its events
-    whole = {finding.name: finding for finding in judge(run(ALL))}["reach"]
+    whole = {finding.name: finding for finding in judged(run(ALL))}["reach"]
     assert whole.numbers == {"furthest": 2, "half_lost": None}
 
 
 def test_a_gain_that_is_half_by_chance_at_some_distance_is_no_reach() -> None:
     def furthest(val: SplitMeasurement, train: SplitMeasurement) -> int:
-        return int({finding.name: finding for finding in judge(run(val, train))}["reach"].numbers["furthest"])
+        return int({finding.name: finding for finding in judged(run(val, train))}["reach"].numbers["furthest"])
 
     count = split(0.6, 0.6, 0.5, 0.2, 0.1)
     point = count.curve[-1]  # of few episodes, whose gain at the outcome happens to be small

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from memup_lightning.callbacks.metrics import finite_tree
-from memup_lightning.callbacks.verdict.measuring.measurements import CurvePoint, Measurements, Place, SplitMeasurement
-from memup_lightning.callbacks.verdict.rules.judge import judge
+from memup_lightning.callbacks.verdict.measuring.measurements import Measurements
 from memup_lightning.modules.evaluation.estimate import Estimate
+from tests.callbacks.any_runs import CASES, runs
 from tests.callbacks.made_runs import (
     ALL,
     FLAT,
@@ -21,40 +19,20 @@ from tests.callbacks.made_runs import (
     HELD,
     NOTHING,
     RISING,
-    STANDING,
     constant,
     every_500,
+    judged,
     run,
     split,
     unsure,
 )
 
 REMARKS = ("reach", "restored", "poor_reference", "worse_than_local")
-CASES: dict[str, Measurements] = {
-    "constant_outcome": run(NOTHING, awaits_selection=True, equal_outcomes="the outcome is class 0 at all 9 steps"),
-    "no_targets": run(NOTHING, awaits_selection=True, updates=100),
-    "no_outcomes": run(None),
-    "diverged": run(split(-math.inf)),
-    "rare_outcomes": run(split(0.0, uncertain=0.0, own=0.0), rare=0.0007),
-    "needs_no_memory": run(split(0.0, 0.0, surprise=0.01, uncertain=0.01)),
-    "explained": run(ALL),
-    "badly_scaled": run(NOTHING, input_size=1e5),
-    "memorized": run(split(-1.4, -1.2), split(0.9, 0.9)),
-    "worse_than_constant": run(constant(0.5, local=2.0, memory=1.1)),
-    "overfitted": run(split(-1.4, -1.2), split(0.9, 0.9), episodes_option="num_train", history=HELD),
-    "forgetting": run(split(0.1, 0.1, 0.1, 0.9), updates=1500),
-    "wrong_targets": run(NOTHING, recall=0.1, num_targets=2),
-    "undertrained": run(HALF, history=RISING),
-    "noise": run(HALF, noise=0.8, history=FLAT),
-    "partly_explained": run(HALF, history=STANDING, memory=("LSTM", 64)),
-    "uncertain": run(unsure(0.5)),
-    "blind": run(NOTHING, history=FLAT),
-}
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_each_verdict_is_reached(name: str) -> None:
-    findings = judge(CASES[name])
+    findings = judged(CASES[name])
     assert findings[0].name == name
     assert findings[0].sentence.endswith(".")
     assert (findings[0].try_first is None) == (name == "explained")
@@ -115,10 +93,10 @@ def test_each_verdict_is_reached(name: str) -> None:
         (CASES["wrong_targets"], ["10%", "num_targets=8"]),
         (
             CASES["undertrained"],
-            ["from 0.25 bits at update 2,500 to 0.50 at update 5,000", "--ckpt_path last --trainer.max_steps=10000"],
+            ["from 0.25 bits at update 2,500 to 0.50 at update 5,000", "--ckpt_path=last --trainer.max_steps=10000"],
         ),
         (run(unsure(0.5), updates=300), ["nothing for certain yet, after 300 updates"]),
-        (run(NOTHING, updates=300), ["nothing yet", "--ckpt_path last"]),
+        (run(NOTHING, updates=300), ["nothing yet", "--ckpt_path=last"]),
         (
             CASES["blind"],
             [
@@ -137,7 +115,7 @@ def test_each_verdict_is_reached(name: str) -> None:
     ],
 )
 def test_a_finding_gives_its_numbers_and_one_thing_to_try(measurements: Measurements, said: list[str]) -> None:
-    first = judge(measurements)[0]
+    first = judged(measurements)[0]
     text = f"{first.sentence} {first.try_first}"
     assert [words for words in said if words not in text] == []
 
@@ -145,27 +123,27 @@ def test_a_finding_gives_its_numbers_and_one_thing_to_try(measurements: Measurem
 def test_outcomes_that_are_all_equal_are_the_verdict_unless_others_are_explained() -> None:
     equal = {"equal_outcomes": "the outcome is class 0 at all 9 steps that were looked at"}
     for val, name in ((None, "constant_outcome"), (replace(ALL, own=0.0), "constant_outcome"), (ALL, "explained")):
-        assert judge(run(val, **equal))[0].name == name
+        assert judged(run(val, **equal))[0].name == name
 
 
 def test_more_episodes_are_proposed_only_where_there_are_few() -> None:
-    assert "more than" in str(judge(run(NOTHING, episodes=512))[0].try_first)
-    assert str(judge(run(NOTHING, episodes=16_384))[0].try_first).endswith("20 times as long")
+    assert "more than" in str(judged(run(NOTHING, episodes=512))[0].try_first)
+    assert str(judged(run(NOTHING, episodes=16_384))[0].try_first).endswith("20 times as long")
 
 
 def test_explained_numbers_are_given_as_a_share_of_their_error() -> None:
-    found = judge(run(split(3.1, surprise=2.0, explained=0.97), outcome="number"))[0]
+    found = judged(run(split(3.1, surprise=2.0, explained=0.97), outcome="number"))[0]
     assert found.name == "explained"
     assert "97% of the squared error" in found.sentence
 
 
 def test_a_loss_that_is_smaller_further_away_is_not_forgotten() -> None:
-    found = judge(run(split(-20.0, -20.0, -9.0), split(0.3, 0.3, 0.3), history=HELD))
+    found = judged(run(split(-20.0, -20.0, -9.0), split(0.3, 0.3, 0.3), history=HELD))
     assert [finding.name for finding in found] == ["overfitted"]
 
 
 def test_a_run_that_ends_with_its_best_weights_is_over_fitted_however_alike_the_gains_are() -> None:
-    found = judge(run(split(0.2), split(0.25), best=(1500, 0.2), history=((4000.0, -6.0),)))[0]
+    found = judged(run(split(0.2), split(0.25), best=(1500, 0.2), history=((4000.0, -6.0),)))[0]
     assert found.name == "overfitted"
     assert "update 1,500" in found.sentence
     assert "0.20 bits with these weights, and -6.00 with the last ones" in found.sentence
@@ -173,14 +151,14 @@ def test_a_run_that_ends_with_its_best_weights_is_over_fitted_however_alike_the_
 
 def test_a_run_that_went_back_and_ends_with_its_best_weights_is_over_fitted() -> None:
     given = {"best": (1000, 0.5), "fell": True, "history": ((1000.0, 0.5), (5000.0, 0.55))}
-    assert judge(run(HALF, split(0.5), **given))[0].name != "overfitted"
-    found = judge(run(HALF, split(0.5), memorized=True, **given))[0]
+    assert judged(run(HALF, split(0.5), **given))[0].name != "overfitted"
+    found = judged(run(HALF, split(0.5), memorized=True, **given))[0]
     assert found.name == "overfitted"
     assert found.sentence.startswith("The memory explains a part of the outcomes: 0.50 of 1.00 bits")
     assert "4,096" in str(found.try_first)
     standing = run(HALF, memorized=True, history=every_500(*[0.5] * 20))
-    assert judge(standing)[0].name == "partly_explained"
-    assert "give more training episodes" in str(judge(standing)[0].try_first)
+    assert judged(standing)[0].name == "partly_explained"
+    assert "give more training episodes" in str(judged(standing)[0].try_first)
 
 
 @pytest.mark.parametrize(
@@ -191,7 +169,7 @@ def test_what_the_state_of_another_episode_explains_as_well_is_not_of_the_memory
     high: float, everywhere: float | None, name: str
 ) -> None:
     val = replace(ALL, over_others=Estimate(0.05, -0.05, high))
-    found, *others = judge(run(val, uncertain_everywhere=everywhere, history=RISING))
+    found, *others = judged(run(val, uncertain_everywhere=everywhere, history=RISING))
     assert found.name == name
     assert ("reach" in {other.name for other in others}) == (name == "explained")
     assert name != "blind" or "the state of another episode explains as much" in found.sentence
@@ -199,66 +177,14 @@ def test_what_the_state_of_another_episode_explains_as_well_is_not_of_the_memory
 
 
 def test_an_explained_task_is_not_over_fitted_nor_under_trained() -> None:
-    names = {finding.name for finding in judge(run(ALL, split(0.99), history=RISING, recall=0.2, noise=0.9))}
+    names = {finding.name for finding in judged(run(ALL, split(0.99), history=RISING, recall=0.2, noise=0.9))}
     assert names == {"explained", "reach"}
-
-
-numbers = st.floats(-10, 10) | st.just(math.nan)
-estimates = st.tuples(numbers, numbers, numbers).map(lambda x: Estimate(x[0], min(x), max(x)))
-places = st.builds(Place, st.integers(0, 10**6), estimates, numbers)
-curves = st.lists(st.tuples(estimates, estimates, estimates), min_size=1, max_size=5).map(
-    lambda rows: tuple(CurvePoint(0 if not n else 2 ** (n - 1), *row, 8, 64) for n, row in enumerate(rows))
-)
-splits = st.builds(
-    SplitMeasurement,
-    st.integers(1, 64),
-    curves,
-    numbers,
-    numbers,
-    st.floats(0, 3),
-    st.none() | places,
-    st.none() | places,
-    st.none() | st.just(0.0) | numbers,
-    st.none() | estimates,
-    st.booleans(),
-    numbers,
-)
-shares = st.none() | st.floats(0, 1)
-histories = st.lists(st.tuples(st.floats(0, 1e6), st.floats()), max_size=8).map(tuple)
-runs = st.builds(
-    Measurements,
-    updates=st.integers(0, 10**7),
-    episodes=st.integers(1, 10**6),
-    longest=st.integers(1, 10**6),
-    chunk_length=st.integers(1, 1000),
-    steps=st.sampled_from(["marked", "targets"]),
-    outcome=st.sampled_from(["class", "number"]),
-    needs_targets=st.booleans(),
-    awaits_selection=st.booleans(),
-    selects_nothing=st.booleans(),
-    num_targets=st.integers(0, 64),
-    val=st.none() | splits,
-    train=st.none() | splits,
-    recall=shares,
-    noise=shares,
-    history=histories,
-    input_size=st.none() | st.floats(0, 1e9),
-    input_spread=st.none() | st.floats(0, 1e9),
-    rare=st.none() | st.floats(0, 1),
-    outcome_problem=st.none() | st.just("they are all alike"),
-    best=st.none() | st.tuples(st.integers(0, 10**6), numbers),
-    episodes_option=st.none() | st.just("num_train"),
-    awaits_validation=st.booleans(),
-    train_gains=st.lists(st.floats(), max_size=8).map(tuple),
-    memory=st.none() | st.just(("LSTM", 64)),
-    nll_everywhere=st.none() | st.tuples(numbers, numbers),
-)
 
 
 @settings(max_examples=100, deadline=None)
 @given(runs)
 def test_every_run_has_a_verdict(measurements: Measurements) -> None:
-    findings = judge(measurements)
+    findings = judged(measurements)
     names = [finding.name for finding in findings]
     assert names[0] in CASES
     assert len(set(names)) == len(names)
@@ -267,20 +193,20 @@ def test_every_run_has_a_verdict(measurements: Measurements) -> None:
 
 
 def test_a_memory_that_explains_most_of_the_squared_error_is_not_blind_though_some_errors_cost_many_bits() -> None:
-    assert judge(run(split(-0.5, -0.5, explained=0.8), history=FLAT))[0].name == "partly_explained"
+    assert judged(run(split(-0.5, -0.5, explained=0.8), history=FLAT))[0].name == "partly_explained"
 
 
 def test_a_squared_error_that_is_larger_than_without_memory_is_called_so() -> None:
-    better = judge(run(split(0.5, 0.5, explained=-0.17), history=FLAT, outcome="number"))[0]
+    better = judged(run(split(0.5, 0.5, explained=-0.17), history=FLAT, outcome="number"))[0]
     assert better.name == "partly_explained"
     assert "17% larger than without memory" in better.sentence
     assert "-17%" not in better.sentence
-    alike = judge(run(split(0.5, 0.5, explained=-0.002), history=FLAT, outcome="number"))[0]
+    alike = judged(run(split(0.5, 0.5, explained=-0.002), history=FLAT, outcome="number"))[0]
     assert "no smaller than without memory" in alike.sentence
 
 
 def test_outcomes_that_are_all_alike_are_no_reproach_to_the_memory() -> None:
     alike = replace(constant(0.5, local=2.0, memory=1.1), own=0.0, uncertain=0.0)
     for rare in (None, 0.0, 0.01):
-        names = [finding.name for finding in judge(run(alike, rare=rare))]
+        names = [finding.name for finding in judged(run(alike, rare=rare))]
         assert not {"worse_than_constant", "poor_reference"} & set(names)

@@ -84,7 +84,7 @@ def test_four_episodes_are_memorized_and_the_run_ends_without_a_loss(tmp_path: P
     best = BestWeights()
     _, verdict = fit(tmp_path, data, 300, best)
     assert names(verdict)[0] == "memorized"
-    assert "--data.init_args.num_train=32" in str(verdict.findings[0].try_first)
+    assert "episodes: num_train=32" in str(verdict.findings[0].try_first)
     assert verdict.measurements is not None
     assert verdict.measurements.val is not None
     gains = [gain for _, gain in verdict.measurements.history]
@@ -103,8 +103,9 @@ def test_a_checkpoint_that_is_at_its_last_update_says_that_nothing_was_trained(t
     assert names(verdict)[0] != "not_trained"
     trainer.save_checkpoint(tmp_path / "at_20.ckpt")
     _, resumed = fit(tmp_path, data, 20, model=TBPTT, ckpt_path=str(tmp_path / "at_20.ckpt"))
-    assert "is at update 20 already, and trainer.max_steps is 20." in resumed.findings[0].sentence
-    assert "--trainer.max_steps=40" in str(resumed.findings[0].try_first)
+    assert "is at update 20 already, and max_steps is 20." in resumed.findings[0].sentence
+    found = resumed.findings[0].try_first
+    assert found == f"give a larger one: max_steps=40, ckpt_path={str(tmp_path / 'at_20.ckpt')!r}"
     assert names(resumed)[1:] == names(verdict)  # it is measured as before
     _, longer = fit(tmp_path, data, 30, model=TBPTT, ckpt_path=str(tmp_path / "at_20.ckpt"))
     assert names(longer)[0] != "not_trained"

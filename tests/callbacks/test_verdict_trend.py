@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from memup_lightning.callbacks.verdict.measuring.trend import finite, rises
 from memup_lightning.callbacks.verdict.rules.finding import Finding
-from memup_lightning.callbacks.verdict.rules.judge import judge
-from tests.callbacks.made_runs import HALF, RISING, every_500, run, split
+from tests.callbacks.made_runs import HALF, RISING, every_500, judged, run, split
 
 JUMPS = {
     "three": (0.16, -0.01, 0.24),
@@ -25,7 +24,7 @@ SLOW = st.tuples(st.integers(8, 40), st.floats(0.15, 0.9), st.integers(0, 2**16)
 
 
 def verdict(gains: tuple[float, ...], **given: object) -> Finding:
-    return judge(run(HALF, **{"history": every_500(*gains), "updates": 500 * len(gains)} | given))[0]
+    return judged(run(HALF, **{"history": every_500(*gains), "updates": 500 * len(gains)} | given))[0]
 
 
 def longer(found: Finding) -> bool:
@@ -38,7 +37,7 @@ def test_a_gain_that_jumps_about_does_not_advise_more_updates(name: str) -> None
     assert "The validations do not show whether the gain still rises" in found.sentence
     assert not longer(found)
     assert "if the rest should be no noise, give more training episodes" in str(found.try_first)
-    higher = judge(run(HALF, split(0.9), history=every_500(*JUMPS[name]), updates=2000))[0]
+    higher = judged(run(HALF, split(0.9), history=every_500(*JUMPS[name]), updates=2000))[0]
     assert not longer(higher)
     assert "more training episodes" in str(higher.try_first)
 
@@ -136,8 +135,8 @@ def test_a_rise_until_the_last_validations_advises_more_updates_and_one_before_e
 
 def test_a_rare_outcome_of_which_the_last_weights_explain_less_does_not_advise_more_updates() -> None:
     given = {"history": every_500(*[0.0] * 8), "updates": 4000, "rare": 0.01, "chunk_length": 200}
-    assert "else train longer" in str(judge(run(split(0.0), **given))[0].try_first)
-    assert "train longer" not in str(judge(run(split(0.0), best=(500, 0.01), fell=True, **given))[0].try_first)
+    assert "else train longer" in str(judged(run(split(0.0), **given))[0].try_first)
+    assert "train longer" not in str(judged(run(split(0.0), best=(500, 0.01), fell=True, **given))[0].try_first)
 
 
 def test_a_small_gain_among_noise_is_not_called_standing() -> None:

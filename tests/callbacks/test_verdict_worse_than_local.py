@@ -6,13 +6,12 @@ from typing import Any
 
 import pytest
 
-from memup_lightning.callbacks.verdict.rules.judge import judge
-from tests.callbacks.made_runs import ALL, HALF, NOTHING, STANDING, constant, run
+from tests.callbacks.made_runs import ALL, HALF, NOTHING, STANDING, constant, judged, run
 
 
 def _said(**given: Any) -> str:
     given = {"val": HALF, "history": STANDING, "nll_everywhere": (0.83, 0.71)} | given
-    found = {finding.name: finding.sentence for finding in judge(run(given.pop("val"), **given))}
+    found = {finding.name: finding.sentence for finding in judged(run(given.pop("val"), **given))}
     return found.get("worse_than_local", "")
 
 

@@ -169,6 +169,7 @@ class Measurements:
         read_columns: those which are read alone since the run memorized others; empty: all are.
         equal_outcomes: what is wrong with the outcomes of the training episodes, where they are all equal; None:
             they differ.
+        checkpoint: from which the run can be continued; None where there is none.
     """
 
     updates: int
@@ -204,6 +205,7 @@ class Measurements:
     used_columns: tuple[str, ...] = ()
     read_columns: tuple[str, ...] = ()
     equal_outcomes: str | None = None
+    checkpoint: str | None = None
 
     @property
     def best_gain(self) -> float:

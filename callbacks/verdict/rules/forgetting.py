@@ -12,7 +12,7 @@ from memup_lightning.callbacks.verdict.measuring.measurements import (
 from memup_lightning.callbacks.verdict.rules.finding import Finding
 from memup_lightning.callbacks.verdict.rules.gain_rules import EXPLAINED
 from memup_lightning.callbacks.verdict.rules.longer import may_learn_more, train_longer
-from memup_lightning.callbacks.verdict.rules.words import amount, more_episodes
+from memup_lightning.callbacks.verdict.rules.words import amount, memory_of, more_episodes
 from memup_lightning.exceptions import counted
 
 _ERRORS = 3.0  # standard errors by which a state knows more than a later one: the best of several distances is compared
@@ -78,5 +78,5 @@ def _advice(run: Measurements, kept: int) -> str:
     another = run.memory is not None and run.memory[0] != "LSTM"
     if kept <= _KEPT and not another:
         return f"give more training episodes{more_episodes(run)}"
-    longer = "start again with a memory that keeps longer: --model.init_args.memory=LSTM"
-    return f"{longer} --model.init_args.memory.chrono={max(kept, run.longest)}" if kept > _KEPT else longer
+    given: dict[str, object] = {"chrono": max(kept, run.longest)} if kept > _KEPT else {}
+    return f"start again with a memory that keeps longer: {memory_of('LSTM', **given)}"

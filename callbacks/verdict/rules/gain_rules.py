@@ -20,6 +20,7 @@ from memup_lightning.callbacks.verdict.rules.words import (
     numbers_of,
     spread_of,
 )
+from memup_lightning.user_warnings import options
 
 EXPLAINED = 0.9
 """Share of what is uncertain without memory, from which on the outcomes are explained."""
@@ -55,7 +56,7 @@ def overfitted(run: Measurements) -> Finding | None:
     if not apart and (run.best is None or not learned):
         return None
     held = explains_some(val) if run.best is not None else explains_some(val) or run.best_gain > SOME_BITS
-    option = more_episodes(run)
+    more_of_them = more_episodes(run)
     numbers = {"episodes": run.episodes, "train": train.gain._asdict(), "val": val.gain._asdict()}
     if not held:
         more = f"collect {4 * run.episodes:,} to {8 * run.episodes:,} training episodes (4 to 8 times as many)"
@@ -64,7 +65,7 @@ def overfitted(run: Measurements) -> Finding | None:
             "memorized",
             f"Hardly anything that the memory learned in the {run.episodes:,} training episodes holds in others "
             f"({_best(run)}): either the inputs do not hold what decides the outcomes, or the episodes are too few.",
-            f"make more training episodes{option}"
+            f"make more training episodes{more_of_them}"
             if run.episodes_option
             else fewer_inputs(run, f"else {by_hand}, {more}", more),
             numbers,
@@ -128,10 +129,18 @@ def worse_than_constant(run: Measurements) -> Finding | None:
         cause.try_first
         if cause is not None
         else "check by hand in a few episodes that their inputs give the outcomes away; if they do, give a smaller "
-        "learning rate: --model.init_args.optimizer=MemoryAdam --model.init_args.optimizer.init_args.lr=0.0003"
+        f"learning rate: {_smaller_rate()}"
         if shared
         else "check that validation episodes are like training episodes, their outcomes above all",
         numbers_of(val) | {"own": val.own, "above_constant": above._asdict()},
+    )
+
+
+def _smaller_rate() -> str:
+    return options(
+        ("model.init_args.optimizer", "MemoryAdam"),
+        ("model.init_args.optimizer.init_args.lr", 0.0003),
+        python="optimizer=partial(MemoryAdam, lr=0.0003)",
     )
 
 

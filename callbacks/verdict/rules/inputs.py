@@ -9,10 +9,8 @@ from memup_lightning.callbacks.verdict.measuring.measurements import Measurement
 from memup_lightning.callbacks.verdict.rules.finding import Finding
 from memup_lightning.callbacks.verdict.rules.words import more_episodes
 from memup_lightning.modules.column_use import FEW_COLUMNS, MUCH_FEWER
+from memup_lightning.user_warnings import option
 
-_FEWER_INPUTS = (
-    "leave out inputs that cannot matter (--data.x names those that are read), since their noise is what is memorized"
-)
 _COMBINED = (
     "combine columns by what you know of them: the deviation of a reading from its set point, its ratio to the nominal "
     "value, rows since an event"
@@ -31,21 +29,24 @@ def fewer_inputs(run: Measurements, otherwise: str, more: str) -> str:
         more: the advice that comes first where few columns are read.
     """
     if not run.columns:
-        return f"{_FEWER_INPUTS}; {otherwise}"
+        return (
+            f"leave out inputs that cannot matter ({option('data.x')} names those that are read), since their noise is "
+            f"what is memorized; {otherwise}"
+        )
     if len(run.read_columns or run.columns) <= FEW_COLUMNS:
         return f"{more}; or {_COMBINED}"
     rises = "val/average_precision rises (or val/nll falls)" if run.outcome == "class" else "val/nll falls"
     then = f"then add others one at a time while {rises}; {otherwise}"
     used = run.used_columns
     if used and not run.read_columns and len(used) <= MUCH_FEWER * len(run.columns):
-        names = ", ".join(map(_quoted, used))
+        named = option("data.x", f"[{', '.join(map(_quoted, used))}]", f"x={list(used)}")
         return (
             f"read only those of the {len(run.columns)} columns on which predictions of validation episodes depend: "
-            f"--data.x=[{names}]; {then}"
+            f"{named}; {then}"
         )
     return (
-        f"read only the two to four of the {len(run.columns)} columns that you suspect (--data.x names those that are "
-        f"read); {then}"
+        f"read only the two to four of the {len(run.columns)} columns that you suspect ({option('data.x')} names those "
+        f"that are read); {then}"
     )
 
 
@@ -57,7 +58,8 @@ def left_out(run: Measurements) -> Finding | None:
     return Finding(
         "columns_left_out",
         f"Memory and predictor read {', '.join(run.read_columns)} alone: they memorized training episodes, and what they "
-        f"predicted of validation episodes did not depend on {', '.join(others)} (--data.x names the columns to read).",
+        f"predicted of validation episodes did not depend on {', '.join(others)} ({option('data.x')} names the columns to "
+        "read).",
         None,
         {"read": list(run.read_columns), "left_out": others},
     )

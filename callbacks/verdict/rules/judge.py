@@ -19,12 +19,14 @@ from memup_lightning.callbacks.verdict.rules.gain_rules import (
     worse_than_constant,
 )
 from memup_lightning.callbacks.verdict.rules.inputs import left_out
+from memup_lightning.callbacks.verdict.rules.longer import continued
 from memup_lightning.callbacks.verdict.rules.reach import reach
 from memup_lightning.callbacks.verdict.rules.rest import rest
 from memup_lightning.callbacks.verdict.rules.words import amount, how_much, measured_at, numbers_of, percent, spread_of
 from memup_lightning.callbacks.verdict.rules.worse_than_local import worse_than_local
 from memup_lightning.data.outcome_checks import OTHER_OUTCOMES
 from memup_lightning.exceptions import counted
+from memup_lightning.user_warnings import option
 
 _DIVERGED_BITS = 1e4
 _MIN_RECALL = 0.5
@@ -60,7 +62,7 @@ def _no_targets(run: Measurements) -> Finding | None:
         "no_targets",
         f"The run ended after {counted(run.updates, 'update')}, before the first targets were selected: the memory "
         "has learned nothing yet.",
-        f"train longer: --ckpt_path last --trainer.max_steps={max(5000, 4 * run.updates)}",
+        f"train longer: {continued(run, max(5000, 4 * run.updates))}",
         {"updates": run.updates},
     )
 
@@ -76,7 +78,7 @@ def _no_outcomes(run: Measurements) -> Finding | None:
         else "There was nothing to measure: the run ended before a validation, which selects targets of these episodes."
         if run.awaits_validation
         else "There was nothing to measure: the validation episodes have no targets.",
-        "validate before the run ends: a smaller --trainer.val_check_interval"
+        f"validate before the run ends: a smaller {option('trainer.val_check_interval')}"
         if run.awaits_validation
         else "look at the outcomes of the validation episodes: the fields outcome, has_outcome and eval_mask",
     )
@@ -91,7 +93,7 @@ def _diverged(run: Measurements) -> Finding | None:
     return Finding(
         "diverged",
         f"The run diverged: the memory gain is {gain:.3g} bits.",
-        "give a smaller learning rate, or clip gradients: --trainer.gradient_clip_val=1",
+        f"give a smaller learning rate, or clip gradients: {option('trainer.gradient_clip_val', 1)}",
         {"gain": gain},
     )
 
@@ -174,7 +176,7 @@ def _wrong_targets(run: Measurements) -> Finding | None:
     return Finding(
         "wrong_targets",
         f"The targets are not the steps that matter: {percent(run.recall)} of the steps that the data mark were selected.",
-        f"select more targets: --data.init_args.selector.init_args.num_targets={more}",
+        f"select more targets: {option('data.init_args.selector.init_args.num_targets', more)}",
         {"recall": run.recall, "num_targets": run.num_targets},
     )
 
@@ -188,7 +190,7 @@ def _undertrained(run: Measurements) -> Finding | None:
         "undertrained",
         f"The run ended too early: the memory gain still rises, from {amount(rise.lowest)} bits at update "
         f"{rise.begin:,.0f} to {amount(rise.highest)} at update {rise.end:,.0f}.",
-        f"continue: --ckpt_path last --trainer.max_steps={2 * run.updates}",
+        f"continue: {continued(run, 2 * run.updates)}",
         {"rise": rise._asdict(), "updates": run.updates, "gain": val.gain.mean},
     )
 
@@ -202,7 +204,7 @@ def _noise(run: Measurements) -> Finding | None:
         "noise",
         f"Most targets are noise: {percent(run.noise)} of them are in context clusters of which the memory explains "
         "nothing.",
-        f"distinguish more clusters: --model.init_args.num_clusters={16 * max(1, run.num_targets)}",
+        f"distinguish more clusters: {option('model.init_args.num_clusters', 16 * max(1, run.num_targets))}",
         {"noise": run.noise},
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from memup_lightning.callbacks.verdict.measuring.measurements import Measurements
+from memup_lightning.user_warnings import options
 
 ENOUGH_UPDATES = 2000
 """Updates before which a memory that explains little may only need more of them."""
@@ -11,7 +12,13 @@ _LATE = 2 / 3  # of the updates; later weights are nearly the last ones
 
 def train_longer(run: Measurements) -> str:
     """Return the advice to double the updates."""
-    return f"train longer: --ckpt_path last --trainer.max_steps={2 * max(1, run.updates)}"
+    return f"train longer: {continued(run, 2 * max(1, run.updates))}"
+
+
+def continued(run: Measurements, updates: int) -> str:
+    """Return the settings by which the run is continued until an update."""
+    checkpoint = "" if run.checkpoint is None else f", ckpt_path={run.checkpoint!r}"
+    return options(("ckpt_path", "last"), ("trainer.max_steps", updates), python=f"max_steps={updates}{checkpoint}")
 
 
 def went_down(run: Measurements) -> bool:

@@ -8,8 +8,22 @@ from memup_lightning.callbacks.verdict.measuring.measurements import RARE, Measu
 from memup_lightning.callbacks.verdict.rules.finding import Finding
 from memup_lightning.callbacks.verdict.rules.gain_rules import explains_some, is_of_memory
 from memup_lightning.callbacks.verdict.rules.inputs import against_memorizing, fewer_inputs
-from memup_lightning.callbacks.verdict.rules.longer import ENOUGH_UPDATES, may_learn_more, train_longer, went_down
-from memup_lightning.callbacks.verdict.rules.words import amount, how_much, more_episodes, numbers_of, rounded_up
+from memup_lightning.callbacks.verdict.rules.longer import (
+    ENOUGH_UPDATES,
+    continued,
+    may_learn_more,
+    train_longer,
+    went_down,
+)
+from memup_lightning.callbacks.verdict.rules.words import (
+    amount,
+    how_much,
+    memory_of,
+    more_episodes,
+    numbers_of,
+    rounded_up,
+)
+from memup_lightning.user_warnings import option
 
 _FEW_EPISODES = 5000  # a memory that learned nothing from fewer may need more of them
 
@@ -26,7 +40,7 @@ def rest(run: Measurements) -> Finding:
             "undertrained",
             f"The memory explains nothing {'for certain ' if val.gains and of_memory else ''}yet, after {run.updates:,} "
             "updates.",
-            f"continue: --ckpt_path last --trainer.max_steps={max(2 * ENOUGH_UPDATES, 4 * run.updates)}",
+            f"continue: {continued(run, max(2 * ENOUGH_UPDATES, 4 * run.updates))}",
             {"updates": run.updates, "gain": val.gain.mean},
         )
     if val.gains and of_memory:
@@ -43,8 +57,8 @@ def rest(run: Measurements) -> Finding:
     rare = _rarity(run)
     if short:
         advice = (
-            f"start again with gradients that cross whole episodes: --data.init_args.chunk_length={whole}; an update then "
-            f"takes up to {ratio:.{int(ratio < 10)}f} times as long{more}"
+            f"start again with gradients that cross whole episodes: {option('data.init_args.chunk_length', whole)}; an "
+            f"update then takes up to {ratio:.{int(ratio < 10)}f} times as long{more}"
         )
     elif rare is not None:
         advice = rare.advice if run.best is not None else f"{rare.advice}; else train longer"
@@ -94,8 +108,8 @@ def _partly_explained(run: Measurements, val: SplitMeasurement) -> Finding:
         cause, advice = "noise, or needs more training episodes, or", against_memorizing(run)
     elif run.memory is not None:
         name, size = run.memory
-        option = f"--model.init_args.memory={name} --model.init_args.memory.hidden_size={2 * size}"
-        advice = f"if the rest should be no noise, start again with a wider memory: {option}"
+        wider = memory_of(name, hidden_size=2 * size)
+        advice = f"if the rest should be no noise, start again with a wider memory: {wider}"
     more = f" {grows}." if grows else ""
     return Finding(
         "partly_explained",
@@ -145,7 +159,7 @@ def _not_standing(run: Measurements, val: SplitMeasurement, grows: str) -> tuple
     if run.may_rise() is None:
         return (
             "So few validations do not show whether the gain still rises.",
-            "validate more often, at least eight times: a smaller --trainer.val_check_interval",
+            f"validate more often, at least eight times: a smaller {option('trainer.val_check_interval')}",
         )
     gains = run.recent_gains()
     return (

@@ -7,6 +7,7 @@ from typing import Any
 from memup_lightning.callbacks.verdict.measuring.measurements import Measurements, SplitMeasurement
 from memup_lightning.exceptions import counted
 from memup_lightning.modules.evaluation.estimate import Estimate
+from memup_lightning.user_warnings import option, options
 
 _OUTLIERS = 0.05  # share of what is uncertain that sure and wrong predictions cost, from which on it is said
 
@@ -31,7 +32,17 @@ def how_much(run: Measurements, split: SplitMeasurement) -> str:
 def more_episodes(run: Measurements) -> str:
     """Give eight times as many training episodes, as the option of the data or as a number."""
     more = 8 * run.episodes
-    return f": --data.init_args.{run.episodes_option}={more}" if run.episodes_option else f", {more:,} say"
+    if run.episodes_option is None:
+        return f", {more:,} say"
+    return f": {option(f'data.init_args.{run.episodes_option}', more)}"
+
+
+def memory_of(name: str, **given: object) -> str:
+    """Return the settings of another memory: its class, and arguments of it."""
+    arguments = "".join(f", {key}={value}" for key, value in given.items())
+    parts = ((f"model.init_args.memory.{key}", value) for key, value in given.items())
+    python = f"memory=partial({name}{arguments})" if given else f"memory={name}"
+    return options(("model.init_args.memory", name), *parts, python=python)
 
 
 def measured_at(run: Measurements, split: SplitMeasurement) -> str:

@@ -7,6 +7,7 @@ import math
 from memup_lightning.callbacks.verdict.measuring.measurements import SOME_BITS, WORSE, Measurements
 from memup_lightning.callbacks.verdict.rules.finding import Finding
 from memup_lightning.callbacks.verdict.rules.gain_rules import explains_some, worse_than_constant
+from memup_lightning.user_warnings import option
 
 _MANY_TARGETS = 4  # times as many
 _LEAST = 0.001  # nats: both are sure
@@ -33,10 +34,10 @@ def worse_than_local(run: Measurements) -> Finding | None:
     if not explains_some(run.val):
         sentence += " The local context alone predicts better."
     elif run.steps == "targets" and run.needs_targets:
-        option = f"--data.init_args.selector.init_args.num_targets={_MANY_TARGETS * max(1, run.num_targets)}"
+        more = option("data.init_args.selector.init_args.num_targets", _MANY_TARGETS * max(1, run.num_targets))
         sentence += (
             " The memory helps at the targets alone: mark the steps whose predictions are needed (eval_at, eval_mask), or "
-            f"select more targets ({option})."
+            f"select more targets ({more})."
         )
     else:
         sentence += " Sure and wrong ones cost more than the others gain: give more training episodes, or fewer inputs."
