@@ -23,6 +23,7 @@ from memup_lightning.modules.weight_average import AveragedTask
 from memup_lightning.runs.checkpoints.lookup import KEPT_WEIGHTS
 from memup_lightning.runs.limits import is_unlimited, meets_a_threshold
 from memup_lightning.runs.parts import is_dev_run
+from memup_lightning.user_warnings import option
 
 _MARGIN, _RELATIVE_MARGIN = 0.1, 0.25  # bits, and share of the best gain, that are lost by more than chance
 _LOSS = 0.05  # share of what is explained at the evaluated steps whose loss, twice in a row, makes the run go back
@@ -223,7 +224,6 @@ class BestWeights(Callback):
         if not stronger and not self.decay:
             return
         assert self.best is not None
-        updates, _ = self.best
         self._gave_up = not stronger
         self.decay, self._worse, self._overfitted = stronger[0] if stronger else 0.0, 0, 0
         optimizer.decay_memory(self.decay)
@@ -235,8 +235,8 @@ class BestWeights(Callback):
             pl_module.target_weight.fill_(weight)
             how += f"; targets count {weight:g}" if stronger else ""
         rank_zero_info(
-            f"validation episodes are explained less than at update {updates:,}: the run goes back to the weights of then, "
-            f"and trains on {how}"
+            f"validation episodes are explained less than at update {self.best[0]:,}: the run goes back to the weights "
+            f"of then, and trains on {how}"
         )
 
     def _stop_unlimited(self, trainer: Trainer, gain: float) -> None:
@@ -250,7 +250,7 @@ class BestWeights(Callback):
             self._stop(
                 trainer,
                 f"val/memory_gain has not grown since {counted(updates, 'update')}, when it was {grown:.2f}, and the "
-                "run has no limit (--trainer.max_steps=50000 would train on)",
+                f"run has no limit ({option('trainer.max_steps', 50_000)} would train on)",
             )
 
     def _overfitting(self) -> str:

@@ -20,6 +20,7 @@ from memup_lightning.files import atomic_write
 from memup_lightning.runs.parts import recorded_data, run_data
 from memup_lightning.runs.run_folder import check_writable, run_folder
 from memup_lightning.typing import BoolArray, FloatArray
+from memup_lightning.user_warnings import option
 
 _READ = ("step", "outcome", "prediction", "probability", "local_uncertainty", "nll")
 _HEAD = """<!doctype html><meta charset="utf-8"><title>{title}</title>
@@ -63,10 +64,11 @@ class TextPage(BasePredictionWriter):
         task = getattr(pl_module, "task", None)
         if task is None or not task.outcome.names:
             raise MemUPError(
-                "TextPage writes words, and the outcomes have no names; predict with TextDataModule, unit=word"
+                "TextPage writes words, and the outcomes have no names; predict with TextDataModule, "
+                f"{option('data.unit', 'word')}"
             )
         if world_size() > 1:
-            raise MemUPError("TextPage writes from one process; predict with trainer.devices=1")
+            raise MemUPError(f"TextPage writes from one process; predict with {option('trainer.devices', 1)}")
         folder = run_folder(trainer)
         check_writable(folder)
         self.path = folder / self.filename

@@ -13,6 +13,7 @@ from pytorch_lightning import LightningDataModule
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.runs.checkpoints.trust import check_names
 from memup_lightning.specs import TaskSpec
+from memup_lightning.user_warnings import option
 
 
 class BaseDataModule(LightningDataModule, ABC):
@@ -98,7 +99,8 @@ class BaseDataModule(LightningDataModule, ABC):
             MemUPError: data that it cannot read.
         """
         if data != "test":
-            raise MemUPError(f"--on {data}: {type(self).__name__} predicts its test episodes only; leave out --on")
+            given = option("on", data, f"predict_on({data!r})")
+            raise MemUPError(f"{given}: {type(self).__name__} predicts its test episodes only; leave it out")
 
     def num_environment_steps(self) -> int | None:
         """Return the steps that the run learns from, or has played so far; None where that is not known."""

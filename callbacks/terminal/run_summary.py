@@ -10,6 +10,7 @@ from memup_lightning.callbacks.report.tables import print_rows
 from memup_lightning.exceptions import counted
 from memup_lightning.modules import BaseTask
 from memup_lightning.runs.parts import run_data
+from memup_lightning.user_warnings import option
 
 
 class RunSummary(ModelSummary):
@@ -40,5 +41,5 @@ def _device(trainer: Trainer, module: LightningModule) -> str:
     if device.type == "cuda":
         name = f"{torch.cuda.get_device_name(device)} ({device})"
     ranks = f", {trainer.world_size} processes" if trainer.world_size > 1 else ""
-    unused = "; a GPU is there but not used: --trainer.accelerator=auto"
+    unused = f"; a GPU is there but not used: {option('trainer.accelerator', 'auto')}"
     return name + ranks + (unused if device.type == "cpu" and torch.cuda.is_available() else "")

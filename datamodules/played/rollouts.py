@@ -26,6 +26,7 @@ from memup_lightning.rl.spaces import space_starts
 from memup_lightning.rl.vector_envs import Vectorization, check_action_space, make_vector_env
 from memup_lightning.rng import hash64
 from memup_lightning.specs import TaskSpec
+from memup_lightning.user_warnings import option
 
 _NUM_RECENT = 100  # episodes of which the training progress is the mean
 _TRAIN, _VAL, _TEST = range(3)  # purposes of environments: each has seeds of its own
@@ -188,13 +189,12 @@ class RolloutDataModule(BaseDataModule):
         return _Episodes(self, self.num_test, _TEST)
 
     def check_ranks(self, num_ranks: int) -> None:
-        share_of_lanes(self.num_envs, "data.init_args.num_envs", num_ranks)
+        share_of_lanes(self.num_envs, option("data.init_args.num_envs"), num_ranks)
 
     def collect(self) -> Rollout:
         """Play the next rollout with the model's present weights."""
         if self._collector is None:
-            envs = share_of_lanes(self.num_envs, "data.init_args.num_envs")
-            self._collector = self._new_collector(envs, _TRAIN, self.consumed)
+            self._collector = self._new_collector(share_of_lanes(self.num_envs, "num_envs"), _TRAIN, self.consumed)
         rollout = self._collector.collect(self.agent, self.num_steps)
         self.environment_steps += rollout.num_valid_steps
         self._recent.extend(self._collector.take_finished())

@@ -31,7 +31,7 @@ from memup_lightning.datamodules.recorded.base import EpisodeDataModule, StreamO
 from memup_lightning.datamodules.recorded.splits import SPLITS
 from memup_lightning.specs import FieldSpec, FieldType, TaskSpec
 from memup_lightning.typing import IntArray, Split
-from memup_lightning.user_warnings import warn_user
+from memup_lightning.user_warnings import option, warn_user
 
 
 class ArrayDataModule(EpisodeDataModule):
@@ -169,7 +169,8 @@ class ArrayDataModule(EpisodeDataModule):
     def predict_on(self, data: str) -> None:
         if data in SPLITS:
             if Path(data).exists():
-                warn_user(f"--on {data}: the split of the run's data; write --on ./{data} for what is there")
+                given, other = (option("on", x, f"predict_on({x!r})") for x in (data, f"./{data}"))
+                warn_user(f"{given}: the split of the run's data; write {other} for what is there")
             super().predict_on(data)
         else:
             self.given["test"] = data

@@ -24,6 +24,7 @@ from memup_lightning.exceptions import MemUPError, check_counts, counted
 from memup_lightning.protocols import ChunkLearner
 from memup_lightning.runs.parts import parts
 from memup_lightning.typing import IntArray, Split
+from memup_lightning.user_warnings import option
 
 _PURPOSES = {"val": "validation", "test": "test"}
 _LOSS_FREE = 1 / 16  # share of the training episodes in which the gain of a memory is measured
@@ -138,7 +139,7 @@ class EpisodeDataModule(RecordedSplits):
         return any(x.type == "image" for x in self.task.fields.values())
 
     def check_ranks(self, num_ranks: int) -> None:
-        share_of_lanes(self.lanes, "data.init_args.lanes", num_ranks)
+        share_of_lanes(self.lanes, option("data.init_args.lanes"), num_ranks)
 
     @abstractmethod
     def episodes(self, split: Split) -> EpisodeSource:

@@ -21,7 +21,7 @@ from memup_lightning.distributed import rank, share_of_episodes, world_size
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.specs import TaskSpec
 from memup_lightning.typing import BoolArray, IntArray, Split
-from memup_lightning.user_warnings import warn_user
+from memup_lightning.user_warnings import option, warn_user
 
 _STEPS_AT_ONCE, _BYTES_AT_ONCE = 1 << 14, 1 << 20
 """What is read at once of few episodes: shorter chunks cost more by the call than by the step."""
@@ -171,7 +171,8 @@ class RecordedSplits(BaseDataModule):
 
     def predict_on(self, data: str) -> None:
         if data not in SPLITS:
-            raise MemUPError(f"--on {data}: {type(self).__name__} reads no files; give one of {', '.join(SPLITS)}")
+            given = option("on", data, f"predict_on({data!r})")
+            raise MemUPError(f"{given}: {type(self).__name__} reads no files; give one of {', '.join(SPLITS)}")
         self._predicted = data
 
     def predicted_split(self) -> Split:

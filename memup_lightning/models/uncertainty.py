@@ -17,6 +17,7 @@ from memup_lightning.models.encoders import ImageCallable, ImageEncoder, StepEnc
 from memup_lightning.models.memory import State
 from memup_lightning.models.outcomes import Outcome
 from memup_lightning.specs import FieldSpec, TaskSpec
+from memup_lightning.user_warnings import option
 
 
 class Networks(Protocol):
@@ -135,9 +136,11 @@ class PredictiveUncertainty(Uncertainty):
 
     def attach(self, model: Networks) -> None:
         if model.outcome.has_constant_uncertainty:
+            python = "outcome=partial(GaussianOutcome, learned_variance=True)"
+            learned = option("model.init_args.outcome.init_args.learned_variance", "true", python)
             raise MemUPError(
                 "the entropy of a Gaussian with fixed variance is the same at every step, so it selects nothing; "
-                "set outcome.init_args.learned_variance=true or take uncertainty: AverageSurprise"
+                f"set {learned} or take uncertainty: AverageSurprise"
             )
 
     def forward(self, model: Networks, chunk: Chunk, state: State) -> tuple[Tensor, State]:

@@ -14,6 +14,7 @@ from memup_lightning.chunk import StepBatch
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.outcomes import Outcome
 from memup_lightning.models.uncertainty import LocalPredictor
+from memup_lightning.user_warnings import option
 
 Locate: TypeAlias = Callable[[Sequence[str]], str]
 """``(names of losses) -> where the first of them is not finite``, such as " in lane 3"; empty where that is not known."""
@@ -80,7 +81,8 @@ class FiniteLoss:
                 when = f"at update {update}{'' if locate is None else locate(wrong)}"
             raise MemUPError(
                 f"{', '.join(wrong)} {'is' if len(wrong) == 1 else 'are'} not finite {when}; lower the learning rate, set "
-                "trainer.gradient_clip_val, or scale observations and rewards, and continue from the last checkpoint"
+                f"{option('trainer.gradient_clip_val')}, or scale observations and rewards, and continue from the last "
+                "checkpoint"
             )
 
 

@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from memup_lightning.exceptions import MemUPError, counted
+from memup_lightning.user_warnings import option
 
 Settings = dict[str, Any]
 _PROGRESS = ("base_lrs", "last_epoch", "_step_count", "_last_lr", "_is_initial", "_get_lr_called_within_step")
@@ -59,10 +60,10 @@ def restore_settings(
     """
     was, defaults = before["optimizer"], now["optimizer"]["defaults"]
     if was["class"] != now["optimizer"]["class"]:
+        same = option("model.init_args.optimizer", was["class"], f"optimizer={was['class']}")
         raise MemUPError(
             f"the checkpoint holds the state of {was['class']}, but this run has {now['optimizer']['class']}; resume with "
-            f"--model.init_args.optimizer={was['class']}, or start a new run from its weights by the callback "
-            "InitialWeights"
+            f"{same}, or start a new run from its weights by the callback InitialWeights"
         )
     changed = {key: x for key, x in defaults.items() if was["defaults"].get(key) != x}
     same_schedule = before["scheduler"] == now["scheduler"]

@@ -21,6 +21,7 @@ import memup_lightning.envs  # noqa: F401 (registers memup/...)
 from memup_lightning.exceptions import MemUPError, check_counts, describe_error, user_code
 from memup_lightning.rl.returned_values import Call, find_wrong_return
 from memup_lightning.rl.spaces import misfit
+from memup_lightning.user_warnings import option
 
 Vectorization = Literal["native", "sync", "async"]
 _EXIT_TIMEOUT = 1.0  # seconds that a process has to end
@@ -103,7 +104,8 @@ def _nearest(env_id: str) -> str:
     name = env_id.rpartition("-v")[0]
     if any(spec.name == name.rpartition("/")[2] for spec in gymnasium.registry.values()):
         return question  # another version of it is there
-    return f"{where} it is your own, import the module that registers it: --imports my_module"
+    how = option("imports", "my_module", "import my_module")
+    return f"{where} it is your own, import the module that registers it: {how}"
 
 
 def check_action_space(space: gymnasium.Space[Any], env_id: str) -> None:
@@ -220,6 +222,6 @@ def _watch(env: AsyncVectorEnv, timeout: float) -> Iterator[None]:
         else:
             reason = f"an environment did not answer within {timeout:g} seconds"
         raise MemUPError(
-            f"{reason}; run it with vectorization=sync to see its error, and continue from the last checkpoint with "
-            "--ckpt_path last"
+            f"{reason}; run it with {option('data.vectorization', 'sync')} to see its error, and continue from the last "
+            f"checkpoint with {option('ckpt_path', 'last', 'ckpt_path')}"
         ) from error

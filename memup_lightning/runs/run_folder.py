@@ -15,6 +15,7 @@ from pytorch_lightning.loggers import Logger
 
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.runs.lightning_private import forget_version, given_version
+from memup_lightning.user_warnings import option
 
 NO_LOGGER_FOLDER = "lightning_logs"
 """Folder of the runs without a logger, below ``default_root_dir``; Lightning's own loggers have the same default."""
@@ -60,9 +61,10 @@ def claim_versions(loggers: Sequence[Logger]) -> None:
                 forget_version(logger)
                 folder = logger.log_dir
             else:
+                given_here = option("trainer.logger.init_args.version", version)
                 raise MemUPError(
-                    f"trainer.logger.init_args.version={version}: the run {folder} exists and would be overwritten; "
-                    "leave version out to get the next number, or give another"
+                    f"{given_here}: the run {folder} exists and would be overwritten; leave version out to get the next "
+                    "number, or give another"
                 )
 
 
@@ -77,22 +79,22 @@ def configured_folders(trainer: Any) -> dict[str, str]:
     """Return the folders to which loggers and callbacks of a trainer's config write: the option that sets it -> folder."""
     root = trainer.get("default_root_dir") or "."
     folders = {"trainer.default_root_dir": str(root)}
-    for key, option in (("logger", "save_dir"), ("callbacks", "dirpath")):
+    for key, argument in (("logger", "save_dir"), ("callbacks", "dirpath")):
         for part in as_list(trainer.get(key)):
-            folder = getattr(part, "init_args", {}).get(option)
+            folder = getattr(part, "init_args", {}).get(argument)
             if folder:
-                folders[f"trainer.{key}.init_args.{option}"] = str(folder)
+                folders[f"trainer.{key}.init_args.{argument}"] = str(folder)
                 if key == "logger":
                     folders.pop("trainer.default_root_dir", None)
     return folders
 
 
-def check_writable(folder: Path, option: str = "trainer.logger.init_args.save_dir") -> None:
+def check_writable(folder: Path, key: str = "trainer.logger.init_args.save_dir") -> None:
     """Make a folder and check that files can be written to it.
 
     Args:
         folder: the folder; missing parents are made too.
-        option: the key that sets it, for the message.
+        key: of the setting that gives it, for the message.
 
     Raises:
         MemUPError: the folder cannot be made or written to.
@@ -106,7 +108,8 @@ def check_writable(folder: Path, option: str = "trainer.logger.init_args.save_di
         blocked = next((path for path in (folder, *folder.parents) if path.exists()), folder)
         reason = f"{blocked} is a file" if blocked.is_file() else error.strerror
         raise MemUPError(
-            f"the run folder {folder} cannot be written to ({reason}); choose another, for example --{option}=/tmp/runs"
+            f"the run folder {folder} cannot be written to ({reason}); choose another, for example "
+            f"{option(key, '/tmp/runs')}"
         ) from error
 
 

@@ -17,6 +17,7 @@ from memup_lightning.distributed import all_reduce_sum, world_size
 from memup_lightning.runs.lightning_private import drop_sigterm_broadcast, is_mid_update
 from memup_lightning.runs.parts import is_dev_run, parts
 from memup_lightning.runs.run_folder import run_folder
+from memup_lightning.user_warnings import option
 
 EXIT_STATUS = 128 + signal.SIGTERM  # 143, what a shell reports of a process that SIGTERM ended
 _say = rank_zero_only(print)
@@ -111,7 +112,7 @@ class StopOnSignal(Callback):
         if not is_dev_run(trainer):
             path = _folder(trainer) / f"sigterm-step={trainer.global_step}.ckpt"
             trainer.save_checkpoint(path)
-            message += f"; wrote {path}; resume with --ckpt_path=last"
+            message += f"; wrote {path}; resume with {option('ckpt_path', 'last', f'ckpt_path={str(path)!r}')}"
         _say(message)
         raise Terminated(message, _status(trainer))
 

@@ -24,7 +24,7 @@ def test_an_unknown_environment_is_refused_with_the_nearest_name() -> None:
     ) as said:
         make_vector_env("CartPol-v1", 1)
     assert str(said.value).lower().count("did you mean") == 1
-    with pytest.raises(MemUPError, match=r"import the module that registers it: --imports my_module"):
+    with pytest.raises(MemUPError, match=r"import the module that registers it: import my_module"):
         make_vector_env("Cart-v0", 1)
     with pytest.raises(MemUPError, match=r"did you mean 'CartPole-v1'\?$"):
         make_vector_env("CartPole-v9", 1)

@@ -211,7 +211,7 @@ def test_a_run_whose_lanes_would_stand_elsewhere_is_refused(
 ) -> None:
     ckpt = tmp_path / "cut.ckpt"
     Run(12, save=SaveAt(12, ckpt))
-    with pytest.raises(MemUPError, match=rf"resume with --data.init_args.{option}, or start"):
+    with pytest.raises(MemUPError, match=rf"resume with {option}, or start without ckpt_path"):
         Run(ckpt=ckpt, **changed)
 
 

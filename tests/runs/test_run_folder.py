@@ -84,7 +84,7 @@ def test_the_loggers_of_one_run_share_a_version(tmp_path: Path) -> None:
 
 def test_the_version_of_a_run_that_exists_is_refused(tmp_path: Path) -> None:
     claim_versions([CSVLogger(tmp_path, "runs")])
-    with pytest.raises(MemUPError, match=r"init_args\.version=0: the run .*version_0 exists and would be overwritten"):
+    with pytest.raises(MemUPError, match=r"^version=0: the run .*version_0 exists and would be overwritten"):
         claim_versions([CSVLogger(tmp_path, "runs", version=0)])
     claim_versions([CSVLogger(tmp_path, "runs", version="mine")])
     assert (tmp_path / "runs" / "mine").is_dir()

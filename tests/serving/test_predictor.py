@@ -178,7 +178,7 @@ def test_predictions_take_the_folder_of_a_run_as_predictor_and_export_do(
     path = next(tmp_path.rglob("predictions.csv"))
     assert len(path.read_text().splitlines()) == 1 + table.num_rows
     with pytest.warns(
-        UserWarning, match=r"--on test: the split of the run's data; write --on \./test for what is there"
+        UserWarning, match=r"--on=test: the split of the run's data; write --on=\./test for what is there"
     ):
         main([*predict, "--on=test", f"--trainer.logger.save_dir={tmp_path}"])
 

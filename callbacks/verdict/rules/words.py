@@ -40,9 +40,12 @@ def more_episodes(run: Measurements) -> str:
 def memory_of(name: str, **given: object) -> str:
     """Return the settings of another memory: its class, and arguments of it."""
     arguments = "".join(f", {key}={value}" for key, value in given.items())
-    parts = ((f"model.init_args.memory.{key}", value) for key, value in given.items())
     python = f"memory=partial({name}{arguments})" if given else f"memory={name}"
-    return options(("model.init_args.memory", name), *parts, python=python)
+    return options(
+        ("model.init_args.memory", name),
+        *((f"model.init_args.memory.{key}", value) for key, value in given.items()),
+        python=python,
+    )
 
 
 def measured_at(run: Measurements, split: SplitMeasurement) -> str:

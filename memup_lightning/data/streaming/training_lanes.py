@@ -23,6 +23,7 @@ from memup_lightning.distributed import rank, share_of_lanes
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.specs import TaskSpec
 from memup_lightning.typing import Arrays, BoolArray, IntArray
+from memup_lightning.user_warnings import option
 
 _NUM_FINGERPRINTS = 64  # episodes of which some steps are compared on resumption
 
@@ -71,7 +72,7 @@ class TrainingLanes:
         self.source, self.task, self.table = source, task, table
         self.lanes, self.chunk_length, self.restart, self.curriculum = lanes, chunk_length, restart, curriculum
         self.probes, self.seed, self.loss_free = probes, seed, loss_free
-        own = share_of_lanes(lanes, "data.init_args.lanes")
+        own = share_of_lanes(lanes, option("data.init_args.lanes"))
         self.schedule = self._schedule(rank() * own, own)
         self._whole = self.schedule if own == lanes else self._schedule(0, lanes)  # the lanes of all ranks
         self.join = TargetJoin(source, task, table, self.schedule)
@@ -174,7 +175,8 @@ class TrainingLanes:
         if self._resumed_overridden and not self.overridden:
             raise MemUPError(
                 "the checkpoint was written under Replay: some of its lanes are where Replay sent them, not where the "
-                "schedule has them; resume with Replay among trainer.callbacks, or start without --ckpt_path"
+                "schedule has them; resume with Replay among trainer.callbacks, or start without "
+                f"{option('ckpt_path')}"
             )
 
     def state_dict(self) -> dict[str, Any]:
@@ -191,17 +193,18 @@ class TrainingLanes:
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         for name, now in self._settings().items():
             if (was := state_dict["schedule"].get(name)) != now:
-                option = "seed_everything" if name == "seed" else f"data.init_args.{name}"
+                key = "seed_everything" if name == "seed" else f"data.init_args.{name}"
+                before = option(key, was, f"seed_everything({was})" if name == "seed" else None)
                 raise MemUPError(
                     f"the checkpoint was trained with {name}={was}, this run has {name}={now}, which sends its lanes to "
-                    f"other places than those that their states come from; resume with --{option}={was}, or start "
-                    "without --ckpt_path"
+                    f"other places than those that their states come from; resume with {before}, or start "
+                    f"without {option('ckpt_path')}"
                 )
         if state_dict["episodes"] != self._fingerprint:
             raise MemUPError(
                 "the checkpoint was trained on other episodes than those of this run: its targets and lanes are places in "
-                "those; resume with the data settings that its config.yaml keeps, or start without --ckpt_path (with the "
-                "callback InitialWeights, to keep the weights)"
+                "those; resume with the data and settings that it was trained with, or start without "
+                f"{option('ckpt_path')} (with the callback InitialWeights, to keep the weights)"
             )
         self.num_consumed, self._resumed_overridden = state_dict["consumed"], state_dict["overridden"]
         visits = {name: x.numpy() for name, x in state_dict["visits"].items()}

@@ -22,7 +22,7 @@ from memup_lightning.data.targets.scores import check_scores
 from memup_lightning.data.targets.selectors import Scorable, Selector
 from memup_lightning.exceptions import MemUPError, counted, user_code
 from memup_lightning.typing import FloatArray, IntArray
-from memup_lightning.user_warnings import warn_user
+from memup_lightning.user_warnings import option, warn_user
 
 
 class TargetTable:
@@ -104,7 +104,7 @@ class TargetTable:
         if shape != expected:
             raise MemUPError(
                 f"the checkpoint holds targets of shape {shape}, this run's selector and episodes need {expected}; "
-                "resume with the same selector and number of episodes, or start without --ckpt_path"
+                f"resume with the same selector and number of episodes, or start without {option('ckpt_path')}"
             )
         self.num_refreshes = state["num_refreshes"]
         self.scored = state["scored"].numpy().copy()

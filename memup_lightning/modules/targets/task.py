@@ -17,6 +17,7 @@ from memup_lightning.modules.evaluation.memory import BITS_PER_NAT
 from memup_lightning.modules.memory_task import MemoryOptions, MemoryTask
 from memup_lightning.specs import TaskSpec
 from memup_lightning.typing import State
+from memup_lightning.user_warnings import option
 
 _OBSERVATION_INTERVAL = 16  # updates between two observations of gains: consecutive chunks have the same targets
 _MAX_GAIN = 4.0  # bits of one observation, at most: a Gaussian that is sure and wrong loses thousands
@@ -117,7 +118,7 @@ class TargetTask(MemoryTask):
         if self.num_clusters < num_targets:
             raise MemUPError(
                 f"num_clusters={self.num_clusters} are fewer than num_targets={num_targets}: one target at most is of a "
-                "cluster; give more model.init_args.num_clusters"
+                f"cluster; give a larger {option('model.init_args.num_clusters')}"
             )
 
     def has_clusters(self) -> bool:

@@ -23,6 +23,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.specs import TaskSpec
+from memup_lightning.user_warnings import option
 
 _BUILT_IN_NAMES = ("memup_lightning", "torch.nn", "torch.optim", "pytorch_lightning.cli.ReduceLROnPlateau")
 _PARTS = (nn.Module, Optimizer, LRScheduler)
@@ -192,6 +193,6 @@ def _refusal(path: Any, name: str) -> MemUPError:
     root = name.partition(".")[0]
     return MemUPError(
         f"{path}: its hyperparameters name {name}, which is no network, optimizer or scheduler of memup_lightning or "
-        f"torch; a checkpoint may run the code that it names, so allow it only where you trust it: --imports {root} on "
-        f'the command line, memup_lightning.runs.checkpoints.trust.trust("{root}") in Python'
+        "torch; a checkpoint may run the code that it names, so allow it only where you trust it: "
+        + option("imports", root, f'memup_lightning.runs.checkpoints.trust.trust("{root}")')
     )

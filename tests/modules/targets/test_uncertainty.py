@@ -25,7 +25,9 @@ from tests.modules.small_memup import (
 
 
 def test_predictive_uncertainty_refuses_a_fixed_variance() -> None:
-    with pytest.raises(MemUPError, match=r"fixed variance.*learned_variance=true or take uncertainty: AverageSurprise"):
+    with pytest.raises(
+        MemUPError, match=r"fixed variance.*learned_variance=True\) or take uncertainty: AverageSurprise"
+    ):
         model_of(task_of(episodes()), outcome=partial(GaussianOutcome, learned_variance=False))
 
 

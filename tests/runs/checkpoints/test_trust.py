@@ -192,7 +192,9 @@ def test_export_refuses_a_hostile_checkpoint(tmp_path: Path, ran: Path, capsys: 
     path = write(tmp_path / "x.ckpt", ATTACKS["part"]())
     with pytest.raises(SystemExit):
         export_model(["--ckpt_path", str(path)])
-    assert "hostile.HostileCore" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "hostile.HostileCore" in said
+    assert "allow it only where you trust it: --imports=hostile" in said
     assert not ran.exists()
 
 
@@ -206,7 +208,9 @@ def test_weights_alone_are_taken_from_a_checkpoint_whatever_it_names(tmp_path: P
 
 def test_the_refusal_names_the_class_and_says_how_to_allow_it(tmp_path: Path, ran: Path) -> None:
     path = write(tmp_path / "x.ckpt", ATTACKS["part"]())
-    with pytest.raises(MemUPError, match=r"name hostile\.HostileCore, .*--imports hostile.*trust\(\"hostile\"\)"):
+    with pytest.raises(
+        MemUPError, match=r"name hostile\.HostileCore, .*trust it: memup_lightning.*trust\(\"hostile\"\)"
+    ):
         load_module(path, MemUP)
 
 
