@@ -6,7 +6,8 @@ import math
 
 from hypothesis import strategies as st
 
-from memup_lightning.callbacks.verdict.measuring.measurements import CurvePoint, Measurements, Place, SplitMeasurement
+from memup_lightning.callbacks.verdict.measuring.measurements import Measurements
+from memup_lightning.callbacks.verdict.measuring.split_measurement import CurvePoint, Place, SplitMeasurement
 from memup_lightning.modules.evaluation.estimate import Estimate
 from tests.callbacks.made_runs import ALL, FLAT, HALF, HELD, NOTHING, RISING, STANDING, constant, run, split, unsure
 

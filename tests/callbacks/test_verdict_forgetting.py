@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from memup_lightning.callbacks.verdict.measuring.measure import measure
-from memup_lightning.callbacks.verdict.measuring.measurements import Place, SplitMeasurement
+from memup_lightning.callbacks.verdict.measuring.split_measurement import Place, SplitMeasurement
 from memup_lightning.modules.evaluation.estimate import Estimate
 from tests.callbacks.cue_task import CueData, keeping_model
 from tests.callbacks.made_runs import RISING, STANDING, every_500, judged, near, run, split

@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 from typing import Any
 
-from memup_lightning.callbacks.verdict.measuring.measurements import SplitMeasurement
+from memup_lightning.callbacks.verdict.measuring.split_measurement import SplitMeasurement
 from tests.callbacks.made_runs import (
     ALL,
     FLAT,

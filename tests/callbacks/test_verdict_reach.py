@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from memup_lightning.callbacks.verdict.measuring.measurements import CurvePoint, Measurements, SplitMeasurement
+from memup_lightning.callbacks.verdict.measuring.measurements import Measurements
+from memup_lightning.callbacks.verdict.measuring.split_measurement import CurvePoint, SplitMeasurement
 from memup_lightning.callbacks.verdict.rules.finding import Finding
 from memup_lightning.modules.evaluation.estimate import Estimate
 from tests.callbacks.made_runs import ALL, judged, near, run, split

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from memup_lightning.callbacks.verdict.measuring.measurements import MIN_EPISODES, WORSE
+from memup_lightning.callbacks.verdict.measuring.split_measurement import MIN_EPISODES, WORSE
 from memup_lightning.chunk import StepBatch
 from memup_lightning.modules import MemoryTask
 from memup_lightning.modules.evaluation.estimate import Estimate, FloatArray, bootstrap

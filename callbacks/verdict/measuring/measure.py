@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import inspect
-import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,20 +13,16 @@ from torch import Tensor
 
 from memup_lightning.callbacks.memory_usage import restored_rng
 from memup_lightning.callbacks.verdict.measuring import measured_steps
+from memup_lightning.callbacks.verdict.measuring.logged import TINY, of_evaluated, of_validation
 from memup_lightning.callbacks.verdict.measuring.losses import compare_losses
-from memup_lightning.callbacks.verdict.measuring.measurements import (
-    RARE,
-    CurvePoint,
-    Measurements,
-    Place,
-    SplitMeasurement,
-)
+from memup_lightning.callbacks.verdict.measuring.measurements import RARE, Measurements
+from memup_lightning.callbacks.verdict.measuring.split_measurement import CurvePoint, Place, SplitMeasurement
 from memup_lightning.data.targets import NOWHERE
 from memup_lightning.models import memory as cores
 from memup_lightning.models.eval_mode import eval_mode
 from memup_lightning.modules import MemoryTask
 from memup_lightning.modules.column_use import FEW_COLUMNS, used_columns
-from memup_lightning.modules.evaluation.estimate import Estimate, FloatArray, bootstrap
+from memup_lightning.modules.evaluation.estimate import FloatArray, bootstrap
 from memup_lightning.modules.evaluation.memory import BITS_PER_NAT
 from memup_lightning.protocols import ChunkSource, EpisodeSplit
 from memup_lightning.typing import BoolArray, IntArray, Split
@@ -36,7 +30,6 @@ from memup_lightning.typing import BoolArray, IntArray, Split
 _SCALE_EPISODES = 64  # whose inputs give their scale
 _MAX_SECONDS = 5.0  # of a split; steps that are not reached by then are left out
 _APART = 4  # the last third of the steps must be so many times later than the first
-_TINY = 1e-30  # squares of small outcomes are small
 _RARE = 20  # range of an input in spreads, above which it is seldom other than usual
 _NLLS = {"val/nll", "val/local_nll"}
 _KNOWN_ERROR = 0.05  # bits: a context cluster of less is noise, if that is certain
@@ -80,13 +73,13 @@ def measure(
         advised = val is not None and len(columns) > FEW_COLUMNS and not read_columns  # which of them to read
         used = used_columns(model, val, columns) if val is not None and advised else ()
     logged = metrics or {}
-    everywhere = _of_metrics(logged)
+    everywhere = of_validation(logged)
     rare = 1 - logged["val/base_rate"] if "val/base_rate" in logged else None
     if measured is None and val is not None and int(val.lengths.max()) > measured_steps.MAX_LENGTH:
         measured = everywhere
     if measured is not None and everywhere is not None and rare is not None and rare < RARE and not measured.explains:
         # Few of the steps that were measured have a rare outcome; the validation evaluated them all.
-        evaluated = replace(everywhere, curve=_at_once(_gain_of_evaluated(logged)))
+        evaluated = of_evaluated(everywhere, logged)
         measured = evaluated if evaluated.gains else measured
     return Measurements(
         updates=updates,
@@ -125,41 +118,6 @@ def measure(
     )
 
 
-def _gain_of_evaluated(metrics: Mapping[str, float]) -> float:
-    """Return the gain of classes at all evaluated steps, in bits: none where the memory is worse than always giving the
-    share of the most frequent class."""
-    if metrics["val/nll"] >= _entropy(metrics["val/base_rate"]):
-        return 0.0
-    return BITS_PER_NAT * (metrics["val/local_nll"] - metrics["val/nll"])
-
-
-def _of_metrics(metrics: Mapping[str, float]) -> SplitMeasurement | None:
-    """Return what a validation logged as a measurement: one distance, and no interval."""
-    loss = "nll" if "val/base_rate" in metrics else "mse"
-    if not {"val/memory_gain", "val/local_nll", f"val/{loss}", f"val/local_{loss}"} <= metrics.keys():
-        return None
-    without = max(metrics[f"val/local_{loss}"], _TINY)
-    own = _entropy(metrics.get("val/base_rate", 0.5)) if loss == "nll" else metrics.get("val/mean_mse", without)
-    return SplitMeasurement(
-        episodes=0,
-        curve=_at_once(metrics["val/memory_gain"]),
-        surprise=metrics["val/local_nll"] * BITS_PER_NAT,
-        explained=1 - metrics[f"val/{loss}"] / without,
-        uncertain=without / max(own, _TINY),
-    )
-
-
-def _at_once(gain: float) -> tuple[CurvePoint]:
-    """Return the curve of which only the gain of distance 0 is known, and that without an interval."""
-    return (CurvePoint(0, Estimate(gain, gain, gain), Estimate(0.0, 0.0, 0.0), Estimate(*[gain / 2] * 3), 0, 0),)
-
-
-def _entropy(share: float) -> float:
-    """Return the entropy of two classes, in nats; of more classes it is larger."""
-    share = min(max(share, 1e-9), 1 - 1e-9)
-    return -share * math.log(share) - (1 - share) * math.log(1 - share)
-
-
 def _measure_split(model: MemoryTask, data: ChunkSource, name: Split) -> SplitMeasurement | None:
     split = data.splits[name]
     episodes, places = measured_steps.choose(model, data, name)
@@ -188,7 +146,7 @@ def _measure_split(model: MemoryTask, data: ChunkSource, name: Split) -> SplitMe
         episodes=int(at_once.any(1).sum()),
         curve=_curve(distances, gain, counts),
         surprise=float(without[at_once].mean()),
-        explained=1 - with_memory / max(min(without_memory, own) if worse else without_memory, _TINY),
+        explained=1 - with_memory / max(min(without_memory, own) if worse else without_memory, TINY),
         uncertain=without_memory / own if own else 0.0,
         own=own,
         above_constant=losses.above_constant(losses.with_memory[..., 0], at_once),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from memup_lightning.callbacks.verdict.measuring.measurements import (
+from memup_lightning.callbacks.verdict.measuring.measurements import Measurements
+from memup_lightning.callbacks.verdict.measuring.split_measurement import (
     MIN_EPISODES,
     SOME_BITS,
     WORSE,
-    Measurements,
     SplitMeasurement,
 )
 from memup_lightning.callbacks.verdict.rules.finding import Finding

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from memup_lightning.callbacks.verdict.measuring.measurements import RARE, Measurements, SplitMeasurement
+from memup_lightning.callbacks.verdict.measuring.measurements import RARE, Measurements
+from memup_lightning.callbacks.verdict.measuring.split_measurement import SplitMeasurement
 from memup_lightning.callbacks.verdict.rules.finding import Finding
 from memup_lightning.callbacks.verdict.rules.gain_rules import explains_some, is_of_memory
 from memup_lightning.callbacks.verdict.rules.inputs import against_memorizing, fewer_inputs

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from memup_lightning.callbacks.verdict.measuring.measurements import Measurements, SplitMeasurement
+from memup_lightning.callbacks.verdict.measuring.measurements import Measurements
+from memup_lightning.callbacks.verdict.measuring.split_measurement import SplitMeasurement
 from memup_lightning.exceptions import counted
 from memup_lightning.modules.evaluation.estimate import Estimate
 from memup_lightning.user_warnings import option, options

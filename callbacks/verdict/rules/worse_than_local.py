@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from memup_lightning.callbacks.verdict.measuring.measurements import SOME_BITS, WORSE, Measurements
+from memup_lightning.callbacks.verdict.measuring.measurements import Measurements
+from memup_lightning.callbacks.verdict.measuring.split_measurement import SOME_BITS, WORSE
 from memup_lightning.callbacks.verdict.rules.finding import Finding
 from memup_lightning.callbacks.verdict.rules.gain_rules import explains_some, worse_than_constant
 from memup_lightning.user_warnings import option
