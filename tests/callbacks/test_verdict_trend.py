@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memup_lightning.callbacks.verdict.measuring.trend import finite, rises
+from memup_lightning.callbacks.verdict.measuring.trend import finite, outlook, rises
 from memup_lightning.callbacks.verdict.rules.finding import Finding
 from tests.callbacks.made_runs import HALF, RISING, every_500, judged, run, split
 
@@ -133,10 +133,95 @@ def test_a_rise_until_the_last_validations_advises_more_updates_and_one_before_e
     assert "more updates alone would hardly explain more" in verdict((0.3, 0.1), best=(500, 0.3), fell=True).sentence
 
 
-def test_a_rare_outcome_of_which_the_last_weights_explain_less_does_not_advise_more_updates() -> None:
-    given = {"history": every_500(*[0.0] * 8), "updates": 4000, "rare": 0.01, "chunk_length": 200}
-    assert "else train longer" in str(judged(run(split(0.0), **given))[0].try_first)
-    assert "train longer" not in str(judged(run(split(0.0), best=(500, 0.01), fell=True, **given))[0].try_first)
+def test_of_a_rare_outcome_more_updates_are_advised_only_where_more_and_more_is_explained() -> None:
+    given = {"history": every_500(*[0.0] * 13), "updates": 6500, "rare": 0.01, "chunk_length": 200}
+    rises = given | {"explained_everywhere": every_500(*RARE_OUTCOME)}
+    assert "else train longer" in str(judged(run(split(0.0), **rises))[0].try_first)
+    assert "train longer" not in str(judged(run(split(0.0), **given))[0].try_first)
+    assert "train longer" not in str(judged(run(split(0.0), best=(500, 0.01), fell=True, **rises))[0].try_first)
+
+
+LEVELS_OFF = tuple((0.5 - 0.4 * np.exp(-np.arange(1, 17) / 3)).tolist())
+"""A gain that comes near to 0.5 bits, and rises at every validation."""
+
+
+def test_a_gain_that_levels_off_says_what_more_updates_would_add_and_does_not_advise_them() -> None:
+    for count in (12, 16):
+        found = verdict(LEVELS_OFF[:count], memory=("LSTM", 64))
+        assert found.name == "partly_explained"
+        assert not longer(found)
+        assert (
+            "The gain hardly rises any more. By its trend, as many updates again would add about 0.0" in found.sentence
+        )
+        assert "bits to its 0." in found.sentence
+        assert "this may be all that can be known, or the rest is out of reach of this memory" in found.sentence
+        assert "a wider memory" in str(found.try_first)
+    assert verdict(LEVELS_OFF[:6]).name == "undertrained"
+    rare = verdict(LEVELS_OFF, rare=0.01)
+    assert "the rest may be noise, too rare to be learned so soon" in rare.sentence
+    assert "three times as many others" in str(rare.try_first)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"memorized": True},
+        {"train_gains": tuple((0.8 * np.linspace(0, 1, 16)).tolist())},
+        {"best": (3000, 0.49), "fell": True},
+    ],
+    ids=["went back", "rises in training episodes", "ends with earlier weights"],
+)
+def test_what_more_episodes_may_add_is_not_called_all_that_can_be_known(given: dict[str, object]) -> None:
+    found = verdict(LEVELS_OFF, **given)
+    assert "all that can be known" not in found.sentence
+    assert not longer(found)
+    assert "more training episodes" in str(found.try_first)
+
+
+def test_three_validations_that_level_off_do_not_advise_more_updates() -> None:
+    assert longer(verdict((1.0, 1.5, 1.9)))
+    assert not longer(verdict((1.0, 1.9, 1.96)))
+
+
+def test_targets_that_level_off_while_all_evaluated_steps_are_explained_better_advise_more_updates() -> None:
+    everywhere = every_500(*(0.02 * np.arange(1, 17)).tolist())
+    found = verdict(LEVELS_OFF, explained_everywhere=everywhere)
+    assert longer(found)
+    assert "At all steps that validations evaluate it explains more and more" in found.sentence
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(8, 40), st.floats(0.1, 2.0), st.floats(0.04, 0.1), st.integers(0, 2**16))
+def test_an_exponential_that_has_levelled_off_seldom_advises_more_updates(
+    count: int, height: float, time: float, seed: int
+) -> None:
+    updates = np.arange(1, count + 1) / count
+    noise = np.random.default_rng(seed).normal(0, 0.001 * height, count)
+    assert not longer(verdict(tuple((height * (1 - np.exp(-updates / time)) + noise).tolist())))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(8, 40), st.floats(0.1, 2.0), st.floats(0.02, 1.0))
+def test_a_gain_that_grows_with_the_logarithm_of_the_updates_advises_more_of_them(
+    count: int, height: float, begin: float
+) -> None:
+    updates = np.arange(1, count + 1) / count
+    gains = height * np.log(1 + updates / begin)
+    assert longer(verdict(tuple((gains / gains[-1] * height).tolist())))
+
+
+def test_an_outlook_follows_the_trend() -> None:
+    def added(gains: np.ndarray) -> float:
+        found = outlook(finite(every_500(*gains.tolist())))
+        assert found is not None
+        return found.added
+
+    updates = np.arange(1, 17) / 16
+    assert added(updates) == pytest.approx(1.0)
+    assert added(1 - np.exp(-updates / 0.3)) == pytest.approx(np.exp(-1 / 0.3), rel=0.3)
+    assert added(np.ones(16)) == pytest.approx(0.0, abs=1e-9)
+    assert added(1 - updates) == 0.0
+    assert outlook(finite(every_500(0.1, 0.2))) is None
 
 
 def test_a_small_gain_among_noise_is_not_called_standing() -> None:

@@ -12,12 +12,15 @@ from memup_lightning.callbacks.verdict.measuring.trend import (
     MAX_VALUE,
     MIN_EVALUATIONS,
     MIN_RISE,
+    Outlook,
     Rise,
     finite,
+    outlook,
     rise,
     rises,
     standing_since,
 )
+from memup_lightning.modules.evaluation.estimate import FloatArray
 
 _CLEAR_BITS = 0.3  # of training episodes, whenever they were learned
 _LITTLE = 0.02  # share of a gain by which a better validation is better, at least
@@ -124,19 +127,22 @@ class Measurements:
         return bool(last - gains[:third].mean() > 2 * MIN_RISE or last > _CLEAR_BITS)
 
     def rise(self) -> Rise | None:
-        """Return how the gain rose over the last half of the updates; None where no rise is certain, or it stands still."""
-        return None if self.standing_since() is not None else rise(finite(self.history))
+        """Return how the gain rose over the last half of the updates; None where no rise is certain, it stands still, or as
+        many updates again are not worth what they would add."""
+        rows = finite(self.history)
+        return rise(rows) if self.standing_since() is None and _is_worthwhile(rows) else None
 
     def may_rise(self) -> bool | None:
-        """Return whether more updates may raise the gain: it rose by more than it scatters, however slowly, or at each of
-        fewer than four validations, and fell at none of them. None: these show neither."""
+        """Return whether as many updates again may raise the gain by what is worth them: it rose by more than it scatters,
+        or at each of fewer than four validations, and fell at none of them. None: these show neither."""
         rows = finite(self.history)
-        if len(rows) >= MIN_EVALUATIONS:
-            return rises(rows)
-        steps = np.diff(rows[:, 1])
-        if (steps < -MIN_RISE).any():
-            return False
-        return True if len(steps) and (steps > MIN_RISE).all() else None
+        found = _has_risen(rows)
+        return _is_worthwhile(rows) if found else found
+
+    def slow_rise(self) -> Outlook | None:
+        """Return the outlook of a gain that rises, but by too little for as many updates again; None of any other."""
+        rows = finite(self.history)
+        return None if not _has_risen(rows) or _is_worthwhile(rows) else outlook(rows)
 
     def recent_gains(self) -> list[float]:
         """Return the gains of the last half of the validations, of four at least where there are so many."""
@@ -151,18 +157,19 @@ class Measurements:
 
     def rise_everywhere(self) -> Rise | None:
         """Return how much more the memory explains of all steps that validations evaluate, however few bits that is. Of a
-        rare outcome the targets of some episodes hold too few to show it."""
-        return rise(finite(self.explained_everywhere), 0.0)
+        rare outcome the targets of some episodes hold too few to show it. None: as of :meth:`rise`."""
+        rows = finite(self.explained_everywhere)
+        return rise(rows, 0.0) if _is_worthwhile(rows) else None
 
     def improves(self) -> bool:
-        """Return whether a validation of the last quarter explained more than any before: of all evaluated steps, or, where
-        that is not known, of the targets."""
-        rows = finite(self.explained_everywhere or self.history)[:, 1]
-        late = max(1, len(rows) // 4)
-        if len(rows) <= late:
+        """Return whether a validation of the last quarter explained more than any before, and as many updates again are
+        worth it by the trend: of all evaluated steps, or, where that is not known, of the targets."""
+        rows = finite(self.explained_everywhere or self.history)
+        gains, late = rows[:, 1], max(1, len(rows) // 4)
+        if len(rows) <= late or not _is_worthwhile(rows):
             return False
-        before = float(rows[:-late].max())
-        return bool(rows[-late:].max() > before + _LITTLE * abs(before))
+        before = float(gains[:-late].max())
+        return bool(gains[-late:].max() > before + _LITTLE * abs(before))
 
     def standing_since(self) -> int | None:
         """Return the update since which the gain has not risen, for a third of the run; None where it may have."""
@@ -186,6 +193,22 @@ class Measurements:
                     if plain[split][place] is not None:
                         plain[split][place]["gain"] = _named(plain[split][place]["gain"])
         return plain
+
+
+def _has_risen(rows: FloatArray) -> bool | None:
+    """Return whether a gain rose by more than it scatters; of fewer than four validations, at each. None: not known."""
+    if len(rows) >= MIN_EVALUATIONS:
+        return rises(rows)
+    steps = np.diff(rows[:, 1])
+    if (steps < -MIN_RISE).any():
+        return False
+    return True if len(steps) and (steps > MIN_RISE).all() else None
+
+
+def _is_worthwhile(rows: FloatArray) -> bool:
+    """Return whether as many updates again would raise a gain by what is worth them; True where too few show nothing."""
+    found = outlook(rows)
+    return found is None or found.worthwhile
 
 
 def _named(estimate: tuple[float, float, float], mean: str = "gain") -> dict[str, float]:

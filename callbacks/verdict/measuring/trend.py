@@ -17,6 +17,8 @@ _SLOWER = 0.25  # share of the pace of a rise, below which the last third of the
 _LONG = 2000  # updates without a rise, at least, after which a gain counts as standing
 MIN_RISE = 0.05
 """Bits below which a gain does not rise."""
+WORTHWHILE = 0.05
+"""Share of a gain that as many updates again must add to it, by its trend, to be worth them."""
 MAX_VALUE = 1e9
 """Largest number of updates, and largest gain, that a trend can have."""
 
@@ -28,6 +30,18 @@ class Rise(NamedTuple):
     lowest: float
     end: float
     highest: float
+
+
+class Outlook(NamedTuple):
+    """What as many updates again would add to the memory gain, by its trend, and what it is now; in bits."""
+
+    added: float
+    level: float
+
+    @property
+    def worthwhile(self) -> bool:
+        """Whether so much is worth as many updates again."""
+        return self.added > 0 and self.added >= WORTHWHILE * abs(self.level)
 
 
 def finite(history: Sequence[tuple[float, float]]) -> FloatArray:
@@ -75,12 +89,46 @@ def rises(rows: FloatArray) -> bool:
     return not recent < pace * _SLOWER or recent + 2 * recent_error >= pace
 
 
+def outlook(rows: FloatArray) -> Outlook | None:
+    """Return what as many updates again would add to a gain, if its rise goes on to slow down as it did.
+
+    A parabola is fitted to the last half of the validations, or to the last four. What it rises in the second half of
+    them is some share of what it rises in the first half; each time so many updates follow, that share of the last rise is
+    added: a line goes on, and an exponential levels off. Half a standard error is added to the last rise, so that few rises
+    are called slow by chance.
+
+    Args:
+        rows: as :func:`finite` returns them.
+
+    Returns:
+        None of fewer than three validations.
+    """
+    rows = rows[-max(MIN_EVALUATIONS, len(rows) // 2) :]
+    if len(rows) < 3 or rows[-1, 0] - rows[0, 0] < 1:
+        return None
+    x, y = rows.T
+    powers = np.vander((x - x[0]) / (x[-1] - x[0]), 3)
+    fit = np.linalg.lstsq(powers, y, rcond=None)[0]
+    left = y - powers @ fit
+    spread = (left @ left) / max(1, len(rows) - 3) * np.linalg.pinv(powers.T @ powers)
+    first, second = np.diff(np.vander([0, 0.5, 1], 3), axis=0)
+    earlier, later = float(first @ fit), float(second @ fit + 0.5 * np.sqrt(max(0.0, second @ spread @ second)))
+    pace = min(1.0, later / earlier) if earlier > 0 else 1.0
+    parts = 2 * float(x[-1] / (x[-1] - x[0]))  # of as many updates, in as many again
+    if later <= 0:
+        return Outlook(0.0, float(y[-1] - left[-1]))
+    following = parts if pace > 1 - 1e-9 else pace * (1 - pace**parts) / (1 - pace)
+    return Outlook(later * following, float(y[-1] - left[-1]))
+
+
 def standing_since(rows: FloatArray) -> int | None:
     """Return the update since which a gain has not risen, for a third of the run; None where it may have.
 
     Args:
         rows: as :func:`finite` returns them.
     """
+    if rises(rows):  # however slowly
+        return None
     for part in (2, 3):
         if len(rows) < part * MIN_EVALUATIONS or (trend := _trend(rows, part)) is None:
             continue

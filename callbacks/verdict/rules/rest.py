@@ -62,7 +62,7 @@ def rest(run: Measurements) -> Finding:
             f"update then takes up to {ratio:.{int(ratio < 10)}f} times as long{more}"
         )
     elif rare is not None:
-        advice = rare.advice if run.best is not None else f"{rare.advice}; else train longer"
+        advice = f"{rare.advice}; else train longer" if _rises_everywhere(run) else rare.advice
     else:
         advice = "check by hand that the inputs of the memory give the outcomes away, on short episodes first" + more
     return Finding(
@@ -107,10 +107,8 @@ def _partly_explained(run: Measurements, val: SplitMeasurement) -> Finding:
         cause, advice = f"noise, {rare.why}", rare.advice
     elif run.memorized or grows:
         cause, advice = "noise, or needs more training episodes, or", against_memorizing(run)
-    elif run.memory is not None:
-        name, size = run.memory
-        wider = memory_of(name, hidden_size=2 * size)
-        advice = f"if the rest should be no noise, start again with a wider memory: {wider}"
+    else:
+        advice = _wider(run)
     more = f" {grows}." if grows else ""
     return Finding(
         "partly_explained",
@@ -119,6 +117,19 @@ def _partly_explained(run: Measurements, val: SplitMeasurement) -> Finding:
         advice,
         numbers | {"standing_since": since},
     )
+
+
+def _wider(run: Measurements) -> str | None:
+    """Say what reaches further, where the memory can be made wider."""
+    if run.memory is None:
+        return None
+    name, size = run.memory
+    return f"if the rest should be no noise, start again with a wider memory: {memory_of(name, hidden_size=2 * size)}"
+
+
+def _rises_everywhere(run: Measurements) -> bool:
+    """Return whether the last weights explain more and more of all steps that validations evaluate."""
+    return not went_down(run) and run.rise_everywhere() is not None
 
 
 def _not_standing(run: Measurements, val: SplitMeasurement, grows: str) -> tuple[str, str | None]:
@@ -132,7 +143,7 @@ def _not_standing(run: Measurements, val: SplitMeasurement, grows: str) -> tuple
     longer, ahead = train_longer(run), not went_down(run)
     if ahead and run.rise() is not None:
         return "The gain still rises: the rest is not learned yet, at least a part of it.", longer
-    if ahead and (more := run.rise_everywhere()) is not None:
+    if _rises_everywhere(run) and (more := run.rise_everywhere()) is not None:
         return (
             f"At all steps that validations evaluate it explains more and more, from {amount(more.lowest)} bits at update "
             f"{more.begin:,.0f} to {amount(more.highest)} at update {more.end:,.0f}: the rest is not learned yet, at least "
@@ -143,9 +154,8 @@ def _not_standing(run: Measurements, val: SplitMeasurement, grows: str) -> tuple
         words = f"{grows}: the rest" if grows else "The rest"
         return f"{words} may be noise, or need more training episodes.", against_memorizing(run)
     if grows and not (ahead and run.improves()):
-        words = (
-            f"{grows}, and in validation episodes it does not: the rest may be noise, or need more training episodes."
-        )
+        does = "does not" if run.slow_rise() is None else "hardly does"
+        words = f"{grows}, and in validation episodes it {does}: the rest may be noise, or need more training episodes."
         return words, against_memorizing(run)
     if grows:
         return f"{grows}: a part of the rest is not learned yet, or is memorized there.", longer
@@ -157,6 +167,18 @@ def _not_standing(run: Measurements, val: SplitMeasurement, grows: str) -> tuple
         )
     if may_learn_more(run):
         return "The rest may be noise, or not learned yet.", longer
+    if (slow := run.slow_rise()) is not None:
+        rare = _rarity(run)
+        what = (
+            "this may be all that can be known, or the rest is"
+            if rare is None
+            else f"the rest may be noise, {rare.why}"
+        )
+        return (
+            f"The gain hardly rises any more. By its trend, as many updates again would add about {amount(slow.added)} "
+            f"bits to its {amount(slow.level)}: {what} out of reach of this memory.",
+            _wider(run) if rare is None else rare.advice,
+        )
     if run.may_rise() is None:
         return (
             "So few validations do not show whether the gain still rises.",
