@@ -20,8 +20,8 @@ from memup_lightning.data.array_files import (
     episode_source,
     read_episodes,
 )
-from memup_lightning.data.array_files.encoding import MISSING, X, columns_of, encode, fit_missing, fit_texts
-from memup_lightning.data.array_files.fields import make_field
+from memup_lightning.data.array_files.encoding import X, columns_of, encode, fit_texts
+from memup_lightning.data.array_files.fields import fit_fields
 from memup_lightning.data.array_files.layout import Missing, input_columns, outcome_columns
 from memup_lightning.data.array_files.outcome_notes import outcome_notes
 from memup_lightning.data.array_files.summary import summarize
@@ -29,6 +29,7 @@ from memup_lightning.data.episodes import OUTCOME, ArrayEpisodes, EpisodeSource
 from memup_lightning.data.subset import EpisodeSubset, split_by_share
 from memup_lightning.datamodules.recorded.base import EpisodeDataModule, StreamOptions
 from memup_lightning.datamodules.recorded.splits import SPLITS
+from memup_lightning.protocols.columns import InputColumns, numbered_columns
 from memup_lightning.specs import FieldSpec, FieldType, TaskSpec
 from memup_lightning.typing import IntArray, Split
 from memup_lightning.user_warnings import option, warn_user
@@ -112,6 +113,7 @@ class ArrayDataModule(EpisodeDataModule):
         self._parts: dict[Split, IntArray] = {}  # episodes of the file of train that a split has
         self._keys: dict[Split, list[str]] = {}
         self._columns: tuple[str, ...] | None = None  # that x was read from
+        self._arrays: tuple[str, ...] = ()
         self._orders: dict[Split, IntArray] = {}  # row of the file of each step, where it is another
         self._predicts_file = False
         self._range: list[list[float]] | None = None
@@ -195,6 +197,14 @@ class ArrayDataModule(EpisodeDataModule):
         return (self._columns or ()) if of_table else ()
 
     @property
+    def input_columns(self) -> InputColumns | None:
+        if columns := self.table_columns:
+            return InputColumns(columns, setting="data.x")
+        if len(self._arrays) > 1:
+            return InputColumns((), setting="data.x")
+        return numbered_columns(X, self.task.fields[X], self._arrays[0]) if self._arrays else None
+
+    @property
     def reading(self) -> dict[str, Any]:
         names = {
             "x": None if self._columns is None else list(self._columns),
@@ -256,21 +266,8 @@ class ArrayDataModule(EpisodeDataModule):
         for split in SPLITS:
             if split != "train" and self.given[split] is not None:
                 users[split] = self._read(split, train.columns or self.x, y_type)
-        fields: dict[str, FieldSpec] = {}
-        if train.x is not None:
-            x = make_field("x", {split: user.x for split, user in users.items() if user.x is not None}, self.x_type)
-            mask: FieldSpec | None = None
-            means: tuple[float, ...] = ()
-            if self.missing is not None and x.dtype == "float32":
-                mask, means = fit_missing(label, train, training, named=self.x is not None)
-            fields[X] = replace(x, names=train.x_names if x.type == "vector" else (), means=means)
-            if mask is not None:
-                fields[MISSING] = mask
-        fields |= texts
-        if train.y_names:
-            outcome = FieldSpec((), "int64", "token", len(train.y_names), train.y_names)
-        else:
-            outcome = make_field("y", {split: user.y for split, user in users.items()}, y_type)
+        named, missing = self.x is not None, self.missing is not None
+        fields, outcome = fit_fields(label, users, texts, training, self.x_type, y_type, missing, named)
         task = TaskSpec(fields, dict.fromkeys(fields, 0), tuple(fields), outcome, self.window, self.tolerance)
         rank_zero_info(f"{label}: {summarize(train, task, self.episode, self.y)}")
         for split, user in users.items():
@@ -288,7 +285,7 @@ class ArrayDataModule(EpisodeDataModule):
         if user.order is not None:
             self._orders[split] = user.order
         if split == "train":
-            self._columns = user.columns or self.x
+            self._columns, self._arrays = user.columns or self.x, user.arrays
             self.steps_name = "training rows" if user.columns else "training steps"
         return user
 

@@ -18,6 +18,7 @@ from memup_lightning.data.fingerprint import Json
 from memup_lightning.data.growing_arrays import GrowingArrays
 from memup_lightning.datamodules.agent_task import agent_task
 from memup_lightning.datamodules.recorded.base import EpisodeDataModule, StreamOptions
+from memup_lightning.protocols.columns import InputColumns, numbered_columns
 from memup_lightning.rl.collectors.episodes import Episode, concatenate_episodes
 from memup_lightning.rl.rollouts.returns import RewardTarget, reward_targets
 from memup_lightning.specs import FieldSpec, TaskSpec
@@ -104,6 +105,11 @@ class RewardDataModule(EpisodeDataModule):
                 *self.spaces(), self.origin, self.observed, window=self.window, tolerance=self.tolerance
             )
         return self._task
+
+    @property
+    def input_columns(self) -> InputColumns | None:
+        spec = self.task.fields.get("observation")  # several where it is a Dict
+        return None if spec is None else numbered_columns("observation", spec, "the observation", "data.observed")
 
     @property
     def stored_fields(self) -> dict[str, FieldSpec]:

@@ -19,6 +19,7 @@ from memup_lightning.data.targets import Selector, TargetTable, check_selector
 from memup_lightning.datamodules.task import BaseDataModule
 from memup_lightning.distributed import rank, share_of_episodes, world_size
 from memup_lightning.exceptions import MemUPError
+from memup_lightning.protocols.columns import InputColumns
 from memup_lightning.specs import TaskSpec
 from memup_lightning.typing import BoolArray, IntArray, Split
 from memup_lightning.user_warnings import option, warn_user
@@ -157,6 +158,11 @@ class RecordedSplits(BaseDataModule):
     def table_columns(self) -> tuple[str, ...]:
         """Columns of a table that the memory reads; empty where it reads something else, and before anything is read."""
         return ()
+
+    @property
+    def input_columns(self) -> InputColumns | None:
+        """Inputs that can be left out; None where there are none, and before anything is read."""
+        return None
 
     @property
     def reading(self) -> dict[str, Any] | None:

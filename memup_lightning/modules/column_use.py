@@ -16,6 +16,7 @@ from memup_lightning.models.wide_float import wide_float
 from memup_lightning.modules.evaluation.estimate import FloatArray, bootstrap
 from memup_lightning.modules.memory_task import MemoryTask
 from memup_lightning.protocols import EpisodeSplit
+from memup_lightning.protocols.columns import component_names
 from memup_lightning.specs import FieldSpec
 from memup_lightning.typing import BoolArray, IntArray, State
 
@@ -99,8 +100,8 @@ def _encoders(model: MemoryTask) -> list[tuple[StepEncoder, Mapping[str, FieldSp
 
 def of_columns(name: str, spec: FieldSpec, columns: Sequence[str]) -> Tensor:
     """Return which components of a field were read from some columns; of a token there is one."""
-    components = [name] if spec.type != "vector" or not spec.names else spec.names
-    return torch.tensor([x.removesuffix(SINCE_PREVIOUS) in columns or column_of(x) in columns for x in components])
+    names = component_names(name, spec)
+    return torch.tensor([x.removesuffix(SINCE_PREVIOUS) in columns or column_of(x) in columns for x in names])
 
 
 def _choose(split: EpisodeSplit) -> IntArray:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from memup_lightning.chunk import Chunk, ClusterAssignment, StepBatch
+from memup_lightning.protocols.columns import InputColumns
 from memup_lightning.specs import TaskSpec
 from memup_lightning.typing import Arrays, BoolArray, IntArray, Split
 
@@ -146,6 +147,10 @@ class ChunkSource(Protocol):
     @property
     def table_columns(self) -> tuple[str, ...]:
         """Columns of a table that the memory reads; empty where it reads something else."""
+
+    @property
+    def input_columns(self) -> InputColumns | None:
+        """Inputs that can be left out, once the data are set up for ``fit``; None where their user cannot leave out any."""
 
     @property
     def reading(self) -> Mapping[str, Any] | None:

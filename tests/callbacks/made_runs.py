@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from memup_lightning.callbacks.verdict.measuring.measurements import Measurements
@@ -10,6 +10,7 @@ from memup_lightning.callbacks.verdict.measuring.split_measurement import CurveP
 from memup_lightning.callbacks.verdict.rules.finding import Finding
 from memup_lightning.callbacks.verdict.rules.judge import judge
 from memup_lightning.modules.evaluation.estimate import Estimate
+from memup_lightning.protocols.columns import InputColumns
 
 
 def on_command_line(function: Callable[..., Any], *given: Any) -> Any:
@@ -43,6 +44,11 @@ def run(val: SplitMeasurement | None, train: SplitMeasurement | None = None, **g
     scale = {"input_size": 1.0, "input_spread": 1.0}
     kinds = {"steps": "marked", "outcome": "class"}
     return Measurements(val=val, train=train or val, **kinds | sizes | scale | given)
+
+
+def table(columns: Sequence[str]) -> InputColumns:
+    """Columns of a table that are read."""
+    return InputColumns(tuple(columns), setting="data.x")
 
 
 def constant(own: float, local: float, memory: float, spread: float = 0.02) -> SplitMeasurement:

@@ -20,7 +20,7 @@ from memup_lightning.callbacks.verdict.rules.judge import judge
 from memup_lightning.datamodules import ArrayDataModule
 from memup_lightning.modules import MemUP
 from tests.callbacks.any_runs import CASES, runs
-from tests.callbacks.made_runs import HALF, NOTHING, RISING, STANDING, judged, run, split
+from tests.callbacks.made_runs import HALF, NOTHING, RISING, STANDING, judged, run, split, table
 from tests.training import quiet_trainer
 
 OPTION = re.compile(r"--\w|init_args|(?<!`)\btrainer\.\w+=")
@@ -33,7 +33,7 @@ def words(findings: list[Finding]) -> str:
 
 @pytest.mark.parametrize("name", CASES)
 def test_no_verdict_of_a_run_in_python_names_an_option(name: str) -> None:
-    for case in (CASES[name], replace(CASES[name], columns=MANY, used_columns=MANY[:2], checkpoint="last.ckpt")):
+    for case in (CASES[name], replace(CASES[name], inputs=table(MANY), used_columns=MANY[:2], checkpoint="last.ckpt")):
         assert not OPTION.search(words(judge(case)))
 
 
@@ -67,7 +67,7 @@ def test_no_verdict_of_any_run_in_python_names_an_option(measurements: Measureme
             "select more targets: --data.init_args.selector.init_args.num_targets=8",
         ),
         (
-            run(split(-1.4), split(0.9), columns=MANY, used_columns=MANY[:2]),
+            run(split(-1.4), split(0.9), inputs=table(MANY), used_columns=MANY[:2]),
             "depend: x=['load', 'oil temp']; then add",
             'depend: --data.x=[load, "oil temp"]; then add',
         ),

@@ -95,6 +95,19 @@ def test_steps_as_they_are_are_predicted_once_and_with_a_column_of_others_twice(
     assert len(calls) == 1 + 6 * 4 * 2  # four other episodes lend each column
 
 
+@pytest.mark.learning
+def test_columns_of_an_array_without_names_are_measured_by_their_number(tmp_path: Path) -> None:
+    draw = np.random.default_rng(1)
+    x = draw.standard_normal((EPISODES, ROWS, 6)).astype(np.float32)
+    np.savez(tmp_path / "a.npz", x=x, y=(x[:, 0, 2] > 0).astype(np.int64))
+    seed_everything(1)
+    data = ArrayDataModule(str(tmp_path / "a.npz"), lanes=64)
+    model, verdict = MemUP(data.task), Verdict()
+    quiet_trainer(300, [verdict], val_check_interval=150, check_val_every_n_epoch=None, max_epochs=-1).fit(model, data)
+    assert verdict.measurements is not None
+    assert verdict.measurements.used_columns == ("x[2]",)
+
+
 def test_columns_are_matched_by_their_whole_name() -> None:
     fields = FieldSpec((4,), names=("temp[0]", "loads[0]", "loads[1]", "at (seconds since the previous row)"))
     for columns, expected in (
@@ -103,3 +116,5 @@ def test_columns_are_matched_by_their_whole_name() -> None:
         (["at"], [False, False, False, True]),
     ):
         assert column_use.of_columns("x", fields, columns).tolist() == expected
+    assert column_use.of_columns("x", FieldSpec((3,)), ["x[1]"]).tolist() == [False, True, False]
+    assert column_use.of_columns("x", FieldSpec((2, 2)), ["x"]).tolist() == [True]

@@ -25,6 +25,7 @@ from memup_lightning.modules.column_use import FEW_COLUMNS, used_columns
 from memup_lightning.modules.evaluation.estimate import FloatArray, bootstrap
 from memup_lightning.modules.evaluation.memory import BITS_PER_NAT
 from memup_lightning.protocols import ChunkSource, EpisodeSplit
+from memup_lightning.protocols.columns import InputColumns
 from memup_lightning.typing import BoolArray, IntArray, Split
 
 _SCALE_EPISODES = 64  # whose inputs give their scale
@@ -32,6 +33,7 @@ _MAX_SECONDS = 5.0  # of a split; steps that are not reached by then are left ou
 _APART = 4  # the last third of the steps must be so many times later than the first
 _RARE = 20  # range of an input in spreads, above which it is seldom other than usual
 _NLLS = {"val/nll", "val/local_nll"}
+_MAX_NUMBERED = 64  # columns of an array: more are mostly features that another network made
 _KNOWN_ERROR = 0.05  # bits: a context cluster of less is noise, if that is certain
 
 
@@ -69,9 +71,10 @@ def measure(
         measured = None if val is None else _measure_split(model, data, "val")
         trained = _measure_split(model, data, "train")
         size, spread = _scale_of_inputs(model, train)
-        columns = data.table_columns
-        advised = val is not None and len(columns) > FEW_COLUMNS and not read_columns  # which of them to read
-        used = used_columns(model, val, columns) if val is not None and advised else ()
+        inputs, more = data.input_columns or InputColumns(()), "num_train" if _takes(type(data), "num_train") else None
+        few = len(inputs.names) <= FEW_COLUMNS or (inputs.array is not None and len(inputs.names) > _MAX_NUMBERED)
+        advised = val is not None and not (few or read_columns or more)  # which of them to read
+        used = used_columns(model, val, inputs.names) if val is not None and advised else ()
     logged = metrics or {}
     everywhere = of_validation(logged)
     rare = 1 - logged["val/base_rate"] if "val/base_rate" in logged else None
@@ -109,12 +112,12 @@ def measure(
         memory=_memory_size(model),
         fell=fell,
         memorized=memorized,
-        columns=columns,
+        inputs=inputs,
         used_columns=used,
         read_columns=tuple(read_columns),
         equal_outcomes=data.equal_outcomes,
         best=best,
-        episodes_option="num_train" if _takes(type(data), "num_train") else None,
+        episodes_option=more,
     )
 
 

@@ -21,7 +21,9 @@ from memup_lightning.callbacks.verdict.measuring.trend import (
     standing_since,
 )
 from memup_lightning.modules.evaluation.estimate import FloatArray
+from memup_lightning.protocols.columns import InputColumns
 
+_NO_COLUMNS = InputColumns(())
 _CLEAR_BITS = 0.3  # of training episodes, whenever they were learned
 _LITTLE = 0.02  # share of a gain by which a better validation is better, at least
 RARE = 0.05
@@ -64,7 +66,7 @@ class Measurements:
         memory: class and size of the memory, where it can be made wider.
         fell: whether the run ends with other weights because its gain fell, in training episodes too.
         memorized: whether the run went back to its best weights, and trained on with weight decay.
-        columns: of a table, which the memory reads; empty: it reads something else.
+        inputs: that can be left out, and how; without names where they cannot one by one.
         used_columns: those of more than four on which predictions of validation episodes depend, the most important one
             first; empty: not known, or the run left out others already.
         read_columns: those which are read alone since the run memorized others; empty: all are.
@@ -102,7 +104,7 @@ class Measurements:
     memory: tuple[str, int] | None = None
     fell: bool = False
     memorized: bool = False
-    columns: tuple[str, ...] = ()
+    inputs: InputColumns = _NO_COLUMNS
     used_columns: tuple[str, ...] = ()
     read_columns: tuple[str, ...] = ()
     equal_outcomes: str | None = None
@@ -177,7 +179,7 @@ class Measurements:
 
     def to_dict(self) -> dict[str, Any]:
         """Convert to plain values, as ``summary.json`` has them."""
-        plain = asdict(self)
+        plain = asdict(self) | {"inputs": self.inputs._asdict()}
         for split in ("val", "train"):
             if plain[split] is not None:
                 plain[split]["curve"] = [

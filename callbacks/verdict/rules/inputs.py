@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 
 from memup_lightning.callbacks.verdict.measuring.measurements import Measurements
 from memup_lightning.callbacks.verdict.rules.finding import Finding
 from memup_lightning.callbacks.verdict.rules.words import more_episodes
 from memup_lightning.modules.column_use import FEW_COLUMNS, MUCH_FEWER
+from memup_lightning.protocols.columns import InputColumns
 from memup_lightning.user_warnings import option
 
 _COMBINED = (
@@ -28,33 +30,47 @@ def fewer_inputs(run: Measurements, otherwise: str, more: str) -> str:
         otherwise: the advice that comes after fewer inputs.
         more: the advice that comes first where few columns are read.
     """
-    if not run.columns:
-        return (
-            f"leave out inputs that cannot matter ({option('data.x')} names those that are read), since their noise is "
-            f"what is memorized; {otherwise}"
-        )
-    if len(run.read_columns or run.columns) <= FEW_COLUMNS:
+    names, used = run.inputs.names, run.used_columns
+    if not names:
+        how = f" ({option(run.inputs.setting)} names the arrays that are read)" if run.inputs.setting else ""
+        return f"leave out inputs that cannot matter{how}, since their noise is what is memorized; {otherwise}"
+    if len(run.read_columns or names) <= FEW_COLUMNS:
         return f"{more}; or {_COMBINED}"
     rises = "val/average_precision rises (or val/nll falls)" if run.outcome == "class" else "val/nll falls"
     then = f"then add others one at a time while {rises}; {otherwise}"
-    used = run.used_columns
-    if used and not run.read_columns and len(used) <= MUCH_FEWER * len(run.columns):
-        named = option("data.x", f"[{', '.join(map(_quoted, used))}]", f"x={list(used)}")
+    of = "" if run.inputs.array is None else f" of {run.inputs.array}"
+    if used and not run.read_columns and len(used) <= MUCH_FEWER * len(names):
         return (
-            f"read only those of the {len(run.columns)} columns on which predictions of validation episodes depend: "
-            f"{named}; {then}"
+            f"read only those of the {len(names)} columns{of} on which predictions of validation episodes depend: "
+            f"{_reading(run.inputs, used)}; {then}"
         )
-    return (
-        f"read only the two to four of the {len(run.columns)} columns that you suspect ({option('data.x')} names those "
-        f"that are read); {then}"
-    )
+    return f"read only the two to four of the {len(names)} columns{of} that you suspect ({_how(run.inputs)}); {then}"
+
+
+def _reading(inputs: InputColumns, names: Sequence[str]) -> str:
+    """Say how some columns alone are read."""
+    if not inputs.numbers:
+        return option("data.x", f"[{', '.join(map(_quoted, names))}]", f"x={list(names)}")
+    numbers = sorted(inputs.numbers[inputs.names.index(name)] for name in names)
+    if inputs.setting is not None:
+        return option(inputs.setting, numbers)
+    return f"give {inputs.array}[..., {numbers}] in place of {inputs.array}"
+
+
+def _how(inputs: InputColumns) -> str:
+    """Say how columns that the user chooses are read alone."""
+    if not inputs.numbers:
+        return f"{option('data.x')} names those that are read"
+    if inputs.setting is not None:
+        return f"{option(inputs.setting)} gives their numbers"
+    return f"{inputs.array}[..., [0, 2]] in place of {inputs.array} has its columns 0 and 2"
 
 
 def left_out(run: Measurements) -> Finding | None:
     """Say which columns of a table are read, where the run left out others."""
     if not run.read_columns:
         return None
-    others = [name for name in run.columns if name not in run.read_columns]
+    others = [name for name in run.inputs.names if name not in run.read_columns]
     return Finding(
         "columns_left_out",
         f"Memory and predictor read {', '.join(run.read_columns)} alone: they memorized training episodes, and what they "

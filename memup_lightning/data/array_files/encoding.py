@@ -9,6 +9,7 @@ import numpy as np
 
 from memup_lightning.data.array_files.column_checks import check_columns, check_shape, column_of
 from memup_lightning.data.array_files.layout import Array, Missing, TextColumn, UserEpisodes
+from memup_lightning.data.array_files.leaving_out import how_to_leave_out
 from memup_lightning.data.array_files.spellings import spelling_notes
 from memup_lightning.data.array_files.text_values import as_numbers, hold_times, words_among_numbers, written_number
 from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, OUTCOME
@@ -123,14 +124,17 @@ def fit_missing(
         there = ~np.isnan(values)
         name = _component(user, number)
         if not there.any():
-            raise MemUPError(f"{source}: {name!r} is missing at every step of the training episodes; leave it out of x")
+            how = how_to_leave_out(user, [name])
+            raise MemUPError(
+                f"{source}: {name!r} is missing at every step of the training episodes; leave it out of x{how}"
+            )
         means.append(float(values[there].mean()))
         if not there.all():
             names.append(name)
         if there.mean() < _SELDOM and not named:
             user.notes.append(
                 f"{name!r} is an input, and missing at {1 - there.mean():.1%} of the steps; if it is an outcome too, or is "
-                "known only afterwards, leave it out: x names the columns that are read"
+                f"known only afterwards, leave it out of x{how_to_leave_out(user, [name])}"
             )
     return (FieldSpec((len(names),), names=tuple(names)) if names else None), tuple(means)
 

@@ -4,16 +4,55 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
-from memup_lightning.data.array_files.layout import Array
+from memup_lightning.data.array_files.encoding import MISSING, X, fit_missing
+from memup_lightning.data.array_files.layout import Array, UserEpisodes
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.specs import FieldSpec, FieldType
-from memup_lightning.typing import Split
+from memup_lightning.typing import BoolArray, Split
 from memup_lightning.user_warnings import option
 
 _SPARSE_CLASSES = 1000  # from so many on, at least half of the class numbers must occur
+
+
+def fit_fields(
+    source: str,
+    users: Mapping[Split, UserEpisodes],
+    texts: Mapping[str, FieldSpec],
+    training: BoolArray,
+    x_type: FieldType,
+    y_type: FieldType,
+    missing: bool,
+    named: bool,
+) -> tuple[dict[str, FieldSpec], FieldSpec]:
+    """Make the fields of the inputs and of the outcome.
+
+    Args:
+        source: the training file, for messages.
+        users: what was read for each split that has a file of its own.
+        texts: fields of the columns of text.
+        training: steps of the training episodes in that file, ``[steps]``.
+        x_type, y_type: of x and y.
+        missing: whether numbers of x may be missing.
+        named: whether the user named what x is read from.
+    """
+    train = users["train"]
+    fields: dict[str, FieldSpec] = {}
+    if train.x is not None:
+        x = make_field(X, {split: user.x for split, user in users.items() if user.x is not None}, x_type)
+        mask: FieldSpec | None = None
+        means: tuple[float, ...] = ()
+        if missing and x.dtype == "float32":
+            mask, means = fit_missing(source, train, training, named)
+        fields[X] = replace(x, names=train.x_names if x.type == "vector" else (), means=means)
+        if mask is not None:
+            fields[MISSING] = mask
+    if train.y_names:
+        return {**fields, **texts}, FieldSpec((), "int64", "token", len(train.y_names), train.y_names)
+    return {**fields, **texts}, make_field("y", {split: user.y for split, user in users.items()}, y_type)
 
 
 def make_field(name: str, arrays: Mapping[Split, Array], type: FieldType) -> FieldSpec:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,7 @@ def read_function(function: EpisodeFunction, columns: Columns) -> UserEpisodes:
     y = _concatenate(
         ys, "y", y_layout, convert_type(np.result_type(*{y.dtype for y in ys}), columns.y_type)[0], None, _UNKNOWN
     )
-    return finish(layout, x, y, {}, one_an_episode)
+    return replace(finish(layout, x, y, {}, one_an_episode), arrays=("x",))
 
 
 def _episodes(function: EpisodeFunction) -> Iterator[Any]:

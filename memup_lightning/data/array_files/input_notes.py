@@ -15,8 +15,8 @@ from memup_lightning.data.array_files.dependence import (
     together_determine,
 )
 from memup_lightning.data.array_files.layout import Array, UserEpisodes
+from memup_lightning.data.array_files.leaving_out import how_to_leave_out
 from memup_lightning.typing import BoolArray
-from memup_lightning.user_warnings import option
 
 _FEWEST = 32  # outcomes that an input is compared with
 _MAX_PAIRS = 10_000  # of components of x and y that are compared
@@ -39,7 +39,8 @@ def input_notes(user: UserEpisodes, y: str) -> Iterator[str]:
     for name in equal:
         yield (
             f"{name!r} of x is {y!r}, the outcome, at all {len(outcomes):,} steps that have one: the local context reads "
-            "what is to be predicted; leave it out of x, or give the value of the step before"
+            f"what is to be predicted; leave it out of x{how_to_leave_out(user, [name])}, or give the value of the step "
+            "before"
         )
     for names in _giving_away(outcomes, user, exists):
         if names[0] in equal:
@@ -48,8 +49,8 @@ def input_notes(user: UserEpisodes, y: str) -> Iterator[str]:
         shown = ", ".join(map(repr, names[:_SHOWN])) + ", ..." * (len(names) > _SHOWN)
         yield (
             f"{shown} of x {'gives' if len(names) == 1 else 'give'} {y!r}, the outcome of the same step, away: {each} with "
-            f"one of {y!r}. The local context reads what is to be predicted, so no memory is needed; leave {them} out of x "
-            f"({option('data.x')} names those that are read), or give the value of the step before"
+            f"one of {y!r}. The local context reads what is to be predicted, so no memory is needed; leave {them} out of "
+            f"x{how_to_leave_out(user, names)}, or give the value of the step before"
         )
 
 

@@ -118,6 +118,7 @@ class UserEpisodes:
         lengths: steps of each episode.
         flags: ``has_outcome`` and ``eval_mask`` (bool ``[steps]``), where they are known.
         columns: those of a table that x and texts were read from.
+        arrays: those that x was read from, where it is no table's.
         x_names: of the components of x, after the columns that it was joined from; empty where x is no table's.
         texts: columns of x that hold text.
         y_names: the classes in the order of their numbers, where they are text.
@@ -131,6 +132,7 @@ class UserEpisodes:
     lengths: IntArray
     flags: Arrays
     columns: tuple[str, ...] = ()
+    arrays: tuple[str, ...] = ()
     x_names: tuple[str, ...] = ()
     texts: dict[str, TextColumn] = field(default_factory=dict)
     y_names: tuple[str, ...] = ()

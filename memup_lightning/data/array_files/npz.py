@@ -8,6 +8,7 @@ import struct
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -52,9 +53,11 @@ def read_npz(path: Path, columns: Columns) -> UserEpisodes:
         x = _join([arrays[name] for name in x_names], layout, leading, columns.x_type, columns.missing)
         if y_name is None:
             none = np.zeros(layout.rows, np.bool_)
-            return finish(layout, x, np.zeros(layout.rows, np.float32), {HAS_OUTCOME: none}, False, may_lack_y=True)
-        y, one_an_episode = _outcome(arrays[y_name], layout, leading, columns.y_type, flags.get(HAS_OUTCOME))
-        return finish(layout, x, y, flags, one_an_episode)
+            user = finish(layout, x, np.zeros(layout.rows, np.float32), {HAS_OUTCOME: none}, False, may_lack_y=True)
+        else:
+            y, one_an_episode = _outcome(arrays[y_name], layout, leading, columns.y_type, flags.get(HAS_OUTCOME))
+            user = finish(layout, x, y, flags, one_an_episode)
+        return replace(user, arrays=x_names)
 
 
 @contextmanager
