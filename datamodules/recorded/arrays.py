@@ -20,6 +20,7 @@ from memup_lightning.data.array_files import (
     episode_source,
     read_episodes,
 )
+from memup_lightning.data.array_files.class_counts import class_note
 from memup_lightning.data.array_files.encoding import X, columns_of, encode, fit_texts
 from memup_lightning.data.array_files.fields import fit_fields
 from memup_lightning.data.array_files.layout import Missing, input_columns, outcome_columns
@@ -272,6 +273,8 @@ class ArrayDataModule(EpisodeDataModule):
         rank_zero_info(f"{label}: {summarize(train, task, self.episode, self.y)}")
         for split, user in users.items():
             self._sources[split] = self._encode(split, user, fields | {OUTCOME: outcome})
+        if (note := class_note(self._sources, self._parts, outcome, self.y)) is not None:
+            warn_user(f"{label}: {note}")
         return task
 
     def _read(self, split: Split, x: tuple[str, ...] | None, y_type: FieldType | None) -> UserEpisodes:
