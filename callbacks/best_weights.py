@@ -14,6 +14,7 @@ from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 
 from memup_lightning.callbacks.fewer_columns import FewerColumns, warn_of_left_out
+from memup_lightning.callbacks.growth import Growth
 from memup_lightning.callbacks.second_start import SecondStart, own_steps_can_lead
 from memup_lightning.exceptions import check_counts, counted
 from memup_lightning.modules import MemUP
@@ -21,9 +22,8 @@ from memup_lightning.modules.evaluation.memory import BITS_PER_NAT
 from memup_lightning.modules.optimization.optimizers import MemoryAdam
 from memup_lightning.modules.weight_average import AveragedTask
 from memup_lightning.runs.checkpoints.lookup import KEPT_WEIGHTS
-from memup_lightning.runs.limits import is_unlimited, meets_a_threshold
+from memup_lightning.runs.limits import meets_a_threshold
 from memup_lightning.runs.parts import is_dev_run
-from memup_lightning.user_warnings import option
 
 _MARGIN, _RELATIVE_MARGIN = 0.1, 0.25  # bits, and share of the best gain, that are lost by more than chance
 _LOSS = 0.05  # share of what is explained at the evaluated steps whose loss, twice in a row, makes the run go back
@@ -31,11 +31,9 @@ _LITTLE = 0.02  # share of it whose loss at the end brings the best weights back
 _SOMETHING, _RELATIVE_SOMETHING = 0.01, 0.02  # nats, or of classes a share of local_nll: explained before it goes back
 _DECAYS = (0.3, 1.0)  # of all matrices, in learning rates, when the run goes back for the first and the second time
 _TARGET_WEIGHTS = {0.0: 1.0, 0.3: 0.1, 1.0: 0.01}  # of the loss of targets, with each decay, where own steps can lead
-_GROWTH, _RELATIVE_GROWTH = 0.01, 0.01  # bits, and share of the gain, by which it must grow to count as growth
-_WAIT = 5000  # updates without growth, at least, before a run without a limit stops
 _TRAIN_GAIN = "train/memory_gain"
 _STATE = ["best", "metrics", "decay", "_weights", "_gave_up", "_worse", "_train_gain", "_train_gains", "_seen"]
-_STATE += ["_overfitted", "_fallen", "_apart", "_growth", "_lower"]
+_STATE += ["_overfitted", "_fallen", "_apart", "_lower"]
 
 
 class BestWeights(Callback):
@@ -52,17 +50,18 @@ class BestWeights(Callback):
     trainer has an EarlyStopping, which then decides. A run without any limit stops when the gain has not grown for as many
     updates as it took to get there, and for at least 5,000.
 
-    Before it comes to that, the run goes back to the best weights, twice at most, and trains on with weight decay of all
-    its matrices: of 0.3 learning rates, and then of 1.0. It goes back where, by the NLL, a twentieth of what was explained
-    is lost at two validations in a row, or a quarter at one, and training episodes are not explained less than at the
-    best one, which explained something. Weights that decay from the beginning learn more slowly, and cannot add up long
-    sums. Targets then count a tenth, and a hundredth, if a tenth of the steps have an uncertain outcome of their own, and
-    columns of a table may be left out (:class:`~memup_lightning.callbacks.fewer_columns.FewerColumns`). Where as much is
-    lost again, and more of this is no remedy (it was tried, or training episodes are explained less too), the run goes back
-    once more, and trains on as it began: a memory that must keep something for 10,000 steps does not learn under weight
-    decay. So it does with the default optimizer, :class:`~memup_lightning.modules.optimization.optimizers.MemoryAdam`, and
-    with no other. A run that memorizes its targets and explains nothing else begins again
-    (:class:`~memup_lightning.callbacks.second_start.SecondStart`).
+    Before it comes to that, there are remedies, where, by the NLL, a twentieth of what was explained is lost at two
+    validations in a row, or a quarter at one, and training episodes are not explained less than at the best one, which
+    explained something. If one in fifty of the steps has an uncertain outcome of its own, the run begins again, and those
+    outcomes lead (:class:`~memup_lightning.callbacks.second_start.SecondStart`; so does a run that explains nothing but
+    the targets of training episodes). Else, or if as much is lost later, it goes back to the best weights, twice at
+    most, and trains on with weight decay of all its matrices: of 0.3 learning rates, and then of 1.0. Weights that decay
+    from the beginning learn more slowly, and cannot add up long sums. Targets then count a tenth, and a hundredth, if own
+    outcomes can lead, and columns of a table may be left out
+    (:class:`~memup_lightning.callbacks.fewer_columns.FewerColumns`). Where as much is lost again, and more of this is no
+    remedy (it was tried, or training episodes are explained less too), the run goes back once more, and trains on as it
+    began: a memory that must keep something for 10,000 steps does not learn under weight decay. So it does with the
+    default optimizer, :class:`~memup_lightning.modules.optimization.optimizers.MemoryAdam`, and with no other.
 
     Where the last validation is over-fitted, or a fiftieth of what was explained is lost, the run ends with the best
     weights. Else it ends with the last ones, and always where they met the ``stopping_threshold`` of an EarlyStopping: they
@@ -107,8 +106,7 @@ class BestWeights(Callback):
         self._fallen = False
         self._apart = False  # whether the gain in training episodes was higher by as much, or grew
         self._lower = 0  # validations in a row that explain less than the best one
-        self._second, self._fewer = SecondStart(), FewerColumns()
-        self._growth: tuple[int, float] | None = None  # updates and gain when it last grew
+        self._second, self._fewer, self._growth = SecondStart(), FewerColumns(), Growth()
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -160,20 +158,33 @@ class BestWeights(Callback):
             memorizes = much_lost and train >= self._train_gain and self._explains_something()
             self._worse = self._worse + 1 if memorizes or (much_lost and self.decay) else 0
             self._lower = self._lower + 1 if much_lost and self._explains_something() else 0
-            if not meets_a_threshold(trainer):
-                tried = self.decay > 0 or self._second.starts > 1
-                apart = tried and _is_certain(self._lower, lost)
-                if apart and self._fewer.leave_out(trainer, pl_module, self._weights, self.best[0]):
-                    self._worse = self._overfitted = self._lower = 0
-                elif _is_certain(self._worse, lost):
-                    self._go_back(trainer, pl_module, memorizes)
+            if self._second.catches_up(trainer.global_step, self.best[0]):
+                self._worse = self._overfitted = self._lower = 0
+            elif not meets_a_threshold(trainer):
+                self._remedy(trainer, pl_module, lost, memorizes)
             if self._overfitted >= self.patience and not trainer.early_stopping_callbacks:
                 self._stop(trainer, self._overfitting())
         if self.best is not None and not meets_a_threshold(trainer):
             self._second.observe(trainer, pl_module, gain, train, self._explains_something())
             if self._second.new:  # the best weights explained nothing: the next validation's replace them
-                self._fallen, self._worse, self._overfitted, self._growth = True, 0, 0, None
-        self._stop_unlimited(trainer, gain)
+                self._fallen, self._worse, self._overfitted, self._growth = True, 0, 0, Growth()
+        if reason := self._growth.observe(trainer, gain):
+            self._stop(trainer, reason)
+
+    def _remedy(self, trainer: Trainer, pl_module: LightningModule, lost: float, memorizes: bool) -> None:
+        """Take the next remedy, where so large a share of what the best weights explained is lost that it is no chance."""
+        assert self.best is not None
+        best, _ = self.best
+        tried = self.decay > 0 or self._second.starts > 1
+        lower, worse = (_is_certain(times, lost) for times in (self._lower, self._worse))
+        if self._explains_something() and self._second.failed(trainer.global_step, best):
+            self._go_back(trainer, pl_module, memorizes=True)
+        elif tried and lower and self._fewer.leave_out(trainer, pl_module, self._weights, best):
+            self._worse = self._overfitted = self._lower = 0
+        elif worse and not tried and self._second.begin_again(trainer, pl_module):
+            self._worse, self._overfitted, self._lower, self._growth = 0, 0, 0, Growth()
+        elif worse:
+            self._go_back(trainer, pl_module, memorizes)
 
     def _is_better(self, gain: float, nll: float) -> bool:
         if self.best is None:
@@ -239,20 +250,6 @@ class BestWeights(Callback):
             f"of then, and trains on {how}"
         )
 
-    def _stop_unlimited(self, trainer: Trainer, gain: float) -> None:
-        """Stop a run that nothing else ends where the gain does not grow any more."""
-        if not math.isfinite(gain):
-            return
-        updates, grown = self._growth or (0, -math.inf)
-        if grown == -math.inf or gain > grown + max(_GROWTH, _RELATIVE_GROWTH * abs(grown)):
-            self._growth = updates, grown = trainer.global_step, gain
-        if trainer.global_step - updates >= max(_WAIT, updates) and is_unlimited(trainer):
-            self._stop(
-                trainer,
-                f"val/memory_gain has not grown since {counted(updates, 'update')}, when it was {grown:.2f}, and the "
-                f"run has no limit ({option('trainer.max_steps', 50_000)} would train on)",
-            )
-
     def _overfitting(self) -> str:
         assert self.best is not None
         return (
@@ -285,14 +282,17 @@ class BestWeights(Callback):
             trainer.save_checkpoint(self.written, weights_only=True)
 
     def state_dict(self) -> dict[str, Any]:
-        parts = {"second": self._second.state_dict(), "fewer": self._fewer.state_dict()}
-        return {name: copy(getattr(self, name)) for name in _STATE} | parts
+        parts = {"second": self._second, "fewer": self._fewer, "growth": self._growth}
+        return {name: copy(getattr(self, name)) for name in _STATE} | {
+            x: part.state_dict() for x, part in parts.items()
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         for name in _STATE:
             setattr(self, name, copy(state_dict[name]))
         self._second.load_state_dict(state_dict["second"])
         self._fewer.load_state_dict(state_dict["fewer"])
+        self._growth.load_state_dict(state_dict["growth"])
 
 
 def _is_certain(times: int, lost: float) -> bool:

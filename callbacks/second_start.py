@@ -1,4 +1,4 @@
-"""A second start of a run that memorizes its targets: from its first weights, led by the outcomes of own steps."""
+"""A second start of a run that memorizes: from its first weights, led by the outcomes of own steps."""
 
 from __future__ import annotations
 
@@ -11,33 +11,37 @@ from torch import Tensor
 from memup_lightning.modules import MemUP
 
 _APART, _FAR_APART = 0.1, 0.25  # bits by which the gain of validation episodes is lower: at two validations, or at one
-_OWN_SHARE = 0.1  # of the steps of a chunk whose own outcomes count: with fewer they cannot lead
+_OWN_SHARE = 0.02  # of the steps of a chunk whose own outcomes count: with fewer they cannot lead
 _WEIGHT = 0.02  # of the loss of targets at the second start
 _TIMES, _LEAST = 3, 2000  # the second start has so many times the updates of the first one, and so many at least
+_MEMORIZED = "the targets of training episodes are memorized"
 
 
 def own_steps_can_lead(model: Any) -> TypeGuard[MemUP]:
-    """Return whether a model learns from the outcomes of the steps that a chunk shows, and a tenth of them is uncertain;
-    to be called on every rank."""
+    """Return whether a model learns from the outcomes of the steps that a chunk shows, and one in fifty of those is
+    uncertain; to be called on every rank."""
     return isinstance(model, MemUP) and model.needs_own_steps() and model.own_share() >= _OWN_SHARE
 
 
 class SecondStart:
-    """Second start of a run whose memory knows nothing but its targets; part of
+    """Second start of a run that memorizes its targets; part of
     :class:`~memup_lightning.callbacks.best_weights.BestWeights`.
 
     A target lies ahead, and much of what decides it may still be to come: the memory of today can know it only by
-    distinguishing training episodes. Where a few hundred episodes have many columns, that is learned before what holds
-    in others. The outcomes of own steps do not ask for it. So a run in which the targets of training episodes are
-    explained, those of validation episodes less than without memory, and the evaluated steps not at all, begins again
-    with its first weights (the local predictor keeps what it learned), and targets count a fiftieth: if a tenth of the
-    steps have an outcome of their own that is uncertain, and not one in a thousand. Where that explains
-    nothing either, in three times as many updates, it begins once more, with targets as before: what was shown once long
-    ago is learned by targets alone.
+    distinguishing training episodes. Where a few hundred episodes have many columns, or a few dozen a few, that is learned
+    before what holds in others, and weights that have learned it do not forget it. The outcomes of own steps do not ask
+    for it. So the run begins again with its first weights (the local predictor keeps what it learned), and targets count a
+    fiftieth, if one in fifty of the steps has an outcome of its own that is uncertain, and not one in a thousand:
+
+    - where the targets of training episodes are explained, those of validation episodes less than without memory, and the
+      evaluated steps not at all. Where the second start explains nothing either, in three times as many updates, the run
+      begins once more, with targets as before: what was shown once long ago is learned by targets alone;
+    - where what was explained of the evaluated steps is lost in validation episodes alone. The best weights of before are
+      kept, and return where the second start, in three times as many updates, does not explain more.
 
     Attributes:
         starts: how often the run has begun.
-        new: whether no validation came since the last start.
+        new: whether no validation came since the last start, and nothing was explained before it.
     """
 
     def __init__(self) -> None:
@@ -73,32 +77,70 @@ class SecondStart:
             explains: whether the best weights explain something of the evaluated steps.
         """
         self.new = False
-        updates, most = trainer.global_step, trainer.max_steps
-        if explains or not isinstance(model, MemUP):
-            self._first = {}
-        if not self._first or (most != -1 and 2 * updates > most):
-            return
-        apart = train_gain - gain if gain < 0 < train_gain else 0.0
-        self._apart = self._apart + 1 if apart > _APART else 0
-        if self.starts == 1:
-            again = self._apart > 1 or apart > _FAR_APART
-        else:
-            again = updates - self._begun >= max(_LEAST, _TIMES * self._begun)
-        if again and (self.starts > 1 or own_steps_can_lead(model)):
-            self._begin(model, updates)
+        if explains:
+            self._apart = 0
+        elif self._can_begin(model, trainer):
+            apart = train_gain - gain if gain < 0 < train_gain else 0.0
+            self._apart = self._apart + 1 if apart > _APART else 0
+            if self.starts > 1:
+                if trainer.global_step >= self._ends:
+                    self._begin(
+                        model, trainer, "nothing is explained by the outcomes of the steps that a chunk shows either"
+                    )
+            elif (self._apart > 1 or apart > _FAR_APART) and own_steps_can_lead(model):
+                self._begin(model, trainer, f"{_MEMORIZED}, and nothing else is explained")
+            self.new = self._begun == trainer.global_step
 
-    def _begin(self, model: MemUP, updates: int) -> None:
-        self.starts, self.new, self._begun, self._apart = self.starts + 1, True, updates, 0
+    def begin_again(self, trainer: Trainer, model: Any) -> bool:
+        """Begin again after something was explained, where that is possible; to be called on every rank.
+
+        Returns:
+            Whether the run began again.
+        """
+        if self.starts > 1 or not self._can_begin(model, trainer) or not own_steps_can_lead(model):
+            return False
+        self._begin(model, trainer, f"{_MEMORIZED}, and validation episodes are explained less")
+        return True
+
+    def catches_up(self, updates: int, best: int) -> bool:
+        """Return whether the second start has not been better than what came before it, and still has time to be.
+
+        Args:
+            updates: of now.
+            best: updates of the best validation.
+        """
+        return self.starts == 2 and best <= self._begun and updates < self._ends
+
+    def failed(self, updates: int, best: int) -> bool:
+        """Return whether the second start has not been better than what came before it, and its time is over; once a run.
+
+        Args:
+            updates: of now.
+            best: updates of the best validation.
+        """
+        failed = bool(self._first) and self.starts == 2 and best <= self._begun and updates >= self._ends
+        if failed:
+            self.starts, self._first = 3, {}
+        return failed
+
+    @property
+    def _ends(self) -> int:
+        """Updates until which a second start has time."""
+        return self._begun + max(_LEAST, _TIMES * self._begun)
+
+    def _can_begin(self, model: Any, trainer: Trainer) -> TypeGuard[MemUP]:
+        """Return whether the first weights are known, and the run is not half over."""
+        return bool(self._first) and isinstance(model, MemUP) and not 0 < trainer.max_steps < 2 * trainer.global_step
+
+    def _begin(self, model: MemUP, trainer: Trainer, why: str) -> None:
+        self.starts, self._begun, self._apart = self.starts + 1, trainer.global_step, 0
         model.go_back(model.state_dict() | self._first)
         model.target_weight.fill_(self.target_weight)
         if self.starts == 2:
-            why = "the targets of training episodes are memorized, and nothing else is explained"
             how = f"the outcomes of the steps that a chunk shows lead, and targets count {_WEIGHT}"
         else:
-            self._first = {}
-            why = "nothing is explained by the outcomes of the steps that a chunk shows either"
-            how = "targets count as before"
-        rank_zero_info(f"{why}: at update {updates:,} the run begins again with its first weights, and {how}")
+            self._first, how = {}, "targets count as before"
+        rank_zero_info(f"{why}: at update {self._begun:,} the run begins again with its first weights, and {how}")
 
     def state_dict(self) -> dict[str, Any]:
         numbers = {"starts": self.starts, "new": self.new, "begun": self._begun, "apart": self._apart}

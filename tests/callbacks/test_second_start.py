@@ -1,4 +1,4 @@
-"""SecondStart: a run that memorizes its targets alone begins again, led by own steps, and at last as it began."""
+"""SecondStart: a run that memorizes begins again, led by own steps; where that does not help, it goes back."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from tests.callbacks.scripted_runs import EVERY, Reached, Scripted, StopAt, alik
 
 LOST = (-0.3, 0.1, 0.7, 0.6)  # gain, that of training episodes, val/nll, val/local_nll: nothing is explained
 KNOWN = (0.4, 0.4, 0.3, 0.6)
+MEMORIZED = (0.1, 0.6, 0.5, 0.6)  # after KNOWN
+BETTER = (0.5, 0.5, 0.2, 0.6)
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +45,32 @@ def test_targets_that_are_memorized_alone_let_own_steps_lead_and_count_again_whe
     assert target_weights(model) == [1] + [0.02] * 3 + [1] * 8
 
 
-def test_the_run_begins_again_with_its_first_weights_and_the_local_predictor_of_now(tmp_path: Path) -> None:
+def test_a_run_that_loses_what_it_explained_begins_again_and_goes_back_where_that_does_not_help(tmp_path: Path) -> None:
+    best = BestWeights()
+    _, model = run(tmp_path, [KNOWN, *[MEMORIZED] * 9], best)
+    assert target_weights(model) == [1, 1, *[0.02] * 6, 0.1, 0.01]
+    assert (best.restored, best.best) == (True, (EVERY, pytest.approx(0.4)))
+    assert alike(model.state_dict(), model.weights[EVERY])
+
+
+def test_a_second_start_that_explains_more_is_kept(tmp_path: Path) -> None:
+    best = BestWeights()
+    _, model = run(tmp_path, [KNOWN, *[MEMORIZED] * 3, *[BETTER] * 6], best)
+    assert set(target_weights(model)[2:]) == {0.02}
+    assert (best.restored, best.best, best.decay) == (False, (5 * EVERY, pytest.approx(0.5)), 0)
+
+
+def test_what_a_second_start_memorizes_makes_the_run_go_back_to_it(tmp_path: Path) -> None:
+    best = BestWeights()
+    run(tmp_path, [KNOWN, MEMORIZED, *[BETTER] * 2, (0.1, 0.8, 0.5, 0.6), BETTER], best)
+    assert best.decay == 0.3
+    assert best.best == (3 * EVERY, pytest.approx(0.5))
+
+
+@pytest.mark.parametrize("gains", [[LOST] * 3, [KNOWN, MEMORIZED, MEMORIZED, MEMORIZED]], ids=["targets", "steps"])
+def test_the_run_begins_again_with_its_first_weights_and_the_local_predictor_of_now(
+    tmp_path: Path, gains: list[tuple[float, ...]]
+) -> None:
     class Watched(BestWeights):
         def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
             super().on_train_start(trainer, pl_module)
@@ -55,8 +82,9 @@ def test_the_run_begins_again_with_its_first_weights_and_the_local_predictor_of_
             self.seen.append(copies(pl_module))
 
     best = Watched()
-    run(tmp_path, [LOST, LOST, LOST], best)
-    first, before, after = best.seen[:3]
+    run(tmp_path, gains, best)
+    begun = 2 * len([x for x in gains if x is KNOWN]) + 1
+    first, before, after = best.seen[0], best.seen[begun], best.seen[begun + 1]
     assert alike(
         {name: x for name, x in before.items() if of_local(name)}, {n: x for n, x in after.items() if of_local(n)}
     )
@@ -78,7 +106,7 @@ def test_a_run_that_does_not_memorize_its_targets_alone_goes_on(tmp_path: Path, 
 def test_a_run_whose_steps_have_hardly_an_outcome_of_their_own_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(MemUP, "own_share", lambda self: 0.09)
+    monkeypatch.setattr(MemUP, "own_share", lambda self: 0.019)
     _, model = run(tmp_path, [LOST] * 5, BestWeights())
     assert set(target_weights(model)) == {1.0}
 
@@ -130,8 +158,10 @@ def test_a_resumed_run_knows_its_own_steps_at_each_validation(
 
 
 @pytest.mark.parametrize("cut", [2, 3, 5, 9])
-def test_a_resumed_run_begins_again_as_the_uncut_one_does(tmp_path: Path, cut: int) -> None:
-    gains = [LOST] * 12
+@pytest.mark.parametrize("gains", [[LOST] * 12, [KNOWN, *[MEMORIZED] * 11]], ids=["targets", "steps"])
+def test_a_resumed_run_begins_again_as_the_uncut_one_does(
+    tmp_path: Path, gains: list[tuple[float, ...]], cut: int
+) -> None:
     _, whole = run(tmp_path / "whole", gains, BestWeights())
     with pytest.raises(Reached):
         run(tmp_path / "cut", gains, BestWeights(), StopAt(cut))
