@@ -4,7 +4,7 @@
         [--json PATH]
 
 `shipped` is `fit` on the config, `defaults` on what is left of it when model, callbacks and gradient clipping are the
-defaults, and of the data the task's own keys and `chunk_length` stay, not the number of training episodes. `parts` are the
+defaults, and of the data the task's own keys stay, not the number of training episodes nor `chunk_length`. `parts` are the
 defaults with a few of the config's settings: schedule and networks of the mazes, Explainable among noise. All are
 evaluated at the same updates and end by the config's EarlyStopping, at the config's `max_steps`, or after `--minutes` of
 training; `met` says which runs met the criterion. adding has none: its squared error at the end is compared. Three tasks
@@ -27,8 +27,7 @@ from benchmarks.tasks import CORE, DATA, MODEL
 from memup_lightning.datamodules.recorded.base import StreamOptions
 
 TITLE = "Shipped configs and the defaults: mean (range) over seeds"
-KEPT = {"chunk_length"}
-DROPPED = StreamOptions.__annotations__.keys() - KEPT | {"num_train"}
+DROPPED = {*StreamOptions.__annotations__, "num_train"}
 SHORTER = {
     "tmaze_1m": [f"{DATA}.length=100000", "--trainer.val_check_interval=500"],
     "tmaze_random_hint": [f"{DATA}.length=10000", "--trainer.val_check_interval=500"],

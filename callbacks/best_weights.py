@@ -282,7 +282,7 @@ class BestWeights(Callback):
             trainer.save_checkpoint(self.written, weights_only=True)
 
     def state_dict(self) -> dict[str, Any]:
-        parts = {"second": self._second, "fewer": self._fewer, "growth": self._growth}
+        parts: dict[str, Any] = {"second": self._second, "fewer": self._fewer, "growth": self._growth}
         return {name: copy(getattr(self, name)) for name in _STATE} | {
             x: part.state_dict() for x, part in parts.items()
         }

@@ -55,7 +55,8 @@ class EpisodeDataModule(RecordedSplits):
     """Datamodule that streams long episodes as chunks. A subclass defines the task and makes the episodes.
 
     Args:
-        chunk_length: steps of a chunk, r: how far gradients go back.
+        chunk_length: steps of a chunk, r: how far gradients go back. What lies within a chunk is learned directly, what
+            lies farther apart by targets.
         lanes: episodes that are played at once, B: the batch size; by default 256, or 64 where a step holds an image, whose
             encoding takes most of an update, and for a text, which is split among them. What is rare, or must be found
             among much that is like it, is in few lanes at a time. It counts the lanes of all ranks together, which split
@@ -85,7 +86,7 @@ class EpisodeDataModule(RecordedSplits):
 
     def __init__(
         self,
-        chunk_length: int = 10,
+        chunk_length: int = 32,
         lanes: int | None = None,
         selector: Selector | None = None,
         restart: list[float] | None = None,
