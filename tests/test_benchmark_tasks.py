@@ -60,7 +60,7 @@ def test_a_config_with_the_defaults_keeps_its_task_and_when_it_ends(
     config = yaml.safe_load(parses(["fit", f"--config={path}"], capsys))
     model, data = config["model"]["init_args"], config["data"]["init_args"]
     assert (model["memory"], model["outcome"], model["current_step"]) == ("memup_lightning.LSTM", None, None)
-    assert (data["length"], data["chunk_length"], data["selector"], data["restart"]) == (1000, 10, None, None)
+    assert (data["length"], data["chunk_length"], data["selector"], data["restart"]) == (1000, 32, None, None)
     used = [x["class_path"].rsplit(".", 1)[-1] for x in given["trainer"]["callbacks"]]
     assert used == ["EarlyStopping", "MemoryUsage"]
 

@@ -133,7 +133,7 @@ def test_files_for_validation_leave_the_whole_file_to_training(tmp_path: Path) -
         (b"\x7fELF\xff" + bytes(200), "byte 5 is 0, so it is a binary file"),
         (
             b"so so so so so so",
-            "holds [0-9] words, and needs at least 11 .chunk_length=10 and the next one.; give a longer",
+            "holds [0-9] words, and needs at least 33 .chunk_length=32 and the next one.; give a longer",
         ),
         (b"one two three four five six seven eight nine ten eleven twelve", "no word comes twice"),
         (gzip.compress(b"a b " * 999, mtime=0)[:-20], "is a damaged gzip file"),
