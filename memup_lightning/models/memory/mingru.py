@@ -7,20 +7,27 @@ from memup_lightning.exceptions import check_counts
 from memup_lightning.models.memory.base import Memory, State, accumulation_dtype
 from memup_lightning.models.memory.layers.scan import linear_scan
 
+_BEYOND = 0.05  # how far a gate's range reaches beyond 0 and 1, where it is cut off
+
 
 class MinGRU(Memory):
     """Minimal gated recurrent unit (Feng et al., "Were RNNs all we needed?", 2024, section 3.1), all steps at once.
 
-    ``h_t = (1 - z_t) * h_{t-1} + z_t * (W x_t)`` with ``z_t = sigmoid(V x_t)``: gate and candidate do not depend on the
-    state, so a chunk is one parallel scan. The paper scans logarithms, which requires positive candidates; the scan
-    here (:func:`~memup_lightning.models.memory.layers.scan.linear_scan`) is stable for any, so the candidate is linear.
+    ``h_t = (1 - z_t) * h_{t-1} + z_t * (W x_t)``: gate and candidate do not depend on the state, so a chunk is one parallel
+    scan. The paper scans logarithms, which requires positive candidates; the scan here
+    (:func:`~memup_lightning.models.memory.layers.scan.linear_scan`) is stable for any, so the candidate is linear.
+
+    The gate is the paper's sigmoid, stretched by a twentieth to both sides and cut off at 0 and 1 (a stretched sigmoid, as
+    in Louizos, Welling & Kingma, "Learning sparse neural networks through L0 regularization", 2018, section 2.2, without
+    its noise). A sigmoid never closes: what it lets in at each of 100,000 steps, however little, replaces what was kept.
+
     The state is float32, or float64 for parameters of that dtype.
 
     Args:
         input_size: features of a step; the model fills it in.
         hidden_size: units of a layer; m_t is the last layer's output.
         num_layers: layers on top of each other. With one, no gate depends on earlier steps; use at least two.
-        keep: mean number of steps that a fresh gate keeps the state for: the gate's bias is ``-log(keep)``.
+        keep: mean number of steps that a fresh gate keeps the state for; its bias follows from it.
     """
 
     def __init__(self, input_size: int, hidden_size: int = 64, num_layers: int = 2, keep: int = 100) -> None:
@@ -31,7 +38,7 @@ class MinGRU(Memory):
         layers = [nn.Linear(size, 2 * hidden_size) for size in sizes]
         self.layers = nn.ModuleList(layers)
         gates = torch.zeros(2 * hidden_size)
-        gates[:hidden_size] = -torch.tensor(float(keep)).log()
+        gates[:hidden_size] = torch.tensor((1 / keep + _BEYOND) / (1 + 2 * _BEYOND)).logit()
         with torch.no_grad():
             for layer in layers:
                 layer.bias.copy_(gates)
@@ -46,7 +53,7 @@ class MinGRU(Memory):
         after = []
         for layer, before in zip(self.layers, state.unbind(1), strict=True):
             gate, candidate = layer(x).to(state.dtype).chunk(2, dim=-1)
-            update = gate.sigmoid()
+            update = ((1 + 2 * _BEYOND) * gate.sigmoid() - _BEYOND).clamp(0, 1)
             h = linear_scan(1 - update, update * candidate, before)
             after.append(h[:, -1])
             x = h.to(dtype)
