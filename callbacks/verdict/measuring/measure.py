@@ -20,7 +20,7 @@ from memup_lightning.callbacks.verdict.measuring.split_measurement import CurveP
 from memup_lightning.data.targets import NOWHERE
 from memup_lightning.models import memory as cores
 from memup_lightning.models.eval_mode import eval_mode
-from memup_lightning.modules import MemoryTask
+from memup_lightning.modules import MemoryTask, MemUP
 from memup_lightning.modules.column_use import FEW_COLUMNS, used_columns
 from memup_lightning.modules.evaluation.estimate import FloatArray, bootstrap
 from memup_lightning.modules.evaluation.memory import BITS_PER_NAT
@@ -96,6 +96,7 @@ def measure(
         awaits_validation=has_targets and val is not None and not (val.has_eval_mask or val.targets.scored.any()),
         selects_nothing=has_targets and train.targets.selects_nothing(),
         num_targets=data.num_targets(),
+        target_weight=float(model.target_weight) if isinstance(model, MemUP) else 1.0,
         val=measured,
         train=trained,
         recall=logged.get("val/target_recall"),

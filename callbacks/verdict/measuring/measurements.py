@@ -46,6 +46,7 @@ class Measurements:
         awaits_validation: whether no validation selected targets of its episodes yet.
         selects_nothing: whether the selector chose no step of any training episode.
         num_targets: K.
+        target_weight: of the loss of targets, next to that of own steps, with the weights that the run ends with.
         val, train: None where no step could be measured.
         recall: share of the marked steps among the targets; None where no steps are marked.
         noise: share of the targets in context clusters of which the memory explains nothing; None without clusters.
@@ -86,6 +87,7 @@ class Measurements:
     awaits_validation: bool = False
     selects_nothing: bool = False
     num_targets: int = 1
+    target_weight: float = 1.0
     val: SplitMeasurement | None = None
     train: SplitMeasurement | None = None
     recall: float | None = None

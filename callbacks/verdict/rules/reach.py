@@ -11,12 +11,15 @@ from memup_lightning.callbacks.verdict.rules.forgetting import forgetting
 from memup_lightning.callbacks.verdict.rules.gain_rules import is_of_memory, worse_than_constant
 from memup_lightning.exceptions import counted
 
+_OWN_LEAD = 0.05  # weight of targets below which the predictor learns from the states of the outcomes' own steps
+
 
 def reach(run: Measurements) -> Finding | None:
     """Say how far before the outcomes the memory has half of its gain; nothing where too little is certain for that."""
     if run.val is None or run.awaits_selection or not run.val.explains or worse_than_constant(run) is not None:
         return None
-    if not run.needs_targets or not run.num_targets:  # the predictor never learned from states of earlier steps
+    led_by_own_steps = run.target_weight < _OWN_LEAD
+    if not run.needs_targets or not run.num_targets or led_by_own_steps:  # earlier states: the predictor learned little
         return None
     if not is_of_memory(run.val):  # the states say nothing, so those of all distances are alike
         return None
