@@ -77,8 +77,11 @@ def test_the_columns_on_which_predictions_depend_are_read_first(name: str) -> No
 
 
 def test_a_run_that_uses_nearly_all_columns_is_advised_those_that_its_user_suspects() -> None:
-    found = judged(replace(of_table(MANY)["memorized"], used_columns=MANY[:5]))[0]
-    assert str(found.try_first).startswith("read only the two to four of the 6 columns that you suspect")
+    found = judged(replace(of_table(MANY)["memorized"], used_columns=MANY[::-1][:5]))[0]
+    advice = str(found.try_first)
+    assert advice.startswith("read only the two to four of the 6 columns that you suspect")
+    assert "; predictions of validation episodes depend most on f, e, d, c); then add others" in advice
+    assert whole_command(["fit"], advice, None, False) is None
 
 
 def test_a_run_that_left_out_columns_says_which_and_is_not_advised_to_leave_out_more() -> None:

@@ -44,7 +44,12 @@ def fewer_inputs(run: Measurements, otherwise: str, more: str) -> str:
             f"read only those of the {len(names)} columns{of} on which predictions of validation episodes depend: "
             f"{_reading(run.inputs, used)}; {then}"
         )
-    return f"read only the two to four of the {len(names)} columns{of} that you suspect ({_how(run.inputs)}); {then}"
+    most = ""
+    if used and not run.read_columns:
+        most = f"; predictions of validation episodes depend most on {', '.join(used[:FEW_COLUMNS])}"
+    return (
+        f"read only the two to four of the {len(names)} columns{of} that you suspect ({_how(run.inputs)}{most}); {then}"
+    )
 
 
 def _reading(inputs: InputColumns, names: Sequence[str]) -> str:
