@@ -140,7 +140,7 @@ class RowReader:
         if not isinstance(observation, Mapping):
             if len(self.columns) > 1:
                 raise MemUPError(
-                    f"the observation is a {type(observation).__name__}; give a dictionary of the columns "
+                    f"the row is a {type(observation).__name__}; give a dictionary of the columns "
                     f"{', '.join(self.columns)}"
                 )
             observation = {self.columns[0]: observation}
@@ -155,8 +155,7 @@ class RowReader:
             if not (absent := [name for name in self.columns if name not in observation]):
                 raise
             raise MemUPError(
-                f"the observation has no {absent[0]!r}; give the columns {', '.join(self.columns)} (None where one is "
-                "missing)"
+                f"the row has no {absent[0]!r}; give the columns {', '.join(self.columns)} (None where one is missing)"
             ) from error
         return fields, after
 

@@ -82,7 +82,7 @@ def test_a_value_that_cannot_be_read_is_named(predictor: Predictor, change: dict
     with pytest.raises(MemUPError, match=message):
         predictor.step(row | change, predictor.initial_state())
     del row["mode"]
-    with pytest.raises(MemUPError, match="the observation has no 'mode'; give the columns when, speed, force, mode"):
+    with pytest.raises(MemUPError, match="the row has no 'mode'; give the columns when, speed, force, mode"):
         predictor.step(row, predictor.initial_state())
 
 
