@@ -93,6 +93,12 @@ def test_a_run_that_left_out_columns_says_which_and_is_not_advised_to_leave_out_
     assert "columns_left_out" not in {x.name for x in judged(of_table(MANY)["memorized"])}
 
 
+def test_many_columns_are_named_as_a_reason_for_memorizing() -> None:
+    many, few = (judged(of_table(MANY[:number])["memorized"])[0].sentence for number in (6, 4))
+    assert "or the episodes are too few for the 6 columns that are read." in many
+    assert "or the episodes are too few." in few
+
+
 @pytest.mark.parametrize("name", of_table(()))
 def test_of_few_columns_more_episodes_come_first_and_none_is_left_out(name: str) -> None:
     found = judged(of_table(MANY[:4])[name])[0]

@@ -20,6 +20,7 @@ from memup_lightning.callbacks.verdict.rules.words import (
     numbers_of,
     spread_of,
 )
+from memup_lightning.modules.column_use import FEW_COLUMNS
 from memup_lightning.user_warnings import options
 
 EXPLAINED = 0.9
@@ -64,7 +65,8 @@ def overfitted(run: Measurements) -> Finding | None:
         return Finding(
             "memorized",
             f"Hardly anything that the memory learned in the {run.episodes:,} training episodes holds in others "
-            f"({_best(run)}): either the inputs do not hold what decides the outcomes, or the episodes are too few.",
+            f"({_best(run)}): either the inputs do not hold what decides the outcomes, or the episodes are too few"
+            f"{_for_columns(run)}.",
             f"make more training episodes{more_of_them}"
             if run.episodes_option
             else fewer_inputs(run, f"else {by_hand}, {more}", more),
@@ -81,6 +83,12 @@ def overfitted(run: Measurements) -> Finding | None:
             f"then ({_best(run, named=True)})."
         )
     return Finding("overfitted", sentence, against_memorizing(run), numbers)
+
+
+def _for_columns(run: Measurements) -> str:
+    """Say that many columns are read, where these can be left out one by one."""
+    read = len(run.read_columns or run.inputs.names)
+    return f" for the {read} columns that are read" if read > FEW_COLUMNS else ""
 
 
 def _best(run: Measurements, named: bool = False) -> str:
