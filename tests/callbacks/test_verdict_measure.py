@@ -16,6 +16,7 @@ from memup_lightning.callbacks.verdict.measuring.measure import measure
 from memup_lightning.callbacks.verdict.measuring.measured_steps import MAX_EPISODES
 from memup_lightning.callbacks.verdict.measuring.split_measurement import SplitMeasurement
 from memup_lightning.callbacks.verdict.rules.judge import judge
+from memup_lightning.callbacks.verdict.rules.words import how_much
 from memup_lightning.datamodules import ArrayDataModule
 from memup_lightning.datamodules.recorded import splits
 from memup_lightning.modules import TBPTT
@@ -212,6 +213,18 @@ def test_rare_outcomes_are_measured_by_the_validation_where_the_targets_show_not
     often = measure(keeping_model(data.task, 0), data, updates=10, metrics={**logged, "val/base_rate": 0.9}).val
     assert often is not None
     assert often.explained == 0
+
+
+def test_what_is_explained_of_a_rare_class_at_all_steps_is_said_as_average_precision_too() -> None:
+    data = CueData(length=10, num_val=64)
+    data.setup("fit")
+    precision = {"val/average_precision": 0.49, "val/local_average_precision": 0.33}
+    logged = {"val/base_rate": 0.99, "val/nll": 0.035, "val/local_nll": 0.05, "val/memory_gain": 0.0} | precision
+    found = measure(keeping_model(data.task, 0), data, updates=10, metrics=logged)
+    assert found.val is not None
+    assert how_much(found, found.val).endswith(", by the validation (average precision 0.49, without memory 0.33)")
+    assert "precision" not in how_much(replace(found, average_precision=None), found.val)
+    assert "precision" not in how_much(replace(found, rare=0.1), found.val)
 
 
 def test_too_few_steps_show_no_shares_of_classes() -> None:

@@ -33,6 +33,7 @@ _MAX_SECONDS = 5.0  # of a split; steps that are not reached by then are left ou
 _APART = 4  # the last third of the steps must be so many times later than the first
 _RARE = 20  # range of an input in spreads, above which it is seldom other than usual
 _NLLS = {"val/nll", "val/local_nll"}
+_PRECISIONS = {"val/average_precision", "val/local_average_precision"}
 _MAX_NUMBERED = 64  # columns of an array: more are mostly features that another network made
 _KNOWN_ERROR = 0.05  # bits: a context cluster of less is noise, if that is certain
 
@@ -107,6 +108,9 @@ def measure(
         input_size=size,
         input_spread=spread,
         rare=rare,
+        average_precision=(logged["val/average_precision"], logged["val/local_average_precision"])
+        if logged.keys() >= _PRECISIONS
+        else None,
         uncertain_everywhere=None if everywhere is None else everywhere.uncertain,
         nll_everywhere=(logged["val/nll"], logged["val/local_nll"]) if logged.keys() >= _NLLS else None,
         outcome_problem=model.outcome_problem(),

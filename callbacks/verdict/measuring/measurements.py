@@ -57,6 +57,8 @@ class Measurements:
         input_size, input_spread: largest absolute value, and largest standard deviation, of what the memory reads.
         rare: share of the outcomes that the last validation evaluated that are not of the most frequent class; None: they
             are numbers, or nothing was logged.
+        average_precision: of the rarer class with and without memory, at all steps that the last validation evaluated; None:
+            not two classes, or nothing was logged.
         uncertain_everywhere: share of the outcomes' own entropy or variance that is left without memory at all steps
             that the last validation evaluated; None: not known.
         nll_everywhere: NLL with and without memory at all steps that the last validation evaluated, in nats, of the
@@ -98,6 +100,7 @@ class Measurements:
     input_size: float | None = None
     input_spread: float | None = None
     rare: float | None = None
+    average_precision: tuple[float, float] | None = None
     uncertain_everywhere: float | None = None
     nll_everywhere: tuple[float, float] | None = None
     outcome_problem: str | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from memup_lightning.callbacks.verdict.measuring.measurements import Measurements
+from memup_lightning.callbacks.verdict.measuring.measurements import RARE, Measurements
 from memup_lightning.callbacks.verdict.measuring.split_measurement import SplitMeasurement
 from memup_lightning.exceptions import counted
 from memup_lightning.modules.evaluation.estimate import Estimate
@@ -17,7 +17,7 @@ def how_much(run: Measurements, split: SplitMeasurement) -> str:
     """Format what the memory explains of the outcomes of some episodes, and where it was measured."""
     gain, where = split.gain, measured_at(run, split)
     if run.outcome == "class":
-        bits = f"{amount(gain.mean)} of {amount(split.surprise)} bits{_interval(gain)}{where}"
+        bits = f"{amount(gain.mean)} of {amount(split.surprise)} bits{_interval(gain)}{where}{_precision(run, split)}"
         if not split.outlier_bits > _OUTLIERS * split.surprise:
             return bits
         return f"{bits}; sure and wrong predictions cost {amount(split.outlier_bits)} bits more than is counted"
@@ -28,6 +28,15 @@ def how_much(run: Measurements, split: SplitMeasurement) -> str:
     reference = constant_of(run) if split.local_is_worse else "the predictor without memory"
     share = f"{percent(split.explained)} of the squared error that {reference} leaves"
     return f"{share}, {gain.mean:.2f} bits{_interval(gain)}{where}"
+
+
+def _precision(run: Measurements, split: SplitMeasurement) -> str:
+    """Format the average precision of a rare class, where all evaluated steps count: of those nearly all are sure, and a
+    gain is a few thousandths of a bit."""
+    if split.episodes or not run.rare or run.rare >= RARE or run.average_precision is None:
+        return ""
+    with_memory, without = run.average_precision
+    return f" (average precision {with_memory:.2f}, without memory {without:.2f})"
 
 
 def more_episodes(run: Measurements) -> str:
