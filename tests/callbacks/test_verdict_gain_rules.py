@@ -132,6 +132,20 @@ def test_a_gain_over_a_predictor_worse_than_a_constant_is_no_gain() -> None:
     assert "leaves 2 (their variance)" in judged(number)[0].sentence
 
 
+def test_large_outcomes_among_many_small_ones_are_badly_scaled_where_nothing_is_explained() -> None:
+    given: dict[str, Any] = {"outcome": "number", "outcome_spread": 100.0, "history": FLAT}
+    found = judged(run(constant(2.08e6, local=1.28, memory=1.0), **given))[0]
+    assert found.name == "badly_scaled"
+    assert (
+        "they have a spread of 1.44e+03 at 64 steps of 64 validation episodes, and are divided by 100" in found.sentence
+    )
+    assert str(found.try_first).startswith("give the small ones one value, 0 say")
+    learned = [judged(run(replace(x, own=2.08e6), **given))[0].name for x in (ALL, HALF)]
+    assert learned == ["explained", "partly_explained"]
+    usual = judged(run(constant(2.08e6, local=1.28, memory=1.0), **given | {"outcome_spread": 1400.0}))[0]
+    assert usual.name == "worse_than_constant"
+
+
 def test_a_reference_is_called_poor_only_where_a_good_part_of_the_gain_is_its_badness() -> None:
     def found(val: SplitMeasurement, **given: Any) -> list[str]:
         return [finding.name for finding in judged(run(val, **given))]

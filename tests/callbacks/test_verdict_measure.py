@@ -261,6 +261,17 @@ def test_rare_marks_are_not_badly_scaled() -> None:
     assert found.input_spread == pytest.approx(0.05)  # one of 2,000 steps shows a cue: a standard deviation of 0.016
 
 
+def test_the_spread_by_which_numbers_are_divided_is_measured() -> None:
+    y = np.random.default_rng(1).normal(0, 10, (64, 20)).astype(np.float32)
+    y[:, 5] = 2000
+    data = ArrayDataModule(lambda: iter([(x[:, None], x) for x in y]), lanes=16, chunk_length=10)  # type: ignore[arg-type]
+    data.setup("fit")
+    model = TBPTT(data.task)
+    assert measure(model, data, updates=10).outcome_spread is None  # no run has begun
+    model.outcome.standardizer.fit(y.reshape(-1, 1))  # type: ignore[union-attr, operator]
+    assert measure(model, data, updates=10).outcome_spread == pytest.approx(y.std(), rel=0.01)
+
+
 def test_measuring_changes_nothing_of_the_run() -> None:
     data = CueData()
     data.setup("fit")

@@ -20,6 +20,7 @@ from memup_lightning.callbacks.verdict.measuring.split_measurement import CurveP
 from memup_lightning.data.targets import NOWHERE
 from memup_lightning.models import memory as cores
 from memup_lightning.models.eval_mode import eval_mode
+from memup_lightning.models.outcomes.continuous import ContinuousOutcome
 from memup_lightning.modules import MemoryTask, MemUP
 from memup_lightning.modules.column_use import FEW_COLUMNS, used_columns
 from memup_lightning.modules.evaluation.estimate import FloatArray, bootstrap
@@ -114,6 +115,7 @@ def measure(
         uncertain_everywhere=None if everywhere is None else everywhere.uncertain,
         nll_everywhere=(logged["val/nll"], logged["val/local_nll"]) if logged.keys() >= _NLLS else None,
         outcome_problem=model.outcome_problem(),
+        outcome_spread=_spread_of_outcomes(model),
         memory=_memory_size(model),
         fell=fell,
         memorized=memorized,
@@ -124,6 +126,13 @@ def measure(
         best=best,
         episodes_option=more,
     )
+
+
+def _spread_of_outcomes(model: MemoryTask) -> float | None:
+    """Return the root mean square of the spreads of the components of the outcome."""
+    if not isinstance(model.outcome, ContinuousOutcome) or not model.outcome.standardizer.is_fitted:
+        return None
+    return float(model.outcome.standardizer.scale.square().mean().sqrt())
 
 
 def _measure_split(model: MemoryTask, data: ChunkSource, name: Split) -> SplitMeasurement | None:

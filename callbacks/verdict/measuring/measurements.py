@@ -57,13 +57,14 @@ class Measurements:
         input_size, input_spread: largest absolute value, and largest standard deviation, of what the memory reads.
         rare: share of the outcomes that the last validation evaluated that are not of the most frequent class; None: they
             are numbers, or nothing was logged.
-        average_precision: of the rarer class with and without memory, at all steps that the last validation evaluated; None:
-            not two classes, or nothing was logged.
+        average_precision: of the rarer class with and without memory, at all steps that the last validation evaluated;
+            None: not two classes, or nothing was logged.
         uncertain_everywhere: share of the outcomes' own entropy or variance that is left without memory at all steps
             that the last validation evaluated; None: not known.
         nll_everywhere: NLL with and without memory at all steps that the last validation evaluated, in nats, of the
             weights that the run ends with; None: not known.
         outcome_problem: why outcomes of this range cannot be distinguished; None where they can.
+        outcome_spread: by which numbers are divided, from all steps of training episodes; None: of classes, or not known.
         best: updates and memory gain of the validation whose weights the run ends with; None: its last weights.
         episodes_option: option of the data that sets the number of training episodes; None where there is none.
         memory: class and size of the memory, where it can be made wider.
@@ -104,6 +105,7 @@ class Measurements:
     uncertain_everywhere: float | None = None
     nll_everywhere: tuple[float, float] | None = None
     outcome_problem: str | None = None
+    outcome_spread: float | None = None
     best: tuple[int, float] | None = None
     episodes_option: str | None = None
     memory: tuple[str, int] | None = None

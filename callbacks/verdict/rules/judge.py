@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from memup_lightning.callbacks.verdict.measuring.measurements import Measurements
@@ -33,6 +34,7 @@ _DIVERGED_BITS = 1e4
 _MIN_RECALL = 0.5
 _MANY = 0.5  # share of the targets
 _SIZES = (0.01, 100.0)  # smallest spread and largest value of inputs that networks read well
+_FAR = 5.0  # spreads, above which a spread of the measured outcomes is learned late
 _MIN_UPDATES = 500  # before the choice of targets counts as wrong: the local predictor learns first
 
 
@@ -163,9 +165,24 @@ def _badly_scaled(run: Measurements) -> Finding | None:
     elif run.input_spread is not None and run.input_spread < smallest:
         sentence = f"The inputs are badly scaled: what the memory reads differs by {run.input_spread:.2g} only."
     else:
-        return None
+        return _large_and_rare(run)
     numbers = {"input_size": run.input_size, "input_spread": run.input_spread}
     return Finding("badly_scaled", sentence, "scale the inputs to a mean of 0 and a spread of 1", numbers)
+
+
+def _large_and_rare(run: Measurements) -> Finding | None:
+    """Say that numbers which are to be explained are many spreads apart: networks reach values of about 1 soon."""
+    val, spread = run.val, run.outcome_spread
+    if val is None or not val.own or not spread or val.own < (_FAR * spread) ** 2 or explains_some(val):
+        return None
+    return Finding(
+        "badly_scaled",
+        f"The outcomes are badly scaled: they have a spread of {math.sqrt(val.own):.3g}{measured_at(run, val)}, and are "
+        f"divided by {spread:.3g}, the spread at all steps, where nearly all are small.",
+        "give the small ones one value, 0 say (rewards by a wrapper of the environment), or no outcome at all: then the "
+        "spread is that of the others",
+        {"spread": math.sqrt(val.own), "divided_by": spread},
+    )
 
 
 def _wrong_targets(run: Measurements) -> Finding | None:
