@@ -12,15 +12,16 @@ from memup_lightning.modules import MemUP
 
 _APART, _FAR_APART = 0.1, 0.25  # bits by which the gain of validation episodes is lower: at two validations, or at one
 _OWN_SHARE = 0.02  # of the steps of a chunk whose own outcomes count: with fewer they cannot lead
+_SURE_SHARE = 0.1  # where nothing was explained yet: the local predictor may take certain steps for uncertain ones
 _WEIGHT = 0.02  # of the loss of targets at the second start
 _TIMES, _LEAST = 3, 2000  # the second start has so many times the updates of the first one, and so many at least
 _MEMORIZED = "the targets of training episodes are memorized"
 
 
-def own_steps_can_lead(model: Any) -> TypeGuard[MemUP]:
-    """Return whether a model learns from the outcomes of the steps that a chunk shows, and one in fifty of those is
-    uncertain; to be called on every rank."""
-    return isinstance(model, MemUP) and model.needs_own_steps() and model.own_share() >= _OWN_SHARE
+def own_steps_can_lead(model: Any, share: float = _OWN_SHARE) -> TypeGuard[MemUP]:
+    """Return whether a model learns from the outcomes of the steps that a chunk shows, and a share of those, by default
+    one in fifty, is uncertain; to be called on every rank."""
+    return isinstance(model, MemUP) and model.needs_own_steps() and model.own_share() >= share
 
 
 class SecondStart:
@@ -31,13 +32,15 @@ class SecondStart:
     distinguishing training episodes. Where a few hundred episodes have many columns, or a few dozen a few, that is learned
     before what holds in others, and weights that have learned it do not forget it. The outcomes of own steps do not ask
     for it. So the run begins again with its first weights (the local predictor keeps what it learned), and targets count a
-    fiftieth, if one in fifty of the steps has an outcome of its own that is uncertain, and not one in a thousand:
+    fiftieth:
 
     - where the targets of training episodes are explained, those of validation episodes less than without memory, and the
-      evaluated steps not at all. Where the second start explains nothing either, in three times as many updates, the run
-      begins once more, with targets as before: what was shown once long ago is learned by targets alone;
-    - where what was explained of the evaluated steps is lost in validation episodes alone. The best weights of before are
-      kept, and return where the second start, in three times as many updates, does not explain more.
+      evaluated steps not at all, if a tenth of the steps has an outcome of its own that is uncertain, and not one in a
+      thousand. Where the second start explains nothing either, in three times as many updates, the run begins once more,
+      with targets as before: what was shown once long ago is learned by targets alone;
+    - where what was explained of the evaluated steps is lost in validation episodes alone, if one in fifty of the steps
+      has such an outcome. The best weights of before are kept, and return where the second start, in three times as many
+      updates, does not explain more.
 
     Attributes:
         starts: how often the run has begun.
@@ -87,7 +90,7 @@ class SecondStart:
                     self._begin(
                         model, trainer, "nothing is explained by the outcomes of the steps that a chunk shows either"
                     )
-            elif (self._apart > 1 or apart > _FAR_APART) and own_steps_can_lead(model):
+            elif (self._apart > 1 or apart > _FAR_APART) and own_steps_can_lead(model, _SURE_SHARE):
                 self._begin(model, trainer, f"{_MEMORIZED}, and nothing else is explained")
             self.new = self._begun == trainer.global_step
 

@@ -103,12 +103,14 @@ def test_a_run_that_does_not_memorize_its_targets_alone_goes_on(tmp_path: Path, 
     assert set(target_weights(model)) == {1.0}
 
 
-def test_a_run_whose_steps_have_hardly_an_outcome_of_their_own_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("gains", "enough"), [([LOST] * 5, 0.1), ([KNOWN, *[MEMORIZED] * 4], 0.02)])
+def test_a_run_whose_steps_have_hardly_an_outcome_of_their_own_does_not_begin_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gains: list[tuple[float, ...]], enough: float
 ) -> None:
-    monkeypatch.setattr(MemUP, "own_share", lambda self: 0.019)
-    _, model = run(tmp_path, [LOST] * 5, BestWeights())
-    assert set(target_weights(model)) == {1.0}
+    for share, begins in ((enough, True), (0.9 * enough, False)):
+        monkeypatch.setattr(MemUP, "own_share", lambda self, share=share: share)
+        _, model = run(tmp_path / str(share), gains, BestWeights())
+        assert (0.02 in target_weights(model)) == begins
 
 
 def test_a_gain_that_is_no_number_begins_nothing(tmp_path: Path) -> None:
