@@ -11,7 +11,7 @@ from memup_lightning.callbacks.verdict.rules.forgetting import forgetting
 from memup_lightning.callbacks.verdict.rules.gain_rules import is_of_memory, worse_than_constant
 from memup_lightning.exceptions import counted
 
-_OWN_LEAD = 0.05  # weight of targets below which the predictor learns from the states of the outcomes' own steps
+_OWN_LEAD = 0.5  # weight of targets below which the predictor learns from the states of the outcomes' own steps
 
 
 def reach(run: Measurements) -> Finding | None:
