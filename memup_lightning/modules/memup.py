@@ -69,7 +69,8 @@ class MemUP(TargetTask):
     _target_losses: tuple[Tensor, Tensor]
     """Loss of every lane, prediction point and target of the last training chunk, and which of them count."""
     _own_steps: Tensor
-    """Number of its steps whose own outcomes count, and of all, ``[2]``; 0 before the first one."""
+    """Of the last training chunk, ``[5]``: number of its steps whose own outcomes count, of all, of its targets; NLL of the
+    first and of the last without memory, summed. 0 before the first one."""
 
     def __init__(
         self,
@@ -90,7 +91,7 @@ class MemUP(TargetTask):
                 "which on they hold, such as {2000: 5.0}"
             )
         self.register_buffer("target_weight", torch.ones(()))
-        self._own_steps = torch.zeros(2, dtype=torch.int64)
+        self._own_steps = torch.zeros(5)
         self.predict_every = predict_every
         self.current_step = current_step
         self._uncertainty_ahead: tuple[Tensor, Tensor] | None = None  # of the last chunk's targets, and which are valid
@@ -172,14 +173,20 @@ class MemUP(TargetTask):
 
     def _current_loss(self, chunk: Chunk, targets: StepBatch, memory: Tensor) -> tuple[Tensor, Tensor]:
         context, counts = chunk.windows(self.task.window), chunk.has_outcome
+        nll = [none := torch.zeros((), device=memory.device)] * 2
         if self.current_step is None and targets.position.shape[1]:
             with torch.no_grad():
-                ahead = self.outcome.uncertainty(self.local(targets.context))
+                local_ahead, local_own = self.local(targets.context), self.local(context)
+                ahead, own = self.outcome.uncertainty(local_ahead), self.outcome.uncertainty(local_own)
                 most = ahead.masked_fill(~targets.valid, -torch.inf).amax(1, keepdim=True)
-                own = self.outcome.uncertainty(self.local(context))
+                counts = counts & targets.valid.any(1, keepdim=True) & (own >= most - _MARGIN)
+                nll = [
+                    self.outcome.nll(local_own, chunk.outcome).where(counts, none).sum(),
+                    self.outcome.nll(local_ahead, targets.outcome).where(targets.valid, none).sum(),
+                ]
             self._uncertainty_ahead = ahead, targets.valid
-            counts = counts & targets.valid.any(1, keepdim=True) & (own >= most - _MARGIN)
-        self._own_steps = torch.stack((counts.sum(), chunk.valid.sum()))
+        numbers = [counts.sum(), chunk.valid.sum(), targets.valid.sum()]
+        self._own_steps = torch.stack([x.float() for x in (*numbers, *nll)])
         places = counts.nonzero(as_tuple=True) if are_few(counts) else ()  # x[()] is all of x
         params = self.predictor(self.context_encoder({name: x[places] for name, x in context.items()}), memory[places])
         loss = self.outcome.memory_loss(params, chunk.outcome[places])
@@ -190,10 +197,12 @@ class MemUP(TargetTask):
         return loss * share.clamp(min=1), chunk.valid
 
     def own_share(self) -> float:
-        """Return the share of the steps of the last training chunk, on all ranks, whose own outcomes count; to be called on
-        every rank."""
-        counted, steps = all_reduce_sum(self._own_steps.to(self.device)).tolist()
-        return float(counted / max(1, steps))
+        """Return the share of the steps of the last training chunk, on all ranks, whose own outcomes are as uncertain as
+        its targets; to be called on every rank. It is 0 where they turned out to be more certain, by 1 nat on average: a
+        local predictor that does not know its targets yet takes a corridor for as uncertain."""
+        own, steps, targets, own_nll, target_nll = all_reduce_sum(self._own_steps.to(self.device)).tolist()
+        alike = own_nll / max(1, own) >= target_nll / max(1, targets) - _MARGIN
+        return float(own / max(1, steps)) if alike else 0.0
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)
