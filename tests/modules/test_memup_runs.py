@@ -112,9 +112,9 @@ def test_gradients_are_clipped_in_either_precision_with_a_fused_optimizer_too(
     assert float(size) == pytest.approx(1e-3, rel=0.02)
 
 
-@pytest.mark.parametrize("current", [False, True])
+@pytest.mark.parametrize("current", [None, False, True])
 @pytest.mark.parametrize("outcome", [FieldSpec(), FieldSpec((), "int32", "token", 3)], ids=["number", "class"])
-def test_a_value_where_there_is_no_outcome_reaches_no_weight(outcome: FieldSpec, current: bool) -> None:
+def test_a_value_where_there_is_no_outcome_reaches_no_weight(outcome: FieldSpec, current: bool | None) -> None:
     def weights(nothing: float) -> dict[str, Tensor]:
         rng = np.random.default_rng(0)
         steps = int(LENGTHS.sum())
@@ -127,7 +127,7 @@ def test_a_value_where_there_is_no_outcome_reaches_no_weight(outcome: FieldSpec,
         task = TaskSpec(source.fields, {"see": 0}, ("see",), outcome, window=2)
         model = model_of(task, current_step=current)
         optimizer = torch.optim.Adam(model.parameters(), 0.01)
-        for chunk in chunks_of(source, task, TopK(2), 12, contexts=current):
+        for chunk in chunks_of(source, task, TopK(2), 12, contexts=current is not False):
             optimizer.zero_grad()
             model.training_step(chunk, 0)["loss"].backward()
             optimizer.step()
@@ -143,6 +143,22 @@ def test_the_share_of_own_steps_that_count_is_that_of_the_last_chunk(current: bo
     model, _ = fit(updates=200, current_step=current)
     share = model.own_share()
     assert share == 1 if current else 0 <= share < 0.2
+
+
+@pytest.mark.parametrize(("ahead", "alike"), [(0.5, True), (5.0, False)])
+def test_own_steps_that_only_look_as_uncertain_as_the_targets_do_not_count(
+    monkeypatch: pytest.MonkeyPatch, ahead: float, alike: bool
+) -> None:
+    """A local predictor that has learned nothing takes every step for as uncertain."""
+    source, task = episodes(), task_of(episodes())
+    model = model_of(task, current_step=None)
+    monkeypatch.setattr(model.local, "forward", lambda context: torch.zeros(*context["see"].shape[:2], 2))
+    chunk = chunks_of(source, task, TopK(2), 1, contexts=True)[0]
+    assert chunk.targets is not None
+    chunk.outcome = torch.zeros_like(chunk.outcome)
+    chunk.targets = replace(chunk.targets, outcome=torch.full_like(chunk.targets.outcome, ahead))
+    model.training_step(chunk, 0)
+    assert (model.own_share() > 0.1) == alike
 
 
 def test_memory_gain_counts_no_target_that_the_chunk_has_shown() -> None:
