@@ -14,7 +14,7 @@ from memup_lightning.exceptions import MemUPError
 
 
 def test_a_chunk_without_contexts_says_how_a_module_gets_them() -> None:
-    data = TMazeDataModule(length=10, num_train=4, lanes=2)
+    data = TMazeDataModule(length=10, num_train=4, lanes=2, chunk_length=10)
     data.setup("fit")
     without = next(iter(data.training_lanes().stream(1, contexts=False)))
     with pytest.raises(MemUPError, match=r"returns True from needs_own_steps\(\)"):

@@ -20,7 +20,6 @@ from memup_lightning.callbacks.verdict.rules.words import how_much
 from memup_lightning.datamodules import ArrayDataModule
 from memup_lightning.datamodules.recorded import splits
 from memup_lightning.modules import TBPTT
-from memup_lightning.modules.evaluation.estimate import bootstrap
 from memup_lightning.modules.targets.scoring import score_episodes
 from tests.callbacks.cue_task import CueData, keeping_model
 
@@ -282,22 +281,3 @@ def test_measuring_changes_nothing_of_the_run() -> None:
     assert model.training
     assert model.lanes.after is None
     assert all(torch.equal(x, state[name]) for name, x in model.state_dict().items())
-
-
-def test_the_interval_of_a_mean_covers_it_and_narrows_with_more_episodes() -> None:
-    draw = np.random.default_rng(1)
-    covered, widths = 0, {}
-    for episodes in (20, 200):
-        for _ in range(50):
-            values = draw.normal(1.0, 1.0, (episodes, 3))
-            found = bootstrap(values, np.ones_like(values, bool))
-            covered += found.low <= 1.0 <= found.high
-            widths[episodes] = found.high - found.low
-    assert covered >= 85
-    assert widths[200] < widths[20] / 2
-
-
-def test_episodes_weigh_as_much_as_they_have_steps() -> None:
-    values = np.array([[1.0, 1.0, 1.0], [0.0, 9.0, 9.0]])
-    counts = np.array([[True, True, True], [True, False, False]])
-    assert bootstrap(values, counts).mean == pytest.approx(0.75)

@@ -37,7 +37,7 @@ class Crashing(Counting):
 @pytest.mark.parametrize(
     ("how", "kind", "message"),
     [
-        ("kill", MemUPError, r"process of environment 1 \(exit code -9\) died.*--ckpt_path last"),
+        ("kill", MemUPError, r"process of environment 1 \(exit code -9\) died.*last checkpoint with ckpt_path"),
         ("hang", MemUPError, "did not answer within 1 seconds"),
         ("raise", MemUPError, "ZeroDivisionError: in the environment"),
     ],
