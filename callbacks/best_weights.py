@@ -177,7 +177,7 @@ class BestWeights(Callback):
         best, _ = self.best
         tried = self.decay > 0 or self._second.starts > 1
         lower, worse = (_is_certain(times, lost) for times in (self._lower, self._worse))
-        if self._explains_something() and self._second.failed(trainer.global_step, best):
+        if self._explains_something() and self._second.give_up(trainer.global_step, best):
             self._go_back(trainer, pl_module, memorizes=True)
         elif tried and lower and self._fewer.leave_out(trainer, pl_module, self._weights, best):
             self._worse = self._overfitted = self._lower = 0

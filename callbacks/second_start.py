@@ -114,17 +114,20 @@ class SecondStart:
         """
         return self.starts == 2 and best <= self._begun and updates < self._ends
 
-    def failed(self, updates: int, best: int) -> bool:
-        """Return whether the second start has not been better than what came before it, and its time is over; once a run.
+    def give_up(self, updates: int, best: int) -> bool:
+        """End a second start whose time is over, and which has not been better than what came before it.
 
         Args:
             updates: of now.
             best: updates of the best validation.
+
+        Returns:
+            Whether it ended; once a run.
         """
-        failed = bool(self._first) and self.starts == 2 and best <= self._begun and updates >= self._ends
-        if failed:
-            self.starts, self._first = 3, {}
-        return failed
+        if not self._first or self.starts != 2 or best > self._begun or updates < self._ends:
+            return False
+        self.starts, self._first = 3, {}
+        return True
 
     @property
     def _ends(self) -> int:
