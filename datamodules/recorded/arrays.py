@@ -20,11 +20,11 @@ from memup_lightning.data.array_files import (
     episode_source,
     read_episodes,
 )
-from memup_lightning.data.array_files.class_counts import class_note
 from memup_lightning.data.array_files.encoding import X, columns_of, encode, fit_texts
 from memup_lightning.data.array_files.fields import fit_fields
 from memup_lightning.data.array_files.layout import Missing, input_columns, outcome_columns
-from memup_lightning.data.array_files.outcome_notes import outcome_notes
+from memup_lightning.data.array_files.notes.class_counts import class_note
+from memup_lightning.data.array_files.notes.outcomes import outcome_notes
 from memup_lightning.data.array_files.summary import summarize
 from memup_lightning.data.episodes import OUTCOME, ArrayEpisodes, EpisodeSource
 from memup_lightning.data.subset import EpisodeSubset, split_by_share

@@ -13,6 +13,7 @@ import pytest
 from memup_lightning.datamodules import ArrayDataModule, GymnasiumDataModule
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.specs import FieldSpec, TaskSpec
+from tests.datamodules.machine_tables import said
 from tests.datamodules.own_files import (
     LENGTHS,
     STEPS,
@@ -25,7 +26,6 @@ from tests.datamodules.own_files import (
     write_parquet,
     write_stream,
 )
-from tests.datamodules.test_table_columns import said
 
 pyarrow = pytest.importorskip("pyarrow")
 from pyarrow import parquet  # noqa: E402 (only where it is installed)

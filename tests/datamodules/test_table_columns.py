@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import datetime
 import re
-import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,39 +14,11 @@ from memup_lightning.data.episodes import HAS_OUTCOME, OUTCOME
 from memup_lightning.datamodules import ArrayDataModule
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.specs import FieldSpec
+from tests.datamodules.machine_tables import NAN, module, said, steps, write
 
 pyarrow = pytest.importorskip("pyarrow")
-from pyarrow import csv, parquet  # noqa: E402 (only where it is installed)
 
-STEPS = 6  # two episodes of three
-EPISODE = ["M1"] * 3 + ["M2"] * 3
 LAST = [None, None, 0, None, None, 1]
-NAN = float("nan")
-
-
-def write(path: Path, name: str = "own.parquet", **columns: Any) -> str:
-    table = pyarrow.table({"machine": EPISODE, **columns})
-    write_file = csv.write_csv if name.endswith("csv") else parquet.write_table
-    write_file(table, path / name)
-    return str(path / name)
-
-
-def module(source: str, **given: Any) -> ArrayDataModule:
-    """With every episode in the training split."""
-    return ArrayDataModule(**{"train": source, "val": source, "test": source, "episode": "machine"} | given)
-
-
-def steps(data: ArrayDataModule, split: Any = "train") -> dict[str, np.ndarray]:
-    source = data.episodes(split)
-    parts = [source.read(i, 0, int(length)) for i, length in enumerate(source.lengths)]
-    return {name: np.concatenate([part[name] for part in parts]) for name in source.fields}
-
-
-def said(act: Callable[[], Any]) -> list[str]:
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        act()
-    return [str(warning.message) for warning in caught]
 
 
 def test_x_is_by_default_every_column_that_is_nothing_else(tmp_path: Path) -> None:

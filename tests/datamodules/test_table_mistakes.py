@@ -10,19 +10,12 @@ import numpy as np
 import pytest
 
 from memup_lightning.exceptions import MemUPError
-from tests.datamodules.test_table_columns import EPISODE, module, said, write
+from tests.datamodules.machine_tables import EPISODE, folder, module, said, write
 
 pyarrow = pytest.importorskip("pyarrow")
 from pyarrow import parquet  # noqa: E402 (only where it is installed)
 
 TIMES = [datetime.datetime(2026, 1, 31, 8, minute) for minute in range(6)]
-
-
-def folder(path: Path, *files: dict[str, Any]) -> str:
-    path.mkdir()
-    for number, columns in enumerate(files):
-        parquet.write_table(pyarrow.table(columns), path / f"log-{number}.parquet")
-    return str(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", None])
@@ -189,31 +182,6 @@ def test_the_column_that_differs_from_training_is_named_alone(tmp_path: Path, co
     val = write(tmp_path, "val.parquet", b=[1.5] * 6, y=[0.5] * 6, **columns)
     with pytest.raises(MemUPError, match=f"val.parquet: {match}; give columns"):
         _ = module(train, val=val).task
-
-
-@pytest.mark.parametrize("name", ["own.parquet", "own.csv"])
-def test_classes_that_differ_in_spelling_alone_are_named(name: str, tmp_path: Path) -> None:
-    fault, mode = ["yes", "Yes ", "no", "No ", "maybe", "no"], ["on", "ON", "off", "idle", "on", "ON"]
-    source = write(tmp_path, name, mode=mode, fault=fault, a=[1.5] * 6)
-    found = [x for x in said(lambda: module(source, y="fault").task) if "capital letters or spaces alone" in x]
-    assert (
-        sum("'fault' has classes that differ" in x and "'No ' and 'no'; 'Yes ' and 'yes'; each" in x for x in found)
-        == 1
-    )
-    assert sum("'mode' has classes that differ" in x and "'ON' and 'on'; each" in x for x in found) == 1
-
-
-def test_spellings_are_compared_in_each_of_several_outcomes(tmp_path: Path) -> None:
-    source = write(tmp_path, fault=["yes", "Yes ", "no"] * 2, leak=["oil"] * 6, a=[1.5] * 6)
-    found = said(lambda: module(source, y=["fault", "leak"]).task)
-    assert any(
-        "'fault, leak' has classes that differ" in x and "'fault=Yes , leak=oil' and 'fault=yes" in x for x in found
-    )
-
-
-def test_classes_that_differ_in_more_than_spelling_are_not_named(tmp_path: Path) -> None:
-    source = write(tmp_path, mode=["1 1", "11", "on", "off", "on", "off"], y=["yes", "no"] * 3, a=[1.5] * 6)
-    assert not any("capital letters" in x for x in said(lambda: module(source).task))
 
 
 @pytest.mark.parametrize("name", ["own.parquet", "own.csv"])

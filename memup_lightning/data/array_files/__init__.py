@@ -1,8 +1,8 @@
 """Users' own episodes: npz, parquet, Arrow and csv files, or a function that yields them.
 
 ``npz``, ``tables`` and ``function`` read the three forms; ``columns`` converts and checks values; ``layout`` holds what is
-read; ``encoding`` makes the fields of episodes of it; ``outcome_notes``, ``input_notes``, ``spellings`` and
-``text_values`` look for mistakes.
+read. ``fields`` and ``encoding`` make the fields of episodes of it, ``column_checks`` compares it with what a model was
+trained on, ``summary`` says it in a sentence. ``notes`` looks for mistakes of the user.
 """
 
 from __future__ import annotations

@@ -9,9 +9,14 @@ import numpy as np
 
 from memup_lightning.data.array_files.column_checks import check_columns, check_shape, column_of
 from memup_lightning.data.array_files.layout import Array, Missing, TextColumn, UserEpisodes
-from memup_lightning.data.array_files.leaving_out import how_to_leave_out
-from memup_lightning.data.array_files.spellings import spelling_notes
-from memup_lightning.data.array_files.text_values import as_numbers, hold_times, words_among_numbers, written_number
+from memup_lightning.data.array_files.notes.leaving_out import how_to_leave_out
+from memup_lightning.data.array_files.notes.spellings import spelling_notes
+from memup_lightning.data.array_files.notes.text_values import (
+    as_numbers,
+    hold_times,
+    words_among_numbers,
+    written_number,
+)
 from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, OUTCOME
 from memup_lightning.exceptions import MemUPError, counted
 from memup_lightning.specs import FieldSpec

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.datamodules.machine_tables import said
 from tests.datamodules.own_files import module
-from tests.datamodules.test_table_columns import said
 
 pyarrow = pytest.importorskip("pyarrow")
 from pyarrow import parquet  # noqa: E402 (only where it is installed)

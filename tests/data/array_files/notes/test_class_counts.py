@@ -10,7 +10,7 @@ import pytest
 
 from memup_lightning.cli.main import main
 from memup_lightning.datamodules import ArrayDataModule
-from tests.datamodules.test_table_columns import said
+from tests.datamodules.machine_tables import said
 
 EPISODES, STEPS = 200, 5
 SAID = "can hardly be learned or measured"

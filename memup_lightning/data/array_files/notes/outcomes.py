@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from memup_lightning.data.array_files.columns import whole_from_zero
-from memup_lightning.data.array_files.input_notes import input_notes
 from memup_lightning.data.array_files.layout import UserEpisodes
-from memup_lightning.data.array_files.spellings import spelling_notes
-from memup_lightning.data.array_files.text_values import as_numbers, written_number
+from memup_lightning.data.array_files.notes.inputs import input_notes
+from memup_lightning.data.array_files.notes.spellings import spelling_notes
+from memup_lightning.data.array_files.notes.text_values import as_numbers, written_number
 from memup_lightning.specs import FieldType
 from memup_lightning.user_warnings import option
 

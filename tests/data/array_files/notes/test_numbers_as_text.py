@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from memup_lightning.exceptions import MemUPError
-from tests.datamodules.test_table_columns import EPISODE, NAN, module, said
-from tests.datamodules.test_table_mistakes import folder
+from tests.datamodules.machine_tables import EPISODE, NAN, folder, module, said
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from memup_lightning.data.array_files.dependence import (
+from memup_lightning.data.array_files.layout import Array, UserEpisodes
+from memup_lightning.data.array_files.notes.dependence import (
     determines,
     goes_with,
     is_scaled,
@@ -14,8 +15,7 @@ from memup_lightning.data.array_files.dependence import (
     recurs,
     together_determine,
 )
-from memup_lightning.data.array_files.layout import Array, UserEpisodes
-from memup_lightning.data.array_files.leaving_out import how_to_leave_out
+from memup_lightning.data.array_files.notes.leaving_out import how_to_leave_out
 from memup_lightning.typing import BoolArray
 
 _FEWEST = 32  # outcomes that an input is compared with

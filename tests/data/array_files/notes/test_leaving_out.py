@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from memup_lightning.exceptions import MemUPError
+from tests.datamodules.machine_tables import said
 from tests.datamodules.own_files import module
-from tests.datamodules.test_table_columns import said
 
 rng = np.random.default_rng(1)
 SHAPE = (30, 10)
