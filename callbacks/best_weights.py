@@ -13,6 +13,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 
+from memup_lightning.callbacks.decline import Decline
 from memup_lightning.callbacks.fewer_columns import FewerColumns, warn_of_left_out
 from memup_lightning.callbacks.growth import Growth
 from memup_lightning.callbacks.second_start import SecondStart, own_steps_can_lead
@@ -32,8 +33,8 @@ _SOMETHING, _RELATIVE_SOMETHING = 0.01, 0.02  # nats, or of classes a share of l
 _DECAYS = (0.3, 1.0)  # of all matrices, in learning rates, when the run goes back for the first and the second time
 _TARGET_WEIGHTS = {0.0: 1.0, 0.3: 0.1, 1.0: 0.01}  # of the loss of targets, with each decay, where own steps can lead
 _TRAIN_GAIN = "train/memory_gain"
-_STATE = ["best", "metrics", "decay", "_weights", "_gave_up", "_worse", "_train_gain", "_train_gains", "_seen"]
-_STATE += ["_overfitted", "_fallen", "_apart", "_lower"]
+_STATE = ["best", "metrics", "decay", "_weights", "_gave_up", "_seen"]
+_STATE += ["_train_gain", "_train_gains", "_fallen", "_apart"]
 
 
 class BestWeights(Callback):
@@ -98,15 +99,12 @@ class BestWeights(Callback):
         self._weights: dict[str, Tensor] = {}
         self.decay = 0.0
         self._gave_up = False  # whether weight decay was tried, and did not help
-        self._worse = 0  # validations in a row that explain less than the best one, but not of training episodes
         self._train_gain = math.nan  # of the best validation
         self._train_gains: list[float] = []  # of the logging steps since the last validation
         self._seen = -1  # update of the last validation
-        self._overfitted = 0  # validations in a row
         self._fallen = False
         self._apart = False  # whether the gain in training episodes was higher by as much, or grew
-        self._lower = 0  # validations in a row that explain less than the best one
-        self._second, self._fewer, self._growth = SecondStart(), FewerColumns(), Growth()
+        self._second, self._fewer, self._growth, self._decline = SecondStart(), FewerColumns(), Growth(), Decline()
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -142,8 +140,8 @@ class BestWeights(Callback):
         gain, nll, train = trainer.strategy.broadcast(values)  # all ranks decide alike
         self._seen = trainer.global_step
         if math.isfinite(gain) and (self._second.new or self._is_better(gain, nll)):
-            self.best, self._overfitted, self._fallen, self._worse = (trainer.global_step, gain), 0, False, 0
-            self._train_gain, self._lower = train, 0
+            self.best, self._train_gain, self._fallen = (trainer.global_step, gain), train, False
+            self._decline.clear()
             self.metrics = {name: float(x) for name, x in logged.items() if name.startswith("val/")}
             self._weights = {name: x.detach().to("cpu", copy=True) for name, x in pl_module.state_dict().items()}
         elif self.best is not None:
@@ -154,20 +152,21 @@ class BestWeights(Callback):
             # Training episodes are measured at the ends of chunks, and may be explained less from there, but more and more.
             self._apart = gain < train - much or train > self._train_gain + _RELATIVE_MARGIN * abs(self._train_gain)
             overfitted = lost > _RELATIVE_MARGIN and gain < train - max(_MARGIN, much)
-            self._overfitted = self._overfitted + 1 if overfitted else 0
-            memorizes = much_lost and train >= self._train_gain and self._explains_something()
-            self._worse = self._worse + 1 if memorizes or (much_lost and self.decay) else 0
-            self._lower = self._lower + 1 if much_lost and self._explains_something() else 0
+            lower = much_lost and self._explains_something()
+            memorizes = lower and train >= self._train_gain
+            memorizing = memorizes or (much_lost and self.decay > 0)
+            self._decline.observe(lower=lower, memorizing=memorizing, overfitted=overfitted)
             if self._second.catches_up(trainer.global_step, self.best[0]):
-                self._worse = self._overfitted = self._lower = 0
+                self._decline.clear()
             elif not meets_a_threshold(trainer):
                 self._remedy(trainer, pl_module, lost, memorizes)
-            if self._overfitted >= self.patience and not trainer.early_stopping_callbacks:
+            if self._decline.overfitted >= self.patience and not trainer.early_stopping_callbacks:
                 self._stop(trainer, self._overfitting())
         if self.best is not None and not meets_a_threshold(trainer):
             self._second.observe(trainer, pl_module, gain, train, self._explains_something())
             if self._second.new:  # the best weights explained nothing: the next validation's replace them
-                self._fallen, self._worse, self._overfitted, self._growth = True, 0, 0, Growth()
+                self._fallen, self._growth = True, Growth()
+                self._decline.clear()
         if reason := self._growth.observe(trainer, gain):
             self._stop(trainer, reason)
 
@@ -176,14 +175,15 @@ class BestWeights(Callback):
         assert self.best is not None
         best, _ = self.best
         tried = self.decay > 0 or self._second.starts > 1
-        lower, worse = (_is_certain(times, lost) for times in (self._lower, self._worse))
+        lower, memorizing = (_is_certain(times, lost) for times in (self._decline.lower, self._decline.memorizing))
         if self._explains_something() and self._second.give_up(trainer.global_step, best):
             self._go_back(trainer, pl_module, memorizes=True)
         elif tried and lower and self._fewer.leave_out(trainer, pl_module, self._weights, best):
-            self._worse = self._overfitted = self._lower = 0
-        elif worse and not tried and self._second.begin_again(trainer, pl_module):
-            self._worse, self._overfitted, self._lower, self._growth = 0, 0, 0, Growth()
-        elif worse:
+            self._decline.clear()
+        elif memorizing and not tried and self._second.begin_again(trainer, pl_module):
+            self._decline.clear()
+            self._growth = Growth()
+        elif memorizing:
             self._go_back(trainer, pl_module, memorizes)
 
     def _is_better(self, gain: float, nll: float) -> bool:
@@ -236,7 +236,8 @@ class BestWeights(Callback):
             return
         assert self.best is not None
         self._gave_up = not stronger
-        self.decay, self._worse, self._overfitted = stronger[0] if stronger else 0.0, 0, 0
+        self.decay = stronger[0] if stronger else 0.0
+        self._decline.memorizing = self._decline.overfitted = 0  # what is lower counts on: columns may be left out next
         optimizer.decay_memory(self.decay)
         pl_module.go_back(self._weights)
         self._fewer.apply(pl_module)
@@ -255,7 +256,7 @@ class BestWeights(Callback):
         return (
             f"validation episodes were best explained after {counted(self.best[0], 'update')} (val/memory_gain was "
             f"{self.best[1]:.2f}), and clearly less, with a higher gain in training episodes, in "
-            f"{counted(self._overfitted, 'validation')} since: the run over-fits"
+            f"{counted(self._decline.overfitted, 'validation')} since: the run over-fits"
         )
 
     def _stop(self, trainer: Trainer, message: str) -> None:
@@ -267,8 +268,8 @@ class BestWeights(Callback):
         # Not before: ModelCheckpoint writes last.ckpt when training ends, and a run resumes from the last weights.
         if is_dev_run(trainer) or self.best is None:
             return
-        self.restored = (self._overfitted > 0 or self._fallen) and not meets_a_threshold(trainer)
-        self.overfitted = self.restored and (self._overfitted > 0 or self._apart)
+        self.restored = (self._decline.overfitted > 0 or self._fallen) and not meets_a_threshold(trainer)
+        self.overfitted = self.restored and (self._decline.overfitted > 0 or self._apart)
         if self.restored:
             pl_module.load_state_dict(self._weights)
             value = f"nll was {self._nll:.4g}" if math.isfinite(self._nll) else f"memory_gain was {self.best[1]:.2f}"
@@ -281,18 +282,19 @@ class BestWeights(Callback):
             self.written = Path(homes[0]) / KEPT_WEIGHTS
             trainer.save_checkpoint(self.written, weights_only=True)
 
+    @property
+    def _parts(self) -> dict[str, Any]:
+        return {"second": self._second, "fewer": self._fewer, "growth": self._growth, "decline": self._decline}
+
     def state_dict(self) -> dict[str, Any]:
-        parts: dict[str, Any] = {"second": self._second, "fewer": self._fewer, "growth": self._growth}
-        return {name: copy(getattr(self, name)) for name in _STATE} | {
-            x: part.state_dict() for x, part in parts.items()
-        }
+        parts = {name: part.state_dict() for name, part in self._parts.items()}
+        return {name: copy(getattr(self, name)) for name in _STATE} | parts
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         for name in _STATE:
             setattr(self, name, copy(state_dict[name]))
-        self._second.load_state_dict(state_dict["second"])
-        self._fewer.load_state_dict(state_dict["fewer"])
-        self._growth.load_state_dict(state_dict["growth"])
+        for name, part in self._parts.items():
+            part.load_state_dict(state_dict[name])
 
 
 def _is_certain(times: int, lost: float) -> bool:
