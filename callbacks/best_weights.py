@@ -13,7 +13,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 
-from memup_lightning.callbacks.decline import Decline
+from memup_lightning.callbacks.decline import Decline, is_certain
 from memup_lightning.callbacks.fewer_columns import FewerColumns, warn_of_left_out
 from memup_lightning.callbacks.growth import Growth
 from memup_lightning.callbacks.second_start import SecondStart, own_steps_can_lead
@@ -175,7 +175,8 @@ class BestWeights(Callback):
         assert self.best is not None
         best, _ = self.best
         tried = self.decay > 0 or self._second.starts > 1
-        lower, memorizing = (_is_certain(times, lost) for times in (self._decline.lower, self._decline.memorizing))
+        counts, much = self._decline, lost > _RELATIVE_MARGIN
+        lower, memorizing = is_certain(counts.lower, much), is_certain(counts.memorizing, much)
         if self._explains_something() and self._second.give_up(trainer.global_step, best):
             self._go_back(trainer, pl_module, memorizes=True)
         elif tried and lower and self._fewer.leave_out(trainer, pl_module, self._weights, best):
@@ -295,8 +296,3 @@ class BestWeights(Callback):
             setattr(self, name, copy(state_dict[name]))
         for name, part in self._parts.items():
             part.load_state_dict(state_dict[name])
-
-
-def _is_certain(times: int, lost: float) -> bool:
-    """Return whether so much was lost, at so many validations in a row, that it is no chance."""
-    return times > 1 or (times == 1 and lost > _RELATIVE_MARGIN)

@@ -34,3 +34,8 @@ class Decline:
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
         for name in COUNTS:
             setattr(self, name, state_dict[name])
+
+
+def is_certain(times: int, much: bool) -> bool:
+    """Return whether a loss at so many validations in a row is no chance: at two, or at one where much is lost."""
+    return times > 1 or (times == 1 and much)

@@ -1,8 +1,8 @@
-"""Decline: counts of validations in a row, which come back from a state."""
+"""Decline: counts of validations in a row, which come back from a state, and how many are no chance."""
 
 from __future__ import annotations
 
-from memup_lightning.callbacks.decline import Decline
+from memup_lightning.callbacks.decline import Decline, is_certain
 
 
 def after(*validations: str) -> Decline:
@@ -32,3 +32,7 @@ def test_a_state_is_counted_on_from() -> None:
     decline.load_state_dict(after("lmo", "lm", "lm").state_dict())
     decline.observe(lower=True, memorizing=True, overfitted=True)
     assert decline.state_dict() == {"lower": 4, "memorizing": 4, "overfitted": 1}
+
+
+def test_a_loss_is_no_chance_at_two_validations_or_at_one_where_it_is_large() -> None:
+    assert [is_certain(times, much) for times in (0, 1, 2) for much in (False, True)] == [0, 0, 0, 1, 1, 1]
