@@ -115,6 +115,16 @@ def test_rows_of_an_episode_that_are_apart_are_joined_in_their_order(tmp_path: P
         said(lambda: module(broken).task)
 
 
+@pytest.mark.parametrize(("single", "pointed_out"), [(3, True), (1, False)])
+def test_a_column_that_makes_an_episode_of_nearly_each_row_is_pointed_out(
+    single: int, pointed_out: bool, tmp_path: Path
+) -> None:
+    machine = [*(f"M{number}" for number in range(single)), *["A"] * 2, *["B"] * 2]
+    data = module(write(tmp_path, machine=machine, a=np.arange(single + 4.0), y=np.arange(single + 4.0)))
+    text = "3 of the 5 episodes by 'machine' have a single row, in which there is nothing to remember"
+    assert any(text in x and "name it (episode)" in x for x in said(lambda: data.task)) == pointed_out
+
+
 def test_a_column_of_times_sorts_the_rows_of_an_episode(tmp_path: Path) -> None:
     source = write(tmp_path, t=[5, 1, 2, 4, 9, 3], a=np.arange(6.0), y=[0.5] * 6)
     assert steps(module(source, time="t"))["x"].tolist() == [[0, 1], [1, 2], [3, 0], [0, 5], [1, 3], [5, 4]]
