@@ -90,6 +90,7 @@ def test_nothing_holds_where_the_best_weights_explain_nothing_either() -> None:
 def test_weights_that_came_back_after_a_fall_in_training_episodes_too_are_no_over_fitting() -> None:
     over = run(HALF, history=HELD, best=(500, 0.5))
     assert judged(over)[0].name == "overfitted"
+    assert judged(over)[0].sentence.endswith("The rest may be noise, or need more training episodes.")
     found = [finding.name for finding in judged(replace(over, fell=True))]
     assert found[0] == "partly_explained"
     assert "restored" in found

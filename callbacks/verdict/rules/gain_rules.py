@@ -80,7 +80,7 @@ def overfitted(run: Measurements) -> Finding | None:
         sentence = (
             f"The memory explains a part of the outcomes: {how_much(run, val)}. What it learned after update "
             f"{run.best[0]:,} holds in the {run.episodes:,} training episodes alone, so the run ends with the weights of "
-            f"then ({_best(run, named=True)})."
+            f"then ({_best(run, named=True)}). The rest may be noise, or need more training episodes."
         )
     return Finding("overfitted", sentence, against_memorizing(run), numbers)
 
