@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 import torch
-from pytorch_lightning import Trainer
+from pytorch_lightning import Callback, Trainer
 
 from memup_lightning.callbacks import BestWeights, second_start
 from memup_lightning.modules import MemUP
+from tests.callbacks.cue_task import CueData
 from tests.callbacks.scripted_runs import EVERY, Reached, Scripted, StopAt, alike, run
 
 LOST = (-0.3, 0.1, 0.7, 0.6)  # gain, that of training episodes, val/nll, val/local_nll: nothing is explained
@@ -136,7 +137,7 @@ def test_a_run_that_is_half_over_goes_on(tmp_path: Path) -> None:
     assert set(target_weights(model)) == {1.0}
 
 
-@pytest.mark.parametrize("cut", [2, 3, 4])
+@pytest.mark.parametrize("cut", [2, 3, 4, 13])
 def test_a_resumed_run_knows_its_own_steps_at_each_validation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: int
 ) -> None:
@@ -145,17 +146,22 @@ def test_a_resumed_run_knows_its_own_steps_at_each_validation(
 
     def noted(model: MemUP) -> float:
         found[model.global_step] = own_share(model)
-        return found[model.global_step]
+        return 0.0  # so that nothing begins, and it is asked for at the next validation too
 
     own_share = MemUP.own_share
     monkeypatch.setattr(MemUP, "own_share", noted)
-    run(tmp_path / "whole", [LOST] * 8, BestWeights())
+
+    def fit(name: str, *callbacks: Callback, **given: Any) -> None:
+        data = CueData(length=35, judged=range(12, 35), num_train=16, num_val=4)  # chunks with and without outcomes
+        run(tmp_path / name, [LOST] * 16, BestWeights(), *callbacks, data=data, current_step=True, **given)
+
+    fit("whole")
     whole = dict(found)
     with pytest.raises(Reached):
-        run(tmp_path / "cut", [LOST] * 8, BestWeights(), StopAt(cut))
+        fit("cut", StopAt(cut))
     found.clear()
-    run(tmp_path / "resumed", [LOST] * 8, BestWeights(), ckpt_path=tmp_path / "cut" / "last.ckpt")
-    assert found
+    fit("resumed", ckpt_path=tmp_path / "cut" / "last.ckpt")
+    assert any(found.values())
     assert found == {update: whole[update] for update in found}
 
 

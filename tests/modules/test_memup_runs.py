@@ -145,6 +145,21 @@ def test_the_share_of_own_steps_that_count_is_that_of_the_last_chunk(current: bo
     assert share == 1 if current else 0 <= share < 0.2
 
 
+def test_own_steps_are_counted_at_the_first_updates_and_at_each_tenth(monkeypatch: pytest.MonkeyPatch) -> None:
+    source, task = episodes(), task_of(episodes())
+    model, chunk = model_of(task, current_step=True), chunks_of(source, task, TopK(2), 1, contexts=True)[0]
+    chunk.valid, counted = torch.ones_like(chunk.valid), []
+    steps, updates = chunk.valid.numel(), range(1, 35)
+    for update in updates:
+        monkeypatch.setattr(MemUP, "global_step", update - 1)
+        chunk.has_outcome = (torch.arange(steps) < update % steps).view_as(
+            chunk.valid
+        )  # as many as the update's number
+        model.training_step(chunk, 0)
+        counted.append(round(model.own_share() * steps))
+    assert counted == [(update if update < 10 else update // 10 * 10) % steps for update in updates]
+
+
 @pytest.mark.parametrize(("ahead", "alike"), [(0.5, True), (5.0, False)])
 def test_own_steps_that_only_look_as_uncertain_as_the_targets_do_not_count(
     monkeypatch: pytest.MonkeyPatch, ahead: float, alike: bool
