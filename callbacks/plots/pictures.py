@@ -14,6 +14,7 @@ from memup_lightning.callbacks.metrics import accuracy_name
 from memup_lightning.callbacks.plots.style import (
     GREY,
     METHODS,
+    OPEN_POINT,
     POINT,
     TARGET,
     WIDTH,
@@ -24,7 +25,7 @@ from memup_lightning.callbacks.plots.style import (
 
 MAX_CLUSTERS, MIN_SHARE = 16, 0.005
 """Context clusters that are shown, at most, and the share of the targets below which one is not."""
-_UNITS = {"val/mse": "squared error", "val/memory_gain": "memory gain (bits)", "val/return": "return"}
+_UNITS = {"val/mse": "mean squared error", "val/memory_gain": "memory gain (bits)", "val/return": "return"}
 
 
 def learning_curve(history: Sequence[Mapping[str, float]], selected: int | None = None) -> Figure:
@@ -40,8 +41,8 @@ def learning_curve(history: Sequence[Mapping[str, float]], selected: int | None 
     with plot_style():
         figure = Figure(figsize=(WIDTH, 2.2 + 1.4 * len(below)), layout="constrained")
         panels = figure.subplots(1 + len(below), 1, sharex=True, squeeze=False)[:, 0]
-        recall = "target recall: share of the true steps that were selected"
-        _curve(panels[0], history, "val/target_recall", TARGET, label=recall, linestyle="--")
+        recall = "target recall: share of the evaluated steps that are targets"
+        _curve(panels[0], history, "val/target_recall", TARGET, OPEN_POINT, label=recall, linestyle="--")
         _curve(panels[0], history, "val/accuracy", ours, label=accuracy_name({name for row in history for name in row}))
         _curve(panels[0], history, "val/success", ours, label="success: share of the episodes")
         for panel in panels if selected is not None else ():
@@ -52,12 +53,11 @@ def learning_curve(history: Sequence[Mapping[str, float]], selected: int | None 
         if panels[0].lines:
             panels[0].legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, reverse=True)
         for panel, name in zip(panels[1:], below, strict=True):
-            _curve(panel, history, name, ours)
+            _curve(panel, history, name, ours, label="with memory" if name == "val/mse" else None)
             panel.axhline(0, color=GREY, linewidth=0.8, linestyle=":")
             if name == "val/mse":
-                _curve(panel, history, "val/local_mse", GREY, linestyle="--", label="without memory")
-                if len(panel.get_legend_handles_labels()[0]):
-                    panel.legend(loc="best")
+                _curve(panel, history, "val/local_mse", GREY, OPEN_POINT, linestyle="--", label="without memory")
+                panel.legend(loc="best")
             panel.set_ylabel(_UNITS[name])
         panels[-1].set_xlabel("updates")
         panels[-1].set_xlim(0, max(row["updates"] for row in history) * 1.03 or 1)
@@ -66,11 +66,20 @@ def learning_curve(history: Sequence[Mapping[str, float]], selected: int | None 
     return figure
 
 
-def _curve(axes: Axes, history: Sequence[Mapping[str, float]], name: str, colour: str, **style: Any) -> None:
+def _curve(
+    axes: Axes,
+    history: Sequence[Mapping[str, float]],
+    name: str,
+    colour: str,
+    point: Mapping[str, Any] = POINT,
+    **style: Any,
+) -> None:
     points = [(row["updates"], row[name]) for row in history if name in row]
     if points:
         updates, values = zip(*points, strict=True)
-        shown = POINT if len(points) <= 40 else {"clip_on": False}
+        shown = dict(point)
+        if len(points) > 40:
+            shown["marker"] = ""
         axes.plot(updates, values, color=colour, **shown, **style)
 
 

@@ -24,6 +24,8 @@ METHODS = {"MemUP": BLUE, "TBPTT": ORANGE, "BPTT": RED}
 TARGET, CHUNK = PURPLE, SKY
 POINT: dict[str, Any] = {"marker": "o", "markersize": 4, "clip_on": False}
 """A measured point of a curve. All have one size."""
+OPEN_POINT: dict[str, Any] = {"marker": "o", "markersize": 8, "fillstyle": "none", "clip_on": False, "zorder": 3}
+"""A point of a curve that may coincide with another one: a ring around it, so that both are seen. Its line is dashed."""
 WIDTH = 7.0  # inches
 STYLE: dict[Any, Any] = {
     "font.size": 9,

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from memup_lightning.callbacks.plots.style import GREY, METHODS, POINT, SKY, WIDTH, plot_style
+from memup_lightning.callbacks.plots.style import GREY, METHODS, OPEN_POINT, POINT, SKY, WIDTH, plot_style
 from memup_lightning.callbacks.verdict.measuring.measurements import Measurements
 from memup_lightning.exceptions import counted
 
@@ -21,23 +21,24 @@ def gain_curve(run: Measurements) -> Figure:
         figure = Figure(figsize=(WIDTH, 3.0), layout="constrained")
         axes = figure.subplots()
         longest = 1
-        for split, label, colour, line in (
-            (run.train, "training", SKY, "--"),
-            (run.val, "validation", METHODS["MemUP"], "-"),
+        for split, label, colour, line, point in (
+            (run.val, "validation", METHODS["MemUP"], "-", POINT),
+            (run.train, "training", SKY, "--", OPEN_POINT),
         ):
             if split is None:
                 continue
-            x = np.array([_place(point.distance) for point in split.curve])
-            mean, low, high = np.array([point.gain for point in split.curve]).T
+            x = np.array([_place(x.distance) for x in split.curve])
+            mean, low, high = np.array([x.gain for x in split.curve]).T
             axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
             name = f"{label} ({counted(split.episodes, 'episode')})" if split.episodes else label
-            axes.plot(x, mean, color=colour, linestyle=line, label=name, **POINT)
+            axes.plot(x, mean, color=colour, linestyle=line, label=name, **point)
             longest = max(longest, split.curve[-1].distance)
         if run.outcome == "class" and run.val is not None:
             axes.axhline(run.val.surprise, color=GREY, linewidth=0.8, linestyle=":", label="all that is uncertain")
         axes.axhline(0, color=GREY, linewidth=0.8)
         if run.chunk_length < longest:
-            axes.axvline(_place(run.chunk_length), color=GREY, linewidth=0.8, linestyle="--", label="chunk length")
+            label = f"chunk length: {counted(run.chunk_length, 'step')}"
+            axes.axvline(_place(run.chunk_length), color=GREY, linewidth=0.8, linestyle="--", label=label)
         powers = [0, *(1 << n for n in range(longest.bit_length()))]
         shown = powers if len(powers) <= 11 else [0, *powers[1::2]]
         axes.xaxis.set_major_locator(FixedLocator([_place(x) for x in shown]))
