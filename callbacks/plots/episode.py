@@ -70,7 +70,7 @@ def uncertainty(
                 panel.axvline(cue, color=GREEN, linestyle="--", linewidth=1.2)
             margin = (0.08 if window.enlarged else 0.02) * (window.stop - window.start)
             column[-1].set_xlim(window.start - margin, window.stop - 1 + margin)
-            whole_numbers(column[-1].xaxis, 6 if not window.enlarged else 4 if window.stop < 10_000 else 2)
+            whole_numbers(column[-1].xaxis, _ticks(window))
         for row in panels:
             row[0].margins(y=0.12)
         panels[0, 0].set_ylabel(timeline.score)
@@ -78,7 +78,7 @@ def uncertainty(
             panels[1, 0].set_ylabel(timeline.quantity)
         figure.supxlabel("step of the episode", fontsize=STYLE["axes.labelsize"])
         handles = _uncertainty_legend(timeline)
-        handles += [Line2D([], [], color=METHODS[x], label=f"the same, trained by {x}") for x in baselines or {}]
+        handles += [Line2D([], [], color=METHODS[x], label=f"memory trained by {x}") for x in baselines or {}]
         if cue is not None:
             handles.append(Line2D([], [], color=GREEN, linestyle="--", linewidth=1.2, label="cue"))
         figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), 4), **TIGHT)
@@ -108,15 +108,26 @@ def _windows(timeline: Timeline) -> list[_Window]:
     return windows
 
 
+def _ticks(window: _Window) -> int:
+    """Return how many ticks have room: the longer the numbers of a narrow column, the fewer."""
+    if not window.enlarged:
+        return 6
+    return 4 if window.stop < 1000 else 2
+
+
 def _uncertainty_panel(axes: Axes, timeline: Timeline, window: _Window) -> None:
     values = timeline.uncertainty
     _chunk(axes, timeline)
     _line(axes, values, window, color=GREY)
-    eval_mask, targets = (
-        at[(at >= window.start) & (at < window.stop)] for at in (timeline.eval_mask, timeline.targets)
-    )
-    axes.plot(eval_mask, values[eval_mask], "o", color="black", markersize=9, fillstyle="none", zorder=4)
-    axes.plot(targets, values[targets], "o", color=TARGET, markersize=5, zorder=3)
+    marks: list[tuple[Any, dict[str, Any]]] = [
+        (timeline.eval_mask, {"color": "black", "markersize": 9, "fillstyle": "none", "zorder": 4}),
+        (timeline.targets, {"color": TARGET, "markersize": 5, "zorder": 3}),
+    ]
+    for steps, style in marks:
+        steps = steps[(steps >= window.start) & (steps < window.stop)]
+        if len(steps):  # an empty line that is not clipped upsets the layout
+            # Not clipped: most are at the end of an episode, and half of such a mark would be cut.
+            axes.plot(steps, values[steps], linestyle="", marker="o", clip_on=False, **style)
 
 
 def _prediction_panel(axes: Axes, timeline: Timeline, window: _Window) -> None:
@@ -128,7 +139,9 @@ def _prediction_panel(axes: Axes, timeline: Timeline, window: _Window) -> None:
             low, high = prediction.without_memory - prediction.spread, prediction.without_memory + prediction.spread
             axes.axhspan(low, high, color=GREY, alpha=0.15, linewidth=0)
         if prediction.truth is not None and window.start <= prediction.step < window.stop:
-            axes.plot(prediction.step, prediction.truth, marker="D", markersize=5, color="black", zorder=4)
+            axes.plot(
+                prediction.step, prediction.truth, marker="D", markersize=5, color="black", zorder=4, clip_on=False
+            )
 
 
 def _chunk(axes: Axes, timeline: Timeline) -> None:
@@ -147,15 +160,15 @@ def _uncertainty_legend(timeline: Timeline) -> list[Artist]:
     if count := len(timeline.targets):
         handles.append(point(TARGET, "selected target" if count == 1 else f"{count} selected targets", marker="o"))
     if count := len(timeline.eval_mask):
-        label = "true step (evaluated)" if count == 1 else f"{count} true steps (evaluated)"
+        label = "evaluated step" if count == 1 else f"{count} evaluated steps"
         handles.append(point("black", label, marker="o", markersize=9, fillstyle="none"))
     handles.append(Patch(color=CHUNK, alpha=0.4, linewidth=0, label=f"one chunk: r = {timeline.chunk_length} steps"))
     for colour, prediction in zip(PREDICTION_COLOURS, timeline.predictions, strict=False):
-        handles.append(Line2D([], [], color=colour, label=f"step {prediction.step:,}, with memory $m_t$"))
+        handles.append(Line2D([], [], color=colour, label=f"step {prediction.step:,}, from memory $m_t$"))
     if timeline.predictions:
         handles.append(Line2D([], [], color=GREY, linestyle="--", linewidth=1.2, label="without memory"))
         if len(timeline.predictions) == 1 and timeline.predictions[0].spread is not None:
-            handles.append(Patch(color=GREY, alpha=0.15, linewidth=0, label="its standard deviation"))
+            handles.append(Patch(color=GREY, alpha=0.15, linewidth=0, label="± 1 standard deviation"))
     if any(prediction.truth is not None for prediction in timeline.predictions):
         handles.append(point("black", "true outcome", marker="D", markersize=5))
     return handles
