@@ -82,7 +82,8 @@ class Progress(TQDMProgressBar):
         module, data = trainer.lightning_module, recorded_data(trainer)
         if isinstance(module, ChunkLearner) and module.needs_targets() and data is not None and data.awaits_selection():
             found.append("no targets chosen yet")
-        found.append(f"{rate:,.0f} updates/s" if rate >= 10 else f"{rate:.2g} updates/s")
+        if rate:  # none where the line before was printed just before this evaluation
+            found.append(f"{rate:,.0f} updates/s" if rate >= 10 else f"{rate:.2g} updates/s")
         line = f"update {self._last[1]:,}: {', '.join(found)}"
         if not fresh and self._validated and (before := _shown(metrics, lambda name: name.startswith(_VALIDATION))):
             line += f" ({', '.join(before)} at update {self._validated:,})"

@@ -54,7 +54,7 @@ def test_a_line_between_two_evaluations_says_of_which_update_the_last_one_was(
     lines = {line.split(":")[0]: line for line in printed(capsys, Progress()).splitlines() if "update" in line}
     evaluated = lines["update 10"].removeprefix("update 10: ")
     gain = evaluated[: evaluated.index(" bits") + 5]
-    assert "updates/s (" not in evaluated
+    assert "updates/s" not in evaluated  # the line before it was printed at the same update
     before, between = lines["update 9"], lines["update 11"]
     assert "(" not in before
     assert "tolerance" not in before
