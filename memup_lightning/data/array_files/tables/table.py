@@ -48,7 +48,7 @@ def read_tables(source: str, open_tables: Callable[[], TableColumns], columns: C
             raise MemUPError(f"{source} has columns but no row; give a file with steps")
         layout, keys, notes = find_episodes(source, tables, columns.episode, columns.time)
         single = int((layout.lengths == 1).sum())
-        if 2 * single > len(keys) and not columns.may_lack_y:
+        if len(keys) > single > len(keys) / 2 and not columns.may_lack_y:
             notes.append(
                 f"{single:,} of the {counted(len(keys), 'episode')} by {columns.episode!r} have a single row, in which "
                 "there is nothing to remember; if another column says which rows belong together, name it "
