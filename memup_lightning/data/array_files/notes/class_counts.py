@@ -55,9 +55,12 @@ def class_note(
         f"{_name(outcome, x)} ({', '.join(map(_amount, _SPLITS, rows[:, x], episodes[:, x]))})" for x in order[:_SHOWN]
     )
     shared = " and ".join(option(f"data.{split}") for split in _SPLITS if split not in sources)
+    numbers = f"; counts and levels can be read as numbers ({option('data.y_type', 'vector')})"
+    are_integers = outcome.classes > 2 and not outcome.names
     return (
         f"{said}: {each}{', ...' * (len(wrong) > _SHOWN)}; give more episodes that have such a class, join it to another "
         f"one, or leave y empty there{f' ({shared} can name files of episodes that you choose)' if shared else ''}"
+        f"{numbers if are_integers else ''}"
     )
 
 

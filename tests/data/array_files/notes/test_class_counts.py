@@ -43,6 +43,7 @@ def test_a_class_with_one_or_two_rows_is_named_with_its_rows_and_episodes_in_eac
     assert [x.partition(" ")[0] for x in counts] == ["train", "val", "test"]
     assert sorted(x.partition(" ")[2] for x in counts) == ["2 outcomes in 1 episode", "none", "none"]
     assert "join it to another one, or leave y empty there (val and test can name files of episodes that" in found
+    assert "read as numbers" not in found
 
 
 def test_a_class_of_one_split_alone_is_named_however_often_it_occurs(tmp_path: Path) -> None:
@@ -58,6 +59,7 @@ def test_a_class_of_one_split_alone_is_named_however_often_it_occurs(tmp_path: P
     assert "class 3 (train none, val 3 outcomes in 1 episode, test 3 outcomes in 1 episode)" in found
     assert "class 2 (train 100 outcomes in 100 episodes, val none, test none)" in found
     assert "can name files" not in found
+    assert found.endswith("counts and levels can be read as numbers (y_type='vector')")
 
 
 def test_frequent_classes_numbers_and_few_episodes_are_not_named(tmp_path: Path) -> None:
