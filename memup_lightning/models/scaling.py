@@ -13,6 +13,8 @@ from memup_lightning.distributed import all_reduce_sum
 from memup_lightning.models.wide_float import wide_float
 
 _WINSORIZED_SHARE = 0.001  # of the values at either end: an outlier counts like the next value inside
+_BULK = 10  # median absolute deviations from the median up to which outcomes belong to the bulk
+_RARE, _FAR, _GREAT = 20, 0.75, 0.5  # rare outcomes: the least number, share beyond twice the bulk, and of the variance
 _ROUNDING = 4 * float(np.finfo(np.float32).eps)  # relative difference up to which values are the same
 _MIN_SCALE = 1e-20  # the largest number of a field divided by it is finite in float32
 _MIN_VARIANCE = 1e-6  # of running statistics: numbers that never change stay finite
@@ -26,6 +28,7 @@ class Standardizer(nn.Module):
 
     Args:
         size: components.
+        rare_decide: whether few numbers that are far larger than all others decide the spread: of outcomes.
 
     Attributes:
         center, scale: of each component, in the data's unit, ``[size]``; part of the checkpoint.
@@ -37,8 +40,9 @@ class Standardizer(nn.Module):
     scale: Tensor
     fitted: Tensor
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, rare_decide: bool = False) -> None:
         super().__init__()
+        self.rare_decide = rare_decide
         self.register_buffer("center", torch.zeros(size))
         self.register_buffer("scale", torch.ones(size))
         self.register_buffer("fitted", torch.tensor(False))
@@ -53,7 +57,8 @@ class Standardizer(nn.Module):
         if not len(values):
             return
         columns = np.ascontiguousarray(values.reshape(len(values), -1).T, np.float64)
-        statistics = torch.tensor([center_and_scale(x) for x in columns], dtype=torch.float64).view(-1, 2)
+        pairs = [center_and_scale(x, self.rare_decide) for x in columns]
+        statistics = torch.tensor(pairs, dtype=torch.float64).view(-1, 2)
         self.center.copy_(statistics[:, 0])
         self.scale.copy_(statistics[:, 1])
         self.fitted.fill_(True)
@@ -134,19 +139,24 @@ def _masked_sum(rows: Tensor, counts: Tensor) -> Tensor:
     return rows.where(counts[..., None], 0).flatten(0, -2).sum(0)
 
 
-def center_and_scale(x: npt.NDArray[np.float64]) -> tuple[float, float]:
+def center_and_scale(x: npt.NDArray[np.float64], rare_decide: bool = False) -> tuple[float, float]:
     """Estimate center and scale of numbers.
 
     - Numbers of one size, of either sign, and zeros keep their zero: the scale is that size. So flags and marks of -1, 0
       and 1 stay as they are, and those of any other size become such; a constant becomes 1, 0 or -1.
     - Where more than half of the numbers are equal, that number is the center, and the scale is the root mean square of
       the distance of all others from it: that of rewards does not depend on how rare they are.
+    - Of outcomes, the same where more than half of them, without being equal, lie close together, and a few far away (step
+      costs with noise, and one large payment): the median is the center, and the distance of the few the scale. They need
+      to be 20 numbers that lie beyond ten median absolute deviations, three quarters of them beyond twenty, and make half
+      of the variance. Tails without a gap, as those of a log-normal or a Cauchy distribution, do not.
     - Else mean and standard deviation.
 
     A thousandth of the numbers at either end counts like the next number inside (winsorised mean and variance).
 
     Args:
         x: ``[N]``, N > 0; numbers that are not finite are ignored.
+        rare_decide: whether few numbers far away decide the scale.
 
     Returns:
         Center and scale; the scale is above 0.
@@ -157,10 +167,18 @@ def center_and_scale(x: npt.NDArray[np.float64]) -> tuple[float, float]:
     if ((size == 0) | (size >= largest * (1 - _ROUNDING))).all():
         return 0.0, max(largest, _MIN_SCALE) if largest else 1.0
     median = float(np.partition(x, len(x) // 2)[len(x) // 2])
-    usual = np.abs(x - median) <= _ROUNDING * abs(median)
-    has_mode = 2 * usual.sum() > len(x)
-    others = _winsorized(x[~usual] if has_mode else x)
-    center = float(np.float32(median if has_mode else others.mean()))
+    distance = np.abs(x - median)
+    usual = distance <= _ROUNDING * abs(median)
+    has_center = 2 * usual.sum() > len(x)
+    if rare_decide and not has_center:
+        bulk = _BULK * float(np.partition(distance, len(x) // 2)[len(x) // 2])
+        usual = distance <= bulk
+        far = distance[~usual]
+        has_center = len(far) >= _RARE and bool(
+            (far > 2 * bulk).mean() >= _FAR and np.square(far).sum() >= _GREAT * np.square(distance).sum()
+        )
+    others = _winsorized(x[~usual] if has_center else x)
+    center = float(np.float32(median if has_center else others.mean()))
     return center, max(float(np.sqrt(np.square(others - center).mean())), _MIN_SCALE)
 
 

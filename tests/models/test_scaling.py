@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -73,6 +74,35 @@ def test_the_spread_of_rewards_does_not_depend_on_how_rare_they_are() -> None:
     for others in (2, 200):
         x = np.concatenate([np.zeros(1000), [4.0, -3.0] * others])
         assert center_and_scale(x) == (0, pytest.approx((25 / 2) ** 0.5))
+
+
+@pytest.mark.parametrize("payment", [2600.0, -300.0, 1e7])
+def test_the_spread_of_a_rare_payment_among_noisy_step_costs_is_that_of_the_payment(payment: float) -> None:
+    draw = np.random.default_rng(0)
+    costs = -draw.gamma(3, 4, 20_000)
+    x = np.concatenate([costs, payment * draw.uniform(0.5, 1, 60)])
+    center, scale = center_and_scale(x, rare_decide=True)
+    assert center == pytest.approx(np.median(costs), rel=0.02)
+    assert scale == pytest.approx(0.76 * abs(payment), rel=0.1)
+    assert center_and_scale(x)[1] < scale / 4  # of inputs: their noise may count
+
+
+@pytest.mark.parametrize("tail", ["normal", "lognormal", "cauchy", "exponential", "uniform"])
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("size", [10, 3000])
+def test_tails_without_a_gap_and_a_few_faulty_readings_decide_no_spread(tail: str, size: int, seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    x = {
+        "normal": draw.normal,
+        "lognormal": partial(draw.lognormal, 0, 1.5),
+        "cauchy": draw.standard_cauchy,
+        "exponential": draw.exponential,
+        "uniform": draw.uniform,
+    }[tail](size=size)
+    assert center_and_scale(x, rare_decide=True) == center_and_scale(x)
+    if tail != "cauchy":
+        faulty = np.append(x, [1e9] * 9)
+        assert center_and_scale(faulty, rare_decide=True) == center_and_scale(faulty)
 
 
 def test_an_outlier_hardly_changes_the_statistics() -> None:

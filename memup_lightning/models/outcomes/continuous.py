@@ -32,7 +32,7 @@ class ContinuousOutcome(Outcome):
         self.shape = field.shape
         self.size = math.prod(field.shape)
         self.tolerance = tolerance
-        self.standardizer = Standardizer(self.size)
+        self.standardizer = Standardizer(self.size, rare_decide=True)
 
     @abstractmethod
     def _mean(self, params: Tensor) -> Tensor:
