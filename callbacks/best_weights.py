@@ -163,7 +163,8 @@ class BestWeights(Callback):
             if self._decline.overfitted >= self.patience and not trainer.early_stopping_callbacks:
                 self._stop(trainer, self._overfitting())
         if self.best is not None and not meets_a_threshold(trainer):
-            self._second.observe(trainer, pl_module, gain, train, self._explains_something())
+            explains = self._explains_something()
+            self._second.observe(trainer, pl_module, gain, train, explains, self._fewer, self._weights)
             if self._second.new:  # the best weights explained nothing: the next validation's replace them
                 self._fallen, self._growth = True, Growth()
                 self._decline.clear()

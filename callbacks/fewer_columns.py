@@ -37,12 +37,12 @@ class FewerColumns:
     :class:`~memup_lightning.callbacks.best_weights.BestWeights`.
 
     A column that has nothing to do with the outcome is a way to know one training episode from another. When the run has
-    learned something of other episodes, and loses it in spite of weight decay or of a second start, the columns on which
-    its predictions of validation episodes depend are measured
-    (:func:`~memup_lightning.modules.column_use.used_columns`). Where those are two thirds of all or fewer, memory and
-    predictor read no others from then on; targets count as they did at the best weights. It is done once a run, of tables
-    with more than four columns, where memory and predictor have a
-    :class:`~memup_lightning.models.encoders.StepEncoder`.
+    learned something of other episodes, and loses it in spite of weight decay or of a second start, or when a second start
+    learns nothing of them, the columns on which its predictions of validation episodes depend are measured
+    (:func:`~memup_lightning.modules.column_use.used_columns`), with the best weights and with those of now, which may have
+    learned of one more. Where those are two thirds of all or fewer, memory and predictor read no others from then on;
+    targets count as they did at the best weights. It is done once a run, of tables with more than four columns, where
+    memory and predictor have a :class:`~memup_lightning.models.encoders.StepEncoder`.
 
     Attributes:
         columns: that are read since; empty: all.
@@ -68,6 +68,28 @@ class FewerColumns:
         Returns:
             Whether the run went back.
         """
+        if not self.choose(trainer, model, weights):
+            return False
+        model.go_back(weights)
+        self.apply(model)
+        rank_zero_info(
+            f"validation episodes are explained less than at update {updates:,}: the run goes back to the weights of then, "
+            f"and reads only {self.named(trainer)}"
+        )
+        return True
+
+    def choose(self, trainer: Trainer, model: Any, weights: dict[str, Tensor]) -> bool:
+        """Measure the columns, and keep those that count where these are much fewer than all, to be applied; once a run,
+        and to be called on every rank.
+
+        Args:
+            trainer: of the run.
+            model: its model, which has the same weights afterwards.
+            weights: of the best validation; they are measured with these and with those of now.
+
+        Returns:
+            Whether some are left out from now on.
+        """
         data = recorded_data(trainer)
         if self.tried or not isinstance(model, MemoryTask) or data is None or "val" not in data.splits:
             return False
@@ -77,21 +99,30 @@ class FewerColumns:
         used: tuple[str, ...] = ()
         if trainer.is_global_zero:
             now = {name: x.clone() for name, x in model.state_dict().items()}
-            model.load_state_dict(weights)
             with eval_mode(model), restored_rng(model), trainer.precision_plugin.forward_context():
+                later = used_columns(model, data.splits["val"], columns)
+                model.load_state_dict(weights)
                 used = used_columns(model, data.splits["val"], columns)
             model.load_state_dict(now)
+            used += tuple(x for x in later if x not in used)
         used = trainer.strategy.broadcast(used)
         if not used or len(used) > MUCH_FEWER * len(columns):
             return False
         self.columns, self.begun = used, trainer.global_step
-        model.go_back(weights)
-        self.apply(model)
-        rank_zero_info(
-            f"validation episodes are explained less than at update {updates:,}: the run goes back to the weights of then, "
-            f"and reads only those of the {len(columns)} columns on which their predictions depend: {', '.join(used)}"
-        )
         return True
+
+    def named(self, trainer: Trainer) -> str:
+        """Return what is read, for a message."""
+        data = recorded_data(trainer)
+        assert data is not None
+        return (
+            f"those of the {len(data.table_columns)} columns on which predictions of validation episodes depend: "
+            f"{', '.join(self.columns)}"
+        )
+
+    def read_all(self) -> None:
+        """Leave out none: the weights that follow are of before."""
+        self.columns = ()
 
     def apply(self, model: Any) -> None:
         """Let a model read these columns alone, whose weights are of before it did."""

@@ -8,6 +8,7 @@ from lightning_utilities.core.rank_zero import rank_zero_info
 from pytorch_lightning import Trainer
 from torch import Tensor
 
+from memup_lightning.callbacks.fewer_columns import FewerColumns
 from memup_lightning.modules import MemUP
 
 _APART, _FAR_APART = 0.1, 0.25  # bits by which the gain of validation episodes is lower: at two validations, or at one
@@ -36,8 +37,10 @@ class SecondStart:
 
     - where the targets of training episodes are explained, those of validation episodes less than without memory, and the
       evaluated steps not at all, if a tenth of the steps has an outcome of its own that is uncertain, and not one in a
-      thousand. Where the second start explains nothing either, in three times as many updates, the run begins once more,
-      with targets as before: what was shown once long ago is learned by targets alone;
+      thousand. Where the same is seen in the second start of a table, the run begins again with the columns alone that
+      count, where they are fewer (:class:`~memup_lightning.callbacks.fewer_columns.FewerColumns`). Where the second start
+      explains nothing, in three times as many updates, the run begins once more, with targets and columns as before: what
+      was shown once long ago is learned by targets alone;
     - where what was explained of the evaluated steps is lost in validation episodes alone, if one in fifty of the steps
       has such an outcome. The best weights of before are kept, and return where the second start, in three times as many
       updates, does not explain more.
@@ -69,8 +72,17 @@ class SecondStart:
                     name: x.detach().to("cpu", copy=True) for name, x in weights if not name.startswith("local.")
                 }
 
-    def observe(self, trainer: Trainer, model: Any, gain: float, train_gain: float, explains: bool) -> None:
-        """Take note of a validation, and let the run begin again where it should: not where half of it is over.
+    def observe(
+        self,
+        trainer: Trainer,
+        model: Any,
+        gain: float,
+        train_gain: float,
+        explains: bool,
+        fewer: FewerColumns,
+        weights: dict[str, Tensor],
+    ) -> None:
+        """Take note of a validation, and let the run begin again where it should; to be called on every rank.
 
         Args:
             trainer: of the run.
@@ -78,21 +90,24 @@ class SecondStart:
             gain: of the targets of validation episodes, in bits.
             train_gain: of those of training episodes, in bits.
             explains: whether the best weights explain something of the evaluated steps.
+            fewer: columns of a table that are left out, if there are any to leave out.
+            weights: of the best validation.
         """
         self.new = False
-        if explains:
+        if explains or not self._first or not isinstance(model, MemUP):
             self._apart = 0
-        elif self._can_begin(model, trainer):
-            apart = train_gain - gain if gain < 0 < train_gain else 0.0
-            self._apart = self._apart + 1 if apart > _APART else 0
-            if self.starts > 1:
-                if trainer.global_step >= self._ends:
-                    self._begin(
-                        model, trainer, "nothing is explained by the outcomes of the steps that a chunk shows either"
-                    )
-            elif (self._apart > 1 or apart > _FAR_APART) and own_steps_can_lead(model, _SURE_SHARE):
-                self._begin(model, trainer, f"{_MEMORIZED}, and nothing else is explained")
-            self.new = self._begun == trainer.global_step
+            return
+        apart = train_gain - gain if gain < 0 < train_gain else 0.0
+        self._apart = self._apart + 1 if apart > _APART else 0
+        memorizes = self._apart > 1 or apart > _FAR_APART
+        if self.starts == 1 and memorizes and _has_time(trainer) and own_steps_can_lead(model, _SURE_SHARE):
+            self._begin(model, trainer, f"{_MEMORIZED}, and nothing else is explained")
+        elif self.starts == 2 and memorizes and fewer.choose(trainer, model, weights):
+            self._begin_with_fewer(model, trainer, fewer)
+        elif self.starts == 2 and _has_time(trainer) and trainer.global_step >= self._ends:
+            fewer.read_all()
+            self._begin(model, trainer, "nothing is explained by the outcomes of the steps that a chunk shows either")
+        self.new = self._begun == trainer.global_step
 
     def begin_again(self, trainer: Trainer, model: Any) -> bool:
         """Begin again after something was explained, where that is possible; to be called on every rank.
@@ -100,7 +115,7 @@ class SecondStart:
         Returns:
             Whether the run began again.
         """
-        if self.starts > 1 or not self._can_begin(model, trainer) or not own_steps_can_lead(model):
+        if self.starts > 1 or not self._first or not _has_time(trainer) or not own_steps_can_lead(model):
             return False
         self._begin(model, trainer, f"{_MEMORIZED}, and validation episodes are explained less")
         return True
@@ -134,19 +149,28 @@ class SecondStart:
         """Updates until which a second start has time."""
         return self._begun + max(_LEAST, _TIMES * self._begun)
 
-    def _can_begin(self, model: Any, trainer: Trainer) -> TypeGuard[MemUP]:
-        """Return whether the first weights are known, and the run is not half over."""
-        return bool(self._first) and isinstance(model, MemUP) and not 0 < trainer.max_steps < 2 * trainer.global_step
-
     def _begin(self, model: MemUP, trainer: Trainer, why: str) -> None:
-        self.starts, self._begun, self._apart = self.starts + 1, trainer.global_step, 0
-        model.go_back(model.state_dict() | self._first)
-        model.target_weight.fill_(self.target_weight)
+        self.starts += 1
+        self._go_to_first_weights(model, trainer)
         if self.starts == 2:
             how = f"the outcomes of the steps that a chunk shows lead, and targets count {_WEIGHT}"
         else:
             self._first, how = {}, "targets count as before"
         rank_zero_info(f"{why}: at update {self._begun:,} the run begins again with its first weights, and {how}")
+
+    def _begin_with_fewer(self, model: MemUP, trainer: Trainer, fewer: FewerColumns) -> None:
+        """Begin the second start once more, with the columns alone that count."""
+        self._go_to_first_weights(model, trainer)
+        fewer.apply(model)
+        rank_zero_info(
+            f"{_MEMORIZED}, and nothing else is explained: at update {self._begun:,} the run begins again with its first "
+            f"weights, and reads only {fewer.named(trainer)}"
+        )
+
+    def _go_to_first_weights(self, model: MemUP, trainer: Trainer) -> None:
+        self._begun, self._apart = trainer.global_step, 0
+        model.go_back(model.state_dict() | self._first)
+        model.target_weight.fill_(self.target_weight)
 
     def state_dict(self) -> dict[str, Any]:
         numbers = {"starts": self.starts, "new": self.new, "begun": self._begun, "apart": self._apart}
@@ -155,3 +179,8 @@ class SecondStart:
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._first, self.starts, self.new = dict(state_dict["first"]), state_dict["starts"], state_dict["new"]
         self._begun, self._apart = state_dict["begun"], state_dict["apart"]
+
+
+def _has_time(trainer: Trainer) -> bool:
+    """Return whether half of a run is still to come."""
+    return not 0 < trainer.max_steps < 2 * trainer.global_step

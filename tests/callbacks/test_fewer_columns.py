@@ -11,10 +11,11 @@ import pytest
 import torch
 from pytorch_lightning import Callback, Trainer, seed_everything
 
-from memup_lightning.callbacks import BestWeights, Verdict, fewer_columns
+from memup_lightning.callbacks import BestWeights, Verdict, fewer_columns, second_start
 from memup_lightning.callbacks.verdict.measuring import measure
 from memup_lightning.datamodules import ArrayDataModule
 from memup_lightning.models.encoders import StepEncoder
+from memup_lightning.modules import MemUP
 from tests.callbacks.scripted_runs import EVERY, Scripted, alike, run
 
 KNOWN, LOST = (0.4, 0.4, 0.5, 1.0), (0.1, 0.6, 0.7, 1.0)  # gain, that of training episodes, val/nll, val/local_nll
@@ -80,8 +81,58 @@ def test_where_weight_decay_does_not_help_other_columns_are_left_out(
     assert read(model) == set(USED)
     assert best.decay == 0.3
     assert best.columns == USED
-    assert len(used) == 1
-    assert alike(used[0], model.weights[EVERY]), "measured with the best weights"
+    assert [alike(x, model.weights[update]) for x, update in zip(used, (3 * EVERY, EVERY), strict=True)] == [True, True]
+
+
+def test_a_column_counts_that_only_the_weights_of_now_depend_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = [("c0", "heat"), ("heat", "valve")]
+    monkeypatch.setattr(fewer_columns, "used_columns", lambda *_: found.pop(0))
+    best = BestWeights()
+    _, model = run(tmp_path, TWICE, best, data=table(tmp_path))
+    assert best.columns == ("heat", "valve", "c0")
+    assert read(model) == {"heat", "valve", "c0"}
+
+
+@pytest.fixture
+def own_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(second_start, "_LEAST", 2 * EVERY)
+    monkeypatch.setattr(MemUP, "own_share", lambda self: 0.1)
+
+
+@pytest.mark.usefixtures("own_steps")
+def test_a_second_start_that_memorizes_begins_again_without_other_columns_and_once_more_with_all(
+    tmp_path: Path, used: list[dict[str, torch.Tensor]]
+) -> None:
+    class Watched(BestWeights):
+        def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:
+            super().on_validation_end(trainer, pl_module)
+            seen.append((len(read(pl_module)), round(float(pl_module.target_weight), 3), self.columns))
+            weights.append({name: x.clone() for name, x in pl_module.state_dict().items() if "memory" in name})
+
+    seen: list[tuple[int, float, tuple[str, ...]]] = []
+    weights: list[dict[str, torch.Tensor]] = []
+    nothing = (-0.3, 0.1, 1.2, 1.0)
+    run(tmp_path, [nothing] * 20, Watched(), data=table(tmp_path))
+    assert len(used) == 2, "measured once, with two weights"
+    assert seen[:2] == [(6, 0.02, ()), (2, 0.02, USED)]
+    assert alike(weights[0], weights[1]), "the first weights"
+    third = next(number for number, x in enumerate(seen) if x[1] == 1)
+    assert set(seen[2:third]) == {(2, 0.02, USED)}
+    assert set(seen[third:]) == {(6, 1.0, ())}
+    assert alike(weights[0], weights[third])
+
+
+@pytest.mark.usefixtures("own_steps")
+def test_what_a_second_start_explains_with_fewer_columns_is_kept(
+    tmp_path: Path, used: list[dict[str, torch.Tensor]]
+) -> None:
+    nothing, best = (-0.3, 0.1, 1.2, 1.0), BestWeights()
+    _, model = run(tmp_path, [nothing, nothing, KNOWN, KNOWN, KNOWN], best, data=table(tmp_path))
+    assert (best.restored, best.best, best.columns) == (False, (3 * EVERY, pytest.approx(KNOWN[0])), USED)
+    assert read(model) == set(USED)
+    assert float(model.target_weight) == pytest.approx(0.02)
 
 
 def test_what_is_left_out_changes_nothing_any_more(tmp_path: Path, used: list[dict[str, torch.Tensor]]) -> None:
@@ -99,7 +150,7 @@ def test_what_is_left_out_changes_nothing_any_more(tmp_path: Path, used: list[di
 def test_it_happens_once_and_holds_for_all_that_follows(tmp_path: Path, used: list[dict[str, torch.Tensor]]) -> None:
     best = BestWeights(patience=20)
     _, model = run(tmp_path, [KNOWN, *[LOST] * 7, KNOWN], best, data=table(tmp_path))
-    assert len(used) == 1
+    assert len(used) == 2
     assert best.decay == 0
     assert read(model) == set(USED), "the weights that it went back to read all"
 
@@ -107,7 +158,7 @@ def test_it_happens_once_and_holds_for_all_that_follows(tmp_path: Path, used: li
 def test_a_run_that_ends_with_weights_of_before_read_all(tmp_path: Path, used: list[dict[str, torch.Tensor]]) -> None:
     best = BestWeights()
     _, model = run(tmp_path, [*TWICE[:3], LOST], best, data=table(tmp_path))
-    assert len(used) == 1
+    assert len(used) == 2
     assert best.restored
     assert best.columns == ()
     assert len(read(model)) == 6
@@ -124,7 +175,7 @@ def test_the_verdict_of_a_run_that_left_out_columns_does_not_measure_them_again(
     verdict, again = Verdict(), []
     monkeypatch.setattr(measure, "used_columns", lambda *_: again.append(1) or USED)
     run(tmp_path, gains, BestWeights(), verdict, data=table(tmp_path))
-    assert len(used) == 1
+    assert len(used) == 2
     assert len(again) == times
     assert verdict.measurements is not None
     assert verdict.measurements.read_columns == (() if times else USED)
@@ -135,7 +186,7 @@ def test_of_few_columns_none_is_left_out(
     tmp_path: Path, used: list[dict[str, torch.Tensor]], columns: int, measured: int
 ) -> None:
     run(tmp_path, TWICE, BestWeights(), data=table(tmp_path, columns))
-    assert len(used) == measured
+    assert len(used) == 2 * measured
 
 
 @pytest.mark.parametrize("found", [(), ("c0", "c1", "c2", "heat", "valve")], ids=["none", "nearly all"])
