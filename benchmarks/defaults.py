@@ -24,7 +24,7 @@ import yaml
 from benchmarks.report import Columns, Row, arguments, mean_and_range, publish, with_earlier, write_json
 from benchmarks.runs import fit_alone
 from benchmarks.tasks import CORE, DATA, MODEL
-from memup_lightning.datamodules.recorded.base import StreamOptions
+from memup_lightning.datamodules.recorded.stream_options import StreamOptions
 
 TITLE = "Shipped configs and the defaults: mean (range) over seeds"
 DROPPED = {*StreamOptions.__annotations__, "num_train"}

@@ -10,7 +10,8 @@ import numpy as np
 from memup_lightning import rng
 from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, OUTCOME, check_lengths
 from memup_lightning.data.procedural import ProceduralEpisodes
-from memup_lightning.datamodules.recorded.base import EpisodeDataModule, StreamOptions
+from memup_lightning.datamodules.recorded.base import EpisodeDataModule
+from memup_lightning.datamodules.recorded.stream_options import StreamOptions
 from memup_lightning.exceptions import check_counts
 from memup_lightning.specs import FieldSpec, TaskSpec
 from memup_lightning.typing import Arrays, IntArray, Split

@@ -28,8 +28,9 @@ from memup_lightning.data.array_files.notes.outcomes import outcome_notes
 from memup_lightning.data.array_files.summary import summarize
 from memup_lightning.data.episodes import OUTCOME, ArrayEpisodes, EpisodeSource
 from memup_lightning.data.subset import EpisodeSubset, split_by_share
-from memup_lightning.datamodules.recorded.base import EpisodeDataModule, StreamOptions
+from memup_lightning.datamodules.recorded.base import EpisodeDataModule
 from memup_lightning.datamodules.recorded.splits import SPLITS
+from memup_lightning.datamodules.recorded.stream_options import StreamOptions
 from memup_lightning.protocols.columns import InputColumns, numbered_columns
 from memup_lightning.specs import FieldSpec, FieldType, TaskSpec
 from memup_lightning.typing import IntArray, Split

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
 
@@ -31,24 +31,7 @@ _LOSS_FREE = 1 / 16  # share of the training episodes in which the gain of a mem
 STAGES: dict[str, tuple[Split, ...]] = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
 """Splits that a stage reads; ``predict`` reads the one that was chosen."""
 _LANES, _LANES_OF_IMAGES = 256, 64  # by default
-
-
-class StreamOptions(TypedDict, total=False):
-    """Arguments of :class:`EpisodeDataModule`, which each of its subclasses takes as well."""
-
-    chunk_length: int
-    lanes: int | None
-    selector: Selector | None
-    restart: list[float] | None
-    curriculum: dict[int, int] | None
-    chunks_per_epoch: int
-    probes: int
-    evaluation_lanes: int
-    evaluation_chunk_length: int
-    num_workers: int
-    loss_free: float | None
-    candidates: int | None
-    seed: int | None
+_PASSES, _SHORT_EPOCH, _LONG_EPOCH = 4, 100, 500  # over the training steps in an epoch; its updates
 
 
 class EpisodeDataModule(RecordedSplits):
@@ -70,7 +53,9 @@ class EpisodeDataModule(RecordedSplits):
         curriculum: longest training episode that is played, in steps, until which update: ``{1000: 50, 3000: 200}`` plays
             those of at most 50 steps in the first 1,000 updates, of at most 200 until update 3,000, then all. A memory
             that must write many things, one after the other, learns to write while all of them are within a chunk.
-        chunks_per_epoch: updates of an epoch; a stream has no end of its own.
+        chunks_per_epoch: updates of an epoch; a stream has no end of its own. By default those that play as many steps as
+            four passes over the training episodes, and 100 to 500: few episodes are memorized soon, and a run is evaluated
+            after every epoch.
         probes: steps drawn from each lane's episode for the local predictor, at every update.
         evaluation_lanes: episodes evaluated at once, on all ranks together.
         evaluation_chunk_length: steps of a chunk in evaluation, more where the episodes are few; there is no backward pass.
@@ -91,7 +76,7 @@ class EpisodeDataModule(RecordedSplits):
         selector: Selector | None = None,
         restart: list[float] | None = None,
         curriculum: dict[int, int] | None = None,
-        chunks_per_epoch: int = 500,
+        chunks_per_epoch: int | None = None,
         probes: int = 2,
         evaluation_lanes: int = 256,
         evaluation_chunk_length: int = 500,
@@ -114,7 +99,7 @@ class EpisodeDataModule(RecordedSplits):
         self._given_lanes = lanes
         self.restart = restart
         self.curriculum = curriculum or {}
-        self.chunks_per_epoch = chunks_per_epoch
+        self._given_chunks_per_epoch = chunks_per_epoch
         self.probes = probes
         self.evaluation_lanes = evaluation_lanes
         self.evaluation_chunk_length = evaluation_chunk_length
@@ -130,6 +115,16 @@ class EpisodeDataModule(RecordedSplits):
     def lanes(self) -> int:
         """Episodes that are played at once."""
         return self.default_lanes() if self._given_lanes is None else self._given_lanes
+
+    @property
+    def chunks_per_epoch(self) -> int:
+        """Updates of an epoch; known once the data are set up for training, where it was not given."""
+        if self._given_chunks_per_epoch is not None:
+            return self._given_chunks_per_epoch
+        if "train" not in self.sources:
+            return _LONG_EPOCH
+        updates = _PASSES * int(self.sources["train"].lengths.sum()) // (self.lanes * self.chunk_length)
+        return min(max(updates, _SHORT_EPOCH), _LONG_EPOCH)
 
     def default_lanes(self) -> int:
         """Return the number of lanes where none was given."""

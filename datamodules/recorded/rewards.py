@@ -17,7 +17,8 @@ from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, OUTCOME, Array
 from memup_lightning.data.fingerprint import Json
 from memup_lightning.data.growing_arrays import GrowingArrays
 from memup_lightning.datamodules.agent_task import agent_task
-from memup_lightning.datamodules.recorded.base import EpisodeDataModule, StreamOptions
+from memup_lightning.datamodules.recorded.base import EpisodeDataModule
+from memup_lightning.datamodules.recorded.stream_options import StreamOptions
 from memup_lightning.protocols.columns import InputColumns, numbered_columns
 from memup_lightning.rl.collectors.episodes import Episode, concatenate_episodes
 from memup_lightning.rl.rollouts.returns import RewardTarget, reward_targets

@@ -12,7 +12,8 @@ from memup_lightning import rng
 from memup_lightning.data.episodes import EVAL_MASK, OUTCOME, EpisodeSource, check_lengths
 from memup_lightning.data.procedural import ProceduralEpisodes
 from memup_lightning.datamodules.agent_task import agent_task
-from memup_lightning.datamodules.recorded.base import EpisodeDataModule, StreamOptions
+from memup_lightning.datamodules.recorded.base import EpisodeDataModule
+from memup_lightning.datamodules.recorded.stream_options import StreamOptions
 from memup_lightning.envs.tmaze.env import tmaze_spaces
 from memup_lightning.envs.tmaze.rules import TMazeRules
 from memup_lightning.exceptions import MemUPError

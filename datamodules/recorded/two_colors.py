@@ -11,8 +11,8 @@ from memup_lightning import rng
 from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, EpisodeSource
 from memup_lightning.data.fingerprint import Json
 from memup_lightning.data.subset import EvalSubset
-from memup_lightning.datamodules.recorded.base import StreamOptions
 from memup_lightning.datamodules.recorded.gymnasium import GymnasiumDataModule
+from memup_lightning.datamodules.recorded.stream_options import StreamOptions
 from memup_lightning.envs.policies import Policy
 from memup_lightning.envs.two_colors.policy import TwoColorsDelayPolicy, TwoColorsPolicy
 from memup_lightning.envs.two_colors.rules import REACH, SPEED, TwoColorsDelayRules, TwoColorsRules

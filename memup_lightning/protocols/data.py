@@ -131,10 +131,13 @@ class ChunkSource(Protocol):
     """Datamodule of recorded episodes, with their targets and the training lanes."""
 
     chunk_length: int
-    chunks_per_epoch: int
     seed: int
     equal_outcomes: str | None
     """What is wrong with the outcomes of the training episodes, where they are all equal."""
+
+    @property
+    def chunks_per_epoch(self) -> int:
+        """Updates of an epoch."""
 
     @property
     def task(self) -> TaskSpec:

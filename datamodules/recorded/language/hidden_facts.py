@@ -16,7 +16,8 @@ from memup_lightning.data.text.facts import QUESTIONS, WORDS, Supporting, draw_f
 from memup_lightning.data.text.files import TextFile
 from memup_lightning.data.text.hidden_facts import LAST_WORDS, HiddenFactsEpisodes, Prose, outcome_fields
 from memup_lightning.data.text.tokens import Vocabulary, words
-from memup_lightning.datamodules.recorded.base import EpisodeDataModule, StreamOptions
+from memup_lightning.datamodules.recorded.base import EpisodeDataModule
+from memup_lightning.datamodules.recorded.stream_options import StreamOptions
 from memup_lightning.exceptions import MemUPError, check_counts
 from memup_lightning.specs import FieldSpec, TaskSpec
 from memup_lightning.typing import Split

@@ -16,8 +16,9 @@ from memup_lightning.data.fingerprint import Json, digest
 from memup_lightning.data.text.episodes import TOKEN, NextTokenEpisodes
 from memup_lightning.data.text.files import TextFile
 from memup_lightning.data.text.tokens import BYTES, UNKNOWN, Vocabulary, byte_tokens, word_tokens, words
-from memup_lightning.datamodules.recorded.base import EpisodeDataModule, StreamOptions
+from memup_lightning.datamodules.recorded.base import EpisodeDataModule
 from memup_lightning.datamodules.recorded.splits import SPLITS
+from memup_lightning.datamodules.recorded.stream_options import StreamOptions
 from memup_lightning.exceptions import MemUPError, check_counts
 from memup_lightning.specs import FieldSpec, TaskSpec
 from memup_lightning.typing import Arrays, Split

@@ -1,4 +1,4 @@
-"""How many lanes are played where the user does not say."""
+"""How many lanes are played, and how often a run is evaluated, where the user does not say."""
 
 from __future__ import annotations
 
@@ -40,3 +40,15 @@ def test_a_run_has_as_many_lanes() -> None:
     data = TMazeDataModule(length=20, num_train=8)  # more lanes than episodes: some play the same one
     data.setup("fit")
     assert data.lanes == data.training_lanes().lanes == 256
+
+
+@pytest.mark.parametrize("episodes", [8, 160, 4000])
+def test_few_episodes_are_evaluated_after_fewer_updates(episodes: int) -> None:
+    data = TMazeDataModule(length=38, num_train=episodes, num_val=8, lanes=16, chunk_length=8)
+    data.setup("fit")
+    steps = int(data.sources["train"].lengths.sum())
+    updates = {8: 100, 160: 4 * steps // (16 * 8), 4000: 500}[episodes]
+    assert data.chunks_per_epoch == updates == len(data.training_stream)
+    given = TMazeDataModule(length=38, num_train=episodes, num_val=8, lanes=16, chunk_length=8, chunks_per_epoch=7)
+    given.setup("fit")
+    assert given.chunks_per_epoch == 7
