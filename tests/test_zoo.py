@@ -215,12 +215,8 @@ def test_a_perfect_memory_explains_everything_and_none_nothing() -> None:
 def test_a_short_run_leaves_its_row_and_keeps_those_of_other_tasks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def short() -> EpisodeDataModule:
-        data = PROBLEMS["5,000 tokens"].data()
-        data.chunks_per_epoch = 10
-        return data
-
-    monkeypatch.setitem(PROBLEMS, "early cue", replace(PROBLEMS["5,000 tokens"], name="early cue", data=short))
+    monkeypatch.setattr(EpisodeDataModule, "chunks_per_epoch", 10)
+    monkeypatch.setitem(PROBLEMS, "early cue", replace(PROBLEMS["5,000 tokens"], name="early cue"))
     path = tmp_path / "zoo.json"
     path.write_text(json.dumps({"rows": [{"task": "other", "about": "", "explained": 0.5}]}))
     (row,) = main(["--tasks", "early cue", "--seeds", "1", "--updates", "20", "--json", str(path)])
