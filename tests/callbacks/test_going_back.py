@@ -55,15 +55,15 @@ def test_it_tries_stronger_decay_then_none_and_then_stops(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("share", "expected"), [(0.02, [0.1, 0.01, 1.0, 1.0]), (0.019, [1.0] * 4)], ids=["many", "few"]
+    ("share", "expected"), [(0.01, [0.1, 0.01, 1.0, 1.0]), (0.0099, [1.0] * 4)], ids=["many", "few"]
 )
 def test_targets_count_less_after_each_step_back_where_own_steps_can_lead(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float, expected: list[float]
 ) -> None:
     monkeypatch.setattr(MemUP, "own_share", lambda self: share)
-    _, model = run(tmp_path, [*[BACK[0]] * 5, *[BACK[1]] * 5], BestWeights())  # too late to begin again
+    _, model = run(tmp_path, [*[BACK[0]] * 12, *[BACK[1]] * 5], BestWeights())  # too late to begin again
     weights = [float(x["target_weight"]) for x in model.weights.values()]  # at each validation, before what follows
-    assert weights == pytest.approx([*[1.0] * 6, *expected])
+    assert weights == pytest.approx([*[1.0] * 13, *expected])
 
 
 @pytest.mark.parametrize(
