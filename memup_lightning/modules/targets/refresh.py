@@ -19,6 +19,8 @@ from memup_lightning.runs.parts import chunk_source, has_targets, log_now
 from memup_lightning.typing import IntArray, Split
 
 _NUM_SAMPLED = 8192  # steps to which context clusters are fitted
+_VALIDATION_STEPS = 1 << 16  # that are scored before a validation,
+_FEWEST, _MOST = 8, 1024  # of so many episodes
 _NUM_REPORTED = 1024  # episodes that a message is about
 
 
@@ -38,8 +40,10 @@ class TargetRefresh(Callback):
         settle: updates over which the local loss is averaged.
         tolerance: improvement of the local loss, in its unit, up to which it counts as converged.
         max_wait: updates after which the first selection is made in any case.
-        validation_episodes: validation episodes that are scored before each validation, for target recall and memory gain.
         lanes: episodes scored at once, by each rank. The episodes of a refresh are distributed over the ranks.
+
+    Before each validation it scores validation episodes too, at whose targets recall and gain of the memory are measured:
+    as many as have 65,536 steps together, or ``max_steps`` where that is less, and 8 to 1,024.
 
     Logs ``val/target_recall`` (share of the true steps among U at the beginning of an episode; of K where there are
     more), ``train/target_recall`` (the same on the episodes refreshed), ``refresh/seconds`` and
@@ -57,7 +61,6 @@ class TargetRefresh(Callback):
         settle: int = 100,
         tolerance: float = 0.05,
         max_wait: int = 2000,
-        validation_episodes: int = 64,
         lanes: int = 256,
     ) -> None:
         super().__init__()
@@ -68,7 +71,6 @@ class TargetRefresh(Callback):
         self.settle = settle
         self.tolerance = tolerance
         self.max_wait = max_wait
-        self.validation_episodes = validation_episodes
         self.lanes = lanes
         self._began = 0.0
         self._learner: TargetLearner | None = None  # None with a baseline
@@ -198,11 +200,16 @@ class TargetRefresh(Callback):
             return
         if data.selects_by_cluster() and not model.has_clusters():
             return  # the checkpoint is of a run without
-        episodes = np.arange(min(self.validation_episodes, len(data.splits[split].lengths)))
+        episodes = self._validation_episodes(data.splits[split].lengths)
         recall = score_on_all_ranks(data, model, split, episodes, self.lanes)
         data.splits[split].targets.complete_refresh()
         if recall is not None:
             self._recall[split] = recall
+
+    def _validation_episodes(self, lengths: IntArray) -> IntArray:
+        steps = _VALIDATION_STEPS if self.max_steps is None else min(self.max_steps, _VALIDATION_STEPS)
+        fit = int((np.cumsum(lengths) <= steps).sum())
+        return np.arange(min(max(fit, _FEWEST), _MOST, len(lengths)))
 
     def _log_recall(self, pl_module: LightningModule, split: Split) -> None:
         if split in self._recall:

@@ -143,7 +143,7 @@ def test_scoring_that_takes_long_shows_its_progress(
 
 def test_recall_and_cost_are_logged() -> None:
     run, _, _ = fit(
-        TargetRefresh(every=50, settle=50, validation_episodes=8),
+        TargetRefresh(every=50, settle=50),
         300,
         limit_val_batches=None,
         val_check_interval=100,
@@ -155,6 +155,17 @@ def test_recall_and_cost_are_logged() -> None:
     assert logged["refresh/seconds"] > 0
     assert 0 < logged["refresh/share_of_training"] < 1
     assert logged["refresh/scored_share"] == 1
+
+
+@pytest.mark.parametrize(
+    ("length", "episodes", "max_steps", "scored"),
+    [(10, 2000, None, 1024), (1000, 2000, None, 65), (100_000, 20, None, 8), (100, 5, None, 5), (100, 2000, 3000, 30)],
+)
+def test_as_many_validation_episodes_are_scored_as_have_65_536_steps(
+    length: int, episodes: int, max_steps: int | None, scored: int
+) -> None:
+    chosen = TargetRefresh(max_steps=max_steps)._validation_episodes(np.full(episodes, length))
+    assert chosen.tolist() == list(range(scored))
 
 
 def test_before_the_first_selection_no_recall_is_logged() -> None:
