@@ -13,6 +13,8 @@ import numpy as np
 from memup_lightning.exceptions import MemUPError, check_counts, counted
 
 FieldType = Literal["vector", "token", "image"]
+AND = " & "
+"""Between the parts of a class's name that joins classes of several columns, such as ``fault=true & leak=none``."""
 _SEQUENCES = ("shape", "names", "means", "entries", "sizes")  # attributes of a field that are tuples
 _MAX_SIZES = 5  # entries whose numbers of classes are listed
 

@@ -17,6 +17,7 @@ from memup_lightning.modules.evaluation.metrics import (
     class_metrics,
     ranking_counts,
 )
+from memup_lightning.specs import AND
 
 _TINY = 1e-12  # probability
 
@@ -75,13 +76,13 @@ def joined_columns(names: Sequence[str]) -> dict[str, JoinedColumn]:
     no combinations of columns.
 
     Args:
-        names: of the classes, such as ``fault=true, leak=none``.
+        names: of the classes, such as ``fault=true & leak=none``.
     """
-    rows = [dict(part.split("=", 1) for part in name.split(", ") if "=" in part) for name in names]
+    rows = [dict(part.split("=", 1) for part in name.split(AND) if "=" in part) for name in names]
     if not rows or len(rows[0]) < 2 or any(row.keys() != rows[0].keys() for row in rows):
         return {}
     if any(
-        ", ".join(f"{key}={value}" for key, value in row.items()) != name for row, name in zip(rows, names, strict=True)
+        AND.join(f"{key}={value}" for key, value in row.items()) != name for row, name in zip(rows, names, strict=True)
     ):
         return {}
     columns = {}

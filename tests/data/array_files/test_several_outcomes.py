@@ -50,7 +50,7 @@ def test_classes_become_their_combinations(tmp_path: Path) -> None:
     fault, leak = np.arange(ROWS) % 2 == 0, np.array(["none", "oil", "oil"] * 4)
     data, _ = read(table(tmp_path, fault=fault, leak=leak), ["fault", "leak"])
     assert data.task.outcome.type == "token"
-    assert set(data.task.outcome.names) == {f"fault={a}, leak={b}" for a in ("true", "false") for b in ("none", "oil")}
+    assert set(data.task.outcome.names) == {f"fault={a} & leak={b}" for a in ("true", "false") for b in ("none", "oil")}
 
 
 def test_integers_are_classes_or_numbers_as_y_type_says(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from memup_lightning.modules import MemUP
 from memup_lightning.modules.evaluation.joined_outcome import joined_columns
 from tests.training import quiet_trainer
 
-NAMES = ("fault=false, leak=none", "fault=true, leak=none", "fault=true, leak=oil", "fault=false, leak=water")
+NAMES = ("fault=false & leak=none", "fault=true & leak=none", "fault=true & leak=oil", "fault=false & leak=water")
 
 
 def test_columns_are_read_from_the_names_of_their_combinations() -> None:
@@ -29,7 +29,7 @@ def test_columns_are_read_from_the_names_of_their_combinations() -> None:
 
 @pytest.mark.parametrize(
     "names",
-    [(), ("a", "b"), ("fault=true", "fault=false"), ("a=1, b=2", "a=1, c=2"), ("a=1, b=2", "other"), ("x=1, y",)],
+    [(), ("a", "b"), ("fault=true", "fault=false"), ("a=1 & b=2", "a=1 & c=2"), ("a=1 & b=2", "other"), ("x=1 & y",)],
 )
 def test_other_classes_have_no_columns(names: tuple[str, ...]) -> None:
     assert joined_columns(names) == {}

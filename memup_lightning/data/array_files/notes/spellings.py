@@ -27,5 +27,5 @@ def spelling_notes(name: str, classes: Iterable[str]) -> Iterator[str]:
 
 
 def _spelled(value: str) -> str:
-    """Return a class without what spellings differ in, also in each part of ``fault=Yes , leak=no``."""
-    return re.sub(r"\s*([,=])\s*", r"\1", " ".join(value.casefold().split()))
+    """Return a class without what spellings differ in, also in each part of ``fault=Yes & leak=no``."""
+    return re.sub(r"\s*([&=])\s*", r"\1", " ".join(value.casefold().split()))

@@ -11,13 +11,14 @@ from pyarrow import compute
 
 from memup_lightning.data.array_files.tables.files import TableColumns
 from memup_lightning.exceptions import MemUPError
+from memup_lightning.specs import AND
 from memup_lightning.user_warnings import option
 
 
 class JoinedColumns:
     """Table with one column more, joined from others: empty in each row where one of them is.
 
-    Numbers become a list a row. Classes (text, integers, booleans) become a text such as ``fault=true, leak=false``, one
+    Numbers become a list a row. Classes (text, integers, booleans) become a text such as ``fault=true & leak=false``, one
     class for each combination, so that what is predicted is their joint distribution.
 
     Args:
@@ -66,7 +67,7 @@ class JoinedColumns:
             compute.binary_join_element_wise(f"{name}=", column.cast(pyarrow.string()), "")
             for name, column in zip(self._names, columns, strict=True)
         ]
-        joined = compute.binary_join_element_wise(*parts, ", ")
+        joined = compute.binary_join_element_wise(*parts, AND)
         return compute.if_else(missing, None, joined)
 
 
