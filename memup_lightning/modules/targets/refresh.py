@@ -45,7 +45,7 @@ class TargetRefresh(Callback):
     Before each validation it scores validation episodes too, at whose targets recall and gain of the memory are measured:
     as many as have 65,536 steps together, or ``max_steps`` where that is less, and 8 to 1,024.
 
-    Logs ``val/target_recall`` (share of the true steps among U at the beginning of an episode; of K where there are
+    Logs ``val/target_recall`` (share of the evaluated steps among U at the beginning of an episode; of K where there are
     more), ``train/target_recall`` (the same on the episodes refreshed), ``refresh/seconds`` and
     ``refresh/share_of_training`` (at each refresh, and of the whole training at its end).
 

@@ -69,7 +69,7 @@ def score_on_all_ranks(
         lanes: episodes that each rank scores at once.
 
     Returns:
-        Share of the true steps found among the targets at an episode's beginning; None where the data mark no true steps.
+        Share of the evaluated steps found among the targets at an episode's beginning; None where the data mark none.
     """
     if world_size() == 1:
         num_evaluated = score_episodes(data, model, split, episodes, lanes)
@@ -84,7 +84,7 @@ def score_on_all_ranks(
 
 
 def target_recall(split: EpisodeSplit, episodes: IntArray, num_evaluated: IntArray, num_targets: int) -> float | None:
-    """Compute the share of the true steps that are targets at an episode's beginning; of K where there are more.
+    """Compute the share of the evaluated steps that are targets at an episode's beginning; of K where there are more.
 
     Args:
         split: the episodes, scored.
@@ -93,7 +93,7 @@ def target_recall(split: EpisodeSplit, episodes: IntArray, num_evaluated: IntArr
         num_targets: K.
 
     Returns:
-        None where the data mark no true steps.
+        None where the data mark none.
     """
     if not split.has_eval_mask:
         return None
