@@ -157,6 +157,20 @@ def test_missing_numbers_are_the_mean_of_the_training_episodes_and_masked(gap: f
     assert any("'b' is missing at 1 step, but at none of the training episodes" in x for x in found)
 
 
+@pytest.mark.parametrize(
+    ("columns", "marks"),
+    [("a", "x: a, b, c, where a is missing; y"), ("abc", "x: a, b, c, where a, b and c are missing; y")],
+)
+def test_the_summary_says_of_which_columns_missing_numbers_are_marked(
+    columns: str, marks: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    given = {name: [None if name in columns else 1.0, *map(float, range(5))] for name in "abc"}
+    data = module(write(tmp_path, **given, y=[0.5, 1.5] * 3), missing="mask")
+    with caplog.at_level("INFO"):
+        _ = data.task
+    assert any(marks in x for x in caplog.messages)
+
+
 def test_missing_numbers_may_be_the_previous_one_of_their_episode(tmp_path: Path) -> None:
     columns = {"a": [1.0, None, None, None, 4.0, None], "mode": ["run", None, "idle", None, "run", None]}
     data = module(write(tmp_path, **columns, y=[0.5] * 6), missing="previous")

@@ -34,7 +34,8 @@ def summarize(train: UserEpisodes, task: TaskSpec, episode: str, y: str) -> str:
         f"{name} ({_classes(field)}, and one for other values)" for name, field in text_fields(task.fields).items()
     ]
     if MISSING in task.fields:
-        texts.append(f"where {', '.join(task.fields[MISSING].names)} is missing")
+        *others, last = task.fields[MISSING].names
+        texts.append(f"where {', '.join(others)} and {last} are missing" if others else f"where {last} is missing")
     x = ", ".join([*numbers, *texts])
     return f"{counted(len(train.lengths), 'episode')} by {episode!r}; x: {x}; y: {y} ({outcome}{_where(train)})"
 
