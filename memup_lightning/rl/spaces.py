@@ -131,6 +131,8 @@ def misfit(name: str, space: gymnasium.Space[Any], observation: Any) -> str:
     Returns:
         The end of a sentence about the observation; empty where all fields are as the space has them.
     """
+    if observation is None:
+        return f"that is None, but its observation_space is {space}"
     for entry in _entries(name, space):
         if entry.space.shape is None or entry.space.dtype is None or _is_text(entry.space):
             continue
@@ -140,6 +142,9 @@ def misfit(name: str, space: gymnasium.Space[Any], observation: Any) -> str:
             return f"without the field {entry.name}, which its observation_space has"
         except ValueError:  # a list of lists that differ in length
             return f"whose field {entry.name} is no array, but its observation_space is {list(entry.space.shape)}"
+        if array.dtype == object and not array.shape and array.item() is None:
+            expected = f"{list(entry.space.shape)} and {entry.space.dtype}"
+            return f"whose field {entry.name} is None, but its observation_space has there {expected}"
         if array.shape != entry.space.shape or not np.can_cast(array.dtype, entry.space.dtype, "same_kind"):
             whose, has = (f"whose field {entry.name} is ", "has there") if entry.keys else ("", "is")
             found, expected = (f"{list(x.shape or ())} and {x.dtype}" for x in (array, entry.space))

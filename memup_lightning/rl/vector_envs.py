@@ -5,9 +5,11 @@ from __future__ import annotations
 import difflib
 import re
 import signal
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing import TimeoutError
+from pathlib import Path
 from threading import current_thread, main_thread
 from typing import Any, Literal
 
@@ -172,7 +174,9 @@ def _user_code(env: VectorEnv[Any, Any, Any], call: Call) -> Iterator[None]:
         if (found := find_wrong_return(env, call)) is not None:
             raise MemUPError(f"{what} {found}; {_CHECK}") from error
         space = env.single_observation_space
-        newest = [observation for observation in getattr(env, "_env_obs", ()) if observation is not None]
+        newest = getattr(env, "_env_obs", ())
+        if call == "reset" and not _joins_observations(error):  # one that raised has given none
+            newest = [observation for observation in newest if observation is not None]
         if wrong := next(filter(None, (misfit("observation", space, observation) for observation in newest)), ""):
             raise MemUPError(
                 f"{what} returned an observation {wrong}; correct the environment: make the two alike"
@@ -183,6 +187,12 @@ def _user_code(env: VectorEnv[Any, Any, Any], call: Call) -> Iterator[None]:
                 "the environment (vectorization=sync names the field)"
             ) from error
         raise
+
+
+def _joins_observations(error: MemUPError) -> bool:
+    """Return whether all environments have returned observations, which Gymnasium could not put into one array."""
+    places = traceback.extract_tb(None if error.__cause__ is None else error.__cause__.__traceback__)
+    return any(Path(place.filename).parts[-3:-1] == ("vector", "utils") for place in places)
 
 
 @contextmanager

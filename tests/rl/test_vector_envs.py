@@ -114,6 +114,44 @@ def test_a_field_of_an_observation_that_is_not_as_its_space_is_named(wrong: dict
         reset_env(SyncVectorEnv([partial(Fields, **wrong)] * 2), 0, 10)
 
 
+@pytest.mark.parametrize("call", ["reset", "step"])
+@pytest.mark.parametrize(
+    ("shown", "said"),
+    [
+        (None, r"that is None, but its observation_space is Dict\("),
+        (
+            {"place": None, "parts": (1, np.zeros(4, np.int8))},
+            r"whose field observation\.place is None, but its observation_space has there \[2\] and float32",
+        ),
+    ],
+)
+def test_an_observation_that_is_none_is_named(call: str, shown: Any, said: str) -> None:
+    class Nothing(Fields):
+        def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+            return (shown, {}) if call == "reset" else super().reset()
+
+        def step(self, action: Any) -> Any:
+            return shown, 1.0, False, False, {}
+
+    env = SyncVectorEnv([Nothing])
+    act = partial(reset_env, env, 0, 10) if call == "reset" else partial(step_env, env, np.zeros(1, np.int64), 10)
+    if call == "step":
+        reset_env(env, 0, 10)
+    with pytest.raises(
+        MemUPError, match=rf"the {call}\(\) of environment 'SyncVectorEnv' returned an observation {said}"
+    ):
+        act()
+
+
+def test_a_reset_that_raises_has_shown_nothing() -> None:
+    class Raises(Broken):
+        def _observe(self) -> Any:
+            raise KeyError("wheel")
+
+    with pytest.raises(MemUPError, match=r"reset\(\) .* failed: KeyError: 'wheel'"):
+        reset_env(SyncVectorEnv([Raises, Raises]), 0, 10)
+
+
 def test_a_wrong_shape_in_a_process_of_its_own_is_named_too() -> None:
     env = AsyncVectorEnv([partial(Fields, place=np.zeros(3, np.float32))])
     try:
