@@ -58,11 +58,16 @@ class Progress(TQDMProgressBar):
         self._last = time.perf_counter(), self.trainer.global_step
         self._validated = 0
 
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
+        super().on_train_batch_start(trainer, pl_module, *args)
+        # Not at the batch's end: an evaluation may come then, and print its own line of the same update.
+        late = time.perf_counter() - self._last[0] > _SILENCE
+        if late and not self._draws and trainer.global_step > self._last[1]:
+            self._print(trainer)
+
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         if self._draws:
             super().on_train_batch_end(trainer, pl_module, *args)
-        elif time.perf_counter() - self._last[0] > _SILENCE:
-            self._print(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_validation_end(trainer, pl_module)
@@ -82,7 +87,7 @@ class Progress(TQDMProgressBar):
         module, data = trainer.lightning_module, recorded_data(trainer)
         if isinstance(module, ChunkLearner) and module.needs_targets() and data is not None and data.awaits_selection():
             found.append("no targets chosen yet")
-        if rate:  # none where the line before was printed just before this evaluation
+        if rate:  # none where there was no update since the line before
             found.append(f"{rate:,.0f} updates/s" if rate >= 10 else f"{rate:.2g} updates/s")
         line = f"update {self._last[1]:,}: {', '.join(found)}"
         if not fresh and self._validated and (before := _shown(metrics, lambda name: name.startswith(_VALIDATION))):
