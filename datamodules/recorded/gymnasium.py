@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import fields
+from functools import partial
 from typing import Any, Unpack
 
 import gymnasium
@@ -18,12 +19,15 @@ from memup_lightning.datamodules.recorded.splits import SPLITS
 from memup_lightning.envs.policies import Policy, random_policy
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.rl.collectors.episodes import Episode, collect
+from memup_lightning.rl.collectors.seeding import repeats_episodes
 from memup_lightning.rl.vector_envs import make_vector_env
 from memup_lightning.typing import Split
+from memup_lightning.user_warnings import warn_user
 
 _FEWEST = 512  # training episodes by default
 _STEPS, _STEPS_OF_IMAGES = 2_000_000, 500_000  # of them: some 800 updates read so many, in 256 lanes or in 64
 _BYTES = 1 << 30  # of what is stored of them, at most
+_OURS = "memup/"  # environments of this collection
 
 
 class GymnasiumDataModule(RewardDataModule):
@@ -85,6 +89,8 @@ class GymnasiumDataModule(RewardDataModule):
         self.num_envs = num_envs
         self.max_steps = max_steps
         self._played_by: dict[str, Json] | None = None
+        self._collected = False
+        self._asks_for_seed = not str(env_id).startswith(_OURS)
 
     @property
     def origin(self) -> str:
@@ -98,7 +104,24 @@ class GymnasiumDataModule(RewardDataModule):
     def episodes(self, split: Split) -> EpisodeSource:
         return self.keep(f"{self.env_id}-{split}", lambda: self._parameters(split), lambda: self._play(split))
 
+    def setup(self, stage: str) -> None:
+        super().setup(stage)
+        if self._collected and self._asks_for_seed:  # afterwards, so that what is collected cannot depend on it
+            self._asks_for_seed = False
+            self._warn_of_other_seeds()
+
+    def _warn_of_other_seeds(self) -> None:
+        """Point out an environment whose episodes do not follow from its seed."""
+        make = partial(make_vector_env, self.env_id, 1, self.env_kwargs, self.wrappers)
+        if repeats_episodes(make, self.policy or random_policy, self.split_seed("train")) is False:
+            warn_user(
+                f"{self.env_id} plays other episodes after a reset with the same seed: another run with this seed, a run "
+                "that is continued, or a cache that is made again may have other data; draw from self.np_random, which "
+                "super().reset(seed=seed) seeds, in place of np.random or random"
+            )
+
     def _play(self, split: Split) -> Iterator[Episode]:
+        self._collected = True
         number = self.num_episodes[split]
         env = make_vector_env(self.env_id, min(self.num_envs, number), self.env_kwargs, self.wrappers)
         # A cache is found by the policy as it was given: no split may leave it changed for the next.
