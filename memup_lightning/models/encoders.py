@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from memup_lightning.chunk import Fields
 from memup_lightning.exceptions import check_at_least
-from memup_lightning.models.scaling import Standardizer, compress_tails
+from memup_lightning.models.scaling import ImageStandardizer, Standardizer, compress_tails
 from memup_lightning.models.wide_float import wide_float
 from memup_lightning.specs import FieldSpec
 
@@ -21,6 +21,7 @@ ONE_HOT_UP_TO = 32
 _INDEX_DTYPES = (torch.int32, torch.int64)  # of F.embedding
 _IMAGES_AT_ONCE = 512  # without gradients
 _MIN_PICTURE_SIDE = 12  # pixels; smaller images are mostly symbolic
+_LEAK = 0.1  # slope of a unit of an image encoder below 0
 _RARE = 0.1**0.5  # root mean square of a feature of size 1 that a tenth of the steps show
 
 
@@ -60,11 +61,16 @@ class ImageEncoder(nn.Module):
     convolutions of 3 pixels, with stride 2 from 12 pixels a side on. Below that they are mostly symbolic views, such as
     MiniGrid's 7x7, whose class numbers are small: their uint8 is divided by 16 and not by 255.
 
+    Images are standardised, once the statistics of the data are known
+    (:class:`~memup_lightning.models.scaling.ImageStandardizer`): the features of plain ones are a hundredth of numbers and
+    tokens, and lost beside them. And units leak (Maas et al., "Rectifier nonlinearities improve neural network acoustic
+    models", 2013): without, all of them died in the first hundreds of updates, and left the memory blind.
+
     Args:
         field: an image field.
         output_size: features.
-        standardize: whether each image is scaled to mean 0 and standard deviation 1 over its pixels and channels. Small
-            objects on a plain background then have more weight.
+        standardize: whether each image is scaled to mean 0 and standard deviation 1 over its pixels and channels instead,
+            so that brightness makes no difference. An agent without a memory of recorded episodes knows no statistics.
     """
 
     min_side = 36  # pixels that the convolutions need
@@ -74,7 +80,7 @@ class ImageEncoder(nn.Module):
         height, width, channels = field.shape
         side = min(height, width)
         self.scale = (255.0 if side >= _MIN_PICTURE_SIDE else 16.0) if field.dtype == "uint8" else 1.0
-        self.standardize = standardize
+        self.standardizer = None if standardize else ImageStandardizer(math.prod(field.shape))
         self.output_size = output_size
         self.layers = self.convolutions(channels) if side >= self.min_side else _small_convolutions(channels, side)
         with torch.no_grad():
@@ -85,11 +91,11 @@ class ImageEncoder(nn.Module):
         """Make the layers from images ``[rows, channels, height, width]`` to feature maps."""
         return nn.Sequential(
             nn.Conv2d(channels, 32, 8, 4),
-            nn.ReLU(),
+            nn.LeakyReLU(_LEAK),
             nn.Conv2d(32, 64, 4, 2),
-            nn.ReLU(),
+            nn.LeakyReLU(_LEAK),
             nn.Conv2d(64, 64, 3),
-            nn.ReLU(),
+            nn.LeakyReLU(_LEAK),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -101,10 +107,14 @@ class ImageEncoder(nn.Module):
         return features.view(*x.shape[:-3], self.output_size)
 
     def _encode(self, rows: Tensor) -> Tensor:
-        image = rows.movedim(-1, 1).to(self.project.weight.dtype) / self.scale
-        if self.standardize:
-            image = F.layer_norm(image, image.shape[1:])
-        return torch.relu(self.project(self.layers(image).flatten(1)))
+        image = rows.to(self.project.weight.dtype)
+        if self.standardizer is None:
+            image = F.layer_norm(image / self.scale, image.shape[1:])
+        elif self.standardizer.is_fitted:
+            image = compress_tails(self.standardizer(image.flatten(1))).view_as(rows)
+        else:
+            image = image / self.scale
+        return F.leaky_relu(self.project(self.layers(image.movedim(-1, 1)).flatten(1)), _LEAK)
 
 
 class SmallImageEncoder(ImageEncoder):
@@ -113,13 +123,17 @@ class SmallImageEncoder(ImageEncoder):
     min_side = 16
 
     def convolutions(self, channels: int) -> nn.Module:
-        return nn.Sequential(nn.Conv2d(channels, 16, 8, 4), nn.ReLU(), nn.Conv2d(16, 32, 3, 2), nn.ReLU())
+        thin = nn.Conv2d(channels, 16, 8, 4), nn.LeakyReLU(_LEAK), nn.Conv2d(16, 32, 3, 2), nn.LeakyReLU(_LEAK)
+        return nn.Sequential(*thin)
 
 
 def _small_convolutions(channels: int, side: int) -> nn.Module:
     stride = 2 if side >= _MIN_PICTURE_SIDE else 1
     return nn.Sequential(
-        nn.Conv2d(channels, 16, 3, stride, padding=1), nn.ReLU(), nn.Conv2d(16, 32, 3, stride, padding=1), nn.ReLU()
+        nn.Conv2d(channels, 16, 3, stride, padding=1),
+        nn.LeakyReLU(_LEAK),
+        nn.Conv2d(16, 32, 3, stride, padding=1),
+        nn.LeakyReLU(_LEAK),
     )
 
 
@@ -189,15 +203,13 @@ class StepEncoder(nn.Module):
         self.names = list(fields)
         self._one_hot, self._rare = one_hot, rare
         encoders: list[TokenEncoder | ImageEncoder | VectorEncoder] = []
-        self._standardizers: dict[str, Standardizer] = {}
-        for name, field in fields.items():
+        for field in fields.values():
             if field.type == "token":
                 encoders.append(TokenEncoder(field, embedding_size, one_hot))
             elif field.type == "image":
                 encoders.append(image(field, image_size))
             else:
-                encoders.append(vector := VectorEncoder(field))
-                self._standardizers[name] = vector.standardizer
+                encoders.append(VectorEncoder(field))
         self.encoders = nn.ModuleList(encoders)
         self._sizes = [encoder.output_size for encoder in encoders]
         self.joined_size = sum(self._sizes)
@@ -211,13 +223,16 @@ class StepEncoder(nn.Module):
             self.hidden = nn.Sequential(nn.Linear(self.joined_size, hidden_size), nn.ReLU())
 
     def unfitted(self) -> dict[str, Standardizer]:
-        """Return the standardizer of each vector field whose statistics are not known yet."""
-        return {name: x for name, x in self._standardizers.items() if not x.is_fitted}
+        """Return the standardizer of each field of numbers or images whose statistics are not known yet."""
+        named = zip(self.names, self.encoders, strict=True)
+        own = {name: x.standardizer for name, x in named if isinstance(x, VectorEncoder | ImageEncoder)}
+        return {name: x for name, x in own.items() if x is not None and not x.is_fitted}
 
     @property
     def standardizers(self) -> dict[str, Standardizer]:
         """What each field of numbers, neither tokens nor images, is standardised by."""
-        return dict(self._standardizers)
+        named = zip(self.names, self.encoders, strict=True)
+        return {name: x.standardizer for name, x in named if isinstance(x, VectorEncoder)}
 
     @property
     def fitted_fields(self) -> list[str]:
@@ -239,7 +254,7 @@ class StepEncoder(nn.Module):
         for name, encoder, (center, gain) in zip(self.names, self.encoders, places, strict=True):
             if name in values:
                 features: Tensor = encoder(values[name].to(center.device)).to(wide_float(center.device))
-                if name in self._standardizers:
+                if isinstance(encoder, VectorEncoder):
                     center.copy_(features.mean(0))
                 size = 1.0 if isinstance(encoder, VectorEncoder) else self._one_hot  # of a number's spread, of a token
                 usual = (features - center).square().mean(0).sqrt() / size

@@ -89,6 +89,30 @@ class Standardizer(nn.Module):
         self._follow_buffers()
 
 
+class ImageStandardizer(Standardizer):
+    """Standardisation of images: each pixel minus its mean over the data, and all divided by one spread.
+
+    So what all images show is 0, and a small object before it is not. One spread, since that of each pixel alone would make
+    the noise of the plain ones as large as the objects of the others.
+    """
+
+    def fit(self, values: npt.NDArray[Any]) -> None:
+        """Estimate them; without values, and where all images are equal, the identity stays.
+
+        Args:
+            values: images ``[N, height, width, channels]``.
+        """
+        if not len(values):
+            return
+        images = values.reshape(len(values), -1)
+        center = images.mean(0, dtype=np.float64)
+        variance = np.mean([np.square(part - center).mean() for part in np.array_split(images, -(-len(images) // 256))])
+        self.center.copy_(torch.from_numpy(center))
+        self.scale.fill_(float(np.sqrt(variance)) or 1.0)
+        self.fitted.fill_(True)
+        self._follow_buffers()
+
+
 class RunningScale(nn.Module):
     """Division by the standard deviation of the component that varies most, by running statistics.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -103,6 +104,32 @@ def test_a_standardised_image_is_seen_alike_in_any_light() -> None:
     torch.testing.assert_close(encoder(0.2 * image + 0.5), encoder(image), atol=1e-3, rtol=1e-3)
     plain = torch.full((1, 16, 16, 3), 0.3)
     assert encoder(plain).isfinite().all()
+
+
+@pytest.mark.parametrize("shape", [(12, 12, 1), (20, 20, 3), (40, 40, 3)])
+def test_a_rare_small_object_makes_more_difference_once_the_images_are_known(shape: tuple[int, int, int]) -> None:
+    torch.manual_seed(0)
+    encoder = StepEncoder({"look": FieldSpec(shape, "uint8", "image")})
+    draw = np.random.default_rng(0)
+    images = draw.integers(100, 104, (800, *shape), dtype=np.uint8)
+    with_object = images.copy()
+    with_object[:, 2:6, 2:6] = 150
+    images[::10] = with_object[::10]  # one image in ten shows it
+    before = encoder({"look": torch.from_numpy(with_object[:1])}) - encoder({"look": torch.from_numpy(images[1:2])})
+    encoder.unfitted()["look"].fit(images)
+    after = encoder({"look": torch.from_numpy(with_object[:1])}) - encoder({"look": torch.from_numpy(images[1:2])})
+    assert after.norm() > 5 * before.norm()
+
+
+def test_no_unit_of_an_image_encoder_is_dead() -> None:
+    encoder = ImageEncoder(FieldSpec((20, 20, 1), "float32", "image"), output_size=8)
+    with torch.no_grad():
+        for x in encoder.parameters():
+            x.sub_(10.0)  # as after too long steps
+    image = torch.rand(4, 20, 20, 1, requires_grad=True)
+    encoder(image).sum().backward()
+    assert image.grad is not None
+    assert image.grad.abs().sum() > 0
 
 
 def test_many_images_are_encoded_a_few_at_a_time_without_gradients() -> None:

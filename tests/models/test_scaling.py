@@ -13,7 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memup_lightning.models.encoders import StepEncoder
-from memup_lightning.models.scaling import RunningScale, Standardizer, center_and_scale, compress_tails
+from memup_lightning.models.scaling import (
+    ImageStandardizer,
+    RunningScale,
+    Standardizer,
+    center_and_scale,
+    compress_tails,
+)
 from memup_lightning.specs import FieldSpec
 
 
@@ -149,11 +155,10 @@ def test_a_checkpoint_keeps_the_statistics() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "uint8"])
-def test_vectors_are_encoded_standardised_and_tokens_and_images_as_they_are(dtype: str) -> None:
+def test_vectors_are_encoded_standardised_and_tokens_as_they_are(dtype: str) -> None:
     fields = {
         "x": FieldSpec((2,), dtype),
         "token": FieldSpec((), "int32", "token", 3),
-        "image": FieldSpec((12, 12, 1), "uint8", "image"),
     }
     encoder = StepEncoder(fields)
     assert list(encoder.unfitted()) == ["x"]
@@ -162,7 +167,6 @@ def test_vectors_are_encoded_standardised_and_tokens_and_images_as_they_are(dtyp
     steps = {
         "x": torch.from_numpy(x),
         "token": torch.randint(0, 3, (500,)),
-        "image": torch.randint(0, 255, (500, 12, 12, 1), dtype=torch.uint8),
     }
     before = encoder(steps)
     encoder.unfitted()["x"].fit(x)
@@ -205,3 +209,31 @@ def test_running_statistics_have_the_precision_of_the_module_and_take_any(dtype:
     running.add(torch.full((5, 2), math.nan), torch.zeros(5, dtype=torch.bool))
     assert running(torch.ones(2, dtype=dtype)).isfinite().all()
     assert running.mean.any()
+
+
+@pytest.mark.parametrize(("dtype", "brightness"), [("uint8", 255), ("uint8", 12), ("float32", 1), ("float32", 1e-3)])
+def test_images_are_standardised_pixel_by_pixel_with_one_spread(dtype: str, brightness: float) -> None:
+    draw = np.random.default_rng(0)
+    background = draw.uniform(0, 1, (1, 12, 12, 3))
+    shown = np.where(draw.random((600, 1, 1, 1)) < 0.3, 1.0, background)
+    images = (brightness * shown).astype(dtype)
+    encoder = StepEncoder({"image": FieldSpec((12, 12, 3), dtype, "image")})
+    assert list(encoder.unfitted()) == ["image"]
+    standardizer = encoder.unfitted()["image"]
+    standardizer.fit(images)
+    assert not encoder.unfitted()
+    assert not encoder.standardizers, "those of numbers"
+    z = standardizer(torch.from_numpy(images).float().flatten(1))
+    torch.testing.assert_close(z.mean(0), torch.zeros(432), atol=1e-3, rtol=0)
+    assert z.square().mean().sqrt().item() == pytest.approx(1, rel=1e-3)
+    torch.testing.assert_close(standardizer.scale, standardizer.scale[:1].expand(432))
+    other = ImageStandardizer(432)
+    other.load_state_dict(standardizer.state_dict())
+    assert torch.equal(other(torch.ones(2, 432)), standardizer(torch.ones(2, 432)))
+
+
+def test_images_that_are_all_alike_are_0() -> None:
+    standardizer = ImageStandardizer(12)
+    images = np.full((5, 2, 2, 3), 200, np.uint8)
+    standardizer.fit(images)
+    assert torch.equal(standardizer(torch.from_numpy(images).float().flatten(1)), torch.zeros(5, 12))
