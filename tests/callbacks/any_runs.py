@@ -93,6 +93,7 @@ runs = st.builds(
     best=st.none() | st.tuples(st.integers(0, 10**6), numbers),
     episodes_option=st.none() | st.just("num_train"),
     awaits_validation=st.booleans(),
+    ends_alone=st.booleans(),
     train_gains=st.lists(st.floats(), max_size=8).map(tuple),
     memory=st.none() | st.just(("LSTM", 64)),
     nll_everywhere=st.none() | st.tuples(numbers, numbers),

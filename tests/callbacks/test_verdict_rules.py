@@ -102,7 +102,7 @@ def test_each_verdict_is_reached(name: str) -> None:
             [
                 "0.00 of 1.00 bits",
                 "of 64 validation episodes",
-                "--data.init_args.chunk_length=200",
+                "--data.chunk_length=200",
                 "up to 20 times as long. If that is not enough, make more than the 512 training episodes too.",
             ],
         ),

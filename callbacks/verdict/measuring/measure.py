@@ -93,6 +93,7 @@ def measure(
         chunk_length=data.chunk_length,
         steps="marked" if val is not None and val.has_eval_mask else "targets",
         outcome="class" if train.task.outcome.type == "token" else "number",
+        ends_alone=measured_steps.ends_alone(train),
         needs_targets=has_targets,
         awaits_selection=has_targets and not train.targets.num_refreshes,
         awaits_validation=has_targets and val is not None and not (val.has_eval_mask or val.targets.scored.any()),

@@ -15,6 +15,9 @@ MAX_EPISODES, MAX_PLACES = 512, 8
 """Episodes of a split that are measured, and steps of each, at most."""
 MAX_LENGTH = 50_000
 """Steps of an episode that are played."""
+SHORT = 128
+"""Steps of an episode that a chunk may hold as a whole at little cost."""
+_LOOKED_AT = 16  # episodes, for the places of their outcomes
 _MAX_STEPS, _MAX_BYTES = 1 << 20, 1 << 28  # read for a split, at most
 _MANY_EPISODES, _FEW_STEPS, _FEW_BYTES = 64, 1 << 18, 1 << 26  # more episodes than these only where they are so short
 _TRIED = 64  # steps of an episode in which outcomes are looked for, where the data mark none
@@ -54,6 +57,17 @@ def choose(model: MemoryTask, data: ChunkSource, name: Split) -> tuple[IntArray,
     finally:
         split.targets.put(new, before)
         split.targets.scored[new] = False
+
+
+def ends_alone(split: EpisodeSplit) -> bool:
+    """Return whether episodes of up to :data:`SHORT` steps have an outcome at their last step alone, as some show."""
+    longest = int(split.lengths.max())
+    if longest > SHORT:
+        return False
+    episodes = np.unique(np.linspace(0, len(split.lengths) - 1, _LOOKED_AT).round().astype(np.int64))
+    steps, last = np.arange(longest), split.lengths[episodes, None] - 1
+    has_outcome = split.steps_at(episodes, np.where(steps <= last, steps, NOWHERE)).valid.numpy()
+    return bool(has_outcome.any() and not has_outcome[steps != last].any())
 
 
 def _spread(split: EpisodeSplit, usable: IntArray) -> IntArray:

@@ -39,6 +39,7 @@ class Measurements:
         episodes: number of training episodes.
         longest: number of steps of the longest of them.
         chunk_length: steps that gradients go back.
+        ends_alone: whether episodes of up to 128 steps have an outcome at their last step alone.
         steps: where the memory was measured: at the steps that the data mark, or at the targets.
         outcome: type of the outcome.
         needs_targets: whether the module learns from targets.
@@ -85,6 +86,7 @@ class Measurements:
     chunk_length: int
     steps: Literal["marked", "targets"]
     outcome: Literal["class", "number"]
+    ends_alone: bool = False
     needs_targets: bool = True
     awaits_selection: bool = False
     awaits_validation: bool = False

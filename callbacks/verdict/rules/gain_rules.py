@@ -9,6 +9,7 @@ from memup_lightning.callbacks.verdict.measuring.split_measurement import (
     WORSE,
     SplitMeasurement,
 )
+from memup_lightning.callbacks.verdict.rules.chunks import against_single_outcomes
 from memup_lightning.callbacks.verdict.rules.finding import Finding
 from memup_lightning.callbacks.verdict.rules.inputs import against_memorizing, fewer_inputs
 from memup_lightning.callbacks.verdict.rules.words import (
@@ -67,9 +68,12 @@ def overfitted(run: Measurements) -> Finding | None:
             f"Hardly anything that the memory learned in the {run.episodes:,} training episodes holds in others "
             f"({_best(run)}): either the inputs do not hold what decides the outcomes, or the episodes are too few"
             f"{_for_columns(run)}.",
-            f"make more training episodes{more_of_them}"
-            if run.episodes_option
-            else fewer_inputs(run, f"else {by_hand}, {more}", more),
+            against_single_outcomes(run)
+            or (
+                f"make more training episodes{more_of_them}"
+                if run.episodes_option
+                else fewer_inputs(run, f"else {by_hand}, {more}", more)
+            ),
             numbers,
         )
     sentence = (

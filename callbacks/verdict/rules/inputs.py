@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 
 from memup_lightning.callbacks.verdict.measuring.measurements import Measurements
+from memup_lightning.callbacks.verdict.rules.chunks import against_single_outcomes
 from memup_lightning.callbacks.verdict.rules.finding import Finding
 from memup_lightning.callbacks.verdict.rules.words import more_episodes
 from memup_lightning.modules.column_use import FEW_COLUMNS, MUCH_FEWER
@@ -87,8 +88,11 @@ def left_out(run: Measurements) -> Finding | None:
 
 
 def against_memorizing(run: Measurements) -> str:
-    """Say what helps a memory that memorizes, but explains some of other episodes: more episodes where they are generated,
-    else fewer inputs, and more episodes."""
+    """Say what helps a memory that memorizes, but explains some of other episodes: whole episodes in a chunk, where
+    these are short and end with their only outcome; else more episodes, where they are generated; else fewer inputs, and
+    more episodes."""
+    if (whole := against_single_outcomes(run)) is not None:
+        return whole
     more = f"give more training episodes{more_episodes(run)}"
     return more if run.episodes_option else fewer_inputs(run, f"else {more}", more)
 

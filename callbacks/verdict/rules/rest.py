@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from memup_lightning.callbacks.verdict.measuring.measurements import RARE, Measurements
 from memup_lightning.callbacks.verdict.measuring.split_measurement import SplitMeasurement
+from memup_lightning.callbacks.verdict.rules.chunks import whole_episodes
 from memup_lightning.callbacks.verdict.rules.finding import Finding
 from memup_lightning.callbacks.verdict.rules.gain_rules import explains_some, is_of_memory
 from memup_lightning.callbacks.verdict.rules.inputs import against_memorizing, fewer_inputs
@@ -52,15 +53,12 @@ def rest(run: Measurements) -> Finding:
             numbers_of(val),
         )
     whole = rounded_up(run.longest)
-    short, ratio = run.chunk_length < run.longest and whole <= 1000, whole / max(1, run.chunk_length)
+    short = run.chunk_length < run.longest and whole <= 1000
     few = f". If that is not enough, make more than the {run.episodes:,} training episodes too."
     more = few if run.episodes < _FEW_EPISODES else ""
     rare = _rarity(run)
     if short:
-        advice = (
-            f"start again with gradients that cross whole episodes: {option('data.init_args.chunk_length', whole)}; an "
-            f"update then takes up to {ratio:.{int(ratio < 10)}f} times as long{more}"
-        )
+        advice = whole_episodes(run, whole) + more
     elif rare is not None:
         advice = f"{rare.advice}; else train longer" if _rises_everywhere(run) else rare.advice
     else:
