@@ -13,6 +13,7 @@ from torch import Tensor
 
 from memup_lightning.callbacks.memory_usage import restored_rng
 from memup_lightning.callbacks.verdict.measuring import measured_steps
+from memup_lightning.callbacks.verdict.measuring.images import unseen_images
 from memup_lightning.callbacks.verdict.measuring.logged import TINY, of_evaluated, of_validation
 from memup_lightning.callbacks.verdict.measuring.losses import compare_losses
 from memup_lightning.callbacks.verdict.measuring.measurements import RARE, Measurements
@@ -73,6 +74,7 @@ def measure(
         measured = None if val is None else _measure_split(model, data, "val")
         trained = _measure_split(model, data, "train")
         size, spread = _scale_of_inputs(model, train)
+        unseen = unseen_images(model, train if val is None else val)
         inputs, more = data.input_columns or InputColumns(()), "num_train" if _takes(type(data), "num_train") else None
         few = len(inputs.names) <= FEW_COLUMNS or (inputs.array is not None and len(inputs.names) > _MAX_NUMBERED)
         advised = val is not None and not (few or read_columns or more)  # which of them to read
@@ -115,6 +117,7 @@ def measure(
         else None,
         uncertain_everywhere=None if everywhere is None else everywhere.uncertain,
         nll_everywhere=(logged["val/nll"], logged["val/local_nll"]) if logged.keys() >= _NLLS else None,
+        unseen_images=unseen,
         outcome_problem=model.outcome_problem(),
         outcome_spread=_spread_of_outcomes(model),
         memory=_memory_size(model),

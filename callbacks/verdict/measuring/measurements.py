@@ -64,6 +64,7 @@ class Measurements:
             that the last validation evaluated; None: not known.
         nll_everywhere: NLL with and without memory at all steps that the last validation evaluated, in nats, of the
             weights that the run ends with; None: not known.
+        unseen_images: image fields whose features are the same for all images, so that the memory sees none of them.
         outcome_problem: why outcomes of this range cannot be distinguished; None where they can.
         outcome_spread: by which numbers are divided, from all steps of training episodes; None: of classes, or not known.
         best: updates and memory gain of the validation whose weights the run ends with; None: its last weights.
@@ -106,6 +107,7 @@ class Measurements:
     average_precision: tuple[float, float] | None = None
     uncertain_everywhere: float | None = None
     nll_everywhere: tuple[float, float] | None = None
+    unseen_images: tuple[str, ...] = ()
     outcome_problem: str | None = None
     outcome_spread: float | None = None
     best: tuple[int, float] | None = None

@@ -19,10 +19,10 @@ from memup_lightning.callbacks.verdict.rules.words import (
     measured_at,
     more_episodes,
     numbers_of,
+    smaller_rate,
     spread_of,
 )
 from memup_lightning.modules.column_use import FEW_COLUMNS
-from memup_lightning.user_warnings import options
 
 EXPLAINED = 0.9
 """Share of what is uncertain without memory, from which on the outcomes are explained."""
@@ -141,18 +141,10 @@ def worse_than_constant(run: Measurements) -> Finding | None:
         cause.try_first
         if cause is not None
         else "check by hand in a few episodes that their inputs give the outcomes away; if they do, give a smaller "
-        f"learning rate: {_smaller_rate()}"
+        f"learning rate: {smaller_rate()}"
         if shared
         else "check that validation episodes are like training episodes, their outcomes above all",
         numbers_of(val) | {"own": val.own, "above_constant": above._asdict()},
-    )
-
-
-def _smaller_rate() -> str:
-    return options(
-        ("model.init_args.optimizer", "MemoryAdam"),
-        ("model.init_args.optimizer.init_args.lr", 0.0003),
-        python="optimizer=partial(MemoryAdam, lr=0.0003)",
     )
 
 

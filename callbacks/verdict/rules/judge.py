@@ -24,7 +24,15 @@ from memup_lightning.callbacks.verdict.rules.inputs import left_out
 from memup_lightning.callbacks.verdict.rules.longer import continued
 from memup_lightning.callbacks.verdict.rules.reach import reach
 from memup_lightning.callbacks.verdict.rules.rest import rest
-from memup_lightning.callbacks.verdict.rules.words import amount, how_much, measured_at, numbers_of, percent, spread_of
+from memup_lightning.callbacks.verdict.rules.words import (
+    amount,
+    how_much,
+    measured_at,
+    numbers_of,
+    percent,
+    smaller_rate,
+    spread_of,
+)
 from memup_lightning.callbacks.verdict.rules.worse_than_local import worse_than_local
 from memup_lightning.data.outcome_checks import OTHER_OUTCOMES
 from memup_lightning.exceptions import counted
@@ -153,6 +161,18 @@ def _explained(run: Measurements) -> Finding | None:
     )
 
 
+def _unseen_images(run: Measurements) -> Finding | None:
+    if unexplained(run) is None or not run.unseen_images:
+        return None
+    return Finding(
+        "unseen_images",
+        f"The image encoder gives the same features for all images of {', '.join(run.unseen_images)}: the memory is blind "
+        "for them.",
+        f"start again with a smaller learning rate: {smaller_rate()}",
+        {"fields": list(run.unseen_images)},
+    )
+
+
 def _badly_scaled(run: Measurements) -> Finding | None:
     if run.val is not None and unexplained(run) is None:
         return None
@@ -235,6 +255,7 @@ _RULES: tuple[Callable[[Measurements], Finding | None], ...] = (
     _rare_outcomes,
     _needs_no_memory,
     _explained,
+    _unseen_images,
     _badly_scaled,
     overfitted,
     worse_than_constant,

@@ -58,6 +58,15 @@ def memory_of(name: str, **given: object) -> str:
     )
 
 
+def smaller_rate() -> str:
+    """Return the settings of a smaller learning rate."""
+    return options(
+        ("model.init_args.optimizer", "MemoryAdam"),
+        ("model.init_args.optimizer.init_args.lr", 0.0003),
+        python="optimizer=partial(MemoryAdam, lr=0.0003)",
+    )
+
+
 def measured_at(run: Measurements, split: SplitMeasurement) -> str:
     """Say over how many validation episodes something was measured."""
     if not split.episodes:
