@@ -104,7 +104,8 @@ class BestWeights(Callback):
         self._seen = -1  # update of the last validation
         self._fallen = False
         self._apart = False  # whether the gain in training episodes was higher by as much, or grew
-        self._second, self._fewer, self._growth, self._decline = SecondStart(), FewerColumns(), Growth(), Decline()
+        self._fewer, self._growth, self._decline = FewerColumns(), Growth(), Decline()
+        self._second = SecondStart(self._fewer)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -163,8 +164,7 @@ class BestWeights(Callback):
             if self._decline.overfitted >= self.patience and not trainer.early_stopping_callbacks:
                 self._stop(trainer, self._overfitting())
         if self.best is not None and not meets_a_threshold(trainer):
-            explains = self._explains_something()
-            self._second.observe(trainer, pl_module, gain, train, explains, self._fewer, self._weights)
+            self._second.observe(trainer, pl_module, gain, train, self._explains_something(), self._weights)
             if self._second.new:  # the best weights explained nothing: the next validation's replace them
                 self._fallen, self._growth = True, Growth()
                 self._decline.clear()

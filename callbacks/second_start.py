@@ -47,12 +47,16 @@ class SecondStart:
 
     It does not in the last third of a run.
 
+    Args:
+        fewer: columns of a table that are left out.
+
     Attributes:
         starts: how often the run has begun.
         new: whether no validation came since the last start, and nothing was explained before it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, fewer: FewerColumns) -> None:
+        self._fewer = fewer
         self._first: dict[str, Tensor] = {}
         self.starts, self.new = 1, False
         self._begun = 0  # update of the last start
@@ -81,7 +85,6 @@ class SecondStart:
         gain: float,
         train_gain: float,
         explains: bool,
-        fewer: FewerColumns,
         weights: dict[str, Tensor],
     ) -> None:
         """Take note of a validation, and let the run begin again where it should; to be called on every rank.
@@ -92,7 +95,6 @@ class SecondStart:
             gain: of the targets of validation episodes, in bits.
             train_gain: of those of training episodes, in bits.
             explains: whether the best weights explain something of the evaluated steps.
-            fewer: columns of a table that are left out, if there are any to leave out.
             weights: of the best validation.
         """
         self.new = False
@@ -104,10 +106,10 @@ class SecondStart:
         memorizes = self._apart > 1 or apart > _FAR_APART
         if self.starts == 1 and memorizes and _has_time(trainer) and own_steps_can_lead(model, _SURE_SHARE):
             self._begin(model, trainer, f"{_MEMORIZED}, and nothing else is explained")
-        elif self.starts == 2 and memorizes and fewer.choose(trainer, model, weights):
-            self._begin_with_fewer(model, trainer, fewer)
+        elif self.starts == 2 and memorizes and self._fewer.choose(trainer, model, weights):
+            self._begin_with_fewer(model, trainer)
         elif self.starts == 2 and _has_time(trainer) and trainer.global_step >= self._ends:
-            fewer.read_all()
+            self._fewer.read_all()
             self._begin(model, trainer, "nothing is explained by the outcomes of the steps that a chunk shows either")
         self.new = self._begun == trainer.global_step
 
@@ -160,13 +162,13 @@ class SecondStart:
             self._first, how = {}, "targets count as before"
         rank_zero_info(f"{why}: at update {self._begun:,} the run begins again with its first weights, and {how}")
 
-    def _begin_with_fewer(self, model: MemUP, trainer: Trainer, fewer: FewerColumns) -> None:
+    def _begin_with_fewer(self, model: MemUP, trainer: Trainer) -> None:
         """Begin the second start once more, with the columns alone that count."""
         self._go_to_first_weights(model, trainer)
-        fewer.apply(model)
+        self._fewer.apply(model)
         rank_zero_info(
             f"{_MEMORIZED}, and nothing else is explained: at update {self._begun:,} the run begins again with its first "
-            f"weights, and reads only {fewer.named(trainer)}"
+            f"weights, and reads only {self._fewer.named(trainer)}"
         )
 
     def _go_to_first_weights(self, model: MemUP, trainer: Trainer) -> None:
