@@ -53,7 +53,7 @@ class BestWeights(Callback):
 
     Before it comes to that, there are remedies, where, by the NLL, a twentieth of what was explained is lost at two
     validations in a row, or a quarter at one, and training episodes are not explained less than at the best one, which
-    explained something. If one step in a hundred has an uncertain outcome of its own, the run begins again, and those
+    explained something. If one step in 125 has an uncertain outcome of its own, the run begins again, and those
     outcomes lead (:class:`~memup_lightning.callbacks.second_start.SecondStart`; so does a run that explains nothing but
     the targets of training episodes). Else, or if as much is lost later, it goes back to the best weights, twice at
     most, and trains on with weight decay of all its matrices: of 0.3 learning rates, and then of 1.0. Weights that decay

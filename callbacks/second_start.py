@@ -12,7 +12,7 @@ from memup_lightning.callbacks.fewer_columns import FewerColumns
 from memup_lightning.modules import MemUP
 
 _APART, _FAR_APART = 0.1, 0.25  # bits by which the gain of validation episodes is lower: at two validations, or at one
-_OWN_SHARE = 0.01  # of the steps of a chunk whose own outcomes count: with fewer they cannot lead
+_OWN_SHARE = 0.008  # of the steps of a chunk whose own outcomes count: with fewer they cannot lead
 _SURE_SHARE = 0.1  # where nothing was explained yet: the local predictor may take certain steps for uncertain ones
 _WEIGHT = 0.02  # of the loss of targets at the second start
 _TIMES, _LEAST = 3, 2000  # the second start has so many times the updates of the first one, and so many at least
@@ -21,7 +21,7 @@ _MEMORIZED = "the targets of training episodes are memorized"
 
 def own_steps_can_lead(model: Any, share: float = _OWN_SHARE) -> TypeGuard[MemUP]:
     """Return whether a model learns from the outcomes of the steps that a chunk shows, and a share of those, by default
-    one in a hundred, is uncertain; to be called on every rank."""
+    one in 125, is uncertain; to be called on every rank."""
     return isinstance(model, MemUP) and model.needs_own_steps() and model.own_share() >= share
 
 
@@ -41,7 +41,7 @@ class SecondStart:
       count, where they are fewer (:class:`~memup_lightning.callbacks.fewer_columns.FewerColumns`). Where the second start
       explains nothing, in three times as many updates, the run begins once more, with targets and columns as before: what
       was shown once long ago is learned by targets alone;
-    - where what was explained of the evaluated steps is lost in validation episodes alone, if one in a hundred of the
+    - where what was explained of the evaluated steps is lost in validation episodes alone, if one in 125 of the
       steps has such an outcome. The best weights of before are kept, and return where the second start, in three times as
       many updates, does not explain more.
 

@@ -55,7 +55,7 @@ def test_it_tries_stronger_decay_then_none_and_then_stops(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("share", "expected"), [(0.01, [0.1, 0.01, 1.0, 1.0]), (0.0099, [1.0] * 4)], ids=["many", "few"]
+    ("share", "expected"), [(0.008, [0.1, 0.01, 1.0, 1.0]), (0.0079, [1.0] * 4)], ids=["many", "few"]
 )
 def test_targets_count_less_after_each_step_back_where_own_steps_can_lead(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float, expected: list[float]
