@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from memup_lightning.data.subset import spread_over
 from memup_lightning.models.encoders import ImageEncoder, StepEncoder
 from memup_lightning.modules import MemoryTask
 from memup_lightning.protocols import EpisodeSplit
-from memup_lightning.typing import IntArray
 
 _EPISODES, _IMAGES = 32, 8  # of each episode
 _ALIKE = 1e-4  # spread of a feature by its mean, up to which it says nothing
@@ -32,15 +32,11 @@ def unseen_images(model: MemoryTask, split: EpisodeSplit) -> tuple[str, ...]:
 def _is_blind(encoder: ImageEncoder, split: EpisodeSplit, name: str, model: MemoryTask) -> bool:
     images = np.concatenate(
         [
-            split.read_field(int(episode), _spread(int(split.lengths[episode]), _IMAGES), name)
-            for episode in _spread(len(split.lengths), _EPISODES)
+            split.read_field(int(episode), spread_over(int(split.lengths[episode]), _IMAGES), name)
+            for episode in spread_over(len(split.lengths), _EPISODES)
         ]
     )
     if (images == images[:1]).all():
         return False
     features = encoder(torch.from_numpy(images).to(model.device)).double()
     return bool((features.std(0, correction=0) <= _ALIKE * features.mean(0).abs()).all())
-
-
-def _spread(number: int, count: int) -> IntArray:
-    return np.unique(np.linspace(0, number - 1, count).round().astype(np.int64))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from memup_lightning.data.episodes import EVAL_MASK
+from memup_lightning.data.subset import spread_over
 from memup_lightning.data.targets import NOWHERE
 from memup_lightning.modules import MemoryTask
 from memup_lightning.modules.targets.scoring import score_episodes
@@ -64,7 +65,7 @@ def ends_alone(split: EpisodeSplit) -> bool:
     longest = int(split.lengths.max())
     if longest > SHORT:
         return False
-    episodes = np.unique(np.linspace(0, len(split.lengths) - 1, _LOOKED_AT).round().astype(np.int64))
+    episodes = spread_over(len(split.lengths), _LOOKED_AT)
     steps, last = np.arange(longest), split.lengths[episodes, None] - 1
     has_outcome = split.steps_at(episodes, np.where(steps <= last, steps, NOWHERE)).valid.numpy()
     return bool(has_outcome.any() and not has_outcome[steps != last].any())
