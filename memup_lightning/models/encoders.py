@@ -63,7 +63,7 @@ class ImageEncoder(nn.Module):
 
     Images are standardised, once the statistics of the data are known
     (:class:`~memup_lightning.models.scaling.ImageStandardizer`): the features of plain ones are a hundredth of numbers and
-    tokens, and lost beside them. And units leak (Maas et al., "Rectifier nonlinearities improve neural network acoustic
+    tokens, which hide them. And units leak (Maas et al., "Rectifier nonlinearities improve neural network acoustic
     models", 2013): without, all of them died in the first hundreds of updates, and left the memory blind.
 
     Args:

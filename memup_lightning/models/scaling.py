@@ -97,7 +97,7 @@ class ImageStandardizer(Standardizer):
     """
 
     def fit(self, values: npt.NDArray[Any]) -> None:
-        """Estimate them; without values, and where all images are equal, the identity stays.
+        """Estimate them; without values the identity stays. Where all images are equal the spread is 1.
 
         Args:
             values: images ``[N, height, width, channels]``.

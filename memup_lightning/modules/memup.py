@@ -28,9 +28,7 @@ _MARGIN = 1.0  # nats below the most uncertain target, down to which the outcome
 _OWN_SHARE = 0.25  # of a lane's loss that its own outcomes have at least; with all of it, noise among them is memorized
 _GAPS = 3  # between the prediction points of a chunk, by default
 _TARGETS_OF_ALL = 4  # of a lane: as many, or fewer, are explained at every prediction point by default
-_COUNT_EVERY = (
-    10  # updates, after the first ones, at which own steps are counted: often the last one before a validation
-)
+_COUNT_EVERY = 10  # updates, after the first ones, at which own steps are counted: often the last before a validation
 _MIN_SIZE = 1e-6  # of a memory that holds nothing
 
 

@@ -1,4 +1,4 @@
-"""Images to features: the same for bytes and floats, at any size, and of a size that counts beside numbers."""
+"""Images to features: the same for bytes and floats, at any size, and of a size that numbers do not hide."""
 
 from __future__ import annotations
 

@@ -213,7 +213,7 @@ TABLES = [
         "config's criterion, its limit of updates or some minutes of training. "
         "`parts`: the defaults with a few settings of the config. Seeds 1 to 3 where three runs are counted, else seed 1; "
         "`tmaze_1m` has 100,000 steps here, `tmaze_random_hint` 10,000. "
-        "Most defaults ran beside other programs: compare the seconds of the processor. "
+        "Other programs ran at the time of most defaults: compare the seconds of the processor. "
         "[What the settings are for](zoo.md#the-shipped-configs).",
         "python -m benchmarks.defaults",
         {
