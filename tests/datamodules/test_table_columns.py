@@ -236,13 +236,6 @@ def test_outcomes_that_wait_for_the_last_step_are_said(tmp_path: Path) -> None:
         assert not any(hint in x for x in said(lambda: data.task))  # noqa: B023
 
 
-def test_numbers_that_float32_cannot_distinguish_are_said(tmp_path: Path) -> None:
-    columns = {"epoch": 1.7e9 + np.arange(6.0), "pressure": 1e5 + np.arange(6.0), "same": [1.7e9] * 6}
-    found = {x for x in said(lambda: module(write(tmp_path, **columns, y=[0.5] * 6)).task) if "so large" in x}
-    (message,) = found
-    assert "'epoch' holds numbers so large that steps of 1.3e+02 are lost" in message
-
-
 def test_times_are_no_class_numbers(tmp_path: Path) -> None:
     source = write(tmp_path, at=[datetime.datetime(2026, 1, 1)] * 6, a=[1] * 6, y=[0.5] * 6)
     with pytest.raises(MemUPError, match="x_type=token, but 'at' holds times"):

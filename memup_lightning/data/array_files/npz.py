@@ -16,6 +16,7 @@ import numpy as np
 
 from memup_lightning.data.array_files.columns import allocate, check_numeric, convert_type, finish, put, put_flag
 from memup_lightning.data.array_files.layout import Array, Columns, Layout, UserEpisodes
+from memup_lightning.data.array_files.rounding import RoundingCheck
 from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, check_lengths
 from memup_lightning.exceptions import MemUPError, counted, no_such_name
 from memup_lightning.specs import FieldType
@@ -50,14 +51,15 @@ def read_npz(path: Path, columns: Columns) -> UserEpisodes:
             lengths, leading = check_lengths(np.full(first.shape[0], first.shape[1])), 2
         layout = Layout(str(path), lengths)
         flags = {name: arrays[name].flag(layout, leading) for name in (HAS_OUTCOME, EVAL_MASK) if name in arrays}
-        x = _join([arrays[name] for name in x_names], layout, leading, columns.x_type, columns.missing)
+        notes: list[str] = []
+        x = _join([arrays[name] for name in x_names], layout, leading, columns.x_type, columns.missing, notes)
         if y_name is None:
             none = np.zeros(layout.rows, np.bool_)
             user = finish(layout, x, np.zeros(layout.rows, np.float32), {HAS_OUTCOME: none}, False, may_lack_y=True)
         else:
             y, one_an_episode = _outcome(arrays[y_name], layout, leading, columns.y_type, flags.get(HAS_OUTCOME))
             user = finish(layout, x, y, flags, one_an_episode)
-        return replace(user, arrays=x_names)
+        return replace(user, arrays=x_names, notes=[] if columns.may_lack_y else notes)
 
 
 @contextmanager
@@ -198,7 +200,9 @@ def _lengths(path: Path, member: _Member) -> IntArray:
     return check_lengths(np.concatenate([values for _, values in member.blocks(1)] or [np.zeros(0)]))
 
 
-def _join(members: list[_Member], layout: Layout, leading: int, type: FieldType, missing: bool) -> Array:
+def _join(
+    members: list[_Member], layout: Layout, leading: int, type: FieldType, missing: bool, notes: list[str]
+) -> Array:
     """Read x; several arrays are joined to one vector a step."""
     for member in members:
         rows = member.rows(layout, leading)
@@ -224,10 +228,14 @@ def _join(members: list[_Member], layout: Layout, leading: int, type: FieldType,
     else:
         out = allocate(layout.source, (layout.rows, sum(widths)), dtype)
         parts = [out[:, end - width : end] for end, width in zip(np.cumsum(widths), widths, strict=True)]
+    rounding = RoundingCheck()
     for member, part in zip(members, parts, strict=True):
         for begin, values in member.blocks(leading):
+            if dtype == "float32":
+                rounding.add(member.name, values)
             flat = values if len(members) == 1 else values.reshape(len(values), -1)
             put(part, begin, flat, member.name, layout, missing=missing)
+    notes += rounding.notes()
     return out
 
 

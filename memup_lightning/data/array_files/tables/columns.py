@@ -19,6 +19,7 @@ from memup_lightning.data.array_files.columns import (
     put_flag,
 )
 from memup_lightning.data.array_files.layout import Array, Layout, TextColumn
+from memup_lightning.data.array_files.rounding import RoundingCheck
 from memup_lightning.data.array_files.tables.files import TableColumns, column_content, plain
 from memup_lightning.data.array_files.tables.gaps import describe_gaps
 from memup_lightning.exceptions import MemUPError
@@ -28,7 +29,6 @@ from memup_lightning.typing import Arrays, BoolArray, IntArray
 _UNKNOWN = (
     "which is not finite; leave it empty (null) where it is not known (polars: column.fill_nan(None)), or fill it in"
 )
-_COARSE = 100  # steps of rounding; a smaller spread is hardly seen
 
 
 class ColumnReader:
@@ -67,12 +67,12 @@ class ColumnReader:
         one = len(names) == 1
         out = allocate(self.source, (self.layout.rows, *(shapes[0] if one else (sum(widths),))), dtype)
         components: dict[str, slice] = {}
+        rounding = RoundingCheck()
         end = 0
         for name, shape, width in zip(names, shapes, widths, strict=True):
             components[name] = slice(end, end + width)
             end += width
             part = out if one else out[:, components[name]]
-            rounding = 0.0
             for begin, values, exists in () if name in reserved else self._blocks(name):
                 if not exists.all():
                     if not self.missing or dtype != "float32":
@@ -81,7 +81,7 @@ class ColumnReader:
                     values = np.where(exists.reshape(-1, *[1] * (values.ndim - 1)), values, np.nan)
                 self._check_shape(name, begin, shape, values)
                 if dtype == "float32":
-                    rounding = max(rounding, _coarse_rounding(values))
+                    rounding.add(name, values)
                 if (
                     not self.missing
                     and values.dtype.kind == "f"
@@ -91,11 +91,7 @@ class ColumnReader:
                     raise self._missing(name, begin + int(gaps.argmax()), "nan")
                 flat = values if one else values.reshape(len(values), -1)
                 put(part, begin, flat, name, self.layout, missing=self.missing)
-            if rounding:
-                self.notes.append(
-                    f"{name!r} holds numbers so large that steps of {rounding:.2g} are lost (float32); give their distance "
-                    "from a fixed number, or of times the time since the row before"
-                )
+        self.notes += rounding.notes()
         return out, components
 
     def seconds(self, name: str) -> Array:
@@ -233,18 +229,6 @@ class ColumnReader:
         is_text = column_content(self.tables.types[name]) == "text"
         found = f"{name!r} of {self.layout.place(row)} is {value}{'' if is_text else ', which is no number'}"
         return MemUPError(f"{self.source}: {found}; {describe_gaps(self.tables, self.inputs or [name])}")
-
-
-def _coarse_rounding(values: Array) -> float:
-    """Return the distance of neighbouring float32 numbers at the largest value, where it is large beside the values'
-    spread; else 0."""
-    if values.dtype.itemsize < 8:
-        return 0.0
-    known = values[np.isfinite(values)] if values.dtype.kind == "f" else values
-    if not known.size:
-        return 0.0
-    step = float(np.spacing(np.float32(np.abs(known).max())))
-    return step if 0 < float(known.std()) < _COARSE * step else 0.0
 
 
 def _seconds(column: Any) -> Array:

@@ -139,7 +139,8 @@ def _numbers(
         )
     x, components = reader.numbers(names, columns.x_type, times)
     x = layout.group(x)
-    notes += reader.notes
+    if not columns.may_lack_y:  # else it was said in training
+        notes += reader.notes
     for name in names:
         if contents[name] == "time":
             seconds = _since_previous(layout.group(reader.seconds(name)), layout)
