@@ -43,7 +43,15 @@ from memup_lightning.datamodules import (
     TMazeDataModule as TMazeDataModule,
     TwoColorsDataModule as TwoColorsDataModule,
 )
-from memup_lightning.envs import TMazeEnv as TMazeEnv, TMazeRules as TMazeRules, TMazeVectorEnv as TMazeVectorEnv
+from memup_lightning.envs import (
+    PassiveTMazeEnv as PassiveTMazeEnv,
+    PassiveTMazeExpert as PassiveTMazeExpert,
+    PassiveTMazeVectorEnv as PassiveTMazeVectorEnv,
+    TMazeEnv as TMazeEnv,
+    TMazeExpert as TMazeExpert,
+    TMazeRules as TMazeRules,
+    TMazeVectorEnv as TMazeVectorEnv,
+)
 from memup_lightning.exceptions import MemUPError as MemUPError
 from memup_lightning.models.encoders import (
     ImageEncoder as ImageEncoder,

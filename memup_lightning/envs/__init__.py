@@ -5,15 +5,32 @@
 
 import gymnasium
 
-from memup_lightning.envs.tmaze import TMazeEnv, TMazeRules, TMazeVectorEnv
-
-__all__ = ["TMazeEnv", "TMazeRules", "TMazeVectorEnv"]
-
-gymnasium.register(
-    id="memup/TMaze-v0",
-    entry_point="memup_lightning.envs.tmaze:TMazeEnv",
-    vector_entry_point="memup_lightning.envs.tmaze:TMazeVectorEnv",
+from memup_lightning.envs.tmaze import (
+    PassiveTMazeEnv,
+    PassiveTMazeExpert,
+    PassiveTMazeVectorEnv,
+    TMazeEnv,
+    TMazeExpert,
+    TMazeRules,
+    TMazeVectorEnv,
 )
+
+__all__ = [
+    "PassiveTMazeEnv",
+    "PassiveTMazeExpert",
+    "PassiveTMazeVectorEnv",
+    "TMazeEnv",
+    "TMazeExpert",
+    "TMazeRules",
+    "TMazeVectorEnv",
+]
+
+for name in ("TMaze", "PassiveTMaze"):
+    gymnasium.register(
+        id=f"memup/{name}-v0",
+        entry_point=f"memup_lightning.envs.tmaze:{name}Env",
+        vector_entry_point=f"memup_lightning.envs.tmaze:{name}VectorEnv",
+    )
 for name in ("TwoColors", "TwoColorsDelay"):
     # By name: ViZDoom, an extra of this package, is imported where one is made.
     gymnasium.register(

@@ -1,15 +1,17 @@
-"""TMazeEnv: one T-Maze as a Gymnasium environment."""
+"""TMazeEnv: one T-Maze as a Gymnasium environment; and an expert of it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import gymnasium
 import numpy as np
 
+from memup_lightning.envs.policies import InformedPolicy
 from memup_lightning.envs.tmaze.rules import Layout, TMazeRules
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.typing import FloatArray
+from memup_lightning.typing import BoolArray, FloatArray, IntArray
 
 
 def tmaze_spaces(rules: TMazeRules) -> tuple[gymnasium.Space[Any], gymnasium.Space[Any]]:
@@ -85,3 +87,14 @@ class TMazeEnv(gymnasium.Env[FloatArray, np.int64]):
         cells[min(step, length - 1) * (len(cells) - 1) // (length - 1)] = "A"
         goal = "left" if self._layout.hint[0] < 0 else "right"
         return f"[{''.join(cells)}T] step {step} of {length}, turn {goal}"
+
+
+class TMazeExpert(InformedPolicy):
+    """Expert of the T-Maze: it turns as the hint said, which it reads from the infos. In the corridor it presses 0."""
+
+    def __call__(
+        self, observations: FloatArray, action_space: gymnasium.Space[Any], infos: Mapping[str, Any]
+    ) -> IntArray:
+        """Return an action for each environment; see :class:`~memup_lightning.envs.policies.InformedPolicy`."""
+        goes_right: BoolArray = (observations[:, 1] == 1) & (np.asarray(infos["hint"]) > 0)
+        return goes_right.astype(np.int64)
