@@ -7,6 +7,7 @@ from typing import Any
 import gymnasium
 
 from memup_lightning.exceptions import MemUPError
+from memup_lightning.rl.action_outcomes import action_outcome
 from memup_lightning.rl.spaces import space_fields
 from memup_lightning.specs import FieldSpec, TaskSpec
 
@@ -18,11 +19,12 @@ def agent_task(
     observed: list[int] | None = None,
     window: int = 1,
     tolerance: float = 0.25,
+    predicts_actions: bool = False,
 ) -> TaskSpec:
     """Make the task of an environment.
 
     The memory reads the observation, the previous action and the previous reward. The local context is the observation
-    and the action taken.
+    and the action taken; where that is the outcome, the observation alone.
 
     Args:
         observation_space: of one environment.
@@ -31,9 +33,10 @@ def agent_task(
         observed: entries of a flat Box observation that are read; None: all.
         window: steps of the local context.
         tolerance: a predicted outcome counts as right within this distance, in spreads of the outcome.
+        predicts_actions: whether the outcome is the action, and not made of rewards.
 
     Raises:
-        MemUPError: a space without a fixed shape, entries that do not exist.
+        MemUPError: a space without a fixed shape, entries that do not exist, actions that are no outcome.
     """
     observation, action = space_fields("observation", observation_space), space_fields("action", action_space)
     if observed is not None:
@@ -41,7 +44,8 @@ def agent_task(
     return TaskSpec(
         fields={**observation, **action, "reward": FieldSpec()},
         inputs={**dict.fromkeys(observation, 0), **dict.fromkeys(action, 1), "reward": 1},
-        context=(*observation, *action),
+        context=tuple(observation) if predicts_actions else (*observation, *action),
+        outcome=action_outcome(action_space, origin) if predicts_actions else FieldSpec(),
         window=window,
         tolerance=tolerance,
     )

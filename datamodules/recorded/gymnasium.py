@@ -34,7 +34,7 @@ class GymnasiumDataModule(RewardDataModule):
     """Datamodule of episodes played in an environment, kept in memory or on disk.
 
     The memory reads the observation, the previous action and the previous reward. The local context is the observation
-    and the action taken, of the last ``window`` steps. The outcome is made of rewards.
+    and the action taken, of the last ``window`` steps. The outcome is made of rewards, or is the action.
 
     Args:
         env_id: a registered environment with Box, Discrete, MultiBinary, MultiDiscrete, Dict or Tuple observations and

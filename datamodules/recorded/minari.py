@@ -29,9 +29,9 @@ class MinariDataModule(RewardDataModule):
     in slices, which Minari's own cannot.
 
     The memory reads the observation, the previous action and the previous reward. The local context is the observation
-    and the action taken, of the last ``window`` steps. The outcome is made of rewards. The observation after the last
-    action of an episode is left out: no outcome follows it. An episode that neither terminated nor was truncated counts
-    as truncated.
+    and the action taken, of the last ``window`` steps. The outcome is made of rewards, or is the action. The observation
+    after the last action of an episode is left out: no outcome follows it. An episode that neither terminated nor was
+    truncated counts as truncated.
 
     Args:
         dataset: id of a dataset in Minari's local folder (``minari download ID`` brings it there), such as

@@ -1,4 +1,4 @@
-"""RewardDataModule: base class of datamodules of recorded agents, with outcomes made of rewards."""
+"""RewardDataModule: base class of datamodules of recorded agents, with outcomes made of rewards, or their actions."""
 
 from __future__ import annotations
 
@@ -20,8 +20,11 @@ from memup_lightning.datamodules.agent_task import agent_task
 from memup_lightning.datamodules.recorded.base import EpisodeDataModule
 from memup_lightning.datamodules.recorded.stream_options import StreamOptions
 from memup_lightning.protocols.columns import InputColumns, numbered_columns
+from memup_lightning.rl.action_outcomes import outcomes_of
 from memup_lightning.rl.collectors.episodes import Episode, concatenate_episodes
+from memup_lightning.rl.memory_inputs import describe_actions
 from memup_lightning.rl.rollouts.returns import RewardTarget, reward_targets
+from memup_lightning.rl.spaces import space_starts
 from memup_lightning.specs import FieldSpec, TaskSpec
 from memup_lightning.typing import Arrays, IntArray
 from memup_lightning.user_warnings import option
@@ -31,13 +34,14 @@ _BATCH_BYTES = 8 << 20  # of episodes whose outcomes are computed together
 
 
 EvalAt: TypeAlias = Literal["all", "last"]
+AgentOutcome: TypeAlias = RewardTarget | Literal["action"]
 
 
 class RewardOptions(StreamOptions, total=False):
     """Arguments of :class:`RewardDataModule`, which its subclasses take as well."""
 
     observed: list[int] | None
-    outcome: RewardTarget
+    outcome: AgentOutcome
     n_steps: int
     gamma: float
     eval_at: EvalAt
@@ -50,11 +54,13 @@ class RewardDataModule(EpisodeDataModule):
     """Base class of episodes of observations, actions and rewards. A subclass defines their spaces and makes them.
 
     The memory reads the observation, the previous action and the previous reward. The local context is the observation
-    and the action taken, of the last ``window`` steps. The outcome is made of rewards.
+    and the action taken, of the last ``window`` steps. The outcome is made of rewards. Where it is the action, neither
+    memory nor local context reads that action, and a model that is trained is a policy (behaviour cloning):
+    :class:`~memup_lightning.rl.agent.Agent` plays it.
 
     Args:
         observed: entries of a flat Box observation that are read; the others are masked out.
-        outcome: ``reward``, ``n_step`` (sum of n_steps rewards) or ``return`` (to the end of the episode).
+        outcome: ``reward``, ``n_step`` (sum of n_steps rewards), ``return`` (to the end of the episode) or ``action``.
         n_steps: of ``n_step``.
         gamma: discount of later rewards in ``n_step`` and ``return``.
         eval_at: where the memory is evaluated: at ``all`` steps with an outcome, or at the ``last`` step of each episode.
@@ -70,7 +76,7 @@ class RewardDataModule(EpisodeDataModule):
     def __init__(
         self,
         observed: list[int] | None = None,
-        outcome: RewardTarget = "reward",
+        outcome: AgentOutcome = "reward",
         n_steps: int = 1,
         gamma: float = 1.0,
         eval_at: EvalAt = "all",
@@ -81,7 +87,7 @@ class RewardDataModule(EpisodeDataModule):
     ) -> None:
         super().__init__(**stream)
         self.observed = observed
-        self.outcome: RewardTarget = outcome
+        self.outcome: AgentOutcome = outcome
         self.n_steps = n_steps
         self.gamma = gamma
         self.eval_at = eval_at
@@ -103,7 +109,7 @@ class RewardDataModule(EpisodeDataModule):
     def task(self) -> TaskSpec:
         if self._task is None:
             self._task = agent_task(
-                *self.spaces(), self.origin, self.observed, window=self.window, tolerance=self.tolerance
+                *self.spaces(), self.origin, self.observed, self.window, self.tolerance, self.outcome == "action"
             )
         return self._task
 
@@ -116,8 +122,16 @@ class RewardDataModule(EpisodeDataModule):
     def stored_fields(self) -> dict[str, FieldSpec]:
         """Fields of a step that are stored."""
         flag = FieldSpec((), "bool")
-        fields = {**self.task.fields, OUTCOME: FieldSpec(), HAS_OUTCOME: flag}
+        fields = {**self.task.fields, OUTCOME: self.task.outcome, HAS_OUTCOME: flag}
         return fields | {EVAL_MASK: flag} if self.eval_at == "last" else fields
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the place in the training data, and what a policy must know of the spaces to play."""
+        if self.outcome != "action":
+            return super().state_dict()
+        observation, action = self.spaces()
+        spaces = {"actions": describe_actions(action), "starts": space_starts("observation", observation)}
+        return super().state_dict() | spaces
 
     def keep(
         self, name: str, parameters: Callable[[], dict[str, Json]], played: Callable[[], Iterable[Episode]]
@@ -171,9 +185,13 @@ class RewardDataModule(EpisodeDataModule):
         arrays, lengths, terminated = concatenate_episodes(played)
         if self.observed is not None:
             arrays["observation"] = np.ascontiguousarray(arrays["observation"][:, self.observed])
-        arrays[OUTCOME], arrays[HAS_OUTCOME] = reward_targets(
-            self.outcome, arrays["reward"], lengths, terminated, self.n_steps, self.gamma
-        )
+        if self.outcome == "action":
+            arrays[OUTCOME] = outcomes_of(arrays["action"], self.task.fields["action"], self.task.outcome)
+            arrays[HAS_OUTCOME] = np.ones(len(arrays["action"]), np.bool_)
+        else:
+            arrays[OUTCOME], arrays[HAS_OUTCOME] = reward_targets(
+                self.outcome, arrays["reward"], lengths, terminated, self.n_steps, self.gamma
+            )
         if self.eval_at == "last":
             arrays[EVAL_MASK] = self.eval_steps(arrays, lengths, terminated)
         return {name: arrays[name] for name in self.stored_fields}, lengths

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from gymnasium.vector import VectorEnv
 from torch import Tensor
 
 from memup_lightning.chunk import Fields
 from memup_lightning.exceptions import MemUPError, counted
 from memup_lightning.models.memory import State
+from memup_lightning.modules.base import BaseTask
 from memup_lightning.modules.loading import load_module
+from memup_lightning.modules.memory_task import MemoryTask
 from memup_lightning.rl.algorithms.actor_critic import ActorCritic
+from memup_lightning.rl.cloned_policy import ClonedPolicy
 from memup_lightning.rl.collectors.env_driver import check_classes, check_finite
-from memup_lightning.rl.memory_inputs import MemoryInputs, no_action, to_space
-from memup_lightning.rl.spaces import Leaves
+from memup_lightning.rl.collectors.rollouts import RolloutCollector
+from memup_lightning.rl.greedy_actor import GreedyActor
+from memup_lightning.rl.memory_inputs import MemoryInputs, check_fields, no_action, to_space
+from memup_lightning.rl.rollouts.rollout import EpisodeResult
+from memup_lightning.rl.spaces import Leaves, space_fields
+from memup_lightning.runs.checkpoints.lookup import weights_to_use
 from memup_lightning.specs import FieldSpec
+
+Policy: TypeAlias = ActorCritic | ClonedPolicy
 
 
 class AgentState(NamedTuple):
@@ -38,41 +48,51 @@ class AgentState(NamedTuple):
 
 
 class Agent:
-    """Trained agent that acts step by step::
+    """Trained agent that acts step by step: of reinforcement learning, or of a model whose outcome is the action::
 
-        agent = Agent.load("runs/tmaze_ppo/version_0/checkpoints/last.ckpt")
+        agent = Agent.load("runs/tmaze_ppo")  # its newest run; or a checkpoint
         state = agent.initial_state()
         action, state = agent.act(observation, state)  # from the second step on with the previous reward
         action, state = agent.act(observation, state, reward)
 
     Args:
-        model: the trained module.
+        model: the trained module; :class:`~memup_lightning.rl.algorithms.actor_critic.ActorCritic`, or a
+            :class:`~memup_lightning.modules.MemoryTask` whose outcome is the action.
         actions: how its actions become the environment's, see :func:`~memup_lightning.rl.memory_inputs.describe_actions`.
         starts: the first class numbers of token observations, see :func:`~memup_lightning.rl.spaces.space_starts`.
+
+    Raises:
+        MemUPError: a memory task of other outcomes.
     """
 
     def __init__(
         self,
-        model: ActorCritic,
+        model: ActorCritic | MemoryTask,
         actions: dict[str, Any] | None = None,
         starts: dict[str, Any] | None = None,
     ) -> None:
-        self.model = model.eval()
+        policy: Policy = ClonedPolicy(model) if isinstance(model, MemoryTask) else model
+        self.model = policy.eval()
         self.starts = {name: np.asarray(start) for name, start in (starts or {}).items()}
-        field = model.task.fields["action"]
+        field = policy.task.fields["action"]
         self.actions = actions or {"dtype": "int64", "start": 0}
         if actions is None and field.type == "vector":
             self.actions = {"dtype": field.dtype, "low": -np.inf, "high": np.inf}
-        self._inputs = MemoryInputs(model.task)
+        self._inputs = MemoryInputs(policy.task)
 
     @classmethod
     def load(cls, checkpoint: str | Path) -> Agent:
         """Load the agent of a checkpoint that `memup fit` wrote; it needs no other file.
 
+        Args:
+            checkpoint: its path; or a folder, whose newest run counts: the weights that it ended with.
+
         Raises:
             MemUPError: no such checkpoint, or one of something else.
         """
-        model, saved = load_module(checkpoint, ActorCritic)
+        model, saved = load_module(weights_to_use(checkpoint), BaseTask)
+        if not isinstance(model, ActorCritic | MemoryTask):
+            raise MemUPError(f"{checkpoint} holds a {type(model).__name__}, which does not act")
         data = next(
             (x for x in saved.values() if isinstance(x, dict) and "actions" in x), {}
         )  # state of the datamodule
@@ -115,6 +135,33 @@ class Agent:
         return actions[0] if state.single else actions, AgentState(
             memory, action, torch.zeros_like(first), state.single
         )
+
+    def play(
+        self, env: VectorEnv[Any, Any, Any], episodes: int, seed: int = 0, greedy: bool = True
+    ) -> list[EpisodeResult]:
+        """Play whole episodes::
+
+            results = agent.play(gymnasium.make_vec("memup/TMaze-v0", num_envs=100), episodes=100)
+            print(np.mean([result.episode_return for result in results]))
+
+        Args:
+            env: a vector environment; each of its environments contributes its first episodes.
+            episodes: number of episodes.
+            seed: of the environment.
+            greedy: take the most probable actions instead of drawing them.
+
+        Returns:
+            Return and length of each episode, in the order in which they ended.
+
+        Raises:
+            MemUPError: an environment of other observations or actions than the agent was trained on, or one that breaks
+                its interface.
+        """
+        given = space_fields("observation", env.single_observation_space)
+        given |= space_fields("action", env.single_action_space)
+        check_fields(self.model.task, given | {"reward": FieldSpec()})
+        collector = RolloutCollector(env, self.model.task, seed, self.model.device)
+        return list(collector.episodes(GreedyActor(self.model) if greedy else self.model, episodes))
 
     def predict_outcomes(
         self,

@@ -98,8 +98,8 @@ class AgentMemory(nn.Module, ABC):
             MemUPError: see :attr:`can_predict_outcomes`.
         """
         raise MemUPError(
-            "only an agent with a MemUP memory, a context window of 1 and one Discrete action predicts the outcome of each "
-            "action"
+            "only an agent with a MemUP memory of rewards, a context window of 1 and one Discrete action predicts the "
+            "outcome of each action"
         )
 
 
@@ -171,8 +171,10 @@ class FrozenMemory(RecurrentMemory):
     def __init__(self, module: MemoryTask) -> None:
         super().__init__(module.encoder, module.memory)
         self.task = module.task
-        action = self.task.fields["action"]
-        self.can_predict_outcomes = self.task.window == 1 and action.type == "token" and not action.shape
+        action = self.task.fields.get("action") if "action" in self.task.context else None  # where it is no outcome
+        self.can_predict_outcomes = (
+            action is not None and self.task.window == 1 and action.type == "token" and not action.shape
+        )
         self.hyperparameters = dict(module.hparams)
         self.outcome, self.context_encoder, self.predictor = module.outcome, module.context_encoder, module.predictor
         self.requires_grad_(False)

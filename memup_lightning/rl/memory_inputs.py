@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -95,6 +97,33 @@ def describe_inputs(task: TaskSpec) -> str:
     return ", ".join(f"{name} ({describe(name)}, lag {lag})" for name, lag in sorted(task.inputs.items()))
 
 
+def check_fields(task: TaskSpec, given: Mapping[str, FieldSpec], path: Path | None = None) -> None:
+    """Refuse an environment whose fields are not those that the memory was trained on.
+
+    Raises:
+        MemUPError: naming both.
+    """
+
+    def same(name: str) -> bool:
+        trained, found = task.fields[name], given.get(name)
+        if found is None or trained.type != found.type or trained.classes != found.classes:
+            return False
+        if trained.entries:
+            return len(found.shape) == 1 and max(trained.entries) < found.shape[0]
+        return trained.shape == found.shape
+
+    differing = [name for name in task.inputs if not same(name)]
+    if differing:
+        shown = TaskSpec(given, dict.fromkeys(given, 0), tuple(given))
+        run = path and (path.parent.parent if path.parent.name == "checkpoints" else path)
+        raise MemUPError(
+            f"the memory{f' of {run}' if run else ''} was trained on {describe_inputs(task)}, and this environment gives "
+            f"{describe_inputs(shown).replace(', lag 0', '')}, which differs in {', '.join(differing)}; "
+            f"{'give the folder of another run, or ' if run else ''}wrap the environment that the memory was trained on, "
+            "before any wrapper that changes observations, actions or rewards"
+        )
+
+
 def _filled(x: Tensor, field: FieldSpec, is_first: Tensor) -> Tensor:
     return x.masked_fill(is_first.view(-1, *[1] * (x.dim() - 1)), field.fill)
 
@@ -108,7 +137,7 @@ def describe_actions(space: gymnasium.Space[Any]) -> dict[str, Any]:
     """Return how an agent's actions become those of an action space, in plain values: for :func:`to_space`."""
     if isinstance(space, spaces.Box):
         return {"dtype": np.dtype(space.dtype).name, "low": space.low.tolist(), "high": space.high.tolist()}
-    return {"dtype": np.dtype(space.dtype).name, "start": space_starts("action", space)["action"]}
+    return {"dtype": np.dtype(space.dtype).name, "start": space_starts("action", space).get("action", 0)}
 
 
 def to_space(actions: dict[str, Any], action: Tensor) -> npt.NDArray[Any]:

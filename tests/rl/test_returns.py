@@ -94,7 +94,7 @@ def test_a_reward_that_is_no_number_is_refused_with_its_place(kind: Any, bad: fl
         ({"kind": "n_step", "n_steps": 0}, "n_steps=0"),
         ({"kind": "return", "gamma": 1.5}, "gamma=1.5"),
         ({"kind": "return", "gamma": -0.1}, "gamma=-0.1"),
-        ({"kind": "advantage"}, "outcome='advantage' is not known; choose 'reward', 'n_step' or 'return'"),
+        ({"kind": "advantage"}, "outcome='advantage' is not known; choose 'reward', 'n_step', 'return' or 'action'"),
     ],
 )
 def test_an_impossible_outcome_is_refused_with_its_value(given: Any, said: str) -> None:

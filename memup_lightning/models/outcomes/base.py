@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+import torch
 from torch import Tensor, nn
 
-from memup_lightning.exceptions import counted
+from memup_lightning.exceptions import MemUPError, counted
 from memup_lightning.specs import FieldSpec
 
 _AT_ONCE = 1 << 24  # numbers: 64 MB
@@ -81,6 +82,18 @@ class Outcome(nn.Module, ABC):
     @abstractmethod
     def predict(self, params: Tensor) -> Tensor:
         """Return the predicted outcome, ``[..., *shape]``."""
+
+    def sample(self, params: Tensor) -> Tensor:
+        """Draw an outcome, ``[..., *shape]``.
+
+        Raises:
+            MemUPError: a distribution of numbers that does not draw.
+        """
+        probabilities = self.probabilities(params)
+        if probabilities is None:
+            raise MemUPError(f"{type(self).__name__} draws no outcomes; take the predicted ones, act(..., greedy=True)")
+        drawn: Tensor = torch.multinomial(probabilities.flatten(0, -2), 1).view(params.shape[:-1])
+        return drawn
 
     @abstractmethod
     def correct(self, params: Tensor, outcome: Tensor) -> Tensor:

@@ -106,5 +106,9 @@ class GaussianOutcome(ContinuousOutcome):
         half = NormalDist().inv_cdf(0.5 + level / 2) * std
         return self._in_own_unit(mean - half), self._in_own_unit(mean + half)
 
+    def sample(self, params: Tensor) -> Tensor:
+        mean, std = self._split(params)
+        return self._in_own_unit(torch.normal(mean, std))
+
     def _mean(self, params: Tensor) -> Tensor:
         return params[..., : self.size]

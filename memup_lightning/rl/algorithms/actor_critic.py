@@ -21,6 +21,7 @@ from memup_lightning.modules.optimization.optimizers import OptimizerCallable, a
 from memup_lightning.protocols import Actor, ActorOutput, RolloutSource
 from memup_lightning.rl.agent_memory import MemoryChoice, agent_memory
 from memup_lightning.rl.episode_metrics import EpisodeMetrics
+from memup_lightning.rl.greedy_actor import GreedyActor
 from memup_lightning.rl.networks import Heads, RunningNormalizer
 from memup_lightning.rl.rollouts.rollout import Rollout
 from memup_lightning.specs import FieldSpec, TaskSpec
@@ -169,7 +170,7 @@ class ActorCritic(EvaluationHooks):
 
     def greedy_actor(self) -> Actor:
         """Return an actor that takes the most probable actions."""
-        return _GreedyActor(self)
+        return GreedyActor(self)
 
     @torch.no_grad()
     def value(self, inputs: Fields, state: State, is_first: Tensor) -> Tensor:
@@ -258,14 +259,3 @@ class ActorCritic(EvaluationHooks):
     def predict_step(self, episodes: dict[str, Tensor], batch_idx: int) -> dict[str, Tensor]:
         """Return the episodes: number, return, length, and success where it is defined; one row each."""
         return episodes
-
-
-class _GreedyActor:
-    """Actor that takes an agent's most probable actions."""
-
-    def __init__(self, agent: ActorCritic) -> None:
-        self.agent = agent
-        self.initial_state, self.value = agent.initial_state, agent.value
-
-    def act(self, inputs: Fields, state: State, is_first: Tensor) -> ActorOutput:
-        return self.agent.act(inputs, state, is_first, greedy=True)

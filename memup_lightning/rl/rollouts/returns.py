@@ -63,7 +63,7 @@ def reward_targets(
             total[inside] += gamma**n * rewards[np.flatnonzero(inside) + n]
         return total.astype(np.float32), ~(open_end & (left < n_steps))
     if target != "return":
-        raise MemUPError(f"outcome={target!r} is not known; choose 'reward', 'n_step' or 'return'")
+        raise MemUPError(f"outcome={target!r} is not known; choose 'reward', 'n_step', 'return' or 'action'")
     total = _discounted(rewards, lengths, gamma)
     return total.astype(np.float32), ~(open_end & (gamma ** left.astype(float) > NEGLIGIBLE))
 

@@ -18,7 +18,7 @@ from memup_lightning.modules.memory_task import MemoryTask
 from memup_lightning.modules.ranges.input_range import InputRange
 from memup_lightning.modules.ranges.range_watch import RangeWatch
 from memup_lightning.rl.collectors.env_driver import check_classes, check_finite
-from memup_lightning.rl.memory_inputs import check_lags, describe_inputs
+from memup_lightning.rl.memory_inputs import check_fields, check_lags
 from memup_lightning.rl.spaces import LeafReader, leaf_readers, space_fields
 from memup_lightning.rl.wrappers.frozen import FrozenParts, frozen_parts
 from memup_lightning.specs import FieldSpec, TaskSpec
@@ -59,7 +59,7 @@ class EnvMemory:
         self.bound = float(getattr(self.parts.core, "bound", math.inf))
         task = self.parts.task
         given = space_fields("observation", observation_space) | space_fields("action", action_space)
-        _check_fields(task, given | {"reward": FieldSpec()}, self.parts.path)
+        check_fields(task, given | {"reward": FieldSpec()}, self.parts.path)
         check_lags(task)
         self._fields = task.input_fields
         self._observed = _readers("observation", observation_space, task)
@@ -226,30 +226,3 @@ class EnvMemory:
 
 def _readers(name: str, space: gymnasium.Space[Any], task: TaskSpec) -> list[LeafReader]:
     return [leaf for leaf in leaf_readers(name, space) if leaf.name in task.inputs]
-
-
-def _check_fields(task: TaskSpec, given: dict[str, FieldSpec], path: Path | None) -> None:
-    """Refuse an environment whose fields are not those that the memory was trained on.
-
-    Raises:
-        MemUPError: naming both.
-    """
-
-    def same(name: str) -> bool:
-        trained, found = task.fields[name], given.get(name)
-        if found is None or trained.type != found.type or trained.classes != found.classes:
-            return False
-        if trained.entries:
-            return len(found.shape) == 1 and max(trained.entries) < found.shape[0]
-        return trained.shape == found.shape
-
-    differing = [name for name in task.inputs if not same(name)]
-    if differing:
-        shown = TaskSpec(given, dict.fromkeys(given, 0), tuple(given))
-        run = path and (path.parent.parent if path.parent.name == "checkpoints" else path)
-        raise MemUPError(
-            f"the memory{f' of {run}' if run else ''} was trained on {describe_inputs(task)}, and this environment gives "
-            f"{describe_inputs(shown).replace(', lag 0', '')}, which differs in {', '.join(differing)}; "
-            f"{'give the folder of another run, or ' if run else ''}wrap the environment that the memory was trained on, "
-            "before any wrapper that changes observations, actions or rewards"
-        )
