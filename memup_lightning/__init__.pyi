@@ -106,7 +106,13 @@ from memup_lightning.modules import (
     MemUP as MemUP,
 )
 from memup_lightning.rl.agent import Agent as Agent, AgentState as AgentState
-from memup_lightning.rl.algorithms import IMPALA as IMPALA, PPO as PPO, ActorCritic as ActorCritic, JointPPO as JointPPO
+from memup_lightning.rl.algorithms import (
+    IMPALA as IMPALA,
+    PPO as PPO,
+    ActorCritic as ActorCritic,
+    BehaviorCloning as BehaviorCloning,
+    JointPPO as JointPPO,
+)
 from memup_lightning.rl.wrappers import (
     MemoryObservation as MemoryObservation,
     VectorMemoryObservation as VectorMemoryObservation,

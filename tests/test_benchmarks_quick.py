@@ -16,6 +16,7 @@ QUICK = {
     "memories": "",
     "million": "",
     "noise": "",
+    "passive_tmaze": "",
     "readme": "pyarrow",
     "refresh": "",
     "resume": "",

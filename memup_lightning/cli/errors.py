@@ -28,6 +28,7 @@ _SETTINGS_ERRORS = (ValueError, ZeroDivisionError, ModuleNotFoundError, FileNotF
 
 _NOISE = (
     ".*does not have many workers.*",  # generated episodes need none
+    "Found .* in eval mode at the start of training.*",  # those of a memory that stays fixed
     ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",
     "Your `IterableDataset` has `__len__` defined.*",  # it is right for any number of workers
     "Couldn't infer the batch indices.*",  # a prediction carries its episode and step

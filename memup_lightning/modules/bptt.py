@@ -79,8 +79,8 @@ class BPTT(TBPTT):
         memories = torch.split(memory, [part.num_steps for part in segments], dim=1)
         return torch.cat([_recomputed(loss, *pair) for pair in zip(segments, memories, strict=True)])
 
-    def _evaluated_places(self, chunk: Chunk) -> Tensor:
-        places = super()._evaluated_places
+    def _learned_places(self, chunk: Chunk) -> Tensor:
+        places = super()._learned_places
         return (
             torch.cat([places(part) for part in self._segments(chunk)]) if self._in_segments(chunk) else places(chunk)
         )

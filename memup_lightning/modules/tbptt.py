@@ -38,6 +38,10 @@ class TBPTT(MemoryTask):
     def needs_own_steps(self) -> bool:
         return True
 
+    def learned_steps(self, chunk: Chunk) -> Tensor:
+        """Return the steps of a training chunk whose outcomes are learned, bool ``[B, T]``."""
+        return chunk.eval_mask
+
     def losses(self, chunk: Chunk, memory: Tensor) -> dict[str, Tensor]:
         if not chunk.context or chunk.probes is None:
             raise MemUPError(
@@ -55,20 +59,22 @@ class TBPTT(MemoryTask):
 
     def loss_place(self, chunk: Chunk, name: str, index: list[int]) -> tuple[int, int]:
         if name == "outcome_loss":
-            lane, step = self._evaluated_places(chunk)[index[0]].tolist()
+            lane, step = self._learned_places(chunk)[index[0]].tolist()
             return lane, step
         return super().loss_place(chunk, name, index)
 
-    def _evaluated_places(self, chunk: Chunk) -> Tensor:
+    def _learned_places(self, chunk: Chunk) -> Tensor:
         """Lane and number in its episode of every step that :meth:`_outcome_loss` has a loss of, ``[rows, 2]``."""
-        lane, step = chunk.eval_mask.nonzero().unbind(1)
+        lane, step = self.learned_steps(chunk).nonzero().unbind(1)
         return torch.stack([lane, chunk.start[lane] + step], dim=1)
 
     def _outcome_loss(self, chunk: Chunk, memory: Tensor) -> Tensor:
-        """Loss of the outcome of every evaluated step, predicted from the state of that same step, ``[rows]``."""
-        context, outcome = self._evaluated(chunk)
+        """Loss of the outcome of every learned step, predicted from the state of that same step, ``[rows]``."""
+        learned = self.learned_steps(chunk)
+        context = {name: x[learned] for name, x in chunk.windows(self.task.window).items()}
+        outcome = chunk.outcome[learned]
         own = torch.zeros(len(outcome), device=outcome.device)  # every parameter gets a gradient, which DDP asks for
-        params = self.predictor(self.context_encoder(context), memory[chunk.eval_mask], own)
+        params = self.predictor(self.context_encoder(context), memory[learned], own)
         return self.outcome.loss(params, outcome)
 
     def evaluate_gain(self, chunk: Chunk, memory: Tensor) -> None:

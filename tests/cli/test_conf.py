@@ -62,7 +62,10 @@ SOON: dict[str, dict[str, Any]] = {
     "EarlyStopping": {"stopping_threshold": None},  # of four episodes an untrained network may be right about all
 }
 
-ADDED = {"MemUP": {"TargetRefresh", "RunReport"}, "PPO": {"RunReport"}, "JointPPO": {"RunReport"}}
+ADDED = {
+    "MemUP": {"TargetRefresh", "RunReport"},
+    **{name: {"RunReport"} for name in ("PPO", "JointPPO", "BehaviorCloning")},
+}
 """Callbacks that a run of a model has, although its config may not name them."""
 DRAWN = {("tmaze", "RunReport"), ("tmaze_ppo", "RunReport")}
 """Configs whose runs are drawn: one that learns from recorded episodes, one that plays."""
