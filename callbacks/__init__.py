@@ -1,9 +1,9 @@
 """Callbacks: one concern a file."""
 
-from memup_lightning.callbacks.best_weights import BestWeights
 from memup_lightning.callbacks.episode_film import EpisodeFilm
 from memup_lightning.callbacks.initial_weights import InitialWeights
 from memup_lightning.callbacks.memory_usage import MemoryUsage
+from memup_lightning.callbacks.overfitting.best_weights import BestWeights
 from memup_lightning.callbacks.prediction_writer import PredictionWriter
 from memup_lightning.callbacks.report.run_report import RunReport
 from memup_lightning.callbacks.terminal.progress import Progress

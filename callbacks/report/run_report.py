@@ -19,9 +19,9 @@ from pytorch_lightning.trainer.states import TrainerFn
 
 import memup_lightning
 from memup_lightning.callbacks import plots
-from memup_lightning.callbacks.best_weights import BestWeights
 from memup_lightning.callbacks.memory_usage import MemoryUsage, extrapolate, mean_episode_length, peak_resident_mb
 from memup_lightning.callbacks.metrics import divergence, finite_tree, last_metrics
+from memup_lightning.callbacks.overfitting.best_weights import BestWeights
 from memup_lightning.callbacks.report.tables import print_clusters, print_summary
 from memup_lightning.callbacks.verdict.verdict import Verdict
 from memup_lightning.files import atomic_write
@@ -47,13 +47,12 @@ class RunReport(Callback):
     the end, ``seconds_training`` only updates and what happens between them, without evaluation. A resumed run adds
     the seconds of the runs before it. ``peak_rss_mb`` is in 10^6 bytes.
 
-    It brings a :class:`~memup_lightning.callbacks.verdict.verdict.Verdict` where the trainer has none. Where a
-    :class:`~memup_lightning.callbacks.best_weights.BestWeights` restored weights, metrics and pictures are theirs.
+    It brings a :class:`Verdict` where the trainer has none. Where a :class:`BestWeights` restored weights, metrics and
+    pictures are theirs.
 
-    Pictures: ``learning_curve.png``, ``gain_curve.png``,
-    ``uncertainty.png`` (one validation episode, for MemUP), ``frames.png`` (of the same
-    episode, where it is uncertain, if it has images), ``clusters.png`` (where the selector distinguishes context
-    clusters) and ``memory.png`` (where a :class:`~memup_lightning.callbacks.memory_usage.MemoryUsage` measured).
+    Pictures: ``learning_curve.png``, ``gain_curve.png``, ``uncertainty.png`` (one validation episode, for MemUP),
+    ``frames.png`` (of the same episode, where it is uncertain, if it has images), ``clusters.png`` (where the selector
+    distinguishes context clusters) and ``memory.png`` (where a :class:`MemoryUsage` measured).
 
     Args:
         pictures: whether to draw.

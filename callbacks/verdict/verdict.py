@@ -11,8 +11,8 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from rich.console import Console
 
 from memup_lightning.callbacks import plots
-from memup_lightning.callbacks.best_weights import BestWeights
 from memup_lightning.callbacks.metrics import finite_tree
+from memup_lightning.callbacks.overfitting.best_weights import BestWeights
 from memup_lightning.callbacks.verdict.command import checkpoint_to_continue, whole_command, without_options
 from memup_lightning.callbacks.verdict.measuring.measure import measure
 from memup_lightning.callbacks.verdict.measuring.measurements import Measurements

@@ -10,7 +10,8 @@ import pytest
 import torch
 from pytorch_lightning.callbacks import EarlyStopping
 
-from memup_lightning.callbacks import BestWeights, growth
+from memup_lightning.callbacks import BestWeights
+from memup_lightning.callbacks.overfitting import thresholds
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.runs.checkpoints.lookup import KEPT_WEIGHTS, newest_checkpoint
 from tests.callbacks.scripted_runs import EVERY, Reached, StopAt, alike, run
@@ -20,7 +21,7 @@ PLATEAU, OVERFITTED = [(0.0, 0.0)] * 8, [(0.1, 0.1), (0.4, 0.4), *[(-1.0, 0.9)] 
 
 def unlimited(folder: Path, gains: Sequence[float], most: int, monkeypatch: pytest.MonkeyPatch) -> tuple[int, str]:
     """Updates after which a run without a limit stops, of ``most`` at most, and why."""
-    monkeypatch.setattr(growth, "_WAIT", 10)
+    monkeypatch.setattr(thresholds, "WAIT", 10)
     best = BestWeights()
     with pytest.raises(Reached) if most else contextlib.nullcontext():
         trainer, _ = run(folder, [(x, x) for x in gains], best, *([StopAt(most)] if most else []), updates=-1)
@@ -39,7 +40,7 @@ def test_a_run_without_a_limit_stops_when_the_gain_has_not_grown_for_as_long_as_
 
 def test_a_run_that_still_gains_or_has_a_limit_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     unlimited(tmp_path, [0.1 * n for n in range(30)], 50, monkeypatch)
-    monkeypatch.setattr(growth, "_WAIT", 2)
+    monkeypatch.setattr(thresholds, "WAIT", 2)
     assert run(tmp_path / "limited", PLATEAU, BestWeights())[0].global_step == EVERY * len(PLATEAU)
 
 

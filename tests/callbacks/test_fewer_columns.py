@@ -11,7 +11,8 @@ import pytest
 import torch
 from pytorch_lightning import Callback, Trainer, seed_everything
 
-from memup_lightning.callbacks import BestWeights, Verdict, fewer_columns, second_start
+from memup_lightning.callbacks import BestWeights, Verdict
+from memup_lightning.callbacks.overfitting import fewer_columns, thresholds
 from memup_lightning.callbacks.verdict.measuring import measure
 from memup_lightning.datamodules import ArrayDataModule
 from memup_lightning.models.encoders import StepEncoder
@@ -97,7 +98,7 @@ def test_a_column_counts_that_only_the_weights_of_now_depend_on(
 
 @pytest.fixture
 def own_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(second_start, "_LEAST", 2 * EVERY)
+    monkeypatch.setattr(thresholds, "LEAST", 2 * EVERY)
     monkeypatch.setattr(MemUP, "own_share", lambda self: 0.1)
 
 

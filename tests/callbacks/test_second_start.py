@@ -9,7 +9,8 @@ import pytest
 import torch
 from pytorch_lightning import Callback, Trainer
 
-from memup_lightning.callbacks import BestWeights, second_start
+from memup_lightning.callbacks import BestWeights
+from memup_lightning.callbacks.overfitting import thresholds
 from memup_lightning.modules import MemUP
 from tests.callbacks.cue_task import CueData
 from tests.callbacks.scripted_runs import EVERY, Reached, Scripted, StopAt, alike, run
@@ -22,7 +23,7 @@ BETTER = (0.5, 0.5, 0.2, 0.6)
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(second_start, "_LEAST", 0)
+    monkeypatch.setattr(thresholds, "LEAST", 0)
     monkeypatch.setattr(MemUP, "own_share", lambda self: 0.1)
 
 

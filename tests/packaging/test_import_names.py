@@ -18,7 +18,7 @@ from tests.command_line import ROOT, command, tiny
 NAMES = """if True:
     import sys
     from memup_lightning import MemUP, TMazeDataModule, callbacks, datamodules
-    from memup_lightning.callbacks.best_weights import BestWeights
+    from memup_lightning.callbacks.overfitting.best_weights import BestWeights
     from memup_lightning.datamodules.recorded.base import EpisodeDataModule
     assert issubclass(datamodules.TMazeDataModule, EpisodeDataModule)
     assert callbacks.BestWeights is BestWeights

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from lightning_utilities.core.rank_zero import rank_zero_info
@@ -32,17 +33,15 @@ def warn_of_left_out(model: Any) -> None:
         )
 
 
+@dataclass
 class FewerColumns:
-    """Columns of a table that are left out where they are memorized; part of
-    :class:`~memup_lightning.callbacks.best_weights.BestWeights`.
+    """Columns of a table that are left out where they are memorized.
 
-    A column that has nothing to do with the outcome is a way to know one training episode from another. When the run has
-    learned something of other episodes, and loses it in spite of weight decay or of a second start, or when a second start
-    learns nothing of them, the columns on which its predictions of validation episodes depend are measured
+    A column that has nothing to do with the outcome is a way to know one training episode from another. So the columns on
+    which predictions of validation episodes depend are measured
     (:func:`~memup_lightning.modules.column_use.used_columns`), with the best weights and with those of now, which may have
-    learned of one more. Where those are two thirds of all or fewer, memory and predictor read no others from then on;
-    targets count as they did at the best weights. It is done once a run, of tables with more than four columns, where
-    memory and predictor have a :class:`~memup_lightning.models.encoders.StepEncoder`.
+    learned of one more. Where those are much fewer than all, memory and predictor read no others from then on. It is done
+    once a run, where memory and predictor have a :class:`~memup_lightning.models.encoders.StepEncoder`.
 
     Attributes:
         columns: that are read since; empty: all.
@@ -50,10 +49,9 @@ class FewerColumns:
         tried: whether they were measured.
     """
 
-    def __init__(self) -> None:
-        self.columns: tuple[str, ...] = ()
-        self.begun = 0
-        self.tried = False
+    columns: tuple[str, ...] = ()
+    begun: int = 0
+    tried: bool = False
 
     def leave_out(self, trainer: Trainer, model: Any, weights: dict[str, Tensor], updates: int) -> bool:
         """Go back to the best weights, and read the columns alone that count, where these are much fewer than all; to be
@@ -72,9 +70,9 @@ class FewerColumns:
             return False
         model.go_back(weights)
         self.apply(model)
-        rank_zero_info(
-            f"validation episodes are explained less than at update {updates:,}: the run goes back to the weights of then, "
-            f"and reads only {self.named(trainer)}"
+        self.announce(
+            trainer,
+            f"validation episodes are explained less than at update {updates:,}: the run goes back to the weights of then",
         )
         return True
 
@@ -111,27 +109,16 @@ class FewerColumns:
         self.columns, self.begun = used, trainer.global_step
         return True
 
-    def named(self, trainer: Trainer) -> str:
-        """Return what is read, for a message."""
+    def announce(self, trainer: Trainer, what: str) -> None:
+        """Say what the run does, and which columns it reads from now on."""
         data = recorded_data(trainer)
         assert data is not None
-        return (
-            f"those of the {len(data.table_columns)} columns on which predictions of validation episodes depend: "
-            f"{', '.join(self.columns)}"
+        rank_zero_info(
+            f"{what}, and reads only those of the {len(data.table_columns)} columns on which predictions of validation "
+            f"episodes depend: {', '.join(self.columns)}"
         )
-
-    def read_all(self) -> None:
-        """Leave out none: the weights that follow are of before."""
-        self.columns = ()
 
     def apply(self, model: Any) -> None:
         """Let a model read these columns alone, whose weights are of before it did."""
         if self.columns:
             read_only(model, self.columns)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"columns": self.columns, "begun": self.begun, "tried": self.tried}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.columns = tuple(state_dict["columns"])
-        self.begun, self.tried = state_dict["begun"], state_dict["tried"]
