@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import psutil
 
+from memup_lightning.data.array_files.large_numbers import time_unit, times_as_numbers
 from memup_lightning.data.array_files.layout import Array, Layout, UserEpisodes
 from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, MAX_MAGNITUDE
 from memup_lightning.exceptions import MemUPError
@@ -93,7 +94,7 @@ def put(
     missing_allowed = bool(missing) and out.dtype == np.float32
     if out.dtype == np.int64:
         limits = (0.0, float(_MAX_CLASS))
-    elif out.dtype == np.uint8 or values.dtype.kind != "f":
+    elif out.dtype == np.uint8 or (values.dtype.kind != "f" and values.dtype.itemsize < 8):
         limits = (-math.inf, math.inf)
     else:
         limits = (-MAX_MAGNITUDE, MAX_MAGNITUDE)
@@ -112,10 +113,16 @@ def put(
         values = np.where(exists.reshape(-1, *[1] * (values.ndim - 1)), values, 0)
     if bad is not None and bad.any():
         row, *component = (int(index[0]) for index in bad.nonzero())
-        value = values[(row, *component)]
+        value, entry = values[(row, *component)], component if values[0].size > 1 else ""
+        is_time = out.dtype == np.float32 and missing is not None and np.isfinite(value)
+        unit = time_unit(float(value)) if is_time else None
         raise MemUPError(
-            f"{layout.source}: {name!r}{component or ''} of {layout.place(begin + row)} is {value!s}, "
-            + _advice(value, out.dtype == np.int64, missing_advice() if missing is False else unknown)
+            f"{layout.source}: {name!r}{entry} of {layout.place(begin + row)} is {value!s}, "
+            + (
+                f"which {times_as_numbers(name, float(value), float(value), unit, bool(layout.keys))}"
+                if unit is not None
+                else _advice(value, out.dtype == np.int64, missing_advice() if missing is False else unknown)
+            )
         )
     np.copyto(target, values, casting="unsafe")
 

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from memup_lightning.data.array_files.columns import allocate, check_numeric, convert_type, finish, put
+from memup_lightning.data.array_files.large_numbers import LargeNumbers
 from memup_lightning.data.array_files.layout import Array, Columns, Layout, UserEpisodes
-from memup_lightning.data.array_files.rounding import RoundingCheck
 from memup_lightning.data.episodes import HAS_OUTCOME, check_lengths
 from memup_lightning.exceptions import MemUPError, user_code
 
@@ -44,10 +44,10 @@ def read_function(function: EpisodeFunction, columns: Columns) -> UserEpisodes:
     one_an_episode = not all(each_step)
     if one_an_episode:
         ys = [array[None] for array in ys]
-    rounding = RoundingCheck()
+    large = LargeNumbers()
     if columns.x_type == "vector":
         for array in xs:
-            rounding.add("x", array)
+            large.add("x", array)
     x = _concatenate(
         xs, "x", layout, convert_type(np.result_type(*{x.dtype for x in xs}), columns.x_type)[0], columns.missing
     )
@@ -55,7 +55,7 @@ def read_function(function: EpisodeFunction, columns: Columns) -> UserEpisodes:
     y = _concatenate(
         ys, "y", y_layout, convert_type(np.result_type(*{y.dtype for y in ys}), columns.y_type)[0], None, _UNKNOWN
     )
-    return replace(finish(layout, x, y, {}, one_an_episode), arrays=("x",), notes=rounding.notes())
+    return replace(finish(layout, x, y, {}, one_an_episode), arrays=("x",), notes=large.notes())
 
 
 def _episodes(function: EpisodeFunction) -> Iterator[Any]:

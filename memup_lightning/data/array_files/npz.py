@@ -15,8 +15,8 @@ from typing import IO, Any
 import numpy as np
 
 from memup_lightning.data.array_files.columns import allocate, check_numeric, convert_type, finish, put, put_flag
+from memup_lightning.data.array_files.large_numbers import LargeNumbers
 from memup_lightning.data.array_files.layout import Array, Columns, Layout, UserEpisodes
-from memup_lightning.data.array_files.rounding import RoundingCheck
 from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, check_lengths
 from memup_lightning.exceptions import MemUPError, counted, no_such_name
 from memup_lightning.specs import FieldType
@@ -228,14 +228,14 @@ def _join(
     else:
         out = allocate(layout.source, (layout.rows, sum(widths)), dtype)
         parts = [out[:, end - width : end] for end, width in zip(np.cumsum(widths), widths, strict=True)]
-    rounding = RoundingCheck()
+    large = LargeNumbers()
     for member, part in zip(members, parts, strict=True):
         for begin, values in member.blocks(leading):
             if dtype == "float32":
-                rounding.add(member.name, values)
+                large.add(member.name, values)
             flat = values if len(members) == 1 else values.reshape(len(values), -1)
             put(part, begin, flat, member.name, layout, missing=missing)
-    notes += rounding.notes()
+    notes += large.notes()
     return out
 
 

@@ -18,8 +18,8 @@ from memup_lightning.data.array_files.columns import (
     put,
     put_flag,
 )
+from memup_lightning.data.array_files.large_numbers import LargeNumbers
 from memup_lightning.data.array_files.layout import Array, Layout, TextColumn
-from memup_lightning.data.array_files.rounding import RoundingCheck
 from memup_lightning.data.array_files.tables.files import TableColumns, column_content, plain
 from memup_lightning.data.array_files.tables.gaps import describe_gaps
 from memup_lightning.exceptions import MemUPError
@@ -67,7 +67,7 @@ class ColumnReader:
         one = len(names) == 1
         out = allocate(self.source, (self.layout.rows, *(shapes[0] if one else (sum(widths),))), dtype)
         components: dict[str, slice] = {}
-        rounding = RoundingCheck()
+        large = LargeNumbers(of_table=True)
         end = 0
         for name, shape, width in zip(names, shapes, widths, strict=True):
             components[name] = slice(end, end + width)
@@ -81,7 +81,7 @@ class ColumnReader:
                     values = np.where(exists.reshape(-1, *[1] * (values.ndim - 1)), values, np.nan)
                 self._check_shape(name, begin, shape, values)
                 if dtype == "float32":
-                    rounding.add(name, values)
+                    large.add(name, values)
                 if (
                     not self.missing
                     and values.dtype.kind == "f"
@@ -91,7 +91,7 @@ class ColumnReader:
                     raise self._missing(name, begin + int(gaps.argmax()), "nan")
                 flat = values if one else values.reshape(len(values), -1)
                 put(part, begin, flat, name, self.layout, missing=self.missing)
-        self.notes += rounding.notes()
+        self.notes += large.notes()
         return out, components
 
     def seconds(self, name: str) -> Array:
