@@ -24,7 +24,7 @@ from memup_lightning.data.array_files.encoding import X, columns_of, encode, fit
 from memup_lightning.data.array_files.fields import fit_fields
 from memup_lightning.data.array_files.layout import Missing, input_columns, outcome_columns
 from memup_lightning.data.array_files.notes.class_counts import class_note
-from memup_lightning.data.array_files.notes.outcomes import outcome_notes
+from memup_lightning.data.array_files.notes.training_file import training_notes
 from memup_lightning.data.array_files.summary import summarize
 from memup_lightning.data.episodes import OUTCOME, ArrayEpisodes, EpisodeSource
 from memup_lightning.data.subset import EpisodeSubset, split_by_share
@@ -261,7 +261,7 @@ class ArrayDataModule(EpisodeDataModule):
         training = np.isin(np.arange(len(train.lengths)), self._parts["train"])
         training = np.repeat(training, train.lengths)
         label = self.split_label("train")
-        train.notes += outcome_notes(train, self.y, self.episode, self.y_type)
+        train.notes += training_notes(train, self.y, self.episode, self.y_type)
         texts = fit_texts(label, train, training, named=self.x is not None)
         users: dict[Split, UserEpisodes] = {"train": train}
         y_type: FieldType = self.y_type or ("token" if train.y.dtype == np.int64 else "vector")

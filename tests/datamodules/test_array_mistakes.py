@@ -43,7 +43,7 @@ from tests.datamodules.own_files import EACH, LENGTHS, STEPS, STEPWISE, X, modul
         ({"x": np.zeros((STEPS, 0))}, r"x has shape \[0\] a step, which holds no number; give at least one column"),
         (
             {"y": np.array([2_000_000_000, 5] * 7)},
-            r"y has class numbers up to 2000000000, of which 2 occur.*y_type=vector",
+            r"y has class numbers up to 2000000000, of which 2 occur.*y_type='vector'",
         ),
         (
             {"y": np.array([2.5, 5] * 7), "y_type": "token"},

@@ -181,3 +181,34 @@ def test_an_input_that_is_the_outcome_under_another_name_is_said(form: str, name
     found = said(lambda: leak(form, tmp_path).task)
     assert [x for x in found if re.search(f"'{name}' of x is 'y', the outcome, at all [0-9]+ steps that have one", x)]
     assert not any("of x is 'y'" in x for x in said(lambda: leak(form, tmp_path, shifted=True).task))
+
+
+def said_of_numbers(source: str, **given: Any) -> list[str]:
+    return [x for x in said(lambda: module(source, **given).task) if "which are read as numbers" in x]
+
+
+def test_whole_floats_that_may_be_class_numbers_are_said(tmp_path: Path) -> None:
+    """Also from 1 on, and any others where pandas made floats of integers, in a column with gaps."""
+    for y, shown in ((1.0 + np.arange(STEPS) % 3, "1 to 3"), (np.arange(STEPS) % 2 * 1.0, "0 to 1")):
+        for write in (write_npz, write_parquet):
+            assert any(
+                f"'y' holds whole numbers ({shown}) as float32" in x for x in said_of_numbers(write(tmp_path, y=y))
+            )
+    zips = np.where(np.arange(STEPS) % 2, 10115.0, 80331.0)
+    gaps = pyarrow.array(zips, mask=np.arange(STEPS) == 5)
+    assert any("(10115, 80331)" in x for x in said_of_numbers(write_parquet(tmp_path, y=gaps)))
+    assert not said_of_numbers(write_parquet(tmp_path, y=gaps), y_type="vector")
+
+
+@pytest.mark.parametrize("values", [[5.0, -5.0], [10.0, 50.0], [0.5, 1.5], [-1.0, 1.0], list(range(3, 3 + STEPS))])
+def test_amounts_are_not_taken_for_class_numbers(values: list[float], tmp_path: Path) -> None:
+    y = pyarrow.array(np.resize(np.array(values, float), STEPS), mask=np.arange(STEPS) == 5)
+    assert not said_of_numbers(write_parquet(tmp_path, y=y))
+
+
+def test_class_numbers_that_occur_are_counted_without_the_gaps(tmp_path: Path) -> None:
+    y = pyarrow.array(np.where(np.arange(STEPS) % 2, 10115, 80331), mask=np.arange(STEPS) == 5)
+    with pytest.raises(
+        MemUPError, match=r"up to 80331, of which 2 occur, .*astype\('string'\)\), or .*y_type='vector'"
+    ):
+        _ = module(write_parquet(tmp_path, y=y)).task

@@ -52,10 +52,12 @@ def fit_fields(
             fields[MISSING] = mask
     if train.y_names:
         return {**fields, **texts}, FieldSpec((), "int64", "token", len(train.y_names), train.y_names)
-    return {**fields, **texts}, make_field("y", {split: user.y for split, user in users.items()}, y_type)
+    return {**fields, **texts}, make_field(
+        "y", {split: user.outcomes for split, user in users.items()}, y_type, bool(train.columns)
+    )
 
 
-def make_field(name: str, arrays: Mapping[Split, Array], type: FieldType) -> FieldSpec:
+def make_field(name: str, arrays: Mapping[Split, Array], type: FieldType, of_table: bool = False) -> FieldSpec:
     """Describe an array in all splits: of class numbers, as many classes as the largest number asks for."""
     train = arrays["train"]
     shape = train.shape[1:]
@@ -70,13 +72,16 @@ def make_field(name: str, arrays: Mapping[Split, Array], type: FieldType) -> Fie
         _check_image(name, shape)
     if type != "token":
         return FieldSpec(shape, train.dtype.name, type)
-    classes = max(2, int(max(array.max() for array in arrays.values())) + 1)
+    classes = max(2, int(max(array.max(initial=0) for array in arrays.values())) + 1)
     if classes > _SPARSE_CLASSES:
         occurring = len(np.unique(np.concatenate([np.unique(array) for array in arrays.values()])))
         if classes > 2 * occurring:
+            how = f"renumber them from 0 on (np.unique({name}, return_inverse=True)[1])"
+            if of_table and name == "y":
+                how = "make text of them (pandas: table[y] = table[y].astype('Int64').astype('string'))"
             raise MemUPError(
-                f"{name} has class numbers up to {classes - 1}, of which {occurring} occur, a model has weights for all; "
-                f"renumber them from 0 on (np.unique({name}, return_inverse=True)[1]) or read numbers: {name}_type=vector"
+                f"{name} has class numbers up to {classes - 1}, of which {occurring} occur, and a model has weights for "
+                f"all; {how}, or read numbers: {option(f'data.{name}_type', 'vector')}"
             )
     return FieldSpec(shape, "int64", "token", classes)
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from memup_lightning.data.array_files.columns import whole_from_zero
 from memup_lightning.data.array_files.layout import UserEpisodes
 from memup_lightning.data.array_files.notes.inputs import input_notes
 from memup_lightning.data.array_files.notes.spellings import spelling_notes
@@ -14,33 +13,30 @@ from memup_lightning.data.array_files.notes.text_values import as_numbers, writt
 from memup_lightning.specs import FieldType
 from memup_lightning.user_warnings import option
 
+_FIRST = 256  # outcomes that decide nearly always
+_FEW, _OFTEN = 10, 4  # class numbers with gaps between them, and outcomes of each
+
 _CLASS_NUMBERS = {
     False: "y.argmax(-1)",
     True: "give a column of them as y (pandas: table[columns].to_numpy().argmax(1) of several columns)",
 }
 
 
-def outcome_notes(user: UserEpisodes, y: str, episode: str, y_type: FieldType | None) -> list[str]:
-    """Return notes for the user: a sentence each, without the name of the source.
-
-    Args:
-        user: what was read of the training file.
-        y, episode: names of the outcome, and of the column that says to which episode a row belongs.
-        y_type: of the outcome, where the user gave one.
-    """
-    return [
-        *input_notes(user, y),
-        *_type_notes(user, y, y_type),
-        *spelling_notes(y, user.y_names),
-        *_label_notes(user, y, episode),
-    ]
+def outcome_notes(user: UserEpisodes, y: str, episode: str, y_type: FieldType | None) -> Iterator[str]:
+    """Yield notes on the outcomes, and on inputs that give them away; arguments as
+    :func:`~memup_lightning.data.array_files.notes.training_file.training_notes` takes them."""
+    yield from input_notes(user, y)
+    yield from _type_notes(user, y, y_type)
+    yield from spelling_notes(y, user.y_names)
+    yield from _label_notes(user, y, episode)
 
 
 def _type_notes(user: UserEpisodes, y: str, y_type: FieldType | None) -> Iterator[str]:
-    if y_type is None and _are_class_numbers(user):
+    if y_type is None and (found := _class_numbers(user)):
         yield (
-            f"{y!r} holds whole numbers from 0 on as {user.y.dtype}, which are read as numbers; "
-            f"{option('data.y_type', 'token')} reads them as classes"
+            f"{y!r} holds whole numbers ({found}) as {user.y.dtype}, which are read as numbers; "
+            f"{option('data.y_type', 'token')} reads them as classes, {option('data.y_type', 'vector')} says that numbers "
+            "are meant"
         )
     elif y_type is None and _is_one_hot(user):
         width = user.y.shape[1]
@@ -67,9 +63,23 @@ def _is_one_hot(user: UserEpisodes) -> bool:
     )
 
 
-def _are_class_numbers(user: UserEpisodes) -> bool:
-    """Whether floats look like classes: whole numbers, the smallest 0, no gap, three or more."""
-    return user.y.dtype != np.int64 and whole_from_zero(user.outcomes) > 2
+def _class_numbers(user: UserEpisodes) -> str:
+    """Return the range of floats that look like classes: whole numbers from 0 or 1 on without a gap, or, in a column with
+    gaps, where pandas made floats of integers, a few whole numbers, each of them often. Empty for others."""
+    if user.y.dtype == np.int64 or user.y.ndim > 1:
+        return ""
+    y = user.outcomes
+    if not (y[:_FIRST] == np.floor(y[:_FIRST])).all() or y.min() < 0:
+        return ""
+    found, counts = np.unique(y, return_counts=True)
+    if len(found) < 2 or (found != np.floor(found)).any() or len(y) == len(found):
+        return ""
+    without_gap = found[0] <= 1 and found[-1] - found[0] == len(found) - 1
+    # Amounts of money and the like have a common divisor.
+    few = len(found) <= _FEW and counts.min() >= _OFTEN and np.gcd.reduce(found.astype(np.int64)) == 1
+    if without_gap or (few and bool(user.columns) and not user.has_outcome.all()):
+        return f"{found[0]:.0f} to {found[-1]:.0f}" if without_gap else ", ".join(f"{value:.0f}" for value in found)
+    return ""
 
 
 def _label_notes(user: UserEpisodes, y: str, episode: str) -> Iterator[str]:
