@@ -10,7 +10,7 @@ from memup_lightning.exceptions import MemUPError
 from memup_lightning.modules.memory_task import MemoryTask
 from memup_lightning.protocols import ActorOutput
 from memup_lightning.rl.action_outcomes import actions_of, predicts_actions
-from memup_lightning.rl.agent_memory import FrozenMemory
+from memup_lightning.rl.agent_memory import RecurrentMemory
 from memup_lightning.typing import State
 
 
@@ -33,7 +33,7 @@ class ClonedPolicy(nn.Module):
                 "BehaviorCloning or PPO with memory=PATH (a model of a table is played by Predictor.step)"
             )
         self.module, self.task = module, module.task
-        self.memory = FrozenMemory(module)
+        self.memory = RecurrentMemory(module.encoder, module.memory)
         self.observation_fields = self.task.context_fields
 
     @property

@@ -153,9 +153,17 @@ def test_an_agent_acts_in_python_as_its_page_says(folder: Path, capsys: pytest.C
         (folder / f"{number}.yaml").write_text(yaml.safe_dump(tiny(ROOT / "conf" / f"{name}.yaml")))
         main(["fit", "--config", f"{number}.yaml"])
     names: dict[str, Any] = {"env": gymnasium.make("memup_lightning.envs:memup/TMaze-v0", length=60)}
-    for text in ("Agent.load", "agent.act"):
+    for text in ('Agent.load("runs/tmaze_ppo")', "agent.act"):
         execute(code_block("docs/start/agents.md", "python", text), names)
     assert names["over"]
+
+
+def test_a_cloned_policy_plays_as_the_page_of_agents_says(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "clone.yaml").write_text(yaml.safe_dump(tiny(ROOT / "conf" / "passive_tmaze.yaml")))
+    main(["fit", "--config", "clone.yaml"])
+    short = {"num_envs=100, length=900": "num_envs=2, length=9", "episodes=100": "episodes=2"}
+    execute(code_block("docs/start/agents.md", "python", "agent.play"), {}, short)
+    assert 0 <= float(capsys.readouterr().out.splitlines()[-1]) <= 1
 
 
 @pytest.mark.parametrize(("page", "library"), [("tmaze", "gymnasium"), ("two_colors", "vizdoom")])

@@ -183,12 +183,14 @@ def test_a_policy_of_any_space_learns_and_plays_as_it_predicts(
     model = TBPTT(data.task, memory=SMALL)
     quiet_trainer(2, [], limit_val_batches=0).fit(model, data)
     agent = Agent(model, data.state_dict()["actions"])
+    assert all(p.requires_grad for p in model.parameters()), "it may go on learning"
     results = agent.play(gymnasium.make_vec("Levers-v0", num_envs=4, action_space=space), 8, greedy=greedy)
     assert [result.length for result in results] == [3] * 8
     (chunk,) = list(data.val_dataloader())[:1]
     assert isinstance(chunk, Chunk)
-    m, _ = model.eval().unroll(chunk, None)
-    predicted = model.outcome.predict(model.predict_outcomes(chunk.windows(window), m))
+    with torch.no_grad():
+        m, _ = model.eval().unroll(chunk, None)
+        predicted = model.outcome.predict(model.predict_outcomes(chunk.windows(window), m))
     state = agent.initial_state(4)
     for t in range(3):
         reward = chunk.inputs["reward"][:, t].numpy()
