@@ -212,3 +212,23 @@ def test_class_numbers_that_occur_are_counted_without_the_gaps(tmp_path: Path) -
         MemUPError, match=r"up to 80331, of which 2 occur, .*astype\('string'\)\), or .*y_type='vector'"
     ):
         _ = module(write_parquet(tmp_path, y=y)).task
+
+
+@pytest.mark.parametrize("short", [-1, 1])
+@pytest.mark.parametrize("dtype", [float, int])
+def test_an_outcome_one_step_short_is_no_vector_of_each_episode(short: int, dtype: Any, tmp_path: Path) -> None:
+    x, y = np.zeros((9, 5, 2)), (np.arange(9 * (5 + short)).reshape(9, -1) % 3).astype(dtype)
+    np.savez(tmp_path / "own.npz", x=x, y=y)
+    lengths = np.arange(4, 13)
+    sources: list[Any] = [str(tmp_path / "own.npz"), lambda: zip(x, y, strict=True)]
+    sources.append(lambda: ((np.zeros((n, 2)), np.zeros(n + short, dtype)) for n in lengths))
+    word = "less" if short < 0 else "more"
+    for source in sources:
+        with pytest.raises(
+            MemUPError, match=rf"'y' holds \d+ numbers for an episode of \d steps, one {word} than there"
+        ):
+            _ = module(source).task
+    for source in sources[:2]:
+        assert module(source, y_type="vector").task.outcome.shape == (5 + short,)
+    np.savez(tmp_path / "own.npz", x=x, y=np.zeros((9, 3)))
+    assert module(str(tmp_path / "own.npz")).task.outcome.shape == (3,)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,11 @@ from memup_lightning.data.array_files.layout import Array, Layout, UserEpisodes
 from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, MAX_MAGNITUDE
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.specs import FieldType
-from memup_lightning.typing import Arrays
+from memup_lightning.typing import Arrays, IntArray
 from memup_lightning.user_warnings import option
 
 _MAX_CLASS = 1 << 53  # floats hold the whole numbers up to here
+_SHORT = 4  # steps of an episode, below which the size of a vector is theirs by chance
 _ADVICE = {
     "O": "convert them to numbers or text, or name in x the columns that the memory reads",
     "U": "number its categories (numpy.unique(c, return_inverse=True)[1]), or write a table (parquet, csv), whose text is "
@@ -55,6 +57,27 @@ def allocate(source: str, shape: tuple[int, ...], dtype: str) -> Array:
             "give fewer episodes, or write them to an EpisodeStore, which is read from disk"
         )
     return np.zeros(shape, dtype)
+
+
+def check_one_an_episode(
+    source: str, name: str, numbers: Sequence[int], lengths: IntArray, type: FieldType | None
+) -> None:
+    """Refuse outcomes that are one for each step but one, or one more, and would be read as a vector for each episode.
+
+    Args:
+        numbers: how many numbers y holds for each episode, ``[episodes]``.
+        lengths: steps of each episode.
+        type: of the outcome, where the user gave one; a ``vector`` of any size is meant.
+    """
+    over = np.asarray(numbers) - lengths
+    if type == "vector" or lengths.min() < _SHORT or not (np.abs(over) == 1).all() or np.ptp(over):
+        return
+    word = "more" if over[0] > 0 else "less"
+    raise MemUPError(
+        f"{source}: {name!r} holds {numbers[0]} numbers for an episode of {lengths[0]} steps, one {word} than there are; "
+        f"give an outcome for each step, or one for each episode ({option('data.y_type', 'vector')}, if each has a vector "
+        "of so many numbers)"
+    )
 
 
 def check_numeric(source: str, name: str, kind: str, content: object) -> None:

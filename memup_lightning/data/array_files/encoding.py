@@ -13,9 +13,9 @@ from memup_lightning.data.array_files.notes.leaving_out import how_to_leave_out
 from memup_lightning.data.array_files.notes.spellings import spelling_notes
 from memup_lightning.data.array_files.notes.text_values import (
     as_numbers,
-    hold_times,
     words_among_numbers,
     written_number,
+    written_times,
 )
 from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, OUTCOME
 from memup_lightning.exceptions import MemUPError, counted
@@ -69,13 +69,10 @@ def fit_texts(source: str, user: UserEpisodes, training: BoolArray, named: bool)
                     "name in x the columns that the memory reads"
                 )
             found = f"{name!r} has {len(text.values)} values, and nearly each time another one, as an id has"
-            if times := hold_times(text.values):
-                found = (
-                    f"{name!r} holds times as text (pandas: table[{name!r}] = pandas.to_datetime(table[{name!r}]) makes "
-                    "times of them, of which the seconds since the row before are read)"
-                )
+            if times := written_times(name, text.values):
+                found = f"{name!r} holds {times}, of which the seconds since the row before are read"
             if named:
-                raise MemUPError(f"{source}: {found}; {'or ' * times}leave it out of x")
+                raise MemUPError(f"{source}: {found}; {'or ' * bool(times)}leave it out of x")
             left_out.append(found)
             user.notes.append(f"{found}: it is left out of x")
             del user.texts[name]
@@ -96,6 +93,8 @@ def fit_texts(source: str, user: UserEpisodes, training: BoolArray, named: bool)
                 f"{name!r} holds numbers as text, such as {shown!r}{among}, which are read as categories; write them as "
                 f"numbers, if numbers are meant (pandas: {as_numbers(name, names)})"
             )
+        if len(names) > 1 and (times := written_times(name, names)):
+            user.notes.append(f"{name!r} holds {times}; as it is, each text is read as a category")
         rows = int(np.count_nonzero(text.codes[training] >= 0))
         if len(names) >= _MANY_VALUES and rows < _FEW_ROWS * len(names):
             user.notes.append(

@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from memup_lightning.data.array_files.columns import allocate, check_numeric, convert_type, finish, put
+from memup_lightning.data.array_files.columns import (
+    allocate,
+    check_numeric,
+    check_one_an_episode,
+    convert_type,
+    finish,
+    put,
+)
 from memup_lightning.data.array_files.large_numbers import LargeNumbers
 from memup_lightning.data.array_files.layout import Array, Columns, Layout, UserEpisodes
 from memup_lightning.data.episodes import HAS_OUTCOME, check_lengths
@@ -31,7 +38,10 @@ def read_function(function: EpisodeFunction, columns: Columns) -> UserEpisodes:
     ys: list[Array] = []
     for number, pair in enumerate(_episodes(function)):
         if not isinstance(pair, tuple) or len(pair) != 2:
-            raise MemUPError(f"episode {number} is a {type(pair).__name__}; the function must yield tuples (x, y)")
+            held = f" of {len(pair)}" if isinstance(pair, tuple) else ""
+            raise MemUPError(
+                f"episode {number} is a {type(pair).__name__}{held}; the function must yield tuples (x, y)"
+            )
         x, y = (_array(value, f"{name} of episode {number}") for name, value in zip("xy", pair, strict=True))
         if not x.ndim:
             raise MemUPError(f"x of episode {number} is one number; give an array [steps, ...]")
@@ -42,6 +52,8 @@ def read_function(function: EpisodeFunction, columns: Columns) -> UserEpisodes:
     # An outcome of d components for the last step looks like one number for each of d steps in an episode of that length:
     # so all episodes together decide.
     one_an_episode = not all(each_step)
+    if one_an_episode and all(array.ndim == 1 for array in ys):
+        check_one_an_episode(_SOURCE, "y", [len(array) for array in ys], layout.lengths, columns.y_type)
     if one_an_episode:
         ys = [array[None] for array in ys]
     large = LargeNumbers()

@@ -14,7 +14,15 @@ from typing import IO, Any
 
 import numpy as np
 
-from memup_lightning.data.array_files.columns import allocate, check_numeric, convert_type, finish, put, put_flag
+from memup_lightning.data.array_files.columns import (
+    allocate,
+    check_numeric,
+    check_one_an_episode,
+    convert_type,
+    finish,
+    put,
+    put_flag,
+)
 from memup_lightning.data.array_files.large_numbers import LargeNumbers
 from memup_lightning.data.array_files.layout import Array, Columns, Layout, UserEpisodes
 from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, check_lengths
@@ -252,6 +260,8 @@ def _outcome(
             f"{member.path}: {member.name!r} has {counted(rows, 'entry') if rows else 'no entries'}; give one for "
             f"each of the {layout.rows} steps, or one for each of the {len(layout.lengths)} episodes"
         )
+    if one_an_episode and len(member.shape) == 2:
+        check_one_an_episode(str(member.path), member.name, [member.shape[1]] * rows, layout.lengths, type)
     y_layout = Layout(layout.source, layout.lengths, one_an_episode)
     out = allocate(layout.source, (y_layout.rows, *member.shape[leading:]), convert_type(member.dtype, type)[0])
     if exists is not None and one_an_episode:

@@ -14,7 +14,12 @@ _WRITTEN_NUMBER = re.compile(
 )
 _UNIT = re.compile(r"(?P<number>.*\d)(?P<space>\s*)(?P<unit>([^\W\d_]|[°%‰])[^\s,;:]{0,7})")
 _SIGNS = "$€£¥%"
-_READ = 20  # values from which times are known
+_READ = 200  # values, spread over all, from which times are known
+_HALF = re.compile(r"(?<=\d) ?[AaPp]\.?[Mm]\.?$")  # of the day
+_DATE = re.compile(  # 31/01/2026 08:00, 2026/01/31
+    r"((?P<first>[0-3]?\d)((?P<sign>[./-])[0-3]?\d(?P=sign)(19|20)\d\d|/[0-3]?\d/\d\d)|(19|20)\d\d[./][01]?\d[./][0-3]?\d)"
+    r"([ T]+\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?( ?[AaPp]\.?[Mm]\.?)?)?"
+)
 
 
 def words_among_numbers(values: Sequence[str]) -> list[str]:
@@ -83,9 +88,41 @@ def _parse(value: str) -> _Number | None:
     return _Number(unit, group, point, three, bool(space) or not number.lstrip("-+").isdigit())
 
 
-def hold_times(values: Sequence[str]) -> bool:
-    """Return whether texts are points in time, such as 2026-01-31 08:00:00."""
+def written_times(name: str, values: Sequence[str]) -> str | None:
+    """Say that the texts of a column are points in time, and how pandas makes times of them, as the end of a sentence.
+
+    Args:
+        name: of the column.
+        values: the texts, each once.
+
+    Returns:
+        None where others are there.
+    """
+    read = [value.strip() for value in values[:: max(1, len(values) // _READ)]]
+    dates = [None if _is_iso(value) else _DATE.fullmatch(value) for value in read]
+    if not read or not all(_is_iso(value) or date for value, date in zip(read, dates, strict=True)):
+        return None
+    shapes: dict[str, str] = {}  # and the first text of each
+    for value in read:
+        shapes.setdefault(re.sub(r"\d+", "0", _HALF.sub("", value)), value)
+    written = [date for date in dates if date]
+    first = ", dayfirst=True" if any(int(date["first"] or 0) > 12 for date in written) else ""
+    said, column = "times as text", f"table[{name!r}]"
+    made = f"pandas.to_datetime({column}{first})"
+    if len(shapes) > 1:
+        said += f" in several formats, such as {' and '.join(map(repr, list(shapes.values())[:2]))}"
+        made = f"pandas.to_datetime({column}, format='mixed'{first})"
+        if len(written) < len(read):  # dayfirst would turn these too
+            iso = f"pandas.to_datetime({column}, format='ISO8601'"
+            others = f"pandas.to_datetime({column}, format='mixed'{first}, errors='coerce')"
+            made = f"{iso}, errors='coerce').fillna({others})" if written else f"{iso})"
+    return f"{said} (pandas: {column} = {made} makes times of them)"
+
+
+def _is_iso(value: str) -> bool:
+    """Return whether a text is a point in time such as 2026-01-31 08:00:00."""
     try:
-        return all(datetime.datetime.fromisoformat(value.strip()) for value in values[:_READ])
+        datetime.datetime.fromisoformat(value)
     except ValueError:
         return False
+    return True
