@@ -7,8 +7,9 @@ of one step of a field.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from dataclasses import dataclass, fields, replace
+from functools import cache
+from typing import Any, NamedTuple, Self, cast
 
 import torch
 from torch import Tensor
@@ -18,8 +19,59 @@ from memup_lightning.exceptions import MemUPError
 Fields = dict[str, Tensor]
 
 
+class _Rows:
+    """Base class of dataclasses that have a row for each lane in all of their tensors."""
+
+    valid: Tensor
+
+    @property
+    def _names(self) -> list[str]:
+        """Attributes that hold tensors, or None."""
+        return _names(cast(Any, type(self)))
+
+    def map(self, function: Callable[..., Any], *others: Self) -> Self:
+        """Apply a function to the tensors at the same place of this object and others, and return its results as another.
+        What one of them has not (None) stays as it is here."""
+        every = (self, *others)
+        return replace(self, **{name: _map(function, *(getattr(x, name) for x in every)) for name in self._names})  # type: ignore[type-var]
+
+    def to(self, device: torch.device, non_blocking: bool = False) -> Self:
+        """Return it on a device."""
+        if self.valid.device == device:
+            return self
+        return self.map(lambda x: x.to(device, non_blocking=non_blocking))
+
+    def split_rows(self, count: int) -> list[dict[str, Any]]:
+        """Return the attributes of equal parts of the rows (views)."""
+        columns = {name: _split(getattr(self, name), count) for name in self._names}
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+@cache
+def _names(cls: Any) -> list[str]:
+    return [field.name for field in fields(cls) if field.name != "step"]
+
+
+def _map(function: Callable[..., Any], part: Any, *others: Any) -> Any:
+    if part is None or any(other is None for other in others):
+        return part
+    if isinstance(part, dict):
+        return {name: function(x, *(other[name] for other in others)) for name, x in part.items()}
+    return part.map(function, *others) if isinstance(part, _Rows) else function(part, *others)
+
+
+def _split(part: Any, count: int) -> Sequence[Any]:
+    if part is None:
+        return [None] * count
+    if isinstance(part, dict):
+        fields_of = zip(*(x.tensor_split(count) for x in part.values()), strict=True)
+        return [dict(zip(part, row, strict=True)) for row in fields_of] or [{} for _ in range(count)]
+    rows: Sequence[Any] = part.split(count) if isinstance(part, StepBatch) else part.tensor_split(count)
+    return rows
+
+
 @dataclass
-class StepBatch:
+class StepBatch(_Rows):
     """Single steps picked from episodes, each with its local context: targets of the memory, probes of d_psi.
 
     Attributes:
@@ -39,39 +91,13 @@ class StepBatch:
     eval_mask: Tensor
     weight: Tensor | None = None
 
-    def map(self, function: Callable[..., Any], *others: StepBatch) -> StepBatch:
-        """Apply a function to the tensors at the same place of these steps and others, and return its results as steps."""
-        return StepBatch(
-            function(self.position, *(x.position for x in others)),
-            function(self.valid, *(x.valid for x in others)),
-            _map_fields(function, self.context, *(x.context for x in others)),
-            function(self.outcome, *(x.outcome for x in others)),
-            function(self.eval_mask, *(x.eval_mask for x in others)),
-            None if self.weight is None else function(self.weight, *(x.weight for x in others)),
-        )
-
     def split(self, count: int) -> list[StepBatch]:
         """Split the rows into equal parts (views)."""
-        columns = zip(
-            self.position.tensor_split(count),
-            self.valid.tensor_split(count),
-            _split_fields(self.context, count),
-            self.outcome.tensor_split(count),
-            self.eval_mask.tensor_split(count),
-            [None] * count if self.weight is None else self.weight.tensor_split(count),
-            strict=True,
-        )
-        return [StepBatch(*row) for row in columns]
-
-    def to(self, device: torch.device, non_blocking: bool = False) -> StepBatch:
-        """Return the steps on a device."""
-        if self.valid.device == device:
-            return self
-        return self.map(lambda x: x.to(device, non_blocking=non_blocking))
+        return [StepBatch(**row) for row in self.split_rows(count)]
 
 
 @dataclass
-class Chunk:
+class Chunk(_Rows):
     """T consecutive steps of B lanes.
 
     Attributes:
@@ -129,73 +155,13 @@ class Chunk:
             )
         return {name: x.unfold(1, window, 1).movedim(-1, 2) for name, x in self.context.items()}
 
-    def map(self, function: Callable[..., Any], *others: Chunk) -> Chunk:
-        """Apply a function to the tensors at the same place of this chunk and others, and return its results as a chunk.
-        What one of them has not (:attr:`loss_free`, :attr:`probes`, :attr:`targets`) stays as it is here."""
-        loss_free, probes, targets = ([getattr(x, name) for x in (self, *others)] for name in _OPTIONAL)
-        return Chunk(
-            self.step,
-            _map_fields(function, self.inputs, *(x.inputs for x in others)),
-            function(self.valid, *(x.valid for x in others)),
-            function(self.is_first, *(x.is_first for x in others)),
-            function(self.episode, *(x.episode for x in others)),
-            function(self.start, *(x.start for x in others)),
-            _map_fields(function, self.context, *(x.context for x in others)),
-            function(self.outcome, *(x.outcome for x in others)),
-            function(self.has_outcome, *(x.has_outcome for x in others)),
-            function(self.eval_mask, *(x.eval_mask for x in others)),
-            loss_free[0] if _lacks(loss_free) else function(*loss_free),
-            probes[0] if _lacks(probes) else probes[0].map(function, *probes[1:]),
-            targets[0] if _lacks(targets) else targets[0].map(function, *targets[1:]),
-        )
-
     def split(self, steps: Sequence[int]) -> list[Chunk]:
         """Split a chunk that concatenates the rows of several steps of the run into their chunks (views)."""
-        count = len(steps)
-        none = [None] * count
-        columns = zip(
-            steps,
-            _split_fields(self.inputs, count),
-            self.valid.tensor_split(count),
-            self.is_first.tensor_split(count),
-            self.episode.tensor_split(count),
-            self.start.tensor_split(count),
-            _split_fields(self.context, count),
-            self.outcome.tensor_split(count),
-            self.has_outcome.tensor_split(count),
-            self.eval_mask.tensor_split(count),
-            none if self.loss_free is None else self.loss_free.tensor_split(count),
-            none if self.probes is None else self.probes.split(count),
-            none if self.targets is None else self.targets.split(count),
-            strict=True,
-        )
-        return [Chunk(*row) for row in columns]
+        return [Chunk(step, **row) for step, row in zip(steps, self.split_rows(len(steps)), strict=True)]
 
     def with_lanes(self, lanes: Tensor, other: Chunk) -> Chunk:
         """Return this chunk with some lanes (int64 ``[rows]``) replaced by those of another; the probes stay."""
         return self.map(lambda x, new: x.index_copy(0, lanes, new), replace(other, probes=None))
-
-    def to(self, device: torch.device, non_blocking: bool = False) -> Chunk:
-        """Return the chunk on a device."""
-        if self.valid.device == device:
-            return self
-        return self.map(lambda x: x.to(device, non_blocking=non_blocking))
-
-
-_OPTIONAL = ("loss_free", "probes", "targets")
-
-
-def _lacks(parts: list[Any]) -> bool:
-    return any(part is None for part in parts)
-
-
-def _map_fields(function: Callable[..., Any], *fields: Fields) -> Fields:
-    return {name: function(*(x[name] for x in fields)) for name in fields[0]}
-
-
-def _split_fields(fields: Fields, count: int) -> list[Fields]:
-    parts = zip(*(x.tensor_split(count) for x in fields.values()), strict=True)
-    return [dict(zip(fields, part, strict=True)) for part in parts] or [{} for _ in range(count)]
 
 
 class ClusterAssignment(NamedTuple):
