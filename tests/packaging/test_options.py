@@ -14,11 +14,10 @@ from memup_lightning.cli import main as _cli  # noqa: F401 (it lists options wit
 from memup_lightning.datamodules.played.rollouts import RolloutOptions
 from memup_lightning.datamodules.recorded.rewards import RewardOptions
 from memup_lightning.datamodules.recorded.stream_options import StreamOptions
-from memup_lightning.envs.two_colors.base import DoomEnv, ViewOptions
 from memup_lightning.modules.memory_task import MemoryOptions
 from memup_lightning.rl.algorithms.actor_critic import AgentOptions
 
-POSITIONAL = {"self", "task", "env_id", "env_kwargs", "rules", "stream"}
+POSITIONAL = {"self", "task", "env_id", "env_kwargs", "stream"}
 
 
 @pytest.mark.parametrize(
@@ -29,7 +28,6 @@ POSITIONAL = {"self", "task", "env_id", "env_kwargs", "rules", "stream"}
         (RolloutOptions, [RolloutDataModule]),
         (AgentOptions, [ActorCritic]),
         (MemoryOptions, [MemoryTask]),
-        (ViewOptions, [DoomEnv]),
     ],
 )
 def test_options_are_the_arguments_of_their_class(options: Any, takes: list[type]) -> None:

@@ -25,7 +25,7 @@ import os
 import sys
 import time
 from abc import ABC, abstractmethod
-from typing import Any, TypedDict
+from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
@@ -43,41 +43,27 @@ _HIDDEN_VARIABLES = ("AMMO3", "HEALTH", "AMMO1", "AMMO2", "POSITION_X", "POSITIO
 _log = logging.getLogger(__name__)
 
 
-class ViewOptions(TypedDict, total=False):
-    """Arguments of :class:`DoomEnv` but the rules, which both variants take as well."""
-
-    frame_skip: int
-    observation_size: tuple[int, int]
-    colour: bool
-    field_of_view: float
-    resolution: str
-    shrink: int
-    item_info: bool
-    patience: float
-    render_mode: str | None
-
-
 class DoomEnv(gymnasium.Env[Frame, np.int64], ABC):
     """Base class of both variants; see the module for ``info`` and actions.
 
     Args:
-        rules: of the game.
         frame_skip: tics of a step.
         observation_size, colour, field_of_view, resolution, shrink: see
             :class:`~memup_lightning.envs.two_colors.view.View`.
         item_info: whether ``info`` says which items are in view and where; the engine then makes labels too.
         patience: seconds after which an engine that does not answer is killed.
         render_mode: None, ``rgb_array`` (the screen) or ``human`` (a window of the engine, in real time).
+        **rules: numbers of the game that differ from the defaults of ``rules_class``, such as ``timeout=400``.
 
     Raises:
         MemUPError: an argument out of its range; engines that fail on the same episode again and again.
     """
 
+    rules_class: ClassVar[type[Rules]]
     metadata = {"render_modes": ["rgb_array", "human"], "render_fps": 35}  # noqa: RUF012 (Gymnasium declares it so)
 
     def __init__(
         self,
-        rules: Rules,
         frame_skip: int = 4,
         observation_size: tuple[int, int] = (64, 112),
         colour: bool = True,
@@ -87,16 +73,17 @@ class DoomEnv(gymnasium.Env[Frame, np.int64], ABC):
         item_info: bool = False,
         patience: float = 20.0,
         render_mode: str | None = None,
+        **rules: Any,
     ) -> None:
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise MemUPError(f"render_mode={render_mode!r} is not supported; give None, 'rgb_array' or 'human'")
         check_counts(1, frame_skip=frame_skip)
-        self.rules, self.frame_skip, self.item_info = rules, frame_skip, item_info
+        self.rules, self.frame_skip, self.item_info = self.rules_class(**rules), frame_skip, item_info
         self.patience, self.render_mode = patience, render_mode
         self.view = View(observation_size, colour, field_of_view, resolution, shrink)
         self.observation_space = gymnasium.spaces.Box(0, 255, self.view.shape, np.uint8)
         self.action_space = gymnasium.spaces.Discrete(len(ACTIONS))
-        self._scenario = scenario(rules)
+        self._scenario = scenario(self.rules)
         self._hidden = [getattr(vizdoom.GameVariable, name) for name in _HIDDEN_VARIABLES]
         self._engine: Engine | None = None
         self._state: vizdoom.GameState | None = None  # None where an episode is over

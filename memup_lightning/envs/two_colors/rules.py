@@ -7,7 +7,7 @@ Source: the ViZDoom-Two-Colors of MemUP (Sorokin et al., "Explain My Surprise", 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import ClassVar
 
 from memup_lightning.exceptions import MemUPError
@@ -35,19 +35,33 @@ ITEMS = {"red": "TCRedVest", "green": "TCGreenVest", "medikit": "TCMedikit"}
 FORWARD, FORWARD_LEFT, FORWARD_RIGHT, LEFT, RIGHT, BACKWARD, BACKWARD_LEFT, BACKWARD_RIGHT = range(len(ACTIONS))
 
 
+_RANGES = {
+    "decay": (0, 1000),
+    "decay_interval": (1, 100_000),
+    "items": (0, 1000),
+    "item_interval": (1, 100_000),
+    "item_health": (0, 1000),
+    "pillar_tics": (1, 100_000),
+    "pillar_room_tics": (1, 100_000),
+    "delay": (1, 1_000_000),
+    "timeout": (1, 1_000_000),
+    "room_size": (512, 8192),
+}
+
+
 @dataclass(frozen=True)
-class TwoColorsRules:
-    """A room of acid, with a red or green pillar that soon vanishes. Vests of its colour heal, those of the other hurt.
+class Rules:
+    """Numbers that both variants have.
 
     Args:
-        decay: health that the acid takes every ``decay_interval``; 0 to 1000.
+        decay: health that the acid takes every ``decay_interval`` in its room; 0 to 1000.
         decay_interval: tics.
-        items: vests of each colour at the start, at random places.
-        item_interval: tics from one new vest to the next; the colours take turns.
-        item_health: health that a vest of the pillar's colour gives, up to 100, and one of the other colour takes.
+        items: vests of each colour, or medikits, in the room of acid at the start, at random places.
+        item_interval: tics from one new item to the next; the colours take turns.
+        item_health: health that an item gives, up to 100; a vest of the wrong colour takes it.
         pillar_tics: tics until the pillar vanishes.
         timeout: tics after which the episode is cut off.
-        room_size: sides of the room, map units.
+        room_size: sides of the room of acid, map units.
         match_reward: reward of a vest of the pillar's colour.
         mismatch_reward: reward of a vest of the other colour.
         living_reward: reward of every tic.
@@ -68,57 +82,53 @@ class TwoColorsRules:
     mismatch_reward: float = -1.0
     living_reward: float = 0.01
 
-    scenario: ClassVar[str] = "two_colors"
+    scenario: ClassVar[str]
     """Name of the scenario."""
-    choice_tic: ClassVar[None] = None
-    """Tic at which the single choice begins; None: vests are there from the start."""
 
     def __post_init__(self) -> None:
-        _check(self)
+        for name, (low, high) in _RANGES.items():
+            value = getattr(self, name, low)
+            if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+                raise MemUPError(f"{name}={value!r}: give a whole number from {low} to {high}")
+
+    @property
+    def choice_tic(self) -> int | None:
+        """Tic at which the single choice begins; None: vests are there from the start."""
+        return None
+
+
+class TwoColorsRules(Rules):
+    """A room of acid, with a red or green pillar that soon vanishes. Vests of its colour heal, those of the other hurt."""
+
+    scenario = "two_colors"
 
 
 @dataclass(frozen=True)
-class TwoColorsDelayRules:
+class TwoColorsDelayRules(Rules):
     """A pillar, then a room of acid with medikits, at last a room with one red and one green vest: a single choice.
 
     Args:
-        decay: health that the acid takes every ``decay_interval`` in its room; 0 to 1000.
-        decay_interval: tics.
-        items: medikits in the room of acid at the start, at random places.
-        item_interval: tics from one new medikit to the next.
-        item_health: health that a medikit gives, up to 100.
-        pillar_tics: tics until the pillar vanishes.
         pillar_room_tics: tics until the player is taken from the room of the pillar to that of the acid.
         delay: tics until the player is taken on to the room of the choice.
-        timeout: tics after which the episode is cut off.
-        room_size: sides of the room of acid, map units.
-        match_reward: reward of the vest of the pillar's colour; either vest ends the episode.
-        mismatch_reward: reward of the other vest.
-        living_reward: reward of every tic.
+        decay, decay_interval, items, item_interval, item_health, pillar_tics, timeout, room_size: see :class:`Rules`.
+        match_reward, mismatch_reward, living_reward: see there. Either vest ends the episode.
 
     Raises:
-        MemUPError: a number out of its range.
+        MemUPError: a number out of its range, a timeout before the choice.
     """
 
-    decay: int = 10
-    decay_interval: int = 128
     items: int = 20
-    item_interval: int = 30
-    item_health: int = 25
-    pillar_tics: int = 90
-    pillar_room_tics: int = 100
-    delay: int = 2000
     timeout: int = 2300
-    room_size: int = 1280
     match_reward: float = 5.0
     mismatch_reward: float = 0.0
     living_reward: float = 0.0
+    pillar_room_tics: int = 100
+    delay: int = 2000
 
-    scenario: ClassVar[str] = "two_colors_delay"
-    """Name of the scenario."""
+    scenario = "two_colors_delay"
 
     def __post_init__(self) -> None:
-        _check(self)
+        super().__post_init__()
         if self.timeout <= self.choice_tic:
             raise MemUPError(
                 f"timeout={self.timeout} comes before the choice, at tic pillar_room_tics + delay = "
@@ -127,31 +137,4 @@ class TwoColorsDelayRules:
 
     @property
     def choice_tic(self) -> int:
-        """Tic at which the single choice begins."""
         return self.pillar_room_tics + self.delay
-
-
-Rules = TwoColorsRules | TwoColorsDelayRules
-
-_RANGES = {
-    "decay": (0, 1000),
-    "decay_interval": (1, 100_000),
-    "items": (0, 1000),
-    "item_interval": (1, 100_000),
-    "item_health": (0, 1000),
-    "pillar_tics": (1, 100_000),
-    "pillar_room_tics": (1, 100_000),
-    "delay": (1, 1_000_000),
-    "timeout": (1, 1_000_000),
-    "room_size": (512, 8192),
-}
-
-
-def _check(rules: Rules) -> None:
-    for field in fields(rules):
-        value = getattr(rules, field.name)
-        if field.name not in _RANGES:
-            continue
-        low, high = _RANGES[field.name]
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise MemUPError(f"{field.name}={value!r}: give a whole number from {low} to {high}")
