@@ -21,16 +21,15 @@ class EpisodeFilm(Callback):
     Args:
         frames: pictures at most; of a longer episode every n-th step, and all of the last ten.
         max_steps: a longer episode is refused.
-        fps: pictures a second.
 
     Raises:
         MemUPError: a number below 1, an agent whose action is not one choice, an episode that does not end.
     """
 
-    def __init__(self, frames: int = 80, max_steps: int = 100_000, fps: int = 12) -> None:
+    def __init__(self, frames: int = 80, max_steps: int = 100_000) -> None:
         super().__init__()
-        check_counts(1, frames=frames, max_steps=max_steps, fps=fps)
-        self.frames, self.max_steps, self.fps = frames, max_steps, fps
+        check_counts(1, frames=frames, max_steps=max_steps)
+        self.frames, self.max_steps = frames, max_steps
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self._parts(trainer, pl_module)
@@ -51,5 +50,5 @@ class EpisodeFilm(Callback):
         agent, source = self._parts(trainer, pl_module)
         check_writable(folder)
         record = EpisodeRecorder(agent, self.max_steps).play(source)
-        plots.film.save(record, folder / "episode.gif", self.frames, self.fps)
+        plots.film.save(record, folder / "episode.gif", self.frames)
         print(f"an episode of {counted(len(record.reward), 'step')}: {folder / 'episode.gif'}")

@@ -15,13 +15,14 @@ from pytorch_lightning.callbacks import BasePredictionWriter
 
 from memup_lightning.data.targets import TargetTable
 from memup_lightning.distributed import world_size
-from memup_lightning.exceptions import MemUPError, check_counts
+from memup_lightning.exceptions import MemUPError
 from memup_lightning.files import atomic_write
 from memup_lightning.runs.parts import recorded_data, run_data
 from memup_lightning.runs.run_folder import check_writable, run_folder
 from memup_lightning.typing import BoolArray, FloatArray
 from memup_lightning.user_warnings import option
 
+_MAX_WORDS = 20_000  # those of the first episodes
 _READ = ("step", "outcome", "prediction", "probability", "local_uncertainty", "nll")
 _HEAD = """<!doctype html><meta charset="utf-8"><title>{title}</title>
 <style>
@@ -44,19 +45,12 @@ class TextPage(BasePredictionWriter):
     A word has a background as strong as its uncertainty without memory, and a frame where it is a target of a chunk.
     Pointing at it shows what the memory expects, and the bits that the word costs with it.
 
-    Args:
-        filename: of the page.
-        max_words: words of the page, at most: those of the first episodes.
-
     Raises:
         MemUPError: outcomes that are no words.
     """
 
-    def __init__(self, filename: str = "text.html", max_words: int = 20_000) -> None:
+    def __init__(self) -> None:
         super().__init__(write_interval="batch")
-        check_counts(1, max_words=max_words)
-        self.filename = filename
-        self.max_words = max_words
         self.path: Path | None = None
         self._rows: dict[int, list[dict[str, Any]]] = defaultdict(list)
 
@@ -71,7 +65,7 @@ class TextPage(BasePredictionWriter):
             raise MemUPError(f"TextPage writes from one process; predict with {option('trainer.devices', 1)}")
         folder = run_folder(trainer)
         check_writable(folder)
-        self.path = folder / self.filename
+        self.path = folder / "text.html"
         self._rows.clear()
 
     def write_on_batch_end(
@@ -97,7 +91,7 @@ class TextPage(BasePredictionWriter):
         body: list[str] = []
         most = max(float(rows["local_uncertainty"].max()) for parts in self._rows.values() for rows in parts)
         for _, parts in sorted(self._rows.items()):
-            rows = {name: np.concatenate([part[name] for part in parts])[: self.max_words - words] for name in _READ}
+            rows = {name: np.concatenate([part[name] for part in parts])[: _MAX_WORDS - words] for name in _READ}
             if not len(rows["step"]):
                 break
             words += len(rows["step"])

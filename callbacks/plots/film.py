@@ -18,17 +18,16 @@ from memup_lightning.typing import FloatArray
 COLOURS = (GREEN, RED, SKY, ORANGE, PURPLE, BLUE)
 _MAX_ENTRIES = 6  # of an observation that are drawn
 _NUM_LAST = 10  # last steps, which are all shown
-_DPI = 80
+_DPI, _FPS = 80, 12
 
 
-def save(record: EpisodeRecord, path: Path, frames: int, fps: int) -> None:
+def save(record: EpisodeRecord, path: Path, frames: int) -> None:
     """Write the film.
 
     Args:
         record: the episode.
         path: of the ``.gif``.
         frames: pictures at most, and the last ten steps.
-        fps: pictures a second.
     """
     with plot_style():
         figure = Figure(figsize=(WIDTH, 4.6), dpi=_DPI, layout="constrained")
@@ -40,7 +39,7 @@ def save(record: EpisodeRecord, path: Path, frames: int, fps: int) -> None:
             canvas.draw()
             figure.set_layout_engine("none")  # laid out once, so that all pictures have the same panels
             pictures.append(Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("P"))
-    durations = [1000 // fps] * (len(pictures) - 1) + [1000]  # the last picture is shown for a second
+    durations = [1000 // _FPS] * (len(pictures) - 1) + [1000]  # the last picture is shown for a second
     pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=durations, loop=0)
 
 

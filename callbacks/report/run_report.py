@@ -50,22 +50,20 @@ class RunReport(Callback):
     It brings a :class:`Verdict` where the trainer has none. Where a :class:`BestWeights` restored weights, metrics and
     pictures are theirs.
 
-    Pictures: ``learning_curve.png``, ``gain_curve.png``, ``uncertainty.png`` (one validation episode, for MemUP),
+    Pictures: ``learning_curve.png``, ``gain_curve.png``, ``uncertainty.png`` (the first validation episode, for MemUP),
     ``frames.png`` (of the same episode, where it is uncertain, if it has images), ``clusters.png`` (where the selector
     distinguishes context clusters) and ``memory.png`` (where a :class:`MemoryUsage` measured).
 
     Args:
         pictures: whether to draw.
-        episode: the validation episode of ``uncertainty.png``.
 
     Attributes:
         history: one row an evaluation: ``updates``, ``seconds`` (of the run, until then) and every metric ``val/...``.
     """
 
-    def __init__(self, pictures: bool = True, episode: int = 0) -> None:
+    def __init__(self, pictures: bool = True) -> None:
         super().__init__()
         self.pictures = pictures
-        self.episode = episode
         self.history: list[dict[str, float]] = []
         self._folder: Path | None = None
         self._began = time.perf_counter()
@@ -214,7 +212,7 @@ class RunReport(Callback):
             figures["learning_curve"] = plots.pictures.learning_curve(self.history, _first_selection(trainer))
         data = recorded_data(trainer)
         if isinstance(model, MemUP) and data is not None:
-            timeline = plots.timeline.follow_episode(model, data, "val", self.episode)
+            timeline = plots.timeline.follow_episode(model, data)
             figures["uncertainty"] = plots.episode.uncertainty(timeline)
             if timeline.frames:
                 figures["frames"] = plots.episode.frames(timeline)

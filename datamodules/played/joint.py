@@ -46,7 +46,6 @@ class JointDataModule(RolloutDataModule):
         restart: see :class:`~memup_lightning.datamodules.recorded.base.EpisodeDataModule`.
         outcome: ``reward``, ``n_step`` or ``return``.
         n_steps: of ``n_step``.
-        outcome_gamma: discount factor of ``n_step`` and ``return``.
         **rollouts: wrappers, observed, num_envs, num_steps, update_epochs, num_minibatches, rollouts_per_epoch,
             vectorization, timeout, num_val, num_test, greedy, success_return, seed: see
             :class:`~memup_lightning.datamodules.played.rollouts.RolloutDataModule`.
@@ -64,7 +63,6 @@ class JointDataModule(RolloutDataModule):
         restart: list[float] | None = None,
         outcome: RewardTarget = "reward",
         n_steps: int = 1,
-        outcome_gamma: float = 1.0,
         **rollouts: Unpack[RolloutOptions],
     ) -> None:
         super().__init__(env_id, env_kwargs, **rollouts)
@@ -83,7 +81,6 @@ class JointDataModule(RolloutDataModule):
             "restart": restart,
             "outcome": outcome,
             "n_steps": n_steps,
-            "gamma": outcome_gamma,
         }
         self._rounds = 0  # rollouts that were followed by chunks
 

@@ -86,10 +86,10 @@ class FiniteLoss:
             )
 
 
-def are_few(counts: Tensor, parts: int = 2) -> bool:
-    """Return whether at most one place in ``parts`` counts, so that it pays to predict at these alone. On an accelerator,
-    which would have to be waited for, never."""
-    return _is_free_to_read(counts) and parts * int(counts.sum()) <= counts.numel()
+def are_few(counts: Tensor) -> bool:
+    """Return whether at most half of the places count, so that it pays to predict at these alone. On an accelerator, which
+    would have to be waited for, never."""
+    return _is_free_to_read(counts) and 2 * int(counts.sum()) <= counts.numel()
 
 
 def _is_free_to_read(x: Tensor) -> bool:

@@ -136,10 +136,6 @@ class ChunkSource(Protocol):
     """What is wrong with the outcomes of the training episodes, where they are all equal."""
 
     @property
-    def chunks_per_epoch(self) -> int:
-        """Updates of an epoch."""
-
-    @property
     def task(self) -> TaskSpec:
         """Specification of the data."""
 

@@ -14,6 +14,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from memup_lightning.callbacks import MemoryUsage, RunReport
+from memup_lightning.callbacks.plots import timeline
 from memup_lightning.datamodules import TMazeDataModule
 from memup_lightning.exceptions import MemUPError
 from tests.callbacks.reported_runs import PICTURES, fit, is_a_picture, maze, read_summary
@@ -139,9 +140,10 @@ def test_a_run_that_dies_in_the_measured_step_leaves_no_hooks(tmp_path: Path) ->
 
 
 @pytest.mark.filterwarnings("default:RunReport")
-def test_a_picture_that_fails_does_not_take_the_run_with_it(tmp_path: Path) -> None:
+def test_a_picture_that_fails_does_not_take_the_run_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timeline, "follow_episode", lambda model, data: 1 / 0)
     with pytest.warns(UserWarning, match="could not draw"):
-        fit(tmp_path, maze(), [RunReport(episode=1000)], steps=2)
+        fit(tmp_path, maze(), [RunReport()], steps=2)
     assert read_summary(tmp_path)["finished"]
 
 

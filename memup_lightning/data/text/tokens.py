@@ -19,7 +19,6 @@ BYTES = 256
 _WORD = re.compile(r"\w+(?:['\u2019]\w+)*|[^\w\s]")
 _SPACE = re.compile(r"\s")
 _LONGEST = 1 << 16  # characters without white space that are kept together
-_OPENING, _CLOSING = "([{\u201c\u2018", set(".,;:!?)]}\u201d\u2019'%\u2026")
 
 
 def words(texts: Iterable[str]) -> Iterator[list[str]]:
@@ -112,16 +111,6 @@ class _Numbers(dict[str, int]):
 
     def __missing__(self, word: str) -> int:
         return self.unknown
-
-
-def join_words(found: Iterable[str]) -> str:
-    """Join words and punctuation marks to a text that can be read."""
-    out: list[str] = []
-    glued = True
-    for word in found:
-        out.append(word if glued or word in _CLOSING else f" {word}")
-        glued = word in _OPENING
-    return "".join(out)
 
 
 def byte_tokens(file: TextFile, start: int, stop: int) -> Iterator[npt.NDArray[Any]]:

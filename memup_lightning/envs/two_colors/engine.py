@@ -26,7 +26,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from memup_lightning.envs.two_colors import launch
 from memup_lightning.exceptions import MemUPError
@@ -189,8 +188,3 @@ def _alive(pid: int) -> bool:
     except PermissionError:
         return True
     return True
-
-
-def game_variables(game: vizdoom.DoomGame, names: Sequence[str]) -> list[Any]:
-    """Return the values of some of ViZDoom's game variables, also after the end of an episode."""
-    return [game.get_game_variable(getattr(vizdoom.GameVariable, name)) for name in names]

@@ -22,6 +22,7 @@ StringArray = npt.NDArray[np.str_]
 
 
 _RANDOM_EPISODE, _RANDOM_STEP, _ACTION, _CHOICE, _SIDE = range(5)  # first key of the draws
+_LOW_HEALTH = 75  # from which on vests of the pillar's colour are taken
 
 
 class ItemPolicy(InformedPolicy, ABC):
@@ -78,19 +79,10 @@ class ItemPolicy(InformedPolicy, ABC):
 
 class TwoColorsPolicy(ItemPolicy):
     """Takes vests of the pillar's colour when its health is low, and of the other colour when it is not. It lives long,
-    and takes about as many of either: the reward of a vest does not follow from the script.
-
-    Args:
-        random_share, noise, seed: see :class:`ItemPolicy`.
-        low_health: from which on it takes vests of the pillar's colour.
-    """
-
-    def __init__(self, random_share: float = 0.0, noise: float = 0.1, low_health: int = 75, seed: int = 0) -> None:
-        super().__init__(random_share, noise, seed)
-        self.low_health = low_health
+    and takes about as many of either: the reward of a vest does not follow from the script."""
 
     def goal(self, infos: Mapping[str, Any]) -> tuple[FloatArray, FloatArray]:
-        matching = np.asarray(infos["health"]) <= self.low_health
+        matching = np.asarray(infos["health"]) <= _LOW_HEALTH
         return _nearest(_vest((np.asarray(infos["colour"]) == 1) == matching), infos)
 
 

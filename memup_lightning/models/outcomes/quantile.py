@@ -12,6 +12,8 @@ from memup_lightning.models.outcomes.base import describe
 from memup_lightning.models.outcomes.continuous import ContinuousOutcome
 from memup_lightning.specs import FieldSpec
 
+_MIN_WIDTH = 0.1  # spreads between neighbouring quantiles that the likelihood distinguishes
+
 
 class QuantileOutcome(ContinuousOutcome):
     """Distribution of a number by its quantiles, of any shape, with several modes too (Dabney et al., AAAI 2018).
@@ -24,7 +26,6 @@ class QuantileOutcome(ContinuousOutcome):
         tolerance: a prediction counts as right within this distance, in spreads; the task fills it in.
         num_quantiles: N; the quantiles are at (i + 1/2) / N.
         kappa: threshold between the squared and the linear part of the loss, in spreads of the outcome.
-        min_width: smallest distance between neighbouring quantiles that the likelihood distinguishes, in spreads.
 
     Raises:
         MemUPError: the outcome is a class number or has several components; fewer than 2 quantiles.
@@ -39,7 +40,6 @@ class QuantileOutcome(ContinuousOutcome):
         tolerance: float = 0.25,
         num_quantiles: int = 16,
         kappa: float = 0.03,
-        min_width: float = 0.1,
     ) -> None:
         super().__init__(field, tolerance)
         if field.type != "vector" or math.prod(field.shape) != 1:
@@ -47,13 +47,9 @@ class QuantileOutcome(ContinuousOutcome):
                 f"QuantileOutcome needs one number a step, but this task's outcome is {describe(field)}; "
                 "use CategoricalOutcome for classes, GaussianOutcome for vectors"
             )
-        if num_quantiles < 2 or not kappa > 0 or not min_width > 0:
-            raise MemUPError(
-                f"num_quantiles={num_quantiles}, kappa={kappa}, min_width={min_width}: "
-                "at least 2 quantiles; kappa and min_width above 0"
-            )
+        if num_quantiles < 2 or not kappa > 0:
+            raise MemUPError(f"num_quantiles={num_quantiles}, kappa={kappa}: at least 2 quantiles; kappa above 0")
         self.kappa = kappa
-        self.min_width = min_width
         self.num_parameters = num_quantiles
         self.register_buffer("taus", (torch.arange(num_quantiles) + 0.5) / num_quantiles, persistent=False)
 
@@ -66,7 +62,7 @@ class QuantileOutcome(ContinuousOutcome):
     def nll(self, params: Tensor, outcome: Tensor) -> Tensor:
         y = self._standardize(params, outcome)
         q = params.sort(-1).values
-        width = (q[..., 1:] - q[..., :-1]).clamp(min=self.min_width)
+        width = (q[..., 1:] - q[..., :-1]).clamp(min=_MIN_WIDTH)
         q = torch.cat([q[..., :1], q[..., :1] + width.cumsum(-1)], dim=-1)
         mass = 1 / self.num_parameters
         inside = math.log(mass) - width.log()
@@ -97,7 +93,7 @@ class QuantileOutcome(ContinuousOutcome):
         """Return the quantile of a share below one half, ``[..., 1]``."""
         place = share * self.num_parameters - 0.5
         if place < 0:
-            width = (q[..., 1:2] - q[..., :1]).clamp(min=self.min_width)
+            width = (q[..., 1:2] - q[..., :1]).clamp(min=_MIN_WIDTH)
             return q[..., :1] + width * math.log(share * 2 * self.num_parameters)
         left = int(place)
         return q[..., left : left + 1].lerp(q[..., left + 1 : left + 2], place - left)

@@ -22,16 +22,15 @@ class InverseSqrtLR(LRScheduler):
     Args:
         optimizer: whose rate it sets.
         hold: updates at the constant rate.
-        last_epoch: updates so far; -1 of a new run.
 
     Raises:
         MemUPError: ``hold`` is below 1.
     """
 
-    def __init__(self, optimizer: Optimizer, hold: int = 1000, last_epoch: int = -1) -> None:
+    def __init__(self, optimizer: Optimizer, hold: int = 1000) -> None:
         check_counts(1, hold=hold)
         self.hold = hold
-        super().__init__(optimizer, last_epoch)
+        super().__init__(optimizer)
 
     def get_lr(self) -> list[float | Tensor]:
         """Return the rate of each parameter group after the updates so far."""

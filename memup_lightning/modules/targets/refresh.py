@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from lightning_utilities.core.rank_zero import rank_zero_info
@@ -33,8 +33,7 @@ class TargetRefresh(Callback):
     (TBPTT, BPTT), which uses no targets, it does nothing. MemUP adds one where the trainer has none.
 
     Args:
-        every: updates (or epochs, see ``unit``) between two refreshes.
-        unit: what ``every`` counts.
+        every: updates between two refreshes.
         max_steps: steps of episodes scored at a refresh; None: all of them. Episodes that the lanes play before the next
             refresh come first, among them those never scored, which are scored in any case; the rest is taken in turn.
         settle: updates over which the local loss is averaged.
@@ -56,7 +55,6 @@ class TargetRefresh(Callback):
     def __init__(
         self,
         every: int = 500,
-        unit: Literal["steps", "epochs"] = "steps",
         max_steps: int | None = 1_000_000,
         settle: int = 100,
         tolerance: float = 0.05,
@@ -66,7 +64,6 @@ class TargetRefresh(Callback):
         super().__init__()
         check_counts(1, every=every, settle=settle, max_steps=max_steps, lanes=lanes)
         self.every = every
-        self.unit = unit
         self.max_steps = max_steps
         self.settle = settle
         self.tolerance = tolerance
@@ -113,14 +110,8 @@ class TargetRefresh(Callback):
         if data.awaits_selection():
             if self._settled(outputs["local_loss"], data.training_lanes().num_consumed):
                 self.refresh(trainer, pl_module)
-        elif data.training_lanes().num_consumed % self._interval(data) == 0:
-            # Here for epochs too: Lightning does not call on_train_epoch_end again where a run resumes from a checkpoint
-            # that was written after the last update of an epoch.
+        elif data.training_lanes().num_consumed % self.every == 0:
             self.refresh(trainer, pl_module)
-
-    def _interval(self, data: ChunkSource) -> int:
-        """Return the updates between two refreshes."""
-        return self.every * (data.chunks_per_epoch if self.unit == "epochs" else 1)
 
     def _settled(self, loss: Tensor, updates: int) -> bool:
         self._loss = loss if self._loss is None else self._loss + loss
@@ -171,7 +162,7 @@ class TargetRefresh(Callback):
         lengths, targets = data.splits["train"].lengths, data.splits["train"].targets
         if self.max_steps is None or lengths.sum() <= self.max_steps:
             return np.arange(len(lengths))
-        upcoming = data.training_lanes().upcoming_episodes(self._interval(data))
+        upcoming = data.training_lanes().upcoming_episodes(self.every)
         scored = targets.scored[upcoming]
         in_turn = (self._turn + np.arange(len(lengths))) % len(lengths)
         queue = np.concatenate([upcoming[~scored], upcoming[scored], in_turn])

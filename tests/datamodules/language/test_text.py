@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pytorch_lightning import seed_everything
 
 from memup_lightning.data.episodes import OUTCOME
-from memup_lightning.data.text.tokens import UNKNOWN, Vocabulary, join_words, words
+from memup_lightning.data.text.tokens import UNKNOWN, Vocabulary, words
 from memup_lightning.datamodules import TextDataModule
 from memup_lightning.datamodules.recorded.splits import SPLITS
 from memup_lightning.exceptions import MemUPError
@@ -81,10 +81,8 @@ def test_known_words_come_back_from_their_numbers() -> None:
     pieces = words(["It\u2019s \u201ca truth\u201d, universally acknowledged (by all)."])
     found = [word for piece in pieces for word in piece]
     vocabulary = Vocabulary(found)
-    assert (
-        join_words(vocabulary.decode(vocabulary.encode(found)))
-        == "it\u2019s \u201ca truth\u201d, universally acknowledged (by all)."
-    )
+    assert vocabulary.decode(vocabulary.encode(found)) == found
+    assert "".join(found) == "it\u2019s\u201catruth\u201d,universallyacknowledged(byall)."
 
 
 def test_a_packed_file_holds_the_same_text(tmp_path: Path) -> None:

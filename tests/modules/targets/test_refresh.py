@@ -56,12 +56,6 @@ def test_after_the_first_selection_targets_are_selected_again_every_so_many_upda
     assert watch.version[-1] == 5
 
 
-def test_epochs_are_counted_where_epochs_are_asked_for() -> None:
-    _, watch, data = fit(TargetRefresh(every=2, unit="epochs", settle=5, max_wait=10), 110)
-    assert changes(watch) == [10, 50, 100]  # epochs of 25 updates
-    assert data.splits["train"].targets.num_refreshes == 3
-
-
 def test_all_episodes_are_scored_where_the_budget_allows() -> None:
     refresh = Recorded(every=20, settle=5, max_wait=10, max_steps=None)
     fit(refresh, 45)
