@@ -2,66 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cached_property
 from typing import Literal, Unpack
 
-import numpy as np
-
-from memup_lightning import rng
-from memup_lightning.data.episodes import EVAL_MASK, OUTCOME, EpisodeSource, check_lengths
-from memup_lightning.data.procedural import ProceduralEpisodes
 from memup_lightning.datamodules.agent_task import agent_task
 from memup_lightning.datamodules.recorded.base import EpisodeDataModule
+from memup_lightning.datamodules.recorded.mazes import MazeEpisodes, default_num_train
 from memup_lightning.datamodules.recorded.stream_options import StreamOptions
-from memup_lightning.envs.tmaze.env import tmaze_spaces
+from memup_lightning.envs.maze import maze_spaces
 from memup_lightning.envs.tmaze.rules import TMazeRules
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.specs import FieldSpec, TaskSpec
-from memup_lightning.typing import Arrays, IntArray, Split
-
-_ACTION_STREAM = 7  # first key of the draws of actions
-_NUM_TRAIN = (256, 4096)  # fewest and most training episodes by default
-_TRAIN_STEPS = 4096 * 1024  # steps of the training episodes by default, between these
-
-
-class TMazeEpisodes(ProceduralEpisodes):
-    """Episodes of a uniformly random policy in the T-Maze, computed when they are read.
-
-    Args:
-        rules: the maze.
-        seeds: one seed an episode; the environment plays the same episode under the same seed.
-    """
-
-    def __init__(self, rules: TMazeRules, seeds: IntArray) -> None:
-        self.rules = rules
-        self.seeds = seeds
-        self.layout = rules.layout(seeds)
-        self.lengths = check_lengths(self.layout.length)
-        self.fields = {
-            "observation": FieldSpec((rules.observation_size,)),
-            "action": FieldSpec((), "int32", "token", 2),
-            "reward": FieldSpec(),
-            OUTCOME: FieldSpec(),
-            EVAL_MASK: FieldSpec((), "bool"),
-        }
-
-    def generate(self, episodes: IntArray, time: IntArray, names: Sequence[str]) -> Arrays:
-        layout = self.layout.rows(episodes)
-        seeds = self.seeds[episodes]
-        out: Arrays = {}
-        if "observation" in names:
-            out["observation"] = self.rules.observe(layout, seeds, time)
-        if {"action", "reward", OUTCOME} & set(names):
-            action = (rng.hash64(_ACTION_STREAM, seeds[:, None], time) & np.uint64(1)).astype(np.int64)
-            if "action" in names:
-                out["action"] = action.astype(np.int32)
-            if {"reward", OUTCOME} & set(names):
-                out["reward"] = self.rules.reward(layout, time, action)
-                out[OUTCOME] = out["reward"].copy()
-        if EVAL_MASK in names:
-            out[EVAL_MASK] = self.rules.at_junction(layout, time)
-        return out
+from memup_lightning.specs import TaskSpec
+from memup_lightning.typing import Split
 
 
 class TMazeDataModule(EpisodeDataModule):
@@ -107,7 +59,7 @@ class TMazeDataModule(EpisodeDataModule):
         super().__init__(**stream)
         self.rules = TMazeRules(length, mode, distractors, hint_window, distractor_noise)
         if num_train is None:
-            num_train = min(max(_NUM_TRAIN[0], _TRAIN_STEPS // length), _NUM_TRAIN[1])
+            num_train = default_num_train(length)
         self.num_episodes: dict[Split, int] = {"train": num_train, "val": num_val, "test": num_test}
         for split, number in self.num_episodes.items():
             if number < 1:
@@ -118,7 +70,7 @@ class TMazeDataModule(EpisodeDataModule):
     @cached_property
     def task(self) -> TaskSpec:
         """What a model must know of the data: fields, inputs, local context and outcome."""
-        return agent_task(*tmaze_spaces(self.rules), "memup/TMaze-v0", window=self.window, tolerance=self.tolerance)
+        return agent_task(*maze_spaces(self.rules), "memup/TMaze-v0", window=self.window, tolerance=self.tolerance)
 
-    def episodes(self, split: Split) -> EpisodeSource:
-        return TMazeEpisodes(self.rules, self.episode_seeds(split, self.num_episodes[split]))
+    def episodes(self, split: Split) -> MazeEpisodes:
+        return MazeEpisodes(self.rules, self.episode_seeds(split, self.num_episodes[split]))

@@ -8,18 +8,14 @@ from typing import Any, Literal
 import gymnasium
 import numpy as np
 
+from memup_lightning.envs.maze import MazeEnv
 from memup_lightning.envs.policies import InformedPolicy
 from memup_lightning.envs.tmaze.rules import Layout, TMazeRules
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.typing import BoolArray, FloatArray, IntArray
 
 
-def tmaze_spaces(rules: TMazeRules) -> tuple[gymnasium.Space[Any], gymnasium.Space[Any]]:
-    """Return the spaces of an observation and of an action."""
-    return gymnasium.spaces.Box(-1.0, 1.0, (rules.observation_size,), np.float32), gymnasium.spaces.Discrete(2)
-
-
-class TMazeEnv(gymnasium.Env[FloatArray, np.int64]):
+class TMazeEnv(MazeEnv[Layout]):
     """One T-Maze (see the module). ``info`` holds ``episode_seed`` and the hidden truth ``hint``.
 
     ``reset(options={"episode_seed": s})`` plays the episode of that seed; otherwise it is drawn from ``np_random``.
@@ -45,39 +41,13 @@ class TMazeEnv(gymnasium.Env[FloatArray, np.int64]):
         distractor_noise: int = 0,
         render_mode: str | None = None,
     ) -> None:
-        self.rules = TMazeRules(length, mode, distractors, hint_window, distractor_noise)
+        super().__init__(TMazeRules(length, mode, distractors, hint_window, distractor_noise))
         if render_mode not in (None, "ansi"):
             raise MemUPError(f"render_mode={render_mode!r} is not supported; give None or 'ansi'")
         self.render_mode = render_mode
-        self.observation_space, self.action_space = tmaze_spaces(self.rules)
-        self._layout: Layout | None = None
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[FloatArray, dict[str, Any]]:
-        super().reset(seed=seed)
-        episode_seed = (options or {}).get("episode_seed")
-        if episode_seed is None:
-            episode_seed = self.np_random.integers(2**63)
-        self._seeds = np.array([episode_seed], np.int64)
-        self._layout = self.rules.layout(self._seeds)
-        self._step = np.zeros(1, np.int64)
-        return self.rules.observe(self._layout, self._seeds, self._step)[0], self._info()
-
-    def step(self, action: np.int64) -> tuple[FloatArray, float, bool, bool, dict[str, Any]]:
-        if self._layout is None or self._step >= self._layout.length:
-            raise MemUPError("the episode is over or not begun; call reset() before step()")
-        if not self.action_space.contains(action):
-            raise MemUPError(f"action {action!r} is neither 0 (left) nor 1 (right)")
-        reward = self.rules.reward(self._layout, self._step, np.array([action]))
-        terminated = self.rules.at_junction(self._layout, self._step)
-        self._step = self._step + 1
-        observation = self.rules.observe(self._layout, self._seeds, self._step)
-        return observation[0], float(reward[0]), bool(terminated[0]), False, self._info()
-
-    def _info(self) -> dict[str, Any]:
-        assert self._layout is not None
-        return {"episode_seed": int(self._seeds[0]), "hint": int(self._layout.hint[0])}
+    def _info(self, layout: Layout) -> dict[str, Any]:
+        return {**super()._info(layout), "hint": int(layout.hint[0])}
 
     def render(self) -> str | None:
         if self.render_mode is None or self._layout is None:

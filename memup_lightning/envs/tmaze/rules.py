@@ -28,16 +28,11 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from memup_lightning.envs.maze import draw_below, draw_sign, per_step, reward_of
 from memup_lightning.exceptions import MemUPError, check_counts
 from memup_lightning.rng import hash64, uniform
 from memup_lightning.typing import BoolArray, FloatArray, IntArray
-
-RIGHT_TURN = 4.0
-"""Reward of the turn that the hint asked for."""
-WRONG_TURN = -3.0
-"""Reward of the other turn."""
 
 _FREE_STEPS = 5  # first steps of an episode, never distractors
 _EXTRA_STEPS = 10  # largest addition to the length in mode R
@@ -118,18 +113,18 @@ class TMazeRules:
         draws = hash64(_LAYOUT, seeds[:, None], np.arange(tosses_end + 1))  # all by one call: it is hot
         length = np.full(len(seeds), self.length, np.int64)
         if self.mode == "LNR":
-            length += _below(_EXTRA_STEPS + 1, draws[:, 1])
+            length += draw_below(_EXTRA_STEPS + 1, draws[:, 1])
         # One distractor in each of equal strata of the corridor: distinct at any length, in memory [n, distractors].
         which = np.arange(self.distractors + 1)
         edges = _FREE_STEPS + which * (length - _FREE_STEPS - 1)[:, None] // max(self.distractors, 1)
         places, tosses = draws[:, 2 : 2 + self.distractors], draws[:, 2 + self.distractors : tosses_end]
         window = np.maximum(1, np.floor((length - 1) * self.hint_window)).astype(np.int64)
         return Layout(
-            hint=_sign(draws[:, 0]),
-            hint_step=_below(window, draws[:, tosses_end]),
+            hint=draw_sign(draws[:, 0]),
+            hint_step=draw_below(window, draws[:, tosses_end]),
             length=length,
-            distractor_steps=edges[:, :-1] + _below(edges[:, 1:] - edges[:, :-1], places),
-            distractor_reward=_reward_of(_sign(tosses) > 0),
+            distractor_steps=edges[:, :-1] + draw_below(edges[:, 1:] - edges[:, :-1], places),
+            distractor_reward=reward_of(draw_sign(tosses) > 0),
         )
 
     def observe(self, layout: Layout, seeds: IntArray, steps: IntArray) -> FloatArray:
@@ -144,17 +139,17 @@ class TMazeRules:
             ``[n, size]`` or ``[n, T, size]``: hint, junction, noise, the vector of a distractor step.
         """
         observation = np.zeros((*steps.shape, self.observation_size), np.float32)
-        observation[..., 0] = _wide(layout.hint, steps) * (steps == _wide(layout.hint_step, steps))
+        observation[..., 0] = per_step(layout.hint, steps) * (steps == per_step(layout.hint_step, steps))
         observation[..., 1] = self.at_junction(layout, steps)
         if self.distractors:
             tossed = self._coin_toss(layout, steps) != 0
             observation[..., 1] += 0.5 * tossed
             if self.distractor_noise:
-                keys = np.broadcast_to(_wide(seeds, steps), steps.shape)[tossed], steps[tossed]
+                keys = np.broadcast_to(per_step(seeds, steps), steps.shape)[tossed], steps[tossed]
                 draws = uniform(_VECTOR, *(key[:, None] for key in keys), np.arange(self.distractor_noise))
                 observation[tossed, _VECTOR_PLACE:] = 2 * draws - 1
         if "N" in self.mode:
-            observation[..., 2] = _sign(hash64(_NOISE, _wide(seeds, steps), steps))
+            observation[..., 2] = draw_sign(hash64(_NOISE, per_step(seeds, steps), steps))
         return observation
 
     def reward(self, layout: Layout, steps: IntArray, actions: IntArray) -> FloatArray:
@@ -165,40 +160,21 @@ class TMazeRules:
             steps: ``[n]`` or ``[n, T]``.
             actions: 0 = left, 1 = right, of the shape of ``steps``.
         """
-        reward = _reward_of((actions > 0) == (_wide(layout.hint, steps) > 0)) * self.at_junction(layout, steps)
+        reward = reward_of((actions > 0) == (per_step(layout.hint, steps) > 0)) * self.at_junction(layout, steps)
         if self.distractors:
             reward += self._coin_toss(layout, steps)
         return reward
 
     def at_junction(self, layout: Layout, steps: IntArray) -> BoolArray:
         """Return whether each of the steps, ``[n]`` or ``[n, T]``, is the last of its episode."""
-        return np.equal(steps, _wide(layout.length - 1, steps))
+        return np.equal(steps, per_step(layout.length - 1, steps))
 
     def _coin_toss(self, layout: Layout, steps: IntArray) -> FloatArray:
         """Compute the reward of each step as a distractor; 0 where it is none."""
-        corridor = _wide(layout.length, steps) - _FREE_STEPS - 1
+        corridor = per_step(layout.length, steps) - _FREE_STEPS - 1
         # The inverse of the edges in `layout`: the last stratum that begins at or before the step.
         stratum = ((steps - _FREE_STEPS + 1) * self.distractors - 1) // corridor
         stratum = np.clip(stratum, 0, self.distractors - 1)
-        rows = _wide(np.arange(len(steps)), steps)
+        rows = per_step(np.arange(len(steps)), steps)
         hit = layout.distractor_steps[rows, stratum] == steps
         return np.where(hit, layout.distractor_reward[rows, stratum], np.float32(0))
-
-
-def _wide(per_episode: IntArray, steps: IntArray) -> IntArray:
-    """Return an array ``[n]``, shaped to broadcast against steps ``[n]`` or ``[n, T]``."""
-    return per_episode[:, None] if steps.ndim == 2 else per_episode
-
-
-def _sign(draws: npt.NDArray[np.uint64]) -> IntArray:
-    """Return -1 or +1 from random bits."""
-    return (draws & np.uint64(1)).astype(np.int64) * 2 - 1
-
-
-def _below(high: int | IntArray, draws: npt.NDArray[np.uint64]) -> IntArray:
-    """Return integers from {0, ..., high - 1} from random bits."""
-    return ((draws >> np.uint64(11)) * 2.0**-53 * high).astype(np.int64)
-
-
-def _reward_of(right: BoolArray) -> FloatArray:
-    return np.where(right, np.float32(RIGHT_TURN), np.float32(WRONG_TURN))

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from memup_lightning.envs.tmaze.env import tmaze_spaces
+from memup_lightning.envs.maze import maze_spaces
 from memup_lightning.envs.tmaze.rules import TMazeRules
 from memup_lightning.exceptions import MemUPError, counted
 from memup_lightning.rng import hash64
@@ -59,7 +59,7 @@ class TMazeVectorEnv(VectorEnv[FloatArray, IntArray, npt.NDArray[Any]]):
         self.num_envs = num_envs
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
-        self.single_observation_space, self.single_action_space = tmaze_spaces(self.rules)
+        self.single_observation_space, self.single_action_space = maze_spaces(self.rules)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._keys: IntArray | None = None

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memup_lightning.data.episodes import EVAL_MASK, OUTCOME
-from memup_lightning.datamodules.recorded.tmaze import TMazeEpisodes
+from memup_lightning.datamodules.recorded.mazes import MazeEpisodes
 from memup_lightning.envs import TMazeEnv, TMazeRules
 from memup_lightning.rl.spaces import space_fields
 
@@ -20,7 +20,7 @@ from memup_lightning.rl.spaces import space_fields
 def test_any_slice_of_a_generated_episode_equals_the_same_part_of_the_whole(
     mode: Any, distractors: int, episode: int, data: st.DataObject
 ) -> None:
-    source = TMazeEpisodes(TMazeRules(20, mode, distractors), np.arange(100, 106))
+    source = MazeEpisodes(TMazeRules(20, mode, distractors), np.arange(100, 106))
     length = int(source.lengths[episode])
     start = data.draw(st.integers(0, length))
     stop = data.draw(st.integers(start, length))
@@ -32,12 +32,12 @@ def test_any_slice_of_a_generated_episode_equals_the_same_part_of_the_whole(
 
 
 def test_gathering_generated_steps_at_many_places_equals_reading_them_one_by_one() -> None:
-    source = TMazeEpisodes(TMazeRules(12, "LNR", 2), np.arange(5))
+    source = MazeEpisodes(TMazeRules(12, "LNR", 2), np.arange(5))
     rng = np.random.default_rng(0)
     which, starts = rng.integers(0, 5, 50), rng.integers(-6, 25, 50)
     names = list(source.fields)
     together = source.gather(which, starts, 9, names)
-    one_by_one = super(TMazeEpisodes, source).gather(which, starts, 9, names)
+    one_by_one = super(MazeEpisodes, source).gather(which, starts, 9, names)
     for name in names:
         assert np.array_equal(together[name], one_by_one[name]), name
 
@@ -45,7 +45,7 @@ def test_gathering_generated_steps_at_many_places_equals_reading_them_one_by_one
 @pytest.mark.parametrize("mode", ["L", "LN", "LNR"])
 def test_a_generated_episode_is_what_the_environment_plays_under_its_seed(mode: Any) -> None:
     seeds = np.array([3, 2**62 + 11, 77])
-    source = TMazeEpisodes(TMazeRules(15, mode, 2), seeds)
+    source = MazeEpisodes(TMazeRules(15, mode, 2), seeds)
     env = TMazeEnv(15, mode, 2)
     for episode, seed in enumerate(seeds):
         arrays = source.read(episode, 0, int(source.lengths[episode]))
@@ -59,7 +59,7 @@ def test_a_generated_episode_is_what_the_environment_plays_under_its_seed(mode: 
 
 
 def test_generated_actions_are_fair_and_independent_of_hint_and_noise() -> None:
-    source = TMazeEpisodes(TMazeRules(10, "LN"), np.arange(4000))
+    source = MazeEpisodes(TMazeRules(10, "LN"), np.arange(4000))
     arrays = source.gather(np.arange(4000), np.zeros(4000, np.int64), 10, ["observation", "action"])
     action = arrays["action"] * 2 - 1
     assert abs(action.mean()) < 0.03
@@ -68,7 +68,7 @@ def test_generated_actions_are_fair_and_independent_of_hint_and_noise() -> None:
 
 
 def test_a_slice_at_the_end_of_a_million_steps_is_read_alone() -> None:
-    source = TMazeEpisodes(TMazeRules(1_000_000, "LNR"), np.arange(2))
+    source = MazeEpisodes(TMazeRules(1_000_000, "LNR"), np.arange(2))
     last = int(source.lengths[0])
     assert source.read(0, last - 3, last)[EVAL_MASK].tolist() == [False, False, True]
 
@@ -76,5 +76,5 @@ def test_a_slice_at_the_end_of_a_million_steps_is_read_alone() -> None:
 def test_the_fields_of_generated_episodes_are_those_of_the_environment() -> None:
     env = TMazeEnv(10, "L")
     played = space_fields("observation", env.observation_space) | space_fields("action", env.action_space)
-    generated = TMazeEpisodes(TMazeRules(10, "L"), np.arange(2)).fields
+    generated = MazeEpisodes(TMazeRules(10, "L"), np.arange(2)).fields
     assert {name: generated[name] for name in played} == played
