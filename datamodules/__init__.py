@@ -10,6 +10,7 @@ from memup_lightning.datamodules.recorded.arrays import ArrayDataModule
 from memup_lightning.datamodules.recorded.base import EpisodeDataModule
 from memup_lightning.datamodules.recorded.copy import CopyDataModule
 from memup_lightning.datamodules.recorded.gymnasium import GymnasiumDataModule
+from memup_lightning.datamodules.recorded.interference import InterferenceDataModule
 from memup_lightning.datamodules.recorded.language.hidden_facts import HiddenFactsDataModule
 from memup_lightning.datamodules.recorded.language.text import TextDataModule
 from memup_lightning.datamodules.recorded.minari import MinariDataModule
@@ -27,6 +28,7 @@ __all__ = [
     "EpisodeDataModule",
     "GymnasiumDataModule",
     "HiddenFactsDataModule",
+    "InterferenceDataModule",
     "JointDataModule",
     "MinariDataModule",
     "PermutedPixelsDataModule",

@@ -34,6 +34,7 @@ from memup_lightning.datamodules import (
     EpisodeDataModule as EpisodeDataModule,
     GymnasiumDataModule as GymnasiumDataModule,
     HiddenFactsDataModule as HiddenFactsDataModule,
+    InterferenceDataModule as InterferenceDataModule,
     JointDataModule as JointDataModule,
     MinariDataModule as MinariDataModule,
     PermutedPixelsDataModule as PermutedPixelsDataModule,
@@ -44,6 +45,8 @@ from memup_lightning.datamodules import (
     TwoColorsDataModule as TwoColorsDataModule,
 )
 from memup_lightning.envs import (
+    InterferenceEnv as InterferenceEnv,
+    InterferenceRules as InterferenceRules,
     PassiveTMazeEnv as PassiveTMazeEnv,
     PassiveTMazeExpert as PassiveTMazeExpert,
     PassiveTMazeVectorEnv as PassiveTMazeVectorEnv,

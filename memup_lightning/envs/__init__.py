@@ -5,6 +5,7 @@
 
 import gymnasium
 
+from memup_lightning.envs.interference import InterferenceEnv, InterferenceRules
 from memup_lightning.envs.tmaze import (
     PassiveTMazeEnv,
     PassiveTMazeExpert,
@@ -16,6 +17,8 @@ from memup_lightning.envs.tmaze import (
 )
 
 __all__ = [
+    "InterferenceEnv",
+    "InterferenceRules",
     "PassiveTMazeEnv",
     "PassiveTMazeExpert",
     "PassiveTMazeVectorEnv",
@@ -31,6 +34,7 @@ for name in ("TMaze", "PassiveTMaze"):
         entry_point=f"memup_lightning.envs.tmaze:{name}Env",
         vector_entry_point=f"memup_lightning.envs.tmaze:{name}VectorEnv",
     )
+gymnasium.register(id="memup/Interference-v0", entry_point="memup_lightning.envs.interference:InterferenceEnv")
 for name in ("TwoColors", "TwoColorsDelay"):
     # By name: ViZDoom, an extra of this package, is imported where one is made.
     gymnasium.register(

@@ -21,6 +21,7 @@ from memup_lightning.datamodules import (
     ArrayDataModule,
     CopyDataModule,
     EpisodeDataModule,
+    InterferenceDataModule,
     PermutedPixelsDataModule,
     TMazeDataModule,
 )
@@ -58,6 +59,7 @@ TASKS: dict[str, Callable[..., EpisodeDataModule]] = {
     "adding": lambda **given: AddingDataModule(length=15, **given),
     "own_arrays": lambda **given: own_arrays(**given),
     "permuted_pixels": lambda **given: PermutedPixelsDataModule(source=four_by_four(), **given),
+    "interference": lambda **given: InterferenceDataModule(length=20, cues=3, overwrites=1, coins=2, **given),
     "tmaze": lambda **given: TMazeDataModule(length=14, mode="LNR", distractors=2, **given),
 }
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from memup_lightning.data.episodes import EVAL_MASK, OUTCOME
 from memup_lightning.datamodules.recorded.mazes import MazeEpisodes
-from memup_lightning.envs import TMazeEnv, TMazeRules
+from memup_lightning.envs import InterferenceEnv, TMazeEnv, TMazeRules
 from memup_lightning.rl.spaces import space_fields
 
 
@@ -42,20 +42,29 @@ def test_gathering_generated_steps_at_many_places_equals_reading_them_one_by_one
         assert np.array_equal(together[name], one_by_one[name]), name
 
 
-@pytest.mark.parametrize("mode", ["L", "LN", "LNR"])
-def test_a_generated_episode_is_what_the_environment_plays_under_its_seed(mode: Any) -> None:
+PLAYED = [
+    *[(TMazeEnv, (15, mode, 2)) for mode in ("L", "LN", "LNR")],
+    (InterferenceEnv, (15, 2, "nested", 1, 1)),
+]
+
+
+@pytest.mark.parametrize(("env_class", "given"), PLAYED, ids=str)
+def test_a_generated_episode_is_what_the_environment_plays_under_its_seed(env_class: Any, given: Any) -> None:
     seeds = np.array([3, 2**62 + 11, 77])
-    source = MazeEpisodes(TMazeRules(15, mode, 2), seeds)
-    env = TMazeEnv(15, mode, 2)
+    env = env_class(*given)
+    source = MazeEpisodes(env.rules, seeds)
     for episode, seed in enumerate(seeds):
         arrays = source.read(episode, 0, int(source.lengths[episode]))
         observation, _ = env.reset(options={"episode_seed": int(seed)})
+        paid = []
         for step, action in enumerate(arrays["action"]):
             assert np.array_equal(arrays["observation"][step], observation)
             observation, reward, terminated, _, _ = env.step(action)
             assert arrays["reward"][step] == arrays[OUTCOME][step] == reward
-            assert arrays[EVAL_MASK][step] == terminated
-        assert terminated
+            assert terminated == (step == len(arrays["action"]) - 1)
+            paid.append(reward != 0)
+        coins = arrays["observation"][:, 1] == 0.5
+        assert np.array_equal(arrays[EVAL_MASK], np.array(paid) & ~coins)
 
 
 def test_generated_actions_are_fair_and_independent_of_hint_and_noise() -> None:
