@@ -9,8 +9,8 @@ import pytest
 
 from tools.site import results
 from tools.site.page_tables import PAGE_TABLES
-from tools.site.table import Table
-from tools.site.tables import TABLES
+from tools.site.table import Section
+from tools.site.tables import SECTIONS
 
 
 def test_the_page_of_results_is_what_the_files_say() -> None:
@@ -21,12 +21,13 @@ def test_the_table_of_readme_is_what_the_files_say() -> None:
     assert results.readme_table() in results.README.read_text(), "run: python -m tools.site.results"
 
 
-@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.file)
-def test_every_column_of_a_table_has_values(table: Table) -> None:
+@pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.table.file)
+def test_every_column_of_a_table_has_values(section: Section) -> None:
+    table = section.table
     rows = [row for row in results.rows(table.file) if table.only(row)]
     assert rows
-    for heading, (key, show) in table.columns.items():
-        assert any(row.get(key) is not None and show(row[key]) for row in rows), heading
+    for heading, column in table.columns.items():
+        assert any(row.get(column.key) is not None and column.show(row[column.key]) for row in rows), heading
 
 
 @pytest.mark.parametrize("page", results.pages_with_tables(), ids=lambda page: page.stem)
@@ -39,7 +40,7 @@ def test_every_table_of_a_page_is_on_one_and_has_values() -> None:
     assert [name for name in PAGE_TABLES if f"tools.site.results {name} -->" not in text] == []
     for name, table in PAGE_TABLES.items():
         found = [row for row in results.rows(table.file) if table.only(row)]
-        empty = [head for head, (key, _) in table.columns.items() if all(row.get(key) is None for row in found)]
+        empty = [head for head, x in table.columns.items() if all(row.get(x.key) is None for row in found)]
         assert set(empty) <= {"test", "asked for"}, name  # not every task has these
 
 

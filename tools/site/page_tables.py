@@ -6,108 +6,57 @@ Above such a table a page has ``<!-- results: python -m tools.site.results NAME 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tools.site.table import ACCURACY, RESIDENT, SAVED, SECONDS, UPDATES, WHOLE, Column, number, share, spread
+from tools.site.table import Column, Rows, Table, columns
 
 _RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 _CORES = sorted({row["memory"] for row in json.loads((_RESULTS / "memories.json").read_text())["rows"]})
-Columns = dict[str, Column]
 
 
-@dataclass
-class PageTable:
-    """A table inside a page.
-
-    Args:
-        file: name of the JSON file.
-        columns: heading -> key and format.
-        only: which rows.
-    """
-
-    file: str
-    columns: Columns
-    only: Callable[[Any], bool] = lambda row: True
-
-
-def _is(key: str, value: Any) -> Callable[[Any], bool]:
+def _is(key: str, value: Any) -> Rows:
     return lambda row: bool(row.get(key) == value)
 
 
-def _task(begin: str) -> Callable[[Any], bool]:
+def _task(begin: str) -> Rows:
     return lambda row: bool(row["task"].startswith(begin))
 
 
-_RUN: Columns = {"accuracy": ("accuracy", ACCURACY), "updates": ("updates", WHOLE), "seconds": ("seconds", WHOLE)}
-_TASKS: Columns = {
-    "task": ("task", str),
-    "validation": ("validation", spread(4)),
-    "test": ("value", spread(4)),
-    "asked for": ("target", number(3)),
-    "updates": ("updates", UPDATES),
-    "seconds of `fit`": ("seconds", SECONDS),
-    "peak resident set": RESIDENT,
-    "saved for backward, a step": SAVED,
-}
-_CORE: Columns = {
-    "arguments": ("arguments", lambda x: ", ".join(f"{key}={value}" for key, value in x.items())),
-    "seed": ("seed", WHOLE),
-    "solved": ("solved", str),
-    **_RUN,
-    "parameters": ("parameters", WHOLE),
-    "state of a lane, bytes": ("state_bytes", WHOLE),
-    "saved for backward, a step": SAVED,
-}
-_EXAMPLES: dict[str, Columns] = {
-    example: {
-        "seed": ("seed", str),
-        "explained": ("explained", share),
-        right: ("accuracy", ACCURACY),
-        "without memory": ("without", ACCURACY),
-        "updates": ("updates", WHOLE),
-        "seconds": ("seconds", WHOLE),
-    }
-    for example, right in (("environment", "within the tolerance"), ("table", "accuracy"))
+_TASKS = columns(
+    "task | validation | test: value | asked for: target | updates | seconds of `fit`: seconds | "
+    "peak resident set: peak_rss_mb | saved for backward, a step: saved_bytes",
+    validation=",.4f",
+    value=",.4f",
+    target=".3f",
+)
+_CORE = columns(
+    "arguments | seed | solved | accuracy | updates | seconds | parameters | state of a lane, bytes: state_bytes | "
+    "saved for backward, a step: saved_bytes",
+    arguments=lambda x: ", ".join(f"{key}={value}" for key, value in x.items()),
+)
+_CORES_LINKED = {"core": Column("memory", lambda x: f"[{x}]({x.lower()}.md)")} | _CORE
+_EXAMPLES = {
+    "environment": "seed | explained | within the tolerance: accuracy | without memory: without | updates | seconds",
+    "table": "seed | explained | accuracy | without memory: without | updates | seconds",
 }
 _ABLATED = ("T-Maze-1000", "10 to 5,000 steps", "warehouse", "late cue", "exclusive or", "switch", "raw sensors")
-_WITHOUT: Columns = {"without": ("without", str)} | {
-    task: (task, lambda x: f"{x:,}" if isinstance(x, int) else f"*{x:.2f}*") for task in _ABLATED
+_WITHOUT = columns("without") | {
+    task: Column(task, lambda x: f"{x:,}" if isinstance(x, int) else f"*{x:.2f}*") for task in _ABLATED
 }
-_CORE_LINK: Column = ("memory", lambda x: f"[{x}]({x.lower()}.md)")
-_METHODS: Columns = {
-    "length": ("length", WHOLE),
-    "method": ("method", str),
-    "r": ("chunk_length", WHOLE),
-    **_RUN,
-    "saved for backward, a step": SAVED,
-    "peak resident set": RESIDENT,
-    "ended": ("ended", str),
-}
-_RULES_OF_TASKS: Columns = {
-    "task": ("task", str),
-    "rule": ("rule", str),
-    "solved": ("solved", str),
-    "value": ("value", spread(4)),
-    "updates": ("updates", UPDATES),
-    "seconds of `fit`": ("seconds", SECONDS),
-}
-_RULES: Columns = _RULES_OF_TASKS | {
-    "selection, share of training": (
-        "selection",
-        lambda x: spread(2)([y for y in x if y is not None]) if any(x or ()) else "-",
-    ),
+_METHODS = columns(
+    "length | method | r: chunk_length | accuracy | updates | seconds | saved for backward, a step: saved_bytes | "
+    "peak resident set: peak_rss_mb | ended"
+)
+_RULES_OF_TASKS = columns("task | rule | solved | value | updates | seconds of `fit`: seconds", value=",.4f")
+_SELECTION = Column("selection", ".2f")  # no share of a seed that has none
+_RULES = _RULES_OF_TASKS | {
+    "selection, share of training": Column(
+        "selection", lambda x: _SELECTION.show([y for y in x if y is not None]) if any(x) else "-"
+    )
 }
 _MAZES_WITH_NOISE = ("clean", "coins", "vectors")
-_VESTS: Columns = {
-    "model": ("model", str),
-    "best": ("accuracy", ACCURACY),
-    "last": ("last", ACCURACY),
-    "updates": ("updates", WHOLE),
-    "seconds of training": ("training", WHOLE),
-}
+_VESTS = columns("model | best: accuracy | last | updates | seconds of training: training")
 _READS = {"all_fields": "every field", "bytes_of_training": "inputs and 2 random probes a lane"}
 _ENVIRONMENTS = {
     "bare, free": "bare engines, which need not wait for each other",
@@ -120,171 +69,114 @@ _ENVIRONMENTS = {
 }
 
 PAGE_TABLES = {
-    "memories-maze": PageTable("memories", {"core": _CORE_LINK} | _CORE, _task("T-Maze")),
-    "memories-copy": PageTable("memories", {"core": _CORE_LINK} | _CORE, _task("Copy")),
-    **{f"memories-{x}": PageTable("memories", {"task": ("task", str)} | _CORE, _is("memory", x)) for x in _CORES},
-    "comparison-maze": PageTable("comparison", _METHODS, _task("T-Maze")),
-    "comparison-copy": PageTable("comparison", _METHODS, _task("Copy")),
-    "noise-mazes": PageTable("noise", _RULES, lambda row: row["task"] in _MAZES_WITH_NOISE),
-    "noise-tasks": PageTable("noise", _RULES_OF_TASKS, lambda row: row["task"] not in _MAZES_WITH_NOISE),
-    "tasks-copy": PageTable("tasks", _TASKS, lambda row: row["data"] == "Copy"),
-    "tasks-adding": PageTable("tasks", _TASKS, _task("Adding")),
-    "tasks-mnist": PageTable("tasks", _TASKS, _task("Permuted MNIST")),
-    "tasks-pixels": PageTable("tasks", _TASKS, _task("Permuted pixels")),
-    **{f"readme-{x}": PageTable("readme", columns, _is("example", x)) for x, columns in _EXAMPLES.items()},
-    "zoo_ablation": PageTable("zoo_ablation", _WITHOUT),
-    "ablation": PageTable("ablation", {"change": ("task", str), "accuracy": ("value", spread(3))}),
-    "stream": PageTable(
+    "memories-maze": Table("memories", _CORES_LINKED, _task("T-Maze")),
+    "memories-copy": Table("memories", _CORES_LINKED, _task("Copy")),
+    **{f"memories-{x}": Table("memories", columns("task") | _CORE, _is("memory", x)) for x in _CORES},
+    "comparison-maze": Table("comparison", _METHODS, _task("T-Maze")),
+    "comparison-copy": Table("comparison", _METHODS, _task("Copy")),
+    "noise-mazes": Table("noise", _RULES, lambda row: row["task"] in _MAZES_WITH_NOISE),
+    "noise-tasks": Table("noise", _RULES_OF_TASKS, lambda row: row["task"] not in _MAZES_WITH_NOISE),
+    "tasks-copy": Table("tasks", _TASKS, lambda row: row["data"] == "Copy"),
+    "tasks-adding": Table("tasks", _TASKS, _task("Adding")),
+    "tasks-mnist": Table("tasks", _TASKS, _task("Permuted MNIST")),
+    "tasks-pixels": Table("tasks", _TASKS, _task("Permuted pixels")),
+    **{
+        f"readme-{x}": Table("readme", columns(text, explained=".0%", without=".3f"), _is("example", x))
+        for x, text in _EXAMPLES.items()
+    },
+    "zoo_ablation": Table("zoo_ablation", _WITHOUT),
+    "ablation": Table("ablation", columns("change: task | accuracy: value", value=".3f")),
+    "stream": Table(
         "stream",
-        {
-            "read": ("read", _READS.__getitem__),
-            "r": ("chunk_length", WHOLE),
-            "workers": ("workers", WHOLE),
-            "chunks per second": ("stream", WHOLE),
-            "plain loop": ("plain", WHOLE),
-            "as a multiple": ("ratio", number(2)),
-        },
+        columns(
+            "read | r: chunk_length | workers | chunks per second: stream | plain loop: plain | as a multiple: ratio",
+            read=_READS.__getitem__,
+        ),
     ),
-    "agents": PageTable(
+    "agents": Table(
         "tmaze_agents",
-        {
-            "length": ("length", WHOLE),
-            "agent": ("agent", str),
-            "solved": ("solved", str),
-            "worst success": ("success", number(3)),
-            "environment steps": ("environment_steps", WHOLE),
-            "seconds": ("seconds", WHOLE),
-            "processor seconds": ("processor_seconds", WHOLE),
-            "saved for backward, an update": SAVED,
-            "peak resident set": RESIDENT,
-        },
+        columns(
+            "length | agent | solved | worst success: success | environment_steps | seconds | processor_seconds | "
+            "saved for backward, an update: saved_bytes | peak resident set: peak_rss_mb"
+        ),
         _is("lr", None),
     ),
-    "agents-rates": PageTable(
+    "agents-rates": Table(
         "tmaze_agents",
-        {
-            "agent": ("agent", str),
-            "learning rate": ("lr", str),
-            "solved": ("solved", str),
-            "environment steps": ("environment_steps", WHOLE),
-        },
+        columns("agent | learning rate: lr | solved | environment_steps"),
         lambda row: row["lr"] is not None,
     ),
-    "frozen_memory": PageTable(
+    "frozen_memory": Table(
         "frozen_memory",
-        {
-            "length": ("length", WHOLE),
-            "agent": ("agent", str),
-            "success in 200 other mazes": ("success", ACCURACY),
-            "environment steps": ("environment_steps", WHOLE),
-            "processor seconds": ("processor_seconds", WHOLE),
-            "steps a second, policy alone": ("steps_per_second", WHOLE),
-            "saved for backward, a minibatch": SAVED,
-        },
+        columns(
+            "length | agent | success in 200 other mazes: success | environment_steps | processor_seconds | "
+            "steps a second, policy alone: steps_per_second | saved for backward, a minibatch: saved_bytes"
+        ),
         lambda row: "success" in row,
     ),
-    "frozen_memory-step": PageTable(
+    "frozen_memory-step": Table(
         "frozen_memory",
-        {
-            "environment": ("agent", str),
-            "a step without memory, µs": ("alone", WHOLE),
-            "with memory": ("with_memory", WHOLE),
-            "added": ("added", WHOLE),
-        },
+        columns("environment: agent | a step without memory, µs: alone | with_memory | added"),
         lambda row: "added" in row,
     ),
-    "rollouts": PageTable(
-        "rollouts",
-        {"what": ("what", str), "ours": ("ours", WHOLE), "other": ("other", WHOLE), "ratio": ("ratio", number(2))},
-    ),
-    "serving": PageTable(
+    "rollouts": Table("rollouts", columns("what | ours | other | ratio")),
+    "serving": Table(
         "serving",
-        {
-            "call": ("what", str),
-            "rows a second": ("rows/s", WHOLE),
-            "µs a row": ("us a row", number(1)),
-            "share of the bare loop's": ("of networks", number(2)),
-        },
+        columns(
+            "call: what | rows a second: rows/s | µs a row: us a row | share of the bare loop's: of networks",
+            **{"us a row": ",.1f", "of networks": ".2f"},
+        ),
     ),
-    "schedules": PageTable(
-        "replay",
-        {
-            "schedule": ("schedule", str),
-            "solved": ("solved", str),
-            "accuracy": ("accuracy", spread(2)),
-            "updates": ("updates", UPDATES),
-        },
-    ),
-    "blanks": PageTable(
+    "schedules": Table("replay", columns("schedule | solved | accuracy | updates", accuracy=".2f")),
+    "blanks": Table(
         "drift",
-        {"drift regularizer": ("drift_penalty", str)}
-        | {f"{n} blanks": (n, spread(2)) for n in ("100", "500", "1,000", "2,000", "5,000")},
+        columns(
+            "drift regularizer: drift_penalty | 100 blanks: 100 | 500 blanks: 500 | 1,000 blanks: 1,000 | "
+            "2,000 blanks: 2,000 | 5,000 blanks: 5,000",
+            **dict.fromkeys(("100", "500", "1,000", "2,000", "5,000"), ".2f"),
+        ),
     ),
-    "hidden_facts": PageTable(
+    "hidden_facts": Table(
         "hidden_facts",
-        {
-            "method": ("method", str),
-            "words of prose": ("words", WHOLE),
-            "answers right": ("accuracy", ACCURACY),
-            "without memory": ("without_memory", ACCURACY),
-            "test episodes": ("episodes", WHOLE),
-            "updates": ("updates", WHOLE),
-            "seconds of `fit`": ("seconds", WHOLE),
-        },
+        columns(
+            "method | words of prose: words | answers right: accuracy | without_memory | test episodes: episodes | updates "
+            "| seconds of `fit`: seconds"
+        ),
     ),
-    "transformers": PageTable(
+    "transformers": Table(
         "transformers",
-        {
-            "method": ("method", str),
-            "every row": ("AP", spread(3)),
-            "hours of overload": ("AP at overload", spread(2)),
-            "processor seconds": ("processor seconds", SECONDS),
-        },
+        columns(
+            "method | every row: AP | hours of overload: AP at overload | processor seconds",
+            **{"AP": ".3f", "AP at overload": ".2f", "processor seconds": ",.0f"},
+        ),
     ),
-    "accelerator": PageTable(
+    "accelerator": Table(
         "accelerator",
-        {
-            "setting": ("setting", str),
-            "device": ("device", str),
-            "precision": ("precision", str),
-            "updates per second": ("updates_per_s", number(1)),
-            "memory of the device": ("device_mb", lambda x: f"{x:,.0f} MB"),
-        },
+        columns(
+            "setting | device | precision | updates per second: updates_per_s | memory of the device: device_mb",
+            updates_per_s=",.1f",
+        ),
     ),
-    "vests-room": PageTable("two_colors", _VESTS, _is("variant", "room")),
-    "vests-delay": PageTable("two_colors", _VESTS, _is("variant", "delay")),
-    "two_colors_view": PageTable(
-        "two_colors_view",
-        {
-            "balanced": ("balanced", str),
-            "right": ("accuracy", ACCURACY),
-            "from": ("low", ACCURACY),
-            "to": ("high", ACCURACY),
-            "vests": ("vests", WHOLE),
-            "episodes": ("episodes", WHOLE),
-        },
+    "vests-room": Table("two_colors", _VESTS, _is("variant", "room")),
+    "vests-delay": Table("two_colors", _VESTS, _is("variant", "delay")),
+    "two_colors_view": Table(
+        "two_colors_view", columns("balanced | right: accuracy | from: low | to: high | vests | episodes")
     ),
-    "two_colors_env": PageTable(
+    "two_colors_env": Table(
         "two_colors_env",
-        {
-            "environments": ("environments", WHOLE),
-            "what": ("what", _ENVIRONMENTS.__getitem__),
-            "steps a second": ("rate", WHOLE),
-            "share of the bare engines": ("share", number(2)),
-            "processor time of a step, µs": ("cpu_us", WHOLE),
-        },
+        columns(
+            "environments | what | steps a second: rate | share of the bare engines: share | "
+            "processor time of a step, µs: cpu_us",
+            what=_ENVIRONMENTS.__getitem__,
+            share=".2f",
+        ),
     ),
-    "two_colors_agents": PageTable(
+    "two_colors_agents": Table(
         "two_colors_agents",
-        {
-            "agent": ("agent", str),
-            "seed": ("seed", WHOLE),
-            "mean return": ("return", number(1)),
-            "95% interval": ("interval", lambda x: f"{x[0]:.1f} to {x[1]:.1f}"),
-            "survival to the timeout": ("survival", number(2)),
-            "steps lived": ("length", WHOLE),
-            "right less wrong vests": ("vests", number(1)),
-            "seconds": ("seconds", WHOLE),
-        },
+        columns(
+            "agent | seed | mean return: return | 95% interval: interval | survival to the timeout: survival | "
+            "steps lived: length | right less wrong vests: vests | seconds",
+            **{"return": ".1f", "vests": ".1f"},
+        ),
     ),
 }

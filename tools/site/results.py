@@ -8,13 +8,12 @@ from __future__ import annotations
 import json
 import re
 import textwrap
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tools.site.page_tables import PAGE_TABLES
-from tools.site.table import Column, Table, number
-from tools.site.tables import TABLES
+from tools.site.table import Section, Table, columns
+from tools.site.tables import AGENTS, COST, LEARNED, SECTIONS, WHY
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "results" / "README.md"
@@ -27,18 +26,15 @@ HEAD = """# Results
 """
 Row = dict[str, Any]
 EXPLAINED = 0.95  # share of the explainable information at which a task of the zoo is learned
-ZOO_COLUMNS: dict[str, Column] = {
-    "task": ("task", str),
-    "what": ("about", str),
-    "bits": ("bits", number(2)),
-    "explained": ("explained", number(3)),
-    "updates": ("updates", number(0)),
-    "seconds": ("seconds", number(0)),
-    "accuracy": ("accuracy", number(3)),
-    "without memory": ("without", number(3)),
-    "memory gain": ("gain", number(2)),
-    "verdict": ("verdict", lambda x: x.replace("_", " ")),
-}
+ZOO_COLUMNS = columns(
+    "task | what: about | bits | explained | updates | seconds | accuracy | without memory: without | memory gain: gain | "
+    "verdict",
+    bits=".2f",
+    explained=".3f",
+    without=".3f",
+    gain=".2f",
+    verdict=lambda x: x.replace("_", " "),
+)
 
 
 def rows(file: str) -> list[Row]:
@@ -53,58 +49,27 @@ def one(file: str, **keys: Any) -> Row:
     return found
 
 
-GROUPS = {
-    "What is learned": [
-        *[
-            "T-Maze",
-            "A million steps",
-            "Against truncated and full BPTT",
-            "Copy, adding, permuted pixels",
-            "Memory cores",
-        ],
-        *["Memory from pixels", "Facts hidden in novels"],
-    ],
-    "Agents": ["Agents in the T-Maze", "Agents in Two-Colors"],
-    "Why it is done so": [
-        *["What the copy task needs", "Random rewards", "Where lanes spend their time", "The drift regularizer"],
-        "Configs and defaults",
-    ],
-    "What it costs": [
-        *["Lightning's cost", "On a GPU", "Acting", "Waiting for data", "The start of a command"],
-        *["Finding the place of a run again", "Target refreshes"],
-    ],
-}
-"""Headings of the page of results, by question."""
-
-
 def page() -> str:
     """Return the page of all results."""
-    return "\n".join([HEAD, _contents(), *(section(table) for table in TABLES)])
+    return "\n".join([HEAD, _contents(), *map(section, SECTIONS)])
 
 
 def _contents() -> str:
-    """Return the contents of the page.
-
-    Raises:
-        LookupError: a table that is in no group.
-    """
-    titles = [title for group in GROUPS.values() for title in group]
-    if missing := {table.title for table in TABLES} ^ set(titles):
-        raise LookupError(f"{', '.join(sorted(missing))}: name each table of the page of results once, in GROUPS")
+    """Return the contents of the page, by question."""
     lines = ["| question | tables |", "|---|---|"]
-    for question, group in GROUPS.items():
-        links = (f"[{title}](#{re.sub(r'[^a-z0-9 -]', '', title.lower()).replace(' ', '-')})" for title in group)
+    for question in (LEARNED, AGENTS, WHY, COST):
+        titles = [part.title for part in SECTIONS if part.question == question]
+        links = (f"[{title}](#{re.sub(r'[^a-z0-9 -]', '', title.lower()).replace(' ', '-')})" for title in titles)
         lines.append(f"| {question} | {', '.join(links)} |")
     return "\n".join(lines) + "\n"
 
 
-def section(table: Table) -> str:
+def section(part: Section) -> str:
     """Return a heading, a command, where it was measured, and the rows."""
-    where = _where(table.file)
-    source = f"[rows](../../benchmarks/results/{table.file}.json)"
-    text = textwrap.fill(f"{table.text} `{table.command}`, {where}; {source}.", 124, break_on_hyphens=False)
-    lines = [f"## {table.title}", "", text, ""]
-    return "\n".join([*lines, *_markdown(table.columns, [x for x in rows(table.file) if table.only(x)])]) + "\n"
+    file = part.table.file
+    command, source = f"python -m benchmarks.{part.command or file}", f"[rows](../../benchmarks/results/{file}.json)"
+    text = textwrap.fill(f"{part.text} `{command}`, {_where(file)}; {source}.", 124, break_on_hyphens=False)
+    return "\n".join([f"## {part.title}", "", text, "", *_markdown(part.table)]) + "\n"
 
 
 def _where(file: str) -> str:
@@ -115,11 +80,14 @@ def _where(file: str) -> str:
     return where + f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}; {about['date'][:10]}"
 
 
-def _markdown(columns: dict[str, tuple[str, Callable[[Any], str]]], found: list[Row]) -> list[str]:
-    cells = [[show(row[key]) if row.get(key) is not None else "-" for key, show in columns.values()] for row in found]
-    numbers = [all(re.match(r"[-\d]", row[i]) for row in cells) for i in range(len(columns))]
-    head = [f"| {' | '.join(columns)} |", f"|{'|'.join('---:' if x else '---' for x in numbers)}|"]
-    return [*head, *(f"| {' | '.join(row)} |" for row in cells)]
+def _markdown(table: Table) -> list[str]:
+    found = [row for row in rows(table.file) if table.only(row)]
+    shown = [
+        [x.show(row[x.key]) if row.get(x.key) is not None else "-" for x in table.columns.values()] for row in found
+    ]
+    numbers = [all(re.match(r"[-\d]", cell) for cell in cells) for cells in zip(*shown, strict=True)]
+    head = [f"| {' | '.join(table.columns)} |", f"|{'|'.join('---:' if x else '---' for x in numbers)}|"]
+    return [*head, *(f"| {' | '.join(cells)} |" for cells in shown)]
 
 
 def readme_table() -> str:
@@ -237,15 +205,14 @@ def page_with_tables(path: Path) -> str:
 def _page_table(name: str) -> str:
     if name not in PAGE_TABLES:
         return _zoo_table(name)
-    table = PAGE_TABLES[name]
-    return "\n" + "\n".join(_markdown(table.columns, [x for x in rows(table.file) if table.only(x)])) + "\n"
+    return "\n" + "\n".join(_markdown(PAGE_TABLES[name])) + "\n"
 
 
 def _zoo_table(file: str) -> str:
     found = rows(file)
     reached = sum(row["explained"] is not None and row["explained"] >= EXPLAINED for row in found)
     text = f"{reached} of {len(found)} tasks reach {EXPLAINED}. {_where(file)}."
-    return "\n".join([text, "", *_markdown(ZOO_COLUMNS, found)])
+    return "\n".join([text, "", *_markdown(Table(file, ZOO_COLUMNS))])
 
 
 def readme() -> str:
