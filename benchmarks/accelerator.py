@@ -23,7 +23,7 @@ os.environ.setdefault("WANDB_SILENT", "true")
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from benchmarks.report import Columns, Row, arguments, publish, write_json
+from benchmarks.report import Row, arguments, publish, write_json
 from benchmarks.runs import fit
 from benchmarks.tasks import CORE, DATA, MODEL
 
@@ -127,14 +127,7 @@ def main() -> None:
             rows.append(measure(given, accelerator, precision, 40 if options.quick else updates))
             write_json(TITLE, rows, options)
             print(rows[-1]["setting"], rows[-1]["device"], precision, f"{rows[-1]['updates_per_s']:.1f}", flush=True)
-    columns: Columns = {
-        "setting": str,
-        "device": str,
-        "precision": str,
-        "updates_per_s": "{:,.1f}".format,
-        "steps_per_s": "{:,.0f}".format,
-        "device_mb": "{:,.0f}".format,
-    }
+    columns = "setting, device, precision, updates_per_s, steps_per_s, device_mb"
     publish(TITLE, rows, options, columns)
 
 

@@ -25,7 +25,7 @@ from typing import NamedTuple
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from benchmarks.report import Columns, Row, arguments, publish, with_earlier, write_json
+from benchmarks.report import Row, arguments, publish, with_earlier, write_json
 from benchmarks.runs import fit_alone
 from memup_lightning.callbacks.plots import style
 
@@ -194,18 +194,7 @@ def main() -> None:
     options = parser.parse_args()
     options.seeds = options.seeds[:1]
     share = 0.01 if options.quick else 1.0
-    columns: Columns = {
-        "task": str,
-        "length": "{:,}".format,
-        "method": str,
-        "chunk_length": "{:,}".format,
-        "accuracy": "{:.3f}".format,
-        "updates": "{:,}".format,
-        "seconds": "{:,.0f}".format,
-        "saved_bytes": "{:,}".format,
-        "peak_rss_mb": "{:,.0f}".format,
-        "ended": str,
-    }
+    columns = "task, length, method, chunk_length, accuracy, updates, seconds, saved_bytes, peak_rss_mb, ended"
     title = "The same networks trained by MemUP, truncated and full backpropagation"
     problems = QUICK if options.quick else [problem for problem in PROBLEMS if problem.title in options.tasks]
     rows: list[Row] = []

@@ -21,7 +21,7 @@ from typing import Any
 
 import yaml
 
-from benchmarks.report import Columns, Row, arguments, mean_and_range, publish, with_earlier, write_json
+from benchmarks.report import Row, arguments, publish, with_earlier, write_json
 from benchmarks.runs import fit_alone
 from benchmarks.tasks import CORE, DATA, MODEL
 from memup_lightning.datamodules.recorded.stream_options import StreamOptions
@@ -121,8 +121,7 @@ def main() -> None:
                 print(f"{task}, {settings}: {one}", flush=True)
             rows.append(gather(task, settings, runs))
             write_json(TITLE, with_earlier(rows, options, ("task", "settings")), options)
-    columns: Columns = {"task": str, "settings": str, "met": str, "value": mean_and_range(4)}
-    columns |= {key: mean_and_range(0) for key in ("updates", "seconds", "cpu")}
+    columns = "task, settings, met, value, updates, seconds, cpu"
     publish(TITLE, with_earlier(rows, options, ("task", "settings")), options, columns)
 
 

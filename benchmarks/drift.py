@@ -14,7 +14,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
-from benchmarks.report import Columns, Row, arguments, mean_and_range, publish
+from benchmarks.report import Row, arguments, publish
 from benchmarks.runs import call, read, test
 from benchmarks.tasks import DATA, MODEL, updates
 from memup_lightning.callbacks.plots import style
@@ -88,8 +88,10 @@ def main() -> None:
         gather(penalty, [run(penalty, budget, options.quick, seed, options.threads) for seed in seeds])
         for penalty in PENALTIES
     ]
-    columns: Columns = {"drift_penalty": str} | {f"{length:,}": mean_and_range(3) for length in LENGTHS}
-    title = f"{CONFIG}, {budget:,} updates with at most {TRAINED} blanks: accuracy among more; mean (range) over seeds"
+    columns = ", ".join(["drift_penalty", *(f"{length:,}" for length in LENGTHS)])
+    title = (
+        f"{CONFIG}, {budget:,} updates with at most {TRAINED} blanks: accuracy among more; median (range) over seeds"
+    )
     publish(title, rows, options, columns)
     if options.picture:
         style.save(picture(rows), options.picture)

@@ -30,7 +30,7 @@ import torch
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 from benchmarks.recurrent_ppo import evaluate
-from benchmarks.report import Columns, Row, arguments, publish
+from benchmarks.report import Row, arguments, publish
 from benchmarks.runs import call
 from benchmarks.tmaze_agents import ENVS, processor_seconds, rollout_steps
 from memup_lightning import MemoryObservation, MemUP, TMazeDataModule, VectorMemoryObservation
@@ -183,15 +183,10 @@ def main() -> None:
         for seed in (options.seeds[:1] if options.quick else options.seeds)
     ]
     rows += [step_cost(envs) for envs in ((1, 64) if options.quick else (1, 8, 64, 256))]
-    number = "{:,.0f}".format
-    columns: Columns = {"agent": str, "length": str, "seed": str, "success": "{:.3f}".format, "seconds": number}
-    columns |= {
-        "processor_seconds": number,
-        "memory_processor_seconds": number,
-        "environment_steps": number,
-        "steps_per_second": number,
-    }
-    columns |= {"saved_bytes": number, "alone": number, "with_memory": number, "added": number}
+    columns = (
+        "agent, length, seed, success, seconds, processor_seconds, memory_processor_seconds, environment_steps, "
+        "steps_per_second, saved_bytes, alone, with_memory, added"
+    )
     publish("PPO on a frozen memory against RecurrentPPO, T-Maze-LNR; microseconds a step", rows, options, columns)
 
 

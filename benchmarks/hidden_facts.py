@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from pytorch_lightning import Trainer
 
-from benchmarks.report import Columns, Row, arguments, publish, with_earlier
+from benchmarks.report import Row, arguments, publish, with_earlier
 from benchmarks.runs import fit
 from memup_lightning.datamodules import HiddenFactsDataModule
 
@@ -104,18 +104,7 @@ def main() -> None:
         for row in run(method, task, options.ask, seed, updates, options.books, longest)
     ]
     rows = with_earlier(measured, options, ("method", "task", "ask", "words", "seed", "updates"))
-    columns: Columns = {
-        "method": str,
-        "task": str,
-        "ask": str,
-        "words": "{:,}".format,
-        "seed": str,
-        "accuracy": "{:.3f}".format,
-        "without_memory": "{:.3f}".format,
-        "updates": "{:,}".format,
-        "seconds": "{:,.0f}".format,
-        "seconds_test": "{:,.0f}".format,
-    }
+    columns = "method, task, ask, words, seed, accuracy, without_memory, updates, seconds, seconds_test"
     publish(f"{CONFIG}: facts hidden in novels", rows, options, columns)
 
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from benchmarks.report import Columns, Row, arguments, publish, with_earlier
+from benchmarks.report import Row, arguments, publish, with_earlier
 from benchmarks.runs import fit_alone
 from memup_lightning.datamodules import CopyDataModule, TMazeDataModule
 from memup_lightning.models import memory
@@ -135,17 +135,7 @@ def main() -> None:
     options = parser.parse_args()
     short = ["--data.init_args.length=60", "--trainer.max_steps=300", "--trainer.val_check_interval=150"]
     rows: list[Row] = []
-    columns: Columns = {
-        "task": str,
-        "memory": str,
-        "solved": str,
-        "accuracy": "{:.3f}".format,
-        "updates": "{:,}".format,
-        "seconds": "{:,.0f}".format,
-        "parameters": "{:,}".format,
-        "state_bytes": "{:,}".format,
-        "saved_bytes": "{:,}".format,
-    }
+    columns = "task, memory, solved, accuracy, updates, seconds, parameters, state_bytes, saved_bytes"
     title = "MemUP with every memory core: state of one lane, and what a training step saves for its backward pass"
     for task in options.tasks[:1] if options.quick else options.tasks:
         for core in options.memories[:2] if options.quick else options.memories:

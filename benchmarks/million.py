@@ -8,7 +8,7 @@ episodes are evaluated at their full length. `--quick`: a corridor of 100,000 st
 
 from __future__ import annotations
 
-from benchmarks.report import Columns, Row, arguments, publish
+from benchmarks.report import Row, arguments, publish
 from benchmarks.runs import fit_alone
 
 CONFIG = "conf/tmaze_1m.yaml"
@@ -37,16 +37,7 @@ def main() -> None:
     for seed in seeds:
         rows.append(run(QUICK_LENGTH if options.quick else LENGTH, seed, options.threads))
         print(f"seed {seed}: accuracy {rows[-1]['accuracy']:.3f}, {rows[-1]['seconds']:.0f} s", flush=True)
-    columns: Columns = {
-        "length": "{:,}".format,
-        "seed": str,
-        "accuracy": "{:.3f}".format,
-        "updates": "{:,}".format,
-        "seconds": "{:,.0f}".format,
-        "seconds_training": "{:,.0f}".format,
-        "peak_rss_mb": "{:,.0f}".format,
-        "saved_bytes": "{:,}".format,
-    }
+    columns = "length, seed, accuracy, updates, seconds, seconds_training, peak_rss_mb, saved_bytes"
     publish(f"{CONFIG}: T-Maze-LNR in chunks of one step", rows, options, columns)
 
 

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import median
 from typing import Any, NamedTuple
 
 import torch
@@ -25,7 +24,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 from torch import Tensor
 
-from benchmarks.report import Columns, Row, arguments, publish, with_earlier
+from benchmarks.report import Row, arguments, publish, with_earlier
 from benchmarks.runs import fit_alone
 from benchmarks.tasks import CORE, DATA, MODEL, PROBLEMS, Problem
 from memup_lightning.callbacks.plots import style
@@ -150,16 +149,7 @@ def main() -> None:
             rows.append(gather([run(task, rule, seed, options.quick, options.threads) for seed in seeds]))
             print(f"{task}, {rule}: {rows[-1]['solved']} solved, {rows[-1]['updates']} updates", flush=True)
     rows = with_earlier(rows, options, ("task", "rule"))
-
-    def spread(form: str) -> Any:
-        def write(values: list[float | None]) -> str:
-            known = [x for x in values if x is not None]
-            return f"{median(known):{form}} ({min(known):{form}}-{max(known):{form}})" if known else "-"
-
-        return write
-
-    columns: Columns = {"task": str, "rule": str, "solved": str, "value": spread(".4f"), "recall": spread(".2f")}
-    columns |= {"updates": spread(",.0f"), "seconds": spread(",.0f"), "selection": spread(".3f")}
+    columns = "task, rule, solved, value, recall, updates, seconds, selection"
     title = "each task under each rule; median (range) over seeds; selection: share of the training time"
     publish(title, rows, options, columns)
     if options.picture:

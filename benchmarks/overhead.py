@@ -32,7 +32,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.report import Columns, Row, arguments, publish
+from benchmarks.report import Row, arguments, publish
 from benchmarks.runs import fit
 from memup_lightning.chunk import StepBatch
 from memup_lightning.datamodules import TMazeDataModule
@@ -206,11 +206,9 @@ def main() -> None:
     options = arguments(__doc__).parse_args()
     torch.set_num_threads(options.threads or 1)
     rows = [measure(r, 1000 if options.quick else 3000) for r in (10, 1)]
-    number, share = "{:.0f}".format, "{:.2f}".format
-    columns: Columns = {"chunk_length": str} | dict.fromkeys(("fit", "bare", "fused_bare"), number)
-    ratios = ("ratio", "cpu_ratio", "fused_ratio", "fused_cpu_ratio", "refresh_share")
+    columns = "chunk_length, fit, bare, fused_bare, ratio, cpu_ratio, fused_ratio, fused_cpu_ratio, refresh_share"
     title = "updates per second: fit (conf/tmaze.yaml) against a bare PyTorch loop"
-    publish(title, rows, options, columns | dict.fromkeys(ratios, share))
+    publish(title, rows, options, columns)
 
 
 if __name__ == "__main__":

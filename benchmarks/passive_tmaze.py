@@ -18,7 +18,7 @@ from statistics import mean
 import gymnasium
 import torch
 
-from benchmarks.report import Columns, Row, arguments, mean_and_range, publish, with_earlier
+from benchmarks.report import Row, arguments, publish, with_earlier
 from benchmarks.runs import call
 from memup_lightning import Agent
 
@@ -69,10 +69,9 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads or 1)
     seeds = options.seeds[:1] if options.quick else options.seeds
-    title = "The passive T-Maze, cloned: success by length of training (rows) and of play; mean (range) over runs"
-    columns: Columns = {"trained": "{:,}".format}
-    columns |= {f"{n:,}": mean_and_range(2) for n in ((9, 30) if options.quick else (*PLAYED, LONGEST))}
-    columns["seconds"] = mean_and_range(0)
+    title = "The passive T-Maze, cloned: success by length of training (rows) and of play; median (range) over runs"
+    lengths = (9, 30) if options.quick else (*PLAYED, LONGEST)
+    columns = ", ".join(["trained", *(f"{n:,}" for n in lengths), "seconds"])
     rows: list[Row] = []
     for trained in [9] if options.quick else options.trained:
         runs = []

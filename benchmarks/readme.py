@@ -18,7 +18,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.report import Columns, Row, arguments, publish
+from benchmarks.report import Row, arguments, publish
 
 TITLE = "The README's own environment and own table"
 ROOT = Path(__file__).parent.parent
@@ -79,9 +79,8 @@ def main() -> None:
     if options.quick:
         options.seeds = options.seeds[:1]
     rows = [run(example, seed, options.quick) for example in EXAMPLES for seed in options.seeds]
-    share, whole = "{:.3f}".format, "{:,.0f}".format
-    columns: Columns = {"example": str, "seed": str, "explained": share, "accuracy": share, "without": share}
-    publish(TITLE, rows, options, columns | {"updates": whole, "seconds": whole, "verdict": str})
+    columns = "example, seed, explained, accuracy, without, updates, seconds, verdict"
+    publish(TITLE, rows, options, columns)
 
 
 if __name__ == "__main__":

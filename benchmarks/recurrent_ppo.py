@@ -22,7 +22,7 @@ import torch
 from gymnasium.vector import VectorEnv
 
 import memup_lightning.envs  # noqa: F401 - registers the maze
-from benchmarks.report import Columns, Row, arguments, publish
+from benchmarks.report import Row, arguments, publish
 from benchmarks.tmaze_agents import BUDGET, ENVS, SOLVED, rollout_steps, run
 
 
@@ -91,8 +91,7 @@ def main() -> None:
             row |= {key: middle[key] for key in ("environment_steps", "seconds")}
             row["solved"] = f"{sum(one['success'] >= SOLVED for one in found)}/{len(found)}"
             rows.append(row | {"tried": first if "sb3" in agent else None, "runs": found})
-    columns: Columns = {"agent": str, "length": str, "lr": "{:g}".format, "solved": str}
-    columns |= {"environment_steps": "{:,}".format, "seconds": "{:,.0f}".format}
+    columns = "agent, length, lr, solved, environment_steps, seconds"
     publish("PPO-LSTM against a maintained implementation, T-Maze-LNR; medians", rows, options, columns)
 
 

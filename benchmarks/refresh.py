@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from benchmarks.report import Columns, Row, arguments, publish
+from benchmarks.report import Row, arguments, publish
 from benchmarks.runs import fit
 from memup_lightning.callbacks import TargetRefresh
 from memup_lightning.runs.parts import find_callback
@@ -81,9 +81,7 @@ def main() -> None:
     for length, episodes in QUICK_SIZES if options.quick else SIZES:
         rows.append(measure(length, episodes, QUICK_UPDATES if options.quick else UPDATES))
         print(rows[-1], flush=True)
-    seconds, share = "{:.3f}".format, "{:.1%}".format
-    columns: Columns = {"length": "{:,}".format, "episodes": "{:,}".format}
-    columns |= dict.fromkeys(("first", "later", "interval"), seconds) | dict.fromkeys(("later_share", "share"), share)
+    columns = "length, episodes, first, later, interval, later_share, share"
     publish("seconds and share of target refreshes (conf/tmaze.yaml)", rows, options, columns)
 
 

@@ -13,14 +13,13 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import yaml
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
-from benchmarks.report import Columns, Row, arguments, publish
+from benchmarks.report import Row, arguments, publish
 from benchmarks.runs import fit_alone
 from memup_lightning.callbacks.plots import style
 
@@ -99,17 +98,7 @@ def main() -> None:
     for schedule in SCHEDULES:
         rows.append(gather([run(schedule, updates, options.quick, seed, options.threads) for seed in seeds]))
         print(f"{schedule}: {rows[-1]['solved']} solved, {rows[-1]['updates']} updates", flush=True)
-
-    def spread(form: str) -> Any:
-        return lambda values: f"{median(values):{form}} ({min(values):{form}}-{max(values):{form}})"
-
-    columns: Columns = {
-        "schedule": str,
-        "solved": str,
-        "accuracy": spread(".3f"),
-        "updates": spread(",.0f"),
-        "seconds": spread(",.0f"),
-    }
+    columns = "schedule, solved, accuracy, updates, seconds"
     title = f"{CONFIG}: accuracy at the end, updates and seconds of each schedule; median (range) over seeds"
     publish(title, rows, options, columns)
     if options.picture:

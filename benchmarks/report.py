@@ -6,10 +6,10 @@ import argparse
 import json
 import os
 import platform
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from statistics import mean
+from statistics import median
 from typing import Any
 
 import gymnasium
@@ -22,7 +22,6 @@ from rich.table import Table
 import memup_lightning
 
 Row = dict[str, Any]
-Columns = dict[str, Callable[[Any], str]]  # key of a column -> how its values are written
 
 
 def arguments(description: str | None) -> argparse.ArgumentParser:
@@ -53,21 +52,22 @@ def _accelerator() -> str:
     return torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
 
 
-def publish(title: str, rows: list[Row], options: argparse.Namespace, columns: Columns) -> None:
+def publish(title: str, rows: list[Row], options: argparse.Namespace, columns: str) -> None:
     """Print the rows as a table and write them as JSON.
 
     Args:
         title: of the table.
         rows: one dict a row; it may hold more than the table shows.
         options: what :func:`arguments` parsed.
-        columns: key of each column -> how its values are written.
+        columns: keys of the rows that are shown, divided by commas.
     """
     about = environment(options.threads) | {"seeds": options.seeds, "quick": options.quick}
+    shown = columns.split(", ")
     table = Table(title=title, title_justify="left")
-    for key in columns:
+    for key in shown:
         table.add_column(key, justify="left" if isinstance(rows[0].get(key), str) else "right")
     for row in rows:
-        table.add_row(*[write(row[key]) if row.get(key) is not None else "-" for key, write in columns.items()])
+        table.add_row(*[_written(row.get(key)) for key in shown])
     console = Console()
     console.width = max(console.width, 140)  # a table must not be folded where there is no terminal
     console.print(table)
@@ -76,14 +76,17 @@ def publish(title: str, rows: list[Row], options: argparse.Namespace, columns: C
     write_json(title, rows, options)
 
 
-def mean_and_range(digits: int) -> Callable[[list[float]], str]:
-    """How a column writes the values of all seeds: their mean (smallest-largest); a single one alone."""
-
-    def write(values: list[float]) -> str:
-        middle, *ends = (f"{x:,.{digits}f}" for x in (mean(values), min(values), max(values)))
-        return middle if len(values) == 1 else f"{middle} ({'-'.join(ends)})"
-
-    return write
+def _written(value: Any) -> str:
+    """Write a value: a number with four digits, of those of several seeds the median (smallest-largest)."""
+    if isinstance(value, list | tuple):
+        known = [x for x in value if x is not None]
+        parts = [_written(x) for x in (median(known), min(known), max(known))] if known else ["-"]
+        return parts[0] if len(known) < 2 else f"{parts[0]} ({parts[1]}-{parts[2]})"
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    if value is None:
+        return "-"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
 def with_earlier(rows: Iterable[Row], options: argparse.Namespace, keys: Sequence[str]) -> list[Row]:

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 import yaml
 
-from benchmarks.report import Columns, Row, arguments, publish
+from benchmarks.report import Row, arguments, publish
 from memup_lightning.datamodules import TMazeDataModule
 
 CONFIG = "conf/tmaze.yaml"
@@ -88,12 +88,7 @@ def main() -> None:
     for updates in MOVED:
         there = move(state, updates)
         rows.append(row(updates, [seconds_to_first_chunk(updates, there)[0] for _ in range(TURNS)], []))
-    columns: Columns = {
-        "updates": "{:,}".format,
-        "checkpoint": "{:.4f}".format,
-        "played": "{:.4f}".format,
-        "ratio": "{:,.0f}".format,
-    }
+    columns = "updates, checkpoint, played, ratio"
     publish(f"seconds from a checkpoint to the first chunk ({CONFIG})", rows, options, columns)
 
 

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks.report import Columns, Row, arguments, publish
+from benchmarks.report import Row, arguments, publish
 from memup_lightning.datamodules import TMazeDataModule
 from memup_lightning.envs import TMazeVectorEnv
 from memup_lightning.models.memory import LSTM
@@ -138,10 +138,8 @@ def main() -> None:
     rows = [rollouts(steps, turns, options.seeds[0]), updates(steps, turns, options.seeds[0])]
     for row in rows:
         row["ratio"] = row["ours"] / row["other"]
-    number = "{:,.0f}".format
     title = "an agent with a frozen LSTM-64 against a bare loop (rollout), and against PPO-LSTM (epoch)"
-    columns: Columns = {"what": str, "unit": str, "ours": number, "other": number, "ratio": "{:.2f}".format}
-    publish(title, rows, options, columns)
+    publish(title, rows, options, "what, unit, ours, other, ratio")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow
 import torch
 
-from benchmarks.report import Columns, Row, arguments, publish
+from benchmarks.report import Row, arguments, publish
 from memup_lightning import LSTM, MemUP, Predictor
 from memup_lightning.models.scaling import Standardizer
 from memup_lightning.specs import FieldSpec, TaskSpec
@@ -143,9 +143,7 @@ def main() -> None:
         step = stepper(predictor, streams if streams > 1 else None, count)
         what = "step, 256 streams" if streams > 1 else "step, one stream"
         rows.append(measure(what, step, Bare(predictor, streams, count, 1), streams * count, turns))
-    number, ratio = "{:,.0f}".format, "{:.2f}".format
-    columns: Columns = {"what": str, "rows/s": number, "networks": number, "memory alone": number}
-    columns |= {"us a row": "{:,.1f}".format, "of networks": ratio, "of memory": ratio}
+    columns = "what, rows/s, networks, memory alone, us a row, of networks, of memory"
     publish("Predictor beside its networks in a bare loop, LSTM-64", rows, options, columns)
 
 

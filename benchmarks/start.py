@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.report import Columns, Row, arguments, publish
+from benchmarks.report import Row, arguments, publish
 
 CONFIG = Path("conf/tmaze.yaml").absolute()
 MEMUP = ["-m", "memup_lightning"]
@@ -62,7 +62,7 @@ def main() -> None:
     for name, turns in found.items():
         ratio = statistics.median(x / unit for x, unit in zip(turns, found[LIGHTNING], strict=True))
         rows.append({"command": name, "seconds": statistics.median(turns), "ratio": ratio, "turns": turns})
-    columns: Columns = {"command": str, "seconds": "{:.2f}".format, "ratio": "{:.2f}".format}
+    columns = "command, seconds, ratio"
     publish("seconds from a command to its first update or its end", rows, options, columns)
 
 

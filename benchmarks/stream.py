@@ -34,7 +34,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import EarlyStopping
 
 from benchmarks.overhead import refresh_seconds
-from benchmarks.report import Columns, Row, arguments, publish
+from benchmarks.report import Row, arguments, publish
 from benchmarks.runs import fit
 from memup_lightning.chunk import Chunk
 from memup_lightning.data.episodes import EVAL_MASK, OUTCOME
@@ -231,7 +231,6 @@ def waiting(chunk_length: int, workers: int, updates: int, turns: int) -> Row:
 def main() -> None:
     options = arguments(__doc__).parse_args()
     torch.set_num_threads(options.threads or 1)
-    number, share, fine = "{:.0f}".format, "{:.2f}".format, "{:.3f}".format
     with tempfile.TemporaryDirectory() as folder:
         episodes, length, turns = (12, 200_000, 1) if options.quick else (40, 1_000_000, 3)
         store = write_store(Path(folder) / "store", episodes, length)
@@ -240,25 +239,16 @@ def main() -> None:
             for chunk_length in (1, 10, 100):
                 chunks = (1000 if options.quick else 5000) // (5 if chunk_length == 100 else 1)
                 rows += throughput(store, chunk_length, training, chunks, turns)
-        columns: Columns = {
-            "read": str,
-            "chunk_length": str,
-            "workers": str,
-            "stream": number,
-            "plain": number,
-            "ratio": share,
-        }
-        publish("chunks per second (64 lanes)", rows, options, columns | {"megabytes_per_second": number})
+        columns = "read, chunk_length, workers, stream, plain, ratio, megabytes_per_second"
+        publish("chunks per second (64 lanes)", rows, options, columns)
         if options.json:
             options.json = options.json.with_stem(options.json.stem + "_waiting")
         updates, turns = (150, 1) if options.quick else (600, 1)
         rows = []
         for chunk_length in (1, 10, 100):
             rows += [waiting(chunk_length, workers, updates, turns) for workers in (0, 1)]
-    columns = {"chunk_length": str, "workers": str, "step_ms": fine, "loading_ms": fine, "joining_ms": fine}
-    publish(
-        "share of a training step spent waiting for data (conf/tmaze.yaml)", rows, options, columns | {"share": fine}
-    )
+    columns = "chunk_length, workers, step_ms, loading_ms, joining_ms, share"
+    publish("share of a training step spent waiting for data (conf/tmaze.yaml)", rows, options, columns)
 
 
 if __name__ == "__main__":

@@ -15,12 +15,12 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks import mnist
-from benchmarks.report import Row, arguments, environment, mean_and_range, publish, with_earlier, write_json
+from benchmarks.report import Row, arguments, environment, publish, with_earlier, write_json
 from benchmarks.runs import fit_and_test_alone
 
 MODEL, DATA = "--model.init_args", "--data.init_args"
@@ -251,25 +251,9 @@ def main() -> None:
         problems = [problem for problem in problems if problem.name.startswith(tuple(options.only))]
         if not problems:
             parser.error(f"--only {' '.join(options.only)}: no such row")
-    title = f"Copy-120 after {ABLATION_UPDATES:,} updates" if options.ablation else "Tasks: mean (range) over seeds"
-    publish(title, measure(problems, options, title), options, columns())
-
-
-def columns() -> dict[str, Callable[..., str]]:
-    return {
-        "task": str,
-        "data": str,
-        "value": mean_and_range(4),
-        "validation": mean_and_range(4),
-        "target": str,
-        "minutes": str,
-        "met": str,
-        "updates": mean_and_range(0),
-        "seconds": mean_and_range(0),
-        "recall": "{:.3f}".format,
-        "peak_rss_mb": "{:,.0f}".format,
-        "saved_bytes": "{:,}".format,
-    }
+    title = f"Copy-120 after {ABLATION_UPDATES:,} updates" if options.ablation else "Tasks: median (range) over seeds"
+    columns = "task, data, value, validation, target, minutes, met, updates, seconds, recall, peak_rss_mb, saved_bytes"
+    publish(title, measure(problems, options, title), options, columns)
 
 
 if __name__ == "__main__":

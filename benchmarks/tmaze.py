@@ -9,9 +9,7 @@ of the run's summary.json. A run ends when predictions at the junctions of 256 v
 
 from __future__ import annotations
 
-from statistics import median
-
-from benchmarks.report import Columns, Row, arguments, publish
+from benchmarks.report import Row, arguments, publish
 from benchmarks.runs import fit_alone
 
 SETTINGS = [(length, chunk) for length in (100, 1_000, 20_000) for chunk in (1, 10, 20)]
@@ -59,23 +57,9 @@ def main() -> None:
     for length, chunk in QUICK if options.quick else SETTINGS:
         rows.append(gather([run(length, chunk, seed, options.threads) for seed in seeds]))
         print(f"T-Maze-LNR-{length}, r={chunk}: {rows[-1]['solved']} solved, {rows[-1]['updates']} updates", flush=True)
-
-    def spread(values: list[float]) -> str:
-        return f"{median(values):,.0f} ({min(values):,.0f}-{max(values):,.0f})"
-
-    share = "{:.3f}".format
-    columns: Columns = {
-        "length": "{:,}".format,
-        "chunk_length": str,
-        "solved": str,
-        "accuracy": share,
-        "recall": share,
-        "updates": spread,
-        "seconds": spread,
-        "peak_rss_mb": "{:,.0f}".format,
-        "saved_bytes": "{:,}".format,
-        "refresh_share": "{:.2f}".format,
-    }
+    columns = (
+        "length, chunk_length, solved, accuracy, recall, updates, seconds, peak_rss_mb, saved_bytes, refresh_share"
+    )
     title = (
         "T-Maze-LNR with conf/tmaze.yaml: median (range) over seeds; accuracy, recall: worst; memory, share: largest"
     )

@@ -27,7 +27,7 @@ import tempfile
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from benchmarks.report import Columns, Row, arguments, publish, with_earlier
+from benchmarks.report import Row, arguments, publish, with_earlier
 from benchmarks.runs import call
 
 BUDGET = {20: 400_000, 100: 1_000_000, 1000: 2_000_000, 20_000: 20_000_000}
@@ -179,18 +179,9 @@ def main() -> None:
         work = [("MemUP two-phase", 20, None), ("PPO-LSTM", 20, None)]
     if options.tune:
         work = [(agent, 20, rate) for agent in BASELINES if agent in options.agents for rate in RATES]
-    columns: Columns = {
-        "agent": str,
-        "length": "{:,}".format,
-        "lr": "{:g}".format,
-        "solved": str,
-        "success": "{:.3f}".format,
-        "environment_steps": "{:,}".format,
-        "seconds": "{:,.0f}".format,
-        "processor_seconds": "{:,.0f}".format,
-        "saved_bytes": "{:,}".format,
-        "peak_rss_mb": "{:,.0f}".format,
-    }
+    columns = (
+        "agent, length, lr, solved, success, environment_steps, seconds, processor_seconds, saved_bytes, peak_rss_mb"
+    )
     title = "agents on T-Maze-LNR: worst success, medians of the rest"
     rows: list[Row] = []
     for agent, length, rate in work:

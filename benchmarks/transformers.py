@@ -29,7 +29,7 @@ import torch
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import average_precision_score
 
-from benchmarks.report import Columns, Row, arguments, mean_and_range, publish
+from benchmarks.report import Row, arguments, publish
 from memup_lightning import Predictor
 from memup_lightning.cli.main import main as command_line
 
@@ -135,8 +135,7 @@ def main() -> None:
             row["AP at overload"].append(precision(tripped[overload], scores[overload]))
             row["processor seconds"].append(time.process_time() - begin)
             print(name, {key: x[-1] for key, x in row.items() if key != "method"}, flush=True)
-    two = mean_and_range(2)
-    columns: Columns = {"method": str, "AP": two, "AP at overload": two, "processor seconds": mean_and_range(0)}
+    columns = "method, AP, AP at overload, processor seconds"
     publish(f"trips of transformers, {units} units of {hours} hours", list(rows.values()), options, columns)
 
 

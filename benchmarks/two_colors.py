@@ -16,7 +16,7 @@ import argparse
 import torch
 from torch import Tensor
 
-from benchmarks.report import Columns, Row, arguments, publish, with_earlier
+from benchmarks.report import Row, arguments, publish, with_earlier
 from benchmarks.runs import fit_alone
 from memup_lightning.models.memory import Memory
 
@@ -77,18 +77,7 @@ def main() -> None:
     parser.add_argument("--cache", help="folder that keeps the episodes")
     parser.set_defaults(seeds=[1])
     options = parser.parse_args()
-    columns: Columns = {
-        "variant": str,
-        "model": str,
-        "seed": str,
-        "accuracy": "{:.3f}".format,
-        "last": "{:.3f}".format,
-        "updates": "{:,.0f}".format,
-        "seconds": "{:,.0f}".format,
-        "environment_steps": "{:,.0f}".format,
-        "peak_rss_mb": "{:,.0f}".format,
-        "saved_mb": "{:.1f}".format,
-    }
+    columns = "variant, model, seed, accuracy, last, updates, seconds, environment_steps, peak_rss_mb, saved_mb"
     rows = with_earlier(run(options), options, ("variant", "model", "seed"))
     publish("Two-Colors from pixels (accuracy: the best evaluation)", rows, options, columns)
 

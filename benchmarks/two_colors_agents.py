@@ -30,7 +30,7 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-from benchmarks.report import Columns, Row, arguments, publish, with_earlier
+from benchmarks.report import Row, arguments, publish, with_earlier
 from benchmarks.runs import call
 from memup_lightning.callbacks.plots import style
 from memup_lightning.envs.policies import random_policy
@@ -177,20 +177,9 @@ def main() -> None:
         for agent in options.agents[:2] if options.quick else options.agents:
             rows.append(run(agent, seed, options))
             print(f"{agent}, seed {seed}: return {rows[-1]['return']:.2f}", flush=True)
-    number = "{:,.0f}".format
-    columns: Columns = {
-        "agent": str,
-        "seed": str,
-        "return": "{:.2f}".format,
-        "interval": lambda x: f"{x[0]:.1f} to {x[1]:.1f}",
-        "survival": "{:.2f}".format,
-        "length": number,
-        "vests": "{:.1f}".format,
-        "environment_steps": number,
-        "seconds": number,
-        "saved_bytes": number,
-        "peak_rss_mb": number,
-    }
+    columns = (
+        "agent, seed, return, interval, survival, length, vests, environment_steps, seconds, saved_bytes, peak_rss_mb"
+    )
     title = "agents on Two-Colors: mean of 64 episodes after training"
     rows = with_earlier(rows, options, ("agent", "seed"))
     publish(title, rows, options, columns)

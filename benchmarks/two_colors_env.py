@@ -277,16 +277,7 @@ def main() -> None:
     parser.add_argument("--envs", type=int, nargs="+", default=[2, 16], help="environments at once")
     parser.add_argument("--wait", type=float, default=600.0, help="seconds to wait for quiet turns, for each case")
     options = parser.parse_args()
-    columns: dict[str, Callable[[Any], str]] = {
-        "environments": str,
-        "what": str,
-        "rate": "{:,.0f}".format,
-        "share": "{:.2f}".format,
-        "cpu_us": "{:.0f}".format,
-        "others": "{:.2f}".format,
-        "rounds": str,
-        "rounds_left_out": str,
-    }
+    columns = "environments, what, rate, share, cpu_us, others, rounds, rounds_left_out"
     publish("Two-Colors: steps per second of all environments together", run(options), options, columns)
 
 

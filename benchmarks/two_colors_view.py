@@ -23,7 +23,7 @@ import yaml
 from jsonargparse import ArgumentParser
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from benchmarks.report import Columns, Row, arguments, publish
+from benchmarks.report import Row, arguments, publish
 from benchmarks.two_colors import CONFIGS
 from memup_lightning.data.episodes import EVAL_MASK
 from memup_lightning.datamodules import TwoColorsDataModule
@@ -117,16 +117,7 @@ def main() -> None:
     parser.add_argument("--cache", help="folder that keeps the episodes")
     parser.set_defaults(seeds=[1])
     options = parser.parse_args()
-    share = "{:.3f}".format
-    columns: Columns = {
-        "balanced": str,
-        "seed": str,
-        "accuracy": share,
-        "low": share,
-        "high": share,
-        "vests": str,
-        "episodes": str,
-    }
+    columns = "balanced, seed, accuracy, low, high, vests, episodes"
     publish("Two-Colors, the room: what the view alone shows of a late vest", run(options), options, columns)
 
 

@@ -18,7 +18,7 @@ from statistics import median
 
 import torch
 
-from benchmarks.report import Columns, Row, arguments, publish, with_earlier, write_json
+from benchmarks.report import Row, arguments, publish, with_earlier, write_json
 from benchmarks.zoo.catalogue import PROBLEMS
 from benchmarks.zoo.problem import Problem
 from benchmarks.zoo.training import EXPLAINED, run
@@ -40,12 +40,7 @@ def gather(problem: Problem, runs: list[Row]) -> Row:
     return row | {"verdict": worst["verdict"] or "", "runs": runs}
 
 
-def columns() -> Columns:
-    """How each column is written."""
-    table: Columns = {"task": str, "about": str, "bits": "{:.2f}".format, "explained": "{:.3f}".format}
-    table |= {"updates": "{:,.0f}".format, "seconds": "{:,.0f}".format, "accuracy": "{:.3f}".format}
-    table |= {"without": "{:.3f}".format, "gain": "{:.2f}".format, "recall": "{:.2f}".format}
-    return table | {"verdict": str}
+COLUMNS = "task, about, bits, explained, updates, seconds, accuracy, without, gain, recall, verdict"
 
 
 def main(given: list[str] | None = None) -> list[Row]:
@@ -71,7 +66,7 @@ def main(given: list[str] | None = None) -> list[Row]:
         rows.append(gather(PROBLEMS[name], runs))
         write_json(TITLE, with_earlier(rows, options, ("task",)), options)
     every = with_earlier(rows, options, ("task",))
-    publish(TITLE, every, options, columns())
+    publish(TITLE, every, options, COLUMNS)
     solved = sum((row["explained"] or 0) >= EXPLAINED for row in every)
     print(f"{solved} of {len(every)} tasks reach {EXPLAINED} with every seed.")
     return rows
