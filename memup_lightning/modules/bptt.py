@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from memup_lightning.chunk import Chunk
 from memup_lightning.exceptions import MemUPError, check_counts, counted
 from memup_lightning.models.memory import State
-from memup_lightning.modules.memory_task import MemoryOptions
+from memup_lightning.modules.factories import MemoryOptions
 from memup_lightning.modules.tbptt import TBPTT
 from memup_lightning.runs.parts import recorded_data
 from memup_lightning.specs import TaskSpec

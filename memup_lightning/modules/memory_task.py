@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, TypeAlias, TypedDict
+from typing import Any
 
 import torch
 from pytorch_lightning.cli import LRSchedulerCallable
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
 from memup_lightning.chunk import Chunk, StepBatch
@@ -17,12 +17,19 @@ from memup_lightning.distributed import all_reduce_sum, global_masked_mean, worl
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.certain_steps import CertainSteps
 from memup_lightning.models.encoders import StepEncoder, WindowEncoder
-from memup_lightning.models.memory import LSTM, Memory, make_memory
-from memup_lightning.models.outcomes import AdaptiveCategoricalOutcome, CategoricalOutcome, GaussianOutcome, Outcome
+from memup_lightning.models.memory import LSTM, make_memory
+from memup_lightning.models.outcomes import AdaptiveCategoricalOutcome, CategoricalOutcome, GaussianOutcome
 from memup_lightning.models.predictors import FiLMPredictor, OutcomePredictor
 from memup_lightning.models.uncertainty import LocalPredictor
 from memup_lightning.modules.encoding import MemoryEncoding
 from memup_lightning.modules.evaluation.memory import MemoryEvaluation
+from memup_lightning.modules.factories import (
+    EncoderCallable,
+    LocalCallable,
+    MemoryCallable,
+    OutcomeCallable,
+    PredictorCallable,
+)
 from memup_lightning.modules.losses import FiniteLoss, probe_loss
 from memup_lightning.modules.optimization.learning_rate import inverse_sqrt
 from memup_lightning.modules.optimization.optimizers import MemoryAdam, OptimizerCallable, memory_adam
@@ -32,29 +39,10 @@ from memup_lightning.modules.trial import check_predictor, check_size, make_part
 from memup_lightning.modules.weight_average import AveragedTask
 from memup_lightning.protocols import ChunkSource
 from memup_lightning.runs.parts import recorded_data
-from memup_lightning.specs import FieldSpec, TaskSpec
+from memup_lightning.specs import TaskSpec
 from memup_lightning.typing import IntArray, State
 
-MemoryCallable: TypeAlias = Callable[[int], Memory] | Callable[[int], nn.Module]  # the first: short class names
-EncoderCallable: TypeAlias = Callable[[Mapping[str, FieldSpec]], StepEncoder]
-PredictorCallable: TypeAlias = Callable[[int, int, int], OutcomePredictor]
-OutcomeCallable: TypeAlias = Callable[[FieldSpec, float], Outcome]
-LocalCallable: TypeAlias = Callable[[Mapping[str, FieldSpec], int, int], LocalPredictor]
-
 _MANY_CLASSES = 2000  # from which on a softmax over all of them takes most of a step
-
-
-class MemoryOptions(TypedDict, total=False):
-    """Arguments of :class:`MemoryTask` but the task, which each of its subclasses takes as well."""
-
-    memory: MemoryCallable
-    outcome: OutcomeCallable | None
-    predictor: PredictorCallable
-    encoder: EncoderCallable
-    context_encoder: EncoderCallable
-    local: LocalCallable
-    optimizer: OptimizerCallable
-    lr_scheduler: LRSchedulerCallable | None
 
 
 class MemoryTask(MemoryEncoding, MemoryEvaluation, AveragedTask):
