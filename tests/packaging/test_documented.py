@@ -14,7 +14,7 @@ from tools.site import reference
 CORES = [
     name for name in memory.__all__ if isinstance(x := getattr(memory, name), type) and issubclass(x, memory.Memory)
 ]
-ON_OTHER_PAGES = {"Memory", "RNNAdapter"}  # docs/start/your-own.md
+ON_OTHER_PAGES = {"DiagonalMemory", "Memory", "RNNAdapter"}  # docs/method/baselines.md, docs/start/your-own.md
 README = (ROOT / "README.md").read_text()
 PAGES = {path: path.read_text() for path in [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]}
 

@@ -34,7 +34,7 @@ CORES = FIRST | {
     "GTrXL": partial(GTrXL, hidden_size=8, num_layers=1, num_heads=2, window=3),
 }
 """The first core of each class; the last two such that streams cross segments and windows."""
-NOT_IN_ONNX = {"DNC": "stable sort"}
+NOT_IN_ONNX = {"DNC": "stable sort", "LRU": "complex"}
 
 
 def predictor(core: str, outcome: FieldSpec = CLASSES) -> Predictor:

@@ -3,14 +3,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from memup_lightning.exceptions import check_counts
-from memup_lightning.models.memory.base import Memory, State, accumulation_dtype
+from memup_lightning.exceptions import MemUPError, check_counts
+from memup_lightning.models.memory.base import State, accumulation_dtype
+from memup_lightning.models.memory.diagonal import DiagonalMemory
 from memup_lightning.models.memory.layers.scan import linear_scan
 
 _BEYOND = 0.05  # how far a gate's range reaches beyond 0 and 1, where it is cut off
 
 
-class MinGRU(Memory):
+class MinGRU(DiagonalMemory):
     """Minimal gated recurrent unit (Feng et al., "Were RNNs all we needed?", 2024, section 3.1), all steps at once.
 
     ``h_t = (1 - z_t) * h_{t-1} + z_t * (W x_t)``: gate and candidate do not depend on the state, so a chunk is one parallel
@@ -26,7 +27,8 @@ class MinGRU(Memory):
     Args:
         input_size: features of a step; the model fills it in.
         hidden_size: units of a layer; m_t is the last layer's output.
-        num_layers: layers on top of each other. With one, no gate depends on earlier steps; use at least two.
+        num_layers: layers on top of each other. With one, no gate depends on earlier steps: use at least two, but
+            for :class:`~memup_lightning.modules.rtrl.RTRL`, which can train one.
         keep: mean number of steps that a fresh gate keeps the state for; its bias follows from it.
     """
 
@@ -52,9 +54,50 @@ class MinGRU(Memory):
         dtype = x.dtype
         after = []
         for layer, before in zip(self.layers, state.unbind(1), strict=True):
-            gate, candidate = layer(x).to(state.dtype).chunk(2, dim=-1)
-            update = ((1 + 2 * _BEYOND) * gate.sigmoid() - _BEYOND).clamp(0, 1)
-            h = linear_scan(1 - update, update * candidate, before)
+            h, _ = _remember(layer(x).to(state.dtype), before)
             after.append(h[:, -1])
             x = h.to(dtype)
         return x, torch.stack(after, 1)
+
+    def initial_sensitivities(self, lanes: int) -> State:
+        weight = self._weight()
+        return weight.new_zeros(lanes, *weight.shape, dtype=accumulation_dtype(weight.dtype))
+
+    def attach(self, state: Tensor, sensitivities: Tensor) -> State:
+        weight = self._weight().to(state.dtype)
+        past: Tensor = torch.einsum("lrf,rf->lr", sensitivities, weight - weight.detach())
+        by_gate, by_candidate = past[:, None].chunk(2, dim=-1)
+        return state + by_gate + by_candidate
+
+    @torch.no_grad()
+    def advance(self, x: Tensor, state: Tensor, sensitivities: Tensor) -> State:
+        with torch.enable_grad():
+            projected = self.layers[0](x).detach().to(state.dtype).requires_grad_()
+            h, keep = _remember(projected, state[:, 0])
+            end = h[:, -1].sum()  # whose derivatives are those of each unit by its own gates and candidates
+        (gradient,) = torch.autograd.grad(end, projected)
+        x = torch.cat([x, torch.ones_like(x[..., :1])], -1).to(state.dtype)
+        return keep.prod(1).repeat(1, 2)[..., None] * sensitivities + torch.einsum("ltr,ltf->lrf", gradient, x)
+
+    def _weight(self) -> Tensor:
+        """Return the only layer's weights and, in the last column, its biases, ``[2 * units, features + 1]``."""
+        if len(self.layers) > 1:
+            raise MemUPError(
+                f"MinGRU num_layers={len(self.layers)}: the gates of an upper layer read the state of the one below, so "
+                "that the recurrence is not element-wise; give num_layers=1"
+            )
+        weight, bias = self.layers[0].parameters()
+        return torch.cat([weight, bias[:, None]], 1)
+
+
+def _remember(projected: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    """Compute h of every step, and the share that it keeps of the one before.
+
+    Args:
+        projected: before their nonlinearity, gates and candidates of every step, ``[lanes, steps, 2 * units]``.
+        state: h before the first step, ``[lanes, units]``.
+    """
+    gate, candidate = projected.chunk(2, dim=-1)
+    update = ((1 + 2 * _BEYOND) * gate.sigmoid() - _BEYOND).clamp(0, 1)
+    keep = 1 - update
+    return linear_scan(keep, update * candidate, state), keep

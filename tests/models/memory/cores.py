@@ -48,6 +48,8 @@ CORES: dict[str, Callable[[int], Any]] = {
     "AMRL-avg": partial(memory.AMRL, hidden_size=8, aggregator="avg"),
     "MinGRU": partial(memory.MinGRU, hidden_size=7, num_layers=1),
     "MinGRU-2-layers": partial(memory.MinGRU, hidden_size=7),
+    "LRU": partial(memory.LRU, hidden_size=7),
+    "LRU-2-layers": partial(memory.LRU, hidden_size=7, num_layers=2),
     "XLSTM": partial(memory.XLSTM, hidden_size=16, num_heads=2),
     "XLSTM-2-layers": partial(memory.XLSTM, hidden_size=8, num_layers=2, num_heads=1),
     "NTM": partial(memory.NTM, hidden_size=7, slots=5, width=4),

@@ -8,7 +8,7 @@ import pytest
 from torch import nn
 
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.models.memory import AMRL, GRU, LSTM, NTM, RMT, XLSTM, GTrXL, MinGRU, RNNAdapter
+from memup_lightning.models.memory import AMRL, GRU, LRU, LSTM, NTM, RMT, XLSTM, GTrXL, MinGRU, RNNAdapter
 from tests.models.memory.cores import LeakyCell
 
 
@@ -20,6 +20,8 @@ from tests.models.memory.cores import LeakyCell
         (lambda: LSTM(4, chrono=2), "chrono=2"),
         (lambda: NTM(4, slots=0), "slots=0: must be at least 1"),
         (lambda: MinGRU(4, keep=0), "keep=0"),
+        (lambda: LRU(4, r_min=0.9, r_max=1.0), r"LRU r_min=0\.9, r_max=1\.0: give radii with 0 <= r_min < r_max < 1"),
+        (lambda: LRU(4, max_phase=0), "LRU max_phase=0"),
         (lambda: AMRL(4, hidden_size=7), "hidden_size=7.*even number"),
         (lambda: AMRL(4, aggregator="sum"), "aggregator='sum'.*max or avg"),  # type: ignore[arg-type]
         (lambda: XLSTM(4, hidden_size=12), "hidden_size=12, num_heads=4"),

@@ -12,7 +12,8 @@ from torch import Tensor
 def linear_scan(decay: Tensor, inject: Tensor, state: Tensor) -> Tensor:
     """Compute ``h_t = decay_t * h_{t-1} + inject_t`` for all steps, in log2(steps) rounds.
 
-    Each round joins every step with the one 2^n before it (Hillis & Steele, "Data parallel algorithms", CACM 1986).
+    Numbers are real or complex. Each round joins every step with the one 2^n before it (Hillis & Steele, "Data parallel
+    algorithms", CACM 1986).
     Nothing is divided, so it is stable wherever ``|decay| <= 1``. The backward pass is the same recurrence from the
     last step to the first, so it stores only ``decay`` and the result, whatever the number of rounds.
 
@@ -36,7 +37,7 @@ class _LinearScan(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        decay, h, state = ctx.saved_tensors
+        decay, h, state = (x.conj() for x in ctx.saved_tensors)  # torch's gradient of complex numbers; real ones stay
         onward = torch.cat([decay[:, 1:], torch.zeros_like(decay[:, :1])], 1)  # from a step to the one after it
         d_inject = _doubling(onward.flip(1), gradients[0].flip(1)).flip(1)
         before = torch.cat([state[:, None], h[:, :-1]], 1)
