@@ -68,11 +68,13 @@ from memup_lightning.models.memory import (
     AMRL as AMRL,
     DNC as DNC,
     GRU as GRU,
+    LRU as LRU,
     LSTM as LSTM,
     NTM as NTM,
     RMT as RMT,
     SRNN as SRNN,
     XLSTM as XLSTM,
+    DiagonalMemory as DiagonalMemory,
     GTrXL as GTrXL,
     Memory as Memory,
     MinGRU as MinGRU,
@@ -101,6 +103,7 @@ from memup_lightning.models.uncertainty import (
 )
 from memup_lightning.modules import (
     BPTT as BPTT,
+    RTRL as RTRL,
     TBPTT as TBPTT,
     BaseTask as BaseTask,
     InverseSqrtLR as InverseSqrtLR,

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from memup_lightning.data.targets import DEFAULT_ARGUMENTS, Proportional
-from memup_lightning.modules import BPTT, TBPTT, MemUP
+from memup_lightning.modules import BPTT, RTRL, TBPTT, MemUP
 from memup_lightning.modules.memory_task import MemoryTask
 from memup_lightning.modules.optimization.learning_rate import InverseSqrtLR, inverse_sqrt
 from memup_lightning.modules.optimization.optimizers import ADAM_LR, MemoryAdam, adam, memory_adam
@@ -17,7 +17,7 @@ Part: TypeAlias = tuple[str, Mapping[str, Any]]  # class, and the arguments that
 
 _SAVED_DEFAULTS = [f"{make.__module__}.{make.__name__}" for make in (adam, memory_adam, inverse_sqrt)]
 _SELECTOR: Part = (Proportional.__name__, DEFAULT_ARGUMENTS)
-_MEMORY_TASKS = {task.__name__ for task in (MemUP, TBPTT, BPTT)}
+_MEMORY_TASKS: Mapping[str, type[MemoryTask]] = {task.__name__: task for task in (MemUP, TBPTT, BPTT, RTRL)}
 _OPTION = re.compile(r"--(model|data)\.(?:init_args\.)?(\w+)(?:\.(?:init_args\.)?(\w+))?(?:[.=].*)?", re.DOTALL)
 
 
@@ -53,8 +53,11 @@ def _default(section: str, name: str, args: Sequence[str], configs: Sequence[Map
     if (section, name) == ("model", "optimizer"):
         of_agent: Part = ("torch.optim.Adam", {"lr": ADAM_LR, "fused": True})
         return (MemoryAdam.__name__, {}) if _model(args, configs) in _MEMORY_TASKS else of_agent
-    known = inspect.signature(MemoryTask.__init__).parameters
-    if section == "model" and name in known and _model(args, configs) in _MEMORY_TASKS:
+    model = _model(args, configs)
+    if section == "model" and model in _MEMORY_TASKS:
+        known = {**inspect.signature(MemoryTask).parameters, **inspect.signature(_MEMORY_TASKS[model]).parameters}
+        if name not in known:
+            return None
         default = InverseSqrtLR if name == "lr_scheduler" else known[name].default
         return (default.__name__, {}) if inspect.isclass(default) and default is not inspect.Parameter.empty else None
     return None

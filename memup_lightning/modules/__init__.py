@@ -6,6 +6,7 @@ from memup_lightning.modules.memory_task import MemoryTask
 from memup_lightning.modules.memup import MemUP
 from memup_lightning.modules.optimization.learning_rate import InverseSqrtLR
 from memup_lightning.modules.optimization.optimizers import MemoryAdam
+from memup_lightning.modules.rtrl import RTRL
 from memup_lightning.modules.tbptt import TBPTT
 
-__all__ = ["BPTT", "TBPTT", "BaseTask", "InverseSqrtLR", "MemUP", "MemoryAdam", "MemoryTask"]
+__all__ = ["BPTT", "RTRL", "TBPTT", "BaseTask", "InverseSqrtLR", "MemUP", "MemoryAdam", "MemoryTask"]

@@ -89,3 +89,9 @@ def test_the_default_schedule_is_named_for_a_memory_and_not_for_an_agent() -> No
 def test_the_default_optimizer_is_that_of_the_model(model: str, default: str) -> None:
     options = added(["fit", "--model.optimizer.eps=0.1"], {"model": model})
     assert f"--model.init_args.optimizer={default}" in options
+
+
+@pytest.mark.parametrize(("model", "default"), [("BPTT", "LSTM"), ("RTRL", "LRU")])
+def test_the_default_memory_is_that_of_the_model(model: str, default: str) -> None:
+    options = added(["fit", "--model.memory.hidden_size=32"], {"model": model})
+    assert options == [f"--model.init_args.memory={default}"]
