@@ -19,11 +19,17 @@ from memup_lightning.data.array_files.layout import Array, Missing
 from memup_lightning.data.episodes import MAX_MAGNITUDE
 from memup_lightning.exceptions import MemUPError, counted
 from memup_lightning.serving.row_values import is_missing, read_numbers
+from memup_lightning.serving.streams import NO_EPISODE, check_episodes, check_streams
 from memup_lightning.specs import FieldSpec
 from memup_lightning.typing import Arrays
 from memup_lightning.user_warnings import warn_user
 
-_FIRST, _SECONDS, _NUMBERS = "first", "seconds", "numbers"  # what a reader keeps of the rows before
+_FIRST, _SECONDS, _NUMBERS, _EPISODE = (
+    "first",
+    "seconds",
+    "numbers",
+    "of_episode",
+)  # what a reader keeps of the rows before
 _MAX_WARNINGS = 20  # of a reader
 
 
@@ -95,9 +101,11 @@ class RowReader:
     Args:
         fields: of the inputs, with the names of the components of x, the classes of text and the means.
         missing: what replaces a missing number; None: it is refused.
+        episode: column that says to which episode a row belongs; a row need not have it.
     """
 
-    def __init__(self, fields: Mapping[str, FieldSpec], missing: Missing | None) -> None:
+    def __init__(self, fields: Mapping[str, FieldSpec], missing: Missing | None, episode: str = "episode") -> None:
+        self._episode = episode
         self.texts = {
             name: {value: code for code, value in enumerate(field.names)} for name, field in text_fields(fields).items()
         }
@@ -126,7 +134,7 @@ class RowReader:
         return numbers and not fields.keys() - self.texts.keys() - {X, MISSING}
 
     def initial(self, streams: int) -> Arrays:
-        kept: Arrays = {}
+        kept: Arrays = {_EPISODE: np.full(streams, NO_EPISODE, np.int64)}
         if self._times:
             kept[_FIRST] = np.ones(streams, np.bool_)
             kept[_SECONDS] = np.zeros((streams, len(self._times)))
@@ -145,6 +153,7 @@ class RowReader:
                 )
             observation = {self.columns[0]: observation}
         after = dict(before)
+        after[_EPISODE] = check_episodes(observation, self._episode, before[_EPISODE], single)
         fields: Arrays = {}
         try:
             if self.groups:
@@ -177,13 +186,15 @@ class RowReader:
                 except (TypeError, ValueError):
                     values[0, number] = read_numbers(group.name, [value], False)[0, 0]
         else:
+            for group in () if single else self.groups:
+                check_streams(group.name, row[group.name], len(before[_EPISODE]))
             parts = [read_numbers(g.name, [row[g.name]] if single else row[g.name], g.is_time) for g in self.groups]
             for group, part in zip(self.groups, parts, strict=True):
                 width = group.components.stop - group.components.start
-                if part.shape[1] != width or len(part) != len(parts[0]):
+                if part.shape[1] != width:
                     raise MemUPError(
                         f"{group.name!r} holds {list(part.shape)} numbers; give {width} for each of "
-                        f"{counted(len(parts[0]), 'stream')}"
+                        f"{counted(len(part), 'stream')}"
                     )
             for place, number in enumerate(self._times):
                 seconds = parts[number][:, 0]
@@ -235,6 +246,8 @@ class RowReader:
             if self.missing == "previous":
                 after[name] = known
             return known
+        if not single:
+            check_streams(name, given, len(before[_EPISODE]))
         values = [given] if single else list(given)
         codes = np.array([-1 if is_missing(value) else classes.get(str(value), len(classes)) for value in values])
         for number in np.flatnonzero(codes == len(classes)):

@@ -16,6 +16,7 @@ from memup_lightning.data.array_files import read_episodes
 from memup_lightning.data.array_files.column_checks import times_columns
 from memup_lightning.data.array_files.encoding import X, encode_inputs
 from memup_lightning.data.array_files.layout import UserEpisodes
+from memup_lightning.data.array_files.notes.spellings import key_notes
 from memup_lightning.data.array_files.tables.in_memory import TABLE, episode_lengths, read_arrays, read_table
 from memup_lightning.data.episodes import OUTCOME, ArrayEpisodes, EpisodeSource
 from memup_lightning.data.streaming.samplers import SequentialSampler
@@ -36,6 +37,7 @@ from memup_lightning.serving.prediction import Prediction, Predictions
 from memup_lightning.serving.reading import parse_reading, saved_reading, training_range
 from memup_lightning.serving.state import StreamState, check_state
 from memup_lightning.serving.step_network import StepNetwork
+from memup_lightning.serving.streams import check_streams
 from memup_lightning.typing import Arrays
 from memup_lightning.user_warnings import warn_user
 
@@ -85,7 +87,9 @@ class Predictor:
         self._names = np.array(outcome.names, object) if outcome.names else None
         fields = self.network.fields
         self._reader: ObservationReader = FieldReader(fields)
-        if self._columns is not None and (reader := RowReader(fields, self.missing)).reads_all(fields):
+        if self._columns is not None and (reader := RowReader(fields, self.missing, self._columns.episode)).reads_all(
+            fields
+        ):
             self._reader = reader
 
     @classmethod
@@ -143,8 +147,8 @@ class Predictor:
             The prediction, and the state for the next step.
 
         Raises:
-            MemUPError: a column that is not there, a value that is no number, another number of streams, no state, or one
-                of another model.
+            MemUPError: a column that is not there, a value that is no number, another number of streams, no state, one of
+                another model, or one of another episode where the row names its own.
         """
         check_state(state, self.fingerprint)
         if is_first is not None:
@@ -153,10 +157,7 @@ class Predictor:
                 state = state.begin(begins, self.initial_state(state.streams))
         arrays, columns = self._reader.read(observation, state.columns, state.single)
         for name, x in arrays.items():
-            if len(x) != state.streams:
-                raise MemUPError(
-                    f"{name!r} holds {len(x)} streams, and the state {state.streams}; initial_state(streams) sets how many"
-                )
+            check_streams(name, x, state.streams)
         ordered = {name: arrays[name] for name in self._step.fields}
         self._watch.next_step()
         for name in self._watched:
@@ -236,7 +237,7 @@ class Predictor:
             times = times_columns(self.network.fields[X].names) if X in self.network.fields else ()
             source, user = TABLE, read_table(table, columns, times)
         arrays, notes = encode_inputs(source, user, self.network.fields, self.missing)
-        for note in (*user.notes, *notes):
+        for note in (*key_notes(columns.episode, user.keys), *user.notes, *notes):
             warn_user(f"{source}: {note}")
         return source, arrays, user
 

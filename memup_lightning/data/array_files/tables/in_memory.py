@@ -102,7 +102,7 @@ def _arrow(table: Any) -> Any:
     if isinstance(table, pyarrow.RecordBatch):
         return pyarrow.Table.from_batches([table])
     if isinstance(table, Mapping):
-        return pyarrow.table({str(name): _column(values) for name, values in table.items()})
+        return pyarrow.table({str(name): _column(str(name), values) for name, values in table.items()})
     if hasattr(table, "to_arrow"):  # polars
         return table.to_arrow()
     if type(table).__module__.split(".")[0] == "pandas" and hasattr(table, "columns"):
@@ -114,8 +114,23 @@ def _arrow(table: Any) -> Any:
     )
 
 
-def _column(values: Any) -> Any:
-    """Return what Arrow makes a column of: lists for the rows of a matrix."""
+def _column(name: str, values: Any) -> Any:
+    """Return a column of Arrow; NaN among text is missing, as pandas writes it.
+
+    Raises:
+        MemUPError: values of several types.
+    """
+    import pyarrow
+
+    if isinstance(values, pyarrow.Array | pyarrow.ChunkedArray):
+        return values
     if hasattr(values, "detach"):
         values = values.detach().cpu().numpy()
-    return list(values) if isinstance(values, np.ndarray) and values.ndim > 1 else values
+    values = list(values) if isinstance(values, np.ndarray) and values.ndim > 1 else values
+    try:
+        return pyarrow.array(values, from_pandas=True)
+    except (pyarrow.ArrowException, TypeError) as error:
+        raise MemUPError(
+            f"{TABLE}: {name!r} holds values that are no column: {error}; give numbers, texts or times, with None where "
+            "one is missing"
+        ) from error
