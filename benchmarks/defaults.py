@@ -26,7 +26,7 @@ from benchmarks.runs import fit_alone
 from benchmarks.tasks import CORE, DATA, MODEL
 from memup_lightning.datamodules.recorded.stream_options import StreamOptions
 
-TITLE = "Shipped configs and the defaults: mean (range) over seeds"
+TITLE = "Shipped configs and the defaults: median (range) over seeds"
 DROPPED = {*StreamOptions.__annotations__, "num_train"}
 SHORTER = {
     "tmaze_1m": [f"{DATA}.length=100000", "--trainer.val_check_interval=500"],

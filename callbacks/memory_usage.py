@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +18,7 @@ from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor, nn
 
 from memup_lightning.chunk import Chunk
+from memup_lightning.models.eval_mode import undisturbed
 from memup_lightning.modules import BaseTask, MemoryTask
 from memup_lightning.runs.parts import log_now, recorded_data
 
@@ -149,7 +150,7 @@ def measure_bptt(model: MemoryTask, chunk: Chunk, lengths: Sequence[int] = BPTT_
         Bytes by number of steps.
     """
     found: dict[int, int] = {}
-    with _undisturbed(model), torch.enable_grad():
+    with undisturbed(model, model.device), torch.enable_grad():
         for length in [chunk.num_steps, *lengths]:
             if found and length * found[chunk.num_steps] / chunk.num_steps > BPTT_BUDGET:
                 continue
@@ -221,24 +222,3 @@ def _module_tensors(module: nn.Module) -> Iterator[Tensor]:
     """Yield the tensors that exist with or without a graph: parameters and buffers."""
     yield from module.parameters()
     yield from module.buffers()
-
-
-@contextmanager
-def restored_rng(model: LightningModule) -> Iterator[None]:
-    """Restore torch's random numbers afterwards, on the CPU and on the model's GPU."""
-    device = model.device
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        yield
-
-
-@contextmanager
-def _undisturbed(model: LightningModule) -> Iterator[None]:
-    """Restore torch's random numbers and the module's buffers, such as running means, afterwards."""
-    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
-    with restored_rng(model):
-        try:
-            yield
-        finally:
-            with torch.no_grad():
-                for buffer, before in buffers:
-                    buffer.copy_(before)

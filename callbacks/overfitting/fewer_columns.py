@@ -9,8 +9,7 @@ from lightning_utilities.core.rank_zero import rank_zero_info
 from pytorch_lightning import Trainer
 from torch import Tensor
 
-from memup_lightning.callbacks.memory_usage import restored_rng
-from memup_lightning.models.eval_mode import eval_mode
+from memup_lightning.models.eval_mode import eval_mode, restored_rng
 from memup_lightning.modules import MemoryTask
 from memup_lightning.modules.column_use import (
     FEW_COLUMNS,
@@ -97,7 +96,7 @@ class FewerColumns:
         used: tuple[str, ...] = ()
         if trainer.is_global_zero:
             now = {name: x.clone() for name, x in model.state_dict().items()}
-            with eval_mode(model), restored_rng(model), trainer.precision_plugin.forward_context():
+            with eval_mode(model), restored_rng(model.device), trainer.precision_plugin.forward_context():
                 later = used_columns(model, data.splits["val"], columns)
                 model.load_state_dict(weights)
                 used = used_columns(model, data.splits["val"], columns)

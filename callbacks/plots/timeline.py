@@ -12,9 +12,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from memup_lightning.callbacks.memory_usage import restored_rng
 from memup_lightning.data.targets import NOWHERE
-from memup_lightning.models.eval_mode import eval_mode
+from memup_lightning.models.eval_mode import eval_mode, restored_rng
 from memup_lightning.modules import MemoryTask, MemUP
 from memup_lightning.modules.evaluation.comparison import Comparison, OutcomePrediction
 from memup_lightning.modules.evaluation.memory import BITS_PER_NAT
@@ -112,7 +111,7 @@ def follow_episode(model: MemUP, data: ChunkSource, split: Split = "val", episod
         episode: its number.
     """
     episodes = data.splits[split]
-    with eval_mode(model), restored_rng(model):
+    with eval_mode(model), restored_rng(model.device):
         by_cluster = data.selects_by_cluster()
         uncertainty, eval_mask, targets = _select(model, episodes, episode, by_cluster, data.splits["train"].targets)
         timeline = Timeline(

@@ -1,4 +1,4 @@
-"""Context managers for evaluation, and for a trial that leaves no trace."""
+"""Context managers for evaluation, and for what leaves no trace."""
 
 from __future__ import annotations
 
@@ -27,12 +27,27 @@ def eval_mode(module: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def trial_mode(module: nn.Module, device: torch.device) -> Iterator[None]:
-    """Switch a module to evaluation without gradients; afterwards restore modes, buffers and torch's random numbers."""
+def restored_rng(device: torch.device) -> Iterator[None]:
+    """Restore torch's random numbers afterwards, on the CPU and on a GPU."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        yield
+
+
+@contextmanager
+def undisturbed(module: nn.Module, device: torch.device) -> Iterator[None]:
+    """Restore a module's buffers, such as running means, and torch's random numbers afterwards."""
     buffers = [(buffer, buffer.clone()) for buffer in module.buffers()]
-    with eval_mode(module), torch.random.fork_rng([device] if device.type == "cuda" else []):
+    with restored_rng(device):
         try:
             yield
         finally:
-            for buffer, before in buffers:
-                buffer.copy_(before)
+            with torch.no_grad():
+                for buffer, before in buffers:
+                    buffer.copy_(before)
+
+
+@contextmanager
+def trial_mode(module: nn.Module, device: torch.device) -> Iterator[None]:
+    """Switch a module to evaluation without gradients; afterwards restore modes, buffers and torch's random numbers."""
+    with eval_mode(module), undisturbed(module, device):
+        yield

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from memup_lightning.callbacks.memory_usage import restored_rng
 from memup_lightning.callbacks.verdict.measuring import measured_steps
 from memup_lightning.callbacks.verdict.measuring.images import unseen_images
 from memup_lightning.callbacks.verdict.measuring.logged import TINY, of_evaluated, of_validation
@@ -20,7 +19,7 @@ from memup_lightning.callbacks.verdict.measuring.measurements import RARE, Measu
 from memup_lightning.callbacks.verdict.measuring.split_measurement import CurvePoint, Place, SplitMeasurement
 from memup_lightning.data.targets import NOWHERE
 from memup_lightning.models import memory as cores
-from memup_lightning.models.eval_mode import eval_mode
+from memup_lightning.models.eval_mode import eval_mode, restored_rng
 from memup_lightning.models.outcomes.continuous import ContinuousOutcome
 from memup_lightning.modules import MemoryTask, MemUP
 from memup_lightning.modules.column_use import FEW_COLUMNS, used_columns
@@ -70,7 +69,7 @@ def measure(
     """
     train, val = data.splits["train"], data.splits.get("val")
     has_targets = model.needs_targets()
-    with eval_mode(model), restored_rng(model):
+    with eval_mode(model), restored_rng(model.device):
         measured = None if val is None else _measure_split(model, data, "val")
         trained = _measure_split(model, data, "train")
         size, spread = _scale_of_inputs(model, train)
