@@ -14,7 +14,7 @@ from memup_lightning.chunk import Chunk
 from memup_lightning.data.episodes import ArrayEpisodes, EpisodeSource
 from memup_lightning.data.targets import Selector
 from memup_lightning.datamodules.played.rollouts import RolloutDataModule, RolloutOptions
-from memup_lightning.datamodules.recorded.rewards import RewardDataModule
+from memup_lightning.datamodules.recorded.rewards import RewardDataModule, check_reward_options
 from memup_lightning.exceptions import MemUPError, check_counts
 from memup_lightning.modules.targets.scoring import score_episodes
 from memup_lightning.protocols import ChunkLearner, MemoryLearner
@@ -72,6 +72,7 @@ class JointDataModule(RolloutDataModule):
                 f"JointDataModule selector={type(selector).__name__} needs context clusters, which TargetRefresh finds in "
                 "episodes that stay; an agent's episodes are replaced: use TopK or Proportional"
             )
+        check_reward_options(outcome, n_steps, 1.0)
         self.memory_updates = memory_updates
         self.num_episodes, self.recent = num_episodes, RecentEpisodes(num_episodes)
         self._chunks = {

@@ -205,7 +205,8 @@ class EpisodeDataModule(RecordedSplits):
             MemUPError: no step has an outcome, the shortest episode is too short.
         """
         check_readings(source, self.split_label(split))
-        self.equal_outcomes = check_outcomes(source, self.split_label(split), split == "train") or self.equal_outcomes
+        why, trained_on = self.unknown_outcomes, split == "train"
+        self.equal_outcomes = check_outcomes(source, self.split_label(split), trained_on, why) or self.equal_outcomes
         if split == "train":
             warn_of_single_steps(source, self.split_label(split))
         lengths = source.lengths

@@ -19,7 +19,7 @@ from memup_lightning.datamodules.recorded.splits import SPLITS
 from memup_lightning.envs.policies import Policy, random_policy
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.rl.collectors.episodes import Episode, collect
-from memup_lightning.rl.collectors.seeding import repeats_episodes
+from memup_lightning.rl.collectors.seeding import repeated_noise, repeats_episodes
 from memup_lightning.rl.vector_envs import make_vector_env
 from memup_lightning.typing import Split
 from memup_lightning.user_warnings import warn_user
@@ -27,6 +27,7 @@ from memup_lightning.user_warnings import warn_user
 _FEWEST = 512  # training episodes by default
 _STEPS, _STEPS_OF_IMAGES = 2_000_000, 500_000  # of them: some 800 updates read so many, in 256 lanes or in 64
 _BYTES = 1 << 30  # of what is stored of them, at most
+_SHOWN = 3  # entries of an observation in a message
 _OURS = "memup/"  # environments of this collection
 
 
@@ -37,8 +38,8 @@ class GymnasiumDataModule(RewardDataModule):
     and the action taken, of the last ``window`` steps. The outcome is made of rewards, or is the action.
 
     Args:
-        env_id: a registered environment with Box, Discrete, MultiBinary, MultiDiscrete, Dict or Tuple observations and
-            Discrete, MultiDiscrete, MultiBinary or Box actions.
+        env_id: a registered environment whose observations and actions are Box, Discrete, MultiBinary, MultiDiscrete, Dict
+            or Tuple.
         env_kwargs: arguments of the environment.
         wrappers: class paths of wrappers, such as ``gymnasium.wrappers.FlattenObservation``, the innermost first.
         policy: a callable ``(observations, action_space) -> actions`` over the whole batch of environments, by class or
@@ -113,7 +114,15 @@ class GymnasiumDataModule(RewardDataModule):
     def _warn_of_other_seeds(self) -> None:
         """Point out an environment whose episodes do not follow from its seed."""
         make = partial(make_vector_env, self.env_id, 1, self.env_kwargs, self.wrappers)
-        if repeats_episodes(make, self.policy or random_policy, self.split_seed("train")) is False:
+        repeats = repeats_episodes(make, self.policy or random_policy, self.split_seed("train"))
+        if repeats and (found := repeated_noise(make, self.split_seed("train"))):
+            shown = ", ".join(found[:_SHOWN]) + ", ..." * (len(found) > _SHOWN)
+            warn_user(
+                f"{self.env_id} shows the same in each of its {self.num_envs} environments, in training and validation: "
+                f"{shown} differs from episode to episode, but not with the seed; draw from self.np_random, which "
+                "super().reset(seed=seed) seeds, in place of a generator that the environment makes for itself"
+            )
+        if repeats is False:
             warn_user(
                 f"{self.env_id} plays other episodes after a reset with the same seed: another run with this seed, a run "
                 "that is continued, or a cache that is made again may have other data; draw from self.np_random, which "

@@ -19,6 +19,7 @@ from memup_lightning.data.growing_arrays import GrowingArrays
 from memup_lightning.datamodules.agent_task import agent_task
 from memup_lightning.datamodules.recorded.base import EpisodeDataModule
 from memup_lightning.datamodules.recorded.stream_options import StreamOptions
+from memup_lightning.exceptions import MemUPError
 from memup_lightning.protocols.columns import InputColumns, numbered_columns
 from memup_lightning.rl.action_outcomes import outcomes_of
 from memup_lightning.rl.collectors.episodes import Episode, concatenate_episodes
@@ -48,6 +49,25 @@ class RewardOptions(StreamOptions, total=False):
     tolerance: float
     window: int
     cache_dir: str | None
+
+
+def check_reward_options(outcome: str, n_steps: int, gamma: float) -> None:
+    """Refuse settings that the outcome does not follow from.
+
+    Raises:
+        MemUPError: what was set, and the outcomes that it is of.
+    """
+    if n_steps != 1 and outcome != "n_step":
+        raise MemUPError(
+            f"n_steps={n_steps} has no effect with outcome={outcome}; leave it out, or set "
+            f"{option('data.outcome', 'n_step')}"
+        )
+    if gamma != 1 and (outcome not in ("n_step", "return") or (outcome == "n_step" and n_steps == 1)):
+        more = " and n_steps=1" if outcome == "n_step" else ""
+        raise MemUPError(
+            f"gamma={gamma} has no effect with outcome={outcome}{more}; leave it out, or set "
+            f"{option('data.outcome', 'return')}, or n_step with n_steps"
+        )
 
 
 class RewardDataModule(EpisodeDataModule):
@@ -86,6 +106,7 @@ class RewardDataModule(EpisodeDataModule):
         **stream: Unpack[StreamOptions],
     ) -> None:
         super().__init__(**stream)
+        check_reward_options(outcome, n_steps, gamma)
         self.observed = observed
         self.outcome: AgentOutcome = outcome
         self.n_steps = n_steps
@@ -112,6 +133,17 @@ class RewardDataModule(EpisodeDataModule):
                 *self.spaces(), self.origin, self.observed, self.window, self.tolerance, self.outcome == "action"
             )
         return self._task
+
+    @property
+    def unknown_outcomes(self) -> str:
+        if self.outcome not in ("n_step", "return"):
+            return super().unknown_outcomes
+        reach = "to the end" if self.outcome == "return" else f"over {self.n_steps} steps"
+        return (
+            f"every episode was cut off (truncated, as a time limit does), and the rewards after that, which a sum {reach} "
+            f"needs, are unknown; let the environment terminate where its task is over, or set {option('data.gamma', 0.9)} "
+            f"or {option('data.outcome', 'reward')}"
+        )
 
     @property
     def input_columns(self) -> InputColumns | None:

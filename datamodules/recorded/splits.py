@@ -11,6 +11,7 @@ import torch
 
 from memup_lightning.chunk import Chunk, StepBatch
 from memup_lightning.data.episodes import EVAL_MASK, EpisodeSource
+from memup_lightning.data.outcome_checks import UNMARKED
 from memup_lightning.data.readings import shared_episodes
 from memup_lightning.data.streaming.samplers import SequentialSampler
 from memup_lightning.data.streaming.stream import ChunkStream
@@ -141,6 +142,11 @@ class RecordedSplits(BaseDataModule):
         self.sources: dict[Split, EpisodeSource] = {}
         self.splits: dict[Split, RecordedSplit] = {}
         self._predicted: Split = "test"
+
+    @property
+    def unknown_outcomes(self) -> str:
+        """Why no step has an outcome, where none has, and what to do."""
+        return UNMARKED
 
     def split_label(self, split: Split) -> str:
         """Return where the episodes of a split come from, as messages name it."""

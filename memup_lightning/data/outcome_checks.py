@@ -14,12 +14,14 @@ from memup_lightning.user_warnings import warn_user
 
 OTHER_OUTCOMES = "give training episodes whose outcomes differ, or another outcome"
 """What to do where all outcomes are equal."""
+UNMARKED = f"{HAS_OUTCOME} is false everywhere; mark the steps whose outcome is known"
+"""Why no step has an outcome, and what to do, where the data say which steps have one."""
 _MAX_STEPS = 1_000_000  # that are looked at; sources may be far larger, and compute what is read
 _SHOWN = 6  # components of an outcome
 _EPISODES, _STEPS = 16, 1024  # of one look
 
 
-def check_outcomes(source: EpisodeSource, name: str, trained_on: bool = True) -> str | None:
+def check_outcomes(source: EpisodeSource, name: str, trained_on: bool = True, why: str = UNMARKED) -> str | None:
     """Refuse training episodes without any outcome; warn of others without, of training episodes whose outcomes are all
     equal, and of episodes of which no step is evaluated.
 
@@ -30,6 +32,7 @@ def check_outcomes(source: EpisodeSource, name: str, trained_on: bool = True) ->
         source: the episodes.
         name: of the episodes, for the message.
         trained_on: whether they are training episodes.
+        why: why no step has an outcome, where none has, and what to do.
 
     Returns:
         What is wrong with outcomes of training episodes that are all equal, without the name; None of others.
@@ -38,11 +41,10 @@ def check_outcomes(source: EpisodeSource, name: str, trained_on: bool = True) ->
         MemUPError: no step that was looked at has an outcome.
     """
     if HAS_OUTCOME in source.fields and (looked := _steps_without(source, [HAS_OUTCOME])):
-        found = f"{name}: {HAS_OUTCOME} is false at all of {looked} steps, so nothing can be"
-        advice = "mark the steps whose outcome is known"
+        found = f"{name}: none of {looked:,} steps has an outcome, so nothing can be"
         if trained_on:
-            raise MemUPError(f"{found} learned from them; {advice}")
-        warn_user(f"{found} evaluated on them; {advice}, or give more episodes")
+            raise MemUPError(f"{found} learned from them: {why}")
+        warn_user(f"{found} evaluated on them: {why}, or give more episodes")
         return None
     equal = _equal_outcomes(source) if trained_on and OUTCOME in source.fields else None
     if equal is not None:

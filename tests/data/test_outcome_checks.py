@@ -39,7 +39,9 @@ def test_a_single_outcome_is_found_wherever_it_is(at: tuple[int, int]) -> None:
 
 
 def test_episodes_without_an_outcome_are_refused() -> None:
-    with pytest.raises(MemUPError, match=r"^train: has_outcome is false at all of 3200 steps"):
+    with pytest.raises(
+        MemUPError, match=r"^train: none of 3,200 steps has an outcome, .*: has_outcome is false everywhere; mark"
+    ):
         check_outcomes(Marked([5] * 40 + [3000], has_outcome=None), "train")
 
 

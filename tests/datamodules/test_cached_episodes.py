@@ -61,7 +61,7 @@ CHANGED: list[dict[str, Any]] = [
     {"observed": [0, 2]},
     {"outcome": "return"},
     {"outcome": "n_step", "n_steps": 3},
-    {"gamma": 0.9},
+    {"outcome": "return", "gamma": 0.9},
     {"eval_at": "last"},
     {"env_kwargs": {"sutton_barto_reward": True}},
     {"wrappers": [functools.partial(TimeLimit, max_episode_steps=5)]},

@@ -10,7 +10,7 @@ import gymnasium
 import numpy as np
 import pytest
 
-from memup_lightning.datamodules import GymnasiumDataModule
+from memup_lightning.datamodules import GymnasiumDataModule, JointDataModule
 from memup_lightning.datamodules.recorded import gymnasium as gymnasium_data
 from memup_lightning.datamodules.recorded import rewards
 from memup_lightning.exceptions import MemUPError
@@ -98,3 +98,31 @@ def test_large_observations_are_fewer_by_default(monkeypatch: pytest.MonkeyPatch
 def test_an_impossible_datamodule_is_refused_with_its_value(given: Any, said: str) -> None:
     with pytest.raises(MemUPError, match=said):
         _ = GymnasiumDataModule("CartPole-v1", **given).task
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"gamma": 0.9},
+        {"n_steps": 5},
+        {"outcome": "n_step", "gamma": 0.9},
+        {"outcome": "return", "n_steps": 5},
+    ],
+)
+def test_a_setting_that_the_outcome_does_not_follow_from_is_refused(given: dict[str, Any]) -> None:
+    outcome = given.get("outcome", "reward")
+    with pytest.raises(MemUPError, match=rf"(gamma=0.9|n_steps=5) has no effect with outcome={outcome}"):
+        cartpole(**given)
+    with pytest.raises(MemUPError, match=r"n_steps=5 has no effect with outcome=reward"):
+        JointDataModule("CartPole-v1", n_steps=5)
+
+
+@pytest.mark.parametrize(("given", "reach"), [({"outcome": "return"}, "to the end"), ({"n_steps": 9}, "over 9 steps")])
+def test_returns_of_an_environment_that_only_truncates_are_said_to_be_unknown(
+    given: dict[str, Any], reach: str
+) -> None:
+    kwargs = {"env_kwargs": {"max_episode_steps": 3}, "outcome": "n_step"} | given
+    with pytest.raises(
+        MemUPError, match=rf"none of [\d,]+ steps has .*: every episode was cut off .* a sum {reach} needs"
+    ):
+        cartpole(**kwargs)

@@ -17,7 +17,7 @@ from memup_lightning.datamodules import GymnasiumDataModule
 from memup_lightning.datamodules.recorded import gymnasium as gymnasium_data
 from memup_lightning.envs.policies import random_policy
 from memup_lightning.rl.collectors import seeding
-from memup_lightning.rl.collectors.seeding import repeats_episodes
+from memup_lightning.rl.collectors.seeding import repeated_noise, repeats_episodes
 from memup_lightning.rl.vector_envs import make_vector_env
 from tests.rl.counting_env import Env, warned
 
@@ -97,3 +97,55 @@ def test_an_environment_that_begins_slowly_or_raises_is_not_asked_twice(monkeypa
     Cue.resets = 0
     assert repeats_episodes(partial(made, 0.03), random_policy, 0) is None
     assert Cue.resets <= 1
+
+
+class Noisy(Cue):
+    """Shows the cue, a clock, where the actions led, and noise."""
+
+    observation_space = spaces.Box(-100, 100, (4,), np.float32)
+
+    def __init__(self, draws: str, own: str = "noise") -> None:
+        super().__init__(draws)
+        self.own, self.rng = own, np.random.default_rng(3)
+
+    def _shown(self) -> Any:
+        rng = self.rng if self.own == "noise" else self.np_random
+        return np.array([self.cue * (self.time == 0), self.time, self.at, rng.uniform(-1, 1)], np.float32)
+
+    def _draw(self) -> int:
+        return int(self.rng.integers(2)) if self.own == "cue" else super()._draw()
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        self.at = 0
+        super().reset(seed=seed)
+        return self._shown(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.at += int(action)
+        _, *rest = super().step(action)
+        return self._shown(), *rest  # type: ignore[return-value]
+
+
+gymnasium.register("tests/Noisy-v0", Noisy)
+
+
+@pytest.mark.parametrize(("own", "found"), [("noise", ["observation[3]"]), ("cue", ["observation[0]"]), ("none", [])])
+def test_what_an_environment_draws_for_itself_is_found(own: str, found: list[str]) -> None:
+    make = partial(make_vector_env, "tests/Noisy-v0", 1, {"draws": "self.np_random", "own": own})
+    assert [x for x in repeated_noise(make, 1) if x != "reward"] == found
+
+
+@pytest.mark.parametrize("env_id", ["CartPole-v1", "FrozenLake-v1", "Taxi-v3", "Blackjack-v1", "Pendulum-v1"])
+def test_environments_that_draw_by_their_seed_or_not_at_all_are_not_pointed_out(env_id: str) -> None:
+    for seed in range(5):
+        assert repeated_noise(partial(make_vector_env, env_id, 1), seed) == []
+
+
+def test_noise_that_each_environment_repeats_is_pointed_out(recwarn: pytest.WarningsRecorder) -> None:
+    data = GymnasiumDataModule(
+        "tests/Noisy-v0", {"draws": "self.np_random"}, num_train=8, num_val=8, num_envs=4, lanes=4
+    )
+    data.setup("fit")
+    assert "shows the same in each of its 4 environments, in training and validation: observation[3] differs" in (
+        warned(recwarn)
+    )
