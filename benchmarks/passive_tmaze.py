@@ -1,6 +1,7 @@
 """RATE's passive T-Maze: an expert is cloned from episodes of one length, and played in mazes of others.
 
     python -m benchmarks.passive_tmaze [--quick] [--seeds 1 2 3 4] [--trained 9 30 90 150 300 600 900] [--json PATH]
+    python -m benchmarks.passive_tmaze --trained 90 --variant "no drift regularizer"
 
 Every run is `fit` on conf/passive_tmaze.yaml, whose outcome is the expert's action: an LSTM, gradients across 10 steps. It
 is trained on episodes of `trained` steps at most, and the policy then plays 100 mazes of each length: the share that ends
@@ -27,6 +28,12 @@ PLAYED = (*TRAINED, 9_600)
 LONGEST = 100_000
 """Length that the run of the first seed plays in addition."""
 EPISODES = 100
+VARIANTS = {
+    "as configured": [],
+    "no drift regularizer": ["--model.init_args.drift_weight=0"],
+    "additive LSTM": ["--model.init_args.memory.init_args.additive=true"],
+}
+"""Arguments by which a run differs from the config."""
 QUICK = ["--trainer.max_steps=400", "--trainer.val_check_interval=400", "--data.init_args.num_train=100"]
 
 
@@ -54,11 +61,11 @@ def run(trained: int, played: list[int], seed: int, threads: int | None, options
         }
 
 
-def gather(trained: int, runs: list[Row]) -> Row:
+def gather(trained: int, variant: str, runs: list[Row]) -> Row:
     """One row of the table: the success of every run at each length."""
     lengths = dict.fromkeys(length for run in runs for length in run["success"])
     played = {length: [run["success"][length] for run in runs if length in run["success"]] for length in lengths}
-    row: Row = {"trained": trained} | played
+    row: Row = {"trained": trained, "variant": variant} | played
     return row | {"seconds": [run["seconds"] for run in runs], "runs": runs}
 
 
@@ -66,21 +73,24 @@ def main() -> None:
     parser = arguments(__doc__)
     parser.set_defaults(seeds=[1, 2, 3, 4])
     parser.add_argument("--trained", type=int, nargs="+", default=TRAINED, help="lengths of the expert's episodes")
+    parser.add_argument("--variant", choices=list(VARIANTS), default="as configured")
     options = parser.parse_args()
     torch.set_num_threads(options.threads or 1)
     seeds = options.seeds[:1] if options.quick else options.seeds
     title = "The passive T-Maze, cloned: success by length of training (rows) and of play; median (range) over runs"
     lengths = (9, 30) if options.quick else (*PLAYED, LONGEST)
-    columns = ", ".join(["trained", *(f"{n:,}" for n in lengths), "seconds"])
+    columns = ", ".join(["trained", "variant", *(f"{n:,}" for n in lengths), "seconds"])
     rows: list[Row] = []
     for trained in [9] if options.quick else options.trained:
         runs = []
         for seed in seeds:
             played = [9, 30] if options.quick else [*PLAYED, *[LONGEST] * (seed == seeds[0])]
-            runs.append(run(trained, played, seed, options.threads, QUICK if options.quick else []))
+            given = VARIANTS[options.variant] + (QUICK if options.quick else [])
+            runs.append(run(trained, played, seed, options.threads, given))
             print(f"trained at {trained:,}, seed {seed}: {runs[-1]['success']}", flush=True)
-        rows.append(gather(trained, runs))
-        measured = sorted(with_earlier(rows, options, ("trained",)), key=lambda row: row["trained"])
+        rows.append(gather(trained, options.variant, runs))
+        measured = with_earlier(rows, options, ("trained", "variant"))
+        measured.sort(key=lambda row: (list(VARIANTS).index(row["variant"]), row["trained"]))
         publish(title, measured, options, columns)
 
 

@@ -248,3 +248,18 @@ def test_a_wrong_type_or_value_is_refused_with_the_remedy(make: Any, said: str) 
 def test_a_range_of_outcomes_that_is_too_small_is_named(outcome: Outcome, width: float, said: str | None) -> None:
     problem = outcome.too_small_to_tell(torch.tensor(0.5), torch.tensor(0.5 + width))
     assert problem is None if said is None else said in str(problem)
+
+
+def test_outcomes_are_drawn_as_their_distribution_says() -> None:
+    torch.manual_seed(1)
+    classes = CategoricalOutcome(FieldSpec((), "int64", "token", 3))
+    p = torch.tensor([0.2, 0.7, 0.1])
+    drawn = classes.sample(p.log().expand(2, 4000, 3))
+    assert drawn.shape == (2, 4000)
+    assert torch.allclose(drawn.flatten().bincount() / 8000, p, atol=0.03)
+    numbers = GaussianOutcome(FieldSpec((2,)), min_std=0.5)
+    drawn = numbers.sample(torch.tensor([1.0, -2.0, -50.0, -50.0]).expand(4000, 4))
+    assert torch.allclose(drawn.mean(0), torch.tensor([1.0, -2.0]), atol=0.05)
+    assert torch.allclose(drawn.std(0), torch.tensor([0.5, 0.5]), atol=0.05)
+    with pytest.raises(MemUPError, match="QuantileOutcome draws no outcomes"):
+        QuantileOutcome(FieldSpec()).sample(torch.zeros(1, 8))
