@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from memup_lightning.callbacks.verdict.measuring.split_measurement import MIN_EPISODES, WORSE
+from memup_lightning.callbacks.verdict import thresholds as at
 from memup_lightning.chunk import StepBatch
 from memup_lightning.modules import MemoryTask
 from memup_lightning.modules.evaluation.estimate import Estimate, FloatArray, bootstrap
@@ -76,7 +76,7 @@ class Losses:
         above = self.above_constant(self.without_memory, counts)
         if above is None or self.constant is None:
             return False
-        return above.low > 0 and above.mean > WORSE * float(self.constant[counts].mean())
+        return above.low > 0 and above.mean > at.WORSE * float(self.constant[counts].mean())
 
     def excess_bits(self, counts: BoolArray) -> float:
         """Return by how much the likelihood without memory is worse than that of a constant; 0 where there is none."""
@@ -151,7 +151,7 @@ def _of_other_episodes(states: Tensor, counts: BoolArray) -> Tensor | None:
     Returns:
         As ``states``; None where fewer than ten episodes have a step that counts.
     """
-    if counts.any(1).sum() < MIN_EPISODES:
+    if counts.any(1).sum() < at.MIN_EPISODES:
         return None
     row, place = np.nonzero(counts)
     other = np.random.default_rng(0).permutation(len(row))

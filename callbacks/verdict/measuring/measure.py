@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from memup_lightning.callbacks.verdict import thresholds as at
 from memup_lightning.callbacks.verdict.measuring import measured_steps
 from memup_lightning.callbacks.verdict.measuring.images import unseen_images
 from memup_lightning.callbacks.verdict.measuring.logged import TINY, of_evaluated, of_validation
 from memup_lightning.callbacks.verdict.measuring.losses import compare_losses
-from memup_lightning.callbacks.verdict.measuring.measurements import RARE, Measurements
+from memup_lightning.callbacks.verdict.measuring.measurements import Measurements
 from memup_lightning.callbacks.verdict.measuring.split_measurement import CurvePoint, Place, SplitMeasurement
 from memup_lightning.data.targets import NOWHERE
 from memup_lightning.models import memory as cores
@@ -36,7 +37,6 @@ _RARE = 20  # range of an input in spreads, above which it is seldom other than 
 _NLLS = {"val/nll", "val/local_nll"}
 _PRECISIONS = {"val/average_precision", "val/local_average_precision"}
 _MAX_NUMBERED = 64  # columns of an array: more are mostly features that another network made
-_KNOWN_ERROR = 0.05  # bits: a context cluster of less is noise, if that is certain
 
 
 def measure(
@@ -83,7 +83,8 @@ def measure(
     rare = 1 - logged["val/base_rate"] if "val/base_rate" in logged else None
     if measured is None and val is not None and int(val.lengths.max()) > measured_steps.MAX_LENGTH:
         measured = everywhere
-    if measured is not None and everywhere is not None and rare is not None and rare < RARE and not measured.explains:
+    is_rare = rare is not None and rare < at.RARE
+    if measured is not None and everywhere is not None and is_rare and not measured.explains:
         # Few of the steps that were measured have a rare outcome; the validation evaluated them all.
         evaluated = of_evaluated(everywhere, logged)
         measured = evaluated if evaluated.gains else measured
@@ -258,7 +259,7 @@ def _share_of_noise(model: MemoryTask) -> float | None:
     if rows is None:
         return None
     shares: Iterator[float] = (
-        row["share"] for row in rows if row["error"] is not None and row["gain"] + 2 * row["error"] < _KNOWN_ERROR
+        row["share"] for row in rows if row["error"] is not None and row["gain"] + 2 * row["error"] < at.KNOWN_ERROR
     )
     return sum(shares)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from memup_lightning.callbacks.verdict import thresholds as at
 from memup_lightning.data.episodes import EVAL_MASK
 from memup_lightning.data.subset import spread_over
 from memup_lightning.data.targets import NOWHERE
@@ -16,8 +17,6 @@ MAX_EPISODES, MAX_PLACES = 512, 8
 """Episodes of a split that are measured, and steps of each, at most."""
 MAX_LENGTH = 50_000
 """Steps of an episode that are played."""
-SHORT = 128
-"""Steps of an episode that a chunk may hold as a whole at little cost."""
 _LOOKED_AT = 16  # episodes, for the places of their outcomes
 _MAX_STEPS, _MAX_BYTES = 1 << 20, 1 << 28  # read for a split, at most
 _MANY_EPISODES, _FEW_STEPS, _FEW_BYTES = 64, 1 << 18, 1 << 26  # more episodes than these only where they are so short
@@ -61,9 +60,9 @@ def choose(model: MemoryTask, data: ChunkSource, name: Split) -> tuple[IntArray,
 
 
 def ends_alone(split: EpisodeSplit) -> bool:
-    """Return whether episodes of up to :data:`SHORT` steps have an outcome at their last step alone, as some show."""
+    """Return whether episodes of up to SHORT steps have an outcome at their last step alone, as some show."""
     longest = int(split.lengths.max())
-    if longest > SHORT:
+    if longest > at.SHORT:
         return False
     episodes = spread_over(len(split.lengths), _LOOKED_AT)
     steps, last = np.arange(longest), split.lengths[episodes, None] - 1

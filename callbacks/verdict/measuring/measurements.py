@@ -7,11 +7,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from memup_lightning.callbacks.verdict import thresholds as at
 from memup_lightning.callbacks.verdict.measuring.split_measurement import SplitMeasurement
 from memup_lightning.callbacks.verdict.measuring.trend import (
     MAX_VALUE,
-    MIN_EVALUATIONS,
-    MIN_RISE,
     Outlook,
     Rise,
     finite,
@@ -24,10 +23,6 @@ from memup_lightning.modules.evaluation.estimate import FloatArray
 from memup_lightning.protocols.columns import InputColumns
 
 _NO_COLUMNS = InputColumns(())
-_CLEAR_BITS = 0.3  # of training episodes, whenever they were learned
-_LITTLE = 0.02  # share of a gain by which a better validation is better, at least
-RARE = 0.05
-"""Share of the outcomes that are not of the most frequent class, below which few targets have one."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +132,7 @@ class Measurements:
         if not third:
             return True
         last = gains[-third:].mean()
-        return bool(last - gains[:third].mean() > 2 * MIN_RISE or last > _CLEAR_BITS)
+        return bool(last - gains[:third].mean() > 2 * at.MIN_RISE or last > at.CLEAR_BITS)
 
     def rise(self) -> Rise | None:
         """Return how the gain rose over the last half of the updates; None where no rise is certain, it stands still, or as
@@ -160,7 +155,7 @@ class Measurements:
     def recent_gains(self) -> list[float]:
         """Return the gains of the last half of the validations, of four at least where there are so many."""
         rows = finite(self.history)
-        gains: list[float] = rows[-max(MIN_EVALUATIONS, len(rows) // 2) :, 1].tolist()
+        gains: list[float] = rows[-max(at.MIN_EVALUATIONS, len(rows) // 2) :, 1].tolist()
         return gains
 
     def train_rise(self) -> Rise | None:
@@ -182,7 +177,7 @@ class Measurements:
         if len(rows) <= late or not _is_worthwhile(rows):
             return False
         before = float(gains[:-late].max())
-        return bool(gains[-late:].max() > before + _LITTLE * abs(before))
+        return bool(gains[-late:].max() > before + at.LITTLE * abs(before))
 
     def standing_since(self) -> int | None:
         """Return the update since which the gain has not risen, for a third of the run; None where it may have."""
@@ -210,12 +205,12 @@ class Measurements:
 
 def _has_risen(rows: FloatArray) -> bool | None:
     """Return whether a gain rose by more than it scatters; of fewer than four validations, at each. None: not known."""
-    if len(rows) >= MIN_EVALUATIONS:
+    if len(rows) >= at.MIN_EVALUATIONS:
         return rises(rows)
     steps = np.diff(rows[:, 1])
-    if (steps < -MIN_RISE).any():
+    if (steps < -at.MIN_RISE).any():
         return False
-    return True if len(steps) and (steps > MIN_RISE).all() else None
+    return True if len(steps) and (steps > at.MIN_RISE).all() else None
 
 
 def _is_worthwhile(rows: FloatArray) -> bool:

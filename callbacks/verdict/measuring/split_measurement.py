@@ -4,15 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from memup_lightning.callbacks.verdict import thresholds as at
 from memup_lightning.modules.evaluation.estimate import Estimate
-
-SOME_BITS = 0.05
-"""Gain below which there is none, unless it is a share of what is uncertain, which rare outcomes leave small."""
-_SOME_SHARE = 0.05  # of it
-MIN_EPISODES = 10
-"""Episodes below which a comparison over them shows nothing."""
-WORSE = 0.05
-"""Share of what a constant leaves, by which a prediction is worse than it, at least."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +95,7 @@ class SplitMeasurement:
     @property
     def gains(self) -> bool:
         """Whether the gain is some bits, or some share of what is uncertain; it may be chance."""
-        return self.gain.mean > SOME_BITS or (self.gain.mean > 0 and self.explained > _SOME_SHARE)
+        return self.gain.mean > at.SOME_BITS or (self.gain.mean > 0 and self.explained > at.SOME_SHARE)
 
     @property
     def explains(self) -> bool:

@@ -7,18 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from memup_lightning.callbacks.verdict import thresholds as at
 from memup_lightning.modules.evaluation.estimate import FloatArray
 
-MIN_EVALUATIONS = 4
-"""Validations below which there is no trend."""
 _ERRORS = {2: 2.92, 3: 2.35, 4: 2.13}  # standard errors of a certain rise, by degrees of freedom: 95% of Student's t
 _MORE = 2.0  # the same of more validations
-_SLOWER = 0.25  # share of the pace of a rise, below which the last third of the run has stopped rising
-_LONG = 2000  # updates without a rise, at least, after which a gain counts as standing
-MIN_RISE = 0.05
-"""Bits below which a gain does not rise."""
-WORTHWHILE = 0.05
-"""Share of a gain that as many updates again must add to it, by its trend, to be worth them."""
 MAX_VALUE = 1e9
 """Largest number of updates, and largest gain, that a trend can have."""
 
@@ -41,7 +34,7 @@ class Outlook(NamedTuple):
     @property
     def worthwhile(self) -> bool:
         """Whether so much is worth as many updates again."""
-        return self.added > 0 and self.added >= WORTHWHILE * abs(self.level)
+        return self.added > 0 and self.added >= at.WORTHWHILE * abs(self.level)
 
 
 def finite(history: Sequence[tuple[float, float]]) -> FloatArray:
@@ -51,7 +44,7 @@ def finite(history: Sequence[tuple[float, float]]) -> FloatArray:
     return known
 
 
-def rise(rows: FloatArray, least: float = MIN_RISE) -> Rise | None:
+def rise(rows: FloatArray, least: float = at.MIN_RISE) -> Rise | None:
     """Return how a gain rose over the last half of the updates, or since the first validation of a trend.
 
     None where no rise is certain.
@@ -63,7 +56,7 @@ def rise(rows: FloatArray, least: float = MIN_RISE) -> Rise | None:
     if not rises(rows) or (trend := _trend(rows, 2)) is None:
         return None
     slope, _, y = trend
-    if not slope > max(least, 0.05 * abs(float(y[-1]))):
+    if not slope > max(least, at.RELATIVE_RISE * abs(float(y[-1]))):
         return None
     half = rows[rows[:, 0] <= rows[-1, 0] / 2][-1:]
     begins = [row for row in (*half, rows[-len(y)]) if row[1] < rows[-1, 1]]
@@ -86,7 +79,7 @@ def rises(rows: FloatArray) -> bool:
         return True
     recent, recent_error, z = last
     pace = slope * float(rows[-1, 0] - rows[-len(z), 0]) / float(rows[-1, 0] - rows[-len(y), 0])
-    return not recent < pace * _SLOWER or recent + 2 * recent_error >= pace
+    return not recent < pace * at.SLOWER or recent + 2 * recent_error >= pace
 
 
 def outlook(rows: FloatArray) -> Outlook | None:
@@ -103,7 +96,7 @@ def outlook(rows: FloatArray) -> Outlook | None:
     Returns:
         None of fewer than three validations.
     """
-    rows = rows[-max(MIN_EVALUATIONS, len(rows) // 2) :]
+    rows = rows[-max(at.MIN_EVALUATIONS, len(rows) // 2) :]
     if len(rows) < 3 or rows[-1, 0] - rows[0, 0] < 1:
         return None
     x, y = rows.T
@@ -130,14 +123,14 @@ def standing_since(rows: FloatArray) -> int | None:
     if rises(rows):  # however slowly
         return None
     for part in (2, 3):
-        if len(rows) < part * MIN_EVALUATIONS or (trend := _trend(rows, part)) is None:
+        if len(rows) < part * at.MIN_EVALUATIONS or (trend := _trend(rows, part)) is None:
             continue
         slope, error, y = trend
-        small = min(2 * MIN_RISE, 0.2 * float(np.abs(y).max()))  # there may not be more to gain
+        small = min(2 * at.MIN_RISE, 0.2 * float(np.abs(y).max()))  # there may not be more to gain
         if slope + 2 * error > max(small, 0.1 * abs(float(y.mean()))):
             continue
         since = float(rows[int(np.argmax(rows[:, 1] >= y.mean() - y.std())), 0])  # one of the last is as high
-        if rows[-1, 0] - since >= max(_LONG, rows[-1, 0] / 3):
+        if rows[-1, 0] - since >= max(at.LONG, rows[-1, 0] / 3):
             return int(since)
     return None
 
@@ -150,8 +143,8 @@ def _errors(y: FloatArray) -> float:
 def _trend(rows: FloatArray, part: int) -> tuple[float, float, FloatArray] | None:
     """Return how much the gain changed over the last half or third of the validations, the standard error of that, and
     their gains."""
-    rows = rows[-max(MIN_EVALUATIONS, len(rows) // part) :]
-    if len(rows) < MIN_EVALUATIONS or rows[-1, 0] - rows[0, 0] < 1:
+    rows = rows[-max(at.MIN_EVALUATIONS, len(rows) // part) :]
+    if len(rows) < at.MIN_EVALUATIONS or rows[-1, 0] - rows[0, 0] < 1:
         return None
     x, y = rows.T
     x = (x - x.mean()) / (x[-1] - x[0])

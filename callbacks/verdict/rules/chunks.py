@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from memup_lightning.callbacks.verdict.measuring.measured_steps import SHORT
+from memup_lightning.callbacks.verdict import thresholds as at
 from memup_lightning.callbacks.verdict.measuring.measurements import Measurements
 from memup_lightning.modules.column_use import FEW_COLUMNS
 from memup_lightning.user_warnings import option
@@ -29,7 +29,7 @@ def against_single_outcomes(run: Measurements) -> str | None:
     it yet, and training episodes are distinguished by these. Logs of 90 steps were explained to .68 with chunks of 32,
     and to .94 with chunks of 90.
     """
-    if not run.ends_alone or not run.needs_targets or not run.chunk_length < run.longest <= SHORT:
+    if not run.ends_alone or not run.needs_targets or not run.chunk_length < run.longest <= at.SHORT:
         return None
     columns = len(run.read_columns or run.inputs.names) > FEW_COLUMNS
     return (

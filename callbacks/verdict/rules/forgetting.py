@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
+from memup_lightning.callbacks.verdict import thresholds as at
 from memup_lightning.callbacks.verdict.measuring.measurements import Measurements
-from memup_lightning.callbacks.verdict.measuring.split_measurement import (
-    MIN_EPISODES,
-    SOME_BITS,
-    CurvePoint,
-    SplitMeasurement,
-)
+from memup_lightning.callbacks.verdict.measuring.split_measurement import CurvePoint, SplitMeasurement
 from memup_lightning.callbacks.verdict.rules.finding import Finding
-from memup_lightning.callbacks.verdict.rules.gain_rules import EXPLAINED
 from memup_lightning.callbacks.verdict.rules.longer import may_learn_more, train_longer
 from memup_lightning.callbacks.verdict.rules.words import amount, memory_of, more_episodes
 from memup_lightning.exceptions import counted
 
-_ERRORS = 3.0  # standard errors by which a state knows more than a later one: the best of several distances is compared
 _KEPT = 1000  # steps for which some cells of a fresh LSTM keep an input already
 
 
 def forgetting(run: Measurements) -> Finding | None:
     """Judge a memory whose earlier states know more than the later ones, in validation and training episodes alike."""
-    if run.val is None or run.train is None or run.awaits_selection or run.val.explained >= EXPLAINED:
+    if run.val is None or run.train is None or run.awaits_selection or run.val.explained >= at.EXPLAINED:
         return None
     too = {point.distance for point in run.train.curve if _loses(point)}
     points = [point for point in run.val.curve if _loses(point) and point.distance in too]
@@ -57,17 +51,17 @@ def forgetting(run: Measurements) -> Finding | None:
 def _loses(point: CurvePoint) -> bool:
     """Return whether the earlier state explains more of the same outcomes than the state at them, for certain."""
     change = point.change
-    certain = change.mean - _ERRORS * change.error > SOME_BITS and point.gain.low > SOME_BITS
-    much = change.mean > max(2 * SOME_BITS, point.gain.mean / 4)
-    return certain and much and point.episodes >= MIN_EPISODES
+    certain = change.mean - at.FORGOTTEN_ERRORS * change.error > at.SOME_BITS and point.gain.low > at.SOME_BITS
+    much = change.mean > max(2 * at.SOME_BITS, point.gain.mean / 4)
+    return certain and much and point.episodes >= at.MIN_EPISODES
 
 
 def _loses_late(split: SplitMeasurement) -> bool:
     early, late = split.early, split.late
-    if early is None or late is None or split.episodes < MIN_EPISODES or not early.gain.low > 2 * SOME_BITS:
+    if early is None or late is None or split.episodes < at.MIN_EPISODES or not early.gain.low > 2 * at.SOME_BITS:
         return False
     error = (early.gain.error**2 + late.gain.error**2) ** 0.5
-    apart = early.gain.mean - late.gain.mean > _ERRORS * error and late.gain.high < early.gain.mean / 2
+    apart = early.gain.mean - late.gain.mean > at.FORGOTTEN_ERRORS * error and late.gain.high < early.gain.mean / 2
     return apart and late.surprise > early.surprise / 2
 
 

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
+from memup_lightning.callbacks.verdict import thresholds as at
 from memup_lightning.callbacks.verdict.measuring.measurements import Measurements
-from memup_lightning.callbacks.verdict.measuring.split_measurement import (
-    MIN_EPISODES,
-    SOME_BITS,
-    WORSE,
-    SplitMeasurement,
-)
+from memup_lightning.callbacks.verdict.measuring.split_measurement import SplitMeasurement
 from memup_lightning.callbacks.verdict.rules.chunks import against_single_outcomes
 from memup_lightning.callbacks.verdict.rules.finding import Finding
 from memup_lightning.callbacks.verdict.rules.inputs import against_memorizing, fewer_inputs
@@ -24,25 +20,16 @@ from memup_lightning.callbacks.verdict.rules.words import (
 )
 from memup_lightning.modules.column_use import FEW_COLUMNS
 
-EXPLAINED = 0.9
-"""Share of what is uncertain without memory, from which on the outcomes are explained."""
-NOTHING_UNCERTAIN = 0.05
-"""Share of the outcomes' own entropy or variance, up to which nothing is uncertain."""
-_SOME_SHARE = 0.2  # of the squared error: a few errors can cost more bits than all others gain
-_OVERFITTED_BITS = 0.1  # gain in training episodes above that in others, at least
-_OVER_OTHERS = 0.2  # of the gain, that a state must explain beyond what one of another episode does
-_EXCESS = 0.2  # of the gain over a predictor, that its badness must be
-
 
 def unexplained(run: Measurements) -> SplitMeasurement | None:
     """Return the validation episodes, where their outcomes need a memory and are not explained yet."""
     val = run.val
-    return None if val is None or val.explained >= EXPLAINED or val.uncertain <= NOTHING_UNCERTAIN else val
+    return None if val is None or val.explained >= at.EXPLAINED or val.uncertain <= at.NOTHING_UNCERTAIN else val
 
 
 def explains_some(val: SplitMeasurement) -> bool:
     """Return whether the memory explains some of the outcomes, in bits or in squared error."""
-    return (val.explains or val.explained > _SOME_SHARE) and is_of_memory(val)
+    return (val.explains or val.explained > at.SOME_ERROR) and is_of_memory(val)
 
 
 def overfitted(run: Measurements) -> Finding | None:
@@ -50,14 +37,14 @@ def overfitted(run: Measurements) -> Finding | None:
     if (val := unexplained(run)) is None:
         return None
     train = run.train or val
-    margin = max(_OVERFITTED_BITS, 0.3 * train.gain.mean)
+    margin = max(at.OVERFITTED_BITS, at.OVERFITTED_SHARE * train.gain.mean)
     higher = train.explains and train.gain.low > val.gain.high
     alone = not explains_some(val) and not val.local_is_worse
     apart = higher and (train.gain.mean - val.gain.mean >= margin or alone)
     learned = run.memorized or (not run.fell and (train.explains or run.learned_training_episodes))
     if not apart and (run.best is None or not learned):
         return None
-    held = explains_some(val) if run.best is not None else explains_some(val) or run.best_gain > SOME_BITS
+    held = explains_some(val) if run.best is not None else explains_some(val) or run.best_gain > at.SOME_BITS
     more_of_them = more_episodes(run)
     numbers = {"episodes": run.episodes, "train": train.gain._asdict(), "val": val.gain._asdict()}
     if not held:
@@ -112,7 +99,7 @@ def _best(run: Measurements, named: bool = False) -> str:
 def is_of_memory(val: SplitMeasurement) -> bool:
     """Return whether the state of another episode explains less: else the gain is that of a predictor which has learned
     more of the local context than the one without memory."""
-    return val.over_others is None or not val.explains or val.over_others.high > _OVER_OTHERS * val.gain.mean
+    return val.over_others is None or not val.explains or val.over_others.high > at.OVER_OTHERS * val.gain.mean
 
 
 def worse_than_constant(run: Measurements) -> Finding | None:
@@ -121,7 +108,7 @@ def worse_than_constant(run: Measurements) -> Finding | None:
     if val is None or not val.own or val.above_constant is None or run.awaits_selection:
         return None  # where outcomes are all alike, any prediction but certainty is worse
     above = val.above_constant
-    worse = above.low > 0 and above.mean > WORSE * val.own
+    worse = above.low > 0 and above.mean > at.WORSE * val.own
     no_better = worse or (val.local_is_worse and above.high >= 0)
     cause = overfitted(run)
     if not no_better or (cause is not None and not val.local_is_worse):
@@ -161,7 +148,7 @@ def poor_reference(run: Measurements) -> Finding | None:
     ):
         return None
     counted = val.gain.mean + (val.excess_bits if run.outcome == "class" else 0.0)  # the gain over that predictor
-    if val.episodes < MIN_EPISODES or not val.excess_bits > _EXCESS * counted:
+    if val.episodes < at.MIN_EPISODES or not val.excess_bits > at.EXCESS * counted:
         return None
     ours = "The verdict is" if run.outcome == "class" else "The share of the verdict is"
     theirs = "the memory gain of validations" if run.outcome == "class" else "all bits"

@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from memup_lightning.callbacks.verdict import thresholds as at
 from memup_lightning.callbacks.verdict.measuring.measurements import Measurements
 from memup_lightning.callbacks.verdict.measuring.split_measurement import SplitMeasurement
 from memup_lightning.callbacks.verdict.rules.finding import Finding
 from memup_lightning.callbacks.verdict.rules.forgetting import forgetting
 from memup_lightning.callbacks.verdict.rules.gain_rules import (
-    EXPLAINED,
-    NOTHING_UNCERTAIN,
     explains_some,
     is_of_memory,
     overfitted,
@@ -37,13 +36,6 @@ from memup_lightning.callbacks.verdict.rules.worse_than_local import worse_than_
 from memup_lightning.data.outcome_checks import OTHER_OUTCOMES
 from memup_lightning.exceptions import counted
 from memup_lightning.user_warnings import option
-
-_DIVERGED_BITS = 1e4
-_MIN_RECALL = 0.5
-_MANY = 0.5  # share of the targets
-_SIZES = (0.01, 100.0)  # smallest spread and largest value of inputs that networks read well
-_FAR = 5.0  # spreads, above which a spread of the measured outcomes is learned late
-_MIN_UPDATES = 500  # before the choice of targets counts as wrong: the local predictor learns first
 
 
 def judge(run: Measurements) -> list[Finding]:
@@ -99,7 +91,7 @@ def _diverged(run: Measurements) -> Finding | None:
     if run.val is None or run.awaits_selection:
         return None
     gain = run.val.gain.mean - run.val.outlier_bits
-    if abs(gain) < _DIVERGED_BITS:  # not NaN
+    if abs(gain) < at.DIVERGED_BITS:  # not NaN
         return None
     return Finding(
         "diverged",
@@ -124,7 +116,7 @@ def _rare_outcomes(run: Measurements) -> Finding | None:
 
 
 def _needs_no_memory(run: Measurements) -> Finding | None:
-    if run.val is None or run.awaits_selection or _uncertain(run, run.val) > NOTHING_UNCERTAIN:
+    if run.val is None or run.awaits_selection or _uncertain(run, run.val) > at.NOTHING_UNCERTAIN:
         return None
     if _rare_outcomes(run) is not None:  # those that were measured are alike by chance
         return None
@@ -152,9 +144,9 @@ def _uncertain(run: Measurements, val: SplitMeasurement) -> float:
 
 
 def _explained(run: Measurements) -> Finding | None:
-    if run.val is None or run.awaits_selection or run.val.uncertain <= NOTHING_UNCERTAIN or not run.val.explains:
+    if run.val is None or run.awaits_selection or run.val.uncertain <= at.NOTHING_UNCERTAIN or not run.val.explains:
         return None
-    if run.val.explained < EXPLAINED or not is_of_memory(run.val):
+    if run.val.explained < at.EXPLAINED or not is_of_memory(run.val):
         return None
     return Finding(
         "explained", f"The memory explains the outcomes: {how_much(run, run.val)}.", None, numbers_of(run.val)
@@ -179,10 +171,9 @@ def _badly_scaled(run: Measurements) -> Finding | None:
     if run.outcome_problem is not None:
         sentence = f"The outcomes are badly scaled: {run.outcome_problem}."
         return Finding("badly_scaled", sentence, "evaluate steps whose outcomes differ, or lower tolerance")
-    smallest, largest = _SIZES
-    if run.input_size is not None and run.input_size > largest:
+    if run.input_size is not None and run.input_size > at.LARGEST_VALUE:
         sentence = f"The inputs are badly scaled: the memory reads values up to {run.input_size:.3g}."
-    elif run.input_spread is not None and run.input_spread < smallest:
+    elif run.input_spread is not None and run.input_spread < at.SMALLEST_SPREAD:
         sentence = f"The inputs are badly scaled: what the memory reads differs by {run.input_spread:.2g} only."
     else:
         return _large_and_rare(run)
@@ -193,7 +184,7 @@ def _badly_scaled(run: Measurements) -> Finding | None:
 def _large_and_rare(run: Measurements) -> Finding | None:
     """Say that numbers which are to be explained are many spreads apart: networks reach values of about 1 soon."""
     val, spread = run.val, run.outcome_spread
-    if val is None or not val.own or not spread or val.own < (_FAR * spread) ** 2 or explains_some(val):
+    if val is None or not val.own or not spread or val.own < (at.FAR * spread) ** 2 or explains_some(val):
         return None
     return Finding(
         "badly_scaled",
@@ -206,7 +197,7 @@ def _large_and_rare(run: Measurements) -> Finding | None:
 
 
 def _wrong_targets(run: Measurements) -> Finding | None:
-    if run.recall is None or run.recall >= _MIN_RECALL or not run.needs_targets or run.updates < _MIN_UPDATES:
+    if run.recall is None or run.recall >= at.MIN_RECALL or not run.needs_targets or run.updates < at.MIN_UPDATES:
         return None
     if unexplained(run) is None:
         return None
@@ -234,7 +225,7 @@ def _undertrained(run: Measurements) -> Finding | None:
 
 
 def _noise(run: Measurements) -> Finding | None:
-    if run.noise is None or run.noise <= _MANY or run.val is None or run.val.explained >= EXPLAINED:
+    if run.noise is None or run.noise <= at.MOST or run.val is None or run.val.explained >= at.EXPLAINED:
         return None
     if not explains_some(run.val):  # what is not learned at all may be anything
         return None

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
+from memup_lightning.callbacks.verdict import thresholds as at
 from memup_lightning.callbacks.verdict.measuring.measurements import Measurements
 from memup_lightning.user_warnings import options
-
-ENOUGH_UPDATES = 2000
-"""Updates before which a memory that explains little may only need more of them."""
-_LATE = 2 / 3  # of the updates; later weights are nearly the last ones
 
 
 def train_longer(run: Measurements) -> str:
@@ -24,7 +21,7 @@ def continued(run: Measurements, updates: int) -> str:
 def went_down(run: Measurements) -> bool:
     """Return whether the run ends with weights of the first two thirds of its updates, since the later ones explain less:
     then more updates are no advice."""
-    return run.best is not None and run.best[0] < _LATE * run.updates
+    return run.best is not None and run.best[0] < at.LATE * run.updates
 
 
 def may_learn_more(run: Measurements) -> bool:
@@ -33,4 +30,4 @@ def may_learn_more(run: Measurements) -> bool:
     if run.best is not None:
         return False
     may_rise = run.may_rise()
-    return may_rise or (may_rise is None and run.updates < ENOUGH_UPDATES)
+    return may_rise or (may_rise is None and run.updates < at.ENOUGH_UPDATES)

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from memup_lightning.callbacks.verdict import thresholds as at
 from memup_lightning.callbacks.verdict.measuring.measurements import Measurements
-from memup_lightning.callbacks.verdict.measuring.split_measurement import MIN_EPISODES, CurvePoint
+from memup_lightning.callbacks.verdict.measuring.split_measurement import CurvePoint
 from memup_lightning.callbacks.verdict.rules.finding import Finding
 from memup_lightning.callbacks.verdict.rules.forgetting import forgetting
 from memup_lightning.callbacks.verdict.rules.gain_rules import is_of_memory, worse_than_constant
 from memup_lightning.exceptions import counted
-
-_OWN_LEAD = 0.5  # weight of targets below which the predictor learns from the states of the outcomes' own steps
 
 
 def reach(run: Measurements) -> Finding | None:
     """Say how far before the outcomes the memory has half of its gain; nothing where too little is certain for that."""
     if run.val is None or run.awaits_selection or not run.val.explains or worse_than_constant(run) is not None:
         return None
-    led_by_own_steps = run.target_weight < _OWN_LEAD
+    led_by_own_steps = run.target_weight < at.OWN_LEAD
     if not run.needs_targets or not run.num_targets or led_by_own_steps:  # earlier states: the predictor learned little
         return None
     if not is_of_memory(run.val):  # the states say nothing, so those of all distances are alike
@@ -50,7 +49,7 @@ def _keeps_half(curve: Sequence[CurvePoint]) -> tuple[int, int | None, int]:
     """Return the distance up to which half of the gain is there for certain; the first one at which it is not, for certain
     (None: at none; an interval may hold both); and the last one that was measured in enough episodes."""
     furthest = 0
-    points = [point for point in curve[1:] if point.episodes >= MIN_EPISODES]
+    points = [point for point in curve[1:] if point.episodes >= at.MIN_EPISODES]
     for point in points:
         if not point.half.low > 0:
             break

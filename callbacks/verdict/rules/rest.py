@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from memup_lightning.callbacks.verdict.measuring.measurements import RARE, Measurements
+from memup_lightning.callbacks.verdict import thresholds as at
+from memup_lightning.callbacks.verdict.measuring.measurements import Measurements
 from memup_lightning.callbacks.verdict.measuring.split_measurement import SplitMeasurement
 from memup_lightning.callbacks.verdict.rules.chunks import whole_episodes
 from memup_lightning.callbacks.verdict.rules.finding import Finding
 from memup_lightning.callbacks.verdict.rules.gain_rules import explains_some, is_of_memory
 from memup_lightning.callbacks.verdict.rules.inputs import against_memorizing, fewer_inputs
-from memup_lightning.callbacks.verdict.rules.longer import (
-    ENOUGH_UPDATES,
-    continued,
-    may_learn_more,
-    train_longer,
-    went_down,
-)
+from memup_lightning.callbacks.verdict.rules.longer import continued, may_learn_more, train_longer, went_down
 from memup_lightning.callbacks.verdict.rules.words import (
     amount,
     how_much,
@@ -27,8 +22,6 @@ from memup_lightning.callbacks.verdict.rules.words import (
 )
 from memup_lightning.user_warnings import option
 
-_FEW_EPISODES = 5000  # a memory that learned nothing from fewer may need more of them
-
 
 def rest(run: Measurements) -> Finding:
     """Return the verdict where no other rule has one."""
@@ -37,12 +30,12 @@ def rest(run: Measurements) -> Finding:
     if explains_some(val):
         return _partly_explained(run, val)
     of_memory = is_of_memory(val)
-    if run.updates < ENOUGH_UPDATES:
+    if run.updates < at.ENOUGH_UPDATES:
         return Finding(
             "undertrained",
             f"The memory explains nothing {'for certain ' if val.gains and of_memory else ''}yet, after {run.updates:,} "
             "updates.",
-            f"continue: {continued(run, max(2 * ENOUGH_UPDATES, 4 * run.updates))}",
+            f"continue: {continued(run, max(2 * at.ENOUGH_UPDATES, 4 * run.updates))}",
             {"updates": run.updates, "gain": val.gain.mean},
         )
     if val.gains and of_memory:
@@ -55,7 +48,7 @@ def rest(run: Measurements) -> Finding:
     whole = rounded_up(run.longest)
     short = run.chunk_length < run.longest and whole <= 1000
     few = f". If that is not enough, make more than the {run.episodes:,} training episodes too."
-    more = few if run.episodes < _FEW_EPISODES else ""
+    more = few if run.episodes < at.FEW_EPISODES else ""
     rare = _rarity(run)
     if short:
         advice = whole_episodes(run, whole) + more
@@ -80,7 +73,7 @@ class _Rarity(NamedTuple):
 
 def _rarity(run: Measurements) -> _Rarity | None:
     """Say what rare classes do to training, and what to do; None where no class is rare, or episodes cannot be chosen."""
-    if not run.rare or run.rare >= RARE or run.episodes_option is not None:
+    if not run.rare or run.rare >= at.RARE or run.episodes_option is not None:
         return None
     few = (
         "if few training episodes have the rare outcome, train on those and on three times as many others, and validate on "

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from memup_lightning.callbacks.verdict.measuring.measurements import RARE, Measurements
+from memup_lightning.callbacks.verdict import thresholds as at
+from memup_lightning.callbacks.verdict.measuring.measurements import Measurements
 from memup_lightning.callbacks.verdict.measuring.split_measurement import SplitMeasurement
 from memup_lightning.exceptions import counted
 from memup_lightning.modules.evaluation.estimate import Estimate
 from memup_lightning.user_warnings import option, options
-
-_OUTLIERS = 0.05  # share of what is uncertain that sure and wrong predictions cost, from which on it is said
 
 
 def how_much(run: Measurements, split: SplitMeasurement) -> str:
@@ -18,7 +17,7 @@ def how_much(run: Measurements, split: SplitMeasurement) -> str:
     gain, where = split.gain, measured_at(run, split)
     if run.outcome == "class":
         bits = f"{amount(gain.mean)} of {amount(split.surprise)} bits{_interval(gain)}{where}{_precision(run, split)}"
-        if not split.outlier_bits > _OUTLIERS * split.surprise:
+        if not split.outlier_bits > at.OUTLIERS * split.surprise:
             return bits
         return f"{bits}; sure and wrong predictions cost {amount(split.outlier_bits)} bits more than is counted"
     if split.explained < 0:
@@ -33,7 +32,7 @@ def how_much(run: Measurements, split: SplitMeasurement) -> str:
 def _precision(run: Measurements, split: SplitMeasurement) -> str:
     """Format the average precision of a rare class, where all evaluated steps count: of those nearly all are sure, and a
     gain is a few thousandths of a bit."""
-    if split.episodes or not run.rare or run.rare >= RARE or run.average_precision is None:
+    if split.episodes or not run.rare or run.rare >= at.RARE or run.average_precision is None:
         return ""
     with_memory, without = run.average_precision
     return f" (average precision {with_memory:.2f}, without memory {without:.2f})"

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 
+from memup_lightning.callbacks.verdict import thresholds as at
 from memup_lightning.callbacks.verdict.measuring.measurements import Measurements
-from memup_lightning.callbacks.verdict.measuring.split_measurement import SOME_BITS, WORSE
 from memup_lightning.callbacks.verdict.rules.finding import Finding
 from memup_lightning.callbacks.verdict.rules.gain_rules import explains_some, worse_than_constant
 from memup_lightning.user_warnings import option
 
 _MANY_TARGETS = 4  # times as many
-_LEAST = 0.001  # nats: both are sure
 
 
 def worse_than_local(run: Measurements) -> Finding | None:
@@ -23,9 +22,9 @@ def worse_than_local(run: Measurements) -> Finding | None:
         return None
     ours, local = run.nll_everywhere
     lost = ours - local
-    enough = SOME_BITS * math.log(2)
+    enough = at.SOME_BITS * math.log(2)
     if run.outcome == "class":  # of a rare one the NLL is small; of numbers it is a density, which has no zero
-        enough = max(_LEAST, min(enough, WORSE * local))
+        enough = max(at.LEAST_NATS, min(enough, at.WORSE * local))
     if not (math.isfinite(lost) and lost > enough):
         return None
     sentence = (
