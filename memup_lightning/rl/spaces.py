@@ -24,6 +24,8 @@ from memup_lightning.specs import FieldSpec
 from memup_lightning.typing import IntArray
 from memup_lightning.user_warnings import warn_user
 
+_CHANNELS, _SMALLEST = (1, 3, 4), 8  # of images of floats, which may be other numbers; their smallest height or width
+
 Leaves = dict[str, npt.NDArray[Any]]
 """Arrays ``[envs, ...]`` by the name of their field."""
 
@@ -79,7 +81,7 @@ def leaf_readers(name: str, space: gymnasium.Space[Any]) -> list[LeafReader]:
     readers = []
     for entry in _entries(name, space):
         if not _is_text(entry.space):
-            channels_first = _has_channels_first(entry.space.shape or (), np.dtype(entry.space.dtype))
+            channels_first = _has_channels_first(entry.space)
             readers.append(LeafReader(entry.name, entry.keys, first_class(entry.space), channels_first))
     return readers
 
@@ -198,20 +200,34 @@ def _(space: spaces.MultiBinary, name: str) -> FieldSpec:
 @_field.register(spaces.Box)
 def _(space: spaces.Box, name: str) -> FieldSpec:
     shape, dtype = tuple(space.shape), np.dtype(space.dtype)
-    if _has_channels_first(shape, dtype):
+    if _has_channels_first(space):
         last = (*shape[1:], shape[0])
         _warn_once(f"{name} is an image of shape {shape}, channels first; it is read as {last}, channels last")
         shape = last
-    if len(shape) == 3 and dtype == np.uint8:
-        return FieldSpec(shape, "uint8", "image")
+    if _is_image(space):
+        return FieldSpec(shape, "uint8" if dtype == np.uint8 else "float32", "image")
     return FieldSpec(shape, dtype.name if dtype == np.float32 or dtype.kind in "iub" else "float32")
 
 
-def _has_channels_first(shape: tuple[int, ...], dtype: npt.DTypeLike) -> bool:
-    """Return whether steps are images ``(channels, height, width)``: few channels, and no few columns."""
-    if len(shape) != 3 or dtype != np.uint8:
+def _is_image(space: gymnasium.Space[Any]) -> bool:
+    """Return whether a Box holds images: bytes, or floats from 0 to 1 with as many channels as a picture has."""
+    if not isinstance(space, spaces.Box) or len(space.shape) != 3:
         return False
-    first, height, width = shape
+    if space.dtype == np.uint8:
+        return True
+    bounded = (space.low == 0).all() and (space.high == 1).all()
+    channels, sides = sorted(space.shape)[0], sorted(space.shape)[1:]
+    first_or_last = channels in (space.shape[0], space.shape[2])
+    return bool(
+        space.dtype.kind == "f" and bounded and first_or_last and channels in _CHANNELS and sides[0] >= _SMALLEST
+    )
+
+
+def _has_channels_first(space: gymnasium.Space[Any]) -> bool:
+    """Return whether steps are images ``(channels, height, width)``: few channels, and no few columns."""
+    if not _is_image(space):
+        return False
+    first, height, width = space.shape or ()
     return first < min(height, width) and width > 4
 
 
