@@ -96,6 +96,7 @@ bench: setup
 	$(BIN)/python -m benchmarks.drift --seeds 1 --threads 2 --json benchmarks/results/drift.json --picture docs/images/drift.png
 	$(BIN)/python -m benchmarks.comparison --threads 1 --json benchmarks/results/comparison.json \
 	  --picture docs/images/comparison.png
+	$(BIN)/python -m benchmarks.online_gradients --seeds 1 --threads 1 --json benchmarks/results/online_gradients.json
 	$(BIN)/python -m benchmarks.stream --json benchmarks/results/stream.json
 	$(BIN)/python -m benchmarks.refresh --threads 1 --json benchmarks/results/refresh.json
 	$(BIN)/python -m benchmarks.start --threads 1 --json benchmarks/results/start.json

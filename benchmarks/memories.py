@@ -48,7 +48,7 @@ class Setting(NamedTuple):
     rates: Mapping[str, float]
 
 
-NAMES = ("LSTM", "GRU", "SRNN", "AMRL", "MinGRU", "XLSTM", "NTM", "DNC", "RMT", "GTrXL")
+NAMES = ("LSTM", "GRU", "SRNN", "AMRL", "MinGRU", "LRU", "XLSTM", "NTM", "DNC", "RMT", "GTrXL")
 MAZE: dict[str, dict[str, Any]] = {name: {"hidden_size": 64} for name in NAMES} | {
     "LSTM": {"hidden_size": 64, "additive": False},
     "GTrXL": {"hidden_size": 32, "num_layers": 2, "num_heads": 2, "window": 512},  # two layers reach 1,024 steps back

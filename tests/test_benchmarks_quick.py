@@ -16,6 +16,7 @@ QUICK = {
     "memories": "",
     "million": "",
     "noise": "",
+    "online_gradients": "",
     "passive_tmaze": "",
     "readme": "pyarrow",
     "refresh": "",
