@@ -117,6 +117,11 @@ class Measurements:
     checkpoint: str | None = None
 
     @property
+    def judged(self) -> SplitMeasurement | None:
+        """Validation episodes; None where none was measured, or the memory has not seen a target yet."""
+        return None if self.awaits_selection else self.val
+
+    @property
     def best_gain(self) -> float:
         """Highest gain of any validation and of the measurement, in bits."""
         gains = [gain for _, gain in (*self.history, *([self.best] if self.best else []))]

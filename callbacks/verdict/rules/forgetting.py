@@ -15,10 +15,10 @@ _KEPT = 1000  # steps for which some cells of a fresh LSTM keep an input already
 
 def forgetting(run: Measurements) -> Finding | None:
     """Judge a memory whose earlier states know more than the later ones, in validation and training episodes alike."""
-    if run.val is None or run.train is None or run.awaits_selection or run.val.explained >= at.EXPLAINED:
+    if (val := run.judged) is None or run.train is None or val.explained >= at.EXPLAINED:
         return None
     too = {point.distance for point in run.train.curve if _loses(point)}
-    points = [point for point in run.val.curve if _loses(point) and point.distance in too]
+    points = [point for point in val.curve if _loses(point) and point.distance in too]
     if points:
         best = max(points, key=lambda point: point.change.mean)
         return Finding(
@@ -35,12 +35,12 @@ def forgetting(run: Measurements) -> Finding | None:
                 "at_once": best.at_once,
             },
         )
-    early, late = run.val.early, run.val.late
-    if early is None or late is None or not (_loses_late(run.val) and _loses_late(run.train)):
+    early, late = val.early, val.late
+    if early is None or late is None or not (_loses_late(val) and _loses_late(run.train)):
         return None
     return Finding(
         "forgetting",
-        f"In {counted(run.val.episodes, 'validation episode')} {amount(early.gain.mean)} bits of outcomes at about "
+        f"In {counted(val.episodes, 'validation episode')} {amount(early.gain.mean)} bits of outcomes at about "
         f"step {early.step:,} are explained, and {amount(late.gain.mean)} of those at about step {late.step:,}; in "
         "training episodes it is so too. The memory does not keep what it knows, or not all that is needed there.",
         _advice(run, late.step),

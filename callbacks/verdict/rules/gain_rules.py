@@ -104,8 +104,8 @@ def is_of_memory(val: SplitMeasurement) -> bool:
 
 def worse_than_constant(run: Measurements) -> Finding | None:
     """Judge predictions that are not better than a constant: a gain over still worse ones says otherwise."""
-    val = run.val
-    if val is None or not val.own or val.above_constant is None or run.awaits_selection:
+    val = run.judged
+    if val is None or not val.own or val.above_constant is None:
         return None  # where outcomes are all alike, any prediction but certainty is worse
     above = val.above_constant
     worse = above.low > 0 and above.mean > at.WORSE * val.own
@@ -138,14 +138,8 @@ def worse_than_constant(run: Measurements) -> Finding | None:
 def poor_reference(run: Measurements) -> Finding | None:
     """Say that the predictor without memory is worse than a constant, where the memory is better than both and a good part
     of the gain over that predictor is its badness."""
-    val = run.val
-    if (
-        val is None
-        or not val.own
-        or not val.local_is_worse
-        or run.awaits_selection
-        or worse_than_constant(run) is not None
-    ):
+    val = run.judged
+    if val is None or not val.own or not val.local_is_worse or worse_than_constant(run) is not None:
         return None
     counted = val.gain.mean + (val.excess_bits if run.outcome == "class" else 0.0)  # the gain over that predictor
     if val.episodes < at.MIN_EPISODES or not val.excess_bits > at.EXCESS * counted:

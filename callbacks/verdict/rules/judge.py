@@ -88,9 +88,9 @@ def _no_outcomes(run: Measurements) -> Finding | None:
 
 
 def _diverged(run: Measurements) -> Finding | None:
-    if run.val is None or run.awaits_selection:
+    if (val := run.judged) is None:
         return None
-    gain = run.val.gain.mean - run.val.outlier_bits
+    gain = val.gain.mean - val.outlier_bits
     if abs(gain) < at.DIVERGED_BITS:  # not NaN
         return None
     return Finding(
@@ -102,12 +102,12 @@ def _diverged(run: Measurements) -> Finding | None:
 
 
 def _rare_outcomes(run: Measurements) -> Finding | None:
-    if run.val is None or run.awaits_selection or run.val.own != 0 or not run.rare:
+    if (val := run.judged) is None or val.own != 0 or not run.rare:
         return None
     return Finding(
         "rare_outcomes",
         "Nothing can be said of what the memory explains: the outcomes that were measured"
-        f"{measured_at(run, run.val)} are all alike, but {100 * run.rare:.2g}% of those that validations evaluate are "
+        f"{measured_at(run, val)} are all alike, but {100 * run.rare:.2g}% of those that validations evaluate are "
         "others.",
         "compare average precision with and without memory, in the table; then leave the outcome empty (y, or has_outcome) "
         "at the steps at which it cannot be the rare one, so that targets are steps at which it can",
@@ -116,23 +116,23 @@ def _rare_outcomes(run: Measurements) -> Finding | None:
 
 
 def _needs_no_memory(run: Measurements) -> Finding | None:
-    if run.val is None or run.awaits_selection or _uncertain(run, run.val) > at.NOTHING_UNCERTAIN:
+    if (val := run.judged) is None or _uncertain(run, val) > at.NOTHING_UNCERTAIN:
         return None
     if _rare_outcomes(run) is not None:  # those that were measured are alike by chance
         return None
-    if run.val.own == 0:
+    if val.own == 0:
         return Finding(
             "needs_no_memory",
             "The outcomes that were measured in validation episodes are all alike: there is nothing to explain.",
             "look at the outcomes of the validation episodes",
-            {"uncertain": run.val.uncertain, "surprise": run.val.surprise},
+            {"uncertain": val.uncertain, "surprise": val.surprise},
         )
     return Finding(
         "needs_no_memory",
         "The outcomes need no memory: without it, "
-        f"{percent(1 - _uncertain(run, run.val))} of {spread_of(run)} is predicted already, from the local context.",
+        f"{percent(1 - _uncertain(run, val))} of {spread_of(run)} is predicted already, from the local context.",
         "if they should need one, leave the field that gives the outcome away out of the context, or make window smaller",
-        {"uncertain": _uncertain(run, run.val), "surprise": run.val.surprise},
+        {"uncertain": _uncertain(run, val), "surprise": val.surprise},
     )
 
 
@@ -144,13 +144,11 @@ def _uncertain(run: Measurements, val: SplitMeasurement) -> float:
 
 
 def _explained(run: Measurements) -> Finding | None:
-    if run.val is None or run.awaits_selection or run.val.uncertain <= at.NOTHING_UNCERTAIN or not run.val.explains:
+    if (val := run.judged) is None or val.uncertain <= at.NOTHING_UNCERTAIN or not val.explains:
         return None
-    if run.val.explained < at.EXPLAINED or not is_of_memory(run.val):
+    if val.explained < at.EXPLAINED or not is_of_memory(val):
         return None
-    return Finding(
-        "explained", f"The memory explains the outcomes: {how_much(run, run.val)}.", None, numbers_of(run.val)
-    )
+    return Finding("explained", f"The memory explains the outcomes: {how_much(run, val)}.", None, numbers_of(val))
 
 
 def _unseen_images(run: Measurements) -> Finding | None:

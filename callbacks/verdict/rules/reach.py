@@ -15,16 +15,16 @@ from memup_lightning.exceptions import counted
 
 def reach(run: Measurements) -> Finding | None:
     """Say how far before the outcomes the memory has half of its gain; nothing where too little is certain for that."""
-    if run.val is None or run.awaits_selection or not run.val.explains or worse_than_constant(run) is not None:
+    if (val := run.judged) is None or not val.explains or worse_than_constant(run) is not None:
         return None
     led_by_own_steps = run.target_weight < at.OWN_LEAD
     if not run.needs_targets or not run.num_targets or led_by_own_steps:  # earlier states: the predictor learned little
         return None
-    if not is_of_memory(run.val):  # the states say nothing, so those of all distances are alike
+    if not is_of_memory(val):  # the states say nothing, so those of all distances are alike
         return None
     if forgetting(run) is not None:  # there is more than the gain at the outcomes further away
         return None
-    furthest, lost, last = _keeps_half(run.val.curve)
+    furthest, lost, last = _keeps_half(val.curve)
     if run.train is not None and run.train.explains:
         near, lower, end = _keeps_half(run.train.curve)  # a gain at so many distances is high by chance at some
         if near < min(furthest, end):

@@ -18,7 +18,7 @@ def worse_than_local(run: Measurements) -> Finding | None:
 
     The gain is measured at targets, or at a few steps of each episode: a memory can help there, and do harm elsewhere.
     """
-    if run.val is None or run.nll_everywhere is None or run.awaits_selection or worse_than_constant(run) is not None:
+    if (val := run.judged) is None or run.nll_everywhere is None or worse_than_constant(run) is not None:
         return None
     ours, local = run.nll_everywhere
     lost = ours - local
@@ -31,7 +31,7 @@ def worse_than_local(run: Measurements) -> Finding | None:
         f"Over all steps that validations evaluate, predictions with memory are worse than without: val/nll is {ours:.3g}, "
         f"val/local_nll {local:.3g}."
     )
-    if not explains_some(run.val):
+    if not explains_some(val):
         sentence += " The local context alone predicts better."
     elif run.steps == "targets" and run.needs_targets:
         more = option("data.init_args.selector.init_args.num_targets", _MANY_TARGETS * max(1, run.num_targets))
