@@ -29,6 +29,17 @@ _STRUCTURE = re.compile(
     r"Parser key|Does not validate|Subtypes:|Errors:|Given value|Expected |Problem with given|Type .* expects|Not a valid"
 )
 """How the lines of a complaint begin that give no reason of their own."""
+_ELSEWHERE = {
+    "batch_size": "data.lanes",
+    "sequence_length": "data.chunk_length",
+    "seq_len": "data.chunk_length",
+    "lr": "model.optimizer.lr",
+    "learning_rate": "model.optimizer.lr",
+    "hidden_size": "model.memory.hidden_size",
+    "hidden_dim": "model.memory.hidden_size",
+    "epochs": "trainer.max_epochs",
+}
+"""Keys of the model or the data that many libraries have, and what they are here."""
 
 
 @dataclass
@@ -88,7 +99,10 @@ def _wrong_key(node: _Node, message: str) -> str | None:
     if not isinstance(made := import_path(class_path), type):  # the name of a type of the key
         return f"{place}: no class is named that has the key {found[1]!r}; give --{node.key}=CLASS before it"
     known = _keys(made)
-    hint = did_you_mean(found[1], known) or (f"its keys are {', '.join(known)}" if known else "it has none")
+    meant = _ELSEWHERE.get(found[1]) if node.key in ("model", "data") else None
+    hint = (f"did you mean --{meant}?" if meant else did_you_mean(found[1], known)) or (
+        f"its keys are {', '.join(known)}" if known else "it has none"
+    )
     return f"{place}: {class_path.rsplit('.', 1)[-1]} has no key {found[1]!r}; {hint}"
 
 
@@ -168,7 +182,7 @@ def _wrong_type(node: _Node, message: str) -> str | None:
         return "; ".join(
             filter(None, (f"{node.key}={value}: must be one of {', '.join(names)}", did_you_mean(found[2], names)))
         )
-    return f"{node.key}={value}: must be {_type_names(found[1])}"
+    return f"{node.key}={value}: must be {_type_names(found[1])}{_as_list(node.key, value, found[1])}"
 
 
 def _other_reason(node: _Node, message: str) -> str | None:
@@ -179,7 +193,16 @@ def _other_reason(node: _Node, message: str) -> str | None:
 
 def _wrong_types(node: _Node, message: str) -> str | None:
     given = re.search(r"^ *Given value: (.*?)(?:\. Got value|$)", node.text)
-    return f"{node.key}={given[1][:80]}: must be {_type_names(node.types)}" if given and node.types else None
+    if not given or not node.types:
+        return None
+    return f"{node.key}={given[1][:80]}: must be {_type_names(node.types)}{_as_list(node.key, given[1], node.types)}"
+
+
+def _as_list(key: str, value: str, types: str) -> str:
+    """Say how names are written where a list of them is needed and some were given, as the end of a sentence."""
+    if not re.search(r"[Ll]ist\[str\]", types) or not re.fullmatch(r"[\w.-]+( ?, ?[\w.-]+)*", value):
+        return ""
+    return f"; write --{key.replace('.init_args', '')}='[{value}]'"
 
 
 def _unknown_key(key: str, value: str, keys: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from memup_lightning.cli.messages import explain
+from memup_lightning.cli.messages import _ELSEWHERE, explain
 from tests.cli.failing import FIT, Fails
 
 
@@ -49,6 +49,9 @@ def test_a_misspelt_key_or_class_is_answered_with_what_was_meant(fails: Fails, o
     [
         ("--model.memry=LSTM", "model.init_args.memry=LSTM", "'memory'"),
         ("--trainer.callbacks.evry=2", "evry=2", "'every'"),
+        ("--model.lr=1e-3", "model.init_args.lr=1e-3", "--model.optimizer.lr?"),
+        ("--data.batch_size=8", "data.init_args.batch_size=8", "--data.lanes?"),
+        ("--model.hidden_size=8", "model.init_args.hidden_size=8", "--model.memory.hidden_size?"),
         ("--data.num_tra=3", "num_tra=3", "'num_train'"),
         (
             '--model.init_args.uncertainty={"class_path": "PredictiveUncertainty", "init_args": {"qqq": 3}}',
@@ -125,3 +128,14 @@ def test_the_right_key_among_those_of_the_command_is_offered() -> None:
 def test_a_wrong_command_line_is_answered_with_a_right_one(fails: Fails, args: list[str], named: list[str]) -> None:
     line = fails(*args)
     assert all(part in line for part in named), line
+
+
+def test_what_keys_of_other_libraries_are_here_exists(fails: Fails) -> None:
+    for key in _ELSEWHERE.values():
+        assert "has no key" not in fails(*FIT, f"--{key}=x")
+
+
+@pytest.mark.parametrize("given", ["speed", "speed,heat"])
+def test_a_name_where_names_are_needed_is_answered_with_their_list(fails: Fails, given: str) -> None:
+    line = fails("fit", "--model=MemUP", "--data=ArrayDataModule", "--data.train=own.npz", f"--data.x={given}")
+    assert line.endswith(f"must be list[str] or null; write --data.x='[{given}]'")

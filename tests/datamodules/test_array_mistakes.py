@@ -172,3 +172,13 @@ def test_one_long_series_is_refused_with_what_to_do(tmp_path: Path) -> None:
     np.savez(tmp_path / "own.npz", x=np.zeros((1, 50, 3)), y=np.zeros((1, 50)))
     with pytest.raises(MemUPError, match=r"1 episode cannot be split .*cut a long one into several"):
         _ = ArrayDataModule(str(tmp_path / "own.npz")).task
+
+
+def test_a_column_that_sorts_is_refused_for_arrays(tmp_path: Path) -> None:
+    with pytest.raises(MemUPError, match=r"time='at' sorts the rows of tables, and .*own\.npz is none; leave it out"):
+        _ = module(write_npz(tmp_path), time="at").task
+
+
+def test_flags_of_text_are_refused_by_what_they_hold(tmp_path: Path) -> None:
+    with pytest.raises(MemUPError, match=r"'has_outcome' holds string, not true or false; write booleans, or 1 and 0"):
+        _ = module(write_parquet(tmp_path, has_outcome=["yes"] * STEPS)).task

@@ -232,3 +232,18 @@ def test_an_outcome_one_step_short_is_no_vector_of_each_episode(short: int, dtyp
         assert module(source, y_type="vector").task.outcome.shape == (5 + short,)
     np.savez(tmp_path / "own.npz", x=x, y=np.zeros((9, 3)))
     assert module(str(tmp_path / "own.npz")).task.outcome.shape == (3,)
+
+
+def test_outcomes_at_the_first_steps_alone_are_said(tmp_path: Path) -> None:
+    begins = np.isin(np.arange(STEPS), LENGTHS.cumsum() - LENGTHS)
+    for source in (
+        write_npz(tmp_path, has_outcome=begins),
+        write_parquet(tmp_path, y=pyarrow.array(STEPWISE, mask=~begins)),
+    ):
+        (found,) = {
+            x for x in said(lambda source=source: module(source).task) if "at the first step of an episode" in x
+        }
+        assert ("in reverse order (time names a column that sorts them)" in found) == source.endswith("parquet")
+    begins[1] = True
+    source = write_npz(tmp_path, has_outcome=begins)
+    assert not any("at the first step" in x for x in said(lambda: module(source).task))

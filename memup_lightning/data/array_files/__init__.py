@@ -94,6 +94,8 @@ def read_episodes(source: str | EpisodeFunction, columns: Columns) -> UserEpisod
             f"{source}: y={list(columns.y_parts)} names several arrays, and only columns of a table are joined; give one "
             "array of shape [steps, numbers]"
         )
+    if columns.time is not None and (not isinstance(source, str) or source.endswith(".npz")):
+        raise MemUPError(f"time={columns.time!r} sorts the rows of tables, and {source} is none; leave it out")
     if not isinstance(source, str):
         return read_function(source, columns)
     path = Path(source).expanduser()

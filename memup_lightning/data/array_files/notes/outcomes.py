@@ -83,6 +83,13 @@ def _class_numbers(user: UserEpisodes) -> str:
 
 
 def _label_notes(user: UserEpisodes, y: str, episode: str) -> Iterator[str]:
+    begins = np.cumsum(user.lengths) - user.lengths
+    if user.lengths.max() > 1 and 0 < user.num_outcomes == int(user.has_outcome[begins].sum()):
+        sort = f", or in reverse order ({option('data.time')} names a column that sorts them)" * bool(user.columns)
+        yield (
+            f"{y!r} has outcomes at the first step of an episode alone, before there is anything to remember; give each at "
+            f"the step where it is to be predicted. The steps may be in another order than was meant{sort}"
+        )
     if _is_labelled_at_ends(user):
         yield (
             f"{y!r} has one value at all steps but the last of an episode; where that value means that there is "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from memup_lightning.data.array_files.layout import UserEpisodes
+from memup_lightning.data.array_files.notes.images import image_notes
 from memup_lightning.data.array_files.notes.numbers import number_notes
 from memup_lightning.data.array_files.notes.outcomes import outcome_notes
 from memup_lightning.data.array_files.notes.padding import padding_notes
@@ -23,4 +24,5 @@ def training_notes(user: UserEpisodes, y: str, episode: str, y_type: FieldType |
         *outcome_notes(user, y, episode, y_type),
         *number_notes(user, y),
         *padding_notes(user),
+        *image_notes(user),
     ]

@@ -151,6 +151,11 @@ class ColumnReader:
     def flags(self, names: list[str]) -> Arrays:
         out: Arrays = {}
         for name in names:
+            if column_content(self.tables.types[name]) != "numbers":
+                raise MemUPError(
+                    f"{self.source}: {name!r} holds {self.tables.types[name]}, not true or false; write booleans, or 1 and "
+                    "0"
+                )
             out[name] = np.zeros(self.layout.rows, np.bool_)
             for begin, values, exists in self._blocks(name):
                 if not exists.all():
