@@ -103,6 +103,8 @@ bench: setup
 	$(BIN)/python -m benchmarks.resume --json benchmarks/results/resume.json
 	$(BIN)/python -m benchmarks.noise --threads 1 --json benchmarks/results/noise.json --picture docs/images/noise.png
 	$(BIN)/python -m benchmarks.memories --threads 1 --json benchmarks/results/memories.json
+	$(BIN)/python -m benchmarks.interference --lengths 1000 --threads 1 --json benchmarks/results/interference.json
+	$(BIN)/python -m benchmarks.interference --cores LSTM GRU MinGRU SRNN AMRL --lengths 100000 --threads 1 --json benchmarks/results/interference.json
 	$(BIN)/python -m benchmarks.tasks --threads 1 --json benchmarks/results/tasks.json
 	$(BIN)/python -m benchmarks.tasks --ablation --seeds 1 --threads 1 --json benchmarks/results/ablation.json
 	$(BIN)/python -m benchmarks.readme --json benchmarks/results/readme.json

@@ -13,6 +13,7 @@ from tests.processes import ForkedProcess
 QUICK = {
     "comparison": "",
     "drift": "",
+    "interference": "",
     "memories": "",
     "million": "",
     "noise": "",

@@ -35,6 +35,10 @@ _CORE = columns(
     "saved for backward, a step: saved_bytes",
     arguments=lambda x: ", ".join(f"{key}={value}" for key, value in x.items()),
 )
+_LADDERS = {"core": Column("memory", lambda x: f"[{x}](../memories/{x.lower()}.md)")} | columns(
+    "mode | length | seed | largest N: largest | updates | N missed: missed | accuracy there: accuracy | seconds",
+    length=",.0f",
+)
 _CORES_LINKED = {"core": Column("memory", lambda x: f"[{x}]({x.lower()}.md)")} | _CORE
 _EXAMPLES = {
     "environment": "seed | explained | within the tolerance: accuracy | without memory: without | updates | seconds",
@@ -80,6 +84,7 @@ PAGE_TABLES = {
     "tasks-adding": Table("tasks", _TASKS, _task("Adding")),
     "tasks-mnist": Table("tasks", _TASKS, _task("Permuted MNIST")),
     "tasks-pixels": Table("tasks", _TASKS, _task("Permuted pixels")),
+    "interference": Table("interference", _LADDERS),
     **{
         f"readme-{x}": Table("readme", columns(text, explained=".0%", without=".3f"), _is("example", x))
         for x, text in _EXAMPLES.items()

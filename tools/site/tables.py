@@ -81,6 +81,20 @@ SECTIONS = [
         ),
     ),
     Section(
+        LEARNED,
+        "Many cues",
+        "Of ladders of N = 1, 2, 4, 8, 16 cues and junctions the last rung at which 0.99 of the rewards are predicted, and "
+        "the first one that is missed; all settings are defaults. [Interference](../tasks/interference.md).",
+        Table(
+            "interference",
+            columns(
+                "mode | length | memory | seed | largest N: largest | updates | N missed: missed | "
+                "accuracy there: accuracy | seconds",
+                length=",.0f",
+            ),
+        ),
+    ),
+    Section(
         WHY,
         "Random rewards",
         "Mazes with coin tosses in the corridor, and two tasks without, under each rule of selection; value: accuracy, or "
