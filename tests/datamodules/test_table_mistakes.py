@@ -210,3 +210,9 @@ def test_gaps_of_an_encoded_column_are_counted_too(tmp_path: Path) -> None:
     parquet.write_table(table, tmp_path / "a.parquet")
     with pytest.raises(MemUPError, match="there are 2 gaps in 'load'"):
         _ = module(tmp_path / "a.parquet").task
+
+
+def test_lists_of_text_are_refused_with_what_makes_numbers_of_them(tmp_path: Path) -> None:
+    source = write(tmp_path, tags=[["a", "b"]] * 6, y=[0.5] * 6)
+    with pytest.raises(MemUPError, match=r"'tags' holds lists of text, .*str\.join\('\|'\)\.str\.get_dummies\(\)\)"):
+        _ = module(source).task

@@ -15,6 +15,7 @@ _FEWEST = 32  # rows of which something is said
 _CODES = (32767, 32768, 65535, 65536, 2147483648, 4294967296)  # and all of nines; the largest as float32 has them
 _SELDOM, _FEW = 0.001, 10  # share of the rows, and rows, of which fewer are no code
 _ONES = 0.9  # share of the steps of 1 of a number of rows
+_DENSE = 2  # numbers between the smallest and the largest id, for each id
 _EXACT = 1 << 24  # float32 holds the whole numbers up to here
 _SHOWN = 5  # columns in a message
 
@@ -41,6 +42,12 @@ def number_notes(user: UserEpisodes, y: str) -> Iterator[str]:
             yield (
                 f"{name!r} rises from row to row over the whole file, as the number of a row does: it says which episode a "
                 "step is of, and new data have numbers that were never seen; leave it out of "
+                f"x{how_to_leave_out(user, [name])}"
+            )
+        elif _numbers_episodes(column, user):
+            yield (
+                f"{name!r} is another whole number in each episode, and the same in all its steps, as an id is: the "
+                "training episodes are memorized by it, and it says nothing of new ones; leave it out of "
                 f"x{how_to_leave_out(user, [name])}"
             )
     if same := _constant_columns(user, columns):
@@ -117,6 +124,16 @@ def _numbers_rows(column: Array, user: UserEpisodes) -> bool:
         if not ((steps > 0).all() and (steps == 1).mean() >= _ONES and np.abs(column[rows]).max() < _EXACT):
             return False
     return bool((column == np.floor(column)).all())
+
+
+def _numbers_episodes(column: Array, user: UserEpisodes) -> bool:
+    """Return whether each episode has a whole number of its own, and few numbers lie between: a measure has many."""
+    begins = np.cumsum(user.lengths) - user.lengths
+    own, episodes = column[begins], len(begins)
+    if episodes < _FEWEST or user.lengths.max() < 2 or not np.ptp(own) < _DENSE * episodes:  # False for NaN
+        return False
+    whole = (own == np.floor(own)).all() and np.abs(own).max() < _EXACT
+    return bool(whole) and len(np.unique(own)) == episodes and bool((column == np.repeat(own, user.lengths)).all())
 
 
 def _constant_columns(user: UserEpisodes, components: list[tuple[str, Array]]) -> list[str]:

@@ -191,7 +191,12 @@ class ColumnReader:
         elif types.is_temporal(dtype) and not types.is_interval(dtype):
             return _seconds(column)
         elif not (types.is_integer(dtype) or types.is_floating(dtype) or types.is_boolean(dtype)):
-            check_numeric(self.source, name, "U" if column_content(dtype) == "text" else "O", dtype)
+            if column_content(dtype) == "text":
+                raise MemUPError(
+                    f"{self.source}: {name!r} holds lists of text, not numbers; give a column of 0 and 1 for each text "
+                    f"(pandas: table[{name!r}].str.join('|').str.get_dummies()), or leave it out of x"
+                )
+            check_numeric(self.source, name, "O", dtype)
         if column.null_count:
             column = column.fill_null(False if types.is_boolean(dtype) else 0)
         values: Array = column.to_numpy(zero_copy_only=False)

@@ -10,7 +10,7 @@ import pytest
 from memup_lightning.data.array_files.layout import TextColumn, UserEpisodes
 from memup_lightning.data.array_files.notes.numbers import number_notes
 
-EPISODES, STEPS = 20, 50
+EPISODES, STEPS = 40, 25
 ROWS = EPISODES * STEPS
 RNG = np.random.default_rng(0)
 RATE = RNG.integers(40, 180, ROWS).astype(float)
@@ -71,13 +71,21 @@ def test_a_number_of_the_row_is_said_also_where_rows_were_sorted() -> None:
     assert not notes(np.arange(ROWS), order=order)
 
 
+def test_a_number_of_the_episode_is_said() -> None:
+    for own in (np.arange(EPISODES), 7 + RNG.permutation(EPISODES), np.arange(EPISODES) * 3 // 2):
+        (found,) = notes(np.repeat(own, STEPS))
+        assert "'a' is another whole number in each episode" in found
+
+
 @pytest.mark.parametrize(
     "column",
     [
         np.arange(ROWS) % STEPS,  # the step of the episode
         np.cumsum(RNG.integers(1, 9, ROWS)),  # a counter
         np.cumsum(RNG.random(ROWS)),
-        np.repeat(np.arange(EPISODES), STEPS),
+        np.repeat(np.arange(EPISODES) // 2, STEPS),  # what two episodes share
+        np.repeat(RNG.choice(10_000, EPISODES, replace=False), STEPS),  # an income
+        np.repeat(RNG.normal(size=EPISODES), STEPS),
         np.where(SELDOM, np.nan, np.arange(ROWS)),
     ],
 )
