@@ -1,7 +1,8 @@
 """Verdict of a run: measurements of its memory, and rules by which findings in plain words follow from them.
 
 Names in capitals are numbers of :mod:`~memup_lightning.callbacks.verdict.thresholds`. ``measuring/measure.py`` fills in
-:class:`Measurements`, from which all else follows; the rules, each a function in ``rules``, make findings of them.
+:class:`Measurements`, from which all else follows; rules, each a function in ``rules``, make findings of them, with what to
+try first from ``advice``.
 
 **Which finding is the verdict** (``rules/judge.py``): the first that holds; others that hold follow it as "also".
 

@@ -13,12 +13,12 @@ from rich.console import Console
 from memup_lightning.callbacks import plots
 from memup_lightning.callbacks.metrics import finite_tree
 from memup_lightning.callbacks.overfitting.best_weights import BestWeights
+from memup_lightning.callbacks.verdict.advice.train_longer import continued
 from memup_lightning.callbacks.verdict.command import checkpoint_to_continue, whole_command, without_options
 from memup_lightning.callbacks.verdict.measuring.measure import measure
 from memup_lightning.callbacks.verdict.measuring.measurements import Measurements
 from memup_lightning.callbacks.verdict.rules.finding import Finding
 from memup_lightning.callbacks.verdict.rules.judge import judge
-from memup_lightning.callbacks.verdict.rules.longer import continued
 from memup_lightning.modules import MemoryTask
 from memup_lightning.modules.evaluation.memory import BITS_PER_NAT
 from memup_lightning.runs.loggers import log_picture, wandb_loggers

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
+from memup_lightning.callbacks.verdict.advice.words import how_much
 from memup_lightning.callbacks.verdict.measuring import measure as module
 from memup_lightning.callbacks.verdict.measuring import measured_steps
 from memup_lightning.callbacks.verdict.measuring.measure import measure
 from memup_lightning.callbacks.verdict.measuring.measured_steps import MAX_EPISODES
 from memup_lightning.callbacks.verdict.measuring.split_measurement import SplitMeasurement
 from memup_lightning.callbacks.verdict.rules.judge import judge
-from memup_lightning.callbacks.verdict.rules.words import how_much
 from memup_lightning.datamodules import ArrayDataModule
 from memup_lightning.datamodules.recorded import splits
 from memup_lightning.modules import TBPTT

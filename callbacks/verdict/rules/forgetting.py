@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from memup_lightning.callbacks.verdict import thresholds as at
+from memup_lightning.callbacks.verdict.advice.train_longer import may_learn_more, train_longer
+from memup_lightning.callbacks.verdict.advice.words import amount, memory_of, more_episodes
 from memup_lightning.callbacks.verdict.measuring.measurements import Measurements
 from memup_lightning.callbacks.verdict.measuring.split_measurement import CurvePoint, SplitMeasurement
 from memup_lightning.callbacks.verdict.rules.finding import Finding
-from memup_lightning.callbacks.verdict.rules.longer import may_learn_more, train_longer
-from memup_lightning.callbacks.verdict.rules.words import amount, memory_of, more_episodes
 from memup_lightning.exceptions import counted
 
 _KEPT = 1000  # steps for which some cells of a fresh LSTM keep an input already

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from memup_lightning.callbacks.verdict import thresholds as at
-from memup_lightning.callbacks.verdict.measuring.measurements import Measurements
-from memup_lightning.callbacks.verdict.measuring.split_measurement import SplitMeasurement
-from memup_lightning.callbacks.verdict.rules.chunks import against_single_outcomes
-from memup_lightning.callbacks.verdict.rules.finding import Finding
-from memup_lightning.callbacks.verdict.rules.inputs import against_memorizing, fewer_inputs
-from memup_lightning.callbacks.verdict.rules.words import (
+from memup_lightning.callbacks.verdict.advice.fewer_inputs import against_memorizing, fewer_inputs
+from memup_lightning.callbacks.verdict.advice.whole_episodes import against_single_outcomes
+from memup_lightning.callbacks.verdict.advice.words import (
     amount,
     constant_of,
     how_much,
@@ -18,6 +15,9 @@ from memup_lightning.callbacks.verdict.rules.words import (
     smaller_rate,
     spread_of,
 )
+from memup_lightning.callbacks.verdict.measuring.measurements import Measurements
+from memup_lightning.callbacks.verdict.measuring.split_measurement import SplitMeasurement
+from memup_lightning.callbacks.verdict.rules.finding import Finding
 from memup_lightning.modules.column_use import FEW_COLUMNS
 
 

@@ -6,6 +6,16 @@ import math
 from collections.abc import Callable
 
 from memup_lightning.callbacks.verdict import thresholds as at
+from memup_lightning.callbacks.verdict.advice.train_longer import continued
+from memup_lightning.callbacks.verdict.advice.words import (
+    amount,
+    how_much,
+    measured_at,
+    numbers_of,
+    percent,
+    smaller_rate,
+    spread_of,
+)
 from memup_lightning.callbacks.verdict.measuring.measurements import Measurements
 from memup_lightning.callbacks.verdict.measuring.split_measurement import SplitMeasurement
 from memup_lightning.callbacks.verdict.rules.finding import Finding
@@ -19,20 +29,9 @@ from memup_lightning.callbacks.verdict.rules.gain_rules import (
     unexplained,
     worse_than_constant,
 )
-from memup_lightning.callbacks.verdict.rules.inputs import left_out
-from memup_lightning.callbacks.verdict.rules.longer import continued
 from memup_lightning.callbacks.verdict.rules.reach import reach
+from memup_lightning.callbacks.verdict.rules.remarks import left_out, worse_than_local
 from memup_lightning.callbacks.verdict.rules.rest import rest
-from memup_lightning.callbacks.verdict.rules.words import (
-    amount,
-    how_much,
-    measured_at,
-    numbers_of,
-    percent,
-    smaller_rate,
-    spread_of,
-)
-from memup_lightning.callbacks.verdict.rules.worse_than_local import worse_than_local
 from memup_lightning.data.outcome_checks import OTHER_OUTCOMES
 from memup_lightning.exceptions import counted
 from memup_lightning.user_warnings import option

@@ -5,14 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from memup_lightning.callbacks.verdict import thresholds as at
-from memup_lightning.callbacks.verdict.measuring.measurements import Measurements
-from memup_lightning.callbacks.verdict.measuring.split_measurement import SplitMeasurement
-from memup_lightning.callbacks.verdict.rules.chunks import whole_episodes
-from memup_lightning.callbacks.verdict.rules.finding import Finding
-from memup_lightning.callbacks.verdict.rules.gain_rules import explains_some, is_of_memory
-from memup_lightning.callbacks.verdict.rules.inputs import against_memorizing, fewer_inputs
-from memup_lightning.callbacks.verdict.rules.longer import continued, may_learn_more, train_longer, went_down
-from memup_lightning.callbacks.verdict.rules.words import (
+from memup_lightning.callbacks.verdict.advice.fewer_inputs import against_memorizing, fewer_inputs
+from memup_lightning.callbacks.verdict.advice.train_longer import continued, may_learn_more, train_longer, went_down
+from memup_lightning.callbacks.verdict.advice.whole_episodes import whole_episodes
+from memup_lightning.callbacks.verdict.advice.words import (
     amount,
     how_much,
     memory_of,
@@ -20,6 +16,10 @@ from memup_lightning.callbacks.verdict.rules.words import (
     numbers_of,
     rounded_up,
 )
+from memup_lightning.callbacks.verdict.measuring.measurements import Measurements
+from memup_lightning.callbacks.verdict.measuring.split_measurement import SplitMeasurement
+from memup_lightning.callbacks.verdict.rules.finding import Finding
+from memup_lightning.callbacks.verdict.rules.gain_rules import explains_some, is_of_memory
 from memup_lightning.user_warnings import option
 
 

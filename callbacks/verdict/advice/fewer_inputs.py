@@ -6,10 +6,9 @@ import json
 import re
 from collections.abc import Sequence
 
+from memup_lightning.callbacks.verdict.advice.whole_episodes import against_single_outcomes
+from memup_lightning.callbacks.verdict.advice.words import more_episodes
 from memup_lightning.callbacks.verdict.measuring.measurements import Measurements
-from memup_lightning.callbacks.verdict.rules.chunks import against_single_outcomes
-from memup_lightning.callbacks.verdict.rules.finding import Finding
-from memup_lightning.callbacks.verdict.rules.words import more_episodes
 from memup_lightning.modules.column_use import FEW_COLUMNS, MUCH_FEWER
 from memup_lightning.protocols.columns import InputColumns
 from memup_lightning.user_warnings import option
@@ -70,21 +69,6 @@ def _how(inputs: InputColumns) -> str:
     if inputs.setting is not None:
         return f"{option(inputs.setting)} gives their numbers"
     return f"{inputs.array}[..., [0, 2]] in place of {inputs.array} has its columns 0 and 2"
-
-
-def left_out(run: Measurements) -> Finding | None:
-    """Say which columns of a table are read, where the run left out others."""
-    if not run.read_columns:
-        return None
-    others = [name for name in run.inputs.names if name not in run.read_columns]
-    return Finding(
-        "columns_left_out",
-        f"Memory and predictor read {', '.join(run.read_columns)} alone: they memorized training episodes, and what they "
-        f"predicted of validation episodes did not depend on {', '.join(others)} ({option('data.x')} names the columns to "
-        "read).",
-        None,
-        {"read": list(run.read_columns), "left_out": others},
-    )
 
 
 def against_memorizing(run: Measurements) -> str:

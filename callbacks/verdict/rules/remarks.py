@@ -1,4 +1,4 @@
-"""Remark on predictions that are worse with memory than without, over all steps that validations evaluate."""
+"""Remarks on predictions that are worse with memory than without, and on columns that the run left out."""
 
 from __future__ import annotations
 
@@ -42,3 +42,18 @@ def worse_than_local(run: Measurements) -> Finding | None:
     else:
         sentence += " Sure and wrong ones cost more than the others gain: give more training episodes, or fewer inputs."
     return Finding("worse_than_local", sentence, None, {"nll": ours, "local_nll": local})
+
+
+def left_out(run: Measurements) -> Finding | None:
+    """Say which columns of a table are read, where the run left out others."""
+    if not run.read_columns:
+        return None
+    others = [name for name in run.inputs.names if name not in run.read_columns]
+    return Finding(
+        "columns_left_out",
+        f"Memory and predictor read {', '.join(run.read_columns)} alone: they memorized training episodes, and what they "
+        f"predicted of validation episodes did not depend on {', '.join(others)} ({option('data.x')} names the columns to "
+        "read).",
+        None,
+        {"read": list(run.read_columns), "left_out": others},
+    )

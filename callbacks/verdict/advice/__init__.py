@@ -1,0 +1,1 @@
+"""What a verdict says to try first, and its words."""
