@@ -29,8 +29,8 @@ def image_notes(user: UserEpisodes) -> Iterator[str]:
     bytes_alone = bool((x == np.floor(x)).all()) and 1 < x.max() <= 255
     if sides[0] < _SMALLEST or x.min() < 0 or not (bytes_alone or (len(shape) == 3 and 0 < x.max() <= 1)):
         return
-    first = " channels last," if len(shape) == 3 and shape[2] not in _CHANNELS else ""
-    added = " and a dimension of channels (x[..., None])," if len(shape) == 2 else ""
+    first = " their channels last and" if len(shape) == 3 and shape[2] not in _CHANNELS else ""
+    added = " x[..., None] and" if len(shape) == 2 else ""
     yield (
         f"x has {list(shape)} numbers a step, as images have, and each is read by itself; if they are images, "
         f"give{first}{added} {option('data.x_type', 'image')}"

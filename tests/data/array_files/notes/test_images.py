@@ -21,8 +21,8 @@ def notes(x: Any) -> list[str]:
 def test_images_are_said() -> None:
     assert "x has [12, 10, 3] numbers a step, as images have" in notes(BYTES)[0]
     assert "give x_type='image'" in notes(BYTES / 255)[0]
-    assert "give channels last, x_type='image'" in notes(np.moveaxis(BYTES, -1, 1))[0]
-    assert "x[..., None]), x_type='image'" in notes(BYTES[..., 0])[0]
+    assert "give their channels last and x_type='image'" in notes(np.moveaxis(BYTES, -1, 1))[0]
+    assert "give x[..., None] and x_type='image'" in notes(BYTES[..., 0])[0]
 
 
 @pytest.mark.parametrize(
