@@ -6,7 +6,7 @@ Every row is `fit` on a shipped config in a process of its own with one layer of
 learning rate and the number of updates, at most, are the same for all methods, and gradients are clipped at 1. A run ends
 when the config says that it is learned, or after its updates. As in benchmarks.comparison, RTRL and TBPTT have their loss
 at the evaluated steps alone, which they know and MemUP must find, and their lanes play every episode to its end; MemUP's
-lanes restart and go back as its configs have them.
+lanes restart and go back as its configs have them. Processor seconds count the start of the process and evaluations too.
 
 Adding multiplies a number by its mark. LRU is linear in its inputs and cannot, so that task has MinGRU. With --json, a row
 that was measured before stays in the file until it is measured again.
@@ -22,6 +22,7 @@ from torch import Tensor
 
 from benchmarks.report import Row, arguments, publish, with_earlier
 from benchmarks.runs import fit_alone
+from benchmarks.tmaze_agents import processor_seconds
 from memup_lightning.datamodules import AddingDataModule, CopyDataModule, TMazeDataModule
 from memup_lightning.models import memory
 from memup_lightning.models.encoders import StepEncoder
@@ -102,7 +103,11 @@ def run(name: str, problem: Problem, method: str, seeds: Sequence[int], threads:
         options.append(SCHEDULES[problem.config].format(updates=problem.updates))
     if method != "MemUP":
         options.append(f"{DATA}.restart=[0.0]")
-    summaries = [fit_alone(problem.config, *options, seed=seed, threads=threads).summary for seed in seeds]
+    summaries, processor = [], []
+    for seed in seeds:
+        used = processor_seconds()
+        summaries.append(fit_alone(problem.config, *options, seed=seed, threads=threads).summary)
+        processor.append(processor_seconds() - used)
     return {
         "task": name,
         "core": problem.core,
@@ -111,6 +116,7 @@ def run(name: str, problem: Problem, method: str, seeds: Sequence[int], threads:
         "score": [problem.score(summary["metrics"]) for summary in summaries],
         "updates": [summary["updates"] for summary in summaries],
         "seconds": [summary["seconds_training"] for summary in summaries],
+        "processor_seconds": processor,
         "updates_per_s": [summary["updates"] / summary["seconds_training"] for summary in summaries],
         "lane_bytes": lane_bytes(problem, method),
         "saved_bytes": summaries[0]["saved_tensor_bytes"],
@@ -133,7 +139,7 @@ def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--tasks", nargs="+", choices=PROBLEMS, default=list(PROBLEMS), help="only these")
     options = parser.parse_args()
-    columns = "task, core, method, score, updates, seconds, updates_per_s, lane_bytes, saved_bytes"
+    columns = "task, core, method, score, updates, seconds, processor_seconds, updates_per_s, lane_bytes, saved_bytes"
     title = "One layer with an element-wise recurrence: accuracy, or share of the variance that is explained (adding)"
     rows: list[Row] = []
     for name in options.tasks[:1] if options.quick else options.tasks:

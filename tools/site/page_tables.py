@@ -78,6 +78,15 @@ PAGE_TABLES = {
     **{f"memories-{x}": Table("memories", columns("task") | _CORE, _is("memory", x)) for x in _CORES},
     "comparison-maze": Table("comparison", _METHODS, _task("T-Maze")),
     "comparison-copy": Table("comparison", _METHODS, _task("Copy")),
+    "online_gradients": Table(
+        "online_gradients",
+        columns(
+            "task | core | method | learned: score | updates | carried by a lane, bytes: lane_bytes | "
+            "saved for backward, a step: saved_bytes",
+            score=".3f",
+            lane_bytes=",.0f",
+        ),
+    ),
     "noise-mazes": Table("noise", _RULES, lambda row: row["task"] in _MAZES_WITH_NOISE),
     "noise-tasks": Table("noise", _RULES_OF_TASKS, lambda row: row["task"] not in _MAZES_WITH_NOISE),
     "tasks-copy": Table("tasks", _TASKS, lambda row: row["data"] == "Copy"),
