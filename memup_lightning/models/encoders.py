@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from memup_lightning.chunk import Fields
 from memup_lightning.exceptions import check_at_least
-from memup_lightning.models.scaling import ImageStandardizer, Standardizer, compress_tails
+from memup_lightning.models.scaling import ImageStandardizer, InputStandardizer, Standardizer, compress_tails
 from memup_lightning.models.wide_float import wide_float
 from memup_lightning.specs import FieldSpec
 
@@ -151,14 +151,14 @@ class VectorEncoder(nn.Module):
         super().__init__()
         self.dims = len(field.shape)
         self.output_size = math.prod(field.shape)
-        self.standardizer = Standardizer(self.output_size)
+        self.standardizer = InputStandardizer(self.output_size)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.dims != 1:
             x = x.flatten(x.dim() - self.dims) if self.dims else x.unsqueeze(-1)
         if self.standardizer.is_identity:
             return x if x.is_floating_point() else x.float()
-        return compress_tails(self.standardizer(x))
+        return self.standardizer.squash(self.standardizer(x))
 
 
 class StepEncoder(nn.Module):
@@ -229,7 +229,7 @@ class StepEncoder(nn.Module):
         return {name: x for name, x in own.items() if x is not None and not x.is_fitted}
 
     @property
-    def standardizers(self) -> dict[str, Standardizer]:
+    def standardizers(self) -> dict[str, InputStandardizer]:
         """What each field of numbers, neither tokens nor images, is standardised by."""
         named = zip(self.names, self.encoders, strict=True)
         return {name: x.standardizer for name, x in named if isinstance(x, VectorEncoder)}

@@ -15,6 +15,7 @@ from memup_lightning.models.wide_float import wide_float
 _WINSORIZED_SHARE = 0.001  # of the values at either end: an outlier counts like the next value inside
 _BULK = 10  # median absolute deviations from the median up to which outcomes belong to the bulk
 _RARE, _FAR, _GREAT = 20, 0.75, 0.5  # rare outcomes: the least number, share beyond twice the bulk, and of the variance
+_SKEWED = 2.0  # third standardised moment, from which on positive numbers may be read by their logarithm
 _ROUNDING = 4 * float(np.finfo(np.float32).eps)  # relative difference up to which values are the same
 _MIN_SCALE = 1e-20  # the largest number of a field divided by it is finite in float32
 _MIN_VARIANCE = 1e-6  # of running statistics: numbers that never change stay finite
@@ -87,6 +88,60 @@ class Standardizer(nn.Module):
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         super()._load_from_state_dict(*args, **kwargs)
         self._follow_buffers()
+
+
+class InputStandardizer(Standardizer):
+    """Standardisation of what networks read, of which long tails are drawn in by :meth:`squash`.
+
+    Prices, durations and other positive numbers that go over orders of magnitude are read by their logarithm: divided by
+    their spread, 100 and 150 would be the same where some are 10,000.
+
+    Args:
+        size: components.
+
+    Attributes:
+        lowest: of components that are read by their logarithm the smallest number of the data, of all others 0, in spreads.
+        log_center, log_spread: mean and spread of the logarithm of the number in spreads.
+    """
+
+    lowest: Tensor
+    log_center: Tensor
+    log_spread: Tensor
+
+    def __init__(self, size: int) -> None:
+        self.reads_logarithms = False
+        super().__init__(size)
+        self.register_buffer("lowest", torch.zeros(size))
+        self.register_buffer("log_center", torch.zeros(size))
+        self.register_buffer("log_spread", torch.ones(size))
+
+    def fit(self, values: npt.NDArray[Any]) -> None:
+        super().fit(values)
+        if not len(values):
+            return
+        columns = (
+            np.ascontiguousarray(values.reshape(len(values), -1).T, np.float64) / self.scale.cpu().numpy()[:, None]
+        )
+        for number, x in enumerate(columns):
+            x = x[np.isfinite(x)]
+            if not spans_magnitudes(x):
+                continue
+            self.lowest[number] = float(x.min())
+            self.log_center[number], self.log_spread[number] = center_and_scale(np.log(x))
+        self._follow_buffers()
+
+    def squash(self, z: Tensor) -> Tensor:
+        """Draw in the tails of standardised numbers, ``[..., size]``, in their order: see :func:`compress_tails`. Those of
+        positive numbers that span orders of magnitude become standardised logarithms."""
+        if not self.reads_logarithms:
+            return compress_tails(z)
+        above_zero = torch.maximum(z + self.center / self.scale, self.lowest)
+        logarithm = (above_zero.where(self.lowest > 0, 1).log() - self.log_center) / self.log_spread
+        return compress_tails(logarithm.where(self.lowest > 0, z))
+
+    def _follow_buffers(self) -> None:
+        super()._follow_buffers()
+        self.reads_logarithms = bool((self.lowest > 0).any())
 
 
 class ImageStandardizer(Standardizer):
@@ -204,6 +259,26 @@ def center_and_scale(x: npt.NDArray[np.float64], rare_decide: bool = False) -> t
     others = _winsorized(x[~usual] if has_center else x)
     center = float(np.float32(median if has_center else others.mean()))
     return center, max(float(np.sqrt(np.square(others - center).mean())), _MIN_SCALE)
+
+
+def spans_magnitudes(x: npt.NDArray[np.float64]) -> bool:
+    """Whether numbers are positive and so skewed that their logarithms are much less so: log-normal ones from a deviation
+    of 0.7 on. Exponential ones are not.
+
+    Args:
+        x: ``[N]``, finite.
+    """
+    if not len(x) or x.min() <= 0:
+        return False
+    skewness = _skewness(x)
+    return skewness > _SKEWED and abs(_skewness(np.log(x))) < skewness / 2
+
+
+def _skewness(x: npt.NDArray[np.float64]) -> float:
+    away = _winsorized(x)
+    away = away - away.mean()
+    spread = float(np.sqrt(np.square(away).mean()))
+    return float(np.power(away / spread, 3).mean()) if spread > 0 else 0.0
 
 
 def _winsorized(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -7,12 +7,11 @@ import warnings
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from memup_lightning.models.encoders import StepEncoder, VectorEncoder
-from memup_lightning.models.scaling import compress_tails
+from memup_lightning.models.scaling import InputStandardizer
 from memup_lightning.modules.ranges.input_range import FAR
 from memup_lightning.modules.ranges.range_watch import RangeWatch
 from memup_lightning.serving.exported_step import ExportedStep
@@ -37,7 +36,12 @@ class CompiledStep:
     def __init__(self, step: ExportedStep, watch: RangeWatch) -> None:
         self._watch = watch
         step = copy.deepcopy(step).eval()
-        self.scales = self._take_standardizers(step)
+        self._standardizers = self._take_standardizers(step)
+        self.scales = {
+            name: (x.center.numpy().reshape(shape), x.scale.numpy().reshape(shape))
+            for name, x in self._standardizers.items()
+            for shape in [step.network.fields[name].shape]
+        }
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # branches on numbers of steps, which are constant
             self._run: Any = torch.jit.freeze(torch.jit.trace(step, step.example(), check_trace=False))
@@ -47,15 +51,15 @@ class CompiledStep:
         """Return whether all parts are known: a trace of a user's own class could leave out one of its branches."""
         return all(type(part).__module__.startswith(_TRACED) for part in step.modules())
 
-    def _take_standardizers(self, step: ExportedStep) -> dict[str, tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
-        """Switch off the standardizers of a field that are all alike, and return center and scale of each."""
+    def _take_standardizers(self, step: ExportedStep) -> dict[str, InputStandardizer]:
+        """Switch off the standardizers of a field that are all alike, and return one of each field."""
         found: dict[str, list[VectorEncoder]] = {}
         for part in step.network.modules():
             if isinstance(part, StepEncoder):
                 for name, encoder in zip(part.names, part.encoders, strict=True):
                     if isinstance(encoder, VectorEncoder):
                         found.setdefault(name, []).append(encoder)
-        scales = {}
+        taken = {}
         for name, encoders in found.items():
             field, first = step.network.fields[name], encoders[0].standardizer
             alike = all(
@@ -63,10 +67,10 @@ class CompiledStep:
                 for x in encoders
             )
             if alike and not first.is_identity and field.dtype.startswith("float") and name not in step.history:
+                taken[name] = copy.deepcopy(first)
                 for encoder in encoders:
                     encoder.standardizer.is_identity = True
-                scales[name] = first.center.numpy().reshape(field.shape), first.scale.numpy().reshape(field.shape)
-        return scales
+        return taken
 
     def __call__(self, arrays: Arrays, state: list[Tensor]) -> tuple[Tensor, ...]:
         """Return what :meth:`ExportedStep.forward` does.
@@ -82,7 +86,9 @@ class CompiledStep:
                 z = torch.from_numpy((x - center) / scale)
                 if far := np.abs(z.numpy()).max(initial=0) > FAR:
                     self._watch.note(name, x, z.numpy())
-                fields.append(compress_tails(z) if far else z)
+                standardizer = self._standardizers[name]
+                squashed = far or standardizer.reads_logarithms
+                fields.append(standardizer.squash(z.reshape(-1, center.size)).view_as(z) if squashed else z)
             else:
                 fields.append(torch.from_numpy(x))
         out: tuple[Tensor, ...] = self._run(*fields, *state)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from memup_lightning.models.encoders import StepEncoder
 from memup_lightning.models.scaling import (
     ImageStandardizer,
+    InputStandardizer,
     RunningScale,
     Standardizer,
     center_and_scale,
@@ -135,6 +136,43 @@ def test_tails_are_compressed_beyond_five_deviations_in_order() -> None:
     assert compress_tails(torch.tensor([1e12, -1e12])).abs().max() < 32
 
 
+def log_normal(sigma: float) -> np.ndarray:
+    return np.exp(np.random.default_rng(0).normal(7, sigma, (4000, 1)))
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-6, 1e6])
+@pytest.mark.parametrize("sigma", [1.0, 2.0])
+def test_positive_numbers_of_many_magnitudes_are_read_by_their_logarithm(sigma: float, unit: float) -> None:
+    standardizer = InputStandardizer(1)
+    values = log_normal(sigma) * unit
+    standardizer.fit(values)
+    logarithm = torch.from_numpy(np.log(values / unit) - 7) / sigma
+    out = standardizer.squash(standardizer(torch.from_numpy(values.astype(np.float32))))
+    torch.testing.assert_close(out.double(), logarithm, atol=0.1, rtol=0)
+    below = standardizer.squash(standardizer(torch.tensor([[-1.0], [0.0]])))  # no such number was among the data
+    torch.testing.assert_close(below, out.min().expand_as(below), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        log_normal(0.3),
+        np.random.default_rng(0).exponential(size=4000),
+        log_normal(1) - 100,
+        -log_normal(1),
+        np.r_[np.ones(4000), np.full(40, 50.0)],
+        np.random.default_rng(0).normal(350, 20, 4000),
+        np.full(10, 3.0),
+    ],
+    ids=["hardly skewed", "exponential", "some below 0", "all below 0", "two values", "normal", "constant"],
+)
+def test_other_numbers_are_read_as_they_are(values: np.ndarray) -> None:
+    standardizer, plain = InputStandardizer(1), fitted(values)
+    standardizer.fit(values)
+    x = torch.from_numpy(values.reshape(-1, 1).astype(np.float32))
+    assert torch.equal(standardizer.squash(standardizer(x)), compress_tails(plain(x)))
+
+
 def test_without_values_nothing_is_known() -> None:
     standardizer = fitted(np.zeros(0))
     assert not standardizer.is_fitted
@@ -152,6 +190,15 @@ def test_a_checkpoint_keeps_the_statistics() -> None:
     assert not theirs.is_identity
     x = torch.tensor([[3.0]])
     assert torch.equal(theirs(x), ours(x))
+
+
+def test_a_checkpoint_keeps_which_numbers_are_read_by_their_logarithm() -> None:
+    ours, theirs = InputStandardizer(1), InputStandardizer(1)
+    ours.fit(log_normal(1))
+    theirs.load_state_dict(ours.state_dict())
+    x = torch.tensor([[300.0]])
+    assert torch.equal(theirs.squash(theirs(x)), ours.squash(ours(x)))
+    assert ours.squash(ours(x)) == pytest.approx((np.log(300) - 7), abs=0.1)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "uint8"])
