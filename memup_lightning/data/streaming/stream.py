@@ -27,6 +27,7 @@ from memup_lightning.typing import IntArray
 
 _BLOCK_BYTES = 2 << 20  # of the chunks that are read at once: the chunks of a lane are next to each other ...
 _BLOCK_CHUNKS = 64  # ... and no more chunks than these
+_LATE = 0.01  # share that steps near the end of an episode have in the local predictor's loss, at least
 _EPISODE, _STEP = 21, 22  # separate streams of random numbers
 
 
@@ -165,7 +166,9 @@ class ChunkStream(IterableDataset[Chunk]):
 
         Half of the probes are uniform over the episode. For the other half every distance from the end, on a logarithmic
         scale, is equally likely, so that an outcome that comes once, at the end of a long episode, is sampled too. Their
-        weights are relative to a uniform draw from the episode."""
+        weights make up for that: all steps count alike, but those near the end of a long episode at least a hundredth of
+        what they would as drawn in the second half. Else the local predictor, whose weights decay, forgets the last one of
+        100,000 steps."""
         length, number = self.source.lengths[episode][:, None], draw.shape[1]
         anywhere = np.floor(draw * length)
         near_end = length - np.floor(np.exp(draw * np.log1p(length)))
@@ -174,8 +177,9 @@ class ChunkStream(IterableDataset[Chunk]):
         steps = self.reader.steps(arrays, position, np.ones(position.size, bool), draw.shape)
         ahead = length - position  # steps to the end, this one included
         share = number // 2 / number
-        likely = share / length + (1 - share) * np.log1p(1 / ahead) / np.log1p(length)
-        steps.weight = torch.from_numpy((1 / length / likely).astype(np.float32))
+        late = np.log1p(1 / ahead) / np.log1p(length)
+        likely = share / length + (1 - share) * late
+        steps.weight = torch.from_numpy((np.maximum(1 / length, _LATE * late) / likely).astype(np.float32))
         return steps
 
     def sample_steps(self, count: int, draw: int) -> StepBatch:

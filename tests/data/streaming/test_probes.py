@@ -68,6 +68,18 @@ def test_weighted_probes_count_as_if_all_steps_were_equally_likely(
     assert last[lengths >= 12].mean() == pytest.approx(1, abs=0.2)  # ... and the last one has no more
 
 
+@pytest.mark.parametrize(("length", "share"), [(1000, 1.0), (100_000, 60.2)])
+def test_the_last_step_of_a_long_episode_counts_more_than_others(length: int, share: float) -> None:
+    lengths = np.array([length])
+    stream = stream_of(episodes(lengths), ShuffledLaneSampler(lengths, 64, 10), 200, probes=2)
+    chunks = [c.probes for c in stream if c.probes is not None]
+    position = torch.cat([c.position.flatten() for c in chunks])
+    weight = torch.cat([c.weight.flatten() for c in chunks if c.weight is not None]).double()
+    last = weight[position == length - 1].sum() / weight.sum() * length
+    assert last == pytest.approx(share, rel=0.15)
+    assert weight[position < length // 2].sum() / weight.sum() == pytest.approx(0.5, abs=0.05)
+
+
 def test_probes_change_with_step_lane_and_seed() -> None:
     lengths = np.full(1, 10_000)
 
