@@ -116,6 +116,7 @@ bench: setup
 	$(BIN)/python -m benchmarks.serving --json benchmarks/results/serving.json
 	$(BIN)/python -m benchmarks.transformers --seeds 1 --json benchmarks/results/transformers.json
 	$(BIN)/python -m benchmarks.tmaze_agents --json benchmarks/results/tmaze_agents.json
+	$(BIN)/python -m benchmarks.passive_tmaze --threads 1 --json benchmarks/results/passive_tmaze.json
 	$(BIN)/python -m benchmarks.frozen_memory --seeds 1 --json benchmarks/results/frozen_memory.json
 	$(BIN)/python -m benchmarks.two_colors_env --json benchmarks/results/two_colors_env.json
 	$(BIN)/python -m benchmarks.two_colors_view --json benchmarks/results/two_colors_view.json

@@ -26,7 +26,6 @@ from memup_lightning import Agent
 TRAINED = (9, 30, 90, 150, 300, 600, 900)
 PLAYED = (*TRAINED, 9_600)
 LONGEST = 100_000
-"""Length that the run of the first seed plays in addition."""
 EPISODES = 100
 VARIANTS = {
     "as configured": [],
@@ -74,17 +73,21 @@ def main() -> None:
     parser.set_defaults(seeds=[1, 2, 3, 4])
     parser.add_argument("--trained", type=int, nargs="+", default=TRAINED, help="lengths of the expert's episodes")
     parser.add_argument("--variant", choices=list(VARIANTS), default="as configured")
+    parser.add_argument(
+        "--longest", type=int, default=LONGEST, help="what the first seed plays too, for minutes; 0: none"
+    )
     options = parser.parse_args()
     torch.set_num_threads(options.threads or 1)
     seeds = options.seeds[:1] if options.quick else options.seeds
     title = "The passive T-Maze, cloned: success by length of training (rows) and of play; median (range) over runs"
-    lengths = (9, 30) if options.quick else (*PLAYED, LONGEST)
+    lengths = (9, 30) if options.quick else (*PLAYED, options.longest or LONGEST)
     columns = ", ".join(["trained", "variant", *(f"{n:,}" for n in lengths), "seconds"])
     rows: list[Row] = []
     for trained in [9] if options.quick else options.trained:
         runs = []
         for seed in seeds:
-            played = [9, 30] if options.quick else [*PLAYED, *[LONGEST] * (seed == seeds[0])]
+            longest = [options.longest] if options.longest and seed == seeds[0] else []
+            played = [9, 30] if options.quick else [*PLAYED, *longest]
             given = VARIANTS[options.variant] + (QUICK if options.quick else [])
             runs.append(run(trained, played, seed, options.threads, given))
             print(f"trained at {trained:,}, seed {seed}: {runs[-1]['success']}", flush=True)

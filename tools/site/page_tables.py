@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tools.site.table import Column, Rows, Table, columns
+from tools.site.table import Column, Rows, Table, columns, mean_and_worst
 
 _RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 _CORES = sorted({row["memory"] for row in json.loads((_RESULTS / "memories.json").read_text())["rows"]})
@@ -72,6 +72,10 @@ _ENVIRONMENTS = {
     "sync": "Gymnasium's `SyncVectorEnv`",
 }
 
+_LENGTHS = ("9", "30", "90", "150", "300", "600", "900", "9,600", "100,000")
+_PLAYED = " | ".join(f"at {length}: {length}" for length in _LENGTHS)
+_PASSIVE = {"trained": ",.0f"} | dict.fromkeys(_LENGTHS, mean_and_worst)
+
 PAGE_TABLES = {
     "memories-maze": Table("memories", _CORES_LINKED, _task("T-Maze")),
     "memories-copy": Table("memories", _CORES_LINKED, _task("Copy")),
@@ -107,6 +111,7 @@ PAGE_TABLES = {
             read=_READS.__getitem__,
         ),
     ),
+    "passive_tmaze": Table("passive_tmaze", columns(f"trained at: trained | memory: variant | {_PLAYED}", **_PASSIVE)),
     "agents": Table(
         "tmaze_agents",
         columns(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from statistics import median
+from statistics import mean, median
 from typing import Any
 
 Rows = Callable[[Any], bool]
@@ -13,6 +13,12 @@ Format = str | Callable[[Any], str]
 
 def megabytes(size: float) -> str:
     return f"{size / 1e6:,.3g} MB" if size < 1e9 else f"{size / 1e9:,.3g} GB"
+
+
+def mean_and_worst(values: list[float]) -> str:
+    """Write the mean of all runs and, where it is another, the smallest."""
+    middle, low = f"{mean(values):.2f}", f"{min(values):.2f}"
+    return middle if middle == low else f"{middle} ({low})"
 
 
 _BY_FORM = {
