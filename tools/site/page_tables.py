@@ -85,8 +85,8 @@ PAGE_TABLES = {
     "online_gradients": Table(
         "online_gradients",
         columns(
-            "task | core | method | learned: score | updates | carried by a lane, bytes: lane_bytes | "
-            "saved for backward, a step: saved_bytes",
+            "task | core | method | learned: score | updates | seconds of the processor: processor_seconds | "
+            "carried by a lane, bytes: lane_bytes | saved for backward, a step: saved_bytes",
             score=".3f",
             lane_bytes=",.0f",
         ),
