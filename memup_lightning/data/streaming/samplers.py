@@ -242,14 +242,14 @@ class SequentialSampler(LaneSampler):
     Args:
         lengths: steps of each episode of the source.
         lanes: episodes played at once, at most; fewer are used where there are fewer episodes.
-        chunk_length: steps of a chunk.
+        chunk_length: steps of a chunk, or those of the longest episode where it is shorter.
         episodes: which episodes; by default all of them.
     """
 
     def __init__(self, lengths: IntArray, lanes: int, chunk_length: int, episodes: IntArray | None = None) -> None:
         episodes = np.arange(len(lengths)) if episodes is None else np.asarray(episodes, np.int64)
         self.lanes = max(1, min(lanes, len(episodes)))
-        self.chunk_length = chunk_length
+        self.chunk_length = chunk_length = max(1, min(chunk_length, int(lengths[episodes].max(initial=0))))
         rounds = max(1, -(-len(episodes) // self.lanes))  # a rank may have no episode
         padded = np.full(rounds * self.lanes, -1)
         # Longest first: the lanes of a round end near each other, and few idle.

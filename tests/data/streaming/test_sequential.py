@@ -87,3 +87,11 @@ def test_lanes_have_horizons_of_their_own_by_default() -> None:
     ranks = [ShuffledLaneSampler(lengths, 32, 10, first_lane=first, all_lanes=64) for first in (0, 32)]
     halves = [sampler.at(np.arange(3000)).start for sampler in ranks]
     np.testing.assert_array_equal(np.concatenate(halves, axis=1), starts)
+
+
+def test_no_chunk_is_longer_than_the_longest_episode() -> None:
+    """Of chunks of 500 steps, episodes of 30 would leave nine tenths of the network's work to padding."""
+    lengths = np.array([30, 7, 90])
+    assert SequentialSampler(lengths, 4, 500).chunk_length == 90
+    assert SequentialSampler(lengths, 4, 500, np.array([0, 1])).chunk_length == 30
+    assert SequentialSampler(lengths, 4, 20).chunk_length == 20
