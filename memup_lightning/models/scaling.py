@@ -120,7 +120,8 @@ class InputStandardizer(Standardizer):
         if not len(values):
             return
         columns = (
-            np.ascontiguousarray(values.reshape(len(values), -1).T, np.float64) / self.scale.cpu().numpy()[:, None]
+            np.ascontiguousarray(values.reshape(len(values), -1).T, np.float64)
+            / self.scale.float().cpu().numpy()[:, None]
         )
         for number, x in enumerate(columns):
             x = x[np.isfinite(x)]

@@ -73,7 +73,7 @@ def test_a_task_whose_last_step_gives_the_outcome_away_needs_no_memory(tmp_path:
 
 
 def test_a_cue_that_is_not_among_the_inputs_is_not_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("memup_lightning.callbacks.verdict.rules.rest.ENOUGH_UPDATES", 200)
+    monkeypatch.setattr("memup_lightning.callbacks.verdict.thresholds.ENOUGH_UPDATES", 200)
     _, verdict = fit(tmp_path, CueData(length=12, shown=False), 200)
     assert names(verdict) == ["blind"]
     assert "chunk_length=12" in str(verdict.findings[0].try_first)

@@ -15,7 +15,7 @@ from memup_lightning.exceptions import MemUPError
 from memup_lightning.files import atomic_write
 from memup_lightning.runs.checkpoints.files import AtomicCheckpointIO, check_checkpoint
 from memup_lightning.runs.checkpoints.lookup import KEPT_WEIGHTS, kept_checkpoint, last_checkpoint
-from tests.runs.test_resume import DROPOUT, Run, SaveAt, assert_same
+from tests.runs.test_resume import DROPOUT, EPOCH, Run, SaveAt, assert_same
 from tests.torture_resume import torture
 
 
@@ -37,7 +37,7 @@ class Evaluations(SaveAt):
 
 @pytest.mark.parametrize(
     ("at", "when"),
-    [(30, {}), (60, {}), (37, {}), (40, {"every": 1, "unit": "epochs"}), (80, {"every": 1, "unit": "epochs"})],
+    [(30, {}), (60, {}), (37, {}), (40, {"every": EPOCH}), (80, {"every": EPOCH})],
     ids=["evaluation", "evaluation and refresh", "between", "end of an epoch", "end of the second epoch"],
 )
 def test_what_was_due_when_the_checkpoint_was_written_is_made_up_for(

@@ -60,7 +60,7 @@ class Run:
             selector=given.pop("selector", None),
             loss_free=given.pop("loss_free", None),
         )
-        when = {"every": 20, "unit": "steps", "settle": 5, "max_wait": 10} | given.pop("when", {})
+        when = {"every": 20, "settle": 5, "max_wait": 10} | given.pop("when", {})
         # Less than a pass of all episodes fits a refresh: whose turn it is must come back too.
         refresh = TargetRefresh(max_steps=300, **when)
         callbacks, root = given.pop("callbacks", []), given.pop("root", None)
@@ -132,7 +132,7 @@ def test_a_run_may_be_resumed_with_another_number_of_workers(tmp_path: Path) -> 
         {"uncertainty": AverageSurprise(decay=0.9)},
         {"selector": Proportional(2), "current_step": True},
         {"selector": Explainable(2), "loss_free": 0.2, "num_clusters": 4},
-        {"when": {"every": 1, "unit": "epochs"}},
+        {"when": {"every": EPOCH}},
         {"when": {"every": 2}, "lanes": 2},
         {"when": {"settle": 30, "max_wait": 1000, "tolerance": 1e9}},
         {"lr_scheduler": partial(torch.optim.lr_scheduler.LinearLR, total_iters=80)},

@@ -29,8 +29,9 @@ class LRU(DiagonalMemory):
         input_size: features of a step; the model fills it in.
         hidden_size: complex units of a layer; m_t, the last layer's output, has as many real numbers.
         num_layers: layers on top of each other.
-        r_min, r_max: a fresh lambda lies on the ring between these radii, evenly by area. A unit of radius r keeps
-            ``r^n`` of an input for n steps: 0.9 and 0.999 are half-lives of 7 and 700 steps.
+        r_min: smallest radius of a fresh lambda, which lies on a ring, evenly by area. A unit of radius r keeps ``r^n`` of
+            an input for n steps: 0.9 and 0.999 are half-lives of 7 and 700 steps.
+        r_max: largest radius of a fresh lambda.
         max_phase: a fresh lambda has an angle between 0 and this, in radians. The paper has 2 pi for short sequences and
             pi / 10 for long ones.
 
