@@ -157,6 +157,11 @@ class Agent:
             MemUPError: an environment of other observations or actions than the agent was trained on, or one that breaks
                 its interface.
         """
+        if not isinstance(env, VectorEnv):
+            raise MemUPError(
+                f"play takes a vector environment, not {env}; give gymnasium.make_vec(ID, num_envs=1), or play one "
+                "environment step by step with act"
+            )
         given = space_fields("observation", env.single_observation_space)
         given |= space_fields("action", env.single_action_space)
         check_fields(self.model.task, given | {"reward": FieldSpec()})

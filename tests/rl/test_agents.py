@@ -96,6 +96,8 @@ def test_an_agent_plays_one_environment_without_a_first_dimension(run: Run) -> N
         observation, reward, over, _, _ = env.step(action)  # type: ignore[assignment]
         steps += 1
     assert steps == 7
+    with pytest.raises(MemUPError, match=r"play takes a vector environment, not .*make_vec"):
+        agent.play(env, 1)  # type: ignore[arg-type]
     with pytest.raises(MemUPError, match="of 2 environments"):
         agent.act(np.zeros((3, 3), np.float32), agent.initial_state(2))
 
