@@ -111,7 +111,8 @@ class RunReport(Callback):
             if summary["diverged"]:
                 warn_user(f"the run diverged: {summary['diverged']}; give a smaller learning rate or clip gradients")
             data = run_data(trainer)
-            print_summary(summary, self._folder, "environment steps" if data is None else data.steps_name)
+            steps = "environment steps" if data is None else data.steps_name
+            print_summary(summary, self._folder, steps, has_targets=isinstance(pl_module, MemUP))
             if summary["clusters"]:
                 print_clusters(summary["clusters"])
             summary["verdict"] = self._verdict(trainer, pl_module)

@@ -15,13 +15,16 @@ _OF_A_COLUMN: tuple[tuple[str, str, dict[str, str]], ...] = (
 )
 
 
-def print_summary(summary: dict[str, Any], folder: Path, steps: str = "environment steps") -> None:
+def print_summary(
+    summary: dict[str, Any], folder: Path, steps: str = "environment steps", has_targets: bool = True
+) -> None:
     """Print the most important numbers as a table.
 
     Args:
         summary: of the run.
         folder: of the run.
         steps: what ``environment_steps`` counts.
+        has_targets: whether the memory gain is measured at targets; else it is at the evaluated steps.
     """
     metrics = summary["metrics"]
     numbers = "val/mse" in metrics
@@ -41,7 +44,9 @@ def print_summary(summary: dict[str, Any], folder: Path, steps: str = "environme
         "mean squared error": _compared(metrics, "mse", {"the mean": "mean_mse"}, ".4g"),
         "within the tolerance": _compared(metrics, "accuracy") if numbers else "",
         "target recall": _number(metrics.get("val/target_recall"), ".3f"),
-        "memory gain at targets": _number(metrics.get("val/memory_gain"), ".2f", " bits"),
+        "memory gain at targets" if has_targets else "memory gain": _number(
+            metrics.get("val/memory_gain"), ".2f", " bits"
+        ),
         "updates": _number(summary["updates"], ",d"),
         steps: _number(summary["environment_steps"], ",d"),
         "seconds": f"{summary['seconds_total']:.1f} in all, {summary['seconds_training']:.1f} of training",

@@ -17,7 +17,10 @@ from memup_lightning.callbacks import MemoryUsage, RunReport
 from memup_lightning.callbacks.plots import timeline
 from memup_lightning.datamodules import TMazeDataModule
 from memup_lightning.exceptions import MemUPError
+from memup_lightning.modules import TBPTT, MemUP
+from memup_lightning.modules.targets.refresh import TargetRefresh
 from tests.callbacks.reported_runs import PICTURES, fit, is_a_picture, maze, read_summary
+from tests.training import quiet_trainer
 
 pytestmark = pytest.mark.filterwarnings("error:RunReport")
 
@@ -86,6 +89,17 @@ def test_the_table_at_the_end_names_the_folder(tmp_path: Path, capsys: pytest.Ca
     assert "full BPTT (extrapolated)" in printed
     assert str(tmp_path) in re.sub(r"[\s│]", "", printed), "the folder is not cut, it may be wrapped"
     assert not list(tmp_path.glob("*.png"))
+
+
+@pytest.mark.parametrize(("model", "name"), [(TBPTT, "│ memory gain  "), (MemUP, "│ memory gain at targets ")])
+def test_the_table_names_targets_where_there_are_some(
+    model: type[MemUP | TBPTT], name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = TMazeDataModule(12, num_train=4, num_val=4, lanes=4)
+    report = [TargetRefresh(every=2, settle=1, max_wait=2), RunReport(pictures=False)]
+    trainer = quiet_trainer(4, report, val_check_interval=4, default_root_dir=tmp_path, check_val_every_n_epoch=None)
+    trainer.fit(model(data.task), data)
+    assert name in capsys.readouterr().out
 
 
 class Stop(Callback):
