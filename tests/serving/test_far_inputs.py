@@ -148,3 +148,16 @@ def test_run_compares_data_that_are_no_table_too() -> None:
     x[2, :, 0] *= 1000
     with pytest.warns(UserWarning, match=r"^the episodes: 'x\[0\]' is far .* in 1 of 5 episodes \(episode 2\)"):
         Predictor(model).run({"x": x})
+
+
+@pytest.mark.parametrize("has_range", [True, False])
+def test_prices_in_another_unit_are_far_below_by_their_logarithm(has_range: bool) -> None:
+    """In spreads, all prices a thousandth as high are nearly the same as low ones of training."""
+    draw = np.random.default_rng(2)
+    prices = [np.exp(draw.normal(7, 1, 50)) for _ in range(100)]
+    learned = known(np.concatenate(prices), has_range)
+    assert not said(learned, prices)
+    (found,) = said(learned, [x / 1000 for x in prices[:20]])
+    assert "at 97% of the steps" in found
+    (found,) = said(learned, [*prices[:3], prices[3] / 1000])
+    assert "in 1 of 4 episodes (machine m3)" in found

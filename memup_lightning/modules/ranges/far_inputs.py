@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from memup_lightning.exceptions import counted
-from memup_lightning.modules.ranges.input_range import FAR, InputRange
+from memup_lightning.modules.ranges.input_range import InputRange
 from memup_lightning.typing import Arrays, BoolArray, IntArray
 
 _MOST = 0.5  # share of the steps
@@ -53,9 +53,9 @@ def far_inputs(known: InputRange, rows: Rows) -> list[str]:
         if name not in rows.values:
             continue
         columns = rows.values[name].reshape(len(rows.values[name]), -1)
-        center, scale = known.components(name)
+        low, high = known.usual_range(name)
         if len(columns):
-            suspects = (columns.min(0) < center - FAR * scale) | (columns.max(0) > center + FAR * scale)
+            suspects = (columns.min(0) < low) | (columns.max(0) > high)
             for number in map(int, np.flatnonzero(suspects)):
                 column = columns[:, number].astype(np.float64)
                 said += (
@@ -67,9 +67,9 @@ def far_inputs(known: InputRange, rows: Rows) -> list[str]:
 
 def _find(known: InputRange, rows: Rows, name: str, number: int, column: _Column) -> Iterator[str]:
     """Yield what is far of a component of a field."""
-    center, scale = (part[number] for part in known.components(name))
+    center, (low, high) = known.components(name)[0][number], (part[number] for part in known.usual_range(name))
     usual = known.usual(name, number)
-    share = float((np.abs(column - center) > FAR * scale).mean())
+    share = float(((column < low) | (column > high)).mean())
     if share > _MOST and len(column) >= _FEW_STEPS:
         yield f"at {share:.0%} of the steps: its median is {np.median(column):.4g}, {usual}; is it in the same unit?"
         return

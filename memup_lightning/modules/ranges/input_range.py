@@ -6,11 +6,13 @@ from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import nn
 
 from memup_lightning.data.array_files.column_checks import SINCE_PREVIOUS
 from memup_lightning.data.array_files.encoding import X
 from memup_lightning.models.encoders import StepEncoder
+from memup_lightning.models.scaling import InputStandardizer
 from memup_lightning.specs import FieldSpec
 from memup_lightning.typing import BoolArray
 
@@ -50,6 +52,7 @@ class InputRange:
             for name, x in known.items()
             if name in fields and x.is_fitted
         }
+        self._lowest = {name: _lowest_usual(known[name]) for name in self.scales}
         self.names = {
             name: [_component(fields[name], name, number) for number in range(center.size)]
             for name, (center, _) in self.scales.items()
@@ -67,13 +70,20 @@ class InputRange:
         center, scale = (part.ravel().astype(np.float64) for part in self.scales[name])
         return center, scale
 
+    def usual_range(self, name: str) -> Range:
+        """Return below and above what each component of a field is far: 5 spreads from the center; below, of one
+        that is read by its logarithm, 5 spreads of the logarithm from its mean, if that is higher."""
+        center, scale = self.components(name)
+        return np.maximum(center - FAR * scale, self._lowest[name]), center + FAR * scale
+
     def _find_limits(self, name: str) -> Range:
         center, scale = self.components(name)
         if name not in self.ranges:
-            return center - _VERY_FAR * scale, center + _VERY_FAR * scale
+            return np.maximum(center - _VERY_FAR * scale, self._lowest[name]), center + _VERY_FAR * scale
         low, high = self.ranges[name]
         margin = (high - low) * _MARGIN
-        return np.minimum(low - margin, center - FAR * scale), np.maximum(high + margin, center + FAR * scale)
+        below, above = np.minimum(low - margin, center - FAR * scale), np.maximum(high + margin, center + FAR * scale)
+        return np.maximum(below, np.minimum(low, self._lowest[name])), above
 
     def usual(self, name: str, number: int) -> str:
         """Say what a component of a field was in training."""
@@ -83,6 +93,12 @@ class InputRange:
             return said
         low, high = (limit[number] for limit in self.ranges[name])
         return f"{said}, from {low:.4g} to {high:.4g}"
+
+
+def _lowest_usual(standardizer: InputStandardizer) -> npt.NDArray[np.float64]:
+    """Return what a component that is read by its logarithm is seldom below, in the data's unit; -inf of all others."""
+    lowest = (standardizer.log_center - FAR * standardizer.log_spread).exp() * standardizer.scale
+    return lowest.where(standardizer.lowest > 0, -torch.inf).cpu().double().numpy()
 
 
 def _component(field: FieldSpec, name: str, number: int) -> str:
