@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 
-LIMIT = 30.0  # seconds until something that must happen counts as not happening
+LIMIT = 90.0  # seconds until something that must happen counts as not happening: ten times what a quiet machine needs
 
 
 def shared() -> set[str]:
