@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -123,10 +122,9 @@ def fit_missing(
         MemUPError: a component is missing in all training episodes.
     """
     means, names = [], []
-    for number, column in enumerate(_components(user.x)):
+    for name, column in user.components():
         values = column[training].astype(np.float64)
         there = ~np.isnan(values)
-        name = _component(user, number)
         if not there.any():
             how = how_to_leave_out(user, [name])
             raise MemUPError(
@@ -205,11 +203,10 @@ def _fill(
 ) -> Iterator[str]:
     """Replace the missing numbers of x in place, and say in the mask where they were; yield notes."""
     masked = fields[MISSING].names if MISSING in fields else ()
-    for number, (column, mean) in enumerate(zip(_components(user.x), fields[X].means, strict=True)):
+    for (name, column), mean in zip(user.components(), fields[X].means, strict=True):
         missing = np.isnan(column)
         if not missing.any():
             continue
-        name = _component(user, number)
         if mask is not None and name in masked:
             mask[:, masked.index(name)] = missing
         else:
@@ -262,15 +259,3 @@ def _last_known(missing: BoolArray, lengths: IntArray) -> IntArray:
     starts = np.repeat(np.cumsum(lengths) - lengths, lengths)
     last = np.where(missing, 0, np.arange(len(missing)))
     return np.maximum(np.maximum.accumulate(last), starts)
-
-
-def _components(x: Array | None) -> Iterator[Array]:
-    """Yield views of the components of x, ``[steps]`` each."""
-    if x is not None:
-        flat = x.reshape(len(x), math.prod(x.shape[1:]))
-        yield from flat.T
-
-
-def _component(user: UserEpisodes, number: int) -> str:
-    """Return the name of a component of x."""
-    return user.x_names[number] if number < len(user.x_names) else f"{X}[{number}]"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -156,6 +157,13 @@ class UserEpisodes:
     def num_outcomes(self) -> int:
         """Number of steps that have an outcome."""
         return int(self.has_outcome.sum())
+
+    def components(self) -> list[tuple[str, Array]]:
+        """Return name and values of each component of x, views ``[steps]``."""
+        if self.x is None:
+            return []
+        columns = self.x.reshape(len(self.x), math.prod(self.x.shape[1:])).T
+        return [(self.x_names[n] if self.x_names else f"x[{n}]", column) for n, column in enumerate(columns)]
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,5 @@ def _columns(user: UserEpisodes, outcomes: Array) -> list[tuple[str, Array]]:
     """Return name and values of the components of x, not of images; none where there are too many to compare."""
     if user.x is None or user.x.ndim > 2:
         return []
-    columns = user.x.reshape(len(user.x), -1).T
-    if len(columns) * outcomes[0].size > _MAX_PAIRS:
-        return []
-    return [(user.x_names[n] if user.x_names else f"x[{n}]", column) for n, column in enumerate(columns)]
+    columns = user.components()
+    return [] if len(columns) * outcomes[0].size > _MAX_PAIRS else columns

@@ -63,10 +63,8 @@ def _components(user: UserEpisodes) -> list[tuple[str, Array]]:
     """Return name and values of the components of x; none of images, of class numbers, and of too many to look at."""
     if user.x is None or user.x.ndim > 2 or user.x.dtype.kind != "f" or len(user.x) < _FEWEST:
         return []
-    columns = user.x.reshape(len(user.x), -1).T
-    if len(columns) > _MAX_COMPONENTS:
-        return []
-    return [(user.x_names[n] if user.x_names else f"x[{n}]", column) for n, column in enumerate(columns)]
+    columns = user.components()
+    return [] if len(columns) > _MAX_COMPONENTS else columns
 
 
 def _missing_codes(column: Array) -> tuple[str, list[int]] | None:
