@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import zip_longest
 from math import prod
@@ -16,6 +16,7 @@ FieldType = Literal["vector", "token", "image"]
 AND = " & "
 """Between the parts of a class's name that joins classes of several columns, such as ``fault=true & leak=none``."""
 _SEQUENCES = ("shape", "names", "means", "entries", "sizes")  # attributes of a field that are tuples
+_CHANNELS, _SMALLEST_SIDE = (1, 3, 4), 8  # of a picture
 _MAX_SIZES = 5  # entries whose numbers of classes are listed
 
 
@@ -216,3 +217,9 @@ class TaskSpec:
         """Make a specification from the result of :meth:`to_dict`."""
         fields = {name: FieldSpec(**spec) for name, spec in plain["fields"].items()}
         return cls(**{**plain, "fields": fields, "outcome": FieldSpec(**plain["outcome"])})
+
+
+def is_picture(shape: Sequence[int]) -> bool:
+    """Return whether three sizes are those of a picture: 1, 3 or 4 channels first or last, and 8 pixels a side at least."""
+    channels, *sides = sorted(shape)
+    return channels in _CHANNELS and channels in (shape[0], shape[-1]) and sides[0] >= _SMALLEST_SIDE

@@ -20,11 +20,9 @@ from gymnasium import spaces
 from gymnasium.vector.utils import concatenate, create_empty_array
 
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.specs import FieldSpec
+from memup_lightning.specs import FieldSpec, is_picture
 from memup_lightning.typing import IntArray
 from memup_lightning.user_warnings import warn_user
-
-_CHANNELS, _SMALLEST = (1, 3, 4), 8  # of images of floats, which may be other numbers; their smallest height or width
 
 Leaves = dict[str, npt.NDArray[Any]]
 """Arrays ``[envs, ...]`` by the name of their field."""
@@ -216,11 +214,7 @@ def _is_image(space: gymnasium.Space[Any]) -> bool:
     if space.dtype == np.uint8:
         return True
     bounded = (space.low == 0).all() and (space.high == 1).all()
-    channels, sides = sorted(space.shape)[0], sorted(space.shape)[1:]
-    first_or_last = channels in (space.shape[0], space.shape[2])
-    return bool(
-        space.dtype.kind == "f" and bounded and first_or_last and channels in _CHANNELS and sides[0] >= _SMALLEST
-    )
+    return bool(space.dtype.kind == "f" and bounded and is_picture(space.shape))
 
 
 def _has_channels_first(space: gymnasium.Space[Any]) -> bool:
