@@ -57,8 +57,7 @@ class Standardizer(nn.Module):
         """
         if not len(values):
             return
-        columns = np.ascontiguousarray(values.reshape(len(values), -1).T, np.float64)
-        pairs = [center_and_scale(x, self.rare_decide) for x in columns]
+        pairs = [center_and_scale(x, self.rare_decide) for x in _columns(values)]
         statistics = torch.tensor(pairs, dtype=torch.float64).view(-1, 2)
         self.center.copy_(statistics[:, 0])
         self.scale.copy_(statistics[:, 1])
@@ -119,10 +118,7 @@ class InputStandardizer(Standardizer):
         super().fit(values)
         if not len(values):
             return
-        columns = (
-            np.ascontiguousarray(values.reshape(len(values), -1).T, np.float64)
-            / self.scale.float().cpu().numpy()[:, None]
-        )
+        columns = _columns(values) / self.scale.float().cpu().numpy()[:, None]
         for number, x in enumerate(columns):
             x = x[np.isfinite(x)]
             if not spans_magnitudes(x):
@@ -213,6 +209,11 @@ class RunningScale(nn.Module):
         # Of the mixture of what was before, which the first batch replaces, and of this batch.
         self.variance.lerp_(variance, weight).add_(moved * (mean - self.mean) * (1 - weight))
         self.mean += moved
+
+
+def _columns(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Return values ``[N, *shape]`` by component, ``[size, N]``."""
+    return np.ascontiguousarray(values.reshape(len(values), -1).T, np.float64)
 
 
 def _masked_sum(rows: Tensor, counts: Tensor) -> Tensor:
