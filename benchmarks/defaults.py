@@ -14,7 +14,6 @@ rows that were not measured again stay in the file.
 
 from __future__ import annotations
 
-import resource
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from typing import Any
 import yaml
 
 from benchmarks.report import Row, arguments, publish, with_earlier, write_json
-from benchmarks.runs import fit_alone
+from benchmarks.runs import fit_alone, processor_seconds
 from benchmarks.tasks import CORE, DATA, MODEL
 from memup_lightning.datamodules.recorded.stream_options import StreamOptions
 
@@ -77,12 +76,11 @@ def run(task: str, settings: str, seed: int, minutes: float, quick: bool, thread
     if quick:
         options += [f"{DATA}.length=30", "--trainer.max_steps=500", "--trainer.val_check_interval=250"]
     stopping = [x["init_args"] for x in config["trainer"]["callbacks"] if x["class_path"] == "EarlyStopping"]
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    used = processor_seconds()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{task}.yaml"
         path.write_text(yaml.safe_dump(config))
         summary, evaluations = fit_alone(path, *options, seed=seed, threads=threads)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     metric = "val/accuracy" if stopping else "val/mse"
     value = summary["metrics"][metric]
     return {
@@ -91,7 +89,7 @@ def run(task: str, settings: str, seed: int, minutes: float, quick: bool, thread
         "met": bool(stopping) and value >= stopping[0]["stopping_threshold"],
         "updates": summary["updates"],
         "seconds": summary["seconds_training"],
-        "cpu": after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime,
+        "cpu": processor_seconds() - used,
         "curve": [[row["updates"], row[metric]] for row in evaluations],
     }
 

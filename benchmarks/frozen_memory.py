@@ -31,8 +31,8 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 
 from benchmarks.recurrent_ppo import evaluate
 from benchmarks.report import Row, arguments, publish
-from benchmarks.runs import call
-from benchmarks.tmaze_agents import ENVS, processor_seconds, rollout_steps
+from benchmarks.runs import call, processor_seconds
+from benchmarks.tmaze_agents import ENVS, rollout_steps
 from memup_lightning import MemoryObservation, MemUP, TMazeDataModule, VectorMemoryObservation
 from memup_lightning.callbacks.memory_usage import SavedTensors
 

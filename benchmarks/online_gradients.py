@@ -21,8 +21,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from benchmarks.report import Row, arguments, publish, with_earlier
-from benchmarks.runs import fit_alone
-from benchmarks.tmaze_agents import processor_seconds
+from benchmarks.runs import fit_alone, processor_seconds
 from memup_lightning.datamodules import AddingDataModule, CopyDataModule, TMazeDataModule
 from memup_lightning.models import memory
 from memup_lightning.models.encoders import StepEncoder

@@ -6,6 +6,7 @@ import contextlib
 import csv
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -169,3 +170,9 @@ def _metrics(path: Path, prefix: str) -> list[dict[str, float]]:
         for row in rows
         if row.get(f"{prefix}accuracy")
     ]
+
+
+def processor_seconds() -> float:
+    """Of all processes that this one has started and that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime

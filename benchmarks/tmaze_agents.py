@@ -22,13 +22,12 @@ from __future__ import annotations
 
 import csv
 import json
-import resource
 import tempfile
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from benchmarks.report import Row, arguments, publish, with_earlier
-from benchmarks.runs import call
+from benchmarks.runs import call, processor_seconds
 
 BUDGET = {20: 400_000, 100: 1_000_000, 1000: 2_000_000, 20_000: 20_000_000}
 """Environment steps that every agent may take, by length."""
@@ -137,12 +136,6 @@ def run(agent: str, length: int, seed: int, threads: int, lr: float | None = Non
         "saved_bytes": max(part["saved_tensor_bytes"] or 0 for part in parts),
         "peak_rss_mb": max(part["peak_rss_mb"] for part in parts),
     }
-
-
-def processor_seconds() -> float:
-    """Of all processes that this one has started and that have ended."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 def gather(runs: list[Row]) -> Row:
