@@ -21,6 +21,8 @@ MIN_EVALUATIONS = 4
 """Validations below which there is no trend."""
 MIN_RISE, RELATIVE_RISE = 0.05, 0.05
 """Bits, and share of a gain, below which it does not rise."""
+ERROR_RISE = 0.1
+"""Share of the squared error, below which what is explained of it does not rise."""
 SLOWER = 0.25
 """Share of the pace of a rise, below which the last third of the run has stopped rising."""
 WORTHWHILE = 0.05

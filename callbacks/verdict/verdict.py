@@ -28,6 +28,7 @@ from memup_lightning.user_warnings import warn_user
 
 _GAIN, _TRAIN_GAIN = "val/memory_gain", "train/memory_gain"
 _NLL, _LOCAL_NLL = "val/nll", "val/local_nll"
+_ERROR, _LOCAL_ERROR = "val/mse", "val/local_mse"
 
 
 class Verdict(Callback):
@@ -55,6 +56,7 @@ class Verdict(Callback):
         self._history: list[tuple[float, float]] = []
         self._train_gains: list[float] = []  # at each validation
         self._explained: list[tuple[float, float]] = []  # of an evaluated step, in bits
+        self._error_explained: list[tuple[float, float]] = []  # of numbers, a share of the squared error
         self._concluded = False
         self._trained: bool | None = None  # in this fit; None: not known
 
@@ -75,6 +77,9 @@ class Verdict(Callback):
             if trainer.callback_metrics.keys() >= {_NLL, _LOCAL_NLL}:
                 nats = float(trainer.callback_metrics[_LOCAL_NLL] - trainer.callback_metrics[_NLL])
                 self._explained.append((float(trainer.global_step), BITS_PER_NAT * nats))
+            if trainer.callback_metrics.keys() >= {_ERROR, _LOCAL_ERROR} and trainer.callback_metrics[_LOCAL_ERROR] > 0:
+                left = float(trainer.callback_metrics[_ERROR] / trainer.callback_metrics[_LOCAL_ERROR])
+                self._error_explained.append((float(trainer.global_step), 1 - left))
 
     def add(self, updates: float, gain: float) -> None:
         """Add the memory gain of a validation, in bits."""
@@ -112,6 +117,7 @@ class Verdict(Callback):
                     fell=restored is not None and not restored.overfitted,
                     memorized=kept is not None and (kept.decay > 0 or bool(kept.columns)),
                     explained=self._explained,
+                    error_explained=self._error_explained,
                     read_columns=() if kept is None else kept.columns,
                 )
             self.measurements = replace(measurements, checkpoint=checkpoint_to_continue(trainer))
@@ -183,12 +189,18 @@ class Verdict(Callback):
         log_picture(trainer, "gain_curve", path)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"history": self._history, "train_gains": self._train_gains, "explained": self._explained}
+        return {
+            "history": self._history,
+            "train_gains": self._train_gains,
+            "explained": self._explained,
+            "error_explained": self._error_explained,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._history = [(float(updates), float(gain)) for updates, gain in state_dict["history"]]
         self._train_gains = list(state_dict["train_gains"])
         self._explained = [(float(updates), float(bits)) for updates, bits in state_dict["explained"]]
+        self._error_explained = [(float(updates), float(share)) for updates, share in state_dict["error_explained"]]
 
 
 def print_findings(findings: Sequence[Finding], command: str | None = None) -> None:

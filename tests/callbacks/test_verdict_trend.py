@@ -237,3 +237,16 @@ def test_a_small_rise_within_the_noise_is_no_trend() -> None:
     assert run(HALF, history=RISING[:3]).rise() is None
     assert run(HALF, history=((1.0, math.nan), *RISING)).rise() == (2500, 0.25, 5000, 0.5)
     assert run(HALF, history=every_500(-0.12, 0.3, 1.17, 1.29)).rise() == (1000, 0.3, 2000, 1.29)
+
+
+def test_numbers_whose_squared_error_falls_are_learned_further_where_their_bits_do_not_show_it() -> None:
+    """Payments of one step in 200: the likelihood takes them for outliers, until the memory is sure of the step."""
+    val = split(0.02, explained=0.65)
+    given = {"history": every_500(0.0, -0.01, -0.02, 0.01), "updates": 2000, "outcome": "number"}
+    falls = judged(run(val, error_explained=every_500(0.0, 0.04, 0.37, 0.7), **given))[0]
+    assert falls.name == "undertrained"
+    assert "more and more of the squared error, from 4% at update 1,000 to 70% at update 2,000" in falls.sentence
+    assert longer(falls)
+    stands = judged(run(val, error_explained=every_500(0.64, 0.65, 0.64, 0.65), **given))[0]
+    assert stands.name == "partly_explained"
+    assert not longer(stands)

@@ -50,6 +50,7 @@ def measure(
     fell: bool = False,
     memorized: bool = False,
     explained: Sequence[tuple[float, float]] = (),
+    error_explained: Sequence[tuple[float, float]] = (),
     read_columns: Sequence[str] = (),
 ) -> Measurements:
     """Measure a run at its end, in this process alone: no collective is called, and nothing of the run changes.
@@ -65,6 +66,7 @@ def measure(
         fell: whether ``best`` is there because the gain fell, in training episodes too.
         memorized: whether the run went back to its best weights, and trained on with weight decay.
         explained: updates, and bits that the memory explains of an evaluated step, at each validation.
+        error_explained: updates, and share of the squared error that the memory explains, at each validation.
         read_columns: of a table, which are read alone since the run memorized it; empty: all.
     """
     train, val = data.splits["train"], data.splits.get("val")
@@ -109,6 +111,7 @@ def measure(
         history=tuple(history),
         train_gains=tuple(train_gains),
         explained_everywhere=tuple(explained),
+        error_explained=tuple(error_explained),
         input_size=size,
         input_spread=spread,
         rare=rare,

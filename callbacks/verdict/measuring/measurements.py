@@ -50,6 +50,8 @@ class Measurements:
         train_gains: memory gain in training episodes at each validation; empty: not known.
         explained_everywhere: updates, and bits that the memory explains of a step that the validation evaluated, at each
             validation; empty: not known.
+        error_explained: updates, and share of the squared error of numbers that the memory explains at those steps, at
+            each validation; empty: of classes, or not known.
         input_size, input_spread: largest absolute value, and largest standard deviation, of what the memory reads.
         rare: share of the outcomes that the last validation evaluated that are not of the most frequent class; None: they
             are numbers, or nothing was logged.
@@ -96,6 +98,7 @@ class Measurements:
     history: tuple[tuple[float, float], ...] = ()
     train_gains: tuple[float, ...] = ()
     explained_everywhere: tuple[tuple[float, float], ...] = ()
+    error_explained: tuple[tuple[float, float], ...] = ()
     input_size: float | None = None
     input_spread: float | None = None
     rare: float | None = None
@@ -173,6 +176,12 @@ class Measurements:
         rare outcome the targets of some episodes hold too few to show it. None: as of :meth:`rise`."""
         rows = finite(self.explained_everywhere)
         return rise(rows, 0.0) if _is_worthwhile(rows) else None
+
+    def rise_of_error(self) -> Rise | None:
+        """Return how much more of the squared error of numbers the memory explains. The bits of rare numbers do not show
+        it: what the likelihood takes for outliers costs them all the same. None: as of :meth:`rise`."""
+        rows = finite(self.error_explained)
+        return rise(rows, at.ERROR_RISE) if _is_worthwhile(rows) else None
 
     def improves(self) -> bool:
         """Return whether a validation of the last quarter explained more than any before, and as many updates again are

@@ -210,12 +210,19 @@ def _wrong_targets(run: Measurements) -> Finding | None:
 def _undertrained(run: Measurements) -> Finding | None:
     if (val := unexplained(run)) is None or run.awaits_selection or run.best is not None:
         return None
-    if (rise := run.rise()) is None or not is_of_memory(val):
+    if not is_of_memory(val):
+        return None
+    if (rise := run.rise()) is not None:
+        what = f"the memory gain still rises, from {amount(rise.lowest)} bits"
+        end = amount(rise.highest)
+    elif (rise := run.rise_of_error()) is not None:
+        what = f"the memory explains more and more of the squared error, from {percent(max(0.0, rise.lowest))}"
+        end = percent(rise.highest)
+    else:
         return None
     return Finding(
         "undertrained",
-        f"The run ended too early: the memory gain still rises, from {amount(rise.lowest)} bits at update "
-        f"{rise.begin:,.0f} to {amount(rise.highest)} at update {rise.end:,.0f}.",
+        f"The run ended too early: {what} at update {rise.begin:,.0f} to {end} at update {rise.end:,.0f}.",
         f"continue: {continued(run, 2 * run.updates)}",
         {"rise": rise._asdict(), "updates": run.updates, "gain": val.gain.mean},
     )
