@@ -5,19 +5,19 @@ The first are over :class:`EpisodeDataModule`, the second over :class:`RolloutDa
 
 from memup_lightning.datamodules.played.joint import JointDataModule
 from memup_lightning.datamodules.played.rollouts import RolloutDataModule
-from memup_lightning.datamodules.recorded.adding import AddingDataModule
 from memup_lightning.datamodules.recorded.arrays import ArrayDataModule
 from memup_lightning.datamodules.recorded.base import EpisodeDataModule
-from memup_lightning.datamodules.recorded.copy import CopyDataModule
-from memup_lightning.datamodules.recorded.gymnasium import GymnasiumDataModule
-from memup_lightning.datamodules.recorded.interference import InterferenceDataModule
+from memup_lightning.datamodules.recorded.environments.gymnasium import GymnasiumDataModule
+from memup_lightning.datamodules.recorded.environments.minari import MinariDataModule
+from memup_lightning.datamodules.recorded.environments.rewards import RewardDataModule
+from memup_lightning.datamodules.recorded.environments.two_colors import TwoColorsDataModule
 from memup_lightning.datamodules.recorded.language.hidden_facts import HiddenFactsDataModule
 from memup_lightning.datamodules.recorded.language.text import TextDataModule
-from memup_lightning.datamodules.recorded.minari import MinariDataModule
-from memup_lightning.datamodules.recorded.permuted_pixels import PermutedPixelsDataModule
-from memup_lightning.datamodules.recorded.rewards import RewardDataModule
-from memup_lightning.datamodules.recorded.tmaze import TMazeDataModule
-from memup_lightning.datamodules.recorded.two_colors import TwoColorsDataModule
+from memup_lightning.datamodules.recorded.procedural.adding import AddingDataModule
+from memup_lightning.datamodules.recorded.procedural.copy import CopyDataModule
+from memup_lightning.datamodules.recorded.procedural.interference import InterferenceDataModule
+from memup_lightning.datamodules.recorded.procedural.permuted_pixels import PermutedPixelsDataModule
+from memup_lightning.datamodules.recorded.procedural.tmaze import TMazeDataModule
 from memup_lightning.datamodules.task import BaseDataModule
 
 __all__ = [

@@ -14,7 +14,7 @@ from memup_lightning.chunk import Chunk
 from memup_lightning.data.episodes import ArrayEpisodes, EpisodeSource
 from memup_lightning.data.targets import Selector
 from memup_lightning.datamodules.played.rollouts import RolloutDataModule, RolloutOptions
-from memup_lightning.datamodules.recorded.rewards import RewardDataModule, check_reward_options
+from memup_lightning.datamodules.recorded.environments.rewards import RewardDataModule, check_reward_options
 from memup_lightning.exceptions import MemUPError, check_counts
 from memup_lightning.modules.targets.scoring import score_episodes
 from memup_lightning.protocols import ChunkLearner, MemoryLearner

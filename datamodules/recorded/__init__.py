@@ -1,1 +1,1 @@
-"""Datamodules of recorded episodes, streamed as chunks."""
+"""Datamodules of episodes that exist before training, streamed as chunks."""

@@ -64,11 +64,11 @@ TASKS: dict[str, Callable[..., EpisodeDataModule]] = {
 }
 
 ELSEWHERE = {
-    "GymnasiumDataModule": "test_gymnasium.py",
+    "GymnasiumDataModule": "environments/test_gymnasium.py",
     "HiddenFactsDataModule": "language/test_hidden_facts.py",
-    "MinariDataModule": "test_minari.py",
+    "MinariDataModule": "environments/test_minari.py",
     "TextDataModule": "language/test_text.py",
-    "TwoColorsDataModule": "test_two_colors_data.py",
+    "TwoColorsDataModule": "environments/test_two_colors_data.py",
 }
 """Tasks whose episodes need more than arguments, and the files that test them."""
 

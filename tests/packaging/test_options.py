@@ -12,7 +12,7 @@ from pytorch_lightning import LightningDataModule
 from memup_lightning import ActorCritic, EpisodeDataModule, MemoryTask, RewardDataModule, RolloutDataModule
 from memup_lightning.cli import main as _cli  # noqa: F401 (it lists options with their defaults)
 from memup_lightning.datamodules.played.rollouts import RolloutOptions
-from memup_lightning.datamodules.recorded.rewards import RewardOptions
+from memup_lightning.datamodules.recorded.environments.rewards import RewardOptions
 from memup_lightning.datamodules.recorded.stream_options import StreamOptions
 from memup_lightning.modules.factories import MemoryOptions
 from memup_lightning.rl.algorithms.actor_critic import AgentOptions

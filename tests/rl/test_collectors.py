@@ -14,7 +14,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 
 from memup_lightning import progress
 from memup_lightning.datamodules import GymnasiumDataModule
-from memup_lightning.datamodules.recorded import rewards
+from memup_lightning.datamodules.recorded.environments import rewards
 from memup_lightning.envs import TMazeVectorEnv
 from memup_lightning.envs.policies import InformedPolicy, random_policy
 from memup_lightning.rl.collectors.episodes import collect

@@ -14,7 +14,7 @@ import torch
 from gymnasium import spaces
 
 from memup_lightning.datamodules import GymnasiumDataModule
-from memup_lightning.datamodules.recorded import gymnasium as gymnasium_data
+from memup_lightning.datamodules.recorded.environments import gymnasium as gymnasium_data
 from memup_lightning.envs.policies import random_policy
 from memup_lightning.rl.collectors import seeding
 from memup_lightning.rl.collectors.seeding import repeated_noise, repeats_episodes

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memup_lightning.data.episodes import EVAL_MASK, OUTCOME
-from memup_lightning.datamodules.recorded.mazes import MazeEpisodes
+from memup_lightning.datamodules.recorded.procedural.mazes import MazeEpisodes
 from memup_lightning.envs import InterferenceEnv, TMazeEnv, TMazeRules
 from memup_lightning.rl.spaces import space_fields
 

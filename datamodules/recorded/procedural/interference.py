@@ -7,7 +7,7 @@ from typing import Literal, Unpack
 
 from memup_lightning.datamodules.agent_task import agent_task
 from memup_lightning.datamodules.recorded.base import EpisodeDataModule
-from memup_lightning.datamodules.recorded.mazes import MazeEpisodes, default_num_train
+from memup_lightning.datamodules.recorded.procedural.mazes import MazeEpisodes, default_num_train
 from memup_lightning.datamodules.recorded.stream_options import StreamOptions
 from memup_lightning.envs.interference.rules import InterferenceRules
 from memup_lightning.envs.maze import maze_spaces

@@ -7,7 +7,7 @@ from typing import Literal, Unpack
 
 from memup_lightning.datamodules.agent_task import agent_task
 from memup_lightning.datamodules.recorded.base import EpisodeDataModule
-from memup_lightning.datamodules.recorded.mazes import MazeEpisodes, default_num_train
+from memup_lightning.datamodules.recorded.procedural.mazes import MazeEpisodes, default_num_train
 from memup_lightning.datamodules.recorded.stream_options import StreamOptions
 from memup_lightning.envs.maze import maze_spaces
 from memup_lightning.envs.tmaze.rules import TMazeRules
@@ -22,7 +22,8 @@ class TMazeDataModule(EpisodeDataModule):
     The memory reads the observation, the previous action and the previous reward; the local context is the observation
     and the action taken. The outcome is the reward; the memory is evaluated at the junction. The corridor does not depend
     on the actions, so episodes are computed when they are read and may be a million steps long. For a policy, wrappers or
-    an outcome of your own take :class:`~memup_lightning.datamodules.recorded.gymnasium.GymnasiumDataModule` with
+    an outcome of your own take
+    :class:`~memup_lightning.datamodules.recorded.environments.gymnasium.GymnasiumDataModule` with
     ``env_id: memup/TMaze-v0``.
 
     Args:

@@ -14,7 +14,7 @@ from gymnasium.envs.registration import load_env_creator
 from memup_lightning import rng
 from memup_lightning.data.episodes import EpisodeSource
 from memup_lightning.data.fingerprint import Json, fingerprints
-from memup_lightning.datamodules.recorded.rewards import RewardDataModule, RewardOptions
+from memup_lightning.datamodules.recorded.environments.rewards import RewardDataModule, RewardOptions
 from memup_lightning.datamodules.recorded.splits import SPLITS
 from memup_lightning.envs.policies import Policy, random_policy
 from memup_lightning.exceptions import MemUPError
@@ -52,7 +52,7 @@ class GymnasiumDataModule(RewardDataModule):
         max_steps: an episode longer than this is refused; a time limit ends it instead (``max_episode_steps`` among
             ``env_kwargs``).
         **rewards: observed, outcome, n_steps, gamma, eval_at, tolerance, window, cache_dir: see
-            :class:`~memup_lightning.datamodules.recorded.rewards.RewardDataModule`; and the arguments of
+            :class:`~memup_lightning.datamodules.recorded.environments.rewards.RewardDataModule`; and the arguments of
             :class:`~memup_lightning.datamodules.recorded.base.EpisodeDataModule`.
 
     Raises:

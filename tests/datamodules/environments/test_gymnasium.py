@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from memup_lightning.datamodules import GymnasiumDataModule, JointDataModule
-from memup_lightning.datamodules.recorded import gymnasium as gymnasium_data
-from memup_lightning.datamodules.recorded import rewards
+from memup_lightning.datamodules.recorded.environments import gymnasium as gymnasium_data
+from memup_lightning.datamodules.recorded.environments import rewards
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.specs import FieldSpec
 

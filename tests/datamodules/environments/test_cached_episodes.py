@@ -23,7 +23,7 @@ from tests.data.cached import Lean, Network, assert_same, cartpole, content, fin
 def test_episodes_from_the_cache_are_those_from_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int
 ) -> None:
-    monkeypatch.setattr("memup_lightning.datamodules.recorded.rewards._BATCH_BYTES", batch)
+    monkeypatch.setattr("memup_lightning.datamodules.recorded.environments.rewards._BATCH_BYTES", batch)
     monkeypatch.setattr(collection, "_BLOCK_BYTES", 500)
     given: dict[str, Any] = {"outcome": "return", "gamma": 0.9, "eval_at": "last", "observed": [0, 2]}
     given["wrappers"] = [functools.partial(TimeLimit, max_episode_steps=20)]  # cut: some outcomes are not known
@@ -45,7 +45,7 @@ def test_a_second_fit_plays_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     def refuse(*_: Any, **__: Any) -> Any:
         raise AssertionError("the environment was played")
 
-    monkeypatch.setattr("memup_lightning.datamodules.recorded.gymnasium.collect", refuse)
+    monkeypatch.setattr("memup_lightning.datamodules.recorded.environments.gymnasium.collect", refuse)
     second = cartpole(tmp_path, policy=Lean())
     second.setup("fit")
     for split in ("train", "val"):

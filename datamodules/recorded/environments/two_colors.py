@@ -11,7 +11,7 @@ from memup_lightning import rng
 from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, EpisodeSource
 from memup_lightning.data.fingerprint import Json
 from memup_lightning.data.subset import EvalSubset
-from memup_lightning.datamodules.recorded.gymnasium import GymnasiumDataModule
+from memup_lightning.datamodules.recorded.environments.gymnasium import GymnasiumDataModule
 from memup_lightning.datamodules.recorded.stream_options import StreamOptions
 from memup_lightning.envs.policies import Policy
 from memup_lightning.envs.two_colors.policy import TwoColorsDelayPolicy, TwoColorsPolicy
@@ -61,7 +61,7 @@ class TwoColorsDataModule(GymnasiumDataModule):
         eval_after: steps from the vanishing of the pillar to the first evaluated step.
         policy: by default :class:`~memup_lightning.envs.two_colors.policy.TwoColorsPolicy` or ``TwoColorsDelayPolicy``.
         outcome, n_steps, gamma, window, cache_dir: see
-            :class:`~memup_lightning.datamodules.recorded.rewards.RewardDataModule`.
+            :class:`~memup_lightning.datamodules.recorded.environments.rewards.RewardDataModule`.
         tolerance: a predicted reward counts as right within this distance, in spreads of the outcome, which is about the
             larger reward of a vest. By default half of the difference of the two: a prediction is right on its side of the
             middle, by sign.

@@ -9,7 +9,7 @@ import pytest
 
 from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, OUTCOME, ArrayEpisodes
 from memup_lightning.datamodules import TwoColorsDataModule
-from memup_lightning.datamodules.recorded.two_colors import COLOUR
+from memup_lightning.datamodules.recorded.environments.two_colors import COLOUR
 from memup_lightning.envs.two_colors.policy import TwoColorsPolicy
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.typing import Arrays

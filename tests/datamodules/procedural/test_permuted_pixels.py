@@ -12,7 +12,7 @@ import pytest
 from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, OUTCOME
 from memup_lightning.data.idx_images import idx_images, read_idx
 from memup_lightning.datamodules import PermutedPixelsDataModule
-from memup_lightning.datamodules.recorded import permuted_pixels
+from memup_lightning.datamodules.recorded.procedural import permuted_pixels
 from memup_lightning.exceptions import MemUPError
 from tests.idx_files import idx, write_images
 

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from memup_lightning.data.episodes import EpisodeSource
 from memup_lightning.data.fingerprint import Json, fingerprints
 from memup_lightning.data.subset import EpisodeSubset, split_by_share
-from memup_lightning.datamodules.recorded.rewards import RewardDataModule, RewardOptions
+from memup_lightning.datamodules.recorded.environments.rewards import RewardDataModule, RewardOptions
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.progress import progress_bar
 from memup_lightning.rl.collectors.episodes import Episode, check_episode
@@ -39,7 +39,7 @@ class MinariDataModule(RewardDataModule):
         val_share: share of the episodes for validation, at least one; which ones follows from ``seed``.
         test_share: share of the episodes for the test, at least one; which ones follows from ``seed``.
         **rewards: observed, outcome, n_steps, gamma, eval_at, tolerance, window, cache_dir: see
-            :class:`~memup_lightning.datamodules.recorded.rewards.RewardDataModule`; and the arguments of
+            :class:`~memup_lightning.datamodules.recorded.environments.rewards.RewardDataModule`; and the arguments of
             :class:`~memup_lightning.datamodules.recorded.base.EpisodeDataModule`.
 
     Raises:
