@@ -34,7 +34,7 @@ from benchmarks.report import Row, arguments, publish
 from benchmarks.runs import call, processor_seconds
 from benchmarks.tmaze_agents import ENVS, rollout_steps
 from memup_lightning import MemoryObservation, MemUP, TMazeDataModule, VectorMemoryObservation
-from memup_lightning.callbacks.memory_usage import SavedTensors
+from memup_lightning.models.saved_tensors import SavedTensors
 
 EPISODES = 200  # of an evaluation
 EVALUATED_EVERY = 20_000  # environment steps

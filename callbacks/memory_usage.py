@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 
 from memup_lightning.chunk import Chunk
 from memup_lightning.models.eval_mode import undisturbed
+from memup_lightning.models.saved_tensors import SavedTensors
 from memup_lightning.modules import BaseTask, MemoryTask
 from memup_lightning.runs.parts import log_now, recorded_data
 
@@ -98,43 +98,6 @@ class MemoryUsage(Callback):
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         self._counting.close()
-
-
-class SavedTensors:
-    """Context manager: counts the bytes that autograd saves inside it, each storage once.
-
-    Args:
-        ignored: tensors whose storages do not count.
-
-    Attributes:
-        bytes: counted so far.
-    """
-
-    def __init__(self, ignored: Iterable[Tensor]) -> None:
-        self._ignored = {x.untyped_storage().data_ptr() for x in ignored}
-        # The storages are held until the end, so that none is freed and its address counted for another.
-        self._storages: dict[int, torch.UntypedStorage] = {}
-        self._hooks = torch.autograd.graph.saved_tensors_hooks(self._pack, lambda x: x)
-        self.bytes = 0
-
-    def _pack(self, x: Tensor) -> Tensor:
-        if x.layout == torch.strided:
-            storage = x.untyped_storage()
-            address = storage.data_ptr()
-            if address not in self._ignored and address not in self._storages:
-                self._storages[address] = storage
-                self.bytes += storage.nbytes()
-        return x.detach()  # x itself would refer to the graph that holds it: a cycle that is never freed
-
-    def __enter__(self) -> SavedTensors:
-        self._hooks.__enter__()
-        return self
-
-    def __exit__(
-        self, error_type: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
-        self._hooks.__exit__(error_type, error, at)
-        self._storages.clear()
 
 
 def measure_bptt(model: MemoryTask, chunk: Chunk, lengths: Sequence[int] = BPTT_LENGTHS) -> dict[int, int]:

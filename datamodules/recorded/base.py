@@ -6,16 +6,13 @@ import os
 from abc import abstractmethod
 from typing import Any
 
-import numpy as np
-
-from memup_lightning import rng
 from memup_lightning.chunk import Chunk
 from memup_lightning.data.episodes import EpisodeSource, warn_of_single_steps
 from memup_lightning.data.outcome_checks import check_outcomes
 from memup_lightning.data.readings import check_readings
 from memup_lightning.data.streaming.loader import ChunkLoader, EpochLoader
 from memup_lightning.data.streaming.stream import ChunkStream
-from memup_lightning.data.streaming.training_lanes import TrainingLanes
+from memup_lightning.data.streaming.training_lanes import TrainingLanes, warn_of_many_lanes
 from memup_lightning.data.subset import spread_share
 from memup_lightning.data.targets import DEFAULT_ARGUMENTS, Proportional, Selector, TargetTable
 from memup_lightning.datamodules.recorded.splits import SPLITS, RecordedSplit, RecordedSplits
@@ -23,7 +20,7 @@ from memup_lightning.distributed import share_of_lanes
 from memup_lightning.exceptions import MemUPError, check_counts, counted
 from memup_lightning.protocols import ChunkLearner
 from memup_lightning.runs.parts import parts
-from memup_lightning.typing import IntArray, Split
+from memup_lightning.typing import Split
 from memup_lightning.user_warnings import option
 
 _PURPOSES = {"val": "validation", "test": "test"}
@@ -39,7 +36,7 @@ class EpisodeDataModule(RecordedSplits):
 
     Args:
         chunk_length: steps of a chunk, r: how far gradients go back. What lies within a chunk is learned directly, what
-            lies farther apart by targets.
+            lies farther apart by targets. No more than the longest training episode has.
         lanes: episodes that are played at once, B: the batch size; by default 256, or 64 where a step holds an image, whose
             encoding takes most of an update, and for a text, which is split among them. What is rare, or must be found
             among much that is like it, is in few lanes at a time. It counts the lanes of all ranks together, which split
@@ -95,7 +92,7 @@ class EpisodeDataModule(RecordedSplits):
         if loss_free is not None and not 0 <= loss_free < 1:
             raise MemUPError(f"loss_free={loss_free}: give a share of the training episodes, at least 0 and below 1")
         self._selector_given = selector is not None
-        self.chunk_length = chunk_length
+        self._given_chunk_length = chunk_length
         self._given_lanes = lanes
         self.restart = restart
         self.curriculum = curriculum or {}
@@ -115,6 +112,12 @@ class EpisodeDataModule(RecordedSplits):
     def lanes(self) -> int:
         """Episodes that are played at once."""
         return self.default_lanes() if self._given_lanes is None else self._given_lanes
+
+    @property
+    def chunk_length(self) -> int:
+        """Steps of a chunk; once the data are set up for training, no more than the longest episode has."""
+        longest = self.sources["train"].lengths.max() if "train" in self.sources else self._given_chunk_length
+        return min(self._given_chunk_length, int(longest))
 
     @property
     def chunks_per_epoch(self) -> int:
@@ -140,14 +143,6 @@ class EpisodeDataModule(RecordedSplits):
     @abstractmethod
     def episodes(self, split: Split) -> EpisodeSource:
         """Return the episodes of a split; made once."""
-
-    def split_seed(self, split: Split) -> int:
-        """Return the seed of the episodes of a split, 31 bits."""
-        return int(rng.hash64(self.seed, SPLITS.index(split))) >> 33
-
-    def episode_seeds(self, split: Split, number: int) -> IntArray:
-        """Return a seed for each episode of a split, 63 bits; no two splits share one."""
-        return (rng.hash64(self.split_seed(split), np.arange(number)) >> np.uint64(1)).astype(np.int64)
 
     def setup(self, stage: str) -> None:
         self.begin_if_another_model(stage)
@@ -176,6 +171,7 @@ class EpisodeDataModule(RecordedSplits):
 
     def _start_lanes(self, source: EpisodeSource, table: TargetTable) -> TrainingLanes:
         share = (_LOSS_FREE if self.selector.one_per_cluster else 0.0) if self.loss_free is None else self.loss_free
+        warn_of_many_lanes(self._given_lanes, source.lengths, self.chunk_length)
         self._lanes = TrainingLanes(
             source,
             self.task,
@@ -224,7 +220,8 @@ class EpisodeDataModule(RecordedSplits):
         steps = f"{shortest} steps" if shortest == longest else f"{shortest} to {longest} steps"
         rows = super().describe()
         rows["data"] += ": " + ", ".join([f"{len(train):,} training episodes of {steps}", *others])
-        rows["gradients cross"] = f"{counted(self.chunk_length, 'step')} (r), in {counted(self.lanes, 'lane')}"
+        whole = ", whole episodes" * int(self.chunk_length == train.max())
+        rows["gradients cross"] = f"{counted(self.chunk_length, 'step')} (r{whole}), in {counted(self.lanes, 'lane')}"
         if self._needs_targets():
             name, most = type(self.selector).__name__, self.selector.num_targets
             rows["targets"] = f"at most {most} of the later steps of an episode, by {name}"

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from memup_lightning import rng
 from memup_lightning.chunk import Chunk, StepBatch
 from memup_lightning.data.episodes import EVAL_MASK, EpisodeSource
 from memup_lightning.data.outcome_checks import UNMARKED
@@ -134,6 +135,8 @@ class RecordedSplits(BaseDataModule):
     """
 
     equal_outcomes: str | None = None
+    seed: int
+    """The episodes, their order and the places of the probes follow from it."""
 
     def __init__(self, selector: Selector) -> None:
         super().__init__()
@@ -142,6 +145,14 @@ class RecordedSplits(BaseDataModule):
         self.sources: dict[Split, EpisodeSource] = {}
         self.splits: dict[Split, RecordedSplit] = {}
         self._predicted: Split = "test"
+
+    def split_seed(self, split: Split) -> int:
+        """Return the seed of the episodes of a split, 31 bits."""
+        return int(rng.hash64(self.seed, SPLITS.index(split))) >> 33
+
+    def episode_seeds(self, split: Split, number: int) -> IntArray:
+        """Return a seed for each episode of a split, 63 bits; no two splits share one."""
+        return (rng.hash64(self.split_seed(split), np.arange(number)) >> np.uint64(1)).astype(np.int64)
 
     @property
     def unknown_outcomes(self) -> str:

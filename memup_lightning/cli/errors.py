@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
+import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 from memup_lightning.exceptions import MemUPError
@@ -58,6 +59,11 @@ def about_settings(error: BaseException) -> str | None:
     for cause in causes:
         if isinstance(cause, MemUPError | MisconfigurationException):
             return str(cause)
+        if (asked := _out_of_memory(cause)) is not None:
+            return (
+                f"out of memory{asked}: an update holds lanes x chunk_length steps, an evaluation evaluation_lanes x "
+                "evaluation_chunk_length, and files are read whole; lower what is large of these, or use fewer units"
+            )
     for cause in causes:
         raised_in = _module_of(cause)
         place = next(
@@ -84,6 +90,17 @@ def format_warning(
     """Format a warning; of ours the sentence alone, since a line of our code says nothing to a user."""
     place = "" if "/memup_lightning/" in Path(filename).as_posix() else f"{filename}:{lineno}: "
     return f"{place}warning: {message}\n"
+
+
+def _out_of_memory(error: BaseException) -> str | None:
+    """Return what memory was asked for in vain, as the end of a clause; None of another error."""
+    text = str(error)
+    if not isinstance(error, MemoryError | torch.OutOfMemoryError) and not re.search(
+        r"can't allocate memory|not enough memory: you tried", text
+    ):
+        return None
+    found = re.search(r"allocate (\d[\d.]* (?:bytes|[KMGTP]iB))", text)
+    return f" ({found[1]} were asked for)" if found else ""
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

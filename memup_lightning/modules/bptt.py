@@ -60,6 +60,9 @@ class BPTT(TBPTT):
                 f"{option('data.lanes', 32)} say"
             )
 
+    def stored_steps(self, chunk_length: int) -> int:
+        return min(chunk_length, self.checkpoint_every or chunk_length)
+
     def unroll(self, chunk: Chunk, state: State | None) -> tuple[Tensor, State]:
         remember = super().unroll
         if not self._in_segments(chunk):

@@ -36,6 +36,7 @@ from memup_lightning.modules.optimization.optimizers import MemoryAdam, Optimize
 from memup_lightning.modules.standardization import fit_standardizers
 from memup_lightning.modules.states.lane_states import LaneStates
 from memup_lightning.modules.trial import check_predictor, check_size, make_part, try_networks
+from memup_lightning.modules.update_size import check_update_size
 from memup_lightning.modules.weight_average import AveragedTask
 from memup_lightning.protocols import ChunkSource
 from memup_lightning.runs.parts import recorded_data
@@ -190,6 +191,10 @@ class MemoryTask(MemoryEncoding, MemoryEvaluation, AveragedTask):
         self._states = states, chunk.valid
         return self.losses(chunk, memory), states
 
+    def stored_steps(self, chunk_length: int) -> int:
+        """Return how many steps of a chunk keep their intermediate results for the backward pass at a time."""
+        return chunk_length
+
     def after_update(self) -> None:
         """Show the predictor the states of the last chunk; not before, since the backward pass may predict again."""
         if self._states is not None and isinstance(self.predictor, OutcomePredictor):
@@ -247,6 +252,7 @@ class MemoryTask(MemoryEncoding, MemoryEvaluation, AveragedTask):
         if data is not None:
             fit_standardizers(self, data.training_lanes())
             self.try_networks(data)
+            check_update_size(self, data)
 
     def try_networks(self, data: ChunkSource) -> None:
         """Check the networks on a few training steps: see :func:`~memup_lightning.modules.trial.try_networks`."""

@@ -130,7 +130,8 @@ class LaneSchedule(Protocol):
 class ChunkSource(Protocol):
     """Datamodule of recorded episodes, with their targets and the training lanes."""
 
-    chunk_length: int
+    evaluation_lanes: int
+    evaluation_chunk_length: int
     seed: int
     equal_outcomes: str | None
     """What is wrong with the outcomes of the training episodes, where they are all equal."""
@@ -138,6 +139,10 @@ class ChunkSource(Protocol):
     @property
     def task(self) -> TaskSpec:
         """Specification of the data."""
+
+    @property
+    def chunk_length(self) -> int:
+        """Steps of a training chunk."""
 
     @property
     def lanes(self) -> int:

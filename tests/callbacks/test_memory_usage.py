@@ -11,9 +11,10 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
 from memup_lightning.callbacks import MemoryUsage, RunReport
-from memup_lightning.callbacks.memory_usage import SavedTensors, extrapolate, measure_bptt
+from memup_lightning.callbacks.memory_usage import extrapolate, measure_bptt
 from memup_lightning.chunk import Chunk
 from memup_lightning.models.memory import Memory, State
+from memup_lightning.models.saved_tensors import SavedTensors
 from memup_lightning.modules import MemUP
 from tests.callbacks.reported_runs import fit, maze, read_summary
 

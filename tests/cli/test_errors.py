@@ -30,6 +30,24 @@ def test_the_process_ends_with_one_line_and_a_status(tmp_path: Path) -> None:
     assert "Traceback" not in done.stdout + done.stderr
 
 
+@pytest.mark.parametrize(
+    ("error", "asked"),
+    [
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 614400 bytes. Error 12"),
+            "614400",
+        ),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has"), "2.00 GiB"),
+        (MemoryError("Unable to allocate 7.4 TiB for an array with shape"), "7.4 TiB"),
+    ],
+)
+def test_memory_that_does_not_suffice_is_said_with_what_to_lower(error: Exception, asked: str) -> None:
+    sentence = about_settings(error)
+    assert sentence is not None
+    assert sentence.startswith(f"out of memory ({asked}")
+    assert "an update holds lanes x chunk_length steps" in sentence
+
+
 def test_the_traceback_is_there_for_those_who_ask(fails: Fails, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MEMUP_TRACEBACK", "1")
     with pytest.raises(MemUPError, match="did you mean 'fit'"):

@@ -13,7 +13,7 @@ from pytorch_lightning import Callback, seed_everything
 from torch import Tensor
 
 from memup_lightning.callbacks import MemoryUsage, TargetRefresh
-from memup_lightning.callbacks.memory_usage import SavedTensors, extrapolate, tensors
+from memup_lightning.callbacks.memory_usage import extrapolate, tensors
 from memup_lightning.chunk import Chunk
 from memup_lightning.data.episodes import EVAL_MASK, HAS_OUTCOME, OUTCOME, ArrayEpisodes
 from memup_lightning.data.targets import TopK
@@ -21,6 +21,7 @@ from memup_lightning.datamodules import TMazeDataModule
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.memory import LSTM, XLSTM
 from memup_lightning.models.predictors import MultiplicativePredictor
+from memup_lightning.models.saved_tensors import SavedTensors
 from memup_lightning.modules import BPTT, TBPTT, MemoryTask, MemUP
 from tests.modules.short_episodes import LENGTHS, LONGEST, chunks_of, episodes, model_of
 from tests.training import quiet_trainer

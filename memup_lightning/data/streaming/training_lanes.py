@@ -20,11 +20,12 @@ from memup_lightning.data.streaming.value_sample import sample_values
 from memup_lightning.data.subset import spread_over
 from memup_lightning.data.targets import TargetTable
 from memup_lightning.distributed import rank, share_of_lanes
-from memup_lightning.exceptions import MemUPError
+from memup_lightning.exceptions import MemUPError, counted
 from memup_lightning.specs import TaskSpec
 from memup_lightning.typing import Arrays, BoolArray, IntArray
-from memup_lightning.user_warnings import option
+from memup_lightning.user_warnings import option, warn_user
 
+_TIMES_OVER, _FEW_LANES = 4, 256  # an update plays a training step no more often, unless the lanes are few
 _NUM_FINGERPRINTS = 64  # episodes of which some steps are compared on resumption
 
 
@@ -227,3 +228,21 @@ class TrainingLanes:
         """Return the settings that determine the positions of the lanes."""
         settings = {"seed": self.seed, "lanes": self.lanes, "chunk_length": self.chunk_length}
         return settings | {"restart": self.restart and list(self.restart), "curriculum": dict(self.curriculum)}
+
+
+def warn_of_many_lanes(lanes: int | None, lengths: IntArray, chunk_length: int) -> None:
+    """Warn where an update plays every training step many times over.
+
+    Args:
+        lanes: as given; None: the default, which is fine for few episodes too.
+        lengths: steps of each training episode.
+        chunk_length: steps of a chunk.
+    """
+    chunks = int((-(-lengths // chunk_length)).sum())
+    if lanes is not None and lanes > max(_FEW_LANES, _TIMES_OVER * chunks):
+        fewer = max(_FEW_LANES, chunks)
+        warn_user(
+            f"lanes={lanes}: {counted(len(lengths), 'training episode')} have {counted(chunks, 'chunk')} of {chunk_length} "
+            f"steps, so every update plays each of them {lanes / chunks:.0f} times over and takes as much longer; set "
+            f"{option('data.lanes', fewer)} at most"
+        )
