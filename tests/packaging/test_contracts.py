@@ -19,7 +19,7 @@ BREACHES = [
     ("models/predictors.py", "import pytorch_lightning", "models.predictors -> pytorch_lightning"),
     ("data/streaming/samplers.py", "import gymnasium", "data.streaming.samplers -> gymnasium"),
     ("models/encoders.py", "from pathlib import Path", "models.encoders -> pathlib"),
-    ("modules/tbptt.py", "from {} import datamodules", "modules.tbptt -> {}.datamodules"),
+    ("modules/baselines/tbptt.py", "from {} import datamodules", "modules.baselines.tbptt -> {}.datamodules"),
     ("rl/agent.py", "from {}.callbacks import run", "rl.agent -> {}.callbacks.run"),
     ("callbacks/run.py", "from {}.cli import main", "callbacks.run -> {}.cli.main"),
     ("envs/policies.py", "def late():\n    from {}.rl import agent", "envs.policies -> {}.rl.agent"),

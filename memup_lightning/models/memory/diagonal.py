@@ -15,8 +15,8 @@ class DiagonalMemory(Memory):
 
     Each weight theta of a and b acts on one unit of the state, so the sensitivities ``S_t = dh_t / dtheta`` are one number
     for each weight and lane, with a recurrence of their own: ``S_t = a_t * S_{t-1} + (da_t / dtheta) * h_{t-1} +
-    db_t / dtheta``. With them :class:`~memup_lightning.modules.rtrl.RTRL` has the gradient of all that came before a
-    chunk; other training computes none.
+    db_t / dtheta``. With them :class:`~memup_lightning.modules.baselines.rtrl.RTRL` has the gradient of all that came
+    before a chunk; other training computes none.
     """
 
     @abstractmethod

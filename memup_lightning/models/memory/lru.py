@@ -22,8 +22,9 @@ class LRU(DiagonalMemory):
     block (figure 1) without its normalization, since inputs are standardized by the encoder. D is a matrix, not a
     diagonal, since x has fewer numbers than y, and so the skip connection around the block begins at y.
 
-    All steps of a chunk are one parallel scan. One layer is what :class:`~memup_lightning.modules.rtrl.RTRL` can train. The
-    state is float32, or float64 for parameters of that dtype.
+    All steps of a chunk are one parallel scan. One layer is what
+    :class:`~memup_lightning.modules.baselines.rtrl.RTRL` can train. The state is float32, or float64 for parameters of that
+    dtype.
 
     Args:
         input_size: features of a step; the model fills it in.

@@ -28,7 +28,7 @@ class MinGRU(DiagonalMemory):
         input_size: features of a step; the model fills it in.
         hidden_size: units of a layer; m_t is the last layer's output.
         num_layers: layers on top of each other. With one, no gate depends on earlier steps: use at least two, but
-            for :class:`~memup_lightning.modules.rtrl.RTRL`, which can train one.
+            for :class:`~memup_lightning.modules.baselines.rtrl.RTRL`, which can train one.
         keep: mean number of steps that a fresh gate keeps the state for; its bias follows from it.
     """
 

@@ -10,8 +10,8 @@ from torch import Tensor
 from memup_lightning.chunk import Chunk
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.memory import LRU, DiagonalMemory, State, reset
+from memup_lightning.modules.baselines.tbptt import TBPTT
 from memup_lightning.modules.factories import MemoryCallable, PartOptions
-from memup_lightning.modules.tbptt import TBPTT
 from memup_lightning.specs import TaskSpec
 
 
