@@ -23,7 +23,7 @@ from benchmarks.zoo.catalogue import PROBLEMS
 from benchmarks.zoo.problem import Problem
 from benchmarks.zoo.training import EXPLAINED, run
 from memup_lightning.models.predictors import AdditivePredictor, FiLMPredictor, MultiplicativePredictor
-from memup_lightning.modules.factories import MemoryOptions
+from memup_lightning.modules.networks.factories import MemoryOptions
 
 TITLE = "MemUP with one setting: worst of all seeds (updates, seconds: median)"
 SECONDS = 300.0

@@ -21,7 +21,7 @@ from memup_lightning.distributed import all_gather_object, rank
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.modules.losses import sum_losses
 from memup_lightning.modules.optimization.optimizers import UNFUSED, OptimizerCallable
-from memup_lightning.modules.resume import optimizer_settings, restore_settings, scheduler_settings
+from memup_lightning.modules.optimization.resume import optimizer_settings, restore_settings, scheduler_settings
 from memup_lightning.runs.checkpoints.files import check_checkpoint
 from memup_lightning.runs.checkpoints.lookup import weights_to_use
 from memup_lightning.runs.checkpoints.trust import check_names

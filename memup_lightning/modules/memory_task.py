@@ -23,19 +23,19 @@ from memup_lightning.models.predictors import FiLMPredictor, OutcomePredictor
 from memup_lightning.models.uncertainty import LocalPredictor
 from memup_lightning.modules.encoding import MemoryEncoding
 from memup_lightning.modules.evaluation.memory import MemoryEvaluation
-from memup_lightning.modules.factories import (
+from memup_lightning.modules.losses import FiniteLoss, probe_loss
+from memup_lightning.modules.networks.factories import (
     EncoderCallable,
     LocalCallable,
     MemoryCallable,
     OutcomeCallable,
     PredictorCallable,
 )
-from memup_lightning.modules.losses import FiniteLoss, probe_loss
+from memup_lightning.modules.networks.standardization import fit_standardizers
+from memup_lightning.modules.networks.trial import check_predictor, check_size, make_part, try_networks
 from memup_lightning.modules.optimization.learning_rate import inverse_sqrt
 from memup_lightning.modules.optimization.optimizers import MemoryAdam, OptimizerCallable, memory_adam
-from memup_lightning.modules.standardization import fit_standardizers
 from memup_lightning.modules.states.lane_states import LaneStates
-from memup_lightning.modules.trial import check_predictor, check_size, make_part, try_networks
 from memup_lightning.modules.update_size import check_update_size
 from memup_lightning.modules.weight_average import AveragedTask
 from memup_lightning.protocols import ChunkSource
@@ -255,7 +255,7 @@ class MemoryTask(MemoryEncoding, MemoryEvaluation, AveragedTask):
             check_update_size(self, data)
 
     def try_networks(self, data: ChunkSource) -> None:
-        """Check the networks on a few training steps: see :func:`~memup_lightning.modules.trial.try_networks`."""
+        """Check the networks on a few training steps: see :func:`~memup_lightning.modules.networks.trial.try_networks`."""
         try_networks(self, data)
 
     def on_after_backward(self) -> None:

@@ -15,8 +15,8 @@ from memup_lightning.exceptions import MemUPError, check_counts
 from memup_lightning.models.certain_steps import CertainSteps
 from memup_lightning.models.regularizers import drift
 from memup_lightning.models.uncertainty import Uncertainty
-from memup_lightning.modules.factories import MemoryOptions
 from memup_lightning.modules.losses import are_few
+from memup_lightning.modules.networks.factories import MemoryOptions
 from memup_lightning.modules.states.replay import Replay
 from memup_lightning.modules.targets.refresh import TargetRefresh
 from memup_lightning.modules.targets.task import TargetTask, lies_ahead, steps_ahead

@@ -17,9 +17,9 @@ from memup_lightning.chunk import Fields
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.ema import update_ema
 from memup_lightning.models.memory import Memory, State, make_memory
-from memup_lightning.modules.factories import EncoderCallable, MemoryCallable
 from memup_lightning.modules.loading import build_module, load_memory
 from memup_lightning.modules.memory_task import MemoryTask
+from memup_lightning.modules.networks.factories import EncoderCallable, MemoryCallable
 from memup_lightning.rl.memory_inputs import describe_inputs
 from memup_lightning.rl.rollouts.unroll import unroll
 from memup_lightning.specs import TaskSpec

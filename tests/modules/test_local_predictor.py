@@ -9,8 +9,8 @@ from pytorch_lightning import seed_everything
 from memup_lightning.datamodules import TMazeDataModule
 from memup_lightning.modules import MemUP
 from memup_lightning.modules.losses import probe_loss
+from memup_lightning.modules.networks.standardization import fit_standardizers
 from memup_lightning.modules.optimization.optimizers import MemoryAdam
-from memup_lightning.modules.standardization import fit_standardizers
 
 
 @pytest.mark.learning

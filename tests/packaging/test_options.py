@@ -14,7 +14,7 @@ from memup_lightning.cli import main as _cli  # noqa: F401 (it lists options wit
 from memup_lightning.datamodules.played.rollouts import RolloutOptions
 from memup_lightning.datamodules.recorded.environments.rewards import RewardOptions
 from memup_lightning.datamodules.recorded.stream_options import StreamOptions
-from memup_lightning.modules.factories import MemoryOptions
+from memup_lightning.modules.networks.factories import MemoryOptions
 from memup_lightning.rl.algorithms.actor_critic import AgentOptions
 
 POSITIONAL = {"self", "task", "env_id", "env_kwargs", "stream"}

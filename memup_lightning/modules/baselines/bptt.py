@@ -14,7 +14,7 @@ from memup_lightning.chunk import Chunk
 from memup_lightning.exceptions import MemUPError, check_counts, counted
 from memup_lightning.models.memory import State
 from memup_lightning.modules.baselines.tbptt import TBPTT
-from memup_lightning.modules.factories import MemoryOptions
+from memup_lightning.modules.networks.factories import MemoryOptions
 from memup_lightning.runs.parts import recorded_data
 from memup_lightning.specs import TaskSpec
 from memup_lightning.user_warnings import option

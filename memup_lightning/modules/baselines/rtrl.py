@@ -11,7 +11,7 @@ from memup_lightning.chunk import Chunk
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.memory import LRU, DiagonalMemory, State, reset
 from memup_lightning.modules.baselines.tbptt import TBPTT
-from memup_lightning.modules.factories import MemoryCallable, PartOptions
+from memup_lightning.modules.networks.factories import MemoryCallable, PartOptions
 from memup_lightning.specs import TaskSpec
 
 

@@ -14,8 +14,8 @@ from memup_lightning.exceptions import MemUPError, check_counts, check_instance,
 from memup_lightning.models.context_clusters import ContextClusters
 from memup_lightning.models.uncertainty import PredictiveUncertainty, Uncertainty
 from memup_lightning.modules.evaluation.memory import BITS_PER_NAT
-from memup_lightning.modules.factories import MemoryOptions
 from memup_lightning.modules.memory_task import MemoryTask
+from memup_lightning.modules.networks.factories import MemoryOptions
 from memup_lightning.specs import TaskSpec
 from memup_lightning.typing import State
 from memup_lightning.user_warnings import option

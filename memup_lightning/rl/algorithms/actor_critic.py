@@ -15,8 +15,8 @@ from memup_lightning.chunk import Fields
 from memup_lightning.exceptions import MemUPError, check_at_least
 from memup_lightning.models.encoders import StepEncoder
 from memup_lightning.modules.evaluation.hooks import EvaluationHooks
-from memup_lightning.modules.factories import EncoderCallable
 from memup_lightning.modules.losses import FiniteLoss
+from memup_lightning.modules.networks.factories import EncoderCallable
 from memup_lightning.modules.optimization.optimizers import OptimizerCallable, adam
 from memup_lightning.protocols import Actor, ActorOutput, RolloutSource
 from memup_lightning.rl.agent_memory import MemoryChoice, agent_memory

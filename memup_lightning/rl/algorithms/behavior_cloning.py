@@ -12,8 +12,13 @@ from torch import Tensor
 from memup_lightning.chunk import Chunk
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.modules.baselines.tbptt import TBPTT
-from memup_lightning.modules.factories import EncoderCallable, LocalCallable, OutcomeCallable, PredictorCallable
 from memup_lightning.modules.memory_task import MemoryTask
+from memup_lightning.modules.networks.factories import (
+    EncoderCallable,
+    LocalCallable,
+    OutcomeCallable,
+    PredictorCallable,
+)
 from memup_lightning.modules.optimization.optimizers import OptimizerCallable
 from memup_lightning.rl.action_outcomes import predicts_actions
 from memup_lightning.rl.agent_memory import FrozenMemory, MemoryPath, frozen_memory

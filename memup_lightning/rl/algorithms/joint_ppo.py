@@ -13,9 +13,9 @@ from torch import Tensor
 from memup_lightning.chunk import Chunk
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.encoders import StepEncoder
-from memup_lightning.modules.factories import EncoderCallable
 from memup_lightning.modules.losses import sum_losses
 from memup_lightning.modules.memup import MemUP
+from memup_lightning.modules.networks.factories import EncoderCallable
 from memup_lightning.modules.optimization.optimizers import OptimizerCallable, adam
 from memup_lightning.rl.agent_memory import FrozenMemory
 from memup_lightning.rl.algorithms.actor_critic import HeadsCallable, RolloutBatch
