@@ -31,7 +31,8 @@ of the targets where no NLL is logged. A validation that is not the best one is 
   the first and the second time; targets count DECAY_TARGETS, where own steps can lead. After that, or where training
   episodes are explained less too, the run goes back without it, for good.
 - *Fewer columns*, once a run, of a table with more than FEW_COLUMNS where at most MUCH_FEWER of them matter
-  (:mod:`memup_lightning.modules.column_use`): the best weights again, which read these alone; targets count as at these.
+  (:mod:`memup_lightning.callbacks.overfitting.column_use`): the best weights again, which read these alone; targets count
+  as at these.
 
 **When it stops**: after ``patience`` over-fitted validations in a row, where no EarlyStopping decides; without a limit of
 the run, when the gain has not grown for as many updates as it took to get there, WAIT at least.

@@ -9,9 +9,7 @@ from lightning_utilities.core.rank_zero import rank_zero_info
 from pytorch_lightning import Trainer
 from torch import Tensor
 
-from memup_lightning.models.eval_mode import eval_mode, restored_rng
-from memup_lightning.modules import MemoryTask
-from memup_lightning.modules.column_use import (
+from memup_lightning.callbacks.overfitting.column_use import (
     FEW_COLUMNS,
     MUCH_FEWER,
     can_leave_out,
@@ -19,6 +17,8 @@ from memup_lightning.modules.column_use import (
     read_only,
     used_columns,
 )
+from memup_lightning.models.eval_mode import eval_mode, restored_rng
+from memup_lightning.modules import MemoryTask
 from memup_lightning.runs.parts import recorded_data
 from memup_lightning.user_warnings import warn_user
 
@@ -38,9 +38,9 @@ class FewerColumns:
 
     A column that has nothing to do with the outcome is a way to know one training episode from another. So the columns on
     which predictions of validation episodes depend are measured
-    (:func:`~memup_lightning.modules.column_use.used_columns`), with the best weights and with those of now, which may have
-    learned of one more. Where those are much fewer than all, memory and predictor read no others from then on. It is done
-    once a run, where memory and predictor have a :class:`~memup_lightning.models.encoders.StepEncoder`.
+    (:func:`~memup_lightning.callbacks.overfitting.column_use.used_columns`), with the best weights and with those of now,
+    which may have learned of one more. Where those are much fewer than all, memory and predictor read no others from then
+    on. It is done once a run, where memory and predictor have a :class:`~memup_lightning.models.encoders.StepEncoder`.
 
     Attributes:
         columns: that are read since; empty: all.

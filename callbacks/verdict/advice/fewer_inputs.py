@@ -6,10 +6,10 @@ import json
 import re
 from collections.abc import Sequence
 
+from memup_lightning.callbacks.overfitting.column_use import FEW_COLUMNS, MUCH_FEWER
 from memup_lightning.callbacks.verdict.advice.whole_episodes import against_single_outcomes
 from memup_lightning.callbacks.verdict.advice.words import more_episodes
 from memup_lightning.callbacks.verdict.measuring.measurements import Measurements
-from memup_lightning.modules.column_use import FEW_COLUMNS, MUCH_FEWER
 from memup_lightning.protocols.columns import InputColumns
 from memup_lightning.user_warnings import option
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from memup_lightning.callbacks.overfitting.column_use import FEW_COLUMNS
 from memup_lightning.callbacks.verdict import thresholds as at
 from memup_lightning.callbacks.verdict.measuring.measurements import Measurements
-from memup_lightning.modules.column_use import FEW_COLUMNS
 from memup_lightning.user_warnings import option
 
 

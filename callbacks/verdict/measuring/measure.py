@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from memup_lightning.callbacks.overfitting.column_use import FEW_COLUMNS, used_columns
 from memup_lightning.callbacks.verdict import thresholds as at
 from memup_lightning.callbacks.verdict.measuring import measured_steps
 from memup_lightning.callbacks.verdict.measuring.images import unseen_images
@@ -23,7 +24,6 @@ from memup_lightning.models import memory as cores
 from memup_lightning.models.eval_mode import eval_mode, restored_rng
 from memup_lightning.models.outcomes.continuous import ContinuousOutcome
 from memup_lightning.modules import MemoryTask, MemUP
-from memup_lightning.modules.column_use import FEW_COLUMNS, used_columns
 from memup_lightning.modules.evaluation.estimate import FloatArray, bootstrap
 from memup_lightning.modules.evaluation.memory import BITS_PER_NAT
 from memup_lightning.protocols import ChunkSource, EpisodeSplit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from memup_lightning.callbacks.overfitting.column_use import FEW_COLUMNS
 from memup_lightning.callbacks.verdict import thresholds as at
 from memup_lightning.callbacks.verdict.advice.fewer_inputs import against_memorizing, fewer_inputs
 from memup_lightning.callbacks.verdict.advice.whole_episodes import against_single_outcomes
@@ -18,7 +19,6 @@ from memup_lightning.callbacks.verdict.advice.words import (
 from memup_lightning.callbacks.verdict.measuring.measurements import Measurements
 from memup_lightning.callbacks.verdict.measuring.split_measurement import SplitMeasurement
 from memup_lightning.callbacks.verdict.rules.finding import Finding
-from memup_lightning.modules.column_use import FEW_COLUMNS
 
 
 def unexplained(run: Measurements) -> SplitMeasurement | None:

@@ -10,10 +10,11 @@ import pytest
 from pytorch_lightning import Trainer, seed_everything
 
 from memup_lightning.callbacks import Verdict
+from memup_lightning.callbacks.overfitting import column_use
+from memup_lightning.callbacks.overfitting.column_use import used_columns
 from memup_lightning.datamodules import ArrayDataModule
 from memup_lightning.models.eval_mode import eval_mode
-from memup_lightning.modules import MemUP, column_use
-from memup_lightning.modules.column_use import used_columns
+from memup_lightning.modules import MemUP
 from memup_lightning.specs import FieldSpec
 from tests.training import quiet_trainer
 
