@@ -123,14 +123,17 @@ def _wrong_class(node: _Node, message: str) -> str | None:
     bases = _bases(node.types)
     if found["short"] and re.search(r"<class '(int|float)'>", node.types):
         return None  # a number is meant
-    known, near = _subclasses(bases[0]) if bases else {}, []
+    known, shared = _subclasses(bases[0]) if bases else {}, False
+    near: list[str] = []
     if is_abstract and (
         key := re.search(r"Given value: NestedArg\(key='([\w.]+)', val=(.*)\)$", message, re.MULTILINE)
     ):
         return _class_before_key(node.key, key[1], key[2].strip("'"), known)
     for base in reversed(bases):
         names = _subclasses(base)
-        if close := difflib.get_close_matches(path.rsplit(".", 1)[-1], names, n=3, cutoff=0.7):
+        if path in names:
+            shared, near = True, []
+        elif close := difflib.get_close_matches(path.rsplit(".", 1)[-1], names, n=3, cutoff=0.7):
             known, near = names, [name for name in close if names[name].startswith(_PACKAGE_PREFIX)] or close
     ours = sorted(name for name, full in known.items() if full.startswith(_PACKAGE_PREFIX)) or sorted(known)[:15]
     listed = f"choose among {', '.join(ours)}, or give" if ours else "give"
@@ -139,7 +142,9 @@ def _wrong_class(node: _Node, message: str) -> str | None:
     hint = f"did you mean {either(near[:2])}?" if near else f"{listed} a full path, {full}"
     none = f"there is no such {'function or class' if is_function else 'class'}"
     problem = "is abstract" if is_abstract else found["missing"] or none
-    if found["other"]:
+    if shared and path in known:
+        problem = f"several classes have this name; {known[path]} is one"
+    elif found["other"] or shared:
         problem = f"must be a subclass of {bases[0].__name__ if bases else 'another class'}"
     return f"{node.key}={path}: {problem}; {hint}"
 

@@ -97,6 +97,13 @@ def test_a_misspelt_class_in_a_list_of_a_config(fails: Fails, tmp_path: Path) ->
     assert "trainer.callbacks=TargetRefesh: there is no such class; did you mean TargetRefresh?" in fails(*FIT)
 
 
+@pytest.mark.parametrize("name", ["Linear", "LSTMCell"])
+def test_a_class_of_another_kind_is_not_offered_again(fails: Fails, name: str) -> None:
+    """torch has several classes of each of these names."""
+    line = fails(*FIT, f"--model.init_args.memory={name}")
+    assert f"memory={name}: must be a subclass of Memory; choose among AMRL" in line
+
+
 def test_the_right_key_among_those_of_the_command_is_offered() -> None:
     keys = ["trainer.max_steps", "trainer.logger", "model", "data"]
     asked = "trainer.max_stepss: trainer has no key 'max_stepss'; did you mean 'max_steps'?"

@@ -48,7 +48,8 @@ class GTrXL(Memory):
         check_counts(1, hidden_size=hidden_size, num_layers=num_layers, num_heads=num_heads, window=window)
         if hidden_size % (2 * num_heads):
             raise MemUPError(
-                f"GTrXL hidden_size={hidden_size}, num_heads={num_heads}: give a hidden_size that is an even multiple"
+                f"GTrXL hidden_size={hidden_size}, num_heads={num_heads}: give a hidden_size that is a multiple of "
+                f"2 x num_heads = {2 * num_heads}"
             )
         self.output_size, self.window = hidden_size, window
         self.embed = nn.Linear(input_size, hidden_size)
@@ -93,7 +94,7 @@ class _Gate(nn.Module):
         self.of_y = nn.Linear(size, 3 * size, bias=False)
         self.of_x = nn.Linear(size, 2 * size, bias=False)
         self.candidate = nn.Linear(size, size, bias=False)
-        self.bias = nn.Parameter(torch.full((size,), bias))
+        self.bias = nn.Parameter(torch.full((size,), float(bias)))
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         y_reset, y_update, y_candidate = self.of_y(y).chunk(3, dim=-1)

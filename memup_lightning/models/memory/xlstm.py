@@ -37,7 +37,8 @@ class XLSTM(Memory):
         check_counts(1, hidden_size=hidden_size, num_layers=num_layers, num_heads=num_heads)
         if hidden_size % (2 * num_heads):
             raise MemUPError(
-                f"XLSTM hidden_size={hidden_size}, num_heads={num_heads}: give a hidden_size that is an even multiple"
+                f"XLSTM hidden_size={hidden_size}, num_heads={num_heads}: give a hidden_size that is a multiple of "
+                f"2 x num_heads = {2 * num_heads}"
             )
         self.output_size, self.heads = hidden_size, num_heads
         self.embed = nn.Linear(input_size, hidden_size)

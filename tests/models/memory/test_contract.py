@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.models.memory import GRU, RNNAdapter, check_memory, make_memory
+from memup_lightning.models.memory import GRU, XLSTM, GTrXL, RNNAdapter, check_memory, make_memory
 
 FEATURES = 4
 
@@ -220,3 +220,29 @@ def test_torchs_recurrent_modules_need_no_more_than_their_size(module: type[nn.M
 def test_a_core_that_exists_already_or_its_name_is_no_factory(given: Any) -> None:
     with pytest.raises(MemUPError, match=r"is no class or function that makes a core; give one .* functools.partial"):
         make_memory(given, 3)
+
+
+def test_what_does_not_fit_together_is_named_with_the_values_that_were_given() -> None:
+    class Mine(GRU):
+        def __init__(self, input_size: int, width: int = 64, heads: int = 5) -> None:
+            super().__init__(input_size, width)
+            self.attention = nn.MultiheadAttention(width, heads)
+
+    said = r"divisible by num_heads .*it was made as Mine\(input_size=4, width=64, heads=5\): change the arguments"
+    with pytest.raises(MemUPError, match=said):
+        make_memory(Mine, 4)
+    said = r"embed_dim .*made as Transformer\(d_model=6, nhead=8, .*is no memory core; take GTrXL or RMT for attention"
+    with pytest.raises(MemUPError, match=said):
+        make_memory(nn.Transformer, 6)
+    for core in (GTrXL, XLSTM):
+        with pytest.raises(MemUPError, match=r"hidden_size=60, num_heads=4: give .* multiple of 2 x num_heads = 8"):
+            make_memory(partial(core, hidden_size=60), 4)
+
+
+def test_arguments_that_make_outputs_that_are_not_finite_are_refused() -> None:
+    with pytest.raises(MemUPError, match="GTrXL returned nan for random inputs; its output must be finite"):
+        make_memory(partial(GTrXL, gate_bias=float("nan")), FEATURES)
+
+
+def test_a_whole_number_is_a_bias_too() -> None:
+    assert make_memory(partial(GTrXL, gate_bias=2), FEATURES)[1] == 64

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -52,7 +53,7 @@ def make_memory(factory: Callable[[int], Any], input_size: int) -> tuple[Any, in
         place = traceback.extract_tb(error.__traceback__)[-1]
         raise MemUPError(
             f"the memory core could not be made for input_size={input_size}: {type(error).__name__}: {error} "
-            f"({Path(place.filename).name}, line {place.lineno})"
+            f"({Path(place.filename).name}, line {place.lineno}){_made_as(error)}"
         ) from error
     return memory, check_memory(memory, input_size)
 
@@ -133,6 +134,8 @@ class _Trial:
                 f"returned an output of shape {list(out.shape)} for {_LANES} lanes and {_STEPS} steps; it must be "
                 f"[lanes, steps, output_size] = [{_LANES}, {_STEPS}, {size}]"
             )
+        if not bool(out.isfinite().all()):
+            self._refuse(f"returned {out[~out.isfinite()][0].item()} for random inputs; its output must be finite")
         if (was := _describe(initial)) != (now := _describe(self.state)):
             self._refuse(f"got a state of {was} and returned one of {now}; shapes, dtypes and nesting must be the same")
         if any(leaf.shape[:1] != (_LANES,) for leaf in pytree.tree_leaves(initial)):
@@ -199,6 +202,21 @@ class _Trial:
 
     def _refuse(self, rule: str) -> NoReturn:
         raise MemUPError(f"{self.name} {rule}")
+
+
+def _made_as(error: BaseException) -> str:
+    """Return class and arguments of the core whose constructor raised, with advice, as the end of a sentence."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        core = frame.f_locals.get("self")
+        if frame.f_code.co_name == "__init__" and isinstance(core, nn.Module):
+            given = inspect.getargvalues(frame)
+            shown = [(name, given.locals.get(name)) for name in given.args if name != "self"]
+            simple = [f"{name}={x!r}" for name, x in shown if isinstance(x, int | float | str | None)]
+            made = f"; it was made as {type(core).__name__}({', '.join(simple)})"
+            if type(core).__module__.startswith("torch.nn."):
+                return f"{made}, which is no memory core; take GTrXL or RMT for attention, LSTM, GRU, or {_ADVICE}"
+            return f"{made}: change the arguments that do not fit together"
+    return ""
 
 
 def _given(factory: Any) -> str:
