@@ -6,13 +6,11 @@ import copy
 import warnings
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from memup_lightning.models.encoders import StepEncoder, VectorEncoder
 from memup_lightning.models.scaling import InputStandardizer
-from memup_lightning.modules.ranges.input_range import FAR
 from memup_lightning.modules.ranges.range_watch import RangeWatch
 from memup_lightning.serving.exported_step import ExportedStep
 from memup_lightning.typing import Arrays
@@ -84,7 +82,7 @@ class CompiledStep:
             if name in self.scales:
                 center, scale = self.scales[name]
                 z = torch.from_numpy((x - center) / scale)
-                if far := np.abs(z.numpy()).max(initial=0) > FAR:
+                if far := self._watch.is_far(name, z.numpy()):
                     self._watch.note(name, x, z.numpy())
                 standardizer = self._standardizers[name]
                 squashed = far or standardizer.reads_logarithms

@@ -124,6 +124,19 @@ def test_numbers_of_long_tails_are_not_said_within_the_range_of_training(run: bo
     assert len(heat_said(predictor_of(heat, known=False), values)) == 1  # beyond 20 spreads
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_numbers_that_are_read_by_their_logarithm_are_far_below_by_it(
+    known: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """0.05 is half a spread below prices of 10 to 100,000, as 50 is, and a thousandth of the lowest."""
+    prices = np.random.default_rng(1).lognormal(np.log(1000), 1, 20_000)
+    for traced in (True, False):
+        monkeypatch.setattr(CompiledStep, "can_trace", staticmethod(lambda step, traced=traced: traced))
+        assert heat_said(predictor_of(prices, known), [900.0, 80.0, 4000.0, 25.0]) == []
+        (found,) = heat_said(predictor_of(prices, known), [900.0, 0.05, 0.05, 0.05])
+        assert "'heat' is far from its training data: it is 0.05, in training it was" in found
+
+
 def test_a_table_gives_the_range_of_its_columns(tmp_path: Path) -> None:
     np.savez(tmp_path / "own.npz", x=np.arange(80.0).reshape(40, 2), y=np.arange(40) % 2, lengths=[10] * 4)
     data = ArrayDataModule(str(tmp_path / "own.npz"), val_share=0.25, test_share=0.25)
