@@ -21,9 +21,9 @@ from memup_lightning.modules.ranges.input_range import InputRange
 from memup_lightning.protocols import EpisodeSplit
 from memup_lightning.runs.parts import recorded_data
 from memup_lightning.runs.run_folder import check_writable, run_folder
-from memup_lightning.serving.reading import training_range
-from memup_lightning.serving.table_order import sort_table
-from memup_lightning.serving.table_writer import SUFFIXES, Columns, TableWriter, join_tables
+from memup_lightning.serving.inputs.reading import training_range
+from memup_lightning.serving.tables.order import sort_table
+from memup_lightning.serving.tables.writer import SUFFIXES, Columns, TableWriter, join_tables
 from memup_lightning.specs import TaskSpec
 from memup_lightning.user_warnings import warn_user
 

@@ -13,8 +13,8 @@ from typing import Any, Literal, get_args
 import torch
 
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.serving.exported_step import ExportedStep, state_tensors
 from memup_lightning.serving.predictor import Predictor
+from memup_lightning.serving.step.exported import ExportedStep, state_tensors
 
 Format = Literal["onnx", "torchscript", "pt2"]
 SUFFIXES: dict[Format, str] = {"onnx": ".onnx", "torchscript": ".pt", "pt2": ".pt2"}

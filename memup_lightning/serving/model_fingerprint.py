@@ -9,7 +9,7 @@ import torch
 
 from memup_lightning.data.array_files import Columns
 from memup_lightning.data.array_files.layout import Missing
-from memup_lightning.serving.step_network import StepNetwork
+from memup_lightning.serving.step.network import StepNetwork
 
 _LENGTH = 16  # hexadecimal digits
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.serving.table_writer import SUFFIXES, Columns, TableWriter
+from memup_lightning.serving.tables.writer import SUFFIXES, Columns, TableWriter
 
 _BOOLEANS = {"0": False, "1": True, "false": False, "true": True}
 

@@ -29,15 +29,15 @@ from memup_lightning.modules.ranges.far_inputs import Rows, far_inputs
 from memup_lightning.modules.ranges.input_range import InputRange
 from memup_lightning.modules.ranges.range_watch import RangeWatch
 from memup_lightning.runs.checkpoints.lookup import weights_to_use
-from memup_lightning.serving.compiled_step import CompiledStep
-from memup_lightning.serving.exported_step import ExportedStep, state_tensors
+from memup_lightning.serving.inputs.observations import FieldReader, ObservationReader, RowReader
+from memup_lightning.serving.inputs.reading import parse_reading, saved_reading, training_range
+from memup_lightning.serving.inputs.streams import check_streams
 from memup_lightning.serving.model_fingerprint import model_fingerprint
-from memup_lightning.serving.observations import FieldReader, ObservationReader, RowReader
 from memup_lightning.serving.prediction import Prediction, Predictions
-from memup_lightning.serving.reading import parse_reading, saved_reading, training_range
 from memup_lightning.serving.state import StreamState, check_state
-from memup_lightning.serving.step_network import StepNetwork
-from memup_lightning.serving.streams import check_streams
+from memup_lightning.serving.step.compiled import CompiledStep
+from memup_lightning.serving.step.exported import ExportedStep, state_tensors
+from memup_lightning.serving.step.network import StepNetwork
 from memup_lightning.typing import Arrays
 from memup_lightning.user_warnings import warn_user
 

@@ -20,7 +20,7 @@ from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.encoders import StepEncoder
 from memup_lightning.models.memory import LSTM, RMT, GTrXL
 from memup_lightning.serving.export import Format, export
-from memup_lightning.serving.exported_step import state_tensors
+from memup_lightning.serving.step.exported import state_tensors
 from memup_lightning.specs import FieldSpec, TaskSpec
 from tests.conftest import subclasses
 from tests.models.memory import cores

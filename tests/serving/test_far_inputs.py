@@ -18,7 +18,7 @@ from memup_lightning.modules import MemUP
 from memup_lightning.modules.ranges.far_inputs import Rows, far_inputs
 from memup_lightning.modules.ranges.input_range import InputRange
 from memup_lightning.serving import Predictor
-from memup_lightning.serving.reading import saved_reading
+from memup_lightning.serving.inputs.reading import saved_reading
 from memup_lightning.specs import FieldSpec, TaskSpec
 from tests.training import quiet_trainer
 

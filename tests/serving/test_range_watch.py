@@ -14,7 +14,7 @@ from memup_lightning import LSTM, MemUP, Predictor
 from memup_lightning.data.array_files.column_checks import SINCE_PREVIOUS
 from memup_lightning.datamodules import ArrayDataModule
 from memup_lightning.models.scaling import Standardizer
-from memup_lightning.serving.compiled_step import CompiledStep
+from memup_lightning.serving.step.compiled import CompiledStep
 from memup_lightning.specs import FieldSpec, TaskSpec
 
 NAMES = ("speed", "force", f"at{SINCE_PREVIOUS}")

@@ -21,7 +21,7 @@ from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.memory import LSTM
 from memup_lightning.modules import MemoryTask, MemUP
 from memup_lightning.modules.loading import load_module
-from memup_lightning.serving.reading import saved_reading
+from memup_lightning.serving.inputs.reading import saved_reading
 from tests.serving.machine_logs import BEGIN, logs, without_times
 
 pyarrow = pytest.importorskip("pyarrow")

@@ -10,7 +10,7 @@ import numpy as np
 
 from memup_lightning.data.array_files.layout import Array
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.serving.row_values import is_missing
+from memup_lightning.serving.inputs.row_values import is_missing
 
 NO_EPISODE = 0
 """Stands for the episode of a stream whose rows did not name it."""

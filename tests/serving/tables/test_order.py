@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from memup_lightning.serving import table_order
-from memup_lightning.serving.table_order import sort_table
-from memup_lightning.serving.table_writer import TableWriter
+from memup_lightning.serving.tables import order
+from memup_lightning.serving.tables.order import sort_table
+from memup_lightning.serving.tables.writer import TableWriter
 
 pyarrow = pytest.importorskip("pyarrow")
 
@@ -40,7 +40,7 @@ def test_rows_are_in_the_order_of_the_data(
     name: str, keys: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("pyarrow.parquet")
-    monkeypatch.setattr(table_order, "_BLOCK", 16)
+    monkeypatch.setattr(order, "_BLOCK", 16)
     assert written(tmp_path / name, keys) == list(range(40))
 
 

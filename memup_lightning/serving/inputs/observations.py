@@ -18,8 +18,8 @@ from memup_lightning.data.array_files.encoding import MISSING, X, text_fields
 from memup_lightning.data.array_files.layout import Array, Missing
 from memup_lightning.data.episodes import MAX_MAGNITUDE
 from memup_lightning.exceptions import MemUPError, counted
-from memup_lightning.serving.row_values import is_missing, read_numbers
-from memup_lightning.serving.streams import NO_EPISODE, check_episodes, check_streams
+from memup_lightning.serving.inputs.row_values import is_missing, read_numbers
+from memup_lightning.serving.inputs.streams import NO_EPISODE, check_episodes, check_streams
 from memup_lightning.specs import FieldSpec
 from memup_lightning.typing import Arrays
 from memup_lightning.user_warnings import warn_user

@@ -12,14 +12,14 @@ from torch import Tensor
 from memup_lightning.models.encoders import StepEncoder, VectorEncoder
 from memup_lightning.models.scaling import InputStandardizer
 from memup_lightning.modules.ranges.range_watch import RangeWatch
-from memup_lightning.serving.exported_step import ExportedStep
+from memup_lightning.serving.step.exported import ExportedStep
 from memup_lightning.typing import Arrays
 
 _TRACED = ("memup_lightning.", "torch.nn.")
 
 
 class CompiledStep:
-    """An :class:`~memup_lightning.serving.exported_step.ExportedStep` on the CPU, traced once for any number of streams.
+    """An :class:`~memup_lightning.serving.step.exported.ExportedStep` on the CPU, traced once for any number of streams.
 
     Numbers that only one step reads are standardised before, once for the memory and the local context.
 
@@ -75,7 +75,7 @@ class CompiledStep:
 
         Args:
             arrays: the fields, in the order of the step.
-            state: as :func:`~memup_lightning.serving.exported_step.state_tensors` returns it.
+            state: as :func:`~memup_lightning.serving.step.exported.state_tensors` returns it.
         """
         fields = []
         for name, x in arrays.items():

@@ -9,7 +9,7 @@ from memup_lightning.models.memory import State
 from memup_lightning.models.memory.base import map_state
 from memup_lightning.models.outcomes import Outcome
 from memup_lightning.serving.state import StreamState, leaves
-from memup_lightning.serving.step_network import StepNetwork, dtype_of
+from memup_lightning.serving.step.network import StepNetwork, dtype_of
 
 _STREAMS = 2  # of the example: a number of 1 would be taken for a constant
 

@@ -1,0 +1,1 @@
+"""What a user gives for a step, and how it becomes what the networks read."""
