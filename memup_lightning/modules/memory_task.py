@@ -33,10 +33,10 @@ from memup_lightning.modules.networks.factories import (
 )
 from memup_lightning.modules.networks.standardization import fit_standardizers
 from memup_lightning.modules.networks.trial import check_predictor, check_size, make_part, try_networks
+from memup_lightning.modules.networks.update_size import check_update_size
 from memup_lightning.modules.optimization.learning_rate import inverse_sqrt
 from memup_lightning.modules.optimization.optimizers import MemoryAdam, OptimizerCallable, memory_adam
 from memup_lightning.modules.states.lane_states import LaneStates
-from memup_lightning.modules.update_size import check_update_size
 from memup_lightning.modules.weight_average import AveragedTask
 from memup_lightning.protocols import ChunkSource
 from memup_lightning.runs.parts import recorded_data

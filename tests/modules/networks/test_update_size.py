@@ -10,7 +10,8 @@ import pytest
 
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.memory import LSTM
-from memup_lightning.modules import BPTT, MemUP, update_size
+from memup_lightning.modules import BPTT, MemUP
+from memup_lightning.modules.networks import update_size
 from tests.modules.small_runs import assert_same, data_of, model_of, weights
 from tests.training import quiet_trainer
 
