@@ -13,7 +13,7 @@ from memup_lightning import rng
 from memup_lightning.chunk import Chunk, StepBatch
 from memup_lightning.data.episodes import EVAL_MASK, EpisodeSource
 from memup_lightning.data.outcome_checks import UNMARKED
-from memup_lightning.data.readings import shared_episodes
+from memup_lightning.data.readings import divided_episodes, shared_episodes
 from memup_lightning.data.streaming.samplers import SequentialSampler
 from memup_lightning.data.streaming.stream import ChunkStream
 from memup_lightning.data.streaming.target_join import TargetJoin
@@ -207,13 +207,24 @@ class RecordedSplits(BaseDataModule):
         return self.sources["train"]
 
     def compare_validation(self) -> None:
-        """Warn of validation episodes that are training episodes."""
+        """Warn of validation episodes that are training episodes, or rows of them."""
         found, compared = shared_episodes(self.sources["val"], self.all_training_episodes())
         if found:
             some = "the validation episodes" if found == compared else f"{found} of {compared} validation episodes"
             warn_user(
                 f"{self.split_label('val')}: {some} are training episodes too, so validation measures what was trained "
                 "on; give other episodes"
+            )
+        elif parts := divided_episodes(
+            self.episode_keys("val"),
+            self.sources["val"].lengths,
+            self.episode_keys("train"),
+            self.sources["train"].lengths,
+        ):
+            warn_user(
+                f"{self.split_label('val')}: {parts} of {len(self.sources['val'])} validation episodes have the "
+                f"{self.key_name} of a training episode; if rows were drawn for it, neither file has whole episodes; "
+                "draw whole episodes, or give one file, of which a share becomes validation"
             )
 
     def join(self, split: Split, chunk: Chunk) -> Chunk:

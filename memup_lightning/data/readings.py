@@ -18,6 +18,7 @@ _COMPARED, _AMONG, _PLACES = 128, 4096, 8  # validation episodes, training episo
 _BLOCK = 64  # steps that are read next of those that are alike in these
 _ROOM = 1 << 24  # bytes that are read for each of the two, about
 _EXCESS = 3.0  # times as often as training episodes are repeated, up to which equal ones are chance
+_SHARED, _GAPS, _LESS = 8, 1.2, 0.5  # keys, at least; numbers for each key; spread of the sums, of that of the lengths
 _CONTRACT = "it takes episodes, steps and names of fields, and returns an array for each name"
 
 
@@ -73,6 +74,41 @@ def shared_episodes(source: EpisodeSource, other: EpisodeSource) -> tuple[int, i
     found = sum(x in known for x in sought)
     by_chance = _EXCESS * (1 - len(known) / len(there)) * len(wanted)
     return (found if found == len(wanted) or found > by_chance else 0), len(wanted)
+
+
+def divided_episodes(keys: Sequence[str], lengths: IntArray, others: Sequence[str], their_lengths: IntArray) -> int:
+    """Count the episodes of a file that are probably the rest of an episode of another file: rows were drawn, not episodes.
+
+    Keys that both files have are a sign of it, unless they are mere numbers from 0 or 1 on, as every file may have. Then
+    the lengths decide: what one file lacks of an episode the other one has.
+
+    Args:
+        keys, lengths: of the episodes of a file.
+        others, their_lengths: the same of the other one.
+
+    Returns:
+        0 of fewer than a half of the file's episodes.
+    """
+    place = {key: number for number, key in enumerate(others)}
+    shared = [(n, place[key]) for n, key in enumerate(keys) if key in place]
+    if len(shared) < max(_SHARED, len(keys) / 2):
+        return 0
+    if _are_numbered(keys) or _are_numbered(others):
+        a, b = (
+            np.asarray(x, float)[list(n)]
+            for x, n in zip((lengths, their_lengths), zip(*shared, strict=True), strict=True)
+        )
+        if not min(a.std(), b.std()) or (a + b).std() > _LESS * min(a.std(), b.std()):
+            return 0
+    return len(shared)
+
+
+def _are_numbered(keys: Sequence[str]) -> bool:
+    """Return whether keys are the numbers from 0 or 1 on, of which a few may be missing."""
+    if not all(key.isdecimal() for key in keys):
+        return False
+    numbers = {int(key) for key in keys}
+    return min(numbers) <= 1 and max(numbers) <= _GAPS * len(numbers)
 
 
 def _read(source: EpisodeSource, episode: int, start: int, stop: int, names: list[str]) -> Arrays:

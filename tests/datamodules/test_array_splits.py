@@ -62,3 +62,44 @@ def test_a_share_of_the_training_file_is_no_part_of_the_training_episodes(
     np.savez(tmp_path / "a.npz", x=draw.random((20, 6, 2)), y=draw.random((20, 6)))
     ArrayDataModule(str(tmp_path / "a.npz")).setup("fit")
     assert not [x for x in recwarn if "training episodes too" in str(x.message)]
+
+
+def rows_of(folder: Path, names: list[object], lengths: list[int], share: float) -> ArrayDataModule:
+    """A table of which a share of the rows, not of the episodes, is the file of validation."""
+    pd = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    draw = np.random.default_rng(3)
+    steps = sum(lengths)
+    table = pd.DataFrame(
+        {"id": np.repeat(np.array(names), lengths), "speed": draw.random(steps), "y": draw.random(steps)}
+    )
+    drawn = draw.random(steps) < share
+    table[~drawn].to_csv(folder / "train.csv", index=False)
+    table[drawn].to_csv(folder / "val.csv", index=False)
+    return ArrayDataModule(str(folder / "train.csv"), val=str(folder / "val.csv"), episode="id")
+
+
+@pytest.mark.parametrize(
+    "names", [[f"truck {n}" for n in range(30)], list(range(30)), [7 * n + 100 for n in range(30)]]
+)
+def test_rows_in_place_of_episodes_that_are_drawn_for_validation_are_warned_of(
+    tmp_path: Path, names: list[object]
+) -> None:
+    with pytest.warns(
+        UserWarning, match="of 30 validation episodes have the id of a training episode; if rows were drawn for it"
+    ):
+        rows_of(tmp_path, names, [40] * 30, 0.2).setup("fit")
+
+
+def test_files_that_number_their_episodes_alike_are_not_warned_of(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    pd = pytest.importorskip("pandas")
+    draw = np.random.default_rng(3)
+    for name in ("train", "val"):
+        lengths = draw.integers(5, 30, 25)
+        steps = int(lengths.sum())
+        given = {"id": np.repeat(np.arange(25), lengths), "speed": draw.random(steps), "y": draw.random(steps)}
+        pd.DataFrame(given).to_csv(tmp_path / f"{name}.csv", index=False)
+    ArrayDataModule(str(tmp_path / "train.csv"), val=str(tmp_path / "val.csv"), episode="id").setup("fit")
+    assert not [x for x in recwarn if "rows were drawn" in str(x.message)]
