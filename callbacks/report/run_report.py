@@ -23,6 +23,7 @@ from memup_lightning.callbacks.memory_usage import MemoryUsage, extrapolate, mea
 from memup_lightning.callbacks.metrics import divergence, finite_tree, last_metrics
 from memup_lightning.callbacks.overfitting.best_weights import BestWeights
 from memup_lightning.callbacks.report.tables import print_clusters, print_summary
+from memup_lightning.callbacks.verdict.measuring.history import Validation
 from memup_lightning.callbacks.verdict.verdict import Verdict
 from memup_lightning.files import atomic_write
 from memup_lightning.modules import MemUP
@@ -124,7 +125,7 @@ class RunReport(Callback):
             verdict = Verdict()
             for row in self.history:
                 if "val/memory_gain" in row:
-                    verdict.add(row["updates"], row["val/memory_gain"])
+                    verdict.add(Validation(float(row["updates"]), row["val/memory_gain"]))
         verdict.conclude(trainer, model, self.pictures)
         return verdict.summary()
 

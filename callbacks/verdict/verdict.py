@@ -15,8 +15,9 @@ from memup_lightning.callbacks.metrics import finite_tree
 from memup_lightning.callbacks.overfitting.best_weights import BestWeights
 from memup_lightning.callbacks.verdict.advice.train_longer import continued
 from memup_lightning.callbacks.verdict.command import checkpoint_to_continue, whole_command, without_options
+from memup_lightning.callbacks.verdict.measuring.history import Validation
 from memup_lightning.callbacks.verdict.measuring.measure import measure
-from memup_lightning.callbacks.verdict.measuring.measurements import Measurements
+from memup_lightning.callbacks.verdict.measuring.measurements import Ending, Measurements
 from memup_lightning.callbacks.verdict.rules.finding import Finding
 from memup_lightning.callbacks.verdict.rules.judge import judge
 from memup_lightning.modules import MemoryTask
@@ -53,10 +54,7 @@ class Verdict(Callback):
         self.findings: list[Finding] = []
         self.given: Sequence[str] | None = None
         self.command: str | None = None
-        self._history: list[tuple[float, float]] = []
-        self._train_gains: list[float] = []  # at each validation
-        self._explained: list[tuple[float, float]] = []  # of an evaluated step, in bits
-        self._error_explained: list[tuple[float, float]] = []  # of numbers, a share of the squared error
+        self._validations: list[Validation] = []
         self._concluded = False
         self._trained: bool | None = None  # in this fit; None: not known
 
@@ -70,20 +68,22 @@ class Verdict(Callback):
         self._trained = True  # not called where the checkpoint is at max_steps
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not trainer.sanity_checking and _GAIN in trainer.callback_metrics:
-            self.add(trainer.global_step, float(trainer.callback_metrics[_GAIN]))
-            if _TRAIN_GAIN in trainer.callback_metrics:
-                self._train_gains.append(float(trainer.callback_metrics[_TRAIN_GAIN]))
-            if trainer.callback_metrics.keys() >= {_NLL, _LOCAL_NLL}:
-                nats = float(trainer.callback_metrics[_LOCAL_NLL] - trainer.callback_metrics[_NLL])
-                self._explained.append((float(trainer.global_step), BITS_PER_NAT * nats))
-            if trainer.callback_metrics.keys() >= {_ERROR, _LOCAL_ERROR} and trainer.callback_metrics[_LOCAL_ERROR] > 0:
-                left = float(trainer.callback_metrics[_ERROR] / trainer.callback_metrics[_LOCAL_ERROR])
-                self._error_explained.append((float(trainer.global_step), 1 - left))
+        logged = trainer.callback_metrics
+        if trainer.sanity_checking or _GAIN not in logged:
+            return
+        train_gain = explained = error_explained = None
+        if _TRAIN_GAIN in logged:
+            train_gain = float(logged[_TRAIN_GAIN])
+        if logged.keys() >= {_NLL, _LOCAL_NLL}:
+            explained = BITS_PER_NAT * float(logged[_LOCAL_NLL] - logged[_NLL])
+        if logged.keys() >= {_ERROR, _LOCAL_ERROR} and logged[_LOCAL_ERROR] > 0:
+            error_explained = 1 - float(logged[_ERROR] / logged[_LOCAL_ERROR])
+        gain = float(logged[_GAIN])
+        self.add(Validation(float(trainer.global_step), gain, train_gain, explained, error_explained))
 
-    def add(self, updates: float, gain: float) -> None:
-        """Add the memory gain of a validation, in bits."""
-        self._history.append((float(updates), gain))
+    def add(self, validation: Validation) -> None:
+        """Add what a validation logged."""
+        self._validations.append(validation)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if leaves_files(trainer):
@@ -110,14 +110,13 @@ class Verdict(Callback):
                     model,
                     data,
                     trainer.global_step,
-                    history=self._history,
+                    validations=self._validations,
                     metrics=logged if restored is None else logged | restored.metrics,
-                    best=None if restored is None else restored.best,
-                    train_gains=self._train_gains,
-                    fell=restored is not None and not restored.overfitted,
-                    memorized=kept is not None and (kept.decay > 0 or bool(kept.columns)),
-                    explained=self._explained,
-                    error_explained=self._error_explained,
+                    ending=Ending(
+                        best=None if restored is None else restored.best,
+                        fell=restored is not None and not restored.overfitted,
+                        memorized=kept is not None and (kept.decay > 0 or bool(kept.columns)),
+                    ),
                     read_columns=() if kept is None else kept.columns,
                 )
             self.measurements = replace(measurements, checkpoint=checkpoint_to_continue(trainer))
@@ -189,18 +188,10 @@ class Verdict(Callback):
         log_picture(trainer, "gain_curve", path)
 
     def state_dict(self) -> dict[str, Any]:
-        return {
-            "history": self._history,
-            "train_gains": self._train_gains,
-            "explained": self._explained,
-            "error_explained": self._error_explained,
-        }
+        return {"validations": [asdict(x) for x in self._validations]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._history = [(float(updates), float(gain)) for updates, gain in state_dict["history"]]
-        self._train_gains = list(state_dict["train_gains"])
-        self._explained = [(float(updates), float(bits)) for updates, bits in state_dict["explained"]]
-        self._error_explained = [(float(updates), float(share)) for updates, share in state_dict["error_explained"]]
+        self._validations = [Validation(**x) for x in state_dict["validations"]]
 
 
 def print_findings(findings: Sequence[Finding], command: str | None = None) -> None:

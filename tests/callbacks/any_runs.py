@@ -6,7 +6,15 @@ import math
 
 from hypothesis import strategies as st
 
-from memup_lightning.callbacks.verdict.measuring.measurements import Measurements
+from memup_lightning.callbacks.verdict.measuring.history import History, Validation
+from memup_lightning.callbacks.verdict.measuring.measurements import (
+    Ending,
+    Evaluated,
+    Measurements,
+    Scale,
+    Targets,
+    TrainingData,
+)
 from memup_lightning.callbacks.verdict.measuring.split_measurement import CurvePoint, Place, SplitMeasurement
 from memup_lightning.modules.evaluation.estimate import Estimate
 from tests.callbacks.made_runs import ALL, FLAT, HALF, HELD, NOTHING, RISING, STANDING, constant, run, split, unsure
@@ -67,36 +75,56 @@ splits = st.builds(
 shares = st.none() | st.floats(0, 1)
 
 
-histories = st.lists(st.tuples(st.floats(0, 1e6), st.floats()), max_size=8).map(tuple)
+histories = st.builds(
+    History,
+    st.lists(
+        st.builds(
+            Validation,
+            st.floats(0, 1e6),
+            st.floats(),
+            st.none() | st.floats(),
+            st.none() | st.floats(),
+            st.none() | st.floats(),
+        ),
+        max_size=8,
+    ).map(tuple),
+)
 
 
 runs = st.builds(
     Measurements,
     updates=st.integers(0, 10**7),
-    episodes=st.integers(1, 10**6),
-    longest=st.integers(1, 10**6),
     chunk_length=st.integers(1, 1000),
     steps=st.sampled_from(["marked", "targets"]),
-    outcome=st.sampled_from(["class", "number"]),
-    needs_targets=st.booleans(),
-    awaits_selection=st.booleans(),
-    selects_nothing=st.booleans(),
-    num_targets=st.integers(0, 64),
+    data=st.builds(
+        TrainingData,
+        episodes=st.integers(1, 10**6),
+        longest=st.integers(1, 10**6),
+        outcome=st.sampled_from(["class", "number"]),
+        ends_alone=st.booleans(),
+        episodes_option=st.none() | st.just("num_train"),
+    ),
+    targets=st.builds(
+        Targets,
+        needed=st.booleans(),
+        number=st.integers(0, 64),
+        awaits_selection=st.booleans(),
+        awaits_validation=st.booleans(),
+        selects_nothing=st.booleans(),
+        recall=shares,
+        noise=shares,
+    ),
     val=st.none() | splits,
     train=st.none() | splits,
-    recall=shares,
-    noise=shares,
+    evaluated=st.builds(Evaluated, rare=shares, nll=st.none() | st.tuples(numbers, numbers)),
     history=histories,
-    input_size=st.none() | st.floats(0, 1e9),
-    input_spread=st.none() | st.floats(0, 1e9),
-    rare=st.none() | st.floats(0, 1),
-    outcome_problem=st.none() | st.just("they are all alike"),
-    best=st.none() | st.tuples(st.integers(0, 10**6), numbers),
-    episodes_option=st.none() | st.just("num_train"),
-    awaits_validation=st.booleans(),
-    ends_alone=st.booleans(),
-    unseen_images=st.sampled_from([(), ("look",)]),
-    train_gains=st.lists(st.floats(), max_size=8).map(tuple),
+    scale=st.builds(
+        Scale,
+        input_size=st.none() | st.floats(0, 1e9),
+        input_spread=st.none() | st.floats(0, 1e9),
+        unseen_images=st.sampled_from([(), ("look",)]),
+        outcome_problem=st.none() | st.just("they are all alike"),
+    ),
+    ending=st.builds(Ending, best=st.none() | st.tuples(st.integers(0, 10**6), numbers)),
     memory=st.none() | st.just(("LSTM", 64)),
-    nll_everywhere=st.none() | st.tuples(numbers, numbers),
 )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, get_type_hints
 
-from memup_lightning.callbacks.verdict.measuring.measurements import Measurements
+from memup_lightning.callbacks.verdict.measuring.history import History, Validation
+from memup_lightning.callbacks.verdict.measuring.measurements import Measurements, TrainingData
 from memup_lightning.callbacks.verdict.measuring.split_measurement import CurvePoint, SplitMeasurement
 from memup_lightning.callbacks.verdict.rules.finding import Finding
 from memup_lightning.callbacks.verdict.rules.judge import judge
@@ -39,11 +42,52 @@ def split(*gains: float, surprise: float = 1.0, explained: float | None = None, 
     return SplitMeasurement(64, tuple(curve), surprise, share, **{"uncertain": 1.0} | given)
 
 
+_PARTS = {
+    name: part
+    for part in ("data", "targets", "evaluated", "scale", "columns", "ending")
+    for name in get_type_hints(get_type_hints(Measurements)[part])
+}
+_NAMES = {
+    "needs_targets": "needed",
+    "num_targets": "number",
+    "target_weight": "weight",
+    "nll_everywhere": "nll",
+    "uncertain_everywhere": "uncertain",
+    "used_columns": "used",
+    "read_columns": "read",
+}
+_TRENDS = {"gain": "history", "explained": "explained_everywhere", "error_explained": "error_explained"}
+
+
 def run(val: SplitMeasurement | None, train: SplitMeasurement | None = None, **given: Any) -> Measurements:
-    sizes: dict[str, Any] = {"updates": 5000, "episodes": 512, "longest": 200, "chunk_length": 10}
-    scale = {"input_size": 1.0, "input_spread": 1.0}
-    kinds = {"steps": "marked", "outcome": "class"}
-    return Measurements(val=val, train=train or val, **kinds | sizes | scale | given)
+    """Measurements with values of any part; see :func:`changed`."""
+    plain = Measurements(5000, 10, "marked", TrainingData(512, 200, "class"), val=val, train=train or val)
+    return changed(plain, **{"input_size": 1.0, "input_spread": 1.0} | given)
+
+
+def changed(measurements: Measurements, **given: Any) -> Measurements:
+    """Measurements with other values, by their names in whatever part they are; those of validations as ``(updates,
+    value)`` each, gains in training episodes as values of the last ones."""
+    parts: dict[str, dict[str, Any]] = {}
+    for name in set(given) - {"history", "train_gains", "explained_everywhere", "error_explained"}:
+        field = _NAMES.get(name, name)
+        parts.setdefault(_PARTS.get(field, ""), {})[field] = given[name]
+    own = parts.pop("", {})
+    made = {part: replace(getattr(measurements, part), **values) for part, values in parts.items()}
+    if rows := _validations(given):
+        made["history"] = History(rows)
+    return replace(measurements, **own, **made)
+
+
+def _validations(given: dict[str, Any]) -> tuple[Validation, ...]:
+    logged: dict[float, dict[str, float]] = {}
+    for field, name in _TRENDS.items():
+        for updates, x in given.get(name, ()):
+            logged.setdefault(updates, {})[field] = x
+    rows = [Validation(**{"updates": n, "gain": math.nan} | logged[n]) for n in sorted(logged)]
+    trained = given.get("train_gains", ())
+    last = len(rows) - len(trained)
+    return (*rows[:last], *(replace(x, train_gain=gain) for x, gain in zip(rows[last:], trained, strict=True)))
 
 
 def table(columns: Sequence[str]) -> InputColumns:

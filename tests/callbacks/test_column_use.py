@@ -63,7 +63,7 @@ def test_predictions_depend_on_what_decides_the_outcome(fitted: tuple[MemUP, Arr
     model, data, verdict = fitted
     assert set(used(model, data)) == {"valve", "heat"}
     assert verdict.measurements is not None
-    assert verdict.measurements.used_columns == used(model, data)
+    assert verdict.measurements.columns.used == used(model, data)
 
 
 @pytest.mark.learning
@@ -106,7 +106,7 @@ def test_columns_of_an_array_without_names_are_measured_by_their_number(tmp_path
     model, verdict = MemUP(data.task), Verdict()
     quiet_trainer(300, [verdict], val_check_interval=150, check_val_every_n_epoch=None, max_epochs=-1).fit(model, data)
     assert verdict.measurements is not None
-    assert verdict.measurements.used_columns == ("x[2]",)
+    assert verdict.measurements.columns.used == ("x[2]",)
 
 
 def test_columns_are_matched_by_their_whole_name() -> None:

@@ -179,7 +179,7 @@ def test_the_verdict_of_a_run_that_left_out_columns_does_not_measure_them_again(
     assert len(used) == 2
     assert len(again) == times
     assert verdict.measurements is not None
-    assert verdict.measurements.read_columns == (() if times else USED)
+    assert verdict.measurements.columns.read == (() if times else USED)
 
 
 @pytest.mark.parametrize(("columns", "measured"), [(4, 0), (5, 1), (3, 0)])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from memup_lightning.cli.main import main
 from memup_lightning.datamodules import ArrayDataModule, GymnasiumDataModule, TMazeDataModule
 from memup_lightning.modules import MemUP
 from memup_lightning.protocols.columns import InputColumns
-from tests.callbacks.made_runs import FLAT, HALF, HELD, NOTHING, STANDING, judged, run, split, table
+from tests.callbacks.made_runs import FLAT, HALF, HELD, NOTHING, STANDING, changed, judged, run, split, table
 from tests.command_line import tiny
 
 MANY = ("load", "oil temp", "c", "d", "e", "f")
@@ -66,7 +65,7 @@ def test_of_many_columns_the_suspected_ones_are_read_first(name: str) -> None:
 
 @pytest.mark.parametrize("name", of_table(()))
 def test_the_columns_on_which_predictions_depend_are_read_first(name: str) -> None:
-    found = judged(replace(of_table(MANY)[name], used_columns=("load", "oil temp")))[0]
+    found = judged(changed(of_table(MANY)[name], used_columns=("load", "oil temp")))[0]
     advice = str(found.try_first)
     assert found.name == name
     assert advice.startswith("read only those of the 6 columns on which predictions of validation episodes depend: ")
@@ -77,7 +76,7 @@ def test_the_columns_on_which_predictions_depend_are_read_first(name: str) -> No
 
 
 def test_a_run_that_uses_nearly_all_columns_is_advised_those_that_its_user_suspects() -> None:
-    found = judged(replace(of_table(MANY)["memorized"], used_columns=MANY[::-1][:5]))[0]
+    found = judged(changed(of_table(MANY)["memorized"], used_columns=MANY[::-1][:5]))[0]
     advice = str(found.try_first)
     assert advice.startswith("read only the two to four of the 6 columns that you suspect")
     assert "; predictions of validation episodes depend most on f, e, d, c); then add others" in advice
@@ -85,7 +84,7 @@ def test_a_run_that_uses_nearly_all_columns_is_advised_those_that_its_user_suspe
 
 
 def test_a_run_that_left_out_columns_says_which_and_is_not_advised_to_leave_out_more() -> None:
-    first, *others = judged(replace(of_table(MANY)["memorized"], read_columns=("load", "f")))
+    first, *others = judged(changed(of_table(MANY)["memorized"], read_columns=("load", "f")))
     assert "suspect" not in str(first.try_first)
     [said] = [x.sentence for x in others if x.name == "columns_left_out"]
     assert "read load, f alone" in said
@@ -216,7 +215,7 @@ ENTRIES = InputColumns(
 @pytest.mark.parametrize("write", [judge, judged], ids=["Python", "command line"])
 def test_of_one_array_a_slice_is_advised_and_no_option(write: Callable[[Measurements], list[Finding]]) -> None:
     given = run(split(-1.4), split(0.9), inputs=ARRAY)
-    used = str(write(replace(given, used_columns=("x[10]", "x[3]")))[0].try_first)
+    used = str(write(changed(given, used_columns=("x[10]", "x[3]")))[0].try_first)
     assert used.startswith(
         "read only those of the 12 columns of x on which predictions of validation episodes depend: "
     )
@@ -225,9 +224,9 @@ def test_of_one_array_a_slice_is_advised_and_no_option(write: Callable[[Measurem
     assert suspected.startswith(
         "read only the two to four of the 12 columns of x that you suspect (x[..., [0, 2]] in place"
     )
-    few = str(write(replace(given, inputs=InputColumns(ARRAY.names[:3], None, "x", (0, 1, 2))))[0].try_first)
+    few = str(write(changed(given, inputs=InputColumns(ARRAY.names[:3], None, "x", (0, 1, 2))))[0].try_first)
     assert few.startswith("collect 2,048 to 4,096 training episodes")
-    nothing = str(write(replace(given, inputs=InputColumns(())))[0].try_first)
+    nothing = str(write(changed(given, inputs=InputColumns(())))[0].try_first)
     assert nothing.startswith("leave out inputs that cannot matter, since their noise is what is memorized; else check")
     for advice in (used, suspected, few, nothing):
         assert "data.x" not in advice
@@ -238,10 +237,10 @@ def test_several_arrays_and_entries_of_an_observation_are_left_out_by_their_sett
     given = run(split(-1.4), split(0.9), inputs=InputColumns((), setting="data.x"))
     assert "(--data.x names the arrays that are read)" in str(judged(given)[0].try_first)
     assert "(x names the arrays that are read)" in str(judge(given)[0].try_first)
-    given = replace(given, inputs=ENTRIES, used_columns=("observation[1]", "observation[5]"))
+    given = changed(given, inputs=ENTRIES, used_columns=("observation[1]", "observation[5]"))
     assert ": --data.observed=[4, 8]; then" in str(judged(given)[0].try_first)
     assert ": observed=[4, 8]; then" in str(judge(given)[0].try_first)
-    suspected = str(judged(replace(given, used_columns=()))[0].try_first)
+    suspected = str(judged(changed(given, used_columns=()))[0].try_first)
     assert "of the 6 columns of the observation that you suspect (--data.observed gives their numbers)" in suspected
     advice = str(judged(given)[0].try_first)
     command = whole_command(["fit", "--data.init_args.observed=[4, 5, 6, 7, 8, 9]"], advice, None, False)
@@ -260,8 +259,8 @@ def test_columns_of_an_array_are_measured_where_some_may_be_left_out(
     data.setup("fit")
     found = measuring.measure(model, data, updates=1)
     assert [list(x) for x in calls] == [[f"x[{n}]" for n in range(columns)]] * measured
-    assert found.used_columns == (("x[1]",) if measured else ())
-    assert json.loads(json.dumps(found.to_dict()["inputs"]))["array"] == "x"
+    assert found.columns.used == (("x[1]",) if measured else ())
+    assert json.loads(json.dumps(found.to_dict()["columns"]["inputs"]))["array"] == "x"
 
 
 def test_the_command_line_reads_the_columns_that_are_advised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

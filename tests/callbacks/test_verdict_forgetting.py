@@ -8,13 +8,13 @@ from memup_lightning.callbacks.verdict.measuring.measure import measure
 from memup_lightning.callbacks.verdict.measuring.split_measurement import Place, SplitMeasurement
 from memup_lightning.modules.evaluation.estimate import Estimate
 from tests.callbacks.cue_task import CueData, keeping_model
-from tests.callbacks.made_runs import RISING, STANDING, every_500, judged, near, run, split
+from tests.callbacks.made_runs import RISING, STANDING, changed, every_500, judged, near, run, split
 
 
 def test_a_memory_that_loses_its_cue_forgets() -> None:
     data = CueData(num_val=128)
     data.setup("fit")
-    found = judged(replace(measure(keeping_model(data.task, 10), data, updates=10), awaits_selection=False))[0]
+    found = judged(changed(measure(keeping_model(data.task, 10), data, updates=10), awaits_selection=False))[0]
     assert found.name == "forgetting"
     assert "in 128 validation episodes the state 32 steps before an outcome explains 1.00 bits" in found.sentence
 

@@ -36,7 +36,7 @@ def unseen(data: ArrayDataModule, bias: float | None = None, **given: Any) -> tu
         with torch.no_grad():
             project.weight.zero_()
             project.bias.fill_(bias)
-    return measure(model, data, updates=1).unseen_images
+    return measure(model, data, updates=1).scale.unseen_images
 
 
 @pytest.mark.parametrize("bias", [0.0, 1.0])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from memup_lightning.datamodules.recorded import splits
 from memup_lightning.modules import TBPTT
 from memup_lightning.modules.targets.scoring import score_episodes
 from tests.callbacks.cue_task import CueData, keeping_model
+from tests.callbacks.made_runs import changed
 
 
 def measured(keeps: int, **given: Any) -> SplitMeasurement:
@@ -148,7 +148,7 @@ def test_what_a_validation_logged_counts_where_episodes_are_too_long(monkeypatch
     assert found.val.surprise == pytest.approx(1)
     assert found.val.uncertain == pytest.approx(1)
     assert found.val.explained > 0.98
-    assert found.recall == 1.0
+    assert found.targets.recall == 1.0
 
 
 def test_a_measurement_that_takes_too_long_keeps_what_it_reached(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,7 +187,7 @@ def test_a_gain_is_measured_from_a_constant_where_the_local_predictor_is_worse()
         assert found.val.excess_bits == pytest.approx(1 - entropy, abs=0.01)
         assert found.val.surprise == pytest.approx(entropy, abs=0.01)
         assert found.val.gain.mean == pytest.approx(entropy - left, abs=0.01)
-        assert judge(replace(found, awaits_selection=False))[0].name == verdict
+        assert judge(changed(found, awaits_selection=False))[0].name == verdict
 
 
 def test_a_state_of_another_episode_explains_nothing_that_is_kept_of_this_one() -> None:
@@ -222,8 +222,8 @@ def test_what_is_explained_of_a_rare_class_at_all_steps_is_said_as_average_preci
     found = measure(keeping_model(data.task, 0), data, updates=10, metrics=logged)
     assert found.val is not None
     assert how_much(found, found.val).endswith(", by the validation (average precision 0.49, without memory 0.33)")
-    assert "precision" not in how_much(replace(found, average_precision=None), found.val)
-    assert "precision" not in how_much(replace(found, rare=0.1), found.val)
+    assert "precision" not in how_much(changed(found, average_precision=None), found.val)
+    assert "precision" not in how_much(changed(found, rare=0.1), found.val)
 
 
 def test_too_few_steps_show_no_shares_of_classes() -> None:
@@ -250,14 +250,16 @@ def test_small_numbers_are_not_taken_for_equal_ones() -> None:
     fitted = 0.5 * math.log2(2 * math.pi * math.e * float(small.own or 0))  # bits of a normal distribution
     assert small.excess_bits == pytest.approx(small.surprise - fitted, abs=1e-6)
     assert "the outcome is 1e-07 at all 1,040 steps" in judge(found[0.0])[0].sentence.lower()
-    assert "all alike" in judge(replace(found[0.0], equal_outcomes=None))[0].sentence
+    assert "all alike" in judge(changed(found[0.0], equal_outcomes=None))[0].sentence
 
 
 def test_rare_marks_are_not_badly_scaled() -> None:
     data = CueData(length=2000, num_train=8, num_val=8, evaluation_chunk_length=2000)
     data.setup("fit")
     found = measure(keeping_model(data.task, 0), data, updates=10)
-    assert found.input_spread == pytest.approx(0.05)  # one of 2,000 steps shows a cue: a standard deviation of 0.016
+    assert found.scale.input_spread == pytest.approx(
+        0.05
+    )  # one of 2,000 steps shows a cue: a standard deviation of 0.016
 
 
 def test_the_spread_by_which_numbers_are_divided_is_measured() -> None:
@@ -266,9 +268,9 @@ def test_the_spread_by_which_numbers_are_divided_is_measured() -> None:
     data = ArrayDataModule(lambda: iter([(x[:, None], x) for x in y]), lanes=16, chunk_length=10)  # type: ignore[arg-type]
     data.setup("fit")
     model = TBPTT(data.task)
-    assert measure(model, data, updates=10).outcome_spread is None  # no run has begun
+    assert measure(model, data, updates=10).scale.outcome_spread is None  # no run has begun
     model.outcome.standardizer.fit(y.reshape(-1, 1))  # type: ignore[union-attr, operator]
-    assert measure(model, data, updates=10).outcome_spread == pytest.approx(y.std(), rel=0.01)
+    assert measure(model, data, updates=10).scale.outcome_spread == pytest.approx(y.std(), rel=0.01)
 
 
 def test_measuring_changes_nothing_of_the_run() -> None:

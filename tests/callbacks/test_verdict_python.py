@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ from memup_lightning.callbacks.verdict.rules.judge import judge
 from memup_lightning.datamodules import ArrayDataModule
 from memup_lightning.modules import MemUP
 from tests.callbacks.any_runs import CASES, runs
-from tests.callbacks.made_runs import HALF, NOTHING, RISING, STANDING, judged, run, split, table
+from tests.callbacks.made_runs import HALF, NOTHING, RISING, STANDING, changed, judged, run, split, table
 from tests.training import quiet_trainer
 
 OPTION = re.compile(r"--\w|init_args|(?<!`)\btrainer\.\w+=")
@@ -33,7 +32,7 @@ def words(findings: list[Finding]) -> str:
 
 @pytest.mark.parametrize("name", CASES)
 def test_no_verdict_of_a_run_in_python_names_an_option(name: str) -> None:
-    for case in (CASES[name], replace(CASES[name], inputs=table(MANY), used_columns=MANY[:2], checkpoint="last.ckpt")):
+    for case in (CASES[name], changed(CASES[name], inputs=table(MANY), used_columns=MANY[:2], checkpoint="last.ckpt")):
         assert not OPTION.search(words(judge(case)))
 
 

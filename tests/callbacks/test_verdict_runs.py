@@ -63,8 +63,9 @@ def test_a_cue_that_is_learned_is_explained_as_far_back_as_it_was_shown(tmp_path
     assert names(verdict) == ["explained", "reach"]
     assert verdict.findings[1].numbers == {"furthest": 8, "half_lost": None}
     assert verdict.measurements is not None
-    assert verdict.measurements.explained_everywhere[-1][0] == 150
-    assert verdict.measurements.explained_everywhere[-1][1] > 0.9  # of a bit
+    updates, bits = verdict.measurements.history.explained[-1]
+    assert updates == 150
+    assert bits > 0.9
 
 
 def test_a_task_whose_last_step_gives_the_outcome_away_needs_no_memory(tmp_path: Path) -> None:
@@ -87,14 +88,14 @@ def test_four_episodes_are_memorized_and_the_run_ends_without_a_loss(tmp_path: P
     assert "episodes: num_train=32" in str(verdict.findings[0].try_first)
     assert verdict.measurements is not None
     assert verdict.measurements.val is not None
-    gains = [gain for _, gain in verdict.measurements.history]
+    gains = [x.gain for x in verdict.measurements.history.validations]
     assert min(gains) < max(gains) - 1
     val = verdict.measurements.val
     assert best.restored
     assert best.best is not None
     assert val.gain.mean - val.outlier_bits == pytest.approx(best.best[1], abs=0.01)
     of_best = best.metrics["val/nll"], best.metrics["val/local_nll"]
-    assert verdict.measurements.nll_everywhere == pytest.approx(of_best)
+    assert verdict.measurements.evaluated.nll == pytest.approx(of_best)
     assert ("worse_than_local" in names(verdict)) == (of_best[0] > 1.05 * of_best[1])
 
 
@@ -167,7 +168,7 @@ def test_rare_outcomes_that_no_measured_step_has_are_not_called_alike(tmp_path: 
     data = ArrayDataModule(lambda: iter(zip(x, fault, strict=True)), val_share=0.3, lanes=16, chunk_length=10)
     _, verdict = fit(tmp_path, data, 20, model=TBPTT)
     assert verdict.measurements is not None
-    assert verdict.measurements.rare == pytest.approx(0.005, abs=0.003)
+    assert verdict.measurements.evaluated.rare == pytest.approx(0.005, abs=0.003)
     assert names(verdict)[0] == "rare_outcomes"
     assert not {"worse_than_constant", "needs_no_memory"} & set(names(verdict))
 

@@ -226,17 +226,17 @@ def test_an_outlook_follows_the_trend() -> None:
 
 def test_a_small_gain_among_noise_is_not_called_standing() -> None:
     noisy = every_500(*[0.035, 0.071, 0.022, 0.036, 0.06, 0.031, 0.08, 0.04, 0.121, 0.065])
-    assert run(HALF, history=noisy).standing_since() is None
-    assert run(HALF, history=every_500(*[0.05] * 12)).standing_since() == 500
+    assert run(HALF, history=noisy).history.standing_since() is None
+    assert run(HALF, history=every_500(*[0.05] * 12)).history.standing_since() == 500
 
 
 def test_a_small_rise_within_the_noise_is_no_trend() -> None:
     noisy = tuple((500.0 * n, 0.4 + 0.3 * (-1) ** n) for n in range(1, 21))
-    assert run(HALF, history=noisy).rise() is None
-    assert run(HALF, history=RISING).rise() == (2500, 0.25, 5000, 0.5)
-    assert run(HALF, history=RISING[:3]).rise() is None
-    assert run(HALF, history=((1.0, math.nan), *RISING)).rise() == (2500, 0.25, 5000, 0.5)
-    assert run(HALF, history=every_500(-0.12, 0.3, 1.17, 1.29)).rise() == (1000, 0.3, 2000, 1.29)
+    assert run(HALF, history=noisy).history.rise() is None
+    assert run(HALF, history=RISING).history.rise() == (2500, 0.25, 5000, 0.5)
+    assert run(HALF, history=RISING[:3]).history.rise() is None
+    assert run(HALF, history=((1.0, math.nan), *RISING)).history.rise() == (2500, 0.25, 5000, 0.5)
+    assert run(HALF, history=every_500(-0.12, 0.3, 1.17, 1.29)).history.rise() == (1000, 0.3, 2000, 1.29)
 
 
 def test_numbers_whose_squared_error_falls_are_learned_further_where_their_bits_do_not_show_it() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from memup_lightning.callbacks.verdict.command import whole_command
 from memup_lightning.callbacks.verdict.measuring.measure import measure
 from memup_lightning.callbacks.verdict.rules.judge import judge
 from tests.callbacks.cue_task import CueData, keeping_model
-from tests.callbacks.made_runs import FLAT, HALF, HELD, STANDING, judged, run, split, table
+from tests.callbacks.made_runs import FLAT, HALF, HELD, STANDING, changed, judged, run, split, table
 
 LOGS: dict[str, Any] = {"ends_alone": True, "longest": 90, "chunk_length": 32}
 RUNS = {
@@ -38,7 +37,7 @@ def test_short_episodes_with_one_outcome_at_their_end_are_held_by_a_chunk_first(
 
 def test_fewer_columns_come_after_it() -> None:
     columns = table(("load", "oil temp", "c", "d", "e", "f"))
-    found = judged(replace(RUNS["overfitted"], episodes_option=None, inputs=columns, used_columns=("load",)))[0]
+    found = judged(changed(RUNS["overfitted"], episodes_option=None, inputs=columns, used_columns=("load",)))[0]
     assert str(found.try_first).endswith("give more training episodes, or read fewer columns")
 
 
@@ -49,7 +48,7 @@ def test_fewer_columns_come_after_it() -> None:
 )
 @pytest.mark.parametrize("name", RUNS)
 def test_other_runs_are_advised_as_ever(name: str, other: dict[str, Any]) -> None:
-    assert "chunk_length" not in str(judged(replace(RUNS[name], **other))[0].try_first)
+    assert "chunk_length" not in str(judged(changed(RUNS[name], **other))[0].try_first)
 
 
 @pytest.mark.parametrize(
@@ -66,4 +65,4 @@ def test_other_runs_are_advised_as_ever(name: str, other: dict[str, Any]) -> Non
 def test_the_places_of_outcomes_are_measured(given: dict[str, Any], expected: bool) -> None:
     data = CueData(**given)
     data.setup("fit")
-    assert measure(keeping_model(data.task, 10), data, updates=1).ends_alone == expected
+    assert measure(keeping_model(data.task, 10), data, updates=1).data.ends_alone == expected

@@ -30,26 +30,24 @@ def fewer_inputs(run: Measurements, otherwise: str, more: str) -> str:
         otherwise: the advice that comes after fewer inputs.
         more: the advice that comes first where few columns are read.
     """
-    names, used = run.inputs.names, run.used_columns
-    if not names:
-        how = f" ({option(run.inputs.setting)} names the arrays that are read)" if run.inputs.setting else ""
+    inputs, used, read = run.columns.inputs, run.columns.used, run.columns.read
+    if not (names := inputs.names):
+        how = f" ({option(inputs.setting)} names the arrays that are read)" if inputs.setting else ""
         return f"leave out inputs that cannot matter{how}, since their noise is what is memorized; {otherwise}"
-    if len(run.read_columns or names) <= FEW_COLUMNS:
+    if run.columns.number <= FEW_COLUMNS:
         return f"{more}; or {_COMBINED}"
-    rises = "val/average_precision rises (or val/nll falls)" if run.outcome == "class" else "val/nll falls"
+    rises = "val/average_precision rises (or val/nll falls)" if run.data.outcome == "class" else "val/nll falls"
     then = f"then add others one at a time while {rises}; {otherwise}"
-    of = "" if run.inputs.array is None else f" of {run.inputs.array}"
-    if used and not run.read_columns and len(used) <= MUCH_FEWER * len(names):
+    of = "" if inputs.array is None else f" of {inputs.array}"
+    if used and not read and len(used) <= MUCH_FEWER * len(names):
         return (
             f"read only those of the {len(names)} columns{of} on which predictions of validation episodes depend: "
-            f"{_reading(run.inputs, used)}; {then}"
+            f"{_reading(inputs, used)}; {then}"
         )
     most = ""
-    if used and not run.read_columns:
+    if used and not read:
         most = f"; predictions of validation episodes depend most on {', '.join(used[:FEW_COLUMNS])}"
-    return (
-        f"read only the two to four of the {len(names)} columns{of} that you suspect ({_how(run.inputs)}{most}); {then}"
-    )
+    return f"read only the two to four of the {len(names)} columns{of} that you suspect ({_how(inputs)}{most}); {then}"
 
 
 def _reading(inputs: InputColumns, names: Sequence[str]) -> str:
@@ -78,7 +76,7 @@ def against_memorizing(run: Measurements) -> str:
     if (whole := against_single_outcomes(run)) is not None:
         return whole
     more = f"give more training episodes{more_episodes(run)}"
-    return more if run.episodes_option else fewer_inputs(run, f"else {more}", more)
+    return more if run.data.episodes_option else fewer_inputs(run, f"else {more}", more)
 
 
 def _quoted(name: str) -> str:

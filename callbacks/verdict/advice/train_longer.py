@@ -21,13 +21,13 @@ def continued(run: Measurements, updates: int) -> str:
 def went_down(run: Measurements) -> bool:
     """Return whether the run ends with weights of the first two thirds of its updates, since the later ones explain less:
     then more updates are no advice."""
-    return run.best is not None and run.best[0] < at.LATE * run.updates
+    return run.ending.best is not None and run.ending.best[0] < at.LATE * run.updates
 
 
 def may_learn_more(run: Measurements) -> bool:
     """Return whether more updates may raise the gain: its trend says so, or there are too few validations for one after
     few updates. Never where the run ends with earlier weights, since its last ones explain less."""
-    if run.best is not None:
+    if run.ending.best is not None:
         return False
-    may_rise = run.may_rise()
+    may_rise = run.history.may_rise()
     return may_rise or (may_rise is None and run.updates < at.ENOUGH_UPDATES)

@@ -29,10 +29,10 @@ def against_single_outcomes(run: Measurements) -> str | None:
     it yet, and training episodes are distinguished by these. Logs of 90 steps were explained to .68 with chunks of 32,
     and to .94 with chunks of 90.
     """
-    if not run.ends_alone or not run.needs_targets or not run.chunk_length < run.longest <= at.SHORT:
+    if not run.data.ends_alone or not run.targets.needed or not run.chunk_length < run.data.longest <= at.SHORT:
         return None
-    columns = len(run.read_columns or run.inputs.names) > FEW_COLUMNS
+    columns = run.columns.number > FEW_COLUMNS
     return (
-        f"{whole_episodes(run, run.longest)}. If that is not enough, give more training episodes"
+        f"{whole_episodes(run, run.data.longest)}. If that is not enough, give more training episodes"
         f"{', or read fewer columns' if columns else ''}"
     )

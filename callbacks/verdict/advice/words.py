@@ -15,7 +15,7 @@ from memup_lightning.user_warnings import option, options
 def how_much(run: Measurements, split: SplitMeasurement) -> str:
     """Format what the memory explains of the outcomes of some episodes, and where it was measured."""
     gain, where = split.gain, measured_at(run, split)
-    if run.outcome == "class":
+    if run.data.outcome == "class":
         bits = f"{amount(gain.mean)} of {amount(split.surprise)} bits{_interval(gain)}{where}{_precision(run, split)}"
         if not split.outlier_bits > at.OUTLIERS * split.surprise:
             return bits
@@ -32,18 +32,18 @@ def how_much(run: Measurements, split: SplitMeasurement) -> str:
 def _precision(run: Measurements, split: SplitMeasurement) -> str:
     """Format the average precision of a rare class, where all evaluated steps count: of those nearly all are sure, and a
     gain is a few thousandths of a bit."""
-    if split.episodes or not run.rare or run.rare >= at.RARE or run.average_precision is None:
+    if split.episodes or not run.evaluated.is_rare or run.evaluated.average_precision is None:
         return ""
-    with_memory, without = run.average_precision
+    with_memory, without = run.evaluated.average_precision
     return f" (average precision {with_memory:.2f}, without memory {without:.2f})"
 
 
 def more_episodes(run: Measurements) -> str:
     """Give eight times as many training episodes, as the option of the data or as a number."""
-    more = 8 * run.episodes
-    if run.episodes_option is None:
+    more = 8 * run.data.episodes
+    if run.data.episodes_option is None:
         return f", {more:,} say"
-    return f": {option(f'data.init_args.{run.episodes_option}', more)}"
+    return f": {option(f'data.init_args.{run.data.episodes_option}', more)}"
 
 
 def memory_of(name: str, **given: object) -> str:
@@ -71,7 +71,7 @@ def measured_at(run: Measurements, split: SplitMeasurement) -> str:
     if not split.episodes:
         return ", by the validation"
     number = split.curve[0].steps
-    what = "target" if run.steps == "targets" and run.needs_targets else "step"
+    what = "target" if run.steps == "targets" and run.targets.needed else "step"
     return f" at {counted(number, what)} of {counted(split.episodes, 'validation episode')}"
 
 
@@ -89,12 +89,12 @@ def amount(x: float) -> str:
 
 def spread_of(run: Measurements) -> str:
     """Name what is left of the outcomes without any input."""
-    return "their entropy" if run.outcome == "class" else "their variance"
+    return "their entropy" if run.data.outcome == "class" else "their variance"
 
 
 def constant_of(run: Measurements) -> str:
     """Name the prediction that reads nothing."""
-    return "always giving the share of each class" if run.outcome == "class" else "always giving the mean"
+    return "always giving the share of each class" if run.data.outcome == "class" else "always giving the mean"
 
 
 def numbers_of(split: SplitMeasurement) -> dict[str, Any]:

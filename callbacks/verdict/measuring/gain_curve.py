@@ -33,7 +33,7 @@ def gain_curve(run: Measurements) -> Figure:
             name = f"{label} ({counted(split.episodes, 'episode')})" if split.episodes else label
             axes.plot(x, mean, color=colour, linestyle=line, label=name, **point)
             longest = max(longest, split.curve[-1].distance)
-        if run.outcome == "class" and run.val is not None:
+        if run.data.outcome == "class" and run.val is not None:
             axes.axhline(run.val.surprise, color=GREY, linewidth=0.8, linestyle=":", label="all that is uncertain")
         axes.axhline(0, color=GREY, linewidth=0.8)
         if run.chunk_length < longest:

@@ -14,10 +14,18 @@ from torch import Tensor
 from memup_lightning.callbacks.overfitting.column_use import FEW_COLUMNS, used_columns
 from memup_lightning.callbacks.verdict import thresholds as at
 from memup_lightning.callbacks.verdict.measuring import measured_steps
+from memup_lightning.callbacks.verdict.measuring.history import History, Validation
 from memup_lightning.callbacks.verdict.measuring.images import unseen_images
-from memup_lightning.callbacks.verdict.measuring.logged import TINY, of_evaluated, of_validation
+from memup_lightning.callbacks.verdict.measuring.logged import TINY, evaluated, measured_or_logged
 from memup_lightning.callbacks.verdict.measuring.losses import compare_losses
-from memup_lightning.callbacks.verdict.measuring.measurements import Measurements
+from memup_lightning.callbacks.verdict.measuring.measurements import (
+    Columns,
+    Ending,
+    Measurements,
+    Scale,
+    Targets,
+    TrainingData,
+)
 from memup_lightning.callbacks.verdict.measuring.split_measurement import CurvePoint, Place, SplitMeasurement
 from memup_lightning.data.targets import NOWHERE
 from memup_lightning.models import memory as cores
@@ -34,8 +42,6 @@ _SCALE_EPISODES = 64  # whose inputs give their scale
 _MAX_SECONDS = 5.0  # of a split; steps that are not reached by then are left out
 _APART = 4  # the last third of the steps must be so many times later than the first
 _RARE = 20  # range of an input in spreads, above which it is seldom other than usual
-_NLLS = {"val/nll", "val/local_nll"}
-_PRECISIONS = {"val/average_precision", "val/local_average_precision"}
 _MAX_NUMBERED = 64  # columns of an array: more are mostly features that another network made
 
 
@@ -43,14 +49,9 @@ def measure(
     model: MemoryTask,
     data: ChunkSource,
     updates: int,
-    history: Sequence[tuple[float, float]] = (),
+    validations: Sequence[Validation] = (),
     metrics: Mapping[str, float] | None = None,
-    best: tuple[int, float] | None = None,
-    train_gains: Sequence[float] = (),
-    fell: bool = False,
-    memorized: bool = False,
-    explained: Sequence[tuple[float, float]] = (),
-    error_explained: Sequence[tuple[float, float]] = (),
+    ending: Ending | None = None,
     read_columns: Sequence[str] = (),
 ) -> Measurements:
     """Measure a run at its end, in this process alone: no collective is called, and nothing of the run changes.
@@ -59,80 +60,77 @@ def measure(
         model: as it is at the end.
         data: its data, set up for ``fit``.
         updates: of the run.
-        history: updates and memory gain of each validation.
+        validations: of the run.
         metrics: what the last validation logged; of episodes too long to be played again, these are the measurements.
-        best: updates and memory gain of the validation whose weights the run ends with; None: its last weights.
-        train_gains: memory gain in training episodes at each validation.
-        fell: whether ``best`` is there because the gain fell, in training episodes too.
-        memorized: whether the run went back to its best weights, and trained on with weight decay.
-        explained: updates, and bits that the memory explains of an evaluated step, at each validation.
-        error_explained: updates, and share of the squared error that the memory explains, at each validation.
+        ending: the weights that the run ends with; None: its last ones.
         read_columns: of a table, which are read alone since the run memorized it; empty: all.
     """
     train, val = data.splits["train"], data.splits.get("val")
-    has_targets = model.needs_targets()
+    logged = metrics or {}
     with eval_mode(model), restored_rng(model.device):
         measured = None if val is None else _measure_split(model, data, "val")
         trained = _measure_split(model, data, "train")
-        size, spread = _scale_of_inputs(model, train)
-        unseen = unseen_images(model, train if val is None else val)
-        inputs, more = data.input_columns or InputColumns(()), "num_train" if _takes(type(data), "num_train") else None
-        few = len(inputs.names) <= FEW_COLUMNS or (inputs.array is not None and len(inputs.names) > _MAX_NUMBERED)
-        advised = val is not None and not (few or read_columns or more)  # which of them to read
-        used = used_columns(model, val, inputs.names) if val is not None and advised else ()
-    logged = metrics or {}
-    everywhere = of_validation(logged)
-    rare = 1 - logged["val/base_rate"] if "val/base_rate" in logged else None
-    if measured is None and val is not None and int(val.lengths.max()) > measured_steps.MAX_LENGTH:
-        measured = everywhere
-    is_rare = rare is not None and rare < at.RARE
-    if measured is not None and everywhere is not None and is_rare and not measured.explains:
-        # Few of the steps that were measured have a rare outcome; the validation evaluated them all.
-        evaluated = of_evaluated(everywhere, logged)
-        measured = evaluated if evaluated.gains else measured
+        scale = _scale(model, train, val)
+        columns = _columns(model, data, tuple(read_columns))
     return Measurements(
         updates=updates,
-        episodes=len(train.lengths),
-        longest=int(train.lengths.max()),
         chunk_length=data.chunk_length,
         steps="marked" if val is not None and val.has_eval_mask else "targets",
-        outcome="class" if train.task.outcome.type == "token" else "number",
-        ends_alone=measured_steps.ends_alone(train),
-        needs_targets=has_targets,
-        awaits_selection=has_targets and not train.targets.num_refreshes,
-        awaits_validation=has_targets and val is not None and not (val.has_eval_mask or val.targets.scored.any()),
-        selects_nothing=has_targets and train.targets.selects_nothing(),
-        num_targets=data.num_targets(),
-        target_weight=float(model.target_weight) if isinstance(model, MemUP) else 1.0,
-        val=measured,
+        data=TrainingData(
+            episodes=len(train.lengths),
+            longest=int(train.lengths.max()),
+            outcome="class" if train.task.outcome.type == "token" else "number",
+            ends_alone=measured_steps.ends_alone(train),
+            equal_outcomes=data.equal_outcomes,
+            episodes_option=_episodes_option(data),
+        ),
+        targets=_targets(model, data, logged),
+        val=None if val is None else measured_or_logged(measured, val, logged),
         train=trained,
+        evaluated=evaluated(logged),
+        history=History(tuple(validations)),
+        scale=scale,
+        columns=columns,
+        ending=ending or Ending(),
+        memory=_memory_size(model),
+    )
+
+
+def _targets(model: MemoryTask, data: ChunkSource, logged: Mapping[str, float]) -> Targets:
+    needed, train, val = model.needs_targets(), data.splits["train"], data.splits.get("val")
+    return Targets(
+        needed=needed,
+        number=data.num_targets(),
+        weight=float(model.target_weight) if isinstance(model, MemUP) else 1.0,
+        awaits_selection=needed and not train.targets.num_refreshes,
+        awaits_validation=needed and val is not None and not (val.has_eval_mask or val.targets.scored.any()),
+        selects_nothing=needed and train.targets.selects_nothing(),
         recall=logged.get("val/target_recall"),
         noise=_share_of_noise(model),
-        history=tuple(history),
-        train_gains=tuple(train_gains),
-        explained_everywhere=tuple(explained),
-        error_explained=tuple(error_explained),
+    )
+
+
+def _scale(model: MemoryTask, train: EpisodeSplit, val: EpisodeSplit | None) -> Scale:
+    size, spread = _scale_of_inputs(model, train)
+    return Scale(
         input_size=size,
         input_spread=spread,
-        rare=rare,
-        average_precision=(logged["val/average_precision"], logged["val/local_average_precision"])
-        if logged.keys() >= _PRECISIONS
-        else None,
-        uncertain_everywhere=None if everywhere is None else everywhere.uncertain,
-        nll_everywhere=(logged["val/nll"], logged["val/local_nll"]) if logged.keys() >= _NLLS else None,
-        unseen_images=unseen,
+        unseen_images=unseen_images(model, train if val is None else val),
         outcome_problem=model.outcome_problem(),
         outcome_spread=_spread_of_outcomes(model),
-        memory=_memory_size(model),
-        fell=fell,
-        memorized=memorized,
-        inputs=inputs,
-        used_columns=used,
-        read_columns=tuple(read_columns),
-        equal_outcomes=data.equal_outcomes,
-        best=best,
-        episodes_option=more,
     )
+
+
+def _columns(model: MemoryTask, data: ChunkSource, read: tuple[str, ...]) -> Columns:
+    """Return what is read, and, where a verdict may advise which columns to read, those that are used."""
+    inputs, val = data.input_columns or InputColumns(()), data.splits.get("val")
+    few = len(inputs.names) <= FEW_COLUMNS or (inputs.array is not None and len(inputs.names) > _MAX_NUMBERED)
+    advised = not (few or read or _episodes_option(data))
+    return Columns(inputs, used_columns(model, val, inputs.names) if val is not None and advised else (), read)
+
+
+def _episodes_option(data: ChunkSource) -> str | None:
+    return "num_train" if _takes(type(data), "num_train") else None
 
 
 def _spread_of_outcomes(model: MemoryTask) -> float | None:

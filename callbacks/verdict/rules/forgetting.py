@@ -67,10 +67,10 @@ def _loses_late(split: SplitMeasurement) -> bool:
 
 def _advice(run: Measurements, kept: int) -> str:
     """Say what helps a memory to keep something for so many steps: more updates, where its gain may still rise."""
-    if run.standing_since() is None and may_learn_more(run):
+    if run.history.standing_since() is None and may_learn_more(run):
         return train_longer(run)
     another = run.memory is not None and run.memory[0] != "LSTM"
     if kept <= _KEPT and not another:
         return f"give more training episodes{more_episodes(run)}"
-    given: dict[str, object] = {"chrono": max(kept, run.longest)} if kept > _KEPT else {}
+    given: dict[str, object] = {"chrono": max(kept, run.data.longest)} if kept > _KEPT else {}
     return f"start again with a memory that keeps longer: {memory_of('LSTM', **given)}"

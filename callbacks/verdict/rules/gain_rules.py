@@ -36,41 +36,41 @@ def overfitted(run: Measurements) -> Finding | None:
     """Judge a memory that explains training episodes and no others, or fewer bits of others."""
     if (val := unexplained(run)) is None:
         return None
-    train = run.train or val
+    train, ending = run.train or val, run.ending
     margin = max(at.OVERFITTED_BITS, at.OVERFITTED_SHARE * train.gain.mean)
     higher = train.explains and train.gain.low > val.gain.high
     alone = not explains_some(val) and not val.local_is_worse
     apart = higher and (train.gain.mean - val.gain.mean >= margin or alone)
-    learned = run.memorized or (not run.fell and (train.explains or run.learned_training_episodes))
-    if not apart and (run.best is None or not learned):
+    learned = ending.memorized or (not ending.fell and (train.explains or run.history.learned_training_episodes()))
+    if not apart and (ending.best is None or not learned):
         return None
-    held = explains_some(val) if run.best is not None else explains_some(val) or run.best_gain > at.SOME_BITS
-    more_of_them = more_episodes(run)
-    numbers = {"episodes": run.episodes, "train": train.gain._asdict(), "val": val.gain._asdict()}
+    held = explains_some(val) if ending.best is not None else explains_some(val) or run.best_gain > at.SOME_BITS
+    more_of_them, episodes = more_episodes(run), run.data.episodes
+    numbers = {"episodes": episodes, "train": train.gain._asdict(), "val": val.gain._asdict()}
     if not held:
-        more = f"collect {4 * run.episodes:,} to {8 * run.episodes:,} training episodes (4 to 8 times as many)"
+        more = f"collect {4 * episodes:,} to {8 * episodes:,} training episodes (4 to 8 times as many)"
         by_hand = "check by hand in a few episodes that their inputs give the outcomes away; if they do"
         return Finding(
             "memorized",
-            f"Hardly anything that the memory learned in the {run.episodes:,} training episodes holds in others "
+            f"Hardly anything that the memory learned in the {episodes:,} training episodes holds in others "
             f"({_best(run)}): either the inputs do not hold what decides the outcomes, or the episodes are too few"
             f"{_for_columns(run)}.",
             against_single_outcomes(run)
             or (
                 f"make more training episodes{more_of_them}"
-                if run.episodes_option
+                if run.data.episodes_option
                 else fewer_inputs(run, f"else {by_hand}, {more}", more)
             ),
             numbers,
         )
     sentence = (
-        f"The memory is over-fitted: it explains {train.gain.mean:.2f} bits in the {run.episodes:,} training episodes and "
+        f"The memory is over-fitted: it explains {train.gain.mean:.2f} bits in the {episodes:,} training episodes and "
         f"{val.gain.mean:.2f} in validation episodes."
     )
-    if run.best is not None:
+    if ending.best is not None:
         sentence = (
             f"The memory explains a part of the outcomes: {how_much(run, val)}. What it learned after update "
-            f"{run.best[0]:,} holds in the {run.episodes:,} training episodes alone, so the run ends with the weights of "
+            f"{ending.best[0]:,} holds in the {episodes:,} training episodes alone, so the run ends with the weights of "
             f"then ({_best(run, named=True)}). The rest may be noise, or need more training episodes."
         )
     return Finding("overfitted", sentence, against_memorizing(run), numbers)
@@ -78,8 +78,8 @@ def overfitted(run: Measurements) -> Finding | None:
 
 def _for_columns(run: Measurements) -> str:
     """Say that many columns are read, where these can be left out one by one."""
-    read = len(run.read_columns or run.inputs.names)
-    return f" for the {read} columns that are read" if read > FEW_COLUMNS else ""
+    number = run.columns.number
+    return f" for the {number} columns that are read" if number > FEW_COLUMNS else ""
 
 
 def _best(run: Measurements, named: bool = False) -> str:
@@ -89,11 +89,13 @@ def _best(run: Measurements, named: bool = False) -> str:
         run: its measurements.
         named: whether the sentence has named the update of the best weights.
     """
-    if run.best is None:
+    if run.ending.best is None:
         return f"the memory gain in validation episodes is {amount(run.best_gain)} bits at best"
-    weights = "these weights" if named else f"the best weights, those of update {run.best[0]:,}"
-    last = f", and {amount(run.history[-1][1])} with the last ones" if run.history else ""
-    return f"the memory gain in validation episodes is {amount(run.best[1])} bits with {weights}{last}"
+    update, gain = run.ending.best
+    weights = "these weights" if named else f"the best weights, those of update {update:,}"
+    validations = run.history.validations
+    last = f", and {amount(validations[-1].gain)} with the last ones" if validations else ""
+    return f"the memory gain in validation episodes is {amount(gain)} bits with {weights}{last}"
 
 
 def is_of_memory(val: SplitMeasurement) -> bool:
@@ -141,11 +143,11 @@ def poor_reference(run: Measurements) -> Finding | None:
     val = run.judged
     if val is None or not val.own or not val.local_is_worse or worse_than_constant(run) is not None:
         return None
-    counted = val.gain.mean + (val.excess_bits if run.outcome == "class" else 0.0)  # the gain over that predictor
+    counted = val.gain.mean + (val.excess_bits if run.data.outcome == "class" else 0.0)  # the gain over that predictor
     if val.episodes < at.MIN_EPISODES or not val.excess_bits > at.EXCESS * counted:
         return None
-    ours = "The verdict is" if run.outcome == "class" else "The share of the verdict is"
-    theirs = "the memory gain of validations" if run.outcome == "class" else "all bits"
+    ours = "The verdict is" if run.data.outcome == "class" else "The share of the verdict is"
+    theirs = "the memory gain of validations" if run.data.outcome == "class" else "all bits"
     return Finding(
         "poor_reference",
         f"The predictor without memory is worse than a constant: it leaves {val.uncertain * val.own:.3g} {_unit(run)}, "
@@ -157,17 +159,18 @@ def poor_reference(run: Measurements) -> Finding | None:
 
 
 def _unit(run: Measurements) -> str:
-    return "bits" if run.outcome == "class" else "of squared error"
+    return "bits" if run.data.outcome == "class" else "of squared error"
 
 
 def restored(run: Measurements) -> Finding | None:
     """Say that a run ends with other weights than its last, where no verdict of over-fitting does."""
-    if run.best is None or run.val is None or overfitted(run) is not None:
+    best = run.ending.best
+    if best is None or run.val is None or overfitted(run) is not None:
         return None
     return Finding(
         "restored",
-        f"The run ends with the weights of update {run.best[0]:,}, which explain validation episodes best: "
+        f"The run ends with the weights of update {best[0]:,}, which explain validation episodes best: "
         f"{_best(run, named=True)}. They are those of the lowest val/nll, which counts all evaluated steps.",
         None,
-        {"updates": run.best[0], "gain": run.best[1]},
+        {"updates": best[0], "gain": best[1]},
     )

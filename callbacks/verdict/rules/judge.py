@@ -48,17 +48,17 @@ def judge(run: Measurements) -> list[Finding]:
 
 
 def _constant_outcome(run: Measurements) -> Finding | None:
-    found, val = run.equal_outcomes, run.val
+    found, val = run.data.equal_outcomes, run.val
     if found is None or (val is not None and val.own != 0 and val.explains):  # of huge data not all were looked at
         return None
     return Finding("constant_outcome", f"In the training episodes {found}.", OTHER_OUTCOMES)
 
 
 def _no_targets(run: Measurements) -> Finding | None:
-    if run.selects_nothing:
+    if run.targets.selects_nothing:
         sentence = "The selector chose no step of the training episodes: the memory has learned nothing."
         return Finding("no_targets", sentence, "let the selector score steps above -inf, or take another one")
-    if not run.awaits_selection:
+    if not run.targets.awaits_selection:
         return None
     return Finding(
         "no_targets",
@@ -70,18 +70,18 @@ def _no_targets(run: Measurements) -> Finding | None:
 
 
 def _no_outcomes(run: Measurements) -> Finding | None:
-    if run.val is not None or run.awaits_selection:
+    if run.val is not None or run.targets.awaits_selection:
         return None
     where = "at the steps that the data mark" if run.steps == "marked" else "in the validation episodes"
     return Finding(
         "no_outcomes",
         f"There was nothing to measure: no step {where} has an outcome."
-        if run.steps == "marked" or not run.needs_targets
+        if run.steps == "marked" or not run.targets.needed
         else "There was nothing to measure: the run ended before a validation, which selects targets of these episodes."
-        if run.awaits_validation
+        if run.targets.awaits_validation
         else "There was nothing to measure: the validation episodes have no targets.",
         f"validate before the run ends: a smaller {option('trainer.val_check_interval')}"
-        if run.awaits_validation
+        if run.targets.awaits_validation
         else "look at the outcomes of the validation episodes: the fields outcome, has_outcome and eval_mask",
     )
 
@@ -101,16 +101,17 @@ def _diverged(run: Measurements) -> Finding | None:
 
 
 def _rare_outcomes(run: Measurements) -> Finding | None:
-    if (val := run.judged) is None or val.own != 0 or not run.rare:
+    val, rare = run.judged, run.evaluated.rare
+    if val is None or val.own != 0 or not rare:
         return None
     return Finding(
         "rare_outcomes",
         "Nothing can be said of what the memory explains: the outcomes that were measured"
-        f"{measured_at(run, val)} are all alike, but {100 * run.rare:.2g}% of those that validations evaluate are "
+        f"{measured_at(run, val)} are all alike, but {100 * rare:.2g}% of those that validations evaluate are "
         "others.",
         "compare average precision with and without memory, in the table; then leave the outcome empty (y, or has_outcome) "
         "at the steps at which it cannot be the rare one, so that targets are steps at which it can",
-        {"rare": run.rare},
+        {"rare": rare},
     )
 
 
@@ -138,7 +139,7 @@ def _needs_no_memory(run: Measurements) -> Finding | None:
 def _uncertain(run: Measurements, val: SplitMeasurement) -> float:
     """Return the share of the outcomes that is left without memory: at the steps that were measured, or at all evaluated
     ones where the state says nothing of those. Targets are the steps of which the predictor without memory is unsure."""
-    everywhere = run.uncertain_everywhere
+    everywhere = run.evaluated.uncertain
     return val.uncertain if everywhere is None or is_of_memory(val) else min(val.uncertain, everywhere)
 
 
@@ -151,36 +152,38 @@ def _explained(run: Measurements) -> Finding | None:
 
 
 def _unseen_images(run: Measurements) -> Finding | None:
-    if unexplained(run) is None or not run.unseen_images:
+    fields = run.scale.unseen_images
+    if unexplained(run) is None or not fields:
         return None
     return Finding(
         "unseen_images",
-        f"The image encoder gives the same features for all images of {', '.join(run.unseen_images)}: the memory is blind "
+        f"The image encoder gives the same features for all images of {', '.join(fields)}: the memory is blind "
         "for them.",
         f"start again with a smaller learning rate: {smaller_rate()}",
-        {"fields": list(run.unseen_images)},
+        {"fields": list(fields)},
     )
 
 
 def _badly_scaled(run: Measurements) -> Finding | None:
     if run.val is not None and unexplained(run) is None:
         return None
-    if run.outcome_problem is not None:
-        sentence = f"The outcomes are badly scaled: {run.outcome_problem}."
+    if (problem := run.scale.outcome_problem) is not None:
+        sentence = f"The outcomes are badly scaled: {problem}."
         return Finding("badly_scaled", sentence, "evaluate steps whose outcomes differ, or lower tolerance")
-    if run.input_size is not None and run.input_size > at.LARGEST_VALUE:
-        sentence = f"The inputs are badly scaled: the memory reads values up to {run.input_size:.3g}."
-    elif run.input_spread is not None and run.input_spread < at.SMALLEST_SPREAD:
-        sentence = f"The inputs are badly scaled: what the memory reads differs by {run.input_spread:.2g} only."
+    size, spread = run.scale.input_size, run.scale.input_spread
+    if size is not None and size > at.LARGEST_VALUE:
+        sentence = f"The inputs are badly scaled: the memory reads values up to {size:.3g}."
+    elif spread is not None and spread < at.SMALLEST_SPREAD:
+        sentence = f"The inputs are badly scaled: what the memory reads differs by {spread:.2g} only."
     else:
         return _large_and_rare(run)
-    numbers = {"input_size": run.input_size, "input_spread": run.input_spread}
+    numbers = {"input_size": size, "input_spread": spread}
     return Finding("badly_scaled", sentence, "scale the inputs to a mean of 0 and a spread of 1", numbers)
 
 
 def _large_and_rare(run: Measurements) -> Finding | None:
     """Say that numbers which are to be explained are many spreads apart: networks reach values of about 1 soon."""
-    val, spread = run.val, run.outcome_spread
+    val, spread = run.val, run.scale.outcome_spread
     if val is None or not val.own or not spread or val.own < (at.FAR * spread) ** 2 or explains_some(val):
         return None
     return Finding(
@@ -194,28 +197,30 @@ def _large_and_rare(run: Measurements) -> Finding | None:
 
 
 def _wrong_targets(run: Measurements) -> Finding | None:
-    if run.recall is None or run.recall >= at.MIN_RECALL or not run.needs_targets or run.updates < at.MIN_UPDATES:
+    targets = run.targets
+    if targets.recall is None or targets.recall >= at.MIN_RECALL or not targets.needed or run.updates < at.MIN_UPDATES:
         return None
     if unexplained(run) is None:
         return None
-    more = 4 * max(1, run.num_targets)
+    more = 4 * max(1, targets.number)
     return Finding(
         "wrong_targets",
-        f"The targets are not the steps that matter: {percent(run.recall)} of the steps that the data mark were selected.",
+        f"The targets are not the steps that matter: {percent(targets.recall)} of the steps that the data mark were "
+        "selected.",
         f"select more targets: {option('data.init_args.selector.init_args.num_targets', more)}",
-        {"recall": run.recall, "num_targets": run.num_targets},
+        {"recall": targets.recall, "num_targets": targets.number},
     )
 
 
 def _undertrained(run: Measurements) -> Finding | None:
-    if (val := unexplained(run)) is None or run.awaits_selection or run.best is not None:
+    if (val := unexplained(run)) is None or run.targets.awaits_selection or run.ending.best is not None:
         return None
     if not is_of_memory(val):
         return None
-    if (rise := run.rise()) is not None:
+    if (rise := run.history.rise()) is not None:
         what = f"the memory gain still rises, from {amount(rise.lowest)} bits"
         end = amount(rise.highest)
-    elif (rise := run.rise_of_error()) is not None:
+    elif (rise := run.history.rise_of_error()) is not None:
         what = f"the memory explains more and more of the squared error, from {percent(max(0.0, rise.lowest))}"
         end = percent(rise.highest)
     else:
@@ -229,16 +234,17 @@ def _undertrained(run: Measurements) -> Finding | None:
 
 
 def _noise(run: Measurements) -> Finding | None:
-    if run.noise is None or run.noise <= at.MOST or run.val is None or run.val.explained >= at.EXPLAINED:
+    noise = run.targets.noise
+    if noise is None or noise <= at.MOST or run.val is None or run.val.explained >= at.EXPLAINED:
         return None
     if not explains_some(run.val):  # what is not learned at all may be anything
         return None
     return Finding(
         "noise",
-        f"Most targets are noise: {percent(run.noise)} of them are in context clusters of which the memory explains "
+        f"Most targets are noise: {percent(noise)} of them are in context clusters of which the memory explains "
         "nothing.",
-        f"distinguish more clusters: {option('model.init_args.num_clusters', 16 * max(1, run.num_targets))}",
-        {"noise": run.noise},
+        f"distinguish more clusters: {option('model.init_args.num_clusters', 16 * max(1, run.targets.number))}",
+        {"noise": noise},
     )
 
 

@@ -18,12 +18,12 @@ def worse_than_local(run: Measurements) -> Finding | None:
 
     The gain is measured at targets, or at a few steps of each episode: a memory can help there, and do harm elsewhere.
     """
-    if (val := run.judged) is None or run.nll_everywhere is None or worse_than_constant(run) is not None:
+    if (val := run.judged) is None or run.evaluated.nll is None or worse_than_constant(run) is not None:
         return None
-    ours, local = run.nll_everywhere
+    ours, local = run.evaluated.nll
     lost = ours - local
     enough = at.SOME_BITS * math.log(2)
-    if run.outcome == "class":  # of a rare one the NLL is small; of numbers it is a density, which has no zero
+    if run.data.outcome == "class":  # of a rare one the NLL is small; of numbers it is a density, which has no zero
         enough = max(at.LEAST_NATS, min(enough, at.WORSE * local))
     if not (math.isfinite(lost) and lost > enough):
         return None
@@ -33,8 +33,8 @@ def worse_than_local(run: Measurements) -> Finding | None:
     )
     if not explains_some(val):
         sentence += " The local context alone predicts better."
-    elif run.steps == "targets" and run.needs_targets:
-        more = option("data.init_args.selector.init_args.num_targets", _MANY_TARGETS * max(1, run.num_targets))
+    elif run.steps == "targets" and run.targets.needed:
+        more = option("data.init_args.selector.init_args.num_targets", _MANY_TARGETS * max(1, run.targets.number))
         sentence += (
             " The memory helps at the targets alone: mark the steps whose predictions are needed (eval_at, eval_mask), or "
             f"select more targets ({more})."
@@ -46,14 +46,14 @@ def worse_than_local(run: Measurements) -> Finding | None:
 
 def left_out(run: Measurements) -> Finding | None:
     """Say which columns of a table are read, where the run left out others."""
-    if not run.read_columns:
+    if not (read := run.columns.read):
         return None
-    others = [name for name in run.inputs.names if name not in run.read_columns]
+    others = [name for name in run.columns.inputs.names if name not in read]
     return Finding(
         "columns_left_out",
-        f"Memory and predictor read {', '.join(run.read_columns)} alone: they memorized training episodes, and what they "
+        f"Memory and predictor read {', '.join(read)} alone: they memorized training episodes, and what they "
         f"predicted of validation episodes did not depend on {', '.join(others)} ({option('data.x')} names the columns to "
         "read).",
         None,
-        {"read": list(run.read_columns), "left_out": others},
+        {"read": list(read), "left_out": others},
     )

@@ -45,10 +45,10 @@ def rest(run: Measurements) -> Finding:
             "give more validation episodes",
             numbers_of(val),
         )
-    whole = rounded_up(run.longest)
-    short = run.chunk_length < run.longest and whole <= 1000
-    few = f". If that is not enough, make more than the {run.episodes:,} training episodes too."
-    more = few if run.episodes < at.FEW_EPISODES else ""
+    whole = rounded_up(run.data.longest)
+    short = run.chunk_length < run.data.longest and whole <= 1000
+    few = f". If that is not enough, make more than the {run.data.episodes:,} training episodes too."
+    more = few if run.data.episodes < at.FEW_EPISODES else ""
     rare = _rarity(run)
     if short:
         advice = whole_episodes(run, whole) + more
@@ -73,21 +73,22 @@ class _Rarity(NamedTuple):
 
 def _rarity(run: Measurements) -> _Rarity | None:
     """Say what rare classes do to training, and what to do; None where no class is rare, or episodes cannot be chosen."""
-    if not run.rare or run.rare >= at.RARE or run.episodes_option is not None:
+    rare = run.evaluated.rare
+    if rare is None or not run.evaluated.is_rare or run.data.episodes_option is not None:
         return None
     few = (
         "if few training episodes have the rare outcome, train on those and on three times as many others, and validate on "
         "episodes as they occur: probabilities are then too high, but rank as well"
     )
     return _Rarity(
-        f"too rare to be learned so soon ({100 * run.rare:.2g}% of the outcomes are not of the most frequent class), or",
+        f"too rare to be learned so soon ({100 * rare:.2g}% of the outcomes are not of the most frequent class), or",
         fewer_inputs(run, few, f"give more training episodes{more_episodes(run)}; {few}"),
     )
 
 
 def _partly_explained(run: Measurements, val: SplitMeasurement) -> Finding:
     part = f"The memory explains a part of the outcomes: {how_much(run, val)}."
-    since, numbers = run.standing_since(), numbers_of(val)
+    since, numbers = run.history.standing_since(), numbers_of(val)
     grows = _of_training_episodes(run, val)
     if since is None:
         words, advice = _not_standing(run, val, grows)
@@ -96,7 +97,7 @@ def _partly_explained(run: Measurements, val: SplitMeasurement) -> Finding:
     advice = None
     if (rare := _rarity(run)) is not None:
         cause, advice = f"noise, {rare.why}", rare.advice
-    elif run.memorized or grows:
+    elif run.ending.memorized or grows:
         cause, advice = "noise, or needs more training episodes, or", against_memorizing(run)
     else:
         advice = _wider(run)
@@ -120,7 +121,7 @@ def _wider(run: Measurements) -> str | None:
 
 def _rises_everywhere(run: Measurements) -> bool:
     """Return whether the last weights explain more and more of all steps that validations evaluate."""
-    return not went_down(run) and run.rise_everywhere() is not None
+    return not went_down(run) and run.history.rise_everywhere() is not None
 
 
 def _not_standing(run: Measurements, val: SplitMeasurement, grows: str) -> tuple[str, str | None]:
@@ -132,33 +133,33 @@ def _not_standing(run: Measurements, val: SplitMeasurement, grows: str) -> tuple
         grows: what :func:`_of_training_episodes` says.
     """
     longer, ahead = train_longer(run), not went_down(run)
-    if ahead and run.rise() is not None:
+    if ahead and run.history.rise() is not None:
         return "The gain still rises: the rest is not learned yet, at least a part of it.", longer
-    if _rises_everywhere(run) and (more := run.rise_everywhere()) is not None:
+    if _rises_everywhere(run) and (more := run.history.rise_everywhere()) is not None:
         return (
             f"At all steps that validations evaluate it explains more and more, from {amount(more.lowest)} bits at update "
             f"{more.begin:,.0f} to {amount(more.highest)} at update {more.end:,.0f}: the rest is not learned yet, at least "
             "a part of it.",
             longer,
         )
-    if run.memorized or (grows and _more_of_training(run, val)):
+    if run.ending.memorized or (grows and _more_of_training(run, val)):
         words = f"{grows}: the rest" if grows else "The rest"
         return f"{words} may be noise, or need more training episodes.", against_memorizing(run)
-    if grows and not (ahead and run.improves()):
-        does = "does not" if run.slow_rise() is None else "hardly does"
+    if grows and not (ahead and run.history.improves()):
+        does = "does not" if run.history.slow_rise() is None else "hardly does"
         words = f"{grows}, and in validation episodes it {does}: the rest may be noise, or need more training episodes."
         return words, against_memorizing(run)
     if grows:
         return f"{grows}: a part of the rest is not learned yet, or is memorized there.", longer
-    if run.best is not None:
+    if (best := run.ending.best) is not None:
         return (
-            f"After update {run.best[0]:,} it explained less{', in training episodes too' if run.fell else ''}: more "
+            f"After update {best[0]:,} it explained less{', in training episodes too' if run.ending.fell else ''}: more "
             "updates alone would hardly explain more.",
             f"if the rest should be no noise, give more training episodes{more_episodes(run)}",
         )
     if may_learn_more(run):
         return "The rest may be noise, or not learned yet.", longer
-    if (slow := run.slow_rise()) is not None:
+    if (slow := run.history.slow_rise()) is not None:
         rare = _rarity(run)
         what = (
             "this may be all that can be known, or the rest is"
@@ -170,12 +171,12 @@ def _not_standing(run: Measurements, val: SplitMeasurement, grows: str) -> tuple
             f"bits to its {amount(slow.level)}: {what} out of reach of this memory.",
             _wider(run) if rare is None else rare.advice,
         )
-    if run.may_rise() is None:
+    if run.history.may_rise() is None:
         return (
             "So few validations do not show whether the gain still rises.",
             f"validate more often, at least eight times: a smaller {option('trainer.val_check_interval')}",
         )
-    gains = run.recent_gains()
+    gains = run.history.recent_gains()
     return (
         f"The validations do not show whether the gain still rises: at the last {len(gains)} of them it was "
         f"{amount(min(gains))} to {amount(max(gains))} bits, without a rise that is certain.",
@@ -194,7 +195,7 @@ def _of_training_episodes(run: Measurements, val: SplitMeasurement) -> str:
     How much more is not said: ``train/memory_gain`` is that of the state at the end of a chunk, at targets still to come,
     and lower than the gain at the targets' own steps.
     """
-    if run.train_rise() is not None:
+    if run.history.train_rise() is not None:
         return "In training episodes the gain still rises"
     if run.train is None or not _more_of_training(run, val):
         return ""
