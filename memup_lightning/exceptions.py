@@ -43,6 +43,23 @@ def check_counts(minimum: int, **values: Any) -> None:
     check_at_least(minimum, **values)
 
 
+def check_effect(name: str, value: Any, default: Any, why: str, instead: str = "leave it out") -> None:
+    """Refuse a setting that is not its default where it has no effect; to be called there.
+
+    Args:
+        name: of the setting.
+        value: of it.
+        default: of it.
+        why: it has no effect, the end of the sentence.
+        instead: what to do.
+
+    Raises:
+        MemUPError: see above.
+    """
+    if value != default:
+        raise MemUPError(f"{name}={value} has no effect {why}; {instead}")
+
+
 def check_instance(key: str, part: Any, base: type) -> None:
     """Refuse a class where an object of it is needed.
 

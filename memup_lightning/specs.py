@@ -10,11 +10,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from memup_lightning.exceptions import MemUPError, check_counts, counted
+from memup_lightning.exceptions import MemUPError, check_counts, check_effect, counted
 
 FieldType = Literal["vector", "token", "image"]
 AND = " & "
 """Between the parts of a class's name that joins classes of several columns, such as ``fault=true & leak=none``."""
+_TOLERANCE = 0.25  # by default
 _SEQUENCES = ("shape", "names", "means", "entries", "sizes")  # attributes of a field that are tuples
 _CHANNELS, _SMALLEST_SIDE = (1, 3, 4), 8  # of a picture
 _MAX_SIZES = 5  # entries whose numbers of classes are listed
@@ -106,7 +107,7 @@ class TaskSpec:
     context: tuple[str, ...]
     outcome: FieldSpec = field(default_factory=FieldSpec)
     window: int = 1
-    tolerance: float = 0.25
+    tolerance: float = _TOLERANCE
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "context", tuple(self.context))
@@ -116,6 +117,10 @@ class TaskSpec:
         check_counts(1, window=self.window)
         if not self.tolerance >= 0:
             raise MemUPError(f"tolerance={self.tolerance}: give a distance of at least 0, in spreads of the outcome")
+        if self.outcome.type == "token":
+            check_effect(
+                "tolerance", self.tolerance, _TOLERANCE, "where the outcome is a class, which is right or wrong"
+            )
         if "outcome" in self.context or self.inputs.get("outcome", 1) < 1:
             raise MemUPError(
                 f"inputs={dict(self.inputs)}, context={self.context}: the model would read the outcome that it predicts; "

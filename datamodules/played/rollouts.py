@@ -16,7 +16,7 @@ from torch.utils.data import IterableDataset
 from memup_lightning.datamodules.agent_task import agent_task
 from memup_lightning.datamodules.task import BaseDataModule
 from memup_lightning.distributed import rank, share_of_lanes, world_size
-from memup_lightning.exceptions import MemUPError, check_counts
+from memup_lightning.exceptions import MemUPError, check_counts, check_effect
 from memup_lightning.protocols import Actor, RolloutLearner
 from memup_lightning.rl.collectors.rollouts import RolloutCollector
 from memup_lightning.rl.memory_inputs import describe_actions
@@ -28,7 +28,7 @@ from memup_lightning.rng import hash64
 from memup_lightning.specs import TaskSpec
 from memup_lightning.user_warnings import option
 
-_NUM_RECENT = 100  # episodes of which the training progress is the mean
+_TIMEOUT, _NUM_RECENT = 300.0, 100  # seconds, by default; episodes of which the training progress is the mean
 _TRAIN, _VAL, _TEST = range(3)  # purposes of environments: each has seeds of its own
 
 
@@ -96,7 +96,7 @@ class RolloutDataModule(BaseDataModule):
         num_minibatches: int = 4,
         rollouts_per_epoch: int = 10,
         vectorization: Vectorization = "native",
-        timeout: float = 300.0,
+        timeout: float = _TIMEOUT,
         num_val: int = 100,
         num_test: int = 200,
         greedy: bool = True,
@@ -104,10 +104,10 @@ class RolloutDataModule(BaseDataModule):
         seed: int | None = None,
     ) -> None:
         super().__init__()
-        check_counts(1, num_envs=num_envs, num_steps=num_steps, rollouts_per_epoch=rollouts_per_epoch)
-        check_counts(
-            1, update_epochs=update_epochs, num_minibatches=num_minibatches, num_val=num_val, num_test=num_test
-        )
+        check_counts(1, num_envs=num_envs, num_steps=num_steps, rollouts_per_epoch=rollouts_per_epoch, num_val=num_val)
+        check_counts(1, update_epochs=update_epochs, num_minibatches=num_minibatches, num_test=num_test)
+        if vectorization != "async":
+            check_effect("timeout", timeout, _TIMEOUT, f"with vectorization={vectorization}")
         self.env_id, self.env_kwargs, self.wrappers = env_id, env_kwargs or {}, wrappers or []
         self.num_envs, self.num_steps, self.observed = num_envs, num_steps, observed
         self.update_epochs, self.num_minibatches = update_epochs, num_minibatches

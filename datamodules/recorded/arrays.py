@@ -29,7 +29,7 @@ from memup_lightning.data.array_files.summary import summarize
 from memup_lightning.data.episodes import OUTCOME, ArrayEpisodes, EpisodeSource
 from memup_lightning.data.subset import EpisodeSubset, split_by_share
 from memup_lightning.datamodules.recorded.base import EpisodeDataModule
-from memup_lightning.datamodules.recorded.splits import SPLITS
+from memup_lightning.datamodules.recorded.splits import SHARE, SPLITS, check_shares
 from memup_lightning.datamodules.recorded.stream_options import StreamOptions
 from memup_lightning.protocols.columns import InputColumns, numbered_columns
 from memup_lightning.specs import FieldSpec, FieldType, TaskSpec
@@ -81,8 +81,8 @@ class ArrayDataModule(EpisodeDataModule):
         train: EpisodePath | EpisodeFunction | str,
         val: EpisodePath | EpisodeFunction | str | None = None,
         test: EpisodePath | EpisodeFunction | str | None = None,
-        val_share: float = 0.1,
-        test_share: float = 0.1,
+        val_share: float = SHARE,
+        test_share: float = SHARE,
         x: list[str] | None = None,
         y: str | list[str] = "y",
         episode: str = "episode",
@@ -100,12 +100,11 @@ class ArrayDataModule(EpisodeDataModule):
         }
         if isinstance(test, str) and test == train:
             warn_user(f"test={test} is the training file too, so the test measures what was trained on; give another")
+        check_shares(val, val_share, test, test_share)
         self.shares: dict[Split, float] = {"val": val_share, "test": test_share}
         self.y, self._y_parts = outcome_columns(y)
         self.x = input_columns(x, self._y_parts or (self.y,), episode)
-        self.episode = episode
-        self.time = time
-        self.missing = missing
+        self.episode, self.time, self.missing = episode, time, missing
         self.x_type: FieldType = x_type
         self.y_type = y_type
         self.window = window

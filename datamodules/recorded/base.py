@@ -222,6 +222,8 @@ class EpisodeDataModule(RecordedSplits):
         rows["data"] += ": " + ", ".join([f"{len(train):,} training episodes of {steps}", *others])
         whole = ", whole episodes" * int(self.chunk_length == train.max())
         rows["gradients cross"] = f"{counted(self.chunk_length, 'step')} (r{whole}), in {counted(self.lanes, 'lane')}"
+        if self._selector_given and not self._needs_targets():
+            rows["targets"] = f"none: {type(self._model).__name__} needs none, so the selector has no effect"
         if self._needs_targets():
             name, most = type(self.selector).__name__, self.selector.num_targets
             rows["targets"] = f"at most {most} of the later steps of an episode, by {name}"

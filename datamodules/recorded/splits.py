@@ -20,7 +20,7 @@ from memup_lightning.data.streaming.target_join import TargetJoin
 from memup_lightning.data.targets import Selector, TargetTable, check_selector
 from memup_lightning.datamodules.task import BaseDataModule
 from memup_lightning.distributed import rank, share_of_episodes, world_size
-from memup_lightning.exceptions import MemUPError
+from memup_lightning.exceptions import MemUPError, check_effect
 from memup_lightning.protocols.columns import InputColumns
 from memup_lightning.specs import TaskSpec
 from memup_lightning.typing import BoolArray, IntArray, Split
@@ -28,7 +28,26 @@ from memup_lightning.user_warnings import option, warn_user
 
 _STEPS_AT_ONCE, _BYTES_AT_ONCE = 1 << 14, 1 << 20
 """What is read at once of few episodes: shorter chunks cost more by the call than by the step."""
+SHARE = 0.1
+"""Share of the training data for validation, and for the test, by default."""
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+
+def check_shares(val: Any, val_share: float, test: Any, test_share: float) -> None:
+    """Refuse the share of a split that has data of its own.
+
+    Args:
+        val: the data for validation; None: a share of the training data.
+        val_share: that share.
+        test: the same for the test.
+        test_share: its share.
+
+    Raises:
+        MemUPError: see above.
+    """
+    for split, given, share in (("val", val, val_share), ("test", test, test_share)):
+        if given is not None:
+            check_effect(f"{split}_share", share, SHARE, f"with {split} given: no share of train is left out for it")
 
 
 class RecordedSplit:

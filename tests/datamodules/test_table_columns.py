@@ -181,7 +181,7 @@ def test_missing_numbers_may_be_the_previous_one_of_their_episode(tmp_path: Path
 
 def test_missing_numbers_of_an_npz_file_are_filled_in_too(tmp_path: Path) -> None:
     np.savez(tmp_path / "own.npz", x=np.array([[1, NAN], [3, 4], [5, 6]]), y=np.zeros(3), lengths=[2, 1])
-    data = module(str(tmp_path / "own.npz"), missing="mask")
+    data = module(str(tmp_path / "own.npz"), missing="mask", episode="episode")
     assert steps(data)["x"].tolist() == [[1, 5], [3, 4], [5, 6]]
     assert data.task.fields["missing"].names == ("x[1]",)
 

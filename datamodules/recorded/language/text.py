@@ -17,9 +17,9 @@ from memup_lightning.data.text.episodes import TOKEN, NextTokenEpisodes
 from memup_lightning.data.text.files import TextFile
 from memup_lightning.data.text.tokens import BYTES, UNKNOWN, Vocabulary, byte_tokens, word_tokens, words
 from memup_lightning.datamodules.recorded.base import EpisodeDataModule
-from memup_lightning.datamodules.recorded.splits import SPLITS
+from memup_lightning.datamodules.recorded.splits import SHARE, SPLITS, check_shares
 from memup_lightning.datamodules.recorded.stream_options import StreamOptions
-from memup_lightning.exceptions import MemUPError, check_counts
+from memup_lightning.exceptions import MemUPError, check_counts, check_effect
 from memup_lightning.specs import FieldSpec, TaskSpec
 from memup_lightning.typing import Arrays, Split
 from memup_lightning.user_warnings import option
@@ -29,7 +29,7 @@ Part = tuple[TextFile, int, int]
 
 _LONGEST = 10_000  # steps of an episode, by default
 _FEWEST_CHUNKS = 10  # of an episode, by default
-_LANES = 64  # by default
+_LANES, _NUM_WORDS = 64, 10_000  # by default
 _COUNTED = 1 << 20  # tokens that are counted at once
 _PARTS: dict[Split, str] = {"train": "training", "val": "validation", "test": "test"}
 
@@ -66,10 +66,10 @@ class TextDataModule(EpisodeDataModule):
         files: list[str],
         val: list[str] | None = None,
         test: list[str] | None = None,
-        val_share: float = 0.1,
-        test_share: float = 0.1,
+        val_share: float = SHARE,
+        test_share: float = SHARE,
         unit: Literal["word", "byte"] = "word",
-        num_words: int = 10_000,
+        num_words: int = _NUM_WORDS,
         length: int | None = None,
         window: int = 4,
         cache_dir: str | None = None,
@@ -85,6 +85,9 @@ class TextDataModule(EpisodeDataModule):
                     f"{name}=[] names no file; give at least one" + ", or leave it out" * (name != "files")
                 )
         self.files: dict[Split, list[str] | None] = {"train": files, "val": val, "test": test}
+        check_shares(val, val_share, test, test_share)
+        if unit == "byte":
+            check_effect("num_words", num_words, _NUM_WORDS, "with unit=byte, whose tokens are the 256 bytes")
         shares: dict[Split, float] = {"val": val_share, "test": test_share}
         shares = {split: share for split, share in shares.items() if self.files[split] is None}
         if any(share <= 0 for share in shares.values()) or sum(shares.values()) >= 1:

@@ -20,7 +20,7 @@ from memup_lightning.data.array_files.columns import convert_type
 from memup_lightning.data.array_files.function import EpisodeFunction, read_function
 from memup_lightning.data.array_files.layout import TABLE_SUFFIXES, Columns, UserEpisodes
 from memup_lightning.data.array_files.npz import read_npz
-from memup_lightning.exceptions import MemUPError
+from memup_lightning.exceptions import MemUPError, check_effect
 
 __all__ = [
     "Columns",
@@ -96,6 +96,8 @@ def read_episodes(source: str | EpisodeFunction, columns: Columns) -> UserEpisod
         )
     if columns.time is not None and (not isinstance(source, str) or source.endswith(".npz")):
         raise MemUPError(f"time={columns.time!r} sorts the rows of tables, and {source} is none; leave it out")
+    if not isinstance(source, str) or source.endswith(".npz"):
+        check_effect("episode", columns.episode, "episode", f"where no table is read: {source} has whole episodes")
     if not isinstance(source, str):
         return read_function(source, columns)
     path = Path(source).expanduser()

@@ -73,6 +73,12 @@ class TrainingLanes:
         self.source, self.task, self.table = source, task, table
         self.lanes, self.chunk_length, self.restart, self.curriculum = lanes, chunk_length, restart, curriculum
         self.probes, self.seed, self.loss_free = probes, seed, loss_free
+        longest = int(source.lengths.max())
+        if curriculum and min(curriculum.values()) >= longest:
+            warn_user(
+                f"curriculum={dict(curriculum)} has no effect: the longest training episode has {counted(longest, 'step')}"
+                ", so all are played from the beginning; give shorter ones, or leave it out"
+            )
         own = share_of_lanes(lanes, option("data.init_args.lanes"))
         self.schedule = self._schedule(rank() * own, own)
         self._whole = self.schedule if own == lanes else self._schedule(0, lanes)  # the lanes of all ranks

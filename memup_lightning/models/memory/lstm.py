@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from memup_lightning.exceptions import check_counts
+from memup_lightning.exceptions import check_counts, check_effect
 from memup_lightning.models.memory.layers.torch_rnn import TorchRNN, chrono_time_constants
 
 _LONGEST = 1000.0  # steps: the longest time constant of fresh cells
@@ -46,6 +46,8 @@ class LSTM(TorchRNN):
         chrono_input: bool = True,
     ) -> None:
         check_counts(1, hidden_size=hidden_size, num_layers=num_layers)
+        if not chrono:
+            check_effect("LSTM chrono_input", chrono_input, True, "without chrono", "set chrono too, or leave it out")
         super().__init__(nn.LSTM(input_size, hidden_size, num_layers, batch_first=True))
         self.additive = additive
         # Gates in torch's order: input, forget, candidate, output.

@@ -17,7 +17,7 @@ from memup_lightning.modules.baselines.tbptt import TBPTT
 from memup_lightning.modules.networks.factories import MemoryOptions
 from memup_lightning.runs.parts import recorded_data
 from memup_lightning.specs import TaskSpec
-from memup_lightning.user_warnings import option
+from memup_lightning.user_warnings import option, warn_user
 
 
 class BPTT(TBPTT):
@@ -58,6 +58,12 @@ class BPTT(TBPTT):
                 f"{data.chunk_length}; set {option('data.chunk_length', longest)}. An update then takes about "
                 f"{longest / data.chunk_length:.3g} times as long: fewer lanes make it shorter, "
                 f"{option('data.lanes', 32)} say"
+            )
+
+        if self.checkpoint_every is not None and self.checkpoint_every >= data.chunk_length:
+            warn_user(
+                f"checkpoint_every={self.checkpoint_every} has no effect: a chunk has {counted(data.chunk_length, 'step')}"
+                "; give fewer, about the square root of it"
             )
 
     def stored_steps(self, chunk_length: int) -> int:

@@ -16,9 +16,10 @@ from memup_lightning.models.uncertainty import PredictiveUncertainty, Uncertaint
 from memup_lightning.modules.evaluation.memory import BITS_PER_NAT
 from memup_lightning.modules.memory_task import MemoryTask
 from memup_lightning.modules.networks.factories import MemoryOptions
+from memup_lightning.runs.parts import recorded_data
 from memup_lightning.specs import TaskSpec
 from memup_lightning.typing import State
-from memup_lightning.user_warnings import option
+from memup_lightning.user_warnings import option, warn_user
 
 _OBSERVATION_INTERVAL = 16  # updates between two observations of gains: consecutive chunks have the same targets
 _MAX_GAIN = 4.0  # bits of one observation, at most: a Gaussian that is sure and wrong loses thousands
@@ -56,6 +57,15 @@ class TargetTask(MemoryTask):
         self.uncertainty = PredictiveUncertainty() if uncertainty is None else uncertainty
         check_instance("uncertainty", self.uncertainty, Uncertainty)
         self.uncertainty.attach(self)
+
+    def on_fit_start(self) -> None:
+        super().on_fit_start()
+        data = recorded_data(self.trainer)
+        if self.num_clusters is not None and data is not None and not data.selects_by_cluster():
+            warn_user(
+                f"num_clusters={self.num_clusters} has no effect: the selector chooses without context clusters; leave it "
+                f"out, or set {option('data.selector', 'Explainable', 'selector=Explainable(num_targets)')}"
+            )
 
     def needs_targets(self) -> bool:
         return True
