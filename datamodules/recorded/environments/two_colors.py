@@ -29,6 +29,8 @@ MAX_EXCESS = 4
 """Largest difference of the numbers of vests that :meth:`TwoColorsDataModule.view_class` distinguishes."""
 BEARING_LIMITS = (10.0, 18.0)
 """Limits between the classes of bearings: degrees from the middle of the view."""
+_CLEAR = 0.4
+"""Share of the difference of both rewards, within which a prediction is right: at 0.5 the middle may be right of both."""
 
 BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float32]
@@ -63,8 +65,8 @@ class TwoColorsDataModule(GymnasiumDataModule):
         outcome, n_steps, gamma, window, cache_dir: see
             :class:`~memup_lightning.datamodules.recorded.environments.rewards.RewardDataModule`.
         tolerance: a predicted reward counts as right within this distance, in spreads of the outcome, which is about the
-            larger reward of a vest. By default half of the difference of the two: a prediction is right on its side of the
-            middle, by sign.
+            larger reward of a vest. By default two fifths of the difference of the two: a prediction is right on its side
+            of the middle, and clear of it, since two vests in one outcome make the spread larger than the reward of one.
         num_train: training episodes.
         num_val: validation episodes.
         num_test: test episodes.
@@ -108,7 +110,7 @@ class TwoColorsDataModule(GymnasiumDataModule):
         self.frame_skip = frame_skip
         self.eval_after = eval_after
         match, mismatch = self.rules.match_reward, self.rules.mismatch_reward
-        by_sign = abs(match - mismatch) / 2 / (max(abs(match), abs(mismatch)) or 1.0)
+        by_sign = _CLEAR * abs(match - mismatch) / (max(abs(match), abs(mismatch)) or 1.0)
         view = {"frame_skip": frame_skip, "observation_size": list(observation_size), "shrink": shrink}
         super().__init__(
             env_id="memup/TwoColors-v0" if room else "memup/TwoColorsDelay-v0",

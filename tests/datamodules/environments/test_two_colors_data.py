@@ -12,6 +12,7 @@ from memup_lightning.datamodules import TwoColorsDataModule
 from memup_lightning.datamodules.recorded.environments.two_colors import COLOUR
 from memup_lightning.envs.two_colors.policy import TwoColorsPolicy
 from memup_lightning.exceptions import MemUPError
+from memup_lightning.models.scaling import center_and_scale
 from memup_lightning.typing import Arrays
 
 pytest.importorskip("vizdoom")
@@ -150,8 +151,18 @@ def test_the_delay_variant_judges_choices_only() -> None:
 
 
 def test_predictions_count_as_right_on_their_side_of_the_middle() -> None:
-    assert module().tolerance == 1.0
-    assert module(variant="delay").tolerance == 0.5  # of a spread of 5, the reward of the one vest that pays
+    assert module().tolerance == 0.8
+    assert module(variant="delay").tolerance == 0.4  # of a spread of 5, the reward of the one vest that pays
+
+
+@pytest.mark.parametrize("doubles", [0.0, 0.03, 0.1])
+def test_no_constant_is_right_of_vests_of_both_colours(doubles: float) -> None:
+    """Two vests within an outcome of three steps make the spread larger than the reward of one: no prediction of the middle
+    may count as right, or EarlyStopping ends the run of conf/two_colors.yaml at its first validation."""
+    rng = np.random.default_rng(1)
+    vests = np.where(rng.random(5000) < 0.5, 1.0, -1.0) * np.where(rng.random(5000) < doubles, 2.0, 1.0)
+    _, spread = center_and_scale(np.concatenate([vests, np.zeros(50_000)]) + 0.12, rare_decide=True)
+    assert module().tolerance * spread < 0.95
 
 
 def test_an_unknown_variant_is_refused() -> None:
