@@ -243,6 +243,38 @@ def test_the_script_takes_about_as_many_vests_of_either_colour(made: list[DoomEn
     pytest.fail("the script always died early")
 
 
+@pytest.mark.parametrize("colour", [True, False])
+def test_an_oracle_sees_the_colour_of_the_pillar_in_every_frame_and_nothing_else_changes(
+    made: list[DoomEnv], colour: bool
+) -> None:
+    made += [TwoColorsEnv(colour=colour, oracle=oracle) for oracle in (True, False)]
+    shown = set()
+    for seed in range(4):
+        told, blind = (list(play(env, random_actions(60), seed)) for env in made)
+        for (frame, *with_it), (other, *without_it) in zip(told, blind, strict=True):
+            assert with_it == without_it
+            assert (frame[8:] == other[8:]).all()
+            green = bool(frame[0, 0, -2 if colour else 0])
+            assert green == (with_it[-1]["colour"] == 1)
+            assert (frame[:8] == frame[0, 0]).all()
+            shown.add(green)
+    assert shown == {True, False}
+
+
+def test_the_script_that_looks_for_right_vests_alone_takes_more_of_them(made: list[DoomEnv]) -> None:
+    made.append(TwoColorsEnv(item_info=True))
+    env, policy = made[0], TwoColorsPolicy(low_health=100)
+    right = wrong = 0
+    for seed in range(3):
+        frame, info = env.reset(options={"episode_seed": seed})
+        over = False
+        while not over:
+            frame, _, terminated, truncated, info = env.step(act(policy, env, frame, info))
+            over = terminated or truncated
+        right, wrong = right + info["matched"], wrong + info["mismatched"]
+    assert right > 1.5 * wrong  # it walks over wrong ones on its way
+
+
 def test_a_policy_that_needs_the_items_in_view_says_so() -> None:
     with pytest.raises(MemUPError, match="item_info"):
         TwoColorsPolicy()(np.zeros(1), gymnasium.spaces.Discrete(8), {"tic": np.zeros(1)})

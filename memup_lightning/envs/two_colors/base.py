@@ -51,6 +51,8 @@ class DoomEnv(gymnasium.Env[Frame, np.int64], ABC):
         observation_size, colour, field_of_view, resolution, shrink: see
             :class:`~memup_lightning.envs.two_colors.view.View`.
         item_info: whether ``info`` says which items are in view and where; the engine then makes labels too.
+        oracle: whether the upper eighth of every frame has the colour of the pillar, for an agent without a memory: what
+            can be reached by one that forgets nothing.
         patience: seconds after which an engine that does not answer is killed.
         render_mode: None, ``rgb_array`` (the screen) or ``human`` (a window of the engine, in real time).
         **rules: numbers of the game that differ from the defaults of ``rules_class``, such as ``timeout=400``.
@@ -71,6 +73,7 @@ class DoomEnv(gymnasium.Env[Frame, np.int64], ABC):
         resolution: str = "160X120",
         shrink: int = 1,
         item_info: bool = False,
+        oracle: bool = False,
         patience: float = 20.0,
         render_mode: str | None = None,
         **rules: Any,
@@ -79,7 +82,7 @@ class DoomEnv(gymnasium.Env[Frame, np.int64], ABC):
             raise MemUPError(f"render_mode={render_mode!r} is not supported; give None, 'rgb_array' or 'human'")
         check_counts(1, frame_skip=frame_skip)
         self.rules, self.frame_skip, self.item_info = self.rules_class(**rules), frame_skip, item_info
-        self.patience, self.render_mode = patience, render_mode
+        self.patience, self.render_mode, self.oracle = patience, render_mode, oracle
         self.view = View(observation_size, colour, field_of_view, resolution, shrink)
         self.observation_space = gymnasium.spaces.Box(0, 255, self.view.shape, np.uint8)
         self.action_space = gymnasium.spaces.Discrete(len(ACTIONS))
@@ -90,6 +93,7 @@ class DoomEnv(gymnasium.Env[Frame, np.int64], ABC):
         self._screen = np.zeros(self.view.screen_shape, np.uint8)
         self._playing = False
         self._matched, self._mismatched = 0.0, 0.0
+        self._green = False  # the pillar
         self._episode_seed = 0
         self._replay = False  # whether the next episode is the one that was discarded
         self._failures, self._consecutive_failures = 0, 0
@@ -190,7 +194,18 @@ class DoomEnv(gymnasium.Env[Frame, np.int64], ABC):
         if self._state is not None:
             assert self._state.screen_buffer is not None
             self._screen = self._state.screen_buffer
-        return self.view.frame(self._screen)
+        frame = self.view.frame(self._screen)
+        if self.oracle:
+            self._show_colour(frame)
+        return frame
+
+    def _show_colour(self, frame: Frame) -> None:
+        """Paint the upper eighth of a frame in the colour of the pillar; of one channel, green is white and red black."""
+        if self._state is not None:
+            assert self._state.game_variables is not None
+            self._green = int(self._state.game_variables[0]) == 2
+        paint = (0, 255, 0) if self._green else (255, 0, 0)
+        frame[: -(-frame.shape[0] // 8)] = paint if frame.shape[-1] == 3 else 255 * self._green
 
     def _read_info(self, engine: Engine) -> dict[str, Any]:
         """Read the values that are hidden from the agent."""

@@ -22,7 +22,6 @@ StringArray = npt.NDArray[np.str_]
 
 
 _RANDOM_EPISODE, _RANDOM_STEP, _ACTION, _CHOICE, _SIDE = range(5)  # first key of the draws
-_LOW_HEALTH = 75  # from which on vests of the pillar's colour are taken
 
 
 class ItemPolicy(InformedPolicy, ABC):
@@ -79,10 +78,20 @@ class ItemPolicy(InformedPolicy, ABC):
 
 class TwoColorsPolicy(ItemPolicy):
     """Takes vests of the pillar's colour when its health is low, and of the other colour when it is not. It lives long,
-    and takes about as many of either: the reward of a vest does not follow from the script."""
+    and takes about as many of either: the reward of a vest does not follow from the script.
+
+    Args:
+        random_share, noise, seed: see :class:`ItemPolicy`.
+        low_health: health up to which it takes vests of the pillar's colour; 100: always; it still
+            walks over others on its way.
+    """
+
+    def __init__(self, random_share: float = 0.0, noise: float = 0.1, seed: int = 0, low_health: float = 75) -> None:
+        super().__init__(random_share, noise, seed)
+        self.low_health = low_health
 
     def goal(self, infos: Mapping[str, Any]) -> tuple[FloatArray, FloatArray]:
-        matching = np.asarray(infos["health"]) <= _LOW_HEALTH
+        matching = np.asarray(infos["health"]) <= self.low_health
         return _nearest(_vest((np.asarray(infos["colour"]) == 1) == matching), infos)
 
 
