@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, Protocol, Self, TypeVar
+from collections.abc import Callable
+from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 import gymnasium
 import numpy as np
@@ -63,12 +64,14 @@ class MazeEnv(gymnasium.Env[FloatArray, np.int64], Generic[LayoutT]):
     ``reset(options={"episode_seed": s})`` plays the episode of that seed; otherwise it is drawn from ``np_random``.
 
     Args:
-        rules: the maze.
+        **rules: arguments of ``rules_class`` that differ from its defaults, such as ``length=400``.
     """
 
-    def __init__(self, rules: MazeRules[LayoutT]) -> None:
-        self.rules = rules
-        self.observation_space, self.action_space = maze_spaces(rules)
+    rules_class: ClassVar[Callable[..., MazeRules[Any]]]
+
+    def __init__(self, **rules: Any) -> None:
+        self.rules: MazeRules[LayoutT] = self.rules_class(**rules)
+        self.observation_space, self.action_space = maze_spaces(self.rules)
         self._layout: LayoutT | None = None
 
     def reset(

@@ -21,4 +21,4 @@ def rules_of_any_kind(draw: st.DrawFn) -> TMazeRules:
 
 
 def vector_env(rules: TMazeRules, num_envs: int, **kwargs: Any) -> TMazeVectorEnv:
-    return TMazeVectorEnv(num_envs, rules.length, rules.mode, rules.distractors, **kwargs)
+    return TMazeVectorEnv(num_envs, length=rules.length, mode=rules.mode, distractors=rules.distractors, **kwargs)

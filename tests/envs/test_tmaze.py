@@ -210,7 +210,7 @@ def test_an_action_that_is_no_turn_is_refused() -> None:
 
 @pytest.mark.parametrize("length", [2, 5, 1000])
 def test_the_text_picture_shows_place_and_goal(length: int) -> None:
-    env = TMazeEnv(length, "L", render_mode="ansi")
+    env = TMazeEnv(length=length, mode="L", render_mode="ansi")
     _, info = env.reset(seed=0)
     picture = env.render()
     assert picture is not None

@@ -23,7 +23,7 @@ def test_many_mazes_agree_with_one_maze_step_by_step(
 ) -> None:
     envs = vector_env(rules, num_envs, autoreset_mode=autoreset)
     observations, infos = envs.reset(seed=seed)
-    singles = [TMazeEnv(rules.length, rules.mode, rules.distractors) for _ in range(num_envs)]
+    singles = [TMazeEnv(length=rules.length, mode=rules.mode, distractors=rules.distractors) for _ in range(num_envs)]
     for i, single in enumerate(singles):
         observation, _ = single.reset(options={"episode_seed": int(infos["episode_seed"][i])})
         assert np.array_equal(observations[i], observation)

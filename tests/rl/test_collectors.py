@@ -54,9 +54,9 @@ def test_terminated_and_truncated_episodes_are_distinguished(mode: AutoresetMode
 
 @pytest.mark.parametrize("mode", MODES[:2])
 def test_a_vectorised_maze_gives_the_same_episodes_under_both_modes(mode: AutoresetMode) -> None:
-    env = TMazeVectorEnv(4, 10, "LNR", autoreset_mode=mode)
+    env = TMazeVectorEnv(4, length=10, autoreset_mode=mode)
     arrays, lengths, terminated = collect_all(env, lambda seen, space: (seen[:, 2] > 0).astype(np.int64), 11, seed=3)
-    other = TMazeVectorEnv(4, 10, "LNR", autoreset_mode=AutoresetMode.NEXT_STEP)
+    other = TMazeVectorEnv(4, length=10, autoreset_mode=AutoresetMode.NEXT_STEP)
     wanted, _, _ = collect_all(other, lambda seen, space: (seen[:, 2] > 0).astype(np.int64), 11, seed=3)
     assert terminated.all()
     assert len(lengths) == 11

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -22,26 +22,15 @@ class TMazeEnv(MazeEnv[Layout]):
     For speed take :class:`~memup_lightning.envs.tmaze.vector_env.TMazeVectorEnv`.
 
     Args:
-        length: number of steps of an episode, the junction included (the least number in mode R).
-        mode: ``L`` long corridor, ``LN`` with noise, ``LNR`` with noise and 0 to 10 steps more, drawn for each episode.
-        distractors: number of steps of the corridor whose reward is a coin toss. None is among the first five.
-        hint_window: share of the corridor in which the hint comes, at a step drawn for each episode; 0: at step 0.
-        distractor_noise: size of the random vector that a distractor step shows.
         render_mode: None or ``ansi`` (a line of text).
+        **rules: arguments of :class:`~memup_lightning.envs.tmaze.rules.TMazeRules`.
     """
 
+    rules_class = TMazeRules
     metadata = {"render_modes": ["ansi"], "render_fps": 10}  # noqa: RUF012 (Gymnasium declares it so)
 
-    def __init__(
-        self,
-        length: int = 1000,
-        mode: Literal["L", "LN", "LNR"] = "LNR",
-        distractors: int = 0,
-        hint_window: float = 0.0,
-        distractor_noise: int = 0,
-        render_mode: str | None = None,
-    ) -> None:
-        super().__init__(TMazeRules(length, mode, distractors, hint_window, distractor_noise))
+    def __init__(self, *, render_mode: str | None = None, **rules: Any) -> None:
+        super().__init__(**rules)
         if render_mode not in (None, "ansi"):
             raise MemUPError(f"render_mode={render_mode!r} is not supported; give None or 'ansi'")
         self.render_mode = render_mode

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,13 +29,9 @@ class TMazeVectorEnv(VectorEnv[FloatArray, IntArray, npt.NDArray[Any]]):
 
     Args:
         num_envs: number of mazes.
-        length: number of steps of an episode, the junction included (the least number in mode R).
-        mode: ``L`` long corridor, ``LN`` with noise, ``LNR`` with noise and 0 to 10 steps more, drawn for each episode.
-        distractors: number of steps of the corridor whose reward is a coin toss. None is among the first five.
-        hint_window: share of the corridor in which the hint comes, at a step drawn for each episode; 0: at step 0.
-        distractor_noise: size of the random vector that a distractor step shows.
         autoreset_mode: ``NEXT_STEP`` (the step after the end ignores the action and begins a new episode) or
             ``SAME_STEP`` (the step that ends an episode returns the first observation of the next).
+        **rules: arguments of :class:`~memup_lightning.envs.tmaze.rules.TMazeRules`.
     """
 
     metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012
@@ -43,19 +39,15 @@ class TMazeVectorEnv(VectorEnv[FloatArray, IntArray, npt.NDArray[Any]]):
     def __init__(
         self,
         num_envs: int = 1,
-        length: int = 1000,
-        mode: Literal["L", "LN", "LNR"] = "LNR",
-        distractors: int = 0,
-        hint_window: float = 0.0,
-        distractor_noise: int = 0,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        **rules: Any,
     ) -> None:
         if num_envs < 1:
             raise MemUPError(f"num_envs={num_envs}; give at least one")
         modes = {AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP}
         if autoreset_mode not in modes | {mode.value for mode in modes}:
             raise MemUPError(f"autoreset_mode={autoreset_mode!r} is not supported; give 'NextStep' or 'SameStep'")
-        self.rules = TMazeRules(length, mode, distractors, hint_window, distractor_noise)
+        self.rules = TMazeRules(**rules)
         self.num_envs = num_envs
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}

@@ -43,15 +43,15 @@ def test_gathering_generated_steps_at_many_places_equals_reading_them_one_by_one
 
 
 PLAYED = [
-    *[(TMazeEnv, (15, mode, 2)) for mode in ("L", "LN", "LNR")],
-    (InterferenceEnv, (15, 2, "nested", 1, 1)),
+    *[(TMazeEnv, {"length": 15, "mode": mode, "distractors": 2}) for mode in ("L", "LN", "LNR")],
+    (InterferenceEnv, {"length": 15, "cues": 2, "order": "nested", "overwrites": 1, "coins": 1}),
 ]
 
 
 @pytest.mark.parametrize(("env_class", "given"), PLAYED, ids=str)
 def test_a_generated_episode_is_what_the_environment_plays_under_its_seed(env_class: Any, given: Any) -> None:
     seeds = np.array([3, 2**62 + 11, 77])
-    env = env_class(*given)
+    env = env_class(**given)
     source = MazeEpisodes(env.rules, seeds)
     for episode, seed in enumerate(seeds):
         arrays = source.read(episode, 0, int(source.lengths[episode]))
@@ -83,7 +83,7 @@ def test_a_slice_at_the_end_of_a_million_steps_is_read_alone() -> None:
 
 
 def test_the_fields_of_generated_episodes_are_those_of_the_environment() -> None:
-    env = TMazeEnv(10, "L")
+    env = TMazeEnv(length=10, mode="L")
     played = space_fields("observation", env.observation_space) | space_fields("action", env.action_space)
     generated = MazeEpisodes(TMazeRules(10, "L"), np.arange(2)).fields
     assert {name: generated[name] for name in played} == played
