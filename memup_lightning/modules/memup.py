@@ -10,13 +10,14 @@ from pytorch_lightning import Callback
 from torch import Tensor
 
 from memup_lightning.chunk import Chunk, StepBatch
-from memup_lightning.distributed import all_reduce_sum, global_masked_mean
+from memup_lightning.distributed import global_masked_mean
 from memup_lightning.exceptions import MemUPError, check_counts
 from memup_lightning.models.certain_steps import CertainSteps
 from memup_lightning.models.regularizers import drift
 from memup_lightning.models.uncertainty import Uncertainty
 from memup_lightning.modules.losses import are_few
 from memup_lightning.modules.networks.factories import MemoryOptions
+from memup_lightning.modules.own_steps import OwnSteps
 from memup_lightning.modules.states.replay import Replay
 from memup_lightning.modules.targets.refresh import TargetRefresh
 from memup_lightning.modules.targets.task import TargetTask, lies_ahead, steps_ahead
@@ -28,7 +29,6 @@ _MARGIN = 1.0  # nats below the most uncertain target, down to which the outcome
 _OWN_SHARE = 0.25  # of a lane's loss that its own outcomes have at least; with all of it, noise among them is memorized
 _GAPS = 3  # between the prediction points of a chunk, by default
 _TARGETS_OF_ALL = 4  # of a lane: as many, or fewer, are explained at every prediction point by default
-_COUNT_EVERY = 10  # updates, after the first ones, at which own steps are counted: often the last before a validation
 _MIN_SIZE = 1e-6  # of a memory that holds nothing
 
 
@@ -69,9 +69,6 @@ class MemUP(TargetTask):
     """Weight of the targets' loss, relative to that of own steps: 1, or less after a second start."""
     _target_losses: tuple[Tensor, Tensor]
     """Loss of every lane, prediction point and target of the last training chunk, and which of them count."""
-    _own_steps: Tensor
-    """Of the last training chunk that was counted, ``[5]``: number of its steps whose own outcomes count, of all, of its
-    targets; NLL of the first and of the last without memory, summed. 0 before the first one."""
 
     def __init__(
         self,
@@ -92,7 +89,7 @@ class MemUP(TargetTask):
                 "which on they hold, such as {2000: 5.0}"
             )
         self.register_buffer("target_weight", torch.ones(()))
-        self._own_steps = torch.zeros(5)
+        self._own_steps = OwnSteps(_MARGIN)
         self.predict_every = predict_every
         self.current_step = current_step
         self._uncertainty_ahead: tuple[Tensor, Tensor] | None = None  # of the last chunk's targets, and which are valid
@@ -174,17 +171,17 @@ class MemUP(TargetTask):
 
     def _current_loss(self, chunk: Chunk, targets: StepBatch, memory: Tensor) -> tuple[Tensor, Tensor]:
         context, counts = chunk.windows(self.task.window), chunk.has_outcome
-        local: tuple[Tensor, ...] = ()
+        local: tuple[Tensor, Tensor] | None = None
         if self.current_step is None and targets.position.shape[1]:
             with torch.no_grad():
-                local = local_ahead, local_own = self.local(targets.context), self.local(context)
+                local_ahead, local_own = self.local(targets.context), self.local(context)
+                local = local_own, local_ahead
                 ahead, own = self.outcome.uncertainty(local_ahead), self.outcome.uncertainty(local_own)
                 most = ahead.masked_fill(~targets.valid, -torch.inf).amax(1, keepdim=True)
                 counts = counts & targets.valid.any(1, keepdim=True) & (own >= most - _MARGIN)
             self._uncertainty_ahead = ahead, targets.valid
-        update = self.global_step + 1
-        if update < _COUNT_EVERY or update % _COUNT_EVERY == 0:
-            self._own_steps = self._count_own_steps(chunk, targets, counts, local)
+        own_outcomes, target_outcomes = (chunk.outcome, counts, chunk.valid), (targets.outcome, targets.valid)
+        self._own_steps.count(self.global_step + 1, self.outcome, own_outcomes, target_outcomes, local)
         places = counts.nonzero(as_tuple=True) if are_few(counts) else ()  # x[()] is all of x
         params = self.predictor(self.context_encoder({name: x[places] for name, x in context.items()}), memory[places])
         loss = self.outcome.memory_loss(params, chunk.outcome[places])
@@ -194,35 +191,19 @@ class MemUP(TargetTask):
         share = _OWN_SHARE * chunk.valid.sum(1, keepdim=True) / counts.sum(1, keepdim=True).clamp(min=1)
         return loss * share.clamp(min=1), chunk.valid
 
-    @torch.no_grad()
-    def _count_own_steps(self, chunk: Chunk, targets: StepBatch, counts: Tensor, local: tuple[Tensor, ...]) -> Tensor:
-        """Return what ``_own_steps`` holds of a chunk; ``local``: predictions of its targets and of its steps, or none."""
-        nll = [none := torch.zeros((), device=counts.device)] * 2
-        if local:
-            nll = [
-                self.outcome.nll(local[1], chunk.outcome).where(counts, none).sum(),
-                self.outcome.nll(local[0], targets.outcome).where(targets.valid, none).sum(),
-            ]
-        numbers = [counts.sum(), chunk.valid.sum(), targets.valid.sum()]
-        return torch.stack([x.float() for x in (*numbers, *nll)])
-
     def own_share(self) -> float:
         """Return the share of the steps of a training chunk, on all ranks, whose own outcomes are as uncertain as its
-        targets; to be called on every rank. It is the last chunk until the tenth update, and after each tenth one; else
-        that of the last tenth update. The share is 0 where the own outcomes turned out to be more certain, by 1 nat on
-        average: a local predictor that does not know its targets yet takes a corridor for as uncertain."""
-        own, steps, targets, own_nll, target_nll = all_reduce_sum(self._own_steps.to(self.device)).tolist()
-        alike = own_nll / max(1, own) >= target_nll / max(1, targets) - _MARGIN
-        return float(own / max(1, steps)) if alike else 0.0
+        targets, as of one of the last ten updates; to be called on every rank."""
+        return self._own_steps.share(self.device)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)
-        checkpoint["own_steps"] = all_reduce_sum(self._own_steps.to(self.device))
+        checkpoint["own_steps"] = self._own_steps.sums(self.device)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_load_checkpoint(checkpoint)
-        # Of all ranks, which is the same share on each: a run may resume at a validation.
-        self._own_steps = checkpoint.get("own_steps", self._own_steps)
+        if "own_steps" in checkpoint:
+            self._own_steps.load(checkpoint["own_steps"])
 
     def after_update(self) -> None:
         super().after_update()
