@@ -12,8 +12,12 @@ until it is measured again.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from benchmarks.report import Row, arguments, publish, with_earlier
 from benchmarks.runs import fit_alone
+from memup_lightning.envs.maze import RIGHT_TURN, WRONG_TURN
 
 MODES = {
     "in turn": [],
@@ -25,6 +29,7 @@ MODES = {
 CORES = ("LSTM", "GRU", "MinGRU", "SRNN", "AMRL", "XLSTM", "NTM", "DNC", "GTrXL", "RMT", "LRU")
 LADDER = (1, 2, 4, 8, 16)
 SOLVED = 0.99
+VARIANCE = ((RIGHT_TURN - WRONG_TURN) / 2) ** 2  # of the reward of a junction, both turns alike
 LONG = 100_000  # steps from which on fewer episodes validate
 STOP = ["EarlyStopping", "monitor=val/accuracy", "mode=max", f"stopping_threshold={SOLVED}", "patience=1000"]
 
@@ -48,7 +53,8 @@ def climb(mode: str, length: int, core: str, seed: int, updates: int, threads: i
         metrics = summary["metrics"]
         rung = {"cues": cues, "accuracy": metrics["val/accuracy"], "gain": metrics.get("val/memory_gain")}
         rung |= {"updates": summary["updates"], "seconds": summary["seconds_total"]}
-        rungs.append(rung | {"curve": [[x["updates"], x["val/accuracy"]] for x in evaluations]})
+        rung |= {"explained": _explained(metrics)}
+        rungs.append(rung | {"curve": [[x["updates"], x["val/accuracy"], _explained(x)] for x in evaluations]})
         print(f"{core}, {mode}, {length:,} steps, seed {seed}: {rungs[-1]}", flush=True)
         if rung["accuracy"] < SOLVED:
             break
@@ -63,6 +69,12 @@ def climb(mode: str, length: int, core: str, seed: int, updates: int, threads: i
     }
 
 
+def _explained(metrics: Mapping[str, Any]) -> float:
+    """The share of the variance of the rewards at junctions that an evaluation explains."""
+    left: float = metrics["val/mse"] / VARIANCE
+    return 1 - left
+
+
 def _summary(rungs: list[Row]) -> Row:
     """The last rung that was climbed, and the first that was not."""
     climbed = [rung for rung in rungs if rung["accuracy"] >= SOLVED]
@@ -72,6 +84,7 @@ def _summary(rungs: list[Row]) -> Row:
         "updates": climbed[-1]["updates"] if climbed else None,
         "missed": missed[0]["cues"] if missed else None,
         "accuracy": missed[0]["accuracy"] if missed else None,
+        "explained": missed[0].get("explained") if missed else None,
         "seconds": sum(rung["seconds"] for rung in rungs),
     }
 
@@ -92,7 +105,7 @@ def main() -> None:
     if options.quick:
         options.modes, options.cores, options.lengths, options.updates = options.modes[:1], options.cores[:1], [40], 200
     rows: list[Row] = []
-    columns = "mode, length, memory, seed, largest, updates, missed, accuracy, seconds"
+    columns = "mode, length, memory, seed, limit, largest, updates, missed, accuracy, explained, seconds"
     title = "The largest number of cues of which 0.99 of the junctions are predicted, and the first that is missed"
     for mode in options.modes:
         for length in options.lengths:

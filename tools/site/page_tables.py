@@ -36,8 +36,9 @@ _CORE = columns(
     arguments=lambda x: ", ".join(f"{key}={value}" for key, value in x.items()),
 )
 _LADDERS = {"core": Column("memory", lambda x: f"[{x}](../memories/{x.lower()}.md)")} | columns(
-    "mode | length | seed | largest N: largest | updates | N missed: missed | accuracy there: accuracy | seconds",
+    "mode | length | seed | limit | largest N: largest | updates | N missed: missed | accuracy there: accuracy | seconds",
     length=",.0f",
+    limit=",.0f",
 )
 _CORES_LINKED = {"core": Column("memory", lambda x: f"[{x}]({x.lower()}.md)")} | _CORE
 _EXAMPLES = {
