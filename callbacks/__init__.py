@@ -1,5 +1,6 @@
 """Callbacks: one concern a file."""
 
+from memup_lightning.callbacks.defaults import default_callbacks
 from memup_lightning.callbacks.episode_film import EpisodeFilm
 from memup_lightning.callbacks.initial_weights import InitialWeights
 from memup_lightning.callbacks.memory_usage import MemoryUsage
@@ -26,4 +27,5 @@ __all__ = [
     "TargetRefresh",
     "TextPage",
     "Verdict",
+    "default_callbacks",
 ]

@@ -13,6 +13,7 @@ from memup_lightning.callbacks import (
     TargetRefresh as TargetRefresh,
     TextPage as TextPage,
     Verdict as Verdict,
+    default_callbacks as default_callbacks,
 )
 from memup_lightning.chunk import Chunk as Chunk, StepBatch as StepBatch
 from memup_lightning.data.episodes import ArrayEpisodes as ArrayEpisodes, EpisodeSource as EpisodeSource

@@ -39,6 +39,7 @@ from memup_lightning.modules.optimization.optimizers import MemoryAdam, Optimize
 from memup_lightning.modules.states.lane_states import LaneStates
 from memup_lightning.modules.weight_average import AveragedTask
 from memup_lightning.protocols import ChunkSource
+from memup_lightning.runs.limits import say_if_last_weights_count
 from memup_lightning.runs.parts import recorded_data
 from memup_lightning.specs import TaskSpec
 from memup_lightning.typing import IntArray, State
@@ -250,6 +251,7 @@ class MemoryTask(MemoryEncoding, MemoryEvaluation, AveragedTask):
         if self.trainer.ckpt_path is None and not (data is not None and data.training_lanes().num_consumed):
             self.lanes.reset()  # lanes that were not played yet
         if data is not None:
+            say_if_last_weights_count(self.trainer)
             fit_standardizers(self, data.training_lanes())
             self.try_networks(data)
             check_update_size(self, data)

@@ -13,6 +13,7 @@ Protocol                implemented by                         used by
 :class:`LaneSchedule`   the training lanes of such data        target refresh, replay
 :class:`EpisodeSplit`   the splits of such data                target refresh, callbacks
 :class:`TargetStore`    the targets of a split                 target refresh
+:class:`WeightKeeper`   BestWeights                            modules: whether a run keeps its best weights
 :class:`RunData`        every datamodule                       the report of a run
 :class:`Actor`          whatever plays environments            collectors of rollouts
 :class:`RolloutLearner` agents that learn from rollouts        datamodules of rollouts
@@ -29,7 +30,7 @@ from memup_lightning.protocols.data import (
     TargetCollection,
     TargetStore,
 )
-from memup_lightning.protocols.learners import ChunkLearner, LaneOwner, TargetLearner
+from memup_lightning.protocols.learners import ChunkLearner, LaneOwner, TargetLearner, WeightKeeper
 from memup_lightning.protocols.rollouts import Actor, ActorOutput, MemoryLearner, RolloutLearner, RolloutSource
 
 __all__ = [
@@ -47,4 +48,5 @@ __all__ = [
     "TargetCollection",
     "TargetLearner",
     "TargetStore",
+    "WeightKeeper",
 ]

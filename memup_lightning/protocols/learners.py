@@ -64,6 +64,18 @@ class TargetLearner(ChunkLearner, Protocol):
 
 
 @runtime_checkable
+class WeightKeeper(Protocol):
+    """Callback that keeps the weights of the best validation."""
+
+    restored: bool
+    """Whether the last run ended with them instead of its last ones."""
+
+    @property
+    def best(self) -> tuple[int, float] | None:
+        """Updates and gain of the best validation; None before the first one."""
+
+
+@runtime_checkable
 class LaneOwner(Protocol):
     """Module that holds the memory's state of every training lane."""
 

@@ -61,6 +61,21 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def test_a_training_in_python_runs_as_its_page_says(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    training, loading = blocks("docs/start/python.md", "python")
+    names: dict[str, Any] = {}
+    small = {"default_callbacks())": "default_callbacks(), enable_progress_bar=False)", "61, 1000": "61, 40"}
+    execute(training, names, small | {"max_steps=600": "max_steps=4"})
+    printed = capsys.readouterr().out
+    assert "verdict: " in printed
+    assert names["trainer"].callback_metrics["test/accuracy"] >= 0
+    assert names["predictions"].probabilities.shape[1] == 2
+    again = dict(names)
+    execute(loading, again)
+    one = again["predictor"].run({"x": names["x"], "lengths": [len(names["x"])]})
+    np.testing.assert_allclose(one.probabilities, names["predictions"].probabilities, atol=1e-6)
+
+
 @pytest.mark.slow
 def test_a_memory_is_given_to_other_libraries_as_readme_and_page_say(
     folder: Path, capsys: pytest.CaptureFixture[str]
