@@ -141,21 +141,26 @@ class ArrayDataModule(EpisodeDataModule):
         super().setup(stage)
 
     def episodes(self, split: Split) -> EpisodeSource:
-        if split != "train" and self.given[split] is not None:
+        if self._has_own_file(split):
             return self._whole(split)
         return EpisodeSubset(self._whole("train"), self._parts[split])
+
+    def _has_own_file(self, split: Split) -> bool:
+        """Return whether validation or test has a file, and is no part of that of train."""
+        return split != "train" and self.given[split] is not None
 
     def all_training_episodes(self) -> EpisodeSource:
         return self.sources["train"] if self.given["val"] is None else self._whole("train")
 
     def episode_keys(self, split: Split) -> list[str]:
-        self._whole(split if self.given[split] is not None else "train")
-        if split != "train" and self.given[split] is not None:
+        own = self._has_own_file(split)
+        self._whole(split if own else "train")
+        if own:
             return self._keys[split]
         return [keys[number] for number in self._parts[split]] if (keys := self._keys["train"]) else []
 
     def episode_rows(self, split: Split) -> Callable[[IntArray, IntArray], IntArray]:
-        own = split != "train" and self.given[split] is not None
+        own = self._has_own_file(split)
         file: Split = split if own else "train"
         offsets, order = self._whole(file).offsets, self._orders.get(file)
 
@@ -207,12 +212,9 @@ class ArrayDataModule(EpisodeDataModule):
 
     @property
     def reading(self) -> dict[str, Any]:
-        names = {
-            "x": None if self._columns is None else list(self._columns),
-            "episode": self.episode,
-            "time": self.time,
-        }
-        return names | {"x_type": self.x_type, "missing": self.missing, "range": self._x_range()}
+        columns = None if self._columns is None else list(self._columns)
+        names = {"x": columns, "episode": self.episode, "time": self.time, "x_type": self.x_type}
+        return names | {"missing": self.missing, "range": self._x_range()}
 
     def _x_range(self) -> list[list[float]] | None:
         """Return the smallest and the largest number of each component of x in the training file, once it was read."""
@@ -265,7 +267,7 @@ class ArrayDataModule(EpisodeDataModule):
         users: dict[Split, UserEpisodes] = {"train": train}
         y_type: FieldType = self.y_type or ("token" if train.y.dtype == np.int64 else "vector")
         for split in SPLITS:
-            if split != "train" and self.given[split] is not None:
+            if self._has_own_file(split):
                 users[split] = self._read(split, train.columns or self.x, y_type)
         named, missing = self.x is not None, self.missing is not None
         fields, outcome = fit_fields(label, users, texts, training, self.x_type, y_type, missing, named)
