@@ -42,9 +42,8 @@ def main(updates: int = 400) -> float:
         write_episodes(path, 2000)
         data = ArrayDataModule(str(path), val_share=0.1, chunk_length=5, lanes=32)
         model = MemUP(data.task, memory=partial(LSTM, hidden_size=32))
-        refresh = TargetRefresh(
-            every=10**6, max_wait=50, settle=25
-        )  # the data say where the outcome is: once is enough
+        # The data say where the outcome is: once is enough.
+        refresh = TargetRefresh(every=10**6, max_wait=50, settle=25)
         trainer = Trainer(
             max_steps=updates, callbacks=[refresh], logger=False, enable_checkpointing=False, enable_progress_bar=False
         )

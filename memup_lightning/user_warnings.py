@@ -19,9 +19,8 @@ def warn_user(message: str) -> None:
 
     On the command line there is none, and the warning is the sentence alone (``format_warning`` of the command line).
     """
-    if getattr(
-        rank_zero_only, "rank", 0
-    ):  # Lightning sets it; where nothing has imported Lightning, there are no ranks
+    # Lightning sets it; where nothing has imported Lightning, there are no ranks.
+    if getattr(rank_zero_only, "rank", 0):
         return
     frame = _user_frame(sys._getframe())
     registry = frame.f_globals.setdefault("__warningregistry__", {})

@@ -89,9 +89,8 @@ def maximum(rng: Rng, number: int, length: int = 200, share: float = 0.1) -> Mad
 def maximum_variance(length: int = 200, share: float = 0.1) -> float:
     """Variance of the outcome of :func:`maximum`."""
     value = np.linspace(0.01, 40, 100_000)
-    below = torch.special.ndtr(
-        torch.from_numpy(2 * np.log(value))
-    ).numpy()  # of one reading: the standard deviation is 0.5
+    # Of one reading: the standard deviation is 0.5.
+    below = torch.special.ndtr(torch.from_numpy(2 * np.log(value))).numpy()
     above = 1 - below * (1 - share + share * below) ** (length - 2)
     step = value[1] - value[0]
     mean, square = value[0] + above.sum() * step, value[0] ** 2 + (2 * value * above).sum() * step

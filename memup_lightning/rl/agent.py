@@ -93,9 +93,8 @@ class Agent:
         model, saved = load_module(weights_to_use(checkpoint), BaseTask)
         if not isinstance(model, ActorCritic | MemoryTask):
             raise MemUPError(f"{checkpoint} holds a {type(model).__name__}, which does not act")
-        data = next(
-            (x for x in saved.values() if isinstance(x, dict) and "actions" in x), {}
-        )  # state of the datamodule
+        # The state of the datamodule.
+        data = next((x for x in saved.values() if isinstance(x, dict) and "actions" in x), {})
         return cls(model, data.get("actions"), data.get("starts"))
 
     def initial_state(self, envs: int | None = None) -> AgentState:

@@ -102,9 +102,8 @@ def _program(step: ExportedStep) -> Any:
 
 def _onnx(step: ExportedStep, path: Path) -> None:
     program = _program(step)
-    if any(
-        node.target is torch.ops.aten.sort.stable for node in program.graph.nodes
-    ):  # said now, not after the conversion
+    # Said now, not after the conversion.
+    if any(node.target is torch.ops.aten.sort.stable for node in program.graph.nodes):
         raise ValueError("ONNX has no stable sort")
     logger = logging.getLogger("torch.onnx")
     level = logger.level

@@ -156,11 +156,8 @@ def test_a_reference_is_called_poor_only_where_a_good_part_of_the_gain_is_its_ba
     assert "poor_reference" not in found(constant(1.0, local=1.4, memory=0.04), awaits_selection=True)
     assert "poor_reference" not in found(replace(constant(1.0, local=1.4, memory=0.04), episodes=9))
     numbers = replace(constant(2.0, local=1.1, memory=0.03), curve=split(2.4, 2.4).curve)
-    for excess, poor in (
-        (-0.5, False),
-        (0.2, False),
-        (0.9, True),
-    ):  # the likelihood of numbers is not their squared error
+    # The likelihood of numbers is not their squared error.
+    for excess, poor in ((-0.5, False), (0.2, False), (0.9, True)):
         assert ("poor_reference" in found(replace(numbers, excess_bits=excess), outcome="number")) == poor
     said = judged(run(replace(numbers, excess_bits=0.9), outcome="number"))[1].sentence
     assert (

@@ -257,9 +257,8 @@ def test_rare_marks_are_not_badly_scaled() -> None:
     data = CueData(length=2000, num_train=8, num_val=8, evaluation_chunk_length=2000)
     data.setup("fit")
     found = measure(keeping_model(data.task, 0), data, updates=10)
-    assert found.scale.input_spread == pytest.approx(
-        0.05
-    )  # one of 2,000 steps shows a cue: a standard deviation of 0.016
+    # One of 2,000 steps shows a cue: a standard deviation of 0.016.
+    assert found.scale.input_spread == pytest.approx(0.05)
 
 
 def test_the_spread_by_which_numbers_are_divided_is_measured() -> None:

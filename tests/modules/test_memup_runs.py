@@ -152,9 +152,8 @@ def test_own_steps_are_counted_at_the_first_updates_and_at_each_tenth(monkeypatc
     steps, updates = chunk.valid.numel(), range(1, 35)
     for update in updates:
         monkeypatch.setattr(MemUP, "global_step", update - 1)
-        chunk.has_outcome = (torch.arange(steps) < update % steps).view_as(
-            chunk.valid
-        )  # as many as the update's number
+        # As many as the update's number.
+        chunk.has_outcome = (torch.arange(steps) < update % steps).view_as(chunk.valid)
         model.training_step(chunk, 0)
         counted.append(round(model.own_share() * steps))
     assert counted == [(update if update < 10 else update // 10 * 10) % steps for update in updates]

@@ -25,9 +25,8 @@ from tests.rl.watched_agents import TMAZE
 def test_an_agent_learns_from_no_step_that_only_resets(memory: Any) -> None:
     torch.manual_seed(0)
     model = PPO(TMAZE, memory=memory)
-    rollout = RolloutCollector(TMazeVectorEnv(2, length=4, mode="L"), TMAZE, 1).collect(
-        model, 11
-    )  # 4 steps and a reset
+    # 4 steps and a reset.
+    rollout = RolloutCollector(TMazeVectorEnv(2, length=4, mode="L"), TMAZE, 1).collect(model, 11)
     assert rollout.num_valid_steps == 18
     rows = model.make_batches(rollout)
     assert int(rows["valid"].sum()) == 18

@@ -17,10 +17,8 @@ def reach(run: Measurements) -> Finding | None:
     """Say how far before the outcomes the memory has half of its gain; nothing where too little is certain for that."""
     if (val := run.judged) is None or not val.explains or worse_than_constant(run) is not None:
         return None
-    led_by_own_steps = run.targets.weight < at.OWN_LEAD
-    if (
-        not (run.targets.needed and run.targets.number) or led_by_own_steps
-    ):  # earlier states: the predictor learned little
+    learns_targets = run.targets.needed and run.targets.number and run.targets.weight >= at.OWN_LEAD
+    if not learns_targets:  # of earlier states the predictor learned little
         return None
     if not is_of_memory(val):  # the states say nothing, so those of all distances are alike
         return None

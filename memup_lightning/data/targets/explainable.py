@@ -56,9 +56,8 @@ class ClusterMaxima(SuffixMaxima):
 
     def _candidates(self, score: Tensor) -> Tensor:
         cluster = score.floor()
-        order = cluster.argsort(
-            dim=1, descending=True, stable=True
-        )  # cluster after cluster, within one from first to last
+        # Cluster after cluster, within one from first to last.
+        order = cluster.argsort(dim=1, descending=True, stable=True)
         ordered = score.gather(1, order)
         # The candidates after a step are later and of its own cluster, or of a lower cluster.
         later = ordered.flip(1).cummax(1).values.flip(1)

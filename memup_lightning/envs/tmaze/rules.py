@@ -37,9 +37,8 @@ from memup_lightning.typing import BoolArray, FloatArray, IntArray
 _FREE_STEPS = 5  # first steps of an episode, never distractors
 _EXTRA_STEPS = 10  # largest addition to the length in mode R
 _VECTOR_PLACE = 3  # where the vector of a distractor step begins in an observation
-_LAYOUT, _NOISE, _VECTOR = range(
-    3
-)  # first key of the draws of an episode and of a step, so that no two share their bits
+# First key of the draws of an episode and of a step, so that no two share their bits.
+_LAYOUT, _NOISE, _VECTOR = range(3)
 
 
 class Layout(NamedTuple):

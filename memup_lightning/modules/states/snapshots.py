@@ -103,9 +103,8 @@ class StateReplayBuffer:
         self.novelty: Floats = np.zeros(0)
         self.learning_progress: Floats = np.zeros(0)
         self.states: State = ()
-        self._recorded = torch.zeros(
-            2, 0
-        )  # since the last settling: learning_progress summed over visits, number of visits
+        # Since the last settling: learning_progress summed over visits, number of visits.
+        self._recorded = torch.zeros(2, 0)
 
     def __len__(self) -> int:
         return len(self.where)

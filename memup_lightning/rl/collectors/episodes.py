@@ -231,9 +231,8 @@ class RecentSteps:
         if block == len(self.blocks):
             size = (self.block, self.num_envs)
             self.blocks.append({name: np.empty((*size, *f.shape), f.dtype) for name, f in self.fields.items()})
-        with np.errstate(
-            over="ignore"
-        ):  # what float32 does not hold is infinite then, and refused at the episode's end
+        # What float32 does not hold is infinite then, and refused at the episode's end.
+        with np.errstate(over="ignore"):
             for name, array in leaves.items():
                 self.blocks[block][name][row] = array
 

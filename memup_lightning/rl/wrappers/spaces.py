@@ -39,9 +39,8 @@ class ObservationWithMemory:
         self.is_flat = isinstance(space, spaces.Box) and len(space.shape) == 1
         self.is_dict = isinstance(space, spaces.Dict)
         if isinstance(space, spaces.Box) and self.is_flat:
-            dtype = np.result_type(
-                space.dtype, np.float32
-            )  # that of the observation, or one that holds all its numbers
+            # That of the observation, or one that holds all its numbers.
+            dtype = np.result_type(space.dtype, np.float32)
             low, high = (
                 np.concatenate([x, y]).astype(dtype) for x, y in ((space.low, memory.low), (space.high, memory.high))
             )

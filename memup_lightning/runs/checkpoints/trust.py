@@ -139,9 +139,8 @@ def _is_allowed(name: str) -> bool:
     if not _is_below(name, {*_BUILT_IN_NAMES, *_trusted}):
         return False
     found = _resolve(name)
-    home = (
-        f"{getattr(found, '__module__', None)}.{getattr(found, '__qualname__', None)}"  # not where it was imported to
-    )
+    # Not where it was imported to.
+    home = f"{getattr(found, '__module__', None)}.{getattr(found, '__qualname__', None)}"
     if _is_below(home, _trusted):
         return True
     return _is_below(home, _BUILT_IN_NAMES) and _builds_part(found)

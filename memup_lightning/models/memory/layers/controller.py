@@ -25,9 +25,8 @@ class Controller(nn.Module):
         self.inward = nn.Linear(input_size, 4 * hidden_size)
         self.back = nn.Linear(read_size + hidden_size, 4 * hidden_size, bias=False)
         with torch.no_grad():
-            self.inward.bias[hidden_size : 2 * hidden_size] = (
-                1  # forget gates begin open (Jozefowicz et al., ICML 2015)
-            )
+            # Forget gates begin open (Jozefowicz et al., ICML 2015).
+            self.inward.bias[hidden_size : 2 * hidden_size] = 1
 
     def forward(self, inward: Tensor, read: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
         """Compute one step.
