@@ -107,8 +107,7 @@ class ArrayDataModule(EpisodeDataModule):
         self.episode, self.time, self.missing = episode, time, missing
         self.x_type: FieldType = x_type
         self.y_type = y_type
-        self.window = window
-        self.tolerance = tolerance
+        self.window, self.tolerance = window, tolerance
         self._model_task: TaskSpec | None = None
         self._sources: dict[Split, ArrayEpisodes] = {}
         self._parts: dict[Split, IntArray] = {}  # episodes of the file of train that a split has
