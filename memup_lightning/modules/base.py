@@ -22,7 +22,7 @@ from memup_lightning.exceptions import MemUPError
 from memup_lightning.modules.losses import sum_losses
 from memup_lightning.modules.optimization.optimizers import UNFUSED, OptimizerCallable
 from memup_lightning.modules.optimization.resume import optimizer_settings, restore_settings, scheduler_settings
-from memup_lightning.runs.checkpoints.files import check_checkpoint
+from memup_lightning.runs.checkpoints.files import check_checkpoint, check_fits
 from memup_lightning.runs.checkpoints.lookup import weights_to_use
 from memup_lightning.runs.checkpoints.trust import check_names
 from memup_lightning.runs.lightning_private import logs_are_due, run_missed_validation
@@ -86,6 +86,19 @@ class BaseTask(LightningModule, ABC):
             check_checkpoint(checkpoint_path, "the checkpoint")
         weights_only = check_names(checkpoint_path, weights_only)
         return super().load_from_checkpoint(checkpoint_path, map_location, hparams_file, strict, weights_only, **kwargs)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Load weights, as torch does.
+
+        Raises:
+            MemUPError: the weights of another model, with the first difference.
+        """
+        try:
+            return super().load_state_dict(state_dict, strict, assign)
+        except RuntimeError:
+            shapes = {name: x.shape for name, x in state_dict.items() if isinstance(x, Tensor)}
+            check_fits("that is loaded", shapes, self, "the checkpoint")
+            raise
 
     def describe(self) -> dict[str, str]:
         """Return what a run says about the module before it begins: name of a row, text."""
