@@ -12,6 +12,7 @@ from memup_lightning.data.array_files.notes.leaving_out import how_to_leave_out
 from memup_lightning.data.array_files.notes.spellings import spelling_notes
 from memup_lightning.data.array_files.notes.text_values import (
     as_numbers,
+    stand_for_missing,
     words_among_numbers,
     written_number,
     written_times,
@@ -29,6 +30,7 @@ MISSING = "missing"
 _ID_VALUES = 20  # from so many values on, a column may be an id
 _MANY_VALUES, _FEW_ROWS = 500, 20  # a column of so many values, with fewer rows each, is pointed out
 _SELDOM = 0.1  # share of the steps; what is known at fewer is pointed out
+_NUMBERS = 10  # values of a column with words among them, from which on numbers are meant
 _SHOWN = 5  # values or classes of a column in a message
 
 
@@ -91,6 +93,12 @@ def fit_texts(source: str, user: UserEpisodes, training: BoolArray, named: bool)
             user.notes.append(
                 f"{name!r} holds numbers as text, such as {shown!r}{among}, which are read as categories; write them as "
                 f"numbers, if numbers are meant (pandas: {as_numbers(name, names)})"
+            )
+        elif words and (len(names) - len(words) >= _NUMBERS or all(stand_for_missing(word) for word in words)):
+            user.notes.append(
+                f"{name!r} holds {', '.join(map(repr, words[:_SHOWN]))} among numbers, so all of them are read as "
+                f"categories; if numbers are meant, leave such entries empty (and set {option('data.missing', 'mask')}; "
+                f"pandas: {as_numbers(name, names)})"
             )
         if len(names) > 1 and (times := written_times(name, names)):
             user.notes.append(f"{name!r} holds {times}; as it is, each text is read as a category")

@@ -11,6 +11,7 @@ from memup_lightning.user_warnings import option
 
 _COARSE = 100  # steps of rounding; where the spread is larger, a model hardly sees them
 _KEPT = 0.95  # share of the different numbers that float32 keeps, below which a loss is said
+_EXACT, _LEFT = 1e5, 0.5  # smaller numbers keep two decimals; share of the changes from row to row that must be left
 _FIRST, _LAST = (datetime.datetime(year, 1, 1, tzinfo=datetime.UTC).timestamp() for year in (2000, 2050))
 _UNITS = {"s": ("seconds", 1.0), "ms": ("milliseconds", 1e3), "us": ("microseconds", 1e6), "ns": ("nanoseconds", 1e9)}
 _RISING = 0.5  # share of the rows at which a time is later than at the row before
@@ -54,6 +55,7 @@ class LargeNumbers:
     def __init__(self, of_table: bool = False) -> None:
         self._of_table = of_table
         self._lost: dict[str, tuple[int, int]] = {}  # different numbers of a block, and those that are left
+        self._changes: dict[str, tuple[int, int]] = {}  # from row to row, and those that are left
         self._times: dict[str, tuple[float, float] | None] = {}  # their range; None of other numbers
 
     def add(self, name: str, values: Array) -> None:
@@ -79,6 +81,9 @@ class LargeNumbers:
         for other in self._times.keys() & {names[number] for number in np.flatnonzero(~as_times & (low <= high))}:
             self._times[other] = None
         steps = np.spacing(np.maximum(np.abs(low), np.abs(high)).astype(np.float32))
+        moving = (low < high) & (np.maximum(np.abs(low), np.abs(high)) >= _EXACT)
+        for number in np.flatnonzero(moving).tolist():
+            self._count_changes(names[number], flat[:, number])
         at_least = (high - low) / np.sqrt(2 * len(flat))  # the spread is not smaller
         for number in np.flatnonzero((low < high) & (at_least < _COARSE * steps)).tolist():
             known = flat[:, number][np.isfinite(flat[:, number])]
@@ -88,8 +93,20 @@ class LargeNumbers:
             if left < min(_KEPT, _share(self._lost.get(names[number], (1, 1)))) * different:
                 self._lost[names[number]] = (different, left)
 
+    def _count_changes(self, name: str, values: Array) -> None:
+        """Count the changes from row to row, and those that are left in float32."""
+        known = values[np.isfinite(values)]
+        changed, left = (np.count_nonzero(np.diff(x)) for x in (known, known.astype(np.float32)))
+        before = self._changes.get(name, (0, 0))
+        self._changes[name] = before[0] + changed, before[1] + left
+
     def notes(self) -> list[str]:
         """Return a note for the user on each column that was found."""
+        halted = {
+            name: counts
+            for name, counts in self._changes.items()
+            if counts[1] < _LEFT * counts[0] and self._times.get(name) is None and name not in self._lost
+        }
         times = {name: limits for name, limits in self._times.items() if limits is not None}
         return [
             *(f"{name!r} {times_as_numbers(name, *limits, 's', self._of_table)}" for name, limits in times.items()),
@@ -98,6 +115,12 @@ class LargeNumbers:
                 f"{left:,} {'is' if left == 1 else 'are'} left in float32; give their distance from a fixed number"
                 for name, (different, left) in self._lost.items()
                 if name not in times
+            ),
+            *(
+                f"{name!r} changes from row to row by less than float32 keeps of numbers of that size: of {changed:,} "
+                f"changes {left:,} {'is' if left == 1 else 'are'} left; give the change itself, or the distance from the "
+                "first row of the episode"
+                for name, (changed, left) in halted.items()
             ),
         ]
 

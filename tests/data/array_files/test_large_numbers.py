@@ -40,6 +40,15 @@ def test_large_numbers_of_which_none_is_lost_are_not_said(unit: float) -> None:
     assert notes(20 * serial.astype(np.int32) + np.arange(5000) % 7 % 2)
 
 
+def test_an_odometer_whose_steps_float32_does_not_keep_is_said() -> None:
+    """The spread over all machines is large; what differs from row to row is lost."""
+    start = np.repeat(np.random.default_rng(0).uniform(1e8, 2e8, 50), 100)
+    (note,) = notes(start + 0.5 * np.tile(np.arange(100), 50))
+    assert "'a' changes from row to row by less than float32 keeps of numbers of that size: of 4,999 changes" in note
+    assert not notes(start + 50 * np.tile(np.arange(100), 50))
+    assert not notes(start / 1e5 + 0.5 * np.tile(np.arange(100), 50))
+
+
 def test_a_large_spread_in_float64_is_not_said() -> None:
     x = np.random.default_rng(0).normal(1000, 1, 30_000)
     assert not notes(x)

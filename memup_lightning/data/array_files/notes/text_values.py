@@ -13,6 +13,7 @@ _WRITTEN_NUMBER = re.compile(
     r"((?!(?P=group))(?P<point>[.,])(?P<decimals>\d+))?([eE][-+]?\d+)?\s?[%$€£¥]?"
 )
 _UNIT = re.compile(r"(?P<number>.*\d)(?P<space>\s*)(?P<unit>([^\W\d_]|[°%‰])[^\s,;:]{0,7})")
+_UNKNOWN = {"na", "n/a", "nan", "nil", "none", "null", "nd", "missing", "unknown", "error", "div/0!"}
 _SIGNS = "$€£¥%"
 _READ = 200  # values, spread over all, from which times are known
 _HALF = re.compile(r"(?<=\d) ?[AaPp]\.?[Mm]\.?$")  # of the day
@@ -31,6 +32,11 @@ def words_among_numbers(values: Sequence[str]) -> list[str]:
         return others  # a written number too: '1,234' among plain ones
     words = [value for value in others if not _parse(value)]
     return words if 2 * len(words) < len(values) else []
+
+
+def stand_for_missing(word: str) -> bool:
+    """Return whether a word is one that is written where a number is not known."""
+    return word.strip(" .#<>()").lower() in _UNKNOWN or not any(letter.isalnum() for letter in word)
 
 
 def written_number(values: Sequence[str]) -> str | None:
