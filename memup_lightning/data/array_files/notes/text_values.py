@@ -13,6 +13,7 @@ _WRITTEN_NUMBER = re.compile(
     r"((?!(?P=group))(?P<point>[.,])(?P<decimals>\d+))?([eE][-+]?\d+)?\s?[%$€£¥]?"
 )
 _UNIT = re.compile(r"(?P<number>.*\d)(?P<space>\s*)(?P<unit>([^\W\d_]|[°%‰])[^\s,;:]{0,7})")
+_ZERO = re.compile(r"0{1,4}[-/.]0{1,2}[-/.]0{1,4}\b")  # a date that is not known, in MySQL
 _UNKNOWN = {"na", "n/a", "nan", "nil", "none", "null", "nd", "missing", "unknown", "error", "div/0!"}
 _SIGNS = "$€£¥%"
 _READ = 200  # values, spread over all, from which times are known
@@ -104,24 +105,27 @@ def written_times(name: str, values: Sequence[str]) -> str | None:
     Returns:
         None where others are there.
     """
-    read = [value.strip() for value in values[:: max(1, len(values) // _READ)]]
+    unknown = {value: None for value in values if _ZERO.match(value.strip()) or stand_for_missing(value)}
+    known = [value for value in values if value not in unknown]
+    read = [value.strip() for value in known[:: max(1, len(known) // _READ)]]
     dates = [None if _is_iso(value) else _DATE.fullmatch(value) for value in read]
-    if not read or not all(_is_iso(value) or date for value, date in zip(read, dates, strict=True)):
+    if len(read) <= len(unknown) or not all(_is_iso(value) or date for value, date in zip(read, dates, strict=True)):
         return None
     shapes: dict[str, str] = {}  # and the first text of each
     for value in read:
         shapes.setdefault(re.sub(r"\d+", "0", _HALF.sub("", value)), value)
     written = [date for date in dates if date]
     first = ", dayfirst=True" if any(int(date["first"] or 0) > 12 for date in written) else ""
-    said, column = "times as text", f"table[{name!r}]"
-    made = f"pandas.to_datetime({column}{first})"
+    said, column, coerced = "times as text", f"table[{name!r}]", ", errors='coerce'" if unknown else ""
+    made = f"pandas.to_datetime({column}{first}{coerced})"
     if len(shapes) > 1:
         said += f" in several formats, such as {' and '.join(map(repr, list(shapes.values())[:2]))}"
-        made = f"pandas.to_datetime({column}, format='mixed'{first})"
+        made = f"pandas.to_datetime({column}, format='mixed'{first}{coerced})"
         if len(written) < len(read):  # dayfirst would turn these too
             iso = f"pandas.to_datetime({column}, format='ISO8601'"
             others = f"pandas.to_datetime({column}, format='mixed'{first}, errors='coerce')"
-            made = f"{iso}, errors='coerce').fillna({others})" if written else f"{iso})"
+            made = f"{iso}, errors='coerce').fillna({others})" if written else f"{iso}{coerced})"
+    said += "".join(f", and {value!r} among them" for value in list(unknown)[:1])
     return f"{said} (pandas: {column} = {made} makes times of them)"
 
 

@@ -35,6 +35,17 @@ def test_the_advice_makes_times(texts: list[str], days: list[str]) -> None:
     assert table["at"].dt.strftime("%m-%d").tolist() == days
 
 
+@pytest.mark.parametrize("unknown", ["0000-00-00 00:00:00", "0000-00-00", "00/00/0000", "-", "n/a"])
+@pytest.mark.parametrize("texts", [["2026-01-31 08:00:00", "2026-02-01 09:30:00"], ["31/01/2026", "01/02/2026"]])
+def test_dates_that_are_not_known_leave_the_others_times(texts: list[str], unknown: str) -> None:
+    found = written_times("at", [unknown, *texts])
+    assert found is not None
+    assert f"and {unknown!r} among them" in found
+    table = pandas.DataFrame({"at": [unknown, *texts]})
+    exec(found.partition("pandas: ")[2].rpartition(" makes")[0])
+    assert table["at"].dt.strftime("%m-%d").fillna("").tolist() == ["", "01-31", "02-01"]
+
+
 @pytest.mark.parametrize(
     "texts", [["1.2.3", "1.25.10"], ["10.25.2", "2026-01-31", "x"], ["A-1", "B-2"], ["12:30"], ["1/2", "3/4"], []]
 )
