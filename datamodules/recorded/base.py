@@ -195,10 +195,10 @@ class EpisodeDataModule(RecordedSplits):
         return self.learner is None or self.learner.needs_targets()
 
     def check_episodes(self, split: Split, source: EpisodeSource) -> None:
-        """Refuse training episodes without any outcome, and episodes with fewer steps than targets.
+        """Refuse training episodes without any outcome, with fewer steps than targets, or all shorter than a window.
 
         Raises:
-            MemUPError: no step has an outcome, the shortest episode is too short.
+            MemUPError: no step has an outcome, the shortest episode is too short, or the window too long.
         """
         check_readings(source, self.split_label(split))
         why, trained_on = self.unknown_outcomes, split == "train"
@@ -206,6 +206,11 @@ class EpisodeDataModule(RecordedSplits):
         if split == "train":
             warn_of_single_steps(source, self.split_label(split))
         lengths = source.lengths
+        if split == "train" and self.task.window > (longest := int(lengths.max())):
+            raise MemUPError(
+                f"{option('data.window', self.task.window)}: the longest training episode has {counted(longest, 'step')}; "
+                "the local context is a few steps, so give a small number, 1 to 10"
+            )
         shortest = int(lengths.argmin())
         if self._selector_given and self._needs_targets() and self.selector.num_targets > lengths[shortest]:
             raise MemUPError(

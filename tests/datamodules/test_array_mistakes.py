@@ -182,3 +182,10 @@ def test_a_column_that_sorts_is_refused_for_arrays(tmp_path: Path) -> None:
 def test_flags_of_text_are_refused_by_what_they_hold(tmp_path: Path) -> None:
     with pytest.raises(MemUPError, match=r"'has_outcome' holds string, not true or false; write booleans, or 1 and 0"):
         _ = module(write_parquet(tmp_path, has_outcome=["yes"] * STEPS)).task
+
+
+def test_a_local_context_longer_than_all_episodes_is_refused(tmp_path: Path) -> None:
+    longest = int(LENGTHS.max())
+    module(write_npz(tmp_path), window=longest).setup("fit")
+    with pytest.raises(MemUPError, match=f"window={longest + 1}: the longest training episode has {longest} steps"):
+        module(write_npz(tmp_path), window=longest + 1).setup("fit")

@@ -72,6 +72,9 @@ def check_checkpoint(path: str | Path, option: str = "--ckpt_path") -> Shapes:
         raise MemUPError(f"{option} {path}: {error}; {hint}") from error
 
 
+_NO_CHECKPOINTS = (".yaml", ".yml", ".json", ".csv", ".png", ".parquet")  # other files of a run, and data
+
+
 class TornCheckpoint(MemUPError):
     """Error for a file that is no whole checkpoint; the message says what is wrong with it."""
 
@@ -79,6 +82,10 @@ class TornCheckpoint(MemUPError):
 def read_shapes(path: Path, option: str = "--ckpt_path") -> Shapes:
     """Read all of it. torch itself does not compare the checksums that it writes."""
     size = f"{path.stat().st_size:,} bytes"
+    if path.suffix in _NO_CHECKPOINTS:
+        raise MemUPError(
+            f"{option} {path}: is no checkpoint; give the folder of the run, or a file of its checkpoints/"
+        )
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:

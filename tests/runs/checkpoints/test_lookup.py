@@ -8,6 +8,7 @@ from jsonargparse import Namespace
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.modules import MemUP
 from memup_lightning.runs.checkpoints.lookup import kept_checkpoint, last_checkpoint, run_of_config
+from memup_lightning.serving import Predictor
 from tests.runs.made_runs import make_run
 
 
@@ -46,3 +47,10 @@ def test_run_without_a_checkpoint_is_named(tmp_path: Path) -> None:
     empty.mkdir()
     with pytest.raises(MemUPError, match="version_0"):
         kept_checkpoint(trainer, empty)
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "summary.json", "metrics.csv"])
+def test_another_file_of_a_run_is_no_checkpoint(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("trainer: null")
+    with pytest.raises(MemUPError, match=f"{name}: is no checkpoint; give the folder of the run"):
+        Predictor.load(tmp_path / name)
