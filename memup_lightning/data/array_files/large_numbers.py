@@ -96,7 +96,7 @@ class LargeNumbers:
     def _count_changes(self, name: str, values: Array) -> None:
         """Count the changes from row to row, and those that are left in float32."""
         known = values[np.isfinite(values)]
-        changed, left = (np.count_nonzero(np.diff(x)) for x in (known, known.astype(np.float32)))
+        changed, left = (int(np.count_nonzero(np.diff(x))) for x in (known, known.astype(np.float32)))
         before = self._changes.get(name, (0, 0))
         self._changes[name] = before[0] + changed, before[1] + left
 
