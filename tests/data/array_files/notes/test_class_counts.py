@@ -29,7 +29,8 @@ def colours(episodes: int = EPISODES) -> np.ndarray:
 
 
 def notes(source: Any, **given: Any) -> list[str]:
-    data = ArrayDataModule(source, **{"lanes": 2, "seed": 1, "episode": "unit"} | given)
+    of_table = {"episode": "unit"} if isinstance(source, str) else {}
+    data = ArrayDataModule(source, **{"lanes": 2, "seed": 1} | of_table | given)
     found = said(lambda: data.task) + said(lambda: data.setup("fit"))
     return [x for x in found if SAID in x]
 
