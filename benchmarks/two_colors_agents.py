@@ -1,4 +1,5 @@
-"""Agents on Two-Colors from pixels: PPO on a MemUP memory (two phases), PPO-LSTM, and PPO without a memory.
+"""Agents on Two-Colors from pixels: PPO on a MemUP memory (two phases), PPO-LSTM, PPO-AMRL, PPO without a memory, and
+an oracle: the same PPO without a memory, whose frames show the pillar's colour in every step.
 
     python -m benchmarks.two_colors_agents [--quick] [--seeds 1] [--cache FOLDER] [--json PATH] [--picture PATH]
 
@@ -7,7 +8,9 @@ phases, conf/two_colors_ppo.yaml with another memory for the rest. All take the 
 phases it counts the training episodes from which the memory learned. Then 64 other episodes are played, with actions drawn
 from the policy: ``return`` is their mean return, with a 95% interval, ``survival`` the share that lived to the timeout,
 ``vests`` what is left of the mean return without the reward of living: right vests less wrong ones. ``random`` presses
-buttons at random. The curve is the mean return of the last 100 training episodes.
+buttons at random; ``script`` is the one of MemUP's episodes, which here looks for right vests alone, a tenth of its actions
+at random. ``share`` is the return as a share of the oracle's with the same seed. The curve is the mean return of the last
+100 training episodes.
 
 MemUP's training episodes are played by the script that comes with the environment, which knows the pillar's colour and
 walks to vests; the others have to find out by themselves that vests are worth a walk. Rows in the JSON file
@@ -34,6 +37,7 @@ from benchmarks.report import Row, arguments, publish, with_earlier
 from benchmarks.runs import call
 from memup_lightning.callbacks.plots import style
 from memup_lightning.envs.policies import random_policy
+from memup_lightning.envs.two_colors.policy import TwoColorsPolicy
 from memup_lightning.envs.two_colors.rules import TwoColorsRules
 from memup_lightning.rl.collectors.episodes import collect
 from memup_lightning.rl.vector_envs import make_vector_env
@@ -46,13 +50,16 @@ ENVS, STEPS, UPDATES = 16, 128, 32  # of a rollout, as the config has them; upda
 EVALUATIONS = 4
 FRAME_SKIP = 4
 CORE = "--model.init_args.memory.init_args"
+ORACLE = "PPO that is shown the colour"
 AGENTS = {
     "MemUP two-phase": (style.METHODS["MemUP"], []),
     "PPO-LSTM": (
         style.METHODS["TBPTT"],
         ["--model.init_args.memory=LSTM", f"{CORE}.additive=false", f"{CORE}.chrono=500"],
     ),
+    "PPO-AMRL": (style.METHODS["BPTT"], ["--model.init_args.memory=AMRL"]),
     "PPO without memory": (style.GREEN, ["--model.init_args.memory=null"]),
+    ORACLE: (style.GREY, ["--model.init_args.memory=null", "--data.init_args.env_kwargs.oracle=true"]),
 }
 """Colour of the curve, and what differs from the config."""
 RULES = TwoColorsRules()
@@ -104,12 +111,15 @@ def run(agent: str, seed: int, options: Any) -> Row:
     }
 
 
-def play_at_random(seed: int, episodes: int) -> Row:
-    env = make_vector_env("memup/TwoColors-v0", 2, {"frame_skip": FRAME_SKIP, "observation_size": (16, 28)})
-    found = [episode.arrays["reward"] for episode in collect(env, random_policy, episodes, seed + 1000)]
+def play(agent: str, seed: int, episodes: int) -> Row:
+    """Play without learning: at random, or by the script."""
+    policy = random_policy if agent == "random" else TwoColorsPolicy(low_health=100, seed=seed)
+    given = {"frame_skip": FRAME_SKIP, "observation_size": (16, 28), "item_info": agent != "random"}
+    env = make_vector_env("memup/TwoColors-v0", 2, given)
+    found = [episode.arrays["reward"] for episode in collect(env, policy, episodes, seed + 1000)]
     env.close()
     return {
-        "agent": "random",
+        "agent": agent,
         "seed": seed,
         **episode_statistics([float(x.sum()) for x in found], [len(x) for x in found]),
     }
@@ -130,6 +140,12 @@ def episode_statistics(returns: Sequence[float], lengths: Sequence[int]) -> Row:
     }
 
 
+def with_shares(rows: Sequence[Row]) -> list[Row]:
+    """Add to each row what share of the oracle's return it reaches; None where that was not run with its seed."""
+    best = {row["seed"]: row["return"] for row in rows if row["agent"] == ORACLE}
+    return [row | {"share": row["return"] / best[row["seed"]] if row["seed"] in best else None} for row in rows]
+
+
 def read_curve(path: Path, before: int) -> list[list[float]]:
     """Environment steps, mean return and length of the last 100 episodes at every logging step."""
     names = ("train/environment_steps", "train/return", "train/length")
@@ -142,14 +158,15 @@ def picture(rows: Sequence[Row]) -> Figure:
     """Return and length of training episodes against environment steps: a colour for each agent, the median of the
     seeds and their range; shaded: steps of the script that plays for the first phase of MemUP."""
     with style.plot_style():
-        figure = Figure(figsize=(style.WIDTH, 2.6), layout="constrained")
+        figure = Figure(figsize=(style.WIDTH, 2.8), layout="constrained")
         panels = figure.subplots(1, 2)
         for column, axes in enumerate(panels, 1):
             for agent, (colour, _) in AGENTS.items():
                 curves = [
                     [(point[0], point[column]) for point in row["curve"]] for row in rows if row["agent"] == agent
                 ]
-                style.draw_seeds(axes, curves, colour, agent)
+                if curves:
+                    style.draw_seeds(axes, curves, colour, agent)
             played = min(row["curve"][0][0] for row in rows if row["agent"] == "MemUP two-phase")
             axes.axvspan(0, played, color=style.GREY, alpha=0.12, linewidth=0, label="MemUP: played by a script")
             axes.set_xlim(left=0)
@@ -160,7 +177,7 @@ def picture(rows: Sequence[Row]) -> Figure:
         panels[1].set_ylabel("steps lived, last 100 episodes\n(dotted: all of an episode)")
         panels[1].axhline(LONGEST, color=style.GREY, linewidth=0.8, linestyle=":")
         handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper center", ncols=len(AGENTS) + 1, **style.TIGHT)
+        figure.legend(handles, labels, loc="outside upper center", ncols=3, **style.TIGHT)
     return figure
 
 
@@ -173,15 +190,13 @@ def main() -> None:
     options = parser.parse_args()
     rows = []
     for seed in options.seeds:
-        rows.append(play_at_random(seed, 4 if options.quick else 64))
+        rows += [play(agent, seed, 4 if options.quick else 64) for agent in ("random", "script")]
         for agent in options.agents[:2] if options.quick else options.agents:
             rows.append(run(agent, seed, options))
             print(f"{agent}, seed {seed}: return {rows[-1]['return']:.2f}", flush=True)
-    columns = (
-        "agent, seed, return, interval, survival, length, vests, environment_steps, seconds, saved_bytes, peak_rss_mb"
-    )
+    columns = "agent, seed, return, share, interval, survival, length, vests, environment_steps, seconds, saved_bytes"
     title = "agents on Two-Colors: mean of 64 episodes after training"
-    rows = with_earlier(rows, options, ("agent", "seed"))
+    rows = with_shares(with_earlier(rows, options, ("agent", "seed")))
     publish(title, rows, options, columns)
     if options.picture:
         style.save(picture(rows), options.picture)

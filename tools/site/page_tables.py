@@ -194,9 +194,9 @@ PAGE_TABLES = {
     "two_colors_agents": Table(
         "two_colors_agents",
         columns(
-            "agent | seed | mean return: return | 95% interval: interval | survival to the timeout: survival | "
-            "steps lived: length | right less wrong vests: vests | seconds",
-            **{"return": ".1f", "vests": ".1f"},
+            "agent | seed | mean return: return | share of the oracle's: share | 95% interval: interval | "
+            "survival to the timeout: survival | steps lived: length | right less wrong vests: vests | seconds",
+            **{"return": ".1f", "share": ".2f", "vests": ".1f"},
         ),
     ),
 }
