@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 import torch
-from pytorch_lightning import LightningModule
+from pytorch_lightning import Callback, LightningModule
 from pytorch_lightning.cli import LRSchedulerCallable
 from pytorch_lightning.plugins import Precision
 from pytorch_lightning.trainer.states import TrainerFn
@@ -22,6 +22,7 @@ from memup_lightning.exceptions import MemUPError
 from memup_lightning.modules.losses import sum_losses
 from memup_lightning.modules.optimization.optimizers import UNFUSED, OptimizerCallable
 from memup_lightning.modules.optimization.resume import optimizer_settings, restore_settings, scheduler_settings
+from memup_lightning.runs.callback_checks import check_callbacks
 from memup_lightning.runs.checkpoints.files import check_checkpoint, check_fits
 from memup_lightning.runs.checkpoints.lookup import weights_to_use
 from memup_lightning.runs.checkpoints.trust import check_names
@@ -130,6 +131,16 @@ class BaseTask(LightningModule, ABC):
 
     def on_train_epoch_end(self) -> None:
         self._show_losses()
+
+    def configure_callbacks(self) -> list[Callback]:
+        """Check the trainer's callbacks and precision; add none."""
+        check_callbacks(self.trainer)
+        if self.trainer.precision == "16-true":
+            raise MemUPError(
+                "precision='16-true': float16 weights become NaN, since Adam's eps is 0 in float16; take '16-mixed' or "
+                "'bf16-mixed'"
+            )
+        return []
 
     def configure_optimizers(self) -> Any:
         for name, factory in (("optimizer", self._optimizer), ("lr_scheduler", self._lr_scheduler)):

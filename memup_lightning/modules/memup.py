@@ -102,6 +102,7 @@ class MemUP(TargetTask):
     def configure_callbacks(self) -> list[Callback]:
         """Add what the trainer lacks: TargetRefresh, without which the memory learns nothing, and, where the data set no
         ``restart``, Replay, without which it seldom sees what comes late in a long episode."""
+        super().configure_callbacks()
         data = recorded_data(self.trainer)
         if data is None:
             return []
