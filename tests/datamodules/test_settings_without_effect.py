@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from memup_lightning.datamodules import ArrayDataModule, RolloutDataModule, TextDataModule, TMazeDataModule
+from memup_lightning.datamodules import ArrayDataModule, RolloutDataModule, TextDataModule
 from memup_lightning.exceptions import MemUPError
 from memup_lightning.models.memory import LSTM
 from memup_lightning.modules import BPTT, TBPTT, MemUP
@@ -42,7 +42,6 @@ def classes(own: str, **given: Any) -> Any:
         (lambda own, other: TextDataModule([own], [other], val_share=0.3), "val_share=0.3 has no effect with val given"),
         (lambda own, other: TextDataModule([own], unit="byte", num_words=9), "num_words=9 has no effect with unit=byte"),
         (lambda own, other: RolloutDataModule("CartPole-v1", timeout=9.0), "timeout=9.0 has no effect with vectorization"),
-        (lambda own, other: TMazeDataModule(distractor_noise=3), "distractor_noise=3 has no effect without distractors"),
         (lambda own, other: LSTM(3, chrono_input=False), "LSTM chrono_input=False has no effect without chrono"),
     ],
 )  # fmt: skip

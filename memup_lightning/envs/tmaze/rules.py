@@ -30,7 +30,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from memup_lightning.envs.maze import draw_below, draw_sign, per_step, reward_of
-from memup_lightning.exceptions import MemUPError, check_counts, check_effect
+from memup_lightning.exceptions import MemUPError, check_counts
 from memup_lightning.rng import hash64, uniform
 from memup_lightning.typing import BoolArray, FloatArray, IntArray
 
@@ -90,8 +90,6 @@ class TMazeRules:
         if not 0 <= self.hint_window <= 1:
             raise MemUPError(f"hint_window={self.hint_window} is no share of the corridor; give 0 to 1")
         check_counts(0, length=self.length, distractors=self.distractors, distractor_noise=self.distractor_noise)
-        if not self.distractors:
-            check_effect("distractor_noise", self.distractor_noise, 0, "without distractors", "set distractors too")
         least = self.distractors + _FREE_STEPS + 1 if self.distractors else 2
         if self.length < least:
             raise MemUPError(
