@@ -55,8 +55,8 @@ class GatedLayer(nn.Module):
     """Hidden layer whose units are multiplied by gates: tanh(Wx + b) * (1 + tanh(Vx + c)), after the gated linear units of
     Dauphin et al., "Language modeling with gated convolutional networks", ICML 2017.
 
-    What to do often follows from a product of what is seen and what is remembered: walk to the red vest if the pillar was red,
-    and away from it if not. Sums of both find one of the two cases, and then an agent has no reason to try the other.
+    What to do often follows from a product of what is seen and what is remembered: walk to the red vest if the pillar was
+    red, and away from it if not. Sums of both find one of the two cases, and then an agent has no reason to try the other.
 
     Args:
         input_size: features.
