@@ -50,16 +50,14 @@ ENVS, STEPS, UPDATES = 16, 128, 32  # of a rollout, as the config has them; upda
 EVALUATIONS = 4
 FRAME_SKIP = 4
 CORE = "--model.init_args.memory.init_args"
-SLOWER = "--model.init_args.optimizer.init_args.lr=0.0005"  # with the config's rate their returns stay at 15
-EPISODES = ["--data.init_args.num_train=200", "--trainer.max_steps=2000"]  # of MemUP's memory: the policy takes longer
 ORACLE = "PPO that is shown the colour"
 AGENTS = {
     "MemUP two-phase": (style.METHODS["MemUP"], []),
     "PPO-LSTM": (
         style.METHODS["TBPTT"],
-        ["--model.init_args.memory=LSTM", f"{CORE}.additive=false", f"{CORE}.chrono=500", SLOWER],
+        ["--model.init_args.memory=LSTM", f"{CORE}.additive=false", f"{CORE}.chrono=500"],
     ),
-    "PPO-AMRL": (style.METHODS["BPTT"], ["--model.init_args.memory=AMRL", SLOWER]),
+    "PPO-AMRL": (style.METHODS["BPTT"], ["--model.init_args.memory=AMRL"]),
     "PPO without memory": (style.GREEN, ["--model.init_args.memory=null"]),
     ORACLE: (style.GREY, ["--model.init_args.memory=null", "--data.init_args.env_kwargs.oracle=true"]),
 }
@@ -81,7 +79,6 @@ def run(agent: str, seed: int, options: Any) -> Row:
 
         if agent == "MemUP two-phase":
             overrides = [f"--data.init_args.cache_dir={Path(options.cache).resolve()}"] if options.cache else []
-            overrides += EPISODES
             if options.quick:
                 sizes = {"num_train": 4, "num_val": 4}
                 overrides += [f"--data.init_args.{name}={size}" for name, size in sizes.items()]

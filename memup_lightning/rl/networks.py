@@ -17,7 +17,7 @@ from memup_lightning.specs import FieldSpec
 
 
 class Heads(nn.Module):
-    """Policy and value, each a multilayer perceptron of its own on the same features; their first layer is gated.
+    """Policy and value, each a multilayer perceptron of its own on the same features.
 
     Weights are orthogonal at first, and the last layer of the policy is small, so that it is near uniform (Andrychowicz et
     al., "What matters in on-policy reinforcement learning?", ICLR 2021, sections 3.2 and 3.3).
@@ -51,29 +51,6 @@ class Heads(nn.Module):
         return Independent(choice, dims, validate_args=False) if dims else choice, value
 
 
-class GatedLayer(nn.Module):
-    """Hidden layer whose units are multiplied by gates: tanh(Wx + b) * (1 + tanh(Vx + c)), after the gated linear units of
-    Dauphin et al., "Language modeling with gated convolutional networks", ICML 2017.
-
-    What to do often follows from a product of what is seen and what is remembered: walk to the red vest if the pillar was
-    red, and away from it if not. Sums of both find one of the two cases, and then an agent has no reason to try the other.
-
-    Args:
-        input_size: features.
-        hidden_size: units.
-    """
-
-    def __init__(self, input_size: int, hidden_size: int) -> None:
-        super().__init__()
-        self.units = _linear(input_size, hidden_size, math.sqrt(2))
-        self.gates = _linear(input_size, hidden_size, math.sqrt(2))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Compute the units, ``[..., hidden_size]``, from ``[..., input_size]``."""
-        units: Tensor = self.units(x).tanh() * (1 + self.gates(x).tanh())
-        return units
-
-
 class GumbelCategorical(Categorical):
     """Categorical distribution that samples by the Gumbel-max trick (Maddison et al., "A* sampling", NeurIPS 2014).
 
@@ -90,10 +67,10 @@ class GumbelCategorical(Categorical):
 
 
 def _mlp(size: int, hidden_size: int, num_layers: int, output_size: int, gain: float) -> nn.Sequential:
-    layers: list[nn.Module] = [GatedLayer(size, hidden_size)] if num_layers else []
-    for _ in range(num_layers - 1):
-        layers += [_linear(hidden_size, hidden_size, math.sqrt(2)), nn.Tanh()]
-    size = hidden_size if num_layers else size
+    layers: list[nn.Module] = []
+    for _ in range(num_layers):
+        layers += [_linear(size, hidden_size, math.sqrt(2)), nn.Tanh()]
+        size = hidden_size
     return nn.Sequential(*layers, _linear(size, output_size, gain))
 
 
