@@ -104,7 +104,10 @@ def about_command(message: str) -> str | None:
     if found := re.search(r"arguments are required: (.*)", message):
         missing = [name.split(".", 1)[-1] for name in found[1].split(", ")]
         options = " ".join(f"--{name}={_EXAMPLES.get(name, '...')}" for name in missing)
-        return f"no {' and no '.join(missing)} given; pass a config, such as --config conf/tmaze.yaml, or {options}"
+        return (
+            f"no {' and no '.join(missing)} given; pass a config, such as --config conf/tmaze.yaml or the config.yaml of a "
+            f"run, or {options}"
+        )
     return None
 
 

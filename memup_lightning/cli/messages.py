@@ -38,6 +38,15 @@ _ELSEWHERE = {
     "hidden_size": "model.memory.hidden_size",
     "hidden_dim": "model.memory.hidden_size",
     "epochs": "trainer.max_epochs",
+    "target": "data.y",
+    "targets": "data.y",
+    "label": "data.y",
+    "labels": "data.y",
+    "features": "data.x",
+    "columns": "data.x",
+    "id": "data.episode",
+    "group": "data.episode",
+    "timestamp": "data.time",
 }
 """Keys of the model or the data that many libraries have, and what they are here."""
 
@@ -100,6 +109,8 @@ def _wrong_key(node: _Node, message: str) -> str | None:
         return f"{place}: no class is named that has the key {found[1]!r}; give --{node.key}=CLASS before it"
     known = _keys(made)
     meant = _ELSEWHERE.get(found[1]) if node.key in ("model", "data") else None
+    if meant and node.key == "data" and meant.startswith("data.") and meant.removeprefix("data.") not in known:
+        meant = None  # a maze has no columns
     hint = (f"did you mean --{meant}?" if meant else did_you_mean(found[1], known)) or (
         f"its keys are {', '.join(known)}" if known else "it has none"
     )

@@ -69,6 +69,19 @@ def test_a_misspelt_key_of_a_part_is_named_with_the_keys_of_its_class(
 
 
 @pytest.mark.parametrize(
+    ("key", "meant"),
+    [("target", "y"), ("features", "x"), ("timestamp", "time"), ("batch_size", "lanes")],
+)
+def test_a_key_that_other_libraries_have_is_answered_with_what_it_is_here(fails: Fails, key: str, meant: str) -> None:
+    data = ["fit", "--model=MemUP", "--data=ArrayDataModule", "--data.train=own.csv"]
+    assert f"did you mean --data.{meant}?" in fails(*data, f"--data.{key}=fault")
+
+
+def test_a_key_that_only_other_data_have_is_not_proposed(fails: Fails) -> None:
+    assert "--data.y" not in fails("fit", "--model=MemUP", "--data=TMazeDataModule", "--data.target=fault")
+
+
+@pytest.mark.parametrize(
     ("right", "wrong", "key"),
     [
         ("max_steps", "max_stepss", "trainer.max_stepss"),
@@ -138,8 +151,9 @@ def test_a_wrong_command_line_is_answered_with_a_right_one(fails: Fails, args: l
 
 
 def test_what_keys_of_other_libraries_are_here_exists(fails: Fails) -> None:
+    of_table = ["fit", "--model=MemUP", "--data=ArrayDataModule", "--data.train=missing.csv"]
     for key in _ELSEWHERE.values():
-        assert "has no key" not in fails(*FIT, f"--{key}=x")
+        assert "has no key" not in fails(*of_table, f"--{key}=x")
 
 
 @pytest.mark.parametrize("given", ["speed", "speed,heat"])
