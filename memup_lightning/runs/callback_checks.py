@@ -17,15 +17,17 @@ from memup_lightning.user_warnings import option, warn_user
 
 _HIGHER_IS_BETTER = ("accuracy", "memory_gain", "auroc", "average_precision", "target_recall", "return", "success")
 _LOWER_IS_BETTER = ("nll", "mse", "loss")
-_AFTER_SELECTION = ("val/memory_gain", "val/target_recall")
+_AFTER_SELECTION = "val/memory_gain"
+"""Metric that is measured once targets are selected, after some hundred updates."""
 
 
 def check_callbacks(trainer: Trainer) -> None:
-    """Refuse callbacks that cannot work here, and point out those that follow a metric in the wrong direction.
+    """Refuse callbacks that cannot work here, and point out those that follow a metric in the wrong direction. One that
+    stops by the memory gain waits until it is measured.
 
     Raises:
         MemUPError: a class in place of a callback, a finder of a setting that has another name here, an average of all
-            buffers, an EarlyStopping that stops where a metric is not there yet.
+            buffers.
     """
     callbacks = parts(trainer).callbacks
     if classes := [x for x in callbacks if isinstance(x, type)]:
@@ -68,8 +70,5 @@ def _check_monitor(callback: EarlyStopping | ModelCheckpoint) -> None:
                 f"{name}(monitor={monitor!r}, mode={callback.mode!r}) {kept}: the {more} {monitor} the better; give "
                 f"mode={better!r}"
             )
-    if isinstance(callback, EarlyStopping) and callback.strict and monitor in _AFTER_SELECTION:
-        raise MemUPError(
-            f"EarlyStopping(monitor={monitor!r}): it is measured once targets are selected, after some hundred updates, "
-            "and a missing metric ends the run; give strict=False too, or monitor='val/nll'"
-        )
+    if isinstance(callback, EarlyStopping) and monitor == _AFTER_SELECTION:
+        callback.strict = False  # else a validation before it is there ends the run with an error

@@ -17,7 +17,7 @@ from pytorch_lightning.callbacks import (
 
 from memup_lightning.callbacks import BestWeights
 from memup_lightning.exceptions import MemUPError
-from memup_lightning.modules import TBPTT
+from memup_lightning.modules import TBPTT, MemUP
 from tests.modules.small_runs import data_of, model_of
 from tests.training import quiet_trainer
 
@@ -34,12 +34,16 @@ def fit(*callbacks: Any, kind: Any = TBPTT, **given: Any) -> None:
         (LearningRateFinder(), "which has an optimizer; set optimizer=functools.partial"),
         (BatchSizeFinder(), "a batch is a chunk of every lane; set lanes=256"),
         (WeightAveraging(), r"give WeightAveraging\(use_buffers=False\)"),
-        (EarlyStopping("val/memory_gain", mode="max"), "once targets are selected, .* give strict=False too"),
     ],
 )
 def test_a_callback_that_cannot_work_here_is_refused_with_what_does(callback: Any, said: str) -> None:
     with pytest.raises(MemUPError, match=said):
         fit(callback)
+
+
+@pytest.mark.parametrize("kind", [TBPTT, MemUP])
+def test_an_early_stopping_by_the_memory_gain_waits_until_it_is_measured(kind: Any) -> None:
+    fit(EarlyStopping("val/memory_gain", mode="max"), kind=kind, check_val_every_n_epoch=1, limit_val_batches=1)
 
 
 def test_weights_alone_are_averaged() -> None:

@@ -34,7 +34,7 @@ def test_a_memory_is_evaluated_at_the_evaluated_steps_with_the_state_of_the_same
     lanes: int, chunk_length: int, outcome: Any
 ) -> None:
     source = judged_episodes(classes=4 if outcome is CategoricalOutcome else 0)
-    task = replace(task_of(source), tolerance=0.8)
+    task = task_of(source) if outcome is CategoricalOutcome else replace(task_of(source), tolerance=0.8)
     model = model_of(task, outcome=outcome)
     schedule = SequentialSampler(LENGTHS, lanes, chunk_length)
     table = scored_table(TopK(2))
