@@ -14,8 +14,7 @@ os.environ["WANDB_SILENT"] = "true"
 import pytest
 import torch
 
-from memup_lightning.callbacks import RunReport
-from memup_lightning.cli import default_callbacks
+from memup_lightning.callbacks import RunReport, defaults
 from tests.long_tests import is_long
 
 torch.set_num_threads(1)
@@ -64,4 +63,4 @@ def _no_seed_of_another_test(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _no_pictures_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
     """A run of the command line draws pictures by default, which takes a second: here where its config says so."""
-    monkeypatch.setattr(default_callbacks, "make_report", partial(RunReport, pictures=False))
+    monkeypatch.setattr(defaults, "RunReport", partial(RunReport, pictures=False))

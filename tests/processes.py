@@ -194,9 +194,9 @@ def _run(request: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    from memup_lightning.callbacks import RunReport
-    from memup_lightning.cli import default_callbacks
+    from memup_lightning.callbacks import RunReport, defaults
 
-    default_callbacks.make_report = functools.partial(RunReport, pictures=False)  # as in tests/conftest.py
+    # As in tests/conftest.py.
+    defaults.RunReport = functools.partial(RunReport, pictures=False)  # type: ignore[attr-defined]
     gc.freeze()
     _run(_serve(socket.socket(fileno=int(sys.argv[1]))))

@@ -6,7 +6,7 @@ from jsonargparse import Namespace
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import BasePredictionWriter, Checkpoint, ModelCheckpoint, ModelSummary, ProgressBar
 
-from memup_lightning.callbacks import BestWeights, PredictionWriter, Progress, RunReport, RunSummary, Verdict
+from memup_lightning.callbacks import BestWeights, PredictionWriter, Progress, RunSummary, default_callbacks
 from memup_lightning.callbacks.metrics import printed_names
 from memup_lightning.cli.messages import import_path
 from memup_lightning.runs.lightning_private import rename_printed_metrics
@@ -33,18 +33,12 @@ def add_default_callbacks(trainer: Trainer, predicts: bool) -> None:
     """Add a BestWeights, before all callbacks that report on the weights, a RunReport and, after it, a Verdict, before the
     checkpoints, which hold the state of all; each where the config has none. For ``predict`` a PredictionWriter."""
     used = parts(trainer).callbacks
-    for kind, make in ((RunReport, make_report), (Verdict, Verdict)):
-        if find_callback(trainer, kind) is None:
-            used.insert(len(used) - len(trainer.checkpoint_callbacks), make())
-    if find_callback(trainer, BestWeights) is None:
-        used.insert(0, BestWeights())
+    for callback in default_callbacks():
+        if find_callback(trainer, type(callback)) is None:
+            first = isinstance(callback, BestWeights)
+            used.insert(0 if first else len(used) - len(trainer.checkpoint_callbacks), callback)
     if predicts and find_callback(trainer, BasePredictionWriter) is None:
         used.insert(0, PredictionWriter())
-
-
-def make_report() -> RunReport:
-    """Make the report of a run whose config names none."""
-    return RunReport()
 
 
 def make_checkpoint() -> ModelCheckpoint:
