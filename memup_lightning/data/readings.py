@@ -89,16 +89,13 @@ def divided_episodes(keys: Sequence[str], lengths: IntArray, others: Sequence[st
     Returns:
         0 of fewer than a half of the file's episodes.
     """
-    place = {key: number for number, key in enumerate(others)}
-    shared = [(n, place[key]) for n, key in enumerate(keys) if key in place]
+    shared, here, there = np.intersect1d(np.array(keys, str), np.array(others, str), return_indices=True)
     if len(shared) < max(_SHARED, len(keys) / 2):
         return 0
     if _are_numbered(keys) or _are_numbered(others):
-        a, b = (
-            np.asarray(x, float)[list(n)]
-            for x, n in zip((lengths, their_lengths), zip(*shared, strict=True), strict=True)
-        )
-        if not min(a.std(), b.std()) or (a + b).std() > _LESS * min(a.std(), b.std()):
+        own, rest = lengths[here], their_lengths[there]
+        least = min(own.std(), rest.std())
+        if not least or (own + rest).std() > _LESS * least:
             return 0
     return len(shared)
 
