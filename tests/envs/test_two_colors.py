@@ -250,8 +250,8 @@ def test_an_oracle_sees_the_colour_of_the_pillar_in_every_frame_and_nothing_else
     made += [TwoColorsEnv(colour=colour, oracle=oracle) for oracle in (True, False)]
     shown = set()
     for seed in range(4):
-        told, blind = (list(play(env, random_actions(60), seed)) for env in made)
-        for (frame, *with_it), (other, *without_it) in zip(told, blind, strict=True):
+        painted, plain = (list(play(env, random_actions(60), seed)) for env in made)
+        for (frame, *with_it), (other, *without_it) in zip(painted, plain, strict=True):
             assert with_it == without_it
             assert (frame[8:] == other[8:]).all()
             green = bool(frame[0, 0, -2 if colour else 0])
